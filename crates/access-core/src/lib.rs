@@ -1,0 +1,14 @@
+//! The decisions of `teleport-slack`: which phase a request is in, who is told, what each message says, and
+//! which steps bring Slack in line with Teleport.
+//!
+//! Nothing here is async, does I/O, reads a clock or uses randomness: facts, `now` and seeds are arguments.
+//! Modules in reading order.
+
+pub mod backoff;
+pub mod ids;
+pub mod lifecycle;
+pub mod plan;
+pub mod recipients;
+pub mod record;
+pub mod render;
+pub mod request;

@@ -1,0 +1,130 @@
+//! An access request as Teleport tells it, in this project's own words.
+//!
+//! Built at the edge from the wire (`teleport-slack/src/teleport/convert.rs`); every text in it may be
+//! hostile: of any length, with any characters.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RequestId;
+
+/// One access request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRequest {
+    /// Its name.
+    pub id: RequestId,
+    /// The Teleport user who asks.
+    pub user: String,
+    /// The roles asked for; for resource requests the roles that Teleport worked out.
+    pub roles: Vec<String>,
+    /// What the server says of it.
+    pub state: RequestState,
+    /// Why it was asked for.
+    #[serde(default)]
+    pub reason: String,
+    /// Why it was decided so.
+    #[serde(default)]
+    pub resolve_reason: String,
+    /// When it was made.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
+    /// When the granted access ends, if granted (`Spec.MaxDuration`, else `Spec.Expires`).
+    #[serde(default)]
+    pub access_until: Option<Timestamp>,
+    /// When the request itself dies if nobody decides (`Spec.ResourceExpiry`, else `Metadata.Expires`, else
+    /// `Spec.Expires`).
+    #[serde(default)]
+    pub expires: Option<Timestamp>,
+    /// The access starts no earlier than this.
+    #[serde(default)]
+    pub assume_start: Option<Timestamp>,
+    /// How many reviews decide it.
+    #[serde(default)]
+    pub thresholds: Vec<Threshold>,
+    /// The reviews so far, oldest first.
+    #[serde(default)]
+    pub reviews: Vec<Review>,
+    /// Whom the requester or the roles would have look at it: Teleport user names.
+    #[serde(default)]
+    pub suggested_reviewers: Vec<String>,
+    /// The resources asked for, if it is a resource request.
+    #[serde(default)]
+    pub resources: Vec<Resource>,
+    /// Short-term (ends by itself) or long-term (membership of an access list).
+    #[serde(default)]
+    pub kind: RequestKind,
+    /// The access list it was promoted to: its title, else its name.
+    #[serde(default)]
+    pub promoted_to: Option<String>,
+}
+
+/// The server's word on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    /// Waits for a decision. A state this version does not know is read as pending too: it is no decision.
+    Pending,
+    /// Granted.
+    Approved,
+    /// Refused.
+    Denied,
+    /// Turned into membership of an access list; grants nothing by itself.
+    Promoted,
+}
+
+/// How long what is asked for lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// The server did not say (releases before mid-2026).
+    #[default]
+    Unstated,
+    /// Ends by itself.
+    ShortTerm,
+    /// Lasting membership.
+    LongTerm,
+}
+
+/// How many reviews decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// Its name, mostly empty.
+    #[serde(default)]
+    pub name: String,
+    /// A predicate on which reviews count; empty: all.
+    #[serde(default)]
+    pub filter: String,
+    /// Approvals that grant.
+    pub approve: u32,
+    /// Denials that refuse; 0: never.
+    pub deny: u32,
+}
+
+/// One person's review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// The Teleport user who reviewed.
+    pub author: String,
+    /// What the review asks for: [`RequestState::Approved`] or [`RequestState::Denied`].
+    pub proposed: RequestState,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// When.
+    #[serde(default)]
+    pub created: Option<Timestamp>,
+}
+
+/// One requested resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// The Teleport cluster it lives in.
+    pub cluster: String,
+    /// `node`, `db`, `app`, `kube_cluster` and so on.
+    pub kind: String,
+    /// Its name (a UUID for nodes).
+    pub name: String,
+    /// Part of it, such as `namespace/pod`; mostly empty.
+    #[serde(default)]
+    pub sub_resource: String,
+}

@@ -1,0 +1,3 @@
+//! The `teleport-slack` command.
+
+fn main() {}
