@@ -4,11 +4,11 @@
 //! Nothing here is async, does I/O, reads a clock or uses randomness: facts, `now` and seeds are arguments.
 //! Modules in reading order.
 
-pub mod backoff;
 pub mod ids;
+pub mod request;
 pub mod lifecycle;
-pub mod plan;
 pub mod recipients;
 pub mod record;
 pub mod render;
-pub mod request;
+pub mod plan;
+pub mod backoff;

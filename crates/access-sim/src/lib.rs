@@ -4,5 +4,5 @@
 //! It knows nothing of the daemon's types. Modules in reading order.
 
 pub mod breaker;
-pub mod slack;
 pub mod teleport;
+pub mod slack;

@@ -4,7 +4,14 @@
 //! needs no protoc. To regenerate: `UPDATE_PROTO=1 cargo test -p teleport-proto`.
 
 /// Package `proto`: the messages and the service `AuthService`.
-#[allow(missing_docs, unreachable_pub, rustdoc::all, clippy::all, reason = "generated code")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    rustdoc::all,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod auth {
     include!("generated/proto.rs");
 }

@@ -2,11 +2,11 @@
 //!
 //! It carries out what `access-core` decides. Modules in reading order.
 
-pub mod app;
 pub mod cli;
 pub mod config;
-pub mod error;
 pub mod observe;
-pub mod runtime;
-pub mod slack;
 pub mod teleport;
+pub mod slack;
+pub mod runtime;
+pub mod app;
+pub mod error;
