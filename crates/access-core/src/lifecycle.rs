@@ -1,1 +1,139 @@
-//! To be written.
+//! Which phase a request is in: one total function of what Teleport says, what the record remembers, and now.
+//!
+//! It looks at nothing else; in particular not at which event arrived. See `plan` for what follows from it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::request::{AccessRequest, RequestState};
+
+/// How long after its expiry a request that Teleport still lists as pending counts as expired: the server's
+/// own deletion may lag by minutes, and our clock may run a little ahead of the server's.
+pub const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long before its recorded expiry a vanished request still counts as expired, not deleted: our clock may
+/// run behind the server's.
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Where a request stands. Only `Pending` is open; the others are final for what a message shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for a decision.
+    Pending,
+    /// Granted.
+    Approved,
+    /// Refused.
+    Denied,
+    /// Became membership of an access list.
+    Promoted,
+    /// Nobody decided in time.
+    Expired,
+    /// Taken away before anybody decided.
+    Deleted,
+}
+
+impl Phase {
+    /// Whether a decision can still come.
+    pub fn is_open(self) -> bool {
+        self == Phase::Pending
+    }
+}
+
+/// The phase of a request.
+///
+/// `listed` is the request as Teleport lists it now, `None` if Teleport lists it no more; `remembered` is the
+/// last word of Teleport that the record holds. An outcome that Teleport once confirmed survives the request.
+pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>, now: Timestamp) -> Phase {
+    match (listed, remembered) {
+        (Some(request), _) => match request.state {
+            RequestState::Approved => Phase::Approved,
+            RequestState::Denied => Phase::Denied,
+            RequestState::Promoted => Phase::Promoted,
+            RequestState::Pending if is_past(request.expires, EXPIRY_GRACE, now) => Phase::Expired,
+            RequestState::Pending => Phase::Pending,
+        },
+        (None, Some(request)) => match request.state {
+            RequestState::Approved => Phase::Approved,
+            RequestState::Denied => Phase::Denied,
+            RequestState::Promoted => Phase::Promoted,
+            RequestState::Pending if is_past(request.expires, -CLOCK_TOLERANCE, now) => Phase::Expired,
+            // The Go plugin remembered no expiry: it called every vanished request expired, and so do we.
+            RequestState::Pending if request.expires.is_none() => Phase::Expired,
+            RequestState::Pending => Phase::Deleted,
+        },
+        (None, None) => Phase::Deleted,
+    }
+}
+
+/// When the phase of a listed request changes by itself, if it does.
+pub fn next_change(listed: Option<&AccessRequest>) -> Option<Timestamp> {
+    let request = listed.filter(|r| r.state == RequestState::Pending)?;
+    request.expires?.checked_add(EXPIRY_GRACE).ok()
+}
+
+/// Whether `instant + margin` lies at or before `now`. An instant out of range is not reached.
+fn is_past(instant: Option<Timestamp>, margin: SignedDuration, now: Timestamp) -> bool {
+    instant.and_then(|at| at.checked_add(margin).ok()).is_some_and(|at| at <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::sample;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn request(state: RequestState, expires: Option<i64>) -> AccessRequest {
+        AccessRequest { state, expires: expires.map(at), ..sample() }
+    }
+
+    #[track_caller]
+    fn check(listed: Option<AccessRequest>, remembered: Option<AccessRequest>, now: i64, expected: Phase) {
+        assert_eq!(phase(listed.as_ref(), remembered.as_ref(), at(now)), expected);
+    }
+
+    #[test]
+    fn the_servers_word_decides_while_it_is_listed() {
+        use RequestState::*;
+        check(Some(request(Pending, Some(100))), None, 0, Phase::Pending);
+        check(Some(request(Approved, Some(100))), None, 0, Phase::Approved);
+        check(Some(request(Denied, Some(100))), None, 0, Phase::Denied);
+        check(Some(request(Promoted, Some(100))), None, 0, Phase::Promoted);
+        // A decision is never undone by the clock, nor by an older memory.
+        check(Some(request(Approved, Some(100))), Some(request(Denied, None)), 9_999, Phase::Approved);
+        check(Some(request(Pending, Some(100))), Some(request(Approved, Some(100))), 0, Phase::Pending);
+    }
+
+    #[test]
+    fn a_late_deletion_does_not_keep_a_request_pending() {
+        check(Some(request(RequestState::Pending, Some(100))), None, 104, Phase::Pending);
+        check(Some(request(RequestState::Pending, Some(100))), None, 105, Phase::Expired);
+        check(Some(request(RequestState::Pending, None)), None, 9_999_999, Phase::Pending);
+    }
+
+    #[test]
+    fn a_vanished_request_keeps_its_outcome() {
+        use RequestState::*;
+        check(None, Some(request(Approved, Some(100))), 500, Phase::Approved);
+        check(None, Some(request(Denied, Some(100))), 500, Phase::Denied);
+        check(None, Some(request(Promoted, Some(100))), 500, Phase::Promoted);
+        check(None, Some(request(Pending, Some(100))), 100, Phase::Expired);
+        check(None, Some(request(Pending, Some(100))), 41, Phase::Expired);
+        check(None, Some(request(Pending, Some(100))), 39, Phase::Deleted);
+        check(None, Some(request(Pending, None)), 0, Phase::Expired);
+        check(None, None, 0, Phase::Deleted);
+    }
+
+    #[test]
+    fn the_next_change_is_the_expiry_and_never_overflows() {
+        assert_eq!(next_change(Some(&request(RequestState::Pending, Some(100)))), Some(at(105)));
+        assert_eq!(next_change(Some(&request(RequestState::Approved, Some(100)))), None);
+        assert_eq!(next_change(None), None);
+        let last = AccessRequest { expires: Some(Timestamp::MAX), ..sample() };
+        assert_eq!(next_change(Some(&last)), None);
+        assert_eq!(phase(Some(&last), None, Timestamp::MAX), Phase::Pending);
+    }
+}

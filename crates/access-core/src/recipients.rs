@@ -1,1 +1,355 @@
-//! To be written.
+//! Who is told of a request: the operator's rules and the suggested reviewers, without doubles and without
+//! the requester, who is never asked to approve himself.
+//!
+//! Two steps with Slack's directory between them: [`recipients`] says whom by name, the caller looks e-mails
+//! and user ids up, and [`targets`] says where to post.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::SlackUserId;
+use crate::request::AccessRequest;
+
+/// No request is announced to more recipients than this; suggested reviewers are chosen by the requester, so
+/// their number is in his hands.
+pub const MAX_RECIPIENTS: usize = 100;
+
+/// The longest e-mail address (RFC 5321) and far above Slack's 80 characters for a channel name.
+const MAX_NAME_CHARS: usize = 254;
+
+/// A recipient as the operator or Teleport names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recipient {
+    /// A channel by id (`C…`, `G…`, `D…`).
+    ChannelId(String),
+    /// A public channel by name, without `#`.
+    ChannelName(String),
+    /// A person by Slack id (`U…`, `W…`); gets a direct message.
+    User(SlackUserId),
+    /// A person by e-mail address, in lower case; gets a direct message.
+    Email(String),
+}
+
+/// A recipient's name in the record; equal for two spellings of the same recipient.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RecipientKey(String);
+
+impl RecipientKey {
+    /// Wraps a key read from a record.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RecipientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text names no recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidRecipient {
+    /// Nothing there.
+    Empty,
+    /// More than 254 characters.
+    TooLong,
+    /// Neither an id, an e-mail address nor a channel name.
+    Unrecognised,
+}
+
+impl fmt::Display for InvalidRecipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "is empty",
+            Self::TooLong => "is longer than 254 characters",
+            Self::Unrecognised => {
+                "is neither a channel id (C…), a user id (U…), an e-mail address nor a channel name (lower case, without spaces)"
+            }
+        })
+    }
+}
+
+impl std::error::Error for InvalidRecipient {}
+
+impl Recipient {
+    /// Reads a recipient: `C0123ABC`, `U0123ABC`, `bob@example.com`, `team` or `#team`.
+    ///
+    /// # Errors
+    /// [`InvalidRecipient`] if the text can be none of these.
+    pub fn parse(text: &str) -> Result<Self, InvalidRecipient> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(InvalidRecipient::Empty);
+        }
+        if text.chars().count() > MAX_NAME_CHARS {
+            return Err(InvalidRecipient::TooLong);
+        }
+        if let Some(initial) = slack_id_initial(text) {
+            return Ok(match initial {
+                'U' | 'W' => Self::User(SlackUserId::new(text)),
+                _ => Self::ChannelId(text.to_owned()),
+            });
+        }
+        if text.contains('@') {
+            return if is_email(text) {
+                Ok(Self::Email(text.to_lowercase()))
+            } else {
+                Err(InvalidRecipient::Unrecognised)
+            };
+        }
+        let name = text.strip_prefix('#').unwrap_or(text);
+        let fits = |c: char| (c.is_alphanumeric() && !c.is_uppercase()) || c == '-' || c == '_' || c == '.';
+        if name.is_empty() || !name.chars().all(fits) {
+            return Err(InvalidRecipient::Unrecognised);
+        }
+        Ok(Self::ChannelName(name.to_owned()))
+    }
+
+    /// The recipient's name in the record.
+    pub fn key(&self) -> RecipientKey {
+        RecipientKey(match self {
+            Self::ChannelId(id) => id.clone(),
+            Self::ChannelName(name) => format!("#{name}"),
+            Self::User(id) => id.as_str().to_owned(),
+            Self::Email(email) => email.clone(),
+        })
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key().as_str())
+    }
+}
+
+/// `C0123ABC` → `C`: the initial of a text that has the form of a Slack id.
+fn slack_id_initial(text: &str) -> Option<char> {
+    let initial = text.chars().next().filter(|c| "CGDUW".contains(*c))?;
+    let rest = text.get(1..)?;
+    let is_id = rest.len() >= 2 && rest.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+    is_id.then_some(initial)
+}
+
+/// Something, one `@`, something with a dot-free or dotted host; Slack's directory has the last word.
+fn is_email(text: &str) -> bool {
+    let clean = |part: &str| {
+        !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,".contains(c))
+    };
+    text.split_once('@').is_some_and(|(name, host)| clean(name) && clean(host) && !host.contains('@'))
+}
+
+/// The operator's rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Told of every request.
+    pub always: Vec<Recipient>,
+    /// Told when this role is asked for; `*` for roles without an entry of their own.
+    pub by_role: BTreeMap<String, Vec<Recipient>>,
+}
+
+/// The recipients of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// In the order in which they are told: suggested reviewers, everyone's recipients, the roles' recipients.
+    pub recipients: Vec<Recipient>,
+    /// Suggested reviewers that cannot be found in Slack because their names are no e-mail addresses.
+    pub unaddressable: usize,
+    /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
+    pub left_out: usize,
+}
+
+/// Who is told of `request`, by name.
+pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
+    let mut audience = Audience::default();
+    let mut seen = BTreeSet::new();
+    let requester = Recipient::Email(request.user.to_lowercase());
+    let mut add = |recipient: &Recipient, audience: &mut Audience| {
+        if *recipient == requester || !seen.insert(recipient.clone()) {
+            return;
+        }
+        if audience.recipients.len() < MAX_RECIPIENTS {
+            audience.recipients.push(recipient.clone());
+        } else {
+            audience.left_out += 1;
+        }
+    };
+    // The operator's recipients come first when counting towards the limit, so that a requester who suggests
+    // a thousand reviewers cannot push them out.
+    for recipient in &rules.always {
+        add(recipient, &mut audience);
+    }
+    for role in &request.roles {
+        for recipient in rules.by_role.get(role).or_else(|| rules.by_role.get("*")).into_iter().flatten() {
+            add(recipient, &mut audience);
+        }
+    }
+    let configured = audience.recipients.len();
+    for name in &request.suggested_reviewers {
+        match Recipient::parse(name) {
+            Ok(recipient @ Recipient::Email(_)) => add(&recipient, &mut audience),
+            _ => audience.unaddressable += 1,
+        }
+    }
+    audience.recipients.rotate_left(configured);
+    audience
+}
+
+/// A person as Slack's directory knows him, as far as telling him matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The Slack id.
+    pub id: SlackUserId,
+    /// The e-mail address, if the token may see it.
+    pub email: Option<String>,
+}
+
+/// A recipient and where he is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A person.
+    Person(Person),
+    /// A channel: its id if known, else its name.
+    Channel(String),
+}
+
+/// Where to post, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The `channel` argument of `chat.postMessage`.
+    pub post_to: String,
+    /// All recipients that lead here; the first one names the delivery.
+    pub keys: Vec<RecipientKey>,
+}
+
+/// Where to post for the recipients that were found: one target a place, none for the requester.
+pub fn targets(request: &AccessRequest, found: &[(Recipient, Found)]) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    let is_requester = |person: &Person| {
+        person.email.as_ref().is_some_and(|email| email.to_lowercase() == request.user.to_lowercase())
+    };
+    for (recipient, place) in found {
+        let post_to = match place {
+            Found::Person(person) if is_requester(person) => continue,
+            Found::Person(person) => person.id.as_str(),
+            Found::Channel(channel) => channel,
+        };
+        match targets.iter_mut().find(|target| target.post_to == post_to) {
+            Some(target) => target.keys.push(recipient.key()),
+            None => targets.push(Target { post_to: post_to.to_owned(), keys: vec![recipient.key()] }),
+        }
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::sample;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Recipient {
+        Recipient::parse(text).unwrap()
+    }
+
+    fn rules(always: &[&str], by_role: &[(&str, &[&str])]) -> Rules {
+        let parsed = |names: &[&str]| names.iter().map(|n| parse(n)).collect::<Vec<_>>();
+        Rules {
+            always: parsed(always),
+            by_role: by_role.iter().map(|(r, n)| (r.to_string(), parsed(n))).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn check(request: &AccessRequest, rules: &Rules, expected: &[&str]) {
+        let told: Vec<String> =
+            recipients(request, rules).recipients.iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn recognises_every_form() {
+        assert_eq!(parse("C0TEAM"), Recipient::ChannelId("C0TEAM".into()));
+        assert_eq!(parse("G012AB"), Recipient::ChannelId("G012AB".into()));
+        assert_eq!(parse("W012AB"), Recipient::User(SlackUserId::new("W012AB")));
+        assert_eq!(parse(" Bob@Example.com "), Recipient::Email("bob@example.com".into()));
+        assert_eq!(parse("#dba-approvers"), Recipient::ChannelName("dba-approvers".into()));
+        assert_eq!(parse("zugänge"), Recipient::ChannelName("zugänge".into()));
+        assert_eq!(Recipient::parse("  "), Err(InvalidRecipient::Empty));
+        assert_eq!(Recipient::parse(&"a".repeat(255)), Err(InvalidRecipient::TooLong));
+        for bad in ["Team Room", "@bob", "bob@", "a@b@c", "#", "<!channel>", "a b@c"] {
+            assert_eq!(Recipient::parse(bad), Err(InvalidRecipient::Unrecognised), "{bad}");
+        }
+    }
+
+    #[test]
+    fn suggested_reviewers_come_first_then_everyones_then_the_roles() {
+        let request = AccessRequest {
+            roles: vec!["dba".into(), "admin".into()],
+            suggested_reviewers: vec!["dave@example.com".into(), "octocat".into(), "bob@example.com".into()],
+            ..sample()
+        };
+        let rules =
+            rules(&["C0TEAM", "bob@example.com"], &[("dba", &["dba-approvers"]), ("*", &["C0TEAM", "ops"])]);
+        check(&request, &rules, &["dave@example.com", "C0TEAM", "bob@example.com", "#dba-approvers", "#ops"]);
+        assert_eq!(recipients(&request, &rules).unaddressable, 1);
+    }
+
+    #[test]
+    fn a_role_with_an_entry_does_not_get_the_star() {
+        let rules = rules(&[], &[("dba", &["dba-approvers"]), ("*", &["ops"])]);
+        check(&sample(), &rules, &["#dba-approvers"]);
+        check(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
+        check(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
+    }
+
+    #[test]
+    fn the_requester_is_not_asked() {
+        let rules = rules(&["Alice@Example.com", "bob@example.com"], &[]);
+        check(
+            &AccessRequest { suggested_reviewers: vec!["ALICE@example.com".into()], ..sample() },
+            &rules,
+            &["bob@example.com"],
+        );
+        let person = |id: &str, email: &str| {
+            Found::Person(Person { id: SlackUserId::new(id), email: Some(email.into()) })
+        };
+        let found = [
+            (parse("U0ALICE"), person("U0ALICE", "alice@EXAMPLE.com")),
+            (parse("U0BOB"), person("U0BOB", "bob@example.com")),
+            (parse("bob@example.com"), person("U0BOB", "bob@example.com")),
+        ];
+        let expected = Target {
+            post_to: "U0BOB".into(),
+            keys: vec![parse("U0BOB").key(), parse("bob@example.com").key()],
+        };
+        assert_eq!(targets(&sample(), &found), [expected]);
+    }
+
+    #[test]
+    fn suggestions_cannot_push_out_the_operators_recipients() {
+        let suggested_reviewers = (0..500).map(|n| format!("u{n}@example.com")).collect();
+        let audience =
+            recipients(&AccessRequest { suggested_reviewers, ..sample() }, &rules(&["C0TEAM"], &[]));
+        assert_eq!(audience.recipients.len(), MAX_RECIPIENTS);
+        assert_eq!(audience.left_out, 401);
+        assert!(audience.recipients.contains(&parse("C0TEAM")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_has_a_stable_key(text in any::<String>()) {
+            if let Ok(recipient) = Recipient::parse(&text) {
+                prop_assert_eq!(Recipient::parse(recipient.key().as_str()), Ok(recipient));
+            }
+        }
+    }
+}

@@ -128,3 +128,27 @@ pub struct Resource {
     #[serde(default)]
     pub sub_resource: String,
 }
+
+/// A plain pending request, for tests of this crate.
+#[cfg(test)]
+pub(crate) fn sample() -> AccessRequest {
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).ok();
+    AccessRequest {
+        id: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
+        user: "alice@example.com".into(),
+        roles: vec!["dba".into()],
+        state: RequestState::Pending,
+        reason: "nightly restore".into(),
+        resolve_reason: String::new(),
+        created: at(0),
+        access_until: at(28_800),
+        expires: at(3_600),
+        assume_start: None,
+        thresholds: vec![Threshold { name: String::new(), filter: String::new(), approve: 1, deny: 1 }],
+        reviews: vec![],
+        suggested_reviewers: vec![],
+        resources: vec![],
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
