@@ -1,1 +1,419 @@
-//! To be written.
+//! What is kept of a request in Teleport's plugin data, and its codec: readable by the Go plugin for the keys
+//! it knows, and able to continue what the Go plugin left.
+//!
+//! Reading is total: rubbish in one key costs that key only. Where the record is read and written with
+//! compare-and-swap: `teleport-slack/src/teleport/record.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ChannelId, MessageTs, RequestId};
+use crate::lifecycle::Phase;
+use crate::recipients::RecipientKey;
+use crate::request::{AccessRequest, RequestKind, RequestState, Review};
+
+/// The Go plugin's keys, in its meaning.
+mod go {
+    pub(super) const USER: &str = "user";
+    pub(super) const ROLES: &str = "roles";
+    pub(super) const REQUEST_REASON: &str = "request_reason";
+    pub(super) const REVIEWS_COUNT: &str = "reviews_count";
+    pub(super) const RESOLUTION: &str = "resolution";
+    pub(super) const RESOLVE_REASON: &str = "resolve_reason";
+    pub(super) const MESSAGES: &str = "messages";
+    /// Before `messages` there was one pair in two keys.
+    pub(super) const CHANNEL_ID: &str = "channel_id";
+    pub(super) const TIMESTAMP: &str = "timestamp";
+    pub(super) const ALL: [&str; 9] = [
+        USER,
+        ROLES,
+        REQUEST_REASON,
+        REVIEWS_COUNT,
+        RESOLUTION,
+        RESOLVE_REASON,
+        MESSAGES,
+        CHANNEL_ID,
+        TIMESTAMP,
+    ];
+}
+
+/// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
+mod ours {
+    /// The version of the keys below.
+    pub(super) const VERSION: &str = "x_v";
+    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`.
+    pub(super) const REQUEST: &str = "x_request";
+    /// What was delivered where: JSON list.
+    pub(super) const DELIVERY: &str = "x_delivery";
+    pub(super) const ALL: [&str; 3] = [VERSION, REQUEST, DELIVERY];
+}
+
+/// The version this codec writes. A higher one is read as far as it is understood.
+const VERSION: &str = "1";
+
+/// Long texts are kept up to this many characters: enough for any card, far below the server's limit of
+/// 1,000,000 bytes for all plugins together.
+const MAX_TEXT: usize = 4_000;
+/// Names (users, roles, resources) are kept up to this many characters.
+const MAX_NAME: usize = 256;
+/// Lists are kept up to this many entries.
+const MAX_LIST: usize = 60;
+/// No more deliveries than this are kept: the audience's limit, doubled for a changed configuration.
+const MAX_DELIVERIES: usize = 2 * crate::recipients::MAX_RECIPIENTS;
+
+/// What is remembered of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The request as Teleport last told it, bounded by [`bounded`]; less complete if the Go plugin wrote it.
+    pub known: Option<AccessRequest>,
+    /// The messages that were posted.
+    pub deliveries: Vec<Delivery>,
+    /// Keys that this version does not know; kept as they are.
+    pub other: BTreeMap<String, String>,
+}
+
+/// One posted message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whom it was for; `None` for a message of the Go plugin, which does not say.
+    pub key: Option<RecipientKey>,
+    /// Where it is.
+    pub channel: ChannelId,
+    /// Which it is.
+    pub ts: MessageTs,
+    /// What Slack confirmed that it shows; `None` if nobody knows.
+    pub shown: Option<Shown>,
+    /// How many reviews have been told in its thread.
+    pub replies: u32,
+}
+
+/// What a message shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The phase it tells.
+    #[serde(rename = "p")]
+    pub phase: Phase,
+    /// The digest of the whole message.
+    #[serde(rename = "d")]
+    pub digest: String,
+}
+
+/// Something Slack confirmed, to be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A message was posted.
+    Posted {
+        /// Whom it is for.
+        key: RecipientKey,
+        /// Where it is.
+        channel: ChannelId,
+        /// Which it is.
+        ts: MessageTs,
+        /// What it shows.
+        shown: Shown,
+    },
+    /// A message was edited.
+    Updated {
+        /// Where it is.
+        channel: ChannelId,
+        /// Which it is.
+        ts: MessageTs,
+        /// What it shows now.
+        shown: Shown,
+    },
+    /// A review was told in a message's thread.
+    Replied {
+        /// Where the message is.
+        channel: ChannelId,
+        /// Which it is.
+        ts: MessageTs,
+        /// How many reviews have been told, this one included.
+        replies: u32,
+    },
+}
+
+/// A delivery as JSON; short names, as the server's space is shared with other plugins.
+#[derive(Serialize, Deserialize)]
+struct DeliveryJson {
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    key: Option<RecipientKey>,
+    #[serde(rename = "c")]
+    channel: ChannelId,
+    #[serde(rename = "t")]
+    ts: MessageTs,
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    shown: Option<Shown>,
+    #[serde(rename = "r", default)]
+    replies: u32,
+}
+
+impl Record {
+    /// Reads the plugin data of request `id`. The second value names the keys that held rubbish.
+    pub fn decode(id: &RequestId, data: &BTreeMap<String, String>) -> (Self, Vec<&'static str>) {
+        let mut rubbish = Vec::new();
+        let text = |key: &str| data.get(key).map_or("", String::as_str);
+        let mut json = |key: &'static str, fails: bool| {
+            if fails && !text(key).is_empty() {
+                rubbish.push(key);
+            }
+        };
+
+        let request: Option<AccessRequest> = serde_json::from_str(text(ours::REQUEST)).ok();
+        json(ours::REQUEST, request.is_none());
+        let listed: Option<Vec<DeliveryJson>> = serde_json::from_str(text(ours::DELIVERY)).ok();
+        json(ours::DELIVERY, listed.is_none());
+        let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
+        json(go::REVIEWS_COUNT, replies.is_none());
+        let (pairs, torn) = message_pairs(text(go::MESSAGES));
+        json(go::MESSAGES, torn);
+
+        let replies = replies.unwrap_or(0);
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        let ours = listed.into_iter().flatten().map(|d| Delivery {
+            key: d.key,
+            channel: d.channel,
+            ts: d.ts,
+            shown: d.shown,
+            // If the Go plugin worked on the record since, it counted on.
+            replies: d.replies.max(replies),
+        });
+        let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
+        let old_pair = Some(old_pair).filter(|(channel, ts)| !channel.is_empty() && !ts.is_empty());
+        let theirs = pairs.into_iter().chain(old_pair).map(|(channel, ts)| Delivery {
+            key: None,
+            channel: ChannelId::new(channel),
+            ts: MessageTs::new(ts),
+            shown: None,
+            replies,
+        });
+        for delivery in ours.chain(theirs).take(MAX_DELIVERIES) {
+            let is_new = !deliveries.iter().any(|d| d.is(&delivery.channel, &delivery.ts));
+            if is_new && is_storable(&delivery.channel, &delivery.ts) {
+                deliveries.push(delivery);
+            }
+        }
+
+        let resolution = match text(go::RESOLUTION) {
+            "APPROVED" => RequestState::Approved,
+            "DENIED" => RequestState::Denied,
+            "PROMOTED" => RequestState::Promoted,
+            _ => RequestState::Pending,
+        };
+        let mut known = request.map(|r| AccessRequest { id: id.clone(), ..bounded(&r) });
+        if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
+            known = Some(bounded(&from_go_keys(id, &text)));
+        }
+        if let Some(known) =
+            known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state)
+        {
+            known.state = resolution;
+            known.resolve_reason = cut(text(go::RESOLVE_REASON), MAX_TEXT);
+        }
+
+        let is_known = |key: &str| go::ALL.contains(&key) || ours::ALL.contains(&key);
+        let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
+        let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
+        (Self { known, deliveries, other }, rubbish)
+    }
+
+    /// The plugin data for this record; never holds an empty value.
+    pub fn encode(&self) -> BTreeMap<String, String> {
+        let mut data = self.other.clone();
+        let mut put = |key: &str, value: String| {
+            if !value.is_empty() {
+                data.insert(key.to_owned(), value);
+            }
+        };
+        put(ours::VERSION, VERSION.to_owned());
+        if let Some(known) = &self.known {
+            put(go::USER, known.user.clone());
+            put(go::ROLES, known.roles.join(","));
+            put(go::REQUEST_REASON, known.reason.clone());
+            put(ours::REQUEST, serde_json::to_string(known).expect("plain data has a JSON form"));
+        }
+        let replies = self.deliveries.iter().map(|d| d.replies).min().unwrap_or(0);
+        if replies > 0 {
+            put(go::REVIEWS_COUNT, replies.to_string());
+        }
+        let pairs: Vec<_> = self.deliveries.iter().map(|d| format!("{}/{}", d.channel, d.ts)).collect();
+        put(go::MESSAGES, pairs.join(","));
+        if !self.deliveries.is_empty() {
+            let json: Vec<_> = self.deliveries.iter().take(MAX_DELIVERIES).map(DeliveryJson::from).collect();
+            put(ours::DELIVERY, serde_json::to_string(&json).expect("plain data has a JSON form"));
+        }
+        if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
+            put(go::RESOLUTION, resolution(phase).to_owned());
+            let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
+            put(go::RESOLVE_REASON, reason.to_owned());
+        }
+        data
+    }
+
+    /// Writes down what Slack confirmed. Doing it again changes nothing.
+    pub fn apply(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Posted { key, channel, ts, shown } => {
+                let is_new = self.find(channel, ts).is_none() && self.deliveries.len() < MAX_DELIVERIES;
+                if is_new && is_storable(channel, ts) {
+                    self.deliveries.push(Delivery {
+                        key: Some(key.clone()),
+                        channel: channel.clone(),
+                        ts: ts.clone(),
+                        shown: Some(shown.clone()),
+                        replies: 0,
+                    });
+                }
+            }
+            Outcome::Updated { channel, ts, shown } => {
+                if let Some(delivery) = self.find(channel, ts) {
+                    delivery.shown = Some(shown.clone());
+                }
+            }
+            Outcome::Replied { channel, ts, replies } => {
+                if let Some(delivery) = self.find(channel, ts) {
+                    delivery.replies = delivery.replies.max(*replies);
+                }
+            }
+        }
+    }
+
+    /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
+    pub fn is_adopted(&self) -> bool {
+        self.deliveries.iter().any(|d| d.key.is_none())
+    }
+
+    /// Whether anybody was told under one of these names.
+    pub fn is_delivered(&self, keys: &[RecipientKey]) -> bool {
+        self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
+    }
+
+    /// The phase that every message shows, if they agree and there is one.
+    fn shown_everywhere(&self) -> Option<Phase> {
+        let phase = self.deliveries.first()?.shown.as_ref()?.phase;
+        self.deliveries.iter().all(|d| d.shown.as_ref().is_some_and(|s| s.phase == phase)).then_some(phase)
+    }
+
+    fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
+        self.deliveries.iter_mut().find(|d| d.is(channel, ts))
+    }
+}
+
+impl Delivery {
+    fn is(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
+        self.channel == *channel && self.ts == *ts
+    }
+}
+
+impl From<&Delivery> for DeliveryJson {
+    fn from(delivery: &Delivery) -> Self {
+        let Delivery { key, channel, ts, shown, replies } = delivery.clone();
+        Self { key, channel, ts, shown, replies }
+    }
+}
+
+/// The Go plugin's word for a final phase; it has no word for deleted.
+fn resolution(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Approved => "APPROVED",
+        Phase::Denied => "DENIED",
+        Phase::Promoted => "PROMOTED",
+        Phase::Expired | Phase::Deleted => "EXPIRED",
+        Phase::Pending => "",
+    }
+}
+
+/// Whether a message's address survives the Go plugin's list: `/` and `,` separate there.
+pub fn is_storable(channel: &ChannelId, ts: &MessageTs) -> bool {
+    let clean =
+        |text: &str| !text.is_empty() && !text.contains(|c: char| "/,".contains(c) || c.is_whitespace());
+    clean(channel.as_str()) && clean(ts.as_str())
+}
+
+/// `C0TEAM/1.2,D9/3.4` as pairs, and whether anything in it was no pair.
+fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
+    let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
+    let pairs = entries.map(|entry| entry.trim().split_once('/'));
+    let valid = |(channel, ts): &(&str, &str)| !channel.is_empty() && !ts.is_empty() && !ts.contains('/');
+    let read: Vec<_> = pairs.map(|pair| pair.filter(valid)).collect();
+    let torn = read.iter().any(Option::is_none);
+    (read.into_iter().flatten().collect(), torn)
+}
+
+/// What the Go plugin kept of a request.
+fn from_go_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
+    AccessRequest {
+        id: id.clone(),
+        user: text(go::USER).to_owned(),
+        roles: text(go::ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
+        state: RequestState::Pending,
+        reason: text(go::REQUEST_REASON).to_owned(),
+        resolve_reason: String::new(),
+        created: None,
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: Vec::new(),
+        reviews: Vec::new(),
+        suggested_reviewers: Vec::new(),
+        resources: Vec::new(),
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
+
+/// A request cut to what the record may hold. Cutting twice changes nothing.
+pub fn bounded(request: &AccessRequest) -> AccessRequest {
+    let name = |text: &String| cut(text, MAX_NAME);
+    let names = |list: &[String]| list.iter().take(MAX_LIST).map(name).collect();
+    AccessRequest {
+        id: RequestId::new(cut(request.id.as_str(), MAX_NAME)),
+        user: name(&request.user),
+        roles: names(&request.roles),
+        state: request.state,
+        reason: cut(&request.reason, MAX_TEXT),
+        resolve_reason: cut(&request.resolve_reason, MAX_TEXT),
+        created: request.created,
+        access_until: request.access_until,
+        expires: request.expires,
+        assume_start: request.assume_start,
+        thresholds: Vec::new(),
+        reviews: request.reviews.iter().take(MAX_LIST).map(bounded_review).collect(),
+        suggested_reviewers: Vec::new(),
+        resources: request
+            .resources
+            .iter()
+            .take(MAX_LIST)
+            .map(|r| {
+                let mut resource = r.clone();
+                for part in [
+                    &mut resource.cluster,
+                    &mut resource.kind,
+                    &mut resource.name,
+                    &mut resource.sub_resource,
+                ] {
+                    *part = cut(part, MAX_NAME);
+                }
+                resource
+            })
+            .collect(),
+        kind: request.kind,
+        promoted_to: request.promoted_to.as_ref().map(name),
+    }
+}
+
+/// A review without its reason, which is told in the thread and nowhere else.
+fn bounded_review(review: &Review) -> Review {
+    Review { author: cut(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
+}
+
+/// The first `max` characters, the last of them "…" if anything was cut.
+fn cut(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests;

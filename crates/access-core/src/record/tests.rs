@@ -1,0 +1,237 @@
+//! The codec both ways: ours, the Go plugin's, and rubbish.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::request::{Resource, sample};
+
+fn id() -> RequestId {
+    sample().id
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
+}
+
+fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32) -> Delivery {
+    Delivery {
+        key: key.map(RecipientKey::new),
+        channel: ChannelId::new(channel),
+        ts: MessageTs::new("1795363190.000001"),
+        shown: phase.map(|phase| Shown { phase, digest: "0123456789abcdef".into() }),
+        replies,
+    }
+}
+
+/// The `slack` entry of a plugin-data item that the Go plugin 7.1.3 wrote.
+fn golden(name: &str) -> BTreeMap<String, String> {
+    let path =
+        format!("{}/../../vectors/go-plugin-7.1.3/{name}.plugin-data.json", env!("CARGO_MANIFEST_DIR"));
+    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let data = json[0]["spec"]["entries"]["slack"]["data"].as_object().unwrap();
+    data.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn every_record_of_the_go_plugin_is_adopted() {
+    let expected = [
+        ("created", RequestState::Pending, "", 3, 0),
+        ("approved-by-review", RequestState::Approved, "looks fine", 3, 1),
+        ("one-of-two", RequestState::Pending, "", 2, 1),
+        ("denied", RequestState::Denied, "not today", 2, 0),
+        // The Go plugin's EXPIRED is no word of Teleport's: without an expiry it reads as expired anyway.
+        ("deleted", RequestState::Pending, "", 2, 0),
+    ];
+    for (name, state, reason, messages, replies) in expected {
+        let data = golden(name);
+        let (record, rubbish) = Record::decode(&id(), &data);
+        assert_eq!(rubbish, Vec::<&str>::new(), "{name}");
+        assert!(record.is_adopted(), "{name}");
+        let known = record.known.unwrap();
+        assert_eq!((known.state, known.resolve_reason.as_str()), (state, reason), "{name}");
+        assert_eq!(known.user, data["user"], "{name}");
+        assert_eq!(known.roles.join(","), data["roles"], "{name}");
+        assert_eq!(known.reason, data["request_reason"], "{name}");
+        assert_eq!(record.deliveries.len(), messages, "{name}");
+        assert!(record.deliveries.iter().all(|d| d.shown.is_none() && d.replies == replies), "{name}");
+    }
+}
+
+#[test]
+fn the_go_plugin_finds_its_keys_as_it_left_them() {
+    for name in ["created", "approved-by-review", "one-of-two", "denied", "deleted"] {
+        let before = golden(name);
+        let (mut record, _) = Record::decode(&id(), &before);
+        let phase = match before.get("resolution").map(String::as_str) {
+            Some("APPROVED") => Phase::Approved,
+            Some("DENIED") => Phase::Denied,
+            Some("EXPIRED") => Phase::Deleted,
+            _ => Phase::Pending,
+        };
+        for delivery in record.deliveries.clone() {
+            let shown = Shown { phase, digest: "0".into() };
+            record.apply(&Outcome::Updated { channel: delivery.channel, ts: delivery.ts, shown });
+        }
+        let mut after = record.encode();
+        after.retain(|key, _| !key.starts_with("x_"));
+        assert_eq!(after, before, "{name}");
+    }
+}
+
+#[test]
+fn the_single_pair_of_old_releases_is_read() {
+    let (record, rubbish) =
+        Record::decode(&id(), &map(&[("user", "a"), ("channel_id", "C1"), ("timestamp", "1.2")]));
+    assert_eq!(rubbish, Vec::<&str>::new());
+    assert_eq!(record.deliveries[0].channel, ChannelId::new("C1"));
+    // From now on it is in the list.
+    assert_eq!(record.encode()["messages"], "C1/1.2");
+    assert!(!record.encode().contains_key("channel_id"));
+}
+
+#[test]
+fn rubbish_costs_only_its_own_key() {
+    let data = map(&[
+        ("user", "alice"),
+        ("messages", "C1/1.2,,broken,/3,D9/4.5/6,C2/7.8"),
+        ("reviews_count", "many"),
+        ("x_request", "{\"id\":"),
+        ("x_delivery", "[{\"c\":7}]"),
+        ("x_votes", "kept"),
+    ]);
+    let (record, rubbish) = Record::decode(&id(), &data);
+    assert_eq!(rubbish, ["x_request", "x_delivery", "reviews_count", "messages"]);
+    assert_eq!(record.deliveries.iter().map(|d| d.channel.as_str()).collect::<Vec<_>>(), ["C1", "C2"]);
+    assert_eq!(record.known.as_ref().unwrap().user, "alice");
+    assert_eq!(record.encode()["x_votes"], "kept");
+}
+
+#[test]
+fn the_resolution_is_written_only_when_every_message_shows_it() {
+    let known =
+        Some(AccessRequest { state: RequestState::Approved, resolve_reason: "ok".into(), ..sample() });
+    let both = |second| Record {
+        known: known.clone(),
+        deliveries: vec![
+            delivery(Some("#a"), "C1", Some(Phase::Approved), 0),
+            delivery(Some("#b"), "C2", second, 0),
+        ],
+        other: BTreeMap::new(),
+    };
+    assert!(!both(Some(Phase::Pending)).encode().contains_key("resolution"));
+    assert!(!both(None).encode().contains_key("resolution"));
+    let done = both(Some(Phase::Approved)).encode();
+    assert_eq!((done["resolution"].as_str(), done["resolve_reason"].as_str()), ("APPROVED", "ok"));
+}
+
+#[test]
+fn work_of_the_go_plugin_in_between_is_seen() {
+    let record = Record {
+        known: Some(bounded(&sample())),
+        deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Pending), 0)],
+        other: BTreeMap::new(),
+    };
+    let mut data = record.encode();
+    data.insert("reviews_count".into(), "2".into());
+    data.insert("resolution".into(), "DENIED".into());
+    data.insert("resolve_reason".into(), "no".into());
+    let (record, _) = Record::decode(&id(), &data);
+    assert_eq!(record.deliveries[0].replies, 2);
+    let known = record.known.unwrap();
+    assert_eq!((known.state, known.resolve_reason.as_str()), (RequestState::Denied, "no"));
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[a-z,/\"\\\\ ]{0,12}",
+        Just("é".repeat(5_000)),
+        Just("\u{0}\u{202e}".to_owned())
+    ]
+}
+
+fn request() -> impl Strategy<Value = AccessRequest> {
+    (text(), proptest::collection::vec(text(), 0..80), text(), text(), 0..4u8).prop_map(
+        |(user, roles, reason, why, n)| {
+            let state =
+                [RequestState::Pending, RequestState::Approved, RequestState::Denied, RequestState::Promoted]
+                    [usize::from(n)];
+            let resources = roles.iter().map(|name| Resource {
+                cluster: user.clone(),
+                kind: "node".into(),
+                name: name.clone(),
+                sub_resource: why.clone(),
+            });
+            AccessRequest {
+                resources: resources.collect(),
+                user,
+                roles,
+                reason,
+                resolve_reason: why,
+                state,
+                ..sample()
+            }
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let phases =
+        proptest::option::of(prop_oneof![Just(Phase::Pending), Just(Phase::Approved), Just(Phase::Denied)]);
+    let delivery = (proptest::option::of("[#a-z]{1,9}"), "[CD][A-Z0-9]{2,9}", phases, 0..3u32)
+        .prop_map(|(key, channel, phase, replies)| delivery(key.as_deref(), &channel, phase, replies));
+    (request(), proptest::collection::vec(delivery, 0..12)).prop_map(|(request, mut deliveries)| {
+        deliveries.sort_by(|a, b| a.channel.cmp(&b.channel));
+        deliveries.dedup_by(|a, b| a.channel == b.channel);
+        // The count that the Go plugin shares is the smallest; what is above it survives in our key.
+        Record { known: Some(bounded(&request)), deliveries, other: map(&[("x_votes", "v")]) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(record in record()) {
+        let (read, rubbish) = Record::decode(&id(), &record.encode());
+        prop_assert_eq!(rubbish, Vec::<&str>::new());
+        let mut expected = record;
+        // A final phase shown everywhere is the Go plugin's `resolution`, which outranks our older memory.
+        if let (Some(known), Some(got)) = (&mut expected.known, &read.known) && known.state == RequestState::Pending {
+            known.state = got.state;
+            known.resolve_reason.clone_from(&got.resolve_reason);
+        }
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn any_plugin_data_is_read_and_its_rewriting_is_stable(
+        data in proptest::collection::btree_map(
+            prop_oneof![any::<String>(), prop::sample::select([go::ALL.as_slice(), &ours::ALL].concat()).prop_map(str::to_owned)],
+            text(),
+            0..12,
+        )
+    ) {
+        let (record, _) = Record::decode(&id(), &data);
+        let once = record.encode();
+        let (again, rubbish) = Record::decode(&id(), &once);
+        prop_assert_eq!(rubbish, Vec::<&str>::new());
+        prop_assert_eq!(again.encode(), once);
+    }
+
+    #[test]
+    fn the_record_stays_far_below_the_servers_limit(mut request in request(), count in 0..400usize) {
+        request.roles = vec!["\u{10ffff}".repeat(600); 400];
+        request.reason = "\u{1}".repeat(100_000);
+        let mut record = Record { known: Some(bounded(&request)), ..Record::default() };
+        for n in 0..count {
+            record.apply(&Outcome::Posted {
+                key: RecipientKey::new(format!("{n}{}", "k".repeat(250))),
+                channel: ChannelId::new(format!("C{n}")),
+                ts: MessageTs::new("1795363190.000001"),
+                shown: Shown { phase: Phase::Pending, digest: "0123456789abcdef".into() },
+            });
+        }
+        let bytes: usize = record.encode().iter().map(|(k, v)| k.len() + v.len()).sum();
+        prop_assert!(bytes < 500_000, "{}", bytes);
+        prop_assert_eq!(bounded(&bounded(&request)), bounded(&request));
+    }
+}
