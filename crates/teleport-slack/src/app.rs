@@ -1,1 +1,169 @@
-//! To be written.
+//! The daemon as a value: what it is built from, in which order it starts, and how it ends.
+//!
+//! Order of start: identity readable and current → Teleport answers → Slack answers → watch → list → ready.
+//! The configuration was validated before any of it (`config`); the tasks are drawn in `runtime`.
+
+use std::time::Duration;
+
+use access_core::backoff::Backoff;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::error::{Exit, Failure, chain};
+use crate::runtime::tasks::Tasks;
+use crate::runtime::{Dispatcher, Surroundings};
+use crate::slack::{self, AuthTest, ClientOptions, Directory, SlackError};
+use crate::slack_checks;
+use crate::teleport::{self, Identity, Pong, TeleportError, Watcher};
+
+/// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
+const UPDATES: usize = 256;
+/// A side that is away at start is asked again: soon, then each half minute.
+const AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+
+/// A daemon whose both sides have answered.
+#[derive(Debug)]
+pub struct App {
+    tasks: Tasks,
+    ready: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Connects both sides and starts the tasks. A side that is merely away is waited for.
+    ///
+    /// Returns `None` if told to stop meanwhile.
+    ///
+    /// # Errors
+    /// What no waiting mends: certificates that cannot be used, a server that is too old, a token that is
+    /// refused, a missing scope. The failure's text names the thing and the remedy.
+    pub async fn start(config: &Config, stop: CancellationToken) -> Result<Option<Self>, Failure> {
+        info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
+        config.warnings().iter().for_each(|warning| warn!("{warning}"));
+        tokio::select! {
+            () = stop.cancelled() => Ok(None),
+            app = Self::connect(config, &stop) => app.map(Some),
+        }
+    }
+
+    async fn connect(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
+        let identity = Identity::load(&config.teleport.identity, Timestamp::now())
+            .map_err(|error| Failure::new(Exit::Credentials, error))?;
+        info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
+        let teleport = teleport::Client::new(&config.teleport.addr, &identity);
+        let pong = ping(&teleport).await?;
+        info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
+
+        let slack = slack::Client::new(ClientOptions {
+            api_url: config.slack.api_url.clone(),
+            ..ClientOptions::new(config.slack.token.clone())
+        })
+        .map_err(|error| Failure::new(Exit::Failed, error))?;
+        let auth = auth_test(&slack).await?;
+        info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
+        slack_checks::scopes(&auth, &config.rules)?;
+
+        let directory = Directory::new(slack.clone());
+        let (ready_tx, ready) = watch::channel(false);
+        let (updates_tx, updates) = mpsc::channel(UPDATES);
+        let mut tasks = Tasks::new(stop.clone());
+        let watcher = Watcher::new(teleport.clone());
+        tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
+        tasks.start("channel check", {
+            let (directory, rules, stop) = (directory.clone(), config.rules.clone(), stop.clone());
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = slack_checks::channels(&directory, &rules) => stop.cancelled().await,
+                }
+            }
+        });
+        let dispatcher = Dispatcher::new(
+            Surroundings {
+                teleport,
+                slack,
+                directory,
+                rules: config.rules.clone(),
+                web_proxy: pong.web_proxy.filter(|_| pong.enterprise),
+                cluster: pong.cluster_name,
+            },
+            ready_tx,
+        );
+        tasks.start("dispatcher", dispatcher.run(updates, stop.clone()));
+        Ok(Self { tasks, ready })
+    }
+
+    /// Turns true when everything that Teleport listed at first was taken in.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Works until told to stop, and then until what is under way has ended (15 s at most).
+    ///
+    /// # Errors
+    /// If a task died, which is a fault of this program.
+    pub async fn run(self) -> Result<(), Failure> {
+        self.tasks.run().await.map_err(|died| Failure::new(Exit::Failed, died))
+    }
+}
+
+/// Asks Teleport until it answers; refuses a server that is too old.
+async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
+    let mut failures = 0;
+    let mut told = String::new();
+    loop {
+        match teleport.ping().await {
+            Ok(pong) => {
+                pong.check_version().map_err(|error| Failure::new(Exit::Failed, error))?;
+                return Ok(pong);
+            }
+            Err(error) if is_final(&error) => return Err(Failure::new(Exit::Credentials, error)),
+            Err(error) => wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await,
+        }
+    }
+}
+
+fn is_final(error: &TeleportError) -> bool {
+    matches!(error.kind(), teleport::Kind::Unauthorised | teleport::Kind::Permanent)
+}
+
+/// Asks Slack until it answers; refuses a token that Slack refuses.
+async fn auth_test(slack: &slack::Client) -> Result<AuthTest, Failure> {
+    let mut failures = 0;
+    let mut told = String::new();
+    loop {
+        match slack.auth_test().await {
+            Ok(auth) => return Ok(auth),
+            Err(error) => match error.kind() {
+                slack::Kind::Unauthorised | slack::Kind::Permanent => {
+                    return Err(Failure::new(Exit::Credentials, told_with_remedy(&error)));
+                }
+                slack::Kind::RetryAfter(delay) => {
+                    warn!(retry_in_s = delay.as_secs(), "{}", error.with_remedy());
+                    tokio::time::sleep(delay).await;
+                }
+                slack::Kind::Retry => {
+                    wait(&mut failures, &mut told, "Slack does not answer", &chain(&error)).await;
+                }
+            },
+        }
+    }
+}
+
+fn told_with_remedy(error: &SlackError) -> String {
+    error.with_remedy().to_string()
+}
+
+/// Waits before the next try; each new cause is told at once, the same one every tenth time.
+async fn wait(failures: &mut u32, told: &mut String, what: &str, cause: &str) {
+    *failures += 1;
+    let delay = AWAY.delay(*failures, fastrand::u64(..));
+    let retry_in_s = delay.as_secs_f32();
+    if told != cause || *failures % 10 == 0 {
+        cause.clone_into(told);
+        error!(retry_in_s, "{what}: {cause}");
+    }
+    tokio::time::sleep(delay).await;
+}

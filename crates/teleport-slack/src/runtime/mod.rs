@@ -1,1 +1,207 @@
-//! To be written.
+//! The shell around the decisions: it owns the tasks, the queue and the time.
+//!
+//! ```text
+//!   Teleport ──stream──▶ watcher ──updates──▶ dispatcher ──(id, what is listed)──▶ visits (many at once, one an id)
+//!                                              ▲   ▲                                 │
+//!                                      sweep ──┘   └────── when to look again ◀──────┘──▶ Slack, the record
+//! ```
+//!
+//! The dispatcher is the only owner of what Teleport lists, of the queue and of the memory between visits, so
+//! nothing here is locked. Each update only wakes an id; the visit looks at what is (`reconciler`).
+
+pub mod shutdown;
+pub mod tasks;
+mod audience;
+mod outbox;
+mod queue;
+mod reconciler;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::ids::RequestId;
+use access_core::recipients::Rules;
+use access_core::request::AccessRequest;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use self::outbox::{Complaints, Outbox};
+use self::queue::Queue;
+use self::reconciler::{Memory, Reconciler};
+use crate::slack::{self, Directory};
+use crate::teleport::{self, WatchUpdate};
+
+/// Visits under way at once.
+const MAX_VISITS: usize = 64;
+/// Every request is looked at again this often although nothing woke it.
+const SWEEP: Duration = Duration::from_secs(600);
+/// How long visits under way may go on after the daemon was told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+/// A visit that panicked is tried again after this long.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+
+/// What the dispatcher needs to work.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The way to Teleport's records.
+    pub teleport: teleport::Client,
+    /// The way to Slack.
+    pub slack: slack::Client,
+    /// Slack's people and channels, cached.
+    pub directory: Directory,
+    /// Who is told.
+    pub rules: Rules,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where the web UI serves access requests, if it does.
+    pub web_proxy: Option<String>,
+}
+
+/// The dispatcher: keeps every request's messages true.
+#[derive(Debug)]
+pub struct Dispatcher {
+    reconciler: Arc<Reconciler>,
+    listed: HashMap<RequestId, Arc<AccessRequest>>,
+    memories: HashMap<RequestId, Memory>,
+    queue: Queue<RequestId>,
+    visits: JoinSet<Visit>,
+    visiting: HashMap<Id, RequestId>,
+    ready: watch::Sender<bool>,
+}
+
+/// What comes back from a visit.
+type Visit = (RequestId, Memory, Option<Timestamp>);
+
+impl Dispatcher {
+    /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
+    /// put on the queue.
+    pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
+        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy } = surroundings;
+        let outbox = Outbox::new(slack);
+        let complaints = Complaints::default();
+        let reconciler = Reconciler { teleport, outbox, directory, rules, cluster, web_proxy, complaints };
+        Self {
+            reconciler: Arc::new(reconciler),
+            listed: HashMap::new(),
+            memories: HashMap::new(),
+            queue: Queue::new(),
+            visits: JoinSet::new(),
+            visiting: HashMap::new(),
+            ready,
+        }
+    }
+
+    /// Works until told to stop, then lets the visits under way finish, for at most 15 s.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.start_due();
+            let next_due = self.queue.next_due().filter(|_| self.visits.len() < MAX_VISITS);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(update) = updates.recv() => self.apply(update),
+                Some(ended) = self.visits.join_next_with_id() => self.ended(ended),
+                () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
+                _ = sweep.tick() => self.sweep(),
+                // All senders gone: the watcher ended, and its owner reports that.
+                else => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    fn apply(&mut self, update: WatchUpdate) {
+        let now = Instant::now();
+        match update {
+            WatchUpdate::Snapshot { requests, records } => {
+                let before = std::mem::take(&mut self.listed);
+                self.listed = requests.into_iter().map(|r| (r.id.clone(), Arc::new(r))).collect();
+                // Those that vanished while we were away, those that are there, and those whose record
+                // outlived them and still promises something.
+                let mut wake: Vec<RequestId> = before.into_keys().chain(self.listed.keys().cloned()).collect();
+                for (id, data) in records {
+                    if !self.listed.contains_key(&id) && self.reconciler.needs_visit(&id, &data) {
+                        wake.push(id);
+                    }
+                }
+                debug!(requests = self.listed.len(), "Listed the access requests");
+                wake.into_iter().for_each(|id| self.queue.wake(id, now));
+                if !self.ready.send_replace(true) {
+                    info!(requests = self.listed.len(), "Ready");
+                }
+            }
+            WatchUpdate::Changed(request) => {
+                let id = request.id.clone();
+                self.listed.insert(id.clone(), Arc::new(request));
+                self.queue.wake(id, now);
+            }
+            WatchUpdate::Gone(id) => {
+                self.listed.remove(&id);
+                self.queue.wake(id, now);
+            }
+        }
+    }
+
+    fn start_due(&mut self) {
+        while self.visits.len() < MAX_VISITS {
+            let Some(id) = self.queue.start(Instant::now()) else { return };
+            let mut memory = self.memories.remove(&id).unwrap_or_default();
+            let listed = self.listed.get(&id).cloned();
+            let reconciler = Arc::clone(&self.reconciler);
+            let key = id.clone();
+            let visit = self.visits.spawn(async move {
+                let next = reconciler.visit(&id, listed.as_deref(), &mut memory).await;
+                (id, memory, next)
+            });
+            self.visiting.insert(visit.id(), key);
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Visit), tokio::task::JoinError>) {
+        match ended {
+            Ok((task, (id, memory, next))) => {
+                self.visiting.remove(&task);
+                if self.listed.contains_key(&id) || !memory.is_empty() {
+                    self.memories.insert(id.clone(), memory);
+                }
+                self.queue.finish(id, next.map(instant));
+            }
+            Err(error) => {
+                let Some(id) = self.visiting.remove(&error.id()) else { return };
+                error!(request = %id, retry_in_s = AFTER_PANIC.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
+                self.queue.finish(id, Some(Instant::now() + AFTER_PANIC));
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        let ids: Vec<_> = self.listed.keys().chain(self.memories.keys()).cloned().collect();
+        debug!(requests = ids.len(), "Looking at every request again");
+        ids.into_iter().for_each(|id| self.queue.wake(id, now));
+    }
+
+    async fn drain(&mut self) {
+        let left = self.visits.len();
+        if left == 0 {
+            return;
+        }
+        info!(visits = left, "Finishing what is under way");
+        let finish = async { while self.visits.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, finish).await.is_err() {
+            warn!(visits = self.visits.len(), "Not all was finished in time; the next start takes it up again");
+        }
+    }
+}
+
+/// The instant at which the wall clock will show `at`; now if that has passed, at most a day ahead.
+fn instant(at: Timestamp) -> Instant {
+    let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+    Instant::now() + left.min(Duration::from_secs(86_400))
+}

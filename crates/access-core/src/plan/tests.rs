@@ -1,0 +1,252 @@
+//! Plans as a person would tell them, and the property that a carried-out plan leaves nothing to do.
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::RequestId;
+use crate::record::Outcome;
+use crate::request::{RequestState, Review, sample};
+
+/// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
+#[derive(Clone, Debug)]
+struct World {
+    listed: Option<AccessRequest>,
+    record: Record,
+    targets: Vec<Target>,
+    waits: BTreeMap<Errand, Timestamp>,
+    now: Timestamp,
+    posted: u32,
+}
+
+impl World {
+    fn new(targets: &[&str]) -> Self {
+        let target = |name: &&str| Target { post_to: (*name).to_owned(), keys: vec![RecipientKey::new(*name)] };
+        Self {
+            listed: Some(sample()),
+            record: Record::default(),
+            targets: targets.iter().map(target).collect(),
+            waits: BTreeMap::new(),
+            now: sample().created.unwrap(),
+            posted: 0,
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        plan(&Situation {
+            listed: self.listed.as_ref(),
+            record: &self.record,
+            targets: &self.targets,
+            cluster: "demo",
+            web_proxy: None,
+            waits: &self.waits,
+            now: self.now,
+        })
+    }
+
+    /// Carries out the plan, skipping errands that `fails` names, and returns one line a step.
+    fn work(&mut self, fails: impl Fn(&Errand) -> bool) -> Vec<String> {
+        let plan = self.plan();
+        if let Some(known) = plan.remember {
+            self.record.known = Some(known);
+        }
+        let mut story = Vec::new();
+        for (errand, steps) in plan.errands {
+            if fails(&errand) {
+                self.waits.insert(errand, self.now + SignedDuration::from_secs(10));
+                continue;
+            }
+            for step in steps {
+                let (line, outcome) = self.carry_out(&errand, step);
+                story.push(line);
+                self.record.apply(&outcome);
+            }
+        }
+        self.record = Record::decode(&sample().id, &self.record.encode()).0;
+        story
+    }
+
+    fn carry_out(&mut self, errand: &Errand, step: Step) -> (String, Outcome) {
+        match (step, errand) {
+            (Step::Post { post_to, shown, .. }, Errand::Deliver(key)) => {
+                self.posted += 1;
+                let (channel, ts) = (ChannelId::new(format!("C{post_to}")), MessageTs::new(format!("{}.0", self.posted)));
+                let line = format!("post to {post_to}: {:?}", shown.phase);
+                (line, Outcome::Posted { key: key.clone(), channel, ts, shown })
+            }
+            (Step::Update { channel, ts, shown, .. }, Errand::Keep(..)) => {
+                (format!("update {channel}: {:?}", shown.phase), Outcome::Updated { channel, ts, shown })
+            }
+            (Step::Reply { channel, ts, replies, message }, Errand::Keep(..)) => {
+                let line = format!("reply {replies} in {channel}: {}", message.text().lines().next().unwrap());
+                (line, Outcome::Replied { channel, ts, replies })
+            }
+            (step, errand) => panic!("{step:?} is no step of {errand:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(&mut self, expected: &[&str]) {
+        assert_eq!(self.work(|_| false), expected);
+    }
+
+    fn set(&mut self, state: RequestState) {
+        self.listed.as_mut().unwrap().state = state;
+    }
+}
+
+fn review(author: &str) -> Review {
+    Review { author: author.into(), proposed: RequestState::Approved, reason: "fine".into(), created: None }
+}
+
+#[test]
+fn a_request_is_shown_reviewed_and_resolved() {
+    let mut world = World::new(&["team", "ops"]);
+    world.check(&["post to team: Pending", "post to ops: Pending"]);
+    world.check(&[]);
+    world.listed.as_mut().unwrap().reviews.push(review("bob@example.com"));
+    world.set(RequestState::Approved);
+    let replies = world.work(|_| false);
+    assert_eq!(replies[0], "update Cteam: Approved");
+    assert!(replies[1].starts_with("reply 1 in Cteam: bob@example.com reviewed the request"), "{replies:?}");
+    assert_eq!(replies[2], "update Cops: Approved");
+    assert_eq!(replies.len(), 4);
+    world.check(&[]);
+    // The grant ends and Teleport forgets the request: the message keeps the outcome.
+    world.listed = None;
+    world.check(&[]);
+}
+
+#[test]
+fn a_message_without_its_own_change_is_left_alone_and_a_changed_one_is_edited() {
+    let mut world = World::new(&["team"]);
+    world.check(&["post to team: Pending"]);
+    world.listed.as_mut().unwrap().reason = "another reason".into();
+    world.check(&["update Cteam: Pending"]);
+    // An odd server turns a grant into a refusal: the message follows.
+    world.set(RequestState::Approved);
+    world.check(&["update Cteam: Approved"]);
+    world.set(RequestState::Denied);
+    world.check(&["update Cteam: Denied"]);
+}
+
+#[test]
+fn expiry_and_deletion_are_told_apart() {
+    let mut world = World::new(&["team"]);
+    world.check(&["post to team: Pending"]);
+    assert_eq!(world.plan().look_again, Some(sample().expires.unwrap() + SignedDuration::from_secs(5)));
+    let mut deleted = world.clone();
+    deleted.listed = None;
+    deleted.check(&["update Cteam: Deleted"]);
+    deleted.check(&[]);
+    world.now = sample().expires.unwrap() + SignedDuration::from_secs(5);
+    world.check(&["update Cteam: Expired"]);
+    assert_eq!(world.plan(), Plan::default());
+    world.listed = None;
+    world.check(&[]);
+}
+
+#[test]
+fn what_happened_while_we_were_away_is_shown_once() {
+    let mut world = World::new(&["team"]);
+    world.listed.as_mut().unwrap().reviews = vec![review("bob"), review("carol")];
+    world.set(RequestState::Approved);
+    world.check(&["post to team: Approved"]);
+    assert_eq!(world.work(|_| false).len(), 2);
+    world.check(&[]);
+    // One that came and went is nobody's business any more.
+    let mut expired = World::new(&["team"]);
+    expired.now = sample().expires.unwrap() + SignedDuration::from_hours(1);
+    expired.check(&[]);
+    let mut gone = World::new(&["team"]);
+    gone.listed = None;
+    gone.check(&[]);
+}
+
+#[test]
+fn one_that_fails_waits_alone() {
+    let mut world = World::new(&["team", "ops"]);
+    let fails = |errand: &Errand| *errand == Errand::Deliver(RecipientKey::new("ops"));
+    assert_eq!(world.work(fails), ["post to team: Pending"]);
+    world.check(&[]);
+    let again = world.plan().look_again.unwrap();
+    assert_eq!(again, world.now + SignedDuration::from_secs(10));
+    world.now = again;
+    world.check(&["post to ops: Pending"]);
+}
+
+#[test]
+fn messages_of_the_go_plugin_are_corrected_and_nobody_is_told_twice() {
+    let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2"), ("resolution", "APPROVED")];
+    let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let (record, _) = Record::decode(&RequestId::new("x"), &data);
+    let mut world = World { record, ..World::new(&["team"]) };
+    world.set(RequestState::Approved);
+    world.check(&["update C9: Approved", "update D9: Approved"]);
+    world.check(&[]);
+}
+
+#[test]
+fn a_crowd_of_reviews_is_told_in_order_and_completely() {
+    let mut world = World::new(&["team"]);
+    world.check(&["post to team: Pending"]);
+    world.listed.as_mut().unwrap().reviews = (0..45).map(|n| review(&format!("u{n}"))).collect();
+    let rounds: Vec<usize> = (0..4).map(|_| world.work(|_| false).iter().filter(|l| l.starts_with("reply")).count()).collect();
+    assert_eq!(rounds, [20, 20, 5, 0]);
+}
+
+/// Something that happens to the world between two plans.
+#[derive(Clone, Debug)]
+enum Happening {
+    State(RequestState),
+    Review(String),
+    Reason(String),
+    Vanish,
+    Later(i64),
+    NewTarget(String),
+    Fail(bool),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use RequestState::*;
+    prop_oneof![
+        prop::sample::select(vec![Pending, Approved, Denied, Promoted]).prop_map(Happening::State),
+        ".{0,20}".prop_map(Happening::Review),
+        ".{0,20}".prop_map(Happening::Reason),
+        Just(Happening::Vanish),
+        (0..9_000i64).prop_map(Happening::Later),
+        "[a-z]{1,3}".prop_map(Happening::NewTarget),
+        any::<bool>().prop_map(Happening::Fail),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_carried_out_plan_leaves_nothing_to_do(story in proptest::collection::vec(happening(), 0..12)) {
+        let mut world = World::new(&["team", "ops"]);
+        let mut fails = false;
+        for happening in story {
+            match (happening, world.listed.as_mut()) {
+                (Happening::Later(seconds), _) => world.now += SignedDuration::from_secs(seconds),
+                (Happening::NewTarget(name), _) => world.targets.push(Target { post_to: name.clone(), keys: vec![RecipientKey::new(name)] }),
+                (Happening::Fail(now), _) => fails = now,
+                (Happening::Vanish, _) => world.listed = None,
+                (Happening::State(state), Some(request)) => request.state = state,
+                (Happening::Review(author), Some(request)) => request.reviews.push(review(&author)),
+                (Happening::Reason(reason), Some(request)) => request.reason = reason,
+                (_, None) => {}
+            }
+            world.work(|_| fails);
+        }
+        // Whatever was in the way is gone: two rounds (post, then replies) settle everything, and it stays so.
+        world.now += SignedDuration::from_secs(11);
+        world.work(|_| false);
+        world.work(|_| false);
+        prop_assert!(world.plan().is_empty(), "{:?}", world.plan());
+        let mut keys: Vec<_> = world.record.deliveries.iter().map(|d| d.key.clone()).collect();
+        keys.sort();
+        let told = keys.len();
+        keys.dedup();
+        prop_assert_eq!(keys.len(), told, "somebody was told twice");
+    }
+}

@@ -1,0 +1,160 @@
+//! The keyed schedule: which request to look at, and when.
+//!
+//! The same key twice keeps the earlier time; a key that is being worked on is held back until that run ends.
+//! No clock and no task of its own: `now` is an argument, so every property is tested without waiting.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::hash::Hash;
+
+use tokio::time::Instant;
+
+/// Keys and the times at which they are due. Holds each key once: bounded by the number of requests.
+#[derive(Debug)]
+pub(super) struct Queue<K> {
+    due: HashMap<K, Instant>,
+    /// May hold times that were superseded; `due` has the last word.
+    heap: BinaryHeap<Reverse<(Instant, K)>>,
+    running: HashSet<K>,
+}
+
+impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    /// An empty queue.
+    pub(super) fn new() -> Self {
+        Self { due: HashMap::new(), heap: BinaryHeap::new(), running: HashSet::new() }
+    }
+
+    /// Makes `key` due at `at`, or earlier if it already is.
+    pub(super) fn wake(&mut self, key: K, at: Instant) {
+        if self.due.get(&key).is_some_and(|before| *before <= at) {
+            return;
+        }
+        self.due.insert(key.clone(), at);
+        if !self.running.contains(&key) {
+            self.heap.push(Reverse((at, key)));
+        }
+    }
+
+    /// The next key that is due and not being worked on; it counts as being worked on until [`Queue::finish`].
+    pub(super) fn start(&mut self, now: Instant) -> Option<K> {
+        while let Some(Reverse((at, key))) = self.heap.peek().cloned() {
+            if self.is_superseded(at, &key) {
+                self.heap.pop();
+                continue;
+            }
+            if at > now {
+                return None;
+            }
+            self.heap.pop();
+            self.due.remove(&key);
+            self.running.insert(key.clone());
+            return Some(key);
+        }
+        None
+    }
+
+    /// The run of `key` ended; it may be due again.
+    pub(super) fn finish(&mut self, key: K, again: Option<Instant>) {
+        self.running.remove(&key);
+        if let Some(at) = again {
+            self.wake(key.clone(), at);
+        }
+        if let Some(at) = self.due.get(&key) {
+            self.heap.push(Reverse((*at, key)));
+        }
+    }
+
+    /// When the next key is due that is not being worked on.
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        while let Some(Reverse((at, key))) = self.heap.peek() {
+            if !self.is_superseded(*at, key) {
+                return Some(*at);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+
+    /// How many keys are being worked on.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    fn is_superseded(&self, at: Instant, key: &K) -> bool {
+        self.running.contains(key) || self.due.get(key) != Some(&at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn drain(queue: &mut Queue<u8>, now: Instant) -> Vec<u8> {
+        std::iter::from_fn(|| queue.start(now)).collect()
+    }
+
+    #[test]
+    fn the_earlier_time_wins_and_each_key_runs_once() {
+        let (mut queue, start) = (Queue::new(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        queue.wake(1, at(5));
+        queue.wake(1, at(9));
+        queue.wake(2, at(4));
+        queue.wake(2, at(3));
+        assert_eq!(queue.next_due(), Some(at(3)));
+        assert_eq!(drain(&mut queue, at(3)), [2]);
+        assert_eq!(queue.next_due(), Some(at(5)));
+        assert_eq!(drain(&mut queue, at(60)), [1]);
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn a_running_key_is_held_back_and_runs_again() {
+        let (mut queue, now) = (Queue::new(), Instant::now());
+        queue.wake(1, now);
+        assert_eq!(queue.start(now), Some(1));
+        queue.wake(1, now);
+        assert_eq!((queue.start(now), queue.next_due()), (None, None));
+        queue.finish(1, Some(now + Duration::from_secs(9)));
+        assert_eq!(queue.start(now), Some(1));
+        queue.finish(1, None);
+        assert_eq!((queue.start(now), queue.next_due(), queue.running()), (None, None, 0));
+    }
+
+    proptest! {
+        /// Whatever the order of wakes, starts and finishes: no key runs twice at once, no wake is lost.
+        #[test]
+        fn no_wake_is_lost_and_no_key_runs_twice(story in proptest::collection::vec((0..3u8, 0..4u8, 0..9u64), 0..60)) {
+            let (mut queue, mut now) = (Queue::new(), Instant::now());
+            let mut running: HashSet<u8> = HashSet::new();
+            let mut owed: HashSet<u8> = HashSet::new();
+            for (action, key, seconds) in story {
+                match action {
+                    0 => {
+                        queue.wake(key, now + Duration::from_secs(seconds));
+                        owed.insert(key);
+                    }
+                    1 => {
+                        now += Duration::from_secs(seconds);
+                        while let Some(key) = queue.start(now) {
+                            prop_assert!(running.insert(key), "{} ran twice at once", key);
+                            owed.remove(&key);
+                        }
+                    }
+                    _ if running.remove(&key) => queue.finish(key, None),
+                    _ => {}
+                }
+                prop_assert_eq!(queue.running(), running.len());
+            }
+            for key in running {
+                queue.finish(key, None);
+            }
+            let rest: HashSet<u8> = std::iter::from_fn(|| queue.start(now + Duration::from_secs(10))).collect();
+            prop_assert_eq!(rest, owed);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! One visit to one request: facts → plan → steps → record, until the plan is empty; then when to look again.
+//!
+//! It is given an id and what Teleport lists under it, never an event, and chooses nothing: the choices are
+//! `access_core::plan`'s. Who calls it, and when: `runtime/mod.rs`.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use access_core::backoff::Backoff;
+use access_core::ids::RequestId;
+use access_core::plan::{Errand, Situation, Step, plan};
+use access_core::recipients::{Rules, Target};
+use access_core::record::{Outcome, Record};
+use access_core::request::AccessRequest;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, future, poll};
+use jiff::{SignedDuration, Timestamp};
+use tracing::{debug, error, warn};
+
+use super::audience::{Audience, Located, NotFound};
+use super::outbox::{Complaints, NotYet, Outbox};
+use crate::slack::Directory;
+use crate::teleport::{self, Kind, TeleportError, modify_record};
+
+/// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
+/// does not starve the others; it is visited again at once.
+const MAX_ROUNDS: usize = 8;
+/// Teleport does not answer: soon again, then each minute.
+const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+/// Teleport refuses: an operator must act.
+const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
+
+/// What every visit needs.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    pub(super) teleport: teleport::Client,
+    pub(super) outbox: Outbox,
+    pub(super) directory: Directory,
+    pub(super) rules: Rules,
+    pub(super) cluster: String,
+    pub(super) web_proxy: Option<String>,
+    pub(super) complaints: Complaints,
+}
+
+/// What is remembered of one request between visits, and lost with the process: the record in Teleport holds
+/// everything that matters.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Errands that failed, and when they may be tried again.
+    waits: BTreeMap<Errand, Timestamp>,
+    /// How often they failed in a row.
+    failures: BTreeMap<Errand, u32>,
+    /// What Slack confirmed and Teleport has not yet recorded.
+    unsaved: Vec<Outcome>,
+    /// Failed visits in a row.
+    failed_visits: u32,
+    /// Whether the audience's oddities were told.
+    told_oddities: bool,
+}
+
+impl Memory {
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waits.is_empty() && self.unsaved.is_empty() && self.failed_visits == 0
+    }
+
+    fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
+        if not_yet.is_failure {
+            *self.failures.entry(errand.clone()).or_default() += 1;
+        }
+        self.waits.insert(errand, later(now, not_yet.delay));
+    }
+
+    fn succeeded(&mut self, errand: &Errand) {
+        self.waits.remove(errand);
+        self.failures.remove(errand);
+    }
+}
+
+impl Reconciler {
+    /// Brings Slack in line with Teleport for one request. Returns when to look again.
+    #[tracing::instrument(level = "debug", name = "visit", skip_all, fields(request = %id))]
+    pub(super) async fn visit(
+        &self,
+        id: &RequestId,
+        listed: Option<&AccessRequest>,
+        memory: &mut Memory,
+    ) -> Option<Timestamp> {
+        match self.rounds(id, listed, memory).await {
+            Ok(next) => {
+                memory.failed_visits = 0;
+                if self.complaints.settle("teleport") {
+                    debug!("Teleport accepts records again");
+                }
+                next
+            }
+            Err(error) => {
+                memory.failed_visits += 1;
+                Some(later(Timestamp::now(), self.teleport_failed(id, &error, memory.failed_visits)))
+            }
+        }
+    }
+
+    async fn rounds(
+        &self,
+        id: &RequestId,
+        listed: Option<&AccessRequest>,
+        memory: &mut Memory,
+    ) -> Result<Option<Timestamp>, TeleportError> {
+        for _ in 0..MAX_ROUNDS {
+            let data = self.teleport.get_record(id).await?;
+            let (mut record, rubbish) = Record::decode(id, &data);
+            if !rubbish.is_empty() && self.complaints.open(id.as_str(), "rubbish") {
+                warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
+            }
+            memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
+
+            let audience = Audience::of(listed, &record, &self.rules);
+            if !std::mem::replace(&mut memory.told_oddities, true) {
+                audience.tell_oddities(id);
+            }
+            let wanted = audience.people(|errand| memory.waits.get(errand).is_none_or(|at| *at <= Timestamp::now()));
+            let mut lookups = pin!(future::join_all(wanted.into_iter().map(|r| self.look_up(r))));
+            let people = match poll!(&mut lookups) {
+                Poll::Ready(people) => Some(people),
+                Poll::Pending => None,
+            };
+            let found = people.iter().flatten().filter_map(|person| person.as_ref().ok());
+            let targets = listed.map_or_else(Vec::new, |listed| audience.targets(listed, &self.directory, found));
+            if let Some(people) = &people {
+                self.note_missing(people, &audience, memory);
+            }
+
+            let plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            if plan.remember.is_some() || !memory.unsaved.is_empty() {
+                self.save(id, plan.remember.as_ref(), &mut memory.unsaved).await?;
+            }
+            let is_idle = plan.errands.is_empty();
+            if people.is_none() {
+                let (outcome, people) = future::join(self.run(id, plan.errands, memory), lookups).await;
+                self.note_missing(&people, &audience, memory);
+                outcome?;
+            } else if is_idle {
+                return Ok(next_visit(plan.look_again, &audience, memory));
+            } else {
+                self.run(id, plan.errands, memory).await?;
+            }
+        }
+        debug!(request = %id, "There is more to do; others first");
+        Ok(Some(Timestamp::now()))
+    }
+
+    fn situation<'a>(
+        &'a self,
+        listed: Option<&'a AccessRequest>,
+        record: &'a Record,
+        targets: &'a [Target],
+        waits: &'a BTreeMap<Errand, Timestamp>,
+    ) -> Situation<'a> {
+        let (cluster, web_proxy) = (self.cluster.as_str(), self.web_proxy.as_deref());
+        Situation { listed, record, targets, cluster, web_proxy, waits, now: Timestamp::now() }
+    }
+
+    /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
+    pub(super) fn needs_visit(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
+        let record = Record::decode(id, data).0;
+        !plan(&self.situation(None, &record, &[], &BTreeMap::new())).is_empty()
+    }
+
+    /// Runs errands side by side and records each outcome as soon as it is there.
+    ///
+    /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
+    async fn run(
+        &self,
+        id: &RequestId,
+        errands: Vec<(Errand, Vec<Step>)>,
+        memory: &mut Memory,
+    ) -> Result<(), TeleportError> {
+        let failures = &memory.failures;
+        let mut running: FuturesUnordered<_> = errands
+            .into_iter()
+            .map(|(errand, steps)| {
+                let failures = failures.get(&errand).copied().unwrap_or(0);
+                self.run_errand(id, errand, steps, failures)
+            })
+            .collect();
+        let mut result = Ok(());
+        while let Some(first) = running.next().await {
+            let mut ended = vec![first];
+            while let Poll::Ready(Some(next)) = poll!(running.next()) {
+                ended.push(next);
+            }
+            for (errand, outcomes, not_yet) in ended {
+                outcomes.iter().for_each(|outcome| self.learn(outcome));
+                memory.unsaved.extend(outcomes);
+                match not_yet {
+                    Some(not_yet) => memory.postpone(errand, &not_yet, Timestamp::now()),
+                    None => memory.succeeded(&errand),
+                }
+            }
+            if result.is_ok() {
+                result = self.save(id, None, &mut memory.unsaved).await;
+            }
+        }
+        result
+    }
+
+    async fn run_errand(
+        &self,
+        id: &RequestId,
+        errand: Errand,
+        steps: Vec<Step>,
+        failures: u32,
+    ) -> (Errand, Vec<Outcome>, Option<NotYet>) {
+        let mut outcomes = Vec::new();
+        for step in steps {
+            match self.outbox.carry_out(id, &errand, step, failures).await {
+                Ok(outcome) => outcomes.extend(outcome),
+                Err(not_yet) => return (errand, outcomes, Some(not_yet)),
+            }
+        }
+        (errand, outcomes, None)
+    }
+
+    /// Writes down what Teleport said and what Slack confirmed.
+    async fn save(
+        &self,
+        id: &RequestId,
+        remember: Option<&AccessRequest>,
+        unsaved: &mut Vec<Outcome>,
+    ) -> Result<(), TeleportError> {
+        if remember.is_none() && unsaved.is_empty() {
+            return Ok(());
+        }
+        let written = modify_record(&self.teleport, id, |data| {
+            let mut record = Record::decode(id, data).0;
+            if let Some(known) = remember {
+                record.known = Some(known.clone());
+            }
+            unsaved.iter().for_each(|outcome| record.apply(outcome));
+            Some(record.encode())
+        })
+        .await;
+        match written {
+            Ok(_) => unsaved.clear(),
+            // The request vanished and never had a record: there is nothing left to keep true.
+            Err(error) if error.kind() == Kind::NotFound => {
+                debug!(request = %id, "The request is gone and so is its record");
+                unsaved.clear();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn teleport_failed(&self, id: &RequestId, error: &TeleportError, failures: u32) -> Duration {
+        let seed = fastrand::u64(..);
+        let (delay, is_refusal) = match error.kind() {
+            Kind::Retry | Kind::Conflict => (TELEPORT_AWAY.delay(failures, seed), false),
+            Kind::Unauthorised | Kind::NotFound | Kind::Unimplemented | Kind::Permanent => {
+                (TELEPORT_REFUSES.delay(failures, seed), true)
+            }
+        };
+        let retry_in_s = delay.as_secs_f32();
+        let cause = crate::error::chain(error);
+        if !self.complaints.open("teleport", &error.to_string()) {
+            debug!(request = %id, retry_in_s, "{cause}");
+        } else if is_refusal {
+            error!(request = %id, retry_in_s, "{cause}");
+        } else {
+            warn!(request = %id, retry_in_s, "{cause}");
+        }
+        delay
+    }
+
+    /// Remembers who was not found, and says so once a cause.
+    fn note_missing(&self, people: &[Result<Located, NotFound>], audience: &Audience, memory: &mut Memory) {
+        let now = Timestamp::now();
+        let missing = people.iter().filter_map(|person| person.as_ref().err());
+        for missing in missing.filter(|missing| audience.is_untold(&missing.recipient)) {
+            let errand = Errand::Deliver(missing.recipient.key());
+            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+            let delay = missing.delay(failures);
+            if self.complaints.open(missing.recipient.key().as_str(), &missing.cause()) {
+                missing.tell(delay);
+            }
+            memory.postpone(errand, &NotYet { delay, is_failure: true }, now);
+        }
+    }
+}
+
+/// The earliest of the plan's own wish and the people who are to be looked up again.
+fn next_visit(look_again: Option<Timestamp>, audience: &Audience, memory: &Memory) -> Option<Timestamp> {
+    let wanted = audience.people(|_| true);
+    let lookups = wanted.iter().filter_map(|r| memory.waits.get(&Errand::Deliver(r.key()))).copied();
+    lookups.chain(look_again).min()
+}
+
+/// `now + delay`, or the end of time.
+fn later(now: Timestamp, delay: Duration) -> Timestamp {
+    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    now.checked_add(delay).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,75 @@
+//! What can be said at start about the Slack side: scopes that are missing, channels that cannot be posted to.
+//!
+//! A missing scope that every message needs ends the start; everything else is a warning, because Slack may be
+//! put right while the daemon runs.
+
+use access_core::ids::ChannelId;
+use access_core::recipients::{Recipient, Rules};
+use tracing::{debug, warn};
+
+use crate::error::{Exit, Failure};
+use crate::slack::{AuthTest, Directory, Kind};
+
+/// Compares what the token may do with what the rules need.
+///
+/// # Errors
+/// If the token may not post at all.
+pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
+    let Some(scopes) = &auth.scopes else {
+        debug!("Slack did not say which scopes the token has");
+        return Ok(());
+    };
+    let has = |scope: &str| scopes.contains(scope);
+    if !has("chat:write") {
+        return Err(Failure::new(
+            Exit::Credentials,
+            "the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again",
+        ));
+    }
+    let names_people = all(rules).any(|r| matches!(r, Recipient::Email(_)));
+    for scope in ["users:read", "users:read.email"] {
+        if !has(scope) && names_people {
+            warn!(
+                scope,
+                "The Slack token lacks a scope: recipients and suggested reviewers named by e-mail cannot be told; add it under OAuth & Permissions of the Slack app and install the app again"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Looks at each configured channel id and says which cannot be posted to, and why.
+pub(crate) async fn channels(directory: &Directory, rules: &Rules) {
+    let mut seen = std::collections::BTreeSet::new();
+    for recipient in all(rules) {
+        let Recipient::ChannelId(id) = recipient else { continue };
+        if !seen.insert(id) {
+            continue;
+        }
+        match directory.conversation(&ChannelId::new(id.as_str())).await {
+            Ok(Some(channel)) if channel.is_archived => {
+                warn!(channel = %id, "The channel is archived, so nothing can be posted there; unarchive it or take it out of the configuration");
+            }
+            Ok(Some(channel)) if channel.is_member == Some(false) => {
+                warn!(channel = %id, "The bot is not in the channel; invite it there with /invite @<bot name>");
+            }
+            Ok(Some(channel)) if channel.is_ext_shared => {
+                warn!(channel = %id, "The channel is shared with another company, whose people will see the access requests");
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                warn!(channel = %id, "Slack knows no such channel, or it is private and the bot is not in it; correct the id or invite the bot");
+            }
+            // Without channels:read nothing can be said beforehand; posting will tell.
+            Err(error) if matches!(error.kind(), Kind::Unauthorised | Kind::Permanent) => {
+                debug!(channel = %id, "Channels cannot be checked: {}", error.with_remedy());
+                return;
+            }
+            Err(error) => debug!(channel = %id, "Cannot check the channel: {}", error.with_remedy()),
+        }
+    }
+}
+
+fn all(rules: &Rules) -> impl Iterator<Item = &Recipient> {
+    rules.always.iter().chain(rules.by_role.values().flatten())
+}
