@@ -1,41 +1,159 @@
-//! Block Kit as data. Constructors keep Slack's limits, so that what exists can be sent.
+//! Block Kit as data. What can be built is within Slack's limits, so what exists can be sent.
+//!
+//! The wording is in [`super::card`] and [`super::reply`]; text and its escaping in [`super::mrkdwn`].
 
-use serde::Serialize;
+use std::fmt::Write;
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use sha2::{Digest, Sha256};
+
+use super::mrkdwn::Mrkdwn;
+
+const MAX_BLOCKS: usize = 50;
+const MAX_CONTEXT_ELEMENTS: usize = 10;
+/// Slack refuses empty texts.
+const EMPTY: &str = "—";
 
 /// A whole Slack message: blocks, and the plain `text` that notifications and screen readers use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+///
+/// Serialises to the `text` and `blocks` arguments of `chat.postMessage` and `chat.update`. `blocks` is sent
+/// even when empty: without it an update would leave the old blocks in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The fallback: escaped mrkdwn, never empty, at most 4,000 characters.
-    pub text: String,
-    /// The blocks; empty for a plain text message.
-    pub blocks: Vec<Block>,
+    text: Mrkdwn,
+    blocks: Vec<Block>,
+}
+
+impl Message {
+    /// A message of blocks (the first 50) with its fallback text.
+    pub fn new(text: Mrkdwn, mut blocks: Vec<Block>) -> Self {
+        blocks.truncate(MAX_BLOCKS);
+        Self { text: not_empty(text), blocks }
+    }
+
+    /// A message without blocks.
+    pub fn plain(text: Mrkdwn) -> Self {
+        Self::new(text, Vec::new())
+    }
+
+    /// The fallback: escaped, never empty, at most 3,000 UTF-16 units.
+    pub fn text(&self) -> &str {
+        self.text.as_str()
+    }
+
+    /// The blocks; empty for a plain message.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// What tells one content from another: 16 hexadecimal digits of the SHA-256 of the JSON.
+    pub fn digest(&self) -> String {
+        let json = serde_json::to_vec(self).expect("texts and lists always serialise");
+        Sha256::digest(&json).iter().take(8).fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a String takes any text");
+            hex
+        })
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Message", 2)?;
+        object.serialize_field("text", self.text.as_str())?;
+        object.serialize_field("blocks", &self.blocks)?;
+        object.end()
+    }
 }
 
 /// One block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
     /// A paragraph.
-    Section {
-        /// What it says.
-        text: Text,
-    },
+    Section(Section),
     /// Small print.
-    Context {
-        /// 1 to 10 texts.
-        elements: Vec<Text>,
-    },
+    Context(Context),
 }
 
-/// A text object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Text {
-    /// Slack's markup, already escaped where it holds foreign text.
-    Mrkdwn {
-        /// 1 to 3,000 characters.
-        text: String,
-        /// Always true: nothing is linked that we did not link.
-        verbatim: bool,
-    },
+/// A paragraph of 1 to 3,000 UTF-16 units.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Section {
+    text: Mrkdwn,
+}
+
+/// One to ten short texts, set small and side by side.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Context {
+    elements: Vec<Mrkdwn>,
+}
+
+impl Block {
+    /// A paragraph; a dash if `text` is empty.
+    pub fn section(text: Mrkdwn) -> Self {
+        Self::Section(Section { text: not_empty(text) })
+    }
+
+    /// Small print: the first ten texts that are not empty; a dash if there is none.
+    pub fn context(elements: Vec<Mrkdwn>) -> Self {
+        let mut elements: Vec<_> =
+            elements.into_iter().filter(|text| !text.is_empty()).take(MAX_CONTEXT_ELEMENTS).collect();
+        if elements.is_empty() {
+            elements.push(not_empty(Mrkdwn::default()));
+        }
+        Self::Context(Context { elements })
+    }
+}
+
+fn not_empty(mut text: Mrkdwn) -> Mrkdwn {
+    if text.is_empty() {
+        text.ours(EMPTY);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(words: &'static str) -> Mrkdwn {
+        let mut text = Mrkdwn::default();
+        text.ours(words);
+        text
+    }
+
+    #[test]
+    fn serialises_as_slack_expects() {
+        let message = Message::new(
+            says("fallback"),
+            vec![Block::section(says("*hello*")), Block::context(vec![says("a"), says("b")])],
+        );
+        insta::assert_snapshot!(serde_json::to_string(&message).unwrap(), @r#"{"text":"fallback","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*hello*","verbatim":true}},{"type":"context","elements":[{"type":"mrkdwn","text":"a","verbatim":true},{"type":"mrkdwn","text":"b","verbatim":true}]}]}"#);
+    }
+
+    #[test]
+    fn a_plain_message_clears_earlier_blocks() {
+        insta::assert_snapshot!(serde_json::to_string(&Message::plain(says("hi"))).unwrap(), @r#"{"text":"hi","blocks":[]}"#);
+    }
+
+    #[test]
+    fn nothing_empty_and_nothing_too_many() {
+        let none =
+            Message::new(Mrkdwn::default(), vec![Block::section(Mrkdwn::default()), Block::context(vec![])]);
+        insta::assert_snapshot!(serde_json::to_string(&none).unwrap(), @r#"{"text":"—","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"—","verbatim":true}},{"type":"context","elements":[{"type":"mrkdwn","text":"—","verbatim":true}]}]}"#);
+
+        let many = Message::new(says("x"), vec![Block::context(vec![says("y"); 11]); 51]);
+        assert_eq!(many.blocks().len(), 50);
+        let Block::Context(context) = &many.blocks()[0] else { panic!("a context went in") };
+        assert_eq!(context.elements.len(), 10);
+    }
+
+    #[test]
+    fn digest_follows_content() {
+        let message = Message::plain(says("hi"));
+        assert_eq!(message.digest(), message.clone().digest());
+        assert_eq!(message.digest().len(), 16);
+        assert!(message.digest().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_ne!(message.digest(), Message::plain(says("ho")).digest());
+        assert_ne!(message.digest(), Message::new(says("hi"), vec![Block::section(says("hi"))]).digest());
+    }
 }

@@ -1,1 +1,312 @@
-//! To be written.
+//! The message about one access request, in every status.
+//!
+//! The first three blocks say what the Go plugin's message says, in the same words and lines, because people
+//! and scripts look for them; the fourth holds what it lacks. When a card is shown is decided elsewhere
+//! ([`crate::lifecycle`], [`crate::plan`]); how text is made harmless, in [`super::mrkdwn`].
+//!
+//! The shares of foreign text below add up to less than 3,000 units for each block, so nothing of ours is ever
+//! left out; the tests measure it with text that fills every share.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::blocks::{Block, Message};
+use super::mrkdwn::{ListRoom, Mrkdwn, WebUrl};
+use crate::ids::RequestId;
+use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Threshold};
+
+/// Everything a card is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct CardView<'a> {
+    /// The request; its own `state` is not looked at.
+    pub request: &'a AccessRequest,
+    /// What the card says has become of it.
+    pub status: Status,
+    /// The Teleport cluster's name.
+    pub cluster: &'a str,
+    /// `host`, `host:port` or an `https` address of Teleport's web UI, where people can review there
+    /// (Enterprise); it replaces the commands. An address that cannot be linked safely counts as none.
+    pub web_proxy: Option<&'a str>,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Waits for a decision.
+    Pending,
+    /// Granted.
+    Approved,
+    /// Refused.
+    Denied,
+    /// Turned into membership of an access list.
+    Promoted,
+    /// Nobody decided in time.
+    Expired,
+    /// Gone from Teleport before its time, undecided.
+    Deleted,
+}
+
+impl Status {
+    /// Sign and word, as the Go plugin writes them where it knows the status.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Pending => "⏳ PENDING",
+            Self::Approved => "✅ APPROVED",
+            Self::Denied => "❌ DENIED",
+            Self::Promoted => "⏫ PROMOTED",
+            Self::Expired | Self::Deleted => "⌛ EXPIRED",
+        }
+    }
+
+    fn is_pending(self) -> bool {
+        self == Self::Pending
+    }
+
+    /// The review that led here, if reviews lead here.
+    fn outcome(self) -> Option<RequestState> {
+        match self {
+            Self::Approved => Some(RequestState::Approved),
+            Self::Denied => Some(RequestState::Denied),
+            Self::Pending | Self::Promoted | Self::Expired | Self::Deleted => None,
+        }
+    }
+}
+
+const MAX_ID: usize = 64;
+const MAX_CLUSTER: usize = 128;
+const MAX_NAME: usize = 256;
+const MAX_LIST: usize = 128;
+const MAX_REASON: usize = 1_400;
+const MAX_RESOLVE_REASON: usize = 500;
+const MAX_COMMAND: usize = 120;
+const ROLES: ListRoom = ListRoom { separator: ",", items: 100, each: 128, total: 700 };
+const DECIDERS: ListRoom = ListRoom { separator: ", ", items: 5, each: MAX_NAME, total: 1_500 };
+const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 25, each: 300, total: 1_800 };
+
+/// Shares of the fallback text, which is read aloud and shown in notifications: never more than 800 units.
+mod brief {
+    use super::ListRoom;
+
+    pub(super) const CLUSTER: usize = 50;
+    pub(super) const NAME: usize = 80;
+    pub(super) const LIST: usize = 60;
+    pub(super) const REASON: usize = 120;
+    pub(super) const ROLES: ListRoom = ListRoom { separator: ", ", items: 5, each: 60, total: 100 };
+    pub(super) const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 3, each: 80, total: 100 };
+}
+
+/// The message for `view`.
+pub fn card(view: &CardView<'_>) -> Message {
+    let mut headline = Mrkdwn::default();
+    headline.ours("You have a new Role Request:");
+    let mut blocks = vec![
+        Block::section(headline),
+        Block::section(request_lines(view)),
+        Block::context(vec![status_line(view), progress(view), deciders(view)]),
+    ];
+    let facts = facts(view);
+    if !facts.is_empty() {
+        blocks.push(Block::section(facts));
+    }
+    Message::new(summary(view), blocks)
+}
+
+/// The same in short and without blocks, for when Slack refuses them.
+pub fn short_card(view: &CardView<'_>) -> Message {
+    let mut text = summary(view);
+    text.ours("\n");
+    add_ways_to_decide(&mut text, view);
+    Message::plain(text)
+}
+
+fn request_lines(view: &CardView<'_>) -> Mrkdwn {
+    let request = view.request;
+    let mut lines = Mrkdwn::default();
+    lines.ours("*ID*: ").foreign(request.id.as_str(), MAX_ID).ours("\n");
+    lines.ours("*Cluster*: ").foreign(view.cluster, MAX_CLUSTER).ours("\n");
+    lines.ours("*User*: ").foreign(&request.user, MAX_NAME).ours("\n");
+    lines.ours("*Role(s)*: ").list(&request.roles, ROLES).ours("\n");
+    if has_text(&request.reason) {
+        lines.ours("*Reason*: ").foreign(&request.reason, MAX_REASON).ours("\n");
+    }
+    add_ways_to_decide(&mut lines, view);
+    lines
+}
+
+/// The link stays when the request is decided, the commands do not.
+fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
+    let Some(id) = plain_id(&view.request.id) else { return };
+    if let Some(url) = view.web_proxy.and_then(|proxy| request_page(proxy, id)) {
+        lines.ours("*Link*: ").link(&url).ours("\n");
+    } else if view.status.is_pending() {
+        let approve = format!("tsh request review --approve {id}");
+        let deny = format!("tsh request review --deny {id}");
+        lines.ours("*Approve*: ").code(&approve, MAX_COMMAND).ours("\n");
+        lines.ours("*Deny*: ").code(&deny, MAX_COMMAND).ours("\n");
+    }
+}
+
+fn status_line(view: &CardView<'_>) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    line.ours("*Status:* ");
+    add_status(&mut line, view, MAX_LIST, MAX_RESOLVE_REASON);
+    line
+}
+
+fn add_status(line: &mut Mrkdwn, view: &CardView<'_>, max_list: usize, max_reason: usize) {
+    line.ours(view.status.words());
+    match view.status {
+        // A reason for a decision that does not stand would only mislead.
+        Status::Pending => return,
+        Status::Promoted => {
+            if let Some(list) = view.request.promoted_to.as_deref().filter(|list| has_text(list)) {
+                line.ours(" (to access list “").foreign(list, max_list).ours("”)");
+            }
+        }
+        Status::Deleted => {
+            line.ours(" (deleted in Teleport before it was decided)");
+        }
+        Status::Approved | Status::Denied | Status::Expired => {}
+    }
+    add_in_brackets(line, &view.request.resolve_reason, max_reason);
+}
+
+/// How far the votes are. Only where one plain threshold decides: several, or one with a filter, cannot be
+/// counted without evaluating Teleport's predicates, and a wrong count is worse than none.
+fn progress(view: &CardView<'_>) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    if !view.status.is_pending() {
+        return line;
+    }
+    let [Threshold { filter, approve, deny, .. }] = view.request.thresholds.as_slice() else { return line };
+    if !filter.is_empty() || *approve <= 1 {
+        return line;
+    }
+    let approvals = authors(view.request, RequestState::Approved).len();
+    line.number(approvals).ours(" of ").number(*approve as usize).ours(" approvals");
+    let denials = authors(view.request, RequestState::Denied).len();
+    if denials > 0 && *deny > 0 {
+        line.ours(", ").number(denials).ours(" of ").number(*deny as usize).ours(" denials");
+    }
+    line
+}
+
+fn deciders(view: &CardView<'_>) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    let authors = view.status.outcome().map(|outcome| authors(view.request, outcome)).unwrap_or_default();
+    if !authors.is_empty() {
+        line.ours("Decided by ").list(authors, DECIDERS);
+    }
+    line
+}
+
+/// Who proposed `outcome`, each once, in the order of their first review.
+fn authors(request: &AccessRequest, outcome: RequestState) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    let proposed = request.reviews.iter().filter(|review| review.proposed == outcome);
+    proposed.map(|review| review.author.as_str()).filter(|author| seen.insert(*author)).collect()
+}
+
+/// What the Go plugin's message lacks; of a decided request only what still matters.
+fn facts(view: &CardView<'_>) -> Mrkdwn {
+    let request = view.request;
+    let pending = view.status.is_pending();
+    let mut lines = Mrkdwn::default();
+    if !request.resources.is_empty() {
+        lines.ours("*Resources*: ").list(request.resources.iter().map(resource), RESOURCES).ours("\n");
+    }
+    if pending || view.status == Status::Approved {
+        if let Some(until) = request.access_until {
+            lines.ours("*Access until*: ").date(until);
+            let length =
+                request.assume_start.or(request.created).and_then(|from| length_in_words(from, until));
+            add_in_brackets(&mut lines, &length.unwrap_or_default(), MAX_NAME);
+            lines.ours("\n");
+        }
+        if let Some(start) = request.assume_start {
+            lines.ours("*Starts*: ").date(start).ours("\n");
+        }
+    }
+    if pending {
+        if let Some(expires) = request.expires {
+            lines.ours("*Request expires*: ").date(expires).ours("\n");
+        }
+        match request.kind {
+            RequestKind::Unstated => {}
+            RequestKind::ShortTerm => {
+                lines.ours("*Kind*: temporary\n");
+            }
+            RequestKind::LongTerm => {
+                lines.ours("*Kind*: permanent (long-term; decide it in Teleport's web UI)\n");
+            }
+        }
+    }
+    lines
+}
+
+/// The fallback. The status comes first and the requester's reason last, so that neither is forged by the other.
+fn summary(view: &CardView<'_>) -> Mrkdwn {
+    let request = view.request;
+    let mut text = Mrkdwn::default();
+    add_status(&mut text, view, brief::LIST, brief::REASON);
+    text.ours(": access request by ").foreign(&request.user, brief::NAME);
+    text.ours(" for ").list(&request.roles, brief::ROLES);
+    text.ours(" on cluster ").foreign(view.cluster, brief::CLUSTER);
+    text.ours(" (ID ").foreign(request.id.as_str(), MAX_ID).ours(").");
+    if !request.resources.is_empty() {
+        text.ours(" Resources: ").list(request.resources.iter().map(resource), brief::RESOURCES).ours(".");
+    }
+    if has_text(&request.reason) {
+        text.ours(" Reason: ").foreign(&request.reason, brief::REASON).ours(".");
+    }
+    text
+}
+
+fn resource(resource: &Resource) -> String {
+    let Resource { cluster, kind, name, sub_resource } = resource;
+    let slash = if sub_resource.is_empty() { "" } else { "/" };
+    format!("{kind} {name}{slash}{sub_resource} ({cluster})")
+}
+
+fn add_in_brackets(line: &mut Mrkdwn, text: &str, max: usize) {
+    if has_text(text) {
+        line.ours(" (").foreign(text, max).ours(")");
+    }
+}
+
+fn has_text(text: &str) -> bool {
+    !text.trim().is_empty()
+}
+
+/// The id, if a shell and an address take it as the one word that it is. Teleport's are UUIDs.
+fn plain_id(id: &RequestId) -> Option<&str> {
+    let id = id.as_str();
+    let is_plain = id.len() <= MAX_ID
+        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    is_plain.then_some(id)
+}
+
+fn request_page(proxy: &str, id: &str) -> Option<WebUrl> {
+    WebUrl::parse(&format!("{}/web/requests/{id}", proxy.trim_end_matches('/')))
+}
+
+/// `2 d 4 h`, `8 h`, `1 h 30 min`: the two largest units, to the minute. `None` if `until` is not later.
+fn length_in_words(from: Timestamp, until: Timestamp) -> Option<String> {
+    // The server's two clocks readings are some milliseconds apart, so the nearest minute is meant.
+    let minutes = (until.as_second() - from.as_second() + 30) / 60;
+    let units = [(minutes / 1_440, "d"), (minutes / 60 % 24, "h"), (minutes % 60, "min")];
+    let largest = units.iter().position(|(count, _)| *count > 0)?;
+    let words: Vec<_> = units
+        .iter()
+        .skip(largest)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    Some(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests;

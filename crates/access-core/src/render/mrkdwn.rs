@@ -1,1 +1,253 @@
-//! To be written.
+//! Slack's markup as a value: [`Mrkdwn`] takes our own words as they are and everything foreign cleaned,
+//! escaped and cut, so that no foreign text can mention, link, format a line of its own or break a limit.
+//!
+//! What characters are allowed is decided in the private `clean` module; what a message says, in [`super::card`] and
+//! [`super::reply`].
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::clean::{ELLIPSIS, sanitise};
+
+/// Longest text of one block. Slack says "characters"; UTF-16 units are the largest thing that can mean.
+const MAX_UNITS: usize = 3_000;
+/// Longest address that is linked.
+const MAX_URL: usize = 300;
+/// Slack names no last date; up to 2106 every client's integer bears it.
+const MAX_SLACK_SECONDS: i64 = u32::MAX as i64;
+
+/// Finished markup of at most 3,000 UTF-16 units.
+///
+/// A foreign piece is cut to the room that is left; any other piece that does not fit is left out whole, so
+/// that no link or entity is ever cut. Callers give each foreign piece a share such that this does not happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mrkdwn {
+    text: String,
+    units: usize,
+}
+
+/// How much of a list is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct ListRoom {
+    /// Between two items.
+    pub separator: &'static str,
+    /// Most items shown.
+    pub items: usize,
+    /// Most UTF-16 units of one item.
+    pub each: usize,
+    /// Most UTF-16 units of the whole, "+N more" included.
+    pub total: usize,
+}
+
+impl Mrkdwn {
+    /// The markup as sent to Slack.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Adds words of this program, markup included. `'static` keeps foreign text out.
+    pub fn ours(&mut self, words: &'static str) -> &mut Self {
+        self.push(words)
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, number: usize) -> &mut Self {
+        self.push(&number.to_string())
+    }
+
+    /// Adds foreign text on the same line: cleaned, escaped, cut to `max` UTF-16 units.
+    pub fn foreign(&mut self, text: &str, max: usize) -> &mut Self {
+        let max = max.min(self.room());
+        let mut clean = sanitise(text, max);
+        let starts_a_line = self.text.is_empty() || self.text.ends_with('\n');
+        if starts_a_line && clean.starts_with('>') {
+            // Even escaped, it would turn the line, or with three of them the rest of the message, into a quote.
+            clean.replace_range(..1, "›");
+        }
+        self.push(&cut(&clean, max))
+    }
+
+    /// Adds foreign text as a code span of at most `max` UTF-16 units, ticks included; nothing if it is empty.
+    pub fn code(&mut self, text: &str, max: usize) -> &mut Self {
+        let max = max.min(self.room()).saturating_sub(2);
+        let inner = cut(&sanitise(text, max), max);
+        if inner.is_empty() { self } else { self.push(&format!("`{inner}`")) }
+    }
+
+    /// Adds a link that shows its own address.
+    pub fn link(&mut self, url: &WebUrl) -> &mut Self {
+        self.push(&format!("<{}>", url.0))
+    }
+
+    /// Adds a moment, shown in the reader's own time zone; UTC where Slack cannot show the date.
+    pub fn date(&mut self, at: Timestamp) -> &mut Self {
+        let utc = utc(at);
+        let seconds = at.as_second();
+        if (0..=MAX_SLACK_SECONDS).contains(&seconds) {
+            self.push(&format!("<!date^{seconds}^{{date_short_pretty}} {{time}}|{utc}>"))
+        } else {
+            self.push(&utc)
+        }
+    }
+
+    /// Adds foreign items: `a, b, c, +37 more`.
+    pub fn list<I>(&mut self, items: I, room: ListRoom) -> &mut Self
+    where
+        I: IntoIterator<Item: AsRef<str>, IntoIter: ExactSizeIterator>,
+    {
+        let items = items.into_iter();
+        let count = items.len();
+        let total = room.total.min(self.room());
+        let separator = utf16_len(room.separator);
+        let mut list = String::new();
+        let mut used = 0;
+        for (index, item) in items.enumerate() {
+            let left = count - index;
+            let text = cut(&sanitise(item.as_ref(), room.each), room.each);
+            let gap = if index == 0 { 0 } else { separator };
+            let needed = gap + utf16_len(&text);
+            let tail = if left > 1 { separator + utf16_len(&more(left - 1)) } else { 0 };
+            if index > 0 {
+                list.push_str(room.separator);
+            }
+            if index >= room.items || used + needed + tail > total {
+                list.push_str(&more(left));
+                break;
+            }
+            list.push_str(&text);
+            used += needed;
+        }
+        self.push(&list)
+    }
+
+    fn room(&self) -> usize {
+        MAX_UNITS - self.units
+    }
+
+    fn push(&mut self, piece: &str) -> &mut Self {
+        let units = utf16_len(piece);
+        if units <= self.room() {
+            self.text.push_str(piece);
+            self.units += units;
+        }
+        self
+    }
+}
+
+/// As Slack's text object. `verbatim`: nothing is linked that we did not link.
+impl Serialize for Mrkdwn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Text", 3)?;
+        object.serialize_field("type", "mrkdwn")?;
+        object.serialize_field("text", &self.text)?;
+        object.serialize_field("verbatim", &true)?;
+        object.end()
+    }
+}
+
+/// An `http` or `https` address that is safe between `<` and `>` in Slack's markup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebUrl(String);
+
+impl WebUrl {
+    /// Reads `host`, `host:port` or either with a scheme and a path; without a scheme it is `https`. `None` if
+    /// it is not plainly such an address: user names, queries, fragments, escapes and anything longer than 300
+    /// bytes are refused.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+            Some(_) => return None,
+            None => ("https", text),
+        };
+        let (authority, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+        let path_is_plain = path
+            .unwrap_or_default()
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '.' | '_' | '~'));
+        if !is_authority(authority) || !path_is_plain || rest.len() > MAX_URL {
+            return None;
+        }
+        Some(Self(format!("{scheme}://{rest}")))
+    }
+
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, "")) => return address.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some((address, port)) => {
+            return address.parse::<std::net::Ipv6Addr>().is_ok()
+                && port.strip_prefix(':').is_some_and(is_port);
+        }
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let host_is_plain = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    host_is_plain && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && port.is_none_or(is_port)
+}
+
+fn is_port(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+/// Escapes Slack's three control characters, and nothing else.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Escapes `clean` and cuts it to `max` UTF-16 units, between graphemes, with `…` if anything is lost.
+fn cut(clean: &str, max: usize) -> String {
+    let mut out = String::new();
+    let (mut units, mut keep) = (0, 0);
+    for grapheme in clean.graphemes(true) {
+        if units < max {
+            keep = out.len();
+        }
+        let piece = escape(grapheme);
+        units += utf16_len(&piece);
+        if units > max {
+            out.truncate(keep);
+            out.truncate(out.trim_end().len());
+            if max > 0 {
+                out.push(ELLIPSIS);
+            }
+            break;
+        }
+        out.push_str(&piece);
+    }
+    out
+}
+
+fn more(count: usize) -> String {
+    format!("+{count} more")
+}
+
+fn utf16_len(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// `22 Nov 26 15:59 UTC`; the year in full where two digits would mislead.
+fn utc(at: Timestamp) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let at = Offset::UTC.to_datetime(at);
+    let month = MONTHS[usize::from(at.month().unsigned_abs()) - 1];
+    let year = match at.year() {
+        year @ 1970..=2069 => format!("{:02}", year % 100),
+        year => year.to_string(),
+    };
+    format!("{:02} {month} {year} {:02}:{:02} UTC", at.day(), at.hour(), at.minute())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,83 @@
-//! To be written.
+//! What is said in the thread under a request's message: one plain text message for each review.
+//!
+//! The request's own message is [`super::card`]'s.
+
+use super::blocks::Message;
+use super::card::Status;
+use super::mrkdwn::Mrkdwn;
+use crate::request::{RequestState, Review};
+
+const MAX_AUTHOR: usize = 256;
+/// Leaves room for the author and our words within one text.
+const MAX_REASON: usize = 2_500;
+
+/// Who reviewed, when, how and why: two or three lines, whatever the reason holds.
+pub fn review_reply(review: &Review) -> Message {
+    let mut text = Mrkdwn::default();
+    text.foreign(&review.author, MAX_AUTHOR).ours(" reviewed the request");
+    if let Some(created) = review.created {
+        text.ours(" at ").date(created);
+    }
+    let proposed = match review.proposed {
+        RequestState::Pending => Status::Pending,
+        RequestState::Approved => Status::Approved,
+        RequestState::Denied => Status::Denied,
+        RequestState::Promoted => Status::Promoted,
+    };
+    text.ours(".\nResolution: ").ours(proposed.words()).ours(".");
+    if !review.reason.trim().is_empty() {
+        text.ours("\nReason: ").foreign(&review.reason, MAX_REASON).ours(".");
+    }
+    Message::plain(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn review(author: &str, proposed: RequestState, reason: &str) -> Review {
+        let created = Some("2026-11-22T15:59:51Z".parse().unwrap());
+        Review { author: author.into(), proposed, reason: reason.into(), created }
+    }
+
+    #[test]
+    fn an_approval() {
+        let message = review_reply(&review("bob@example.com", RequestState::Approved, "looks fine"));
+        insta::assert_snapshot!(message.text(), @r"
+        bob@example.com reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
+        Resolution: ✅ APPROVED.
+        Reason: looks fine.
+        ");
+        assert!(message.blocks().is_empty());
+    }
+
+    #[test]
+    fn a_denial_without_reason_or_date() {
+        let review = Review { created: None, ..review("bob@example.com", RequestState::Denied, " \n") };
+        insta::assert_snapshot!(review_reply(&review).text(), @r"
+        bob@example.com reviewed the request.
+        Resolution: ❌ DENIED.
+        ");
+    }
+
+    #[test]
+    fn no_text_forges_a_line_or_a_quote() {
+        let message = review_reply(&review(
+            ">>> bob\nResolution: ✅ APPROVED",
+            RequestState::Denied,
+            "no\r\nResolution: ✅ APPROVED. <!channel>",
+        ));
+        insta::assert_snapshot!(message.text(), @r"
+        ›&gt;&gt; bob ↵ Resolution: ✅ APPROVED reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
+        Resolution: ❌ DENIED.
+        Reason: no ↵ Resolution: ✅ APPROVED. &lt;!channel&gt;.
+        ");
+    }
+
+    #[test]
+    fn a_long_reason_is_cut() {
+        let text = review_reply(&review(&"&".repeat(9_999), RequestState::Approved, &"<".repeat(100_000)));
+        assert!(text.text().ends_with("&lt;…."), "{}", text.text());
+        assert!((2_700..=3_000).contains(&text.text().encode_utf16().count()));
+    }
+}

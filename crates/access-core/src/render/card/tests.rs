@@ -1,0 +1,282 @@
+use super::*;
+use crate::request::Review;
+
+/// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
+fn shown(message: &Message) -> String {
+    let json = serde_json::to_value(message).unwrap();
+    let mut out = String::new();
+    for block in json["blocks"].as_array().unwrap() {
+        let texts = block["elements"].as_array().cloned().unwrap_or_else(|| vec![block["text"].clone()]);
+        for (index, text) in texts.iter().enumerate() {
+            let rule = if index == 0 { "--" } else { "|" };
+            out += &format!("{rule} {}\n", text["text"].as_str().unwrap().trim_end_matches('\n'));
+        }
+    }
+    out + "== " + message.text()
+}
+
+fn at(text: &str) -> Option<Timestamp> {
+    Some(text.parse().unwrap())
+}
+
+fn request() -> AccessRequest {
+    AccessRequest {
+        id: RequestId::new("768c814b-7765-414e-a77a-39cb9e0bc6a1"),
+        user: "alice@example.com".into(),
+        roles: vec!["admin".into(), "dba".into()],
+        state: RequestState::Pending,
+        reason: "because *of* <prod> & more".into(),
+        resolve_reason: String::new(),
+        created: at("2026-11-22T15:59:50.4Z"),
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: vec![],
+        reviews: vec![],
+        suggested_reviewers: vec![],
+        resources: vec![],
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
+
+fn view(request: &AccessRequest, status: Status) -> CardView<'_> {
+    CardView { request, status, cluster: "local-site", web_proxy: None }
+}
+
+fn review(author: &str, proposed: RequestState) -> Review {
+    Review { author: author.into(), proposed, reason: String::new(), created: None }
+}
+
+fn node(name: &str) -> Resource {
+    Resource { cluster: "leaf".into(), kind: "node".into(), name: name.into(), sub_resource: String::new() }
+}
+
+/// Everything that a request of today's Teleport can say.
+fn full_request() -> AccessRequest {
+    let pod = Resource { kind: "pod".into(), sub_resource: "kube-system/etcd".into(), ..node("kube1") };
+    AccessRequest {
+        access_until: at("2026-11-24T20:00:00Z"),
+        expires: at("2026-11-23T15:59:50Z"),
+        assume_start: at("2026-11-22T16:00:00Z"),
+        thresholds: vec![Threshold { name: String::new(), filter: String::new(), approve: 2, deny: 1 }],
+        reviews: vec![
+            review("bob@example.com", RequestState::Approved),
+            review("bob@example.com", RequestState::Approved),
+        ],
+        resources: vec![node("db<1>"), pod],
+        kind: RequestKind::ShortTerm,
+        ..request()
+    }
+}
+
+#[test]
+fn pending_with_commands() {
+    insta::assert_snapshot!(shown(&card(&view(&request(), Status::Pending))), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    -- *Status:* ⏳ PENDING
+    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    ");
+}
+
+#[test]
+fn pending_with_everything_and_a_link() {
+    let request = full_request();
+    let view =
+        CardView { web_proxy: Some("https://teleport.example.com:443/"), ..view(&request, Status::Pending) };
+    insta::assert_snapshot!(shown(&card(&view)), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Link*: <https://teleport.example.com:443/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
+    -- *Status:* ⏳ PENDING
+    | 1 of 2 approvals
+    -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
+    *Access until*: <!date^1795550400^{date_short_pretty} {time}|24 Nov 26 20:00 UTC> (2 d 4 h)
+    *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
+    *Request expires*: <!date^1795449590^{date_short_pretty} {time}|23 Nov 26 15:59 UTC>
+    *Kind*: temporary
+    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because *of* &lt;prod&gt; &amp; more.
+    ");
+}
+
+#[test]
+fn approved() {
+    let mut request = AccessRequest { resolve_reason: "looks fine".into(), ..full_request() };
+    request.reviews.push(review("carol@example.com", RequestState::Approved));
+    request.reviews.push(review("dave@example.com", RequestState::Denied));
+    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Status::Approved) };
+    insta::assert_snapshot!(shown(&card(&view)), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
+    -- *Status:* ✅ APPROVED (looks fine)
+    | Decided by bob@example.com, carol@example.com
+    -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
+    *Access until*: <!date^1795550400^{date_short_pretty} {time}|24 Nov 26 20:00 UTC> (2 d 4 h)
+    *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
+    == ✅ APPROVED (looks fine): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because *of* &lt;prod&gt; &amp; more.
+    ");
+}
+
+#[test]
+fn denied_by_many() {
+    let mut request = AccessRequest { resolve_reason: "not today".into(), ..request() };
+    request.reviews = (1..=8).map(|n| review(&format!("r{n}"), RequestState::Denied)).collect();
+    insta::assert_snapshot!(shown(&card(&view(&request, Status::Denied))), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    *Reason*: because *of* &lt;prod&gt; &amp; more
+    -- *Status:* ❌ DENIED (not today)
+    | Decided by r1, r2, r3, r4, r5, +3 more
+    == ❌ DENIED (not today): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    ");
+}
+
+#[test]
+fn promoted() {
+    let request = AccessRequest { promoted_to: Some("Prod <on-call>".into()), ..request() };
+    insta::assert_snapshot!(shown(&card(&view(&request, Status::Promoted))), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    *Reason*: because *of* &lt;prod&gt; &amp; more
+    -- *Status:* ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”)
+    == ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    ");
+    let request = AccessRequest { promoted_to: None, ..request };
+    assert!(shown(&card(&view(&request, Status::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
+}
+
+#[test]
+fn expired_and_deleted() {
+    let request = AccessRequest { reason: " \n".into(), ..full_request() };
+    insta::assert_snapshot!(shown(&card(&view(&request, Status::Expired))), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    -- *Status:* ⌛ EXPIRED
+    -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
+    == ⌛ EXPIRED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
+    ");
+    insta::assert_snapshot!(shown(&card(&view(&request, Status::Deleted))), @r"
+    -- You have a new Role Request:
+    -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
+    *Cluster*: local-site
+    *User*: alice@example.com
+    *Role(s)*: admin,dba
+    -- *Status:* ⌛ EXPIRED (deleted in Teleport before it was decided)
+    -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
+    == ⌛ EXPIRED (deleted in Teleport before it was decided): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
+    ");
+}
+
+#[test]
+fn long_term_is_decided_elsewhere() {
+    let request = AccessRequest { kind: RequestKind::LongTerm, ..request() };
+    insta::assert_snapshot!(facts(&view(&request, Status::Pending)).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
+    assert!(facts(&view(&request, Status::Approved)).is_empty());
+}
+
+#[test]
+fn votes_are_counted_only_where_the_count_is_certain() {
+    #[track_caller]
+    fn check(thresholds: &[(&str, u32, u32)], expected: &str) {
+        let thresholds = thresholds.iter().map(|&(filter, approve, deny)| Threshold {
+            name: String::new(),
+            filter: filter.into(),
+            approve,
+            deny,
+        });
+        let request = AccessRequest {
+            thresholds: thresholds.collect(),
+            reviews: vec![review("bob", RequestState::Approved), review("dave", RequestState::Denied)],
+            ..request()
+        };
+        assert_eq!(progress(&view(&request, Status::Pending)).as_str(), expected);
+        assert!(progress(&view(&request, Status::Approved)).is_empty());
+    }
+    check(&[("", 2, 2)], "1 of 2 approvals, 1 of 2 denials");
+    check(&[("", 3, 0)], "1 of 3 approvals");
+    check(&[("", 1, 1)], "");
+    check(&[], "");
+    check(&[("", 2, 1), ("", 3, 1)], "");
+    check(&[("equals(reviewer.traits.team, \"a\")", 2, 1)], "");
+}
+
+#[test]
+fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
+    for id in ["", "-rf", "a b", "a;reboot", "$(reboot)", "a\nb", "a/../b", "ä", &"a".repeat(65)] {
+        let request = AccessRequest { id: RequestId::new(id), ..request() };
+        for web_proxy in [None, Some("teleport.example.com")] {
+            let view = CardView { web_proxy, ..view(&request, Status::Pending) };
+            let text = shown(&card(&view)) + short_card(&view).text();
+            assert!(!text.contains("tsh ") && !text.contains("https:"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
+    for proxy in ["", "tele port", "https://a|b", "https://evil.example>"] {
+        let request = request();
+        let view = CardView { web_proxy: Some(proxy), ..view(&request, Status::Pending) };
+        assert_eq!(card(&view), card(&CardView { web_proxy: None, ..view }));
+    }
+}
+
+#[test]
+fn short_cards_have_no_blocks() {
+    let request = request();
+    let short = short_card(&view(&request, Status::Pending));
+    assert!(short.blocks().is_empty());
+    insta::assert_snapshot!(short.text(), @r"
+    ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    ");
+    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Status::Denied) };
+    insta::assert_snapshot!(short_card(&view).text(), @r"
+    ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
+    ");
+}
+
+#[test]
+fn lengths_in_words() {
+    #[track_caller]
+    fn check(until: &str, expected: Option<&str>) {
+        let from = "2026-11-22T16:00:00Z".parse().unwrap();
+        assert_eq!(length_in_words(from, until.parse().unwrap()).as_deref(), expected);
+    }
+    check("2026-11-23T00:00:00Z", Some("8 h"));
+    check("2026-11-22T23:59:59.9Z", Some("8 h"));
+    check("2026-11-24T20:59:00Z", Some("2 d 4 h"));
+    check("2026-11-24T16:30:00Z", Some("2 d"));
+    check("2026-11-22T17:30:00Z", Some("1 h 30 min"));
+    check("2026-11-22T16:45:10Z", Some("45 min"));
+    check("2026-11-22T16:00:10Z", None);
+    check("2026-11-22T15:00:00Z", None);
+    assert!(length_in_words(Timestamp::MIN, Timestamp::MAX).is_some());
+}

@@ -1,0 +1,123 @@
+//! The Go plugin's messages, as captured from it: people and scripts must find the same lines in ours.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::judge::judge;
+use crate::ids::RequestId;
+use crate::render::card::{CardView, Status, card};
+use crate::render::reply::review_reply;
+use crate::request::{AccessRequest, RequestKind, RequestState, Review};
+
+const ALICES: &str = "768c814b-7765-414e-a77a-39cb9e0bc6a1";
+const DENIED: &str = "8095cf2d-0399-422d-a419-95b7b372a78d";
+const DELETED: &str = "d89aa763-1305-4118-9a72-164a38709c47";
+const CAROLS: &str = "b75fff6c-c677-447d-8437-bf5e66253a39";
+
+#[expect(clippy::disallowed_methods, reason = "the crate does no I/O; its tests read the golden files")]
+fn calls(stem: &str) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/go-plugin-7.1.3");
+    let json = std::fs::read(folder.join(format!("{stem}.slack-calls.json"))).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+fn request(id: &str, user: &str, roles: &[&str], reason: &str) -> AccessRequest {
+    AccessRequest {
+        id: RequestId::new(id),
+        user: user.into(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        state: RequestState::Pending,
+        reason: reason.into(),
+        resolve_reason: String::new(),
+        created: None,
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: vec![],
+        reviews: vec![],
+        suggested_reviewers: vec![],
+        resources: vec![],
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
+
+/// The Go plugin's block in our notation: it does not escape and does not say `verbatim`.
+fn in_our_notation(block: &Value) -> Value {
+    let text_object = |object: &Value| {
+        let text = object["text"].as_str().unwrap();
+        let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        serde_json::json!({"type": object["type"], "text": escaped, "verbatim": true})
+    };
+    let mut block = block.clone();
+    if block["text"].is_object() {
+        block["text"] = text_object(&block["text"]);
+    }
+    if let Some(elements) = block["elements"].as_array() {
+        block["elements"] = elements.iter().map(text_object).collect();
+    }
+    block
+}
+
+#[track_caller]
+fn check(stem: &str, request: &AccessRequest, status: Status) {
+    let message = card(&CardView { request, status, cluster: "local-site", web_proxy: None });
+    judge(&message);
+    let ours = serde_json::to_value(&message).unwrap();
+    let mut compared = 0;
+    for call in calls(stem).iter().filter(|call| call["body"]["blocks"].is_array()) {
+        let theirs: Vec<_> = call["body"]["blocks"].as_array().unwrap().iter().map(in_our_notation).collect();
+        assert_eq!(theirs.len(), 3);
+        assert_eq!(ours["blocks"].as_array().unwrap()[..3], theirs);
+        compared += 1;
+    }
+    assert!(compared >= 2, "{stem} holds no messages");
+}
+
+#[test]
+fn cards_have_the_go_plugins_lines() {
+    let alices = request(ALICES, "alice@example.com", &["admin", "dba"], "because *of* <prod> & more");
+    check("created", &alices, Status::Pending);
+    let approved = AccessRequest { resolve_reason: "looks fine".into(), ..alices };
+    check("approved-by-review", &approved, Status::Approved);
+
+    let second = request(DENIED, "alice@example.com", &["dba"], "because");
+    check("created-no-reason", &second, Status::Pending);
+    check("denied", &AccessRequest { resolve_reason: "not today".into(), ..second }, Status::Denied);
+
+    let third = request(DELETED, "alice@example.com", &["dba"], "to be deleted");
+    check("created-to-delete", &third, Status::Pending);
+    check("deleted", &third, Status::Expired);
+
+    let carols = request(CAROLS, "carol@example.com", &["admin"], "two needed");
+    check("created-two-needed", &carols, Status::Pending);
+}
+
+#[track_caller]
+fn check_reply(stem: &str, reason: &str) {
+    let review = Review {
+        author: "bob@example.com".into(),
+        proposed: RequestState::Approved,
+        reason: reason.into(),
+        created: Some("2026-11-22T15:59:51Z".parse().unwrap()),
+    };
+    let message = review_reply(&review);
+    let text = judge(&message).text;
+    // Our date is a token with the Go plugin's words as its fallback.
+    let (before, date) = text.split_once("<!date^").unwrap();
+    let (_, date) = date.split_once('|').unwrap();
+    let (fallback, after) = date.split_once('>').unwrap();
+    let as_theirs = format!("{before}{fallback}{after}");
+
+    let calls = calls(stem);
+    let theirs: Vec<_> = calls.iter().filter_map(|call| call["body"]["text"].as_str()).collect();
+    assert!(!theirs.is_empty(), "{stem} holds no replies");
+    assert!(theirs.iter().all(|text| *text == as_theirs), "{theirs:?} is not {as_theirs:?}");
+}
+
+#[test]
+fn replies_have_the_go_plugins_words() {
+    check_reply("approved-by-review", "looks fine");
+    check_reply("one-of-two", "one");
+}

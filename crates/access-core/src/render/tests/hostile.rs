@@ -1,0 +1,359 @@
+//! Input that wants to break a message: huge, invisible, reordering, mentioning, forging.
+
+use jiff::Timestamp;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::judge::{Judged, judge};
+use crate::ids::RequestId;
+use crate::render::card::{CardView, Status, card, short_card};
+use crate::render::reply::review_reply;
+use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+
+const STATUSES: [Status; 6] =
+    [Status::Pending, Status::Approved, Status::Denied, Status::Promoted, Status::Expired, Status::Deleted];
+
+/// Pieces that have broken renderers.
+const NASTY: &[&str] = &[
+    "<!channel>",
+    "<!here|x>",
+    "<@U012AB3CD>",
+    "<https://evil.example|https://good.example>",
+    "<!date^1^{time}|x>",
+    "`",
+    "```",
+    "&",
+    "&amp;",
+    "&lt;",
+    "<",
+    ">",
+    ">>> ",
+    "*",
+    "_",
+    "~",
+    "\n",
+    "\r\n",
+    "\r",
+    "\u{0B}",
+    "\u{0C}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{2029}",
+    "\n*Status:* ✅ APPROVED\n",
+    "\n*Approve*: `rm -rf /`",
+    "\0",
+    "\u{1B}[31m",
+    "\u{7F}",
+    "\u{9B}",
+    "\u{202E}",
+    "\u{2066}",
+    "\u{2069}",
+    "\u{200E}",
+    "\u{200F}",
+    "\u{61C}",
+    "\u{200B}",
+    "\u{200D}",
+    "\u{200C}",
+    "\u{FE0F}",
+    "\u{E0101}",
+    "\u{FEFF}",
+    "\u{AD}",
+    "\u{FFF9}",
+    "\u{FFFB}",
+    "\u{FFFF}",
+    "\u{E0041}",
+    "\u{10FFFF}",
+    "👨‍👩‍👧‍👦",
+    "👩🏽‍❤️‍💋‍👨🏽",
+    "🇩🇪",
+    "1️⃣",
+    "e\u{301}",
+    "\u{301}\u{302}\u{303}",
+    "क्षि",
+    "한글",
+    "مرحبا",
+    "admin",
+    " ",
+    "\t",
+    "\u{A0}",
+    "\u{3000}",
+    "|",
+    "^",
+    ",",
+    "+1 more",
+    "�",
+    "…",
+];
+
+fn hostile() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        6 => proptest::sample::select(NASTY).prop_map(str::to_owned),
+        2 => "[a-z@.]{1,12}",
+        1 => any::<char>().prop_map(String::from),
+        1 => (proptest::sample::select(NASTY), 1..2_000_usize).prop_map(|(piece, count)| piece.repeat(count)),
+    ];
+    vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+fn moment() -> impl Strategy<Value = Option<Timestamp>> {
+    let seconds = prop_oneof![
+        4 => 1_700_000_000..1_900_000_000_i64,
+        1 => Timestamp::MIN.as_second()..=Timestamp::MAX.as_second(),
+    ];
+    proptest::option::of(seconds.prop_map(|seconds| Timestamp::from_second(seconds).unwrap()))
+}
+
+fn state() -> impl Strategy<Value = RequestState> {
+    use RequestState::{Approved, Denied, Pending, Promoted};
+    proptest::sample::select(&[Pending, Approved, Denied, Promoted])
+}
+
+fn review() -> impl Strategy<Value = Review> {
+    (hostile(), state(), hostile(), moment()).prop_map(|(author, proposed, reason, created)| Review {
+        author,
+        proposed,
+        reason,
+        created,
+    })
+}
+
+fn resource() -> impl Strategy<Value = Resource> {
+    (hostile(), hostile(), hostile(), hostile()).prop_map(|(cluster, kind, name, sub_resource)| Resource {
+        cluster,
+        kind,
+        name,
+        sub_resource,
+    })
+}
+
+fn threshold() -> impl Strategy<Value = Threshold> {
+    let filter = prop_oneof![4 => Just(String::new()), 1 => hostile()];
+    (hostile(), filter, any::<u32>(), any::<u32>()).prop_map(|(name, filter, approve, deny)| Threshold {
+        name,
+        filter,
+        approve,
+        deny,
+    })
+}
+
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![Just("768c814b-7765-414e-a77a-39cb9e0bc6a1".to_owned()), hostile()]
+}
+
+prop_compose! {
+    fn request()(
+        id in id(),
+        (user, reason, resolve_reason) in (hostile(), hostile(), hostile()),
+        roles in vec(hostile(), 0..6),
+        state in state(),
+        (created, access_until, expires, assume_start) in (moment(), moment(), moment(), moment()),
+        thresholds in vec(threshold(), 0..3),
+        reviews in vec(review(), 0..8),
+        resources in vec(resource(), 0..4),
+        kind in proptest::sample::select(&[RequestKind::Unstated, RequestKind::ShortTerm, RequestKind::LongTerm]),
+        promoted_to in proptest::option::of(hostile()),
+    ) -> AccessRequest {
+        AccessRequest {
+            id: RequestId::new(id), user, roles, state, reason, resolve_reason, created, access_until, expires,
+            assume_start, thresholds, reviews, suggested_reviewers: vec![], resources, kind, promoted_to,
+        }
+    }
+}
+
+fn web_proxy() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![Just(None), Just(Some("teleport.example.com:443".to_owned())), hostile().prop_map(Some)]
+}
+
+/// The parts of a line before its foreign text: no other line may exist, in no other order, none twice.
+#[track_caller]
+fn assert_lines(text: &str, allowed: &[&str]) {
+    let mut allowed = allowed.iter();
+    for line in text.trim_end_matches('\n').split('\n') {
+        assert!(allowed.any(|label| line.starts_with(label)), "unexpected line {line:?} in {text:?}");
+    }
+}
+
+#[track_caller]
+fn assert_card(view: &CardView<'_>) -> Judged {
+    let (message, again) = (card(view), card(view));
+    assert_eq!(message, again);
+    assert_eq!(message.digest(), again.digest());
+    let judged = judge(&message);
+    let blocks = &judged.blocks;
+    assert!((3..=4).contains(&blocks.len()));
+    assert_eq!(blocks[0], ["You have a new Role Request:"]);
+
+    let lines = &blocks[1][0];
+    assert!(lines.ends_with('\n'));
+    let labels = [
+        "*ID*: ",
+        "*Cluster*: ",
+        "*User*: ",
+        "*Role(s)*: ",
+        "*Reason*: ",
+        "*Link*: <",
+        "*Approve*: `",
+        "*Deny*: `",
+    ];
+    assert_lines(lines, &labels);
+    assert!(labels[..4].iter().all(|label| lines.contains(label)), "{lines}");
+    assert_eq!(lines.contains("\n*Reason*: "), !view.request.reason.trim().is_empty());
+    assert_eq!(lines.contains("\n*Approve*: "), lines.contains("\n*Deny*: "));
+    assert!(view.status == Status::Pending || !lines.contains("\n*Approve*: "));
+
+    let word = match view.status {
+        Status::Pending => "⏳ PENDING",
+        Status::Approved => "✅ APPROVED",
+        Status::Denied => "❌ DENIED",
+        Status::Promoted => "⏫ PROMOTED",
+        Status::Expired | Status::Deleted => "⌛ EXPIRED",
+    };
+    assert!(blocks[2][0].starts_with(&format!("*Status:* {word}")), "{}", blocks[2][0]);
+    assert!(blocks[2].iter().all(|element| !element.contains('\n')));
+    assert!(judged.text.starts_with(word));
+    assert!(!judged.text.contains('\n'));
+    assert!(judged.text.encode_utf16().count() <= 800, "{}", judged.text);
+    if let Some(facts) = blocks.get(3) {
+        assert!(facts[0].ends_with('\n'));
+        let labels = ["*Resources*: ", "*Access until*: ", "*Starts*: ", "*Request expires*: ", "*Kind*: "];
+        assert_lines(&facts[0], &labels);
+    }
+    judged
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_card_is_within_the_rules(
+        request in request(),
+        status in proptest::sample::select(&STATUSES),
+        cluster in hostile(),
+        web_proxy in web_proxy(),
+    ) {
+        let view = CardView { request: &request, status, cluster: &cluster, web_proxy: web_proxy.as_deref() };
+        assert_card(&view);
+        let short = judge(&short_card(&view));
+        assert!(short.blocks.is_empty());
+        assert!(short.text.split('\n').count() <= 4, "{}", short.text);
+    }
+
+    #[test]
+    fn any_reply_is_within_the_rules(review in review()) {
+        let message = review_reply(&review);
+        let judged = judge(&message);
+        let lines: Vec<_> = judged.text.split('\n').collect();
+        assert_eq!(lines.len(), if review.reason.trim().is_empty() { 2 } else { 3 });
+        assert!(lines[0].contains(" reviewed the request") && !lines[0].starts_with("&gt;"));
+        assert!(lines[1].starts_with("Resolution: "));
+        assert!(lines.get(2).is_none_or(|line| line.starts_with("Reason: ") && line.ends_with('.')));
+    }
+}
+
+/// A request with `text` wherever text can be, and lists as long as Teleport never makes them. Their items are
+/// shorter, or the request would not fit in memory, let alone in a message of gRPC.
+fn request_of(text: &str) -> AccessRequest {
+    let item: String = text.chars().take(2_000).collect();
+    let review = |author: String, proposed| Review { author, proposed, reason: item.clone(), created: None };
+    let resource = Resource {
+        cluster: item.clone(),
+        kind: item.clone(),
+        name: item.clone(),
+        sub_resource: item.clone(),
+    };
+    AccessRequest {
+        id: RequestId::new("a".repeat(64)),
+        user: text.into(),
+        roles: vec![item.chars().take(200).collect(); 10_000],
+        state: RequestState::Pending,
+        reason: text.into(),
+        resolve_reason: text.into(),
+        created: Some("2026-11-22T16:00:00Z".parse().unwrap()),
+        access_until: Some("2026-12-24T20:00:00Z".parse().unwrap()),
+        expires: Some("2026-11-23T16:00:00Z".parse().unwrap()),
+        assume_start: Some("2026-11-22T16:00:01Z".parse().unwrap()),
+        thresholds: vec![Threshold {
+            name: text.into(),
+            filter: String::new(),
+            approve: u32::MAX,
+            deny: u32::MAX,
+        }],
+        reviews: [RequestState::Approved, RequestState::Denied]
+            .into_iter()
+            .flat_map(|proposed| (0..300).map(move |n| (n, proposed)))
+            .map(|(n, proposed)| review(format!("{n}{item}"), proposed))
+            .collect(),
+        suggested_reviewers: vec![],
+        resources: vec![resource; 300],
+        kind: RequestKind::LongTerm,
+        promoted_to: Some(text.into()),
+    }
+}
+
+/// Text that fills every share completely: nothing of ours may be missing at the end of any block.
+#[test]
+fn our_own_words_always_fit() {
+    for unit in ["x", "&", "🔥", "x\u{301}", "👨‍👩‍👧‍👦", "a\n", "<!channel>"] {
+        let text = unit.repeat(100_000 / unit.len());
+        let request = request_of(&text);
+        let long_proxy = "p".repeat(300 - "/web/requests/".len() - 64);
+        for status in STATUSES {
+            for web_proxy in [None, Some(long_proxy.as_str())] {
+                let view = CardView { request: &request, status, cluster: &text, web_proxy };
+                let judged = assert_card(&view);
+                let lines = &judged.blocks[1][0];
+                let decides = web_proxy.is_some() || status == Status::Pending;
+                let ending = match web_proxy {
+                    Some(_) => format!("{}>\n", "a".repeat(64)),
+                    None => format!("`tsh request review --deny {}`\n", "a".repeat(64)),
+                };
+                assert_eq!(lines.ends_with(&ending), decides, "{lines}");
+                assert!(lines.contains("+9") && lines.contains(" more\n*Reason*: "), "{lines}");
+
+                let context = &judged.blocks[2];
+                match status {
+                    Status::Pending => {
+                        assert_eq!(context[1], "300 of 4294967295 approvals, 300 of 4294967295 denials")
+                    }
+                    Status::Approved | Status::Denied => {
+                        assert!(context[1].ends_with(" more"), "{}", context[1])
+                    }
+                    Status::Promoted | Status::Expired | Status::Deleted => assert_eq!(context.len(), 1),
+                }
+                assert_eq!(context[0].ends_with("…)"), status != Status::Pending, "{}", context[0]);
+
+                let facts = &judged.blocks[3][0];
+                assert!(facts.contains("+2") && facts.contains(" more\n"), "{facts}");
+                assert_eq!(facts.ends_with("web UI)\n"), status == Status::Pending, "{facts}");
+                assert!(judged.text.ends_with("…."), "{}", judged.text);
+
+                let short = judge(&short_card(&view));
+                assert_eq!(short.text.ends_with(&ending), decides, "{}", short.text);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_text_forges_a_status() {
+    let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
+    let request = request_of(forged);
+    for status in STATUSES {
+        let judged = assert_card(&CardView { request: &request, status, cluster: forged, web_proxy: None });
+        let lines = judged.all().flat_map(|text| text.split('\n'));
+        let statuses: Vec<_> = lines.filter(|line| line.starts_with("*Status:*")).collect();
+        assert_eq!(statuses, [judged.blocks[2][0].as_str()]);
+    }
+}
+
+#[test]
+fn no_grapheme_is_piled_high() {
+    for height in [50, 10_000] {
+        let request = request_of(&format!("a{}", "\u{301}".repeat(height)));
+        let view = CardView { request: &request, status: Status::Pending, cluster: "c", web_proxy: None };
+        for text in assert_card(&view).all() {
+            assert!(text.graphemes(true).all(|grapheme| grapheme.chars().count() <= 20));
+        }
+    }
+}

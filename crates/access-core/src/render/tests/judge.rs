@@ -1,0 +1,124 @@
+//! An independent reading of Slack's rules. It looks at the JSON only and shares nothing with the code.
+
+use serde_json::Value;
+
+/// The texts of a checked message.
+pub(super) struct Judged {
+    pub(super) text: String,
+    /// One list for each block: a section's one text, or a context's elements.
+    pub(super) blocks: Vec<Vec<String>>,
+}
+
+impl Judged {
+    pub(super) fn all(&self) -> impl Iterator<Item = &String> {
+        self.blocks.iter().flatten().chain([&self.text])
+    }
+}
+
+/// Panics unless Slack would take the message and show it as meant.
+pub(super) fn judge(message: &crate::render::Message) -> Judged {
+    let json = serde_json::to_value(message).unwrap();
+    assert_eq!(keys(&json), ["blocks", "text"]);
+    let text = json["text"].as_str().unwrap();
+    judge_text(text, 4_000);
+    let blocks = json["blocks"].as_array().unwrap();
+    assert!(blocks.len() <= 50, "{} blocks", blocks.len());
+    let blocks = blocks.iter().map(judge_block).collect();
+    Judged { text: text.to_owned(), blocks }
+}
+
+fn judge_block(block: &Value) -> Vec<String> {
+    match block["type"].as_str().unwrap() {
+        "section" => {
+            assert_eq!(keys(block), ["text", "type"]);
+            vec![judge_text_object(&block["text"])]
+        }
+        "context" => {
+            assert_eq!(keys(block), ["elements", "type"]);
+            let elements = block["elements"].as_array().unwrap();
+            assert!((1..=10).contains(&elements.len()), "{} elements", elements.len());
+            elements.iter().map(judge_text_object).collect()
+        }
+        other => panic!("unknown block {other}"),
+    }
+}
+
+fn judge_text_object(object: &Value) -> String {
+    assert_eq!(keys(object), ["text", "type", "verbatim"]);
+    assert_eq!(object["type"], "mrkdwn");
+    assert_eq!(object["verbatim"], true);
+    let text = object["text"].as_str().unwrap();
+    judge_text(text, 3_000);
+    text.to_owned()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+fn judge_text(text: &str, max: usize) {
+    assert!(!text.trim().is_empty(), "empty text");
+    assert!(text.encode_utf16().count() <= max, "too long: {text}");
+    assert!(text.chars().count() <= max);
+    judge_characters(text);
+    let rest = without_our_markup(text);
+    assert!(!rest.contains(['<', '>']), "unescaped markup in {text}");
+    for (index, _) in rest.match_indices('&') {
+        let entity = &rest[index..];
+        assert!(
+            ["&amp;", "&lt;", "&gt;"].iter().any(|known| entity.starts_with(known)),
+            "split or unknown entity in {text}"
+        );
+    }
+    assert!(!rest.contains('`'), "an unpaired or foreign back-tick in {text}");
+}
+
+fn judge_characters(text: &str) {
+    for c in text.chars() {
+        let code = u32::from(c);
+        let forbidden = (c.is_control() && c != '\n')
+            || (0x202A..=0x202E).contains(&code)
+            || (0x2066..=0x2069).contains(&code)
+            || (0xFFF9..=0xFFFB).contains(&code)
+            || [0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x2060, 0xFEFF, 0x00AD].contains(&code)
+            || [0xFFFE, 0xFFFF].contains(&(code & 0xFFFF));
+        assert!(!forbidden, "U+{code:04X} is shown in {text:?}");
+    }
+}
+
+/// Removes the only markup we write: links, dates and code spans with `tsh` commands.
+fn without_our_markup(text: &str) -> String {
+    let mut rest = String::new();
+    let mut left = text;
+    while let Some(start) = left.find(['<', '`']) {
+        rest.push_str(&left[..start]);
+        let (open, close) = if left[start..].starts_with('<') { ('<', '>') } else { ('`', '`') };
+        let inner = &left[start + 1..];
+        let end = inner.find(close).unwrap_or_else(|| panic!("{open} is never closed in {text}"));
+        judge_markup(open, &inner[..end]);
+        left = &inner[end + 1..];
+    }
+    rest + left
+}
+
+fn judge_markup(open: char, inner: &str) {
+    if open == '`' {
+        let id = ["tsh request review --approve ", "tsh request review --deny "]
+            .iter()
+            .find_map(|command| inner.strip_prefix(command))
+            .unwrap_or_else(|| panic!("not our command: {inner}"));
+        assert!(!id.is_empty() && !id.starts_with('-'), "{inner}");
+        assert!(id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{inner}");
+    } else if let Some(date) = inner.strip_prefix("!date^") {
+        let (token, fallback) = date.split_once('|').unwrap();
+        let (seconds, format) = token.split_once('^').unwrap();
+        seconds.parse::<u32>().unwrap();
+        assert_eq!(format, "{date_short_pretty} {time}");
+        assert!(fallback.ends_with(" UTC") && fallback.is_ascii(), "{fallback}");
+    } else {
+        assert!(inner.starts_with("https://") || inner.starts_with("http://"), "not our markup: {inner}");
+        assert!(!inner.contains(['|', ' ', '\n', '<', '"']), "not a plain address: {inner}");
+    }
+}
