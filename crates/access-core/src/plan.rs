@@ -11,9 +11,9 @@ use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, next_change, phase};
 use crate::recipients::{RecipientKey, Target};
 use crate::record::{Delivery, Record, Shown, bounded};
-use crate::render::card::{CardView, card};
-use crate::render::reply::review_reply;
 use crate::render::Message;
+use crate::render::card::{CardView, card, short_card};
+use crate::render::reply::review_reply;
 use crate::request::AccessRequest;
 
 /// No errand tells more reviews than this at a time; the rest follows in the next plan.
@@ -67,6 +67,8 @@ pub enum Step {
         post_to: String,
         /// What it says.
         message: Message,
+        /// The same without blocks, should Slack refuse them.
+        short: Message,
         /// What it then shows.
         shown: Shown,
     },
@@ -78,6 +80,8 @@ pub enum Step {
         ts: MessageTs,
         /// What it is to say.
         message: Message,
+        /// The same without blocks, should Slack refuse them.
+        short: Message,
         /// What it then shows.
         shown: Shown,
     },
@@ -108,25 +112,32 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     // With neither there is nothing to show and nobody who was told.
     let Some(subject) = listed.or(record.known.as_ref()) else { return Plan::default() };
 
-    let message = card(&CardView { request: subject, phase, cluster: situation.cluster, web_proxy: situation.web_proxy });
+    let view =
+        CardView { request: subject, phase, cluster: situation.cluster, web_proxy: situation.web_proxy };
+    let (message, short) = (card(&view), short_card(&view));
     let shown = Shown { phase, digest: message.digest() };
     let mut errands = Vec::new();
     for delivery in &record.deliveries {
-        let steps = keep(delivery, listed, &message, &shown);
+        let steps = keep(delivery, listed, (&message, &short), &shown);
         errands.push((Errand::Keep(delivery.channel.clone(), delivery.ts.clone()), steps));
     }
     if is_worth_telling(listed, record, phase) {
         for target in situation.targets.iter().filter(|target| !record.is_delivered(&target.keys)) {
             let Some(key) = target.keys.first() else { continue };
-            let post =
-                Step::Post { post_to: target.post_to.clone(), message: message.clone(), shown: shown.clone() };
+            let post = Step::Post {
+                post_to: target.post_to.clone(),
+                message: message.clone(),
+                short: short.clone(),
+                shown: shown.clone(),
+            };
             errands.push((Errand::Deliver(key.clone()), vec![post]));
         }
     }
     errands.retain(|(_, steps)| !steps.is_empty());
 
     let due = |errand: &Errand| situation.waits.get(errand).is_none_or(|until| *until <= now);
-    let waiting = errands.iter().filter_map(|(errand, _)| situation.waits.get(errand)).filter(|until| **until > now);
+    let waiting =
+        errands.iter().filter_map(|(errand, _)| situation.waits.get(errand)).filter(|until| **until > now);
     let look_again = waiting.copied().chain(next_change(listed).filter(|at| *at > now)).min();
     errands.retain(|(errand, _)| due(errand));
 
@@ -145,7 +156,12 @@ fn is_worth_telling(listed: Option<&AccessRequest>, record: &Record, phase: Phas
 }
 
 /// The steps that keep one delivered message true: first what it shows, then its thread.
-fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, message: &Message, shown: &Shown) -> Vec<Step> {
+fn keep(
+    delivery: &Delivery,
+    listed: Option<&AccessRequest>,
+    (message, short): (&Message, &Message),
+    shown: &Shown,
+) -> Vec<Step> {
     let Delivery { channel, ts, replies, .. } = delivery;
     let is_true = match (&delivery.shown, listed) {
         (None, _) => false,
@@ -155,7 +171,13 @@ fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, message: &Message, 
     };
     let mut steps = Vec::new();
     if !is_true {
-        steps.push(Step::Update { channel: channel.clone(), ts: ts.clone(), message: message.clone(), shown: shown.clone() });
+        steps.push(Step::Update {
+            channel: channel.clone(),
+            ts: ts.clone(),
+            message: message.clone(),
+            short: short.clone(),
+            shown: shown.clone(),
+        });
     }
     let told = usize::try_from(*replies).unwrap_or(usize::MAX);
     let reviews = listed.map_or(&[][..], |request| &request.reviews);

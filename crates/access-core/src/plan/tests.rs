@@ -21,7 +21,8 @@ struct World {
 
 impl World {
     fn new(targets: &[&str]) -> Self {
-        let target = |name: &&str| Target { post_to: (*name).to_owned(), keys: vec![RecipientKey::new(*name)] };
+        let target =
+            |name: &&str| Target { post_to: (*name).to_owned(), keys: vec![RecipientKey::new(*name)] };
         Self {
             listed: Some(sample()),
             record: Record::default(),
@@ -70,7 +71,8 @@ impl World {
         match (step, errand) {
             (Step::Post { post_to, shown, .. }, Errand::Deliver(key)) => {
                 self.posted += 1;
-                let (channel, ts) = (ChannelId::new(format!("C{post_to}")), MessageTs::new(format!("{}.0", self.posted)));
+                let (channel, ts) =
+                    (ChannelId::new(format!("C{post_to}")), MessageTs::new(format!("{}.0", self.posted)));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
                 (line, Outcome::Posted { key: key.clone(), channel, ts, shown })
             }
@@ -78,7 +80,8 @@ impl World {
                 (format!("update {channel}: {:?}", shown.phase), Outcome::Updated { channel, ts, shown })
             }
             (Step::Reply { channel, ts, replies, message }, Errand::Keep(..)) => {
-                let line = format!("reply {replies} in {channel}: {}", message.text().lines().next().unwrap());
+                let line =
+                    format!("reply {replies} in {channel}: {}", message.text().lines().next().unwrap());
                 (line, Outcome::Replied { channel, ts, replies })
             }
             (step, errand) => panic!("{step:?} is no step of {errand:?}"),
@@ -191,7 +194,8 @@ fn a_crowd_of_reviews_is_told_in_order_and_completely() {
     let mut world = World::new(&["team"]);
     world.check(&["post to team: Pending"]);
     world.listed.as_mut().unwrap().reviews = (0..45).map(|n| review(&format!("u{n}"))).collect();
-    let rounds: Vec<usize> = (0..4).map(|_| world.work(|_| false).iter().filter(|l| l.starts_with("reply")).count()).collect();
+    let rounds: Vec<usize> =
+        (0..4).map(|_| world.work(|_| false).iter().filter(|l| l.starts_with("reply")).count()).collect();
     assert_eq!(rounds, [20, 20, 5, 0]);
 }
 

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::blocks::{Block, Message};
 use super::mrkdwn::{ListRoom, Mrkdwn, WebUrl};
 use crate::ids::RequestId;
+use crate::lifecycle::Phase;
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Threshold};
 
 /// Everything a card is made of.
@@ -22,7 +23,7 @@ pub struct CardView<'a> {
     /// The request; its own `state` is not looked at.
     pub request: &'a AccessRequest,
     /// What the card says has become of it.
-    pub status: Status,
+    pub phase: Phase,
     /// The Teleport cluster's name.
     pub cluster: &'a str,
     /// `host`, `host:port` or an `https` address of Teleport's web UI, where people can review there
@@ -30,46 +31,23 @@ pub struct CardView<'a> {
     pub web_proxy: Option<&'a str>,
 }
 
-/// What has become of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Waits for a decision.
-    Pending,
-    /// Granted.
-    Approved,
-    /// Refused.
-    Denied,
-    /// Turned into membership of an access list.
-    Promoted,
-    /// Nobody decided in time.
-    Expired,
-    /// Gone from Teleport before its time, undecided.
-    Deleted,
+/// Sign and word, as the Go plugin writes them where it knows the phase.
+pub(super) fn words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "⏳ PENDING",
+        Phase::Approved => "✅ APPROVED",
+        Phase::Denied => "❌ DENIED",
+        Phase::Promoted => "⏫ PROMOTED",
+        Phase::Expired | Phase::Deleted => "⌛ EXPIRED",
+    }
 }
 
-impl Status {
-    /// Sign and word, as the Go plugin writes them where it knows the status.
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Self::Pending => "⏳ PENDING",
-            Self::Approved => "✅ APPROVED",
-            Self::Denied => "❌ DENIED",
-            Self::Promoted => "⏫ PROMOTED",
-            Self::Expired | Self::Deleted => "⌛ EXPIRED",
-        }
-    }
-
-    fn is_pending(self) -> bool {
-        self == Self::Pending
-    }
-
-    /// The review that led here, if reviews lead here.
-    fn outcome(self) -> Option<RequestState> {
-        match self {
-            Self::Approved => Some(RequestState::Approved),
-            Self::Denied => Some(RequestState::Denied),
-            Self::Pending | Self::Promoted | Self::Expired | Self::Deleted => None,
-        }
+/// The review that led here, if reviews lead here.
+fn outcome(phase: Phase) -> Option<RequestState> {
+    match phase {
+        Phase::Approved => Some(RequestState::Approved),
+        Phase::Denied => Some(RequestState::Denied),
+        Phase::Pending | Phase::Promoted | Phase::Expired | Phase::Deleted => None,
     }
 }
 
@@ -139,7 +117,7 @@ fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
     let Some(id) = plain_id(&view.request.id) else { return };
     if let Some(url) = view.web_proxy.and_then(|proxy| request_page(proxy, id)) {
         lines.ours("*Link*: ").link(&url).ours("\n");
-    } else if view.status.is_pending() {
+    } else if view.phase.is_open() {
         let approve = format!("tsh request review --approve {id}");
         let deny = format!("tsh request review --deny {id}");
         lines.ours("*Approve*: ").code(&approve, MAX_COMMAND).ours("\n");
@@ -155,19 +133,19 @@ fn status_line(view: &CardView<'_>) -> Mrkdwn {
 }
 
 fn add_status(line: &mut Mrkdwn, view: &CardView<'_>, max_list: usize, max_reason: usize) {
-    line.ours(view.status.words());
-    match view.status {
+    line.ours(words(view.phase));
+    match view.phase {
         // A reason for a decision that does not stand would only mislead.
-        Status::Pending => return,
-        Status::Promoted => {
+        Phase::Pending => return,
+        Phase::Promoted => {
             if let Some(list) = view.request.promoted_to.as_deref().filter(|list| has_text(list)) {
                 line.ours(" (to access list “").foreign(list, max_list).ours("”)");
             }
         }
-        Status::Deleted => {
+        Phase::Deleted => {
             line.ours(" (deleted in Teleport before it was decided)");
         }
-        Status::Approved | Status::Denied | Status::Expired => {}
+        Phase::Approved | Phase::Denied | Phase::Expired => {}
     }
     add_in_brackets(line, &view.request.resolve_reason, max_reason);
 }
@@ -176,7 +154,7 @@ fn add_status(line: &mut Mrkdwn, view: &CardView<'_>, max_list: usize, max_reaso
 /// counted without evaluating Teleport's predicates, and a wrong count is worse than none.
 fn progress(view: &CardView<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    if !view.status.is_pending() {
+    if !view.phase.is_open() {
         return line;
     }
     let [Threshold { filter, approve, deny, .. }] = view.request.thresholds.as_slice() else { return line };
@@ -194,7 +172,7 @@ fn progress(view: &CardView<'_>) -> Mrkdwn {
 
 fn deciders(view: &CardView<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    let authors = view.status.outcome().map(|outcome| authors(view.request, outcome)).unwrap_or_default();
+    let authors = outcome(view.phase).map(|outcome| authors(view.request, outcome)).unwrap_or_default();
     if !authors.is_empty() {
         line.ours("Decided by ").list(authors, DECIDERS);
     }
@@ -211,12 +189,12 @@ fn authors(request: &AccessRequest, outcome: RequestState) -> Vec<&str> {
 /// What the Go plugin's message lacks; of a decided request only what still matters.
 fn facts(view: &CardView<'_>) -> Mrkdwn {
     let request = view.request;
-    let pending = view.status.is_pending();
+    let pending = view.phase.is_open();
     let mut lines = Mrkdwn::default();
     if !request.resources.is_empty() {
         lines.ours("*Resources*: ").list(request.resources.iter().map(resource), RESOURCES).ours("\n");
     }
-    if pending || view.status == Status::Approved {
+    if pending || view.phase == Phase::Approved {
         if let Some(until) = request.access_until {
             lines.ours("*Access until*: ").date(until);
             let length =

@@ -3,8 +3,9 @@
 //! The request's own message is [`super::card`]'s.
 
 use super::blocks::Message;
-use super::card::Status;
+use super::card::words;
 use super::mrkdwn::Mrkdwn;
+use crate::lifecycle::Phase;
 use crate::request::{RequestState, Review};
 
 const MAX_AUTHOR: usize = 256;
@@ -19,12 +20,12 @@ pub fn review_reply(review: &Review) -> Message {
         text.ours(" at ").date(created);
     }
     let proposed = match review.proposed {
-        RequestState::Pending => Status::Pending,
-        RequestState::Approved => Status::Approved,
-        RequestState::Denied => Status::Denied,
-        RequestState::Promoted => Status::Promoted,
+        RequestState::Pending => Phase::Pending,
+        RequestState::Approved => Phase::Approved,
+        RequestState::Denied => Phase::Denied,
+        RequestState::Promoted => Phase::Promoted,
     };
-    text.ours(".\nResolution: ").ours(proposed.words()).ours(".");
+    text.ours(".\nResolution: ").ours(words(proposed)).ours(".");
     if !review.reason.trim().is_empty() {
         text.ours("\nReason: ").foreign(&review.reason, MAX_REASON).ours(".");
     }

@@ -124,7 +124,8 @@ impl Dispatcher {
                 self.listed = requests.into_iter().map(|r| (r.id.clone(), Arc::new(r))).collect();
                 // Those that vanished while we were away, those that are there, and those whose record
                 // outlived them and still promises something.
-                let mut wake: Vec<RequestId> = before.into_keys().chain(self.listed.keys().cloned()).collect();
+                let mut wake: Vec<RequestId> =
+                    before.into_keys().chain(self.listed.keys().cloned()).collect();
                 for (id, data) in records {
                     if !self.listed.contains_key(&id) && self.reconciler.needs_visit(&id, &data) {
                         wake.push(id);
@@ -195,7 +196,10 @@ impl Dispatcher {
         info!(visits = left, "Finishing what is under way");
         let finish = async { while self.visits.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, finish).await.is_err() {
-            warn!(visits = self.visits.len(), "Not all was finished in time; the next start takes it up again");
+            warn!(
+                visits = self.visits.len(),
+                "Not all was finished in time; the next start takes it up again"
+            );
         }
     }
 }

@@ -121,14 +121,16 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
             }
-            let wanted = audience.people(|errand| memory.waits.get(errand).is_none_or(|at| *at <= Timestamp::now()));
+            let wanted =
+                audience.people(|errand| memory.waits.get(errand).is_none_or(|at| *at <= Timestamp::now()));
             let mut lookups = pin!(future::join_all(wanted.into_iter().map(|r| self.look_up(r))));
             let people = match poll!(&mut lookups) {
                 Poll::Ready(people) => Some(people),
                 Poll::Pending => None,
             };
             let found = people.iter().flatten().filter_map(|person| person.as_ref().ok());
-            let targets = listed.map_or_else(Vec::new, |listed| audience.targets(listed, &self.directory, found));
+            let targets =
+                listed.map_or_else(Vec::new, |listed| audience.targets(listed, &self.directory, found));
             if let Some(people) = &people {
                 self.note_missing(people, &audience, memory);
             }

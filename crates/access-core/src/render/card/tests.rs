@@ -40,8 +40,8 @@ fn request() -> AccessRequest {
     }
 }
 
-fn view(request: &AccessRequest, status: Status) -> CardView<'_> {
-    CardView { request, status, cluster: "local-site", web_proxy: None }
+fn view(request: &AccessRequest, status: Phase) -> CardView<'_> {
+    CardView { request, phase: status, cluster: "local-site", web_proxy: None }
 }
 
 fn review(author: &str, proposed: RequestState) -> Review {
@@ -72,7 +72,7 @@ fn full_request() -> AccessRequest {
 
 #[test]
 fn pending_with_commands() {
-    insta::assert_snapshot!(shown(&card(&view(&request(), Status::Pending))), @r"
+    insta::assert_snapshot!(shown(&card(&view(&request(), Phase::Pending))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -90,7 +90,7 @@ fn pending_with_commands() {
 fn pending_with_everything_and_a_link() {
     let request = full_request();
     let view =
-        CardView { web_proxy: Some("https://teleport.example.com:443/"), ..view(&request, Status::Pending) };
+        CardView { web_proxy: Some("https://teleport.example.com:443/"), ..view(&request, Phase::Pending) };
     insta::assert_snapshot!(shown(&card(&view)), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
@@ -115,7 +115,7 @@ fn approved() {
     let mut request = AccessRequest { resolve_reason: "looks fine".into(), ..full_request() };
     request.reviews.push(review("carol@example.com", RequestState::Approved));
     request.reviews.push(review("dave@example.com", RequestState::Denied));
-    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Status::Approved) };
+    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Approved) };
     insta::assert_snapshot!(shown(&card(&view)), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
@@ -137,7 +137,7 @@ fn approved() {
 fn denied_by_many() {
     let mut request = AccessRequest { resolve_reason: "not today".into(), ..request() };
     request.reviews = (1..=8).map(|n| review(&format!("r{n}"), RequestState::Denied)).collect();
-    insta::assert_snapshot!(shown(&card(&view(&request, Status::Denied))), @r"
+    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Denied))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -153,7 +153,7 @@ fn denied_by_many() {
 #[test]
 fn promoted() {
     let request = AccessRequest { promoted_to: Some("Prod <on-call>".into()), ..request() };
-    insta::assert_snapshot!(shown(&card(&view(&request, Status::Promoted))), @r"
+    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Promoted))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -164,13 +164,13 @@ fn promoted() {
     == ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
     ");
     let request = AccessRequest { promoted_to: None, ..request };
-    assert!(shown(&card(&view(&request, Status::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
+    assert!(shown(&card(&view(&request, Phase::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
 }
 
 #[test]
 fn expired_and_deleted() {
     let request = AccessRequest { reason: " \n".into(), ..full_request() };
-    insta::assert_snapshot!(shown(&card(&view(&request, Status::Expired))), @r"
+    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Expired))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -180,7 +180,7 @@ fn expired_and_deleted() {
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
     == ⌛ EXPIRED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
     ");
-    insta::assert_snapshot!(shown(&card(&view(&request, Status::Deleted))), @r"
+    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Deleted))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -195,8 +195,8 @@ fn expired_and_deleted() {
 #[test]
 fn long_term_is_decided_elsewhere() {
     let request = AccessRequest { kind: RequestKind::LongTerm, ..request() };
-    insta::assert_snapshot!(facts(&view(&request, Status::Pending)).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
-    assert!(facts(&view(&request, Status::Approved)).is_empty());
+    insta::assert_snapshot!(facts(&view(&request, Phase::Pending)).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
+    assert!(facts(&view(&request, Phase::Approved)).is_empty());
 }
 
 #[test]
@@ -214,8 +214,8 @@ fn votes_are_counted_only_where_the_count_is_certain() {
             reviews: vec![review("bob", RequestState::Approved), review("dave", RequestState::Denied)],
             ..request()
         };
-        assert_eq!(progress(&view(&request, Status::Pending)).as_str(), expected);
-        assert!(progress(&view(&request, Status::Approved)).is_empty());
+        assert_eq!(progress(&view(&request, Phase::Pending)).as_str(), expected);
+        assert!(progress(&view(&request, Phase::Approved)).is_empty());
     }
     check(&[("", 2, 2)], "1 of 2 approvals, 1 of 2 denials");
     check(&[("", 3, 0)], "1 of 3 approvals");
@@ -230,7 +230,7 @@ fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
     for id in ["", "-rf", "a b", "a;reboot", "$(reboot)", "a\nb", "a/../b", "ä", &"a".repeat(65)] {
         let request = AccessRequest { id: RequestId::new(id), ..request() };
         for web_proxy in [None, Some("teleport.example.com")] {
-            let view = CardView { web_proxy, ..view(&request, Status::Pending) };
+            let view = CardView { web_proxy, ..view(&request, Phase::Pending) };
             let text = shown(&card(&view)) + short_card(&view).text();
             assert!(!text.contains("tsh ") && !text.contains("https:"), "{text}");
         }
@@ -241,7 +241,7 @@ fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
 fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
     for proxy in ["", "tele port", "https://a|b", "https://evil.example>"] {
         let request = request();
-        let view = CardView { web_proxy: Some(proxy), ..view(&request, Status::Pending) };
+        let view = CardView { web_proxy: Some(proxy), ..view(&request, Phase::Pending) };
         assert_eq!(card(&view), card(&CardView { web_proxy: None, ..view }));
     }
 }
@@ -249,14 +249,14 @@ fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
 #[test]
 fn short_cards_have_no_blocks() {
     let request = request();
-    let short = short_card(&view(&request, Status::Pending));
+    let short = short_card(&view(&request, Phase::Pending));
     assert!(short.blocks().is_empty());
     insta::assert_snapshot!(short.text(), @r"
     ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
     *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     ");
-    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Status::Denied) };
+    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Denied) };
     insta::assert_snapshot!(short_card(&view).text(), @r"
     ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::judge::judge;
 use crate::ids::RequestId;
-use crate::render::card::{CardView, Status, card};
+use crate::lifecycle::Phase;
+use crate::render::card::{CardView, card};
 use crate::render::reply::review_reply;
 use crate::request::{AccessRequest, RequestKind, RequestState, Review};
 
@@ -61,8 +62,8 @@ fn in_our_notation(block: &Value) -> Value {
 }
 
 #[track_caller]
-fn check(stem: &str, request: &AccessRequest, status: Status) {
-    let message = card(&CardView { request, status, cluster: "local-site", web_proxy: None });
+fn check(stem: &str, request: &AccessRequest, status: Phase) {
+    let message = card(&CardView { request, phase: status, cluster: "local-site", web_proxy: None });
     judge(&message);
     let ours = serde_json::to_value(&message).unwrap();
     let mut compared = 0;
@@ -78,20 +79,20 @@ fn check(stem: &str, request: &AccessRequest, status: Status) {
 #[test]
 fn cards_have_the_go_plugins_lines() {
     let alices = request(ALICES, "alice@example.com", &["admin", "dba"], "because *of* <prod> & more");
-    check("created", &alices, Status::Pending);
+    check("created", &alices, Phase::Pending);
     let approved = AccessRequest { resolve_reason: "looks fine".into(), ..alices };
-    check("approved-by-review", &approved, Status::Approved);
+    check("approved-by-review", &approved, Phase::Approved);
 
     let second = request(DENIED, "alice@example.com", &["dba"], "because");
-    check("created-no-reason", &second, Status::Pending);
-    check("denied", &AccessRequest { resolve_reason: "not today".into(), ..second }, Status::Denied);
+    check("created-no-reason", &second, Phase::Pending);
+    check("denied", &AccessRequest { resolve_reason: "not today".into(), ..second }, Phase::Denied);
 
     let third = request(DELETED, "alice@example.com", &["dba"], "to be deleted");
-    check("created-to-delete", &third, Status::Pending);
-    check("deleted", &third, Status::Expired);
+    check("created-to-delete", &third, Phase::Pending);
+    check("deleted", &third, Phase::Expired);
 
     let carols = request(CAROLS, "carol@example.com", &["admin"], "two needed");
-    check("created-two-needed", &carols, Status::Pending);
+    check("created-two-needed", &carols, Phase::Pending);
 }
 
 #[track_caller]

@@ -7,12 +7,13 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::judge::{Judged, judge};
 use crate::ids::RequestId;
-use crate::render::card::{CardView, Status, card, short_card};
+use crate::lifecycle::Phase;
+use crate::render::card::{CardView, card, short_card};
 use crate::render::reply::review_reply;
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
 
-const STATUSES: [Status; 6] =
-    [Status::Pending, Status::Approved, Status::Denied, Status::Promoted, Status::Expired, Status::Deleted];
+const STATUSES: [Phase; 6] =
+    [Phase::Pending, Phase::Approved, Phase::Denied, Phase::Promoted, Phase::Expired, Phase::Deleted];
 
 /// Pieces that have broken renderers.
 const NASTY: &[&str] = &[
@@ -200,14 +201,14 @@ fn assert_card(view: &CardView<'_>) -> Judged {
     assert!(labels[..4].iter().all(|label| lines.contains(label)), "{lines}");
     assert_eq!(lines.contains("\n*Reason*: "), !view.request.reason.trim().is_empty());
     assert_eq!(lines.contains("\n*Approve*: "), lines.contains("\n*Deny*: "));
-    assert!(view.status == Status::Pending || !lines.contains("\n*Approve*: "));
+    assert!(view.phase == Phase::Pending || !lines.contains("\n*Approve*: "));
 
-    let word = match view.status {
-        Status::Pending => "⏳ PENDING",
-        Status::Approved => "✅ APPROVED",
-        Status::Denied => "❌ DENIED",
-        Status::Promoted => "⏫ PROMOTED",
-        Status::Expired | Status::Deleted => "⌛ EXPIRED",
+    let word = match view.phase {
+        Phase::Pending => "⏳ PENDING",
+        Phase::Approved => "✅ APPROVED",
+        Phase::Denied => "❌ DENIED",
+        Phase::Promoted => "⏫ PROMOTED",
+        Phase::Expired | Phase::Deleted => "⌛ EXPIRED",
     };
     assert!(blocks[2][0].starts_with(&format!("*Status:* {word}")), "{}", blocks[2][0]);
     assert!(blocks[2].iter().all(|element| !element.contains('\n')));
@@ -232,7 +233,7 @@ proptest! {
         cluster in hostile(),
         web_proxy in web_proxy(),
     ) {
-        let view = CardView { request: &request, status, cluster: &cluster, web_proxy: web_proxy.as_deref() };
+        let view = CardView { request: &request, phase: status, cluster: &cluster, web_proxy: web_proxy.as_deref() };
         assert_card(&view);
         let short = judge(&short_card(&view));
         assert!(short.blocks.is_empty());
@@ -300,10 +301,10 @@ fn our_own_words_always_fit() {
         let long_proxy = "p".repeat(300 - "/web/requests/".len() - 64);
         for status in STATUSES {
             for web_proxy in [None, Some(long_proxy.as_str())] {
-                let view = CardView { request: &request, status, cluster: &text, web_proxy };
+                let view = CardView { request: &request, phase: status, cluster: &text, web_proxy };
                 let judged = assert_card(&view);
                 let lines = &judged.blocks[1][0];
-                let decides = web_proxy.is_some() || status == Status::Pending;
+                let decides = web_proxy.is_some() || status == Phase::Pending;
                 let ending = match web_proxy {
                     Some(_) => format!("{}>\n", "a".repeat(64)),
                     None => format!("`tsh request review --deny {}`\n", "a".repeat(64)),
@@ -313,19 +314,19 @@ fn our_own_words_always_fit() {
 
                 let context = &judged.blocks[2];
                 match status {
-                    Status::Pending => {
+                    Phase::Pending => {
                         assert_eq!(context[1], "300 of 4294967295 approvals, 300 of 4294967295 denials")
                     }
-                    Status::Approved | Status::Denied => {
+                    Phase::Approved | Phase::Denied => {
                         assert!(context[1].ends_with(" more"), "{}", context[1])
                     }
-                    Status::Promoted | Status::Expired | Status::Deleted => assert_eq!(context.len(), 1),
+                    Phase::Promoted | Phase::Expired | Phase::Deleted => assert_eq!(context.len(), 1),
                 }
-                assert_eq!(context[0].ends_with("…)"), status != Status::Pending, "{}", context[0]);
+                assert_eq!(context[0].ends_with("…)"), status != Phase::Pending, "{}", context[0]);
 
                 let facts = &judged.blocks[3][0];
                 assert!(facts.contains("+2") && facts.contains(" more\n"), "{facts}");
-                assert_eq!(facts.ends_with("web UI)\n"), status == Status::Pending, "{facts}");
+                assert_eq!(facts.ends_with("web UI)\n"), status == Phase::Pending, "{facts}");
                 assert!(judged.text.ends_with("…."), "{}", judged.text);
 
                 let short = judge(&short_card(&view));
@@ -340,7 +341,8 @@ fn no_text_forges_a_status() {
     let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
     let request = request_of(forged);
     for status in STATUSES {
-        let judged = assert_card(&CardView { request: &request, status, cluster: forged, web_proxy: None });
+        let judged =
+            assert_card(&CardView { request: &request, phase: status, cluster: forged, web_proxy: None });
         let lines = judged.all().flat_map(|text| text.split('\n'));
         let statuses: Vec<_> = lines.filter(|line| line.starts_with("*Status:*")).collect();
         assert_eq!(statuses, [judged.blocks[2][0].as_str()]);
@@ -351,7 +353,7 @@ fn no_text_forges_a_status() {
 fn no_grapheme_is_piled_high() {
     for height in [50, 10_000] {
         let request = request_of(&format!("a{}", "\u{301}".repeat(height)));
-        let view = CardView { request: &request, status: Status::Pending, cluster: "c", web_proxy: None };
+        let view = CardView { request: &request, phase: Phase::Pending, cluster: "c", web_proxy: None };
         for text in assert_card(&view).all() {
             assert!(text.graphemes(true).all(|grapheme| grapheme.chars().count() <= 20));
         }
