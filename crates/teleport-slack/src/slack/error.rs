@@ -59,9 +59,7 @@ impl SlackError {
     pub fn kind(&self) -> Kind {
         match &self.failure {
             Failure::Limited { wait } => Kind::RetryAfter(*wait),
-            Failure::Status { status } if status.is_redirection() || status.is_client_error() => {
-                Kind::Permanent
-            }
+            Failure::Status { status } if is_final(*status) => Kind::Permanent,
             Failure::Unsendable { .. } => Kind::Permanent,
             Failure::Status { .. }
             | Failure::Unconnected { .. }
@@ -99,7 +97,7 @@ impl SlackError {
                 "check name resolution, the firewall and Slack's address (slack.api_url); if a proxy opens TLS, \
                  name a file with its CA in SSL_CERT_FILE",
             ),
-            Failure::Status { status } if status.is_redirection() || status.is_client_error() => {
+            Failure::Status { status } if is_final(*status) => {
                 Some("check that slack.api_url is Slack's API address and that no proxy stands in between")
             }
             Failure::Unreadable { .. } | Failure::TooLarge { .. } => {
@@ -117,6 +115,11 @@ impl SlackError {
     pub fn with_remedy(&self) -> WithRemedy<'_> {
         WithRemedy(self)
     }
+}
+
+/// Whether a status speaks against the request itself. 408 does not: the request came too slowly.
+fn is_final(status: StatusCode) -> bool {
+    (status.is_redirection() || status.is_client_error()) && status != StatusCode::REQUEST_TIMEOUT
 }
 
 impl fmt::Display for SlackError {
@@ -293,6 +296,7 @@ mod tests {
         check(status(500), Kind::Retry, true);
         check(status(503), Kind::Retry, true);
         check(status(204), Kind::Retry, true);
+        check(status(408), Kind::Retry, true);
         check(status(302), Kind::Permanent, false);
         check(status(404), Kind::Permanent, false);
         check(Failure::Unconnected { source: broke() }, Kind::Retry, false);

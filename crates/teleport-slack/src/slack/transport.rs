@@ -19,6 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::CertificateResult;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
@@ -134,7 +135,11 @@ fn cut_off(error: Box<dyn Error + Send + Sync>) -> Failure {
 
 /// Certificates to check Slack's with: the machine's own, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
 pub(super) fn machine_roots() -> Result<RootCertStore, SetupError> {
-    let found = rustls_native_certs::load_native_certs();
+    usable_roots(rustls_native_certs::load_native_certs())
+}
+
+/// Single unreadable certificates are passed over, as other programs do: most stores hold some.
+fn usable_roots(found: CertificateResult) -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
@@ -167,5 +172,28 @@ impl Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         self.bytes.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustls_native_certs::load_certs_from_paths;
+
+    use super::*;
+
+    fn check_no_trust(file: &Path) -> Option<String> {
+        let error = usable_roots(load_certs_from_paths(Some(file), None)).unwrap_err();
+        assert!(error.to_string().contains("SSL_CERT_FILE"), "{error}");
+        error.source().map(ToString::to_string)
+    }
+
+    #[test]
+    fn a_machine_without_certificates_is_told_what_to_set() {
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(check_no_trust(empty.path()), None);
+        let reason = check_no_trust(&empty.path().with_extension("gone")).unwrap();
+        assert!(reason.contains(".gone"), "{reason}");
     }
 }
