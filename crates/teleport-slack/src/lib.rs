@@ -3,6 +3,7 @@
 //! It carries out what `access-core` decides. Modules in reading order.
 
 pub mod cli;
+pub mod secret;
 pub mod config;
 pub mod observe;
 pub mod teleport;

@@ -1,1 +1,312 @@
-//! To be written.
+//! Slack's Web API, as far as the daemon needs it. The only folder that knows Slack's wire format.
+//!
+//! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
+//! Rate limits, order and repetition are the runtime's business; what a message says is `access-core`'s.
+//! See `error` for what can go wrong, `directory` for lookups with a memory.
+
+pub mod error;
+pub mod method;
+pub mod objects;
+pub mod directory;
+mod cache;
+mod codes;
+mod scrub;
+mod transport;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::render::Message;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Request, Uri};
+use rustls::RootCertStore;
+use serde::Serialize;
+
+use crate::secret::Secret;
+use error::{Failure, SetupError, SlackError};
+use method::Method;
+use objects::{AuthTest, Conversation, Posted, User};
+use scrub::Scrub;
+use transport::Transport;
+use wire::Fields;
+
+/// Slack's API for everyone but GovSlack.
+pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
+
+/// How long a whole call may take. Slack mostly answers within a second.
+pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long name lookup, TCP and TLS may take together.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest API address accepted. It leaves room for method names within what an HTTP client can handle.
+const MAX_URL_BYTES: usize = 2_000;
+
+/// What a client needs to know.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The API's address, with or without a slash at its end. Plain `http` is accepted, for simulators: the token
+    /// then travels in clear.
+    pub api_url: String,
+    /// The bot token, without surrounding white space.
+    pub token: Secret<String>,
+    /// The deadline of a call, including its answer.
+    pub call_timeout: Duration,
+    /// The deadline of a new connection, within that of the call.
+    pub connect_timeout: Duration,
+}
+
+impl ClientOptions {
+    /// Slack itself, with the default deadlines.
+    pub fn new(token: Secret<String>) -> Self {
+        Self {
+            api_url: DEFAULT_API_URL.into(),
+            token,
+            call_timeout: DEFAULT_CALL_TIMEOUT,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+        }
+    }
+}
+
+/// A message to post.
+#[derive(Clone, Debug)]
+pub struct PostMessage<'a> {
+    /// A conversation's id, a person's id (opens the direct message), or a public channel's name.
+    pub channel: &'a str,
+    /// What it says.
+    pub message: &'a Message,
+    /// The message to reply to.
+    pub thread_ts: Option<&'a MessageTs>,
+    /// A mark to recognise the message by. Every member of the workspace can read it.
+    pub metadata: Option<Metadata>,
+}
+
+/// Data that Slack keeps beside a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Metadata {
+    /// Letters, digits and underscores.
+    pub event_type: String,
+    /// Keys in snake case.
+    #[serde(rename = "event_payload")]
+    pub payload: BTreeMap<String, String>,
+}
+
+/// A client for one workspace. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    transport: Transport,
+    /// Ends with a slash.
+    base: String,
+    authorization: HeaderValue,
+    scrub: Scrub,
+}
+
+impl Client {
+    /// Builds a client; no call is made yet. Reads the machine's trusted certificates if the address is `https`.
+    ///
+    /// # Errors
+    ///
+    /// An unusable address or token, or a machine without trusted certificates.
+    pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
+        let base = parse_base(&options.api_url)?;
+        let roots =
+            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        Self::with_roots(options, base, roots)
+    }
+
+    fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
+        let authorization = parse_token(options.token.expose())?;
+        let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
+        let scrub = Scrub::new(options.token);
+        Ok(Self { shared: Arc::new(Shared { transport, base, authorization, scrub }) })
+    }
+
+    /// Whose token this is, and what it may do (`auth.test`).
+    pub async fn auth_test(&self) -> Result<AuthTest, SlackError> {
+        let (headers, fields) = self.form(Method::AuthTest, &[]).await?;
+        objects::auth_test(&fields, &headers).map_err(|failure| SlackError::new(Method::AuthTest, failure))
+    }
+
+    /// Posts a message or a reply (`chat.postMessage`). Links are not unfurled and names not linked.
+    pub async fn post_message(&self, post: PostMessage<'_>) -> Result<Posted, SlackError> {
+        let body = PostBody {
+            channel: post.channel,
+            text: &post.message.text,
+            blocks: Some(&post.message.blocks).filter(|blocks| !blocks.is_empty()),
+            thread_ts: post.thread_ts,
+            metadata: post.metadata.as_ref(),
+            unfurl_links: false,
+            unfurl_media: false,
+            parse: "none",
+        };
+        let fields = self.json(Method::ChatPostMessage, &body).await?;
+        objects::posted(&fields).map_err(|failure| SlackError::new(Method::ChatPostMessage, failure))
+    }
+
+    /// Replaces what a message shows (`chat.update`). Its metadata stays.
+    pub async fn update_message(
+        &self,
+        channel: &ChannelId,
+        ts: &MessageTs,
+        message: &Message,
+    ) -> Result<(), SlackError> {
+        // `blocks` is sent even when empty: left out, its effect depends on what else is sent.
+        let body = UpdateBody { channel, ts, text: &message.text, blocks: &message.blocks, parse: "none" };
+        self.json(Method::ChatUpdate, &body).await?;
+        Ok(())
+    }
+
+    /// A person by e-mail (`users.lookupByEmail`); `None` if there is no active one.
+    pub async fn lookup_by_email(&self, email: &str) -> Result<Option<User>, SlackError> {
+        self.person(Method::UsersLookupByEmail, ("email", email)).await
+    }
+
+    /// A person by id (`users.info`); `None` if there is none, or none that the app may see.
+    pub async fn user_info(&self, user: &SlackUserId) -> Result<Option<User>, SlackError> {
+        self.person(Method::UsersInfo, ("user", user.as_str())).await
+    }
+
+    /// A channel by id (`conversations.info`).
+    pub async fn conversation_info(&self, channel: &ChannelId) -> Result<Conversation, SlackError> {
+        let method = Method::ConversationsInfo;
+        let (_, fields) = self.form(method, &[("channel", channel.as_str())]).await?;
+        objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
+    }
+
+    async fn person(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
+        match self.form(method, &[key]).await {
+            Ok((_, fields)) => {
+                objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
+            }
+            Err(error) => match error.code() {
+                Some("users_not_found" | "user_not_found" | "user_not_visible") => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// A read: Slack's older descriptions of these methods know only forms.
+    async fn form(&self, method: Method, pairs: &[(&str, &str)]) -> Result<(HeaderMap, Fields), SlackError> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.call(method, "application/x-www-form-urlencoded", body.into()).await
+    }
+
+    /// A write.
+    async fn json(&self, method: Method, body: &impl Serialize) -> Result<Fields, SlackError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| SlackError::new(method, Failure::Unsendable { source: Arc::new(error) }))?;
+        // Without a charset Slack adds a warning to each answer.
+        let (_, fields) = self.call(method, "application/json; charset=utf-8", body.into()).await?;
+        Ok(fields)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<(HeaderMap, Fields), SlackError> {
+        let shared = &self.shared;
+        let uri: Uri = format!("{}{method}", shared.base)
+            .parse()
+            .expect("the base was parsed as a URL without query, and method names are plain ASCII");
+        let length = HeaderValue::from(body.len());
+        let mut request =
+            Request::post(uri).body(body).expect("nothing that can fail was given to the builder");
+        let fixed: [(HeaderName, HeaderValue); 4] = [
+            (AUTHORIZATION, shared.authorization.clone()),
+            // Left to itself, hyper does not say that an empty body is empty, which some servers insist on.
+            (CONTENT_LENGTH, length),
+            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (USER_AGENT, HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")))),
+        ];
+        request.headers_mut().extend(fixed);
+        shared
+            .transport
+            .call(request, &shared.scrub)
+            .await
+            .map_err(|failure| SlackError::new(method, failure))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("api_url", &self.shared.base).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct PostBody<'a, B> {
+    channel: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<B>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_ts: Option<&'a MessageTs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
+    unfurl_links: bool,
+    unfurl_media: bool,
+    parse: &'static str,
+}
+
+#[derive(Serialize)]
+struct UpdateBody<'a, B> {
+    channel: &'a ChannelId,
+    ts: &'a MessageTs,
+    text: &'a str,
+    blocks: B,
+    parse: &'static str,
+}
+
+/// The address to put method names behind. It is not quoted in errors: it may hold a password.
+fn parse_base(api_url: &str) -> Result<String, SetupError> {
+    let refuse = |reason| Err(SetupError::ApiUrl { reason });
+    if api_url.len() > MAX_URL_BYTES {
+        return refuse("is too long");
+    }
+    let Ok(uri) = api_url.parse::<Uri>() else { return refuse("is not a URL") };
+    if !matches!(uri.scheme_str(), Some("https" | "http")) {
+        return refuse("must start with https:// or http://");
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => {
+            return refuse("must not hold a user or password");
+        }
+        Some(authority) if !authority.host().is_empty() => {}
+        _ => return refuse("names no host"),
+    }
+    // The parser drops a fragment, so look for its mark.
+    if uri.query().is_some() || api_url.contains('#') {
+        return refuse("must not have a query or fragment");
+    }
+    let text = uri.to_string();
+    Ok(if text.ends_with('/') { text } else { text + "/" })
+}
+
+fn parse_token(token: &str) -> Result<HeaderValue, SetupError> {
+    let refuse = |reason| Err(SetupError::Token { reason });
+    if token.is_empty() {
+        return refuse("is empty");
+    }
+    if !token.chars().all(|c| c.is_ascii_graphic()) {
+        return refuse("holds a space, line break or other character that tokens do not have");
+    }
+    let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) else {
+        return refuse("cannot be sent in an HTTP header");
+    };
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

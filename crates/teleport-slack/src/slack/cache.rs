@@ -1,0 +1,146 @@
+//! A bounded memory of lookups: answers expire, concurrent lookups of one key are made once, failures are not
+//! kept. It knows nothing of Slack; `directory` gives it keys and lookups.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::time::Instant;
+
+/// How much is remembered, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// For an answer that found something.
+    pub(super) found: Duration,
+    /// For an answer that there is nothing.
+    pub(super) missing: Duration,
+    /// At most so many answers; the oldest goes first.
+    pub(super) entries: usize,
+}
+
+/// What a lookup yields: something, nothing, or a failure.
+type Outcome<V, E> = Result<Option<V>, E>;
+type Flight<V, E> = BoxFuture<'static, Outcome<V, E>>;
+
+/// Remembers `V` by text. Clones share the memory.
+pub(super) struct Cache<V, E> {
+    state: Arc<Mutex<State<V, E>>>,
+    limits: Limits,
+}
+
+struct State<V, E> {
+    entries: HashMap<String, Entry<V>>,
+    /// The keys of `entries` by age, oldest first.
+    order: BTreeMap<u64, String>,
+    next: u64,
+    /// Lookups under way. Weak: one whose callers have all gone must not be resumed half-way later.
+    flights: HashMap<String, WeakShared<Flight<V, E>>>,
+}
+
+struct Entry<V> {
+    value: Option<V>,
+    expires: Instant,
+    number: u64,
+}
+
+impl<V, E> Clone for Cache<V, E> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), limits: self.limits }
+    }
+}
+
+impl<V, E> Cache<V, E>
+where
+    V: Clone + Send + Sync + 'static,
+    E: Clone + Send + Sync + 'static,
+{
+    pub(super) fn new(limits: Limits) -> Self {
+        let state =
+            State { entries: HashMap::new(), order: BTreeMap::new(), next: 0, flights: HashMap::new() };
+        Self { state: Arc::new(Mutex::new(state)), limits }
+    }
+
+    /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is under way.
+    pub(super) async fn get<L>(&self, key: &str, lookup: impl FnOnce() -> L) -> Outcome<V, E>
+    where
+        L: Future<Output = Outcome<V, E>> + Send + 'static,
+    {
+        let flight = {
+            let mut state = self.lock();
+            if let Some(value) = state.fresh(key) {
+                return Ok(value);
+            }
+            match state.flights.get(key).and_then(WeakShared::upgrade) {
+                Some(flight) => flight,
+                None => {
+                    let flight = self.clone().fly(key.to_owned(), lookup()).boxed().shared();
+                    state.take_off(key, &flight);
+                    flight
+                }
+            }
+        };
+        flight.await
+    }
+
+    /// Remembers something learnt otherwise.
+    pub(super) fn learn(&self, key: &str, value: V) {
+        self.lock().keep(key.to_owned(), Some(value), self.limits);
+    }
+
+    /// What is remembered as found, without a lookup.
+    pub(super) fn known(&self, key: &str) -> Option<V> {
+        self.lock().fresh(key).flatten()
+    }
+
+    async fn fly(self, key: String, lookup: impl Future<Output = Outcome<V, E>>) -> Outcome<V, E> {
+        let outcome = lookup.await;
+        let mut state = self.lock();
+        state.flights.remove(&key);
+        if let Ok(value) = &outcome {
+            state.keep(key, value.clone(), self.limits);
+        }
+        drop(state);
+        outcome
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<V, E>> {
+        // Nothing panics while holding the lock, and a memory with a hole is still only a memory.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<V: Clone, E: Clone> State<V, E> {
+    fn fresh(&self, key: &str) -> Option<Option<V>> {
+        let entry = self.entries.get(key)?;
+        (Instant::now() < entry.expires).then(|| entry.value.clone())
+    }
+
+    fn keep(&mut self, key: String, value: Option<V>, limits: Limits) {
+        let lifetime = if value.is_some() { limits.found } else { limits.missing };
+        let number = self.next;
+        self.next += 1;
+        let entry = Entry { value, expires: Instant::now() + lifetime, number };
+        if let Some(old) = self.entries.insert(key.clone(), entry) {
+            self.order.remove(&old.number);
+        }
+        self.order.insert(number, key);
+        while self.entries.len() > limits.entries
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.entries.remove(&oldest);
+        }
+    }
+
+    /// Notes a lookup under way, and forgets those that nobody waits for any more.
+    fn take_off(&mut self, key: &str, flight: &Shared<Flight<V, E>>) {
+        self.flights.retain(|_, flight| flight.upgrade().is_some());
+        if let Some(weak) = flight.downgrade() {
+            self.flights.insert(key.to_owned(), weak);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! Every error code of Slack's that we know: what to do about it, what it means, who can help and how.
+//!
+//! One table. The class decides `SlackError::kind` and `is_ambiguous`; the sentences are for the log.
+
+/// How to go on after a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Too many calls: wait as long as Slack says.
+    Limited,
+    /// Slack failed half way: retry, but the call may have taken effect.
+    Unsure,
+    /// Slack did nothing this time: retry.
+    Later,
+    /// The workspace is moving into an Enterprise organisation: retry rarely.
+    Moving,
+    /// No call will work until an operator mends the token or the app.
+    Unauthorised,
+    /// This call will never work.
+    Refused,
+}
+
+/// What we know about a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meaning {
+    pub(super) class: Class,
+    /// What happened, to follow the code in brackets.
+    pub(super) cause: Option<&'static str>,
+    /// What a person can do, as a sentence without its full stop.
+    pub(super) remedy: Option<&'static str>,
+}
+
+const NEW_TOKEN: &str = "install the app again and put its bot token (xoxb-...) into slack.token";
+const ASK_ADMIN: &str = "ask an administrator of the Slack workspace to permit the app";
+const CHANNEL_RULES: &str = "let the app post there in the channel's settings, or name another channel";
+const REPORT: &str =
+    "this is a fault in teleport-slack or in what answers at slack.api_url; please report it";
+
+/// Looks a code up. A code that is not in the table counts as refused: asking again would not change it.
+pub(super) fn meaning(code: &str) -> Meaning {
+    use Class::{Later, Limited, Moving, Refused, Unauthorised, Unsure};
+    let (class, cause, remedy) = match code {
+        "ratelimited" | "rate_limited" => (Limited, "too many calls", None),
+
+        "internal_error" | "fatal_error" => (Unsure, "Slack failed while carrying it out", None),
+        "service_unavailable" => (Later, "Slack is not available for the moment", None),
+        "request_timeout" => (Later, "the request reached Slack cut short", None),
+        "team_added_to_org" | "org_login_required" => (
+            Moving,
+            "the workspace is being moved into an Enterprise organisation",
+            Some("wait for the move to end; if this goes on after it, install the app again"),
+        ),
+
+        "missing_scope" => (
+            Unauthorised,
+            "the token lacks a permission",
+            Some("add the missing scope under OAuth & Permissions of the Slack app, then install it again"),
+        ),
+        "not_authed" => {
+            (Unauthorised, "no token reached Slack", Some("set slack.token to the app's bot token"))
+        }
+        "invalid_auth" => (
+            Unauthorised,
+            "the token is wrong, or this machine's address is not on the app's list",
+            Some("check slack.token and the app's allowed IP addresses"),
+        ),
+        "account_inactive" => (Unauthorised, "the app was removed or its workspace is gone", Some(NEW_TOKEN)),
+        "token_revoked" => (Unauthorised, "the token was revoked", Some(NEW_TOKEN)),
+        "token_expired" => (
+            Unauthorised,
+            "the token has expired, so the app has token rotation switched on",
+            Some("create the app without token rotation; once on, Slack cannot switch it off"),
+        ),
+        "not_allowed_token_type" => (
+            Unauthorised,
+            "this kind of token is not accepted",
+            Some("slack.token must be a bot token (xoxb-...), not a user or app-level token"),
+        ),
+        "no_permission" | "access_denied" | "team_access_not_granted" | "enterprise_is_restricted" => {
+            (Unauthorised, "the app has no right to do this in the workspace", Some(ASK_ADMIN))
+        }
+        "accesslimited" | "ekm_access_denied" => {
+            (Unauthorised, "an administrator has restricted access to the workspace", Some(ASK_ADMIN))
+        }
+        "two_factor_setup_required" => (
+            Unauthorised,
+            "the workspace demands two-factor authentication from the app's owner",
+            Some("let the person who installed the app set up two-factor authentication"),
+        ),
+
+        "not_in_channel" => (
+            Refused,
+            "the app is not a member of the channel",
+            Some("invite it there (/invite @app), or grant chat:write.public for public channels"),
+        ),
+        "channel_not_found" => (
+            Refused,
+            "there is no such channel, or the app cannot see it",
+            Some(
+                "check the name; invite the app if the channel is private; people who block the app have none",
+            ),
+        ),
+        "is_archived" | "is_inactive" => (
+            Refused,
+            "the channel is archived or frozen",
+            Some("restore the channel or name another one in the configuration"),
+        ),
+        "restricted_action"
+        | "restricted_action_read_only_channel"
+        | "restricted_action_thread_only_channel"
+        | "restricted_action_non_threadable_channel"
+        | "restricted_action_thread_locked" => {
+            (Refused, "the rules of the workspace or channel forbid this post", Some(CHANNEL_RULES))
+        }
+        "channel_is_limited_access" => {
+            (Refused, "only selected people may use the channel", Some(CHANNEL_RULES))
+        }
+        "messages_tab_disabled" => (
+            Refused,
+            "the app cannot receive direct messages, so it cannot send them either",
+            Some("switch on the Messages tab under App Home of the Slack app"),
+        ),
+        "team_not_found" => (
+            Refused,
+            "an organisation's token needs channel ids",
+            Some("write recipients as channel ids (C...), not as names"),
+        ),
+        "edit_window_closed" => (
+            Refused,
+            "the workspace forbids editing messages of this age",
+            Some("allow message editing at any time in the workspace's settings, at least for apps"),
+        ),
+        "message_not_found" => (Refused, "the message was deleted", None),
+        "cant_update_message" => (
+            Refused,
+            "the message was not posted with this token",
+            Some("messages of another Slack app cannot be kept current; use the token that posted them"),
+        ),
+        "cannot_reply_to_message" => (Refused, "this kind of message takes no replies", None),
+        "message_limit_exceeded" => (
+            Refused,
+            "the workspace has reached its limit of messages",
+            Some("check the plan of the Slack workspace"),
+        ),
+        "external_channel_migrating" => (Later, "the shared channel is being moved", None),
+        "update_failed" => (Unsure, "Slack failed while changing the message", None),
+        "user_not_visible" => (
+            Refused,
+            "the app may not see this person",
+            Some("check the person's membership in the workspace"),
+        ),
+        "user_not_found" | "users_not_found" => (Refused, "no such person, or deactivated", None),
+        "msg_too_long" | "msg_blocks_too_long" | "metadata_too_large" => {
+            (Refused, "the message is too long for Slack", Some(REPORT))
+        }
+        "invalid_blocks" | "invalid_blocks_format" | "block_mismatch" | "no_text" => {
+            (Refused, "Slack does not accept the message's layout", Some(REPORT))
+        }
+        "invalid_metadata_format" | "invalid_metadata_schema" | "metadata_must_be_sent_from_app" => {
+            (Refused, "Slack does not accept the message's metadata", Some(REPORT))
+        }
+        "invalid_arguments"
+        | "invalid_arg_name"
+        | "invalid_array_arg"
+        | "invalid_charset"
+        | "invalid_form_data"
+        | "invalid_post_type"
+        | "missing_post_type"
+        | "invalid_json"
+        | "json_not_object"
+        | "missing_argument"
+        | "deprecated_endpoint"
+        | "method_deprecated"
+        | "unknown_method" => (Refused, "Slack does not accept how it was asked", Some(REPORT)),
+
+        _ => return Meaning { class: Refused, cause: None, remedy: None },
+    };
+    Meaning { class, cause: Some(cause), remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(class: Class, codes: &[&str]) {
+        for code in codes {
+            let meaning = meaning(code);
+            assert_eq!(meaning.class, class, "{code}");
+            assert!(meaning.cause.is_some(), "{code} is not in the table");
+        }
+    }
+
+    #[test]
+    fn codes_common_to_every_method_have_their_class() {
+        check(Class::Limited, &["ratelimited", "rate_limited"]);
+        check(Class::Unsure, &["internal_error", "fatal_error"]);
+        check(Class::Later, &["service_unavailable", "request_timeout"]);
+        check(Class::Moving, &["team_added_to_org", "org_login_required"]);
+        check(
+            Class::Unauthorised,
+            &[
+                "not_authed",
+                "invalid_auth",
+                "account_inactive",
+                "token_revoked",
+                "token_expired",
+                "missing_scope",
+                "not_allowed_token_type",
+                "no_permission",
+                "team_access_not_granted",
+                "access_denied",
+                "accesslimited",
+                "two_factor_setup_required",
+                "ekm_access_denied",
+                "enterprise_is_restricted",
+            ],
+        );
+        check(
+            Class::Refused,
+            &[
+                "invalid_arguments",
+                "invalid_arg_name",
+                "invalid_array_arg",
+                "invalid_charset",
+                "invalid_form_data",
+                "invalid_post_type",
+                "missing_post_type",
+                "invalid_json",
+                "json_not_object",
+                "missing_argument",
+                "deprecated_endpoint",
+                "method_deprecated",
+                "unknown_method",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_an_operator_can_fix_has_a_remedy() {
+        let fixable = [
+            "not_in_channel",
+            "channel_not_found",
+            "is_archived",
+            "is_inactive",
+            "restricted_action",
+            "restricted_action_read_only_channel",
+            "messages_tab_disabled",
+            "msg_too_long",
+            "msg_blocks_too_long",
+            "invalid_blocks",
+            "edit_window_closed",
+            "cant_update_message",
+            "team_not_found",
+        ];
+        check(Class::Refused, &fixable);
+        let stop = ["missing_scope", "invalid_auth", "token_revoked", "account_inactive", "not_authed"];
+        for code in fixable.iter().chain(&stop) {
+            assert!(meaning(code).remedy.is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_refused() {
+        assert_eq!(meaning("brand_new"), Meaning { class: Class::Refused, cause: None, remedy: None });
+        assert_eq!(meaning(""), Meaning { class: Class::Refused, cause: None, remedy: None });
+    }
+}

@@ -1,0 +1,121 @@
+//! Who and what is where in the workspace, asked once and remembered for a while.
+//!
+//! Good enough to address messages. It is never to be asked whether a person may decide: that takes a fresh
+//! `Client::user_info`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::ids::{ChannelId, SlackUserId};
+
+use super::Client;
+use super::cache::{Cache, Limits};
+use super::error::SlackError;
+use super::objects::{Conversation, User};
+
+/// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
+const FOUND_FOR: Duration = Duration::from_secs(600);
+
+/// Someone who was just invited should be reachable soon.
+const MISSING_FOR: Duration = Duration::from_secs(60);
+
+/// Per kind of lookup. An entry takes about half a kilobyte.
+const MAX_ENTRIES: usize = 10_000;
+
+/// A longer key names nobody: e-mail addresses end at 320 bytes, ids and channel names long before.
+const MAX_KEY_BYTES: usize = 512;
+
+/// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
+///
+/// What was found is remembered for ten minutes, that nothing was found for one minute, failures not at all.
+/// Concurrent questions about the same key cause one call.
+#[derive(Clone)]
+pub struct Directory {
+    client: Client,
+    by_email: Cache<Arc<User>, SlackError>,
+    by_id: Cache<Arc<User>, SlackError>,
+    conversations: Cache<Arc<Conversation>, SlackError>,
+    channel_ids: Cache<ChannelId, SlackError>,
+}
+
+impl Directory {
+    /// Starts with an empty memory.
+    pub fn new(client: Client) -> Self {
+        let limits = Limits { found: FOUND_FOR, missing: MISSING_FOR, entries: MAX_ENTRIES };
+        Self {
+            client,
+            by_email: Cache::new(limits),
+            by_id: Cache::new(limits),
+            conversations: Cache::new(limits),
+            channel_ids: Cache::new(limits),
+        }
+    }
+
+    /// The person with this e-mail address; `None` if there is no active one.
+    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, SlackError> {
+        if !is_plausible(email) {
+            return Ok(None);
+        }
+        let lookup = || {
+            let (client, email) = (self.client.clone(), email.to_owned());
+            async move { Ok(client.lookup_by_email(&email).await?.map(Arc::new)) }
+        };
+        self.by_email.get(email, lookup).await
+    }
+
+    /// The person with this id; `None` if there is none that the app may see.
+    pub async fn by_id(&self, id: &SlackUserId) -> Result<Option<Arc<User>>, SlackError> {
+        if !is_plausible(id.as_str()) {
+            return Ok(None);
+        }
+        let lookup = || {
+            let (client, id) = (self.client.clone(), id.clone());
+            async move { Ok(client.user_info(&id).await?.map(Arc::new)) }
+        };
+        self.by_id.get(id.as_str(), lookup).await
+    }
+
+    /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
+    pub async fn conversation(&self, id: &ChannelId) -> Result<Option<Arc<Conversation>>, SlackError> {
+        if !is_plausible(id.as_str()) {
+            return Ok(None);
+        }
+        let lookup = || {
+            let (client, id, channel_ids) = (self.client.clone(), id.clone(), self.channel_ids.clone());
+            async move {
+                match client.conversation_info(&id).await {
+                    Ok(found) => {
+                        if is_plausible(&found.name) {
+                            channel_ids.learn(&found.name, found.id.clone());
+                        }
+                        Ok(Some(Arc::new(found)))
+                    }
+                    Err(error) if error.code() == Some("channel_not_found") => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        self.conversations.get(id.as_str(), lookup).await
+    }
+
+    /// Remembers the id with which Slack answered a post to a channel's name.
+    pub fn learn_channel(&self, name: &str, id: &ChannelId) {
+        if is_plausible(bare(name)) {
+            self.channel_ids.learn(bare(name), id.clone());
+        }
+    }
+
+    /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call: Slack cannot be
+    /// asked for one name.
+    pub fn known_channel(&self, name: &str) -> Option<ChannelId> {
+        self.channel_ids.known(bare(name))
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix('#').unwrap_or(name)
+}
+
+fn is_plausible(key: &str) -> bool {
+    !key.is_empty() && key.len() <= MAX_KEY_BYTES
+}

@@ -1,0 +1,205 @@
+//! What Slack answers, as this daemon sees it: the token's identity, a posted message, people, conversations.
+//!
+//! Slack adds, retypes and leaves out fields between workspaces and over time, so every reader takes what is
+//! readable and insists only on ids. Where a field speaks against trusting someone, an unreadable value counts
+//! as set.
+
+use std::collections::BTreeSet;
+
+use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::error::Failure;
+use super::wire::{self, Fields};
+
+/// Longer text is treated as absent: no name, address or URL of Slack's is this long, and caches keep these.
+const MAX_TEXT_BYTES: usize = 1_000;
+
+/// Longer ids are refused; Slack's have about a dozen characters.
+const MAX_ID_BYTES: usize = 64;
+
+/// Whose token this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthTest {
+    /// The workspace.
+    pub team_id: String,
+    /// The workspace's name, empty if Slack left it out.
+    pub team: String,
+    /// The workspace's address, empty if Slack left it out.
+    pub url: String,
+    /// The app's own user.
+    pub user_id: SlackUserId,
+    /// The app's bot; absent for user tokens.
+    pub bot_id: Option<String>,
+    /// The app.
+    pub app_id: Option<String>,
+    /// The Enterprise organisation, if any.
+    pub enterprise_id: Option<String>,
+    /// Whether the app is installed for a whole organisation.
+    pub is_enterprise_install: bool,
+    /// The scopes granted, if the answer listed them.
+    pub scopes: Option<BTreeSet<String>>,
+}
+
+/// Where a message went. A post to a person or to a name is answered with the conversation's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// The conversation.
+    pub channel: ChannelId,
+    /// The message in it.
+    pub ts: MessageTs,
+}
+
+/// A person, or a program that looks like one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Who.
+    pub id: SlackUserId,
+    /// The home workspace. Another one than ours means an external person.
+    pub team_id: Option<String>,
+    /// The Enterprise organisation of the person.
+    pub enterprise_id: Option<String>,
+    /// The person's id within that organisation.
+    pub enterprise_user_id: Option<String>,
+    /// The handle. Not an identifier; empty if absent.
+    pub name: String,
+    /// The name in full, if given.
+    pub real_name: Option<String>,
+    /// The e-mail address; needs the scope `users:read.email`, and bots and external people have none.
+    pub email: Option<String>,
+    /// Deactivated.
+    pub deleted: bool,
+    /// A bot. False for Slackbot, whose id is `USLACKBOT`.
+    pub is_bot: bool,
+    /// A user that stands for an app.
+    pub is_app_user: bool,
+    /// A guest.
+    pub is_restricted: bool,
+    /// A guest in a single channel.
+    pub is_ultra_restricted: bool,
+    /// An external person without a channel in common.
+    pub is_stranger: bool,
+    /// Invited, but never signed in.
+    pub is_invited_user: bool,
+    /// A workflow.
+    pub is_workflow_bot: bool,
+    /// A connector to another system.
+    pub is_connector_bot: bool,
+    /// Whether the e-mail address was confirmed, if Slack says so; unreadable counts as not confirmed.
+    pub is_email_confirmed: Option<bool>,
+}
+
+/// A channel or direct message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Which.
+    pub id: ChannelId,
+    /// The name without `#`; empty for direct messages.
+    pub name: String,
+    /// Whether the app is in it; direct messages do not say.
+    pub is_member: Option<bool>,
+    /// Archived: nothing can be posted.
+    pub is_archived: bool,
+    /// Frozen: nothing can be changed.
+    pub is_frozen: bool,
+    /// Shared with another organisation: what is posted leaves the company.
+    pub is_ext_shared: bool,
+    /// Only for invited people.
+    pub is_private: bool,
+    /// A direct message.
+    pub is_im: bool,
+}
+
+pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest, Failure> {
+    Ok(AuthTest {
+        team_id: id(fields, "team_id")?,
+        team: text(fields, "team").unwrap_or_default(),
+        url: text(fields, "url").unwrap_or_default(),
+        user_id: SlackUserId::new(id(fields, "user_id")?),
+        bot_id: text(fields, "bot_id"),
+        app_id: text(fields, "app_id"),
+        enterprise_id: text(fields, "enterprise_id"),
+        is_enterprise_install: flag(fields, "is_enterprise_install"),
+        scopes: wire::scopes(headers),
+    })
+}
+
+pub(super) fn posted(fields: &Fields) -> Result<Posted, Failure> {
+    let channel = ChannelId::new(id(fields, "channel")?);
+    Ok(Posted { channel, ts: MessageTs::new(id(fields, "ts")?) })
+}
+
+pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
+    let user = object(fields, "user").ok_or_else(|| wire::incomplete("user"))?;
+    let empty = Fields::new();
+    let profile = object(user, "profile").unwrap_or(&empty);
+    let enterprise = object(user, "enterprise_user").unwrap_or(&empty);
+    Ok(User {
+        id: SlackUserId::new(id(user, "id")?),
+        team_id: text(user, "team_id"),
+        enterprise_id: text(enterprise, "enterprise_id"),
+        enterprise_user_id: text(enterprise, "id"),
+        name: text(user, "name").unwrap_or_default(),
+        real_name: text(user, "real_name").or_else(|| text(profile, "real_name")),
+        email: text(profile, "email"),
+        deleted: flag(user, "deleted"),
+        is_bot: flag(user, "is_bot"),
+        is_app_user: flag(user, "is_app_user"),
+        is_restricted: flag(user, "is_restricted"),
+        is_ultra_restricted: flag(user, "is_ultra_restricted"),
+        is_stranger: flag(user, "is_stranger"),
+        is_invited_user: flag(user, "is_invited_user"),
+        is_workflow_bot: flag(user, "is_workflow_bot"),
+        is_connector_bot: flag(user, "is_connector_bot"),
+        is_email_confirmed: match user.get("is_email_confirmed") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(value.as_bool().unwrap_or(false)),
+        },
+    })
+}
+
+pub(super) fn conversation(fields: &Fields) -> Result<Conversation, Failure> {
+    let channel = object(fields, "channel").ok_or_else(|| wire::incomplete("channel"))?;
+    Ok(Conversation {
+        id: ChannelId::new(id(channel, "id")?),
+        name: text(channel, "name").unwrap_or_default(),
+        is_member: channel.get("is_member").and_then(Value::as_bool),
+        is_archived: flag(channel, "is_archived"),
+        is_frozen: flag(channel, "is_frozen"),
+        is_ext_shared: flag(channel, "is_ext_shared"),
+        is_private: flag(channel, "is_private"),
+        is_im: flag(channel, "is_im"),
+    })
+}
+
+fn object<'a>(fields: &'a Fields, key: &str) -> Option<&'a Fields> {
+    fields.get(key).and_then(Value::as_object)
+}
+
+/// Text that is there and of a sane length.
+fn text(fields: &Fields, key: &str) -> Option<String> {
+    let text = fields.get(key)?.as_str()?;
+    (!text.is_empty() && text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned())
+}
+
+/// An id or `ts`. Strict about its characters, because ids are stored in lists separated by `,` and `/`.
+fn id(fields: &Fields, key: &str) -> Result<String, Failure> {
+    let fits = |text: &String| {
+        text.len() <= MAX_ID_BYTES && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    text(fields, key).filter(fits).ok_or_else(|| wire::incomplete(key))
+}
+
+/// A flag that means caution: absent, null, false and 0 are "no", anything else is "yes".
+fn flag(fields: &Fields, key: &str) -> bool {
+    match fields.get(key) {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(set)) => *set,
+        Some(Value::Number(number)) => number.as_u64() != Some(0),
+        Some(Value::String(_) | Value::Array(_) | Value::Object(_)) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

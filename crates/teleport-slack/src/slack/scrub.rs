@@ -1,0 +1,108 @@
+//! Makes foreign text fit for an error message: printable, short, without tokens.
+//!
+//! Error codes, validation messages and whole pages come from whatever answered at the API address. A proxy
+//! that echoes our request would otherwise put the token into the log.
+
+use crate::secret::Secret;
+
+/// What stands where a token stood.
+const REMOVED: &str = "[secret]";
+
+/// The beginnings of Slack tokens of every kind (`xoxb-`, `xoxp-`, `xoxe.xoxb-`, `xapp-`, `xwfp-`).
+const TOKEN_PREFIXES: [&str; 3] = ["xox", "xapp-", "xwfp-"];
+
+/// Cleans foreign text. Knows the token in use, to recognise it whatever its form.
+#[derive(Clone, Debug)]
+pub(super) struct Scrub {
+    token: Secret<String>,
+}
+
+impl Scrub {
+    pub(super) fn new(token: Secret<String>) -> Self {
+        Self { token }
+    }
+
+    /// The text on one line, without invisible characters and tokens, cut to `max` characters.
+    pub(super) fn text(&self, raw: &str, max: usize) -> String {
+        // Characters first: a token with a zero-width space inside must not slip through the search below.
+        let line = one_line(raw);
+        let line = match self.token.expose().as_str() {
+            "" => line,
+            token => line.replace(token, REMOVED),
+        };
+        cut(&without_tokens(&line), max)
+    }
+}
+
+/// Invisible characters dropped, any run of white space made one space.
+fn one_line(raw: &str) -> String {
+    let mut line = String::new();
+    for c in raw.chars() {
+        if c.is_whitespace() {
+            if !line.is_empty() && !line.ends_with(' ') {
+                line.push(' ');
+            }
+        } else if !is_invisible(c) {
+            line.push(c);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Control characters, and those that hide or reorder text.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{00AD}' | '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
+        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// Replaces anything that looks like a Slack token.
+fn without_tokens(line: &str) -> String {
+    let mut clean = String::new();
+    let mut rest = line;
+    while let Some(start) = TOKEN_PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min() {
+        let (before, token) = rest.split_at(start);
+        let end =
+            token.find(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c)).unwrap_or(token.len());
+        clean.push_str(before);
+        clean.push_str(REMOVED);
+        rest = token.split_at(end).1;
+    }
+    clean + rest
+}
+
+fn cut(line: &str, max: usize) -> String {
+    let mut chars = line.chars();
+    let mut short: String = chars.by_ref().take(max).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(raw: &str, max: usize, expected: &str) {
+        assert_eq!(Scrub::new(Secret::new("s3cr3t".into())).text(raw, max), expected);
+    }
+
+    #[test]
+    fn text_is_one_printable_line() {
+        check(" a\r\n\tb\u{0}\u{202e}c\u{200b} ", 60, "a bc");
+        check("äöü…", 3, "äöü…");
+        check("äöü", 3, "äöü");
+        check("", 3, "");
+    }
+
+    #[test]
+    fn tokens_are_removed_before_the_cut() {
+        check("Bearer s3cr3t.", 60, "Bearer [secret].");
+        check("s3c\u{200b}r3t", 60, "[secret]");
+        check("a s3cr3t", 5, "a [se…");
+        check("t=xoxb-1-2&u=xapp-1 xoxe.xoxb-9", 60, "t=[secret]&u=[secret] [secret]");
+        check("xox", 60, "[secret]");
+    }
+}

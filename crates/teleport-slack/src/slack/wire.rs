@@ -1,0 +1,122 @@
+//! Slack's envelope: from an HTTP answer to the fields of a success, or to a failure.
+//!
+//! Only an HTTP 200 with a JSON object in which `ok` is true is a success. It does not know single methods (see
+//! `objects`) nor sockets (see `transport`).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use super::codes::meaning;
+use super::error::{Failure, Refusal};
+use super::scrub::Scrub;
+
+/// How long to wait when Slack says "too many calls" without a readable `Retry-After`.
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+
+/// The longest wait believed, in seconds: a mistaken header must not silence the daemon for hours.
+const MAX_WAIT_SECONDS: u64 = 600;
+
+/// Foreign text quoted in an error, in characters.
+const MAX_QUOTE: usize = 60;
+
+/// A scope list or validation message quoted in an error, in characters, and how many messages.
+const MAX_DETAIL: usize = 200;
+const MAX_MESSAGES: usize = 3;
+
+/// The fields of a successful answer.
+pub(super) type Fields = Map<String, Value>;
+
+/// Judges status and content type, before the body is read.
+pub(super) fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+    match status {
+        StatusCode::OK => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Limited { wait: retry_after(headers) }),
+        status => Err(Failure::Status { status }),
+    }
+}
+
+/// Judges the body of an HTTP 200.
+pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Result<Fields, Failure> {
+    let quote = || scrub.text(&String::from_utf8_lossy(body), MAX_QUOTE);
+    if !is_json(headers) {
+        let kind = headers.get(CONTENT_TYPE).map_or("no type".into(), |value| {
+            scrub.text(&String::from_utf8_lossy(value.as_bytes()), MAX_QUOTE)
+        });
+        return Err(unreadable(format!("content of {kind}, not JSON: {}", quote())));
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return Err(unreadable(format!("broken JSON: {}", quote())));
+    };
+    let Value::Object(fields) = value else {
+        return Err(unreadable(format!("not a JSON object: {}", quote())));
+    };
+    match fields.get("ok").and_then(Value::as_bool) {
+        Some(true) => Ok(fields),
+        Some(false) => Err(refusal(&fields, headers, scrub)),
+        None => Err(unreadable(format!("no boolean `ok`: {}", quote()))),
+    }
+}
+
+/// A failure for a success that lacks what its method promises.
+pub(super) fn incomplete(field: &str) -> Failure {
+    unreadable(format!("`ok` without a usable `{field}`"))
+}
+
+/// The scopes of the token, as `x-oauth-scopes` lists them. `None` without a readable header.
+pub(super) fn scopes(headers: &HeaderMap) -> Option<BTreeSet<String>> {
+    let list = headers.get("x-oauth-scopes")?.to_str().ok()?;
+    Some(list.split(',').map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect())
+}
+
+fn unreadable(what: String) -> Failure {
+    Failure::Unreadable { what }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// `ok: false`.
+fn refusal(fields: &Fields, headers: &HeaderMap, scrub: &Scrub) -> Failure {
+    let detail = |key: &str| fields.get(key).and_then(Value::as_str).map(|text| scrub.text(text, MAX_DETAIL));
+    let code = scrub.text(fields.get("error").and_then(Value::as_str).unwrap_or_default(), MAX_QUOTE);
+    if code.is_empty() {
+        return unreadable("a refusal without an error code".into());
+    }
+    let messages = fields
+        .get("response_metadata")
+        .and_then(|metadata| metadata.get("messages"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .take(MAX_MESSAGES)
+        .map(|text| scrub.text(text, MAX_DETAIL))
+        .collect();
+    Failure::Refused(Box::new(Refusal {
+        meaning: meaning(&code),
+        code,
+        wait: retry_after(headers),
+        needed: detail("needed"),
+        provided: detail("provided"),
+        messages,
+    }))
+}
+
+/// `Retry-After` in whole seconds, kept within 1 s and ten minutes.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse::<u64>().ok())
+        .map_or(DEFAULT_WAIT, |seconds| Duration::from_secs(seconds.clamp(1, MAX_WAIT_SECONDS)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use crate::secret::Secret;
+use crate::slack::objects;
+
+fn scrub() -> Scrub {
+    Scrub::new(Secret::new("s3cr3t".into()))
+}
+
+fn json_headers() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))])
+}
+
+fn check_wait(header: Option<&'static str>, seconds: u64) {
+    let headers = header.map(|text| (RETRY_AFTER, HeaderValue::from_static(text)));
+    let failure = check_head(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::from_iter(headers)).unwrap_err();
+    let Failure::Limited { wait } = failure else { panic!("{failure:?}") };
+    assert_eq!(wait.as_secs(), seconds, "{header:?}");
+}
+
+#[test]
+fn retry_after_is_believed_within_bounds() {
+    check_wait(Some("7"), 7);
+    check_wait(Some(" 7 "), 7);
+    check_wait(Some("0"), 1);
+    check_wait(Some("601"), 600);
+    check_wait(Some("18446744073709551616"), 30);
+    check_wait(Some("1.5"), 30);
+    check_wait(Some("-1"), 30);
+    check_wait(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 30);
+    check_wait(Some(""), 30);
+    check_wait(None, 30);
+}
+
+fn check_unreadable(body: &str, expected: &str) {
+    let failure = parse_body(&json_headers(), body.as_bytes(), &scrub()).unwrap_err();
+    let Failure::Unreadable { what } = failure else { panic!("{failure:?}") };
+    assert_eq!(what, expected);
+}
+
+#[test]
+fn what_is_not_an_envelope_is_quoted() {
+    check_unreadable("", "broken JSON: ");
+    check_unreadable("{\"ok\":true", "broken JSON: {\"ok\":true");
+    check_unreadable("[true]", "not a JSON object: [true]");
+    check_unreadable("{}", "no boolean `ok`: {}");
+    check_unreadable("{\"ok\":\"true\"}", "no boolean `ok`: {\"ok\":\"true\"}");
+    check_unreadable("{\"ok\":1,\"t\":\"s3cr3t\"}", "no boolean `ok`: {\"ok\":1,\"t\":\"[secret]\"}");
+    check_unreadable("{\"ok\":false}", "a refusal without an error code");
+    check_unreadable("{\"ok\":false,\"error\":7}", "a refusal without an error code");
+    let deep = "[".repeat(100_000);
+    check_unreadable(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE)));
+}
+
+#[test]
+fn other_content_types_are_not_read() {
+    let page = b"<html>\n<p>Bearer s3cr3t</p>";
+    let html = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/html"))]);
+    let failure = parse_body(&html, page, &scrub()).unwrap_err();
+    insta::assert_snapshot!(failure, @"the answer is not Slack's: content of text/html, not JSON: <html> <p>Bearer [secret]</p>");
+    let failure = parse_body(&HeaderMap::new(), b"{\"ok\":true}", &scrub()).unwrap_err();
+    insta::assert_snapshot!(failure, @r#"the answer is not Slack's: content of no type, not JSON: {"ok":true}"#);
+}
+
+#[test]
+fn a_refusal_keeps_what_helps_and_hides_the_token() {
+    let body = serde_json::json!({
+        "ok": false, "error": "missing_scope\u{7}", "needed": "chat:write", "provided": ["no", "text"],
+        "response_metadata": {"messages": ["token s3cr3t", 1, "[json-pointer:/blocks/0]", "c", "d"]},
+    });
+    let failure = parse_body(&json_headers(), body.to_string().as_bytes(), &scrub()).unwrap_err();
+    insta::assert_snapshot!(failure, @"missing_scope (the token lacks a permission), needed: chat:write, Slack says: token [secret] / [json-pointer:/blocks/0] / c");
+}
+
+#[test]
+fn scopes_are_split() {
+    let headers = HeaderMap::from_iter([(
+        "x-oauth-scopes".parse().unwrap(),
+        HeaderValue::from_static("chat:write, users:read,,chat:write"),
+    )]);
+    let expected = BTreeSet::from(["chat:write".to_owned(), "users:read".to_owned()]);
+    assert_eq!(scopes(&headers), Some(expected));
+    assert_eq!(scopes(&HeaderMap::new()), None);
+}
+
+/// A field of an object: mostly right, sometimes wrong, sometimes absent.
+fn field(key: &'static str, right: &'static str) -> impl Strategy<Value = Option<String>> {
+    let wrong = prop::sample::select(vec!["true", "false", "null", "\"\"", "\"a/b\"", "[]", "{}", "17"]);
+    let value = prop_oneof![6 => Just(right), 1 => wrong];
+    prop::option::weighted(0.9, value.prop_map(move |value| format!("\"{key}\":{value}")))
+}
+
+/// Noise, or nearly an answer, perhaps cut short.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let user = field("user", r#"{"id":"U1"}"#);
+    let channel = prop_oneof![field("channel", "\"C1\""), field("channel", r#"{"id":"C1"}"#)];
+    let ids = (field("team_id", "\"T1\""), field("user_id", "\"U1\""));
+    let object = (field("ok", "true"), user, channel, field("ts", "\"1.5\""), ids, 0..200_usize).prop_map(
+        |(ok, user, channel, ts, (team, id), length)| {
+            let fields: Vec<String> = [ok, user, channel, ts, team, id].into_iter().flatten().collect();
+            let mut text = format!("{{{}}}", fields.join(",")).into_bytes();
+            text.truncate(length);
+            text
+        },
+    );
+    prop_oneof![1 => prop::collection::vec(any::<u8>(), 0..200), 4 => object]
+}
+
+proptest! {
+    #[test]
+    fn only_a_whole_success_is_a_success(body in bytes()) {
+        let fields = parse_body(&json_headers(), &body, &scrub());
+        let posted = fields.and_then(|fields| objects::posted(&fields));
+        if let Ok(posted) = posted {
+            let value: Value = serde_json::from_slice(&body).unwrap();
+            prop_assert_eq!(&value["ok"], &Value::Bool(true));
+            prop_assert_eq!(&value["channel"], &Value::String(posted.channel.to_string()));
+            prop_assert_eq!(&value["ts"], &Value::String(posted.ts.to_string()));
+            prop_assert!(!posted.channel.as_str().is_empty() && !posted.ts.as_str().is_empty());
+        }
+    }
+
+    #[test]
+    fn no_answer_panics_any_reader(body in bytes()) {
+        if let Ok(fields) = parse_body(&json_headers(), &body, &scrub()) {
+            prop_assert_eq!(fields.get("ok"), Some(&Value::Bool(true)));
+            let named = |key: &str| fields.get(key).and_then(|v| v.get("id")).is_some();
+            prop_assert!(objects::user(&fields).is_err() || named("user"));
+            prop_assert!(objects::conversation(&fields).is_err() || named("channel"));
+            let both = fields.contains_key("team_id") && fields.contains_key("user_id");
+            prop_assert!(objects::auth_test(&fields, &json_headers()).is_err() || both);
+        }
+    }
+}
