@@ -1,1 +1,138 @@
-//! To be written.
+//! How a command ends: its exit status, and the one place that prints an error with its causes.
+//!
+//! The statuses follow `sysexits.h` where it has one, so that a service manager can tell "fix the configuration"
+//! from "try again". Only `main` ends the process; everything else returns a [`Failure`].
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+
+/// Why the process ends with something other than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It failed while running: 1.
+    Failed,
+    /// The command line is wrong: 2.
+    Usage,
+    /// Credentials or permissions were refused, by Teleport, Slack or the file system: 77 (`EX_NOPERM`).
+    Credentials,
+    /// The configuration is wrong: 78 (`EX_CONFIG`).
+    Configuration,
+}
+
+impl Exit {
+    /// The status that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Credentials => 77,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// A command that did not succeed: what to tell the person and the exit status.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    /// `error` may be a text, an error with sources, or an `anyhow::Error`.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, error: error.into() }
+    }
+
+    /// The exit status.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Writes the error and its causes to stderr. A closed stderr is nothing to fail about.
+    pub fn print(&self) {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{}", Chain(&*self.error));
+        let _ = stderr.flush();
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { exit: error.exit(), error: error.into() }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Failed, error: error.into() }
+    }
+}
+
+/// Shows an error and what caused it, one per line:
+///
+/// ```text
+/// error: cannot open the log file /var/log/slack.log
+///   caused by: Permission denied (os error 13)
+/// ```
+///
+/// Control characters are escaped, except line breaks, which the list of configuration mistakes needs.
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", visible(&self.0.to_string()))?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            writeln!(f, "  caused by: {}", visible(&error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.trim_end().chars() {
+        if character.is_control() && character != '\n' {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the log file /tmp/\u{1b}[2Jx")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn every_cause_gets_a_line_and_no_control_character_survives() {
+        let error = Outer(io::Error::other("disk on fire\u{7}"));
+        insta::assert_snapshot!(Chain(&error).to_string(), @r"
+        error: cannot open the log file /tmp/\u{1b}[2Jx
+          caused by: disk on fire\u{7}
+        ");
+    }
+
+    #[test]
+    fn the_statuses_are_the_documented_ones() {
+        let codes = [Exit::Failed, Exit::Usage, Exit::Credentials, Exit::Configuration].map(Exit::code);
+        assert_eq!(codes, [1, 2, 77, 78]);
+    }
+}

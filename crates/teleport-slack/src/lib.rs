@@ -10,4 +10,5 @@ pub mod teleport;
 pub mod slack;
 pub mod runtime;
 pub mod app;
+pub mod secret;
 pub mod error;

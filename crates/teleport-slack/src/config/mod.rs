@@ -1,1 +1,258 @@
-//! To be written.
+//! The configuration file: read, checked as a whole, and valid from then on.
+//!
+//! [`load`] reads a file, [`parse`] a text; both give a [`Config`] that holds no invalid value, or every mistake
+//! at once, each with its line and its remedy. The way through the files: `schema.rs` lists the keys, `raw.rs`
+//! reads the TOML as it is written, `validate.rs` gives it meaning. What each key does is in
+//! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
+
+mod address;
+mod http;
+mod log;
+mod raw;
+mod recipient;
+mod report;
+mod review;
+mod schema;
+mod token;
+mod validate;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use self::address::{ApiUrl, TeleportAddr};
+pub use self::http::{HttpConfig, TlsFiles};
+pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
+pub use self::recipient::{NotARecipient, Recipient};
+pub use self::report::{Finding, Findings};
+pub use self::review::{ReasonPolicy, ReviewConfig, ReviewMode, ReviewRule, ReviewTransport};
+pub use self::token::{ReadTokenFile, TokenFile};
+use crate::error::Exit;
+use crate::secret::Secret;
+
+/// Where the configuration is unless `-c` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
+/// The commented example, as `teleport-slack configure` prints it.
+pub const EXAMPLE: &str = include_str!("example.toml");
+/// No configuration is anywhere near this long, in bytes; it bounds what is read.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The cluster and the way in.
+    pub teleport: TeleportConfig,
+    /// The workspace.
+    pub slack: SlackConfig,
+    /// Who is told of requests for a role; `*` stands for the roles that are not listed.
+    pub role_to_recipients: BTreeMap<String, Vec<Recipient>>,
+    /// Deciding in Slack; `None` if it is off.
+    pub review: Option<ReviewConfig>,
+    /// Where health and metrics are served; `None` if nowhere.
+    pub diagnostics: Option<SocketAddr>,
+    /// Logging.
+    pub log: LogConfig,
+}
+
+/// The cluster and the way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeleportConfig {
+    /// The auth server or the proxy.
+    pub addr: TeleportAddr,
+    /// Who the daemon is.
+    pub credentials: Credentials,
+}
+
+/// Where the daemon's certificate is. The files are not looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// One identity file with everything (`tctl auth sign --format=file`, or `tbot`).
+    Identity(PathBuf),
+    /// Three PEM files (`tctl auth sign --format=tls`).
+    Files {
+        /// The private key.
+        client_key: PathBuf,
+        /// The certificate.
+        client_crt: PathBuf,
+        /// The cluster's certificate authorities.
+        root_cas: PathBuf,
+    },
+}
+
+/// The workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlackConfig {
+    /// The bot token, `xoxb-…`.
+    pub token: Secret,
+    /// Who is told, each once, in the order of the file.
+    pub recipients: Vec<Recipient>,
+    /// The Web API's address.
+    pub api_url: ApiUrl,
+}
+
+/// A valid configuration, and what is odd about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// For the log, once it is open.
+    pub warnings: Vec<Finding>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file does not exist.
+    #[error(
+        "there is no configuration file {}; make one with `teleport-slack configure > teleport-slack.toml`, edit it, \
+         and name it with -c or move it there",
+        path.display()
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file may not be read.
+    #[error(
+        "the configuration file {} may not be read; give the user that runs teleport-slack the right to",
+        path.display()
+    )]
+    Forbidden {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file cannot be read for another reason.
+    #[error("the configuration file {} cannot be read", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is longer than any configuration.
+    #[error("the configuration file {} is larger than 1 MiB; is it the right file?", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is not text.
+    #[error(
+        "the configuration file {} is not UTF-8 text: there is a stray byte in line {line}; save the file as UTF-8",
+        path.display()
+    )]
+    NotText {
+        /// Which file.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+    },
+    /// The file was read and is wrong.
+    #[error("the configuration is not valid:{}", Shown { path, findings })]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong in it.
+        findings: Findings,
+    },
+}
+
+impl ConfigError {
+    /// The exit status for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Forbidden { .. } => Exit::Credentials,
+            Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLarge { .. }
+            | Self::NotText { .. }
+            | Self::Invalid { .. } => Exit::Configuration,
+        }
+    }
+}
+
+struct Shown<'a> {
+    path: &'a Path,
+    findings: &'a Findings,
+}
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.findings.write(&self.path.display().to_string(), f)
+    }
+}
+
+/// Reads and checks a configuration file, and the token files it names.
+pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let owned = || path.to_owned();
+    let (bytes, mode) = read_limited(path, MAX_FILE).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
+        io::ErrorKind::PermissionDenied => ConfigError::Forbidden { path: owned(), source },
+        io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: owned() },
+        _ => ConfigError::Unreadable { path: owned(), source },
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
+    })?;
+    let source = validate::Source {
+        dir: path.parent().unwrap_or(Path::new("")),
+        exposed: mode.is_some_and(token::is_exposed),
+        read: &read_token_file,
+    };
+    checked(&text, path, &source)
+}
+
+/// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
+pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    checked(text, path, &validate::Source { dir, exposed: false, read })
+}
+
+fn checked(text: &str, path: &Path, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
+    match validate::config(text, source) {
+        Ok((config, warnings)) => Ok(Loaded { config, warnings }),
+        Err(findings) => Err(ConfigError::Invalid { path: path.to_owned(), findings }),
+    }
+}
+
+/// Reads a token file from the disk.
+pub fn read_token_file(path: &Path) -> io::Result<TokenFile> {
+    let (bytes, mode) = read_limited(path, token::MAX_TOKEN_FILE)?;
+    // The library's own error would be fine, but it carries the bytes.
+    let text =
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
+    Ok(TokenFile { text: Secret::new(text), mode })
+}
+
+/// The bytes of a regular file, with its permission bits; never more than `limit`.
+fn read_limited(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+    }
+    Ok((bytes, mode_of(&metadata)))
+}
+
+#[cfg(unix)]
+fn mode_of(metadata: &std::fs::Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    // A pipe or a device (`-c /dev/stdin`) has no mode worth a warning.
+    metadata.is_file().then(|| metadata.permissions().mode())
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &std::fs::Metadata) -> Option<u32> {
+    None
+}

@@ -13,7 +13,8 @@ use access_core::request::AccessRequest;
 use tracing::{debug, error, warn};
 
 use super::reconciler::Reconciler;
-use crate::slack::{Directory, Kind, SlackError};
+use crate::slack::directory::Directory;
+use crate::slack::error::{Kind, SlackError};
 
 /// Somebody who is not in Slack today may be tomorrow.
 const ABSENT: Duration = Duration::from_secs(600);

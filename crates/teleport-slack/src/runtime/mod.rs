@@ -33,7 +33,8 @@ use tracing::{debug, error, info, warn};
 use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
 use self::reconciler::{Memory, Reconciler};
-use crate::slack::{self, Directory};
+use crate::slack::directory::Directory;
+use crate::slack;
 use crate::teleport::{self, WatchUpdate};
 
 /// Visits under way at once.

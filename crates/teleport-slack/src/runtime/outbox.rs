@@ -15,7 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::slack::{self, Kind, Metadata, Method, PostMessage, SlackError};
+use crate::slack::error::{Kind, SlackError};
+use crate::slack::method::Method;
+use crate::slack::{self, Metadata, PostMessage};
 
 /// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
 /// one slow channel does not hold up the others.

@@ -21,7 +21,7 @@ use tracing::{debug, error, warn};
 
 use super::audience::{Audience, Located, NotFound};
 use super::outbox::{Complaints, NotYet, Outbox};
-use crate::slack::Directory;
+use crate::slack::directory::Directory;
 use crate::teleport::{self, Kind, TeleportError, modify_record};
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing

@@ -54,7 +54,7 @@ pub struct ClientOptions {
     /// then travels in clear.
     pub api_url: String,
     /// The bot token, without surrounding white space.
-    pub token: Secret<String>,
+    pub token: Secret,
     /// The deadline of a call, including its answer.
     pub call_timeout: Duration,
     /// The deadline of a new connection, within that of the call.
@@ -63,7 +63,7 @@ pub struct ClientOptions {
 
 impl ClientOptions {
     /// Slack itself, with the default deadlines.
-    pub fn new(token: Secret<String>) -> Self {
+    pub fn new(token: Secret) -> Self {
         Self {
             api_url: DEFAULT_API_URL.into(),
             token,

@@ -14,11 +14,11 @@ const TOKEN_PREFIXES: [&str; 3] = ["xox", "xapp-", "xwfp-"];
 /// Cleans foreign text. Knows the token in use, to recognise it whatever its form.
 #[derive(Clone, Debug)]
 pub(super) struct Scrub {
-    token: Secret<String>,
+    token: Secret,
 }
 
 impl Scrub {
-    pub(super) fn new(token: Secret<String>) -> Self {
+    pub(super) fn new(token: Secret) -> Self {
         Self { token }
     }
 

@@ -4,7 +4,8 @@ mod server;
 
 use std::error::Error;
 
-use access_core::render::blocks::{Block, Text};
+use access_core::render::blocks::{Block, Message};
+use access_core::render::mrkdwn::Mrkdwn;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -32,12 +33,19 @@ fn client_with(options: ClientOptions, roots: RootCertStore) -> Client {
 }
 
 fn card() -> Message {
-    let text = Text::Mrkdwn { text: "*alice* wants `dba`".into(), verbatim: true };
-    Message { text: "alice wants dba".into(), blocks: vec![Block::Section { text }] }
+    let mut text = Mrkdwn::default();
+    text.ours("*alice* wants `dba`");
+    Message::new(words(), vec![Block::section(text)])
 }
 
 fn plain() -> Message {
-    Message { text: "alice wants dba".into(), blocks: vec![] }
+    Message::plain(words())
+}
+
+fn words() -> Mrkdwn {
+    let mut text = Mrkdwn::default();
+    text.ours("alice wants dba");
+    text
 }
 
 fn post<'a>(message: &'a Message) -> PostMessage<'a> {
@@ -70,7 +78,7 @@ async fn a_post_is_sent_as_json() {
     let [request] = server.received().try_into().unwrap();
     check_request(&request, "chat.postMessage", "application/json; charset=utf-8");
     let expected = json!({
-        "channel": "C1", "text": "alice wants dba", "blocks": message.blocks, "thread_ts": "0.5",
+        "channel": "C1", "text": "alice wants dba", "blocks": message.blocks(), "thread_ts": "0.5",
         "metadata": {"event_type": "access_request", "event_payload": {"request_id": "r1"}},
         "unfurl_links": false, "unfurl_media": false, "parse": "none",
     });

@@ -1,0 +1,262 @@
+//! Network addresses in the configuration, checked for form only; whether someone answers is found out later.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Port of the auth server, meant when an address has none.
+const AUTH_PORT: u16 = 3025;
+/// The longest host name that DNS allows.
+const MAX_HOST: usize = 253;
+
+/// Where Teleport is: a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeleportAddr {
+    host: String,
+    port: u16,
+}
+
+impl TeleportAddr {
+    /// Reads `host`, `host:port`, `192.0.2.1:443` or `[2001:db8::1]:3025`. The error says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.contains("://") {
+            return Err("it has a scheme; only the host and the port are wanted");
+        }
+        if text.contains('@') || text.contains('/') {
+            return Err("it is not just a host and a port");
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, after) = rest.split_once(']').ok_or("the closing bracket is missing")?;
+                host.parse::<Ipv6Addr>().map_err(|_| "between the brackets is no IPv6 address")?;
+                let port = match after {
+                    "" => None,
+                    after => Some(after.strip_prefix(':').ok_or("after the bracket only a port may follow")?),
+                };
+                (host, port)
+            }
+            None if text.parse::<Ipv6Addr>().is_ok() => return Err("an IPv6 address must be in brackets"),
+            None => match text.split_once(':') {
+                Some((host, port)) => (check_host(host)?, Some(port)),
+                None => (check_host(text)?, None),
+            },
+        };
+        let port = port.map_or(Ok(AUTH_PORT), parse_port)?;
+        if port == 0 {
+            return Err("the port must be between 1 and 65535");
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+
+    /// The host, without brackets if it is an IPv6 address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for TeleportAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+fn check_host(host: &str) -> Result<&str, &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() {
+        Err("the host is missing")
+    } else if host.len() > MAX_HOST || !host.chars().all(allowed) || host.starts_with(['.', '-']) {
+        Err("the host is not a valid name")
+    } else {
+        Ok(host)
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten().ok_or("the port must be a number between 1 and 65535")
+}
+
+/// Reads where to listen: `127.0.0.1:9091`, `[::1]:9091`, `localhost:9091`, or `:8081` for every IPv4 address.
+/// Port 0 lets the system choose one.
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    let port = parse_port(port)?;
+    let ip = match host {
+        "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => return Err("the host must be an IP address of this machine, localhost, or nothing for all"),
+    };
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// The Web API's base address; always ends with a slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiUrl(String);
+
+impl ApiUrl {
+    /// Reads an `https://` address; `http://` only on this machine, because the bot token travels with each call.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let uri: http::Uri = text.parse().map_err(|_| "it is not a web address")?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or("it is not a web address with a host")?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("it must not hold a user name or a password");
+        }
+        if uri.query().is_some() {
+            return Err("it must not hold a query");
+        }
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if is_loopback(host) => {}
+            Some("http") => return Err("http:// would send the bot token in clear over the network"),
+            _ => return Err("it must start with https://"),
+        }
+        // The parser drops a fragment, so the text is put together again from what it kept.
+        let authority = uri.authority().map_or(host, |authority| authority.as_str());
+        let scheme = uri.scheme_str().unwrap_or("https");
+        let path = uri.path().trim_end_matches('/');
+        Ok(Self(format!("{scheme}://{authority}{path}/")))
+    }
+
+    /// The address; method names are appended to it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ApiUrl {
+    fn default() -> Self {
+        Self("https://slack.com/api/".to_owned())
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Reads the address at which others reach the callback listener; 0.x allowed it without a scheme.
+pub(super) fn parse_public(text: &str) -> Result<String, &'static str> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let uri: http::Uri = full.parse().map_err(|_| "it is not a web address")?;
+    if uri.host().is_none_or(str::is_empty) {
+        return Err("it is not a web address with a host");
+    }
+    match uri.scheme_str() {
+        Some("https" | "http") => Ok(full.trim_end_matches('/').to_owned()),
+        _ => Err("it must start with https:// or http://"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn teleport_addresses() {
+        let good = [
+            ("auth.example.com:3025", "auth.example.com:3025"),
+            ("auth.example.com", "auth.example.com:3025"),
+            ("0.0.0.0:3025", "0.0.0.0:3025"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
+            ("[::1]", "[::1]:3025"),
+            ("teleport_auth:443", "teleport_auth:443"),
+        ];
+        for (given, shown) in good {
+            assert_eq!(
+                TeleportAddr::parse(given).map(|addr| addr.to_string()),
+                Ok(shown.to_owned()),
+                "{given}"
+            );
+        }
+        let bad = [
+            "",
+            ":3025",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+1",
+            "host:3025:1",
+            "::1",
+            "[::1",
+            "[::1]3025",
+            "[host]:1",
+            "https://host:443",
+            "u:p@host:1",
+            "a b:1",
+            "host/path",
+            "-h:1",
+            "hö:1",
+        ];
+        for given in bad {
+            assert!(TeleportAddr::parse(given).is_err(), "{given}");
+        }
+        assert!(TeleportAddr::parse(&"a".repeat(254)).is_err());
+    }
+
+    #[test]
+    fn listen_addresses() {
+        let good = [
+            ("127.0.0.1:9091", "127.0.0.1:9091"),
+            (":8081", "0.0.0.0:8081"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("[::]:80", "[::]:80"),
+        ];
+        for (given, shown) in good {
+            assert_eq!(parse_listen(given).map(|addr| addr.to_string()), Ok(shown.to_owned()), "{given}");
+        }
+        for given in ["", "8081", "127.0.0.1", "example.com:80", ":99999", ":-1", "::1:80:x"] {
+            assert!(parse_listen(given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn api_addresses_keep_the_token_off_the_open_network() {
+        let good = [
+            ("https://slack-gov.com/api", "https://slack-gov.com/api/"),
+            ("https://slack.com/api/", "https://slack.com/api/"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/"),
+            ("http://localhost/api/", "http://localhost/api/"),
+            ("http://[::1]:80/x", "http://[::1]:80/x/"),
+        ];
+        for (given, shown) in good {
+            assert_eq!(
+                ApiUrl::parse(given).map(|url| url.as_str().to_owned()),
+                Ok(shown.to_owned()),
+                "{given}"
+            );
+        }
+        let bad = [
+            "",
+            "slack.com",
+            "ftp://slack.com",
+            "http://slack.com/api/",
+            "http://127.0.0.1.evil.example/",
+            "https://u:p@slack.com/",
+            "https://slack.com/?a=b",
+            "http://10.0.0.1/",
+            "https://",
+        ];
+        for given in bad {
+            assert!(ApiUrl::parse(given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn public_addresses() {
+        assert_eq!(parse_public("example.com"), Ok("https://example.com".to_owned()));
+        assert_eq!(parse_public("https://example.com:8443/"), Ok("https://example.com:8443".to_owned()));
+        assert!(parse_public("ftp://example.com").is_err());
+        assert!(parse_public("two words").is_err());
+    }
+}

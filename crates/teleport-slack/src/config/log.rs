@@ -1,0 +1,50 @@
+//! `[log]`: where log lines go, how many and in which form. What is made of it is in `observe/logs.rs`.
+
+use std::path::PathBuf;
+
+/// How to log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Where lines go.
+    pub output: LogOutput,
+    /// Lines below this are left out.
+    pub severity: Severity,
+    /// Their form.
+    pub format: LogFormat,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    #[default]
+    Stderr,
+    /// The end of a file, made if it is not there.
+    File(PathBuf),
+}
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Each step.
+    Debug,
+    /// What happened.
+    #[default]
+    Info,
+    /// It went on, but not as it should.
+    Warn,
+    /// A person should act.
+    Error,
+}
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}

@@ -1,0 +1,410 @@
+//! The file as it was written: TOML to plain values with their lines. No meaning yet; that is `validate.rs`.
+//!
+//! It walks the parsed document itself instead of deserialising, so that one wrong type or unknown key does not
+//! hide the next one. Keys are found under their old names too, with a warning.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::report::{Report, quote};
+use super::schema::{self, Found, Table};
+
+/// Something from the file and where it stood.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<T> {
+    pub(super) value: T,
+    /// With the table, as a message should name it.
+    pub(super) key: String,
+    pub(super) line: usize,
+}
+
+/// A key that was looked for.
+#[derive(Clone, Debug)]
+pub(super) enum Field<T> {
+    Absent,
+    /// It is there but of the wrong type, given twice or most likely misspelt: already reported.
+    Bad,
+    Given(Entry<T>),
+}
+
+impl<T> Field<T> {
+    pub(super) fn given(self) -> Option<Entry<T>> {
+        match self {
+            Self::Given(entry) => Some(entry),
+            Self::Absent | Self::Bad => None,
+        }
+    }
+
+    pub(super) fn as_given(&self) -> Option<&Entry<T>> {
+        match self {
+            Self::Given(entry) => Some(entry),
+            Self::Absent | Self::Bad => None,
+        }
+    }
+}
+
+impl Field<String> {
+    /// For optional texts: `""` counts as not given, as it did in the Go plugin.
+    pub(super) fn unless_empty(self) -> Self {
+        match self {
+            Self::Given(entry) if entry.value.is_empty() => Self::Absent,
+            other => other,
+        }
+    }
+}
+
+/// A parsed file.
+pub(super) struct Document<'t> {
+    root: DeTable<'t>,
+    lines: Lines,
+}
+
+/// Finds the line of a byte.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(starts).collect() }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset).max(1)
+    }
+
+    fn start(&self, line: usize) -> usize {
+        self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0)
+    }
+}
+
+impl<'t> Document<'t> {
+    /// `None` after a mistake in the TOML itself: what a broken file seems to say is not worth checking.
+    pub(super) fn parse(text: &'t str, report: &mut Report) -> Option<Self> {
+        let lines = Lines::new(text);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut last = None;
+        for error in &errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            let line = lines.line(offset);
+            // The parser goes on after a mistake; what it then finds in the same line follows from the first.
+            if last != Some(line) {
+                let column =
+                    text.get(lines.start(line)..offset).map_or(1, |before| before.chars().count() + 1);
+                let cause = format!("not valid TOML, column {column}: {}", error.message());
+                report.error(Some(line), "", cause, toml_remedy(error.message()));
+            }
+            last = Some(line);
+        }
+        errors.is_empty().then(|| Self { root: root.into_inner(), lines })
+    }
+
+    pub(super) fn root<'a>(&'a self, report: &'a mut Report) -> Reader<'a, 't> {
+        Reader::new(&schema::ROOT, String::new(), None, Some(&self.root), self, report)
+    }
+}
+
+fn toml_remedy(message: &str) -> &'static str {
+    if message.contains("must be quoted") {
+        "put the text in double quotes"
+    } else if message.contains("duplicate key") {
+        "the same key or table is written twice; keep one of them"
+    } else if message.contains("key with no value") {
+        "write key = \"value\", or start the line with # if it is a comment"
+    } else {
+        "look for a missing quote, bracket or comma here or in the line before"
+    }
+}
+
+/// Reads the keys of one table and reports what is wrong with them.
+pub(super) struct Reader<'a, 't> {
+    schema: &'static Table,
+    /// How messages name the table.
+    path: String,
+    /// Where its header stands; `None` if it is absent.
+    line: Option<usize>,
+    table: Option<&'a DeTable<'t>>,
+    document: &'a Document<'t>,
+    report: &'a mut Report,
+    /// Keys that an unknown one probably meant: not to be reported missing as well.
+    meant: Vec<&'static str>,
+    /// False if something stands in the table's place that is no table; then no key of it is called missing.
+    sound: bool,
+}
+
+impl<'a, 't> Reader<'a, 't> {
+    fn new(
+        schema: &'static Table,
+        path: String,
+        line: Option<usize>,
+        table: Option<&'a DeTable<'t>>,
+        document: &'a Document<'t>,
+        report: &'a mut Report,
+    ) -> Self {
+        let mut reader = Self { schema, path, line, table, document, report, meant: Vec::new(), sound: true };
+        reader.check_names();
+        reader
+    }
+
+    /// Where the table's header stands.
+    pub(super) fn line(&self) -> Option<usize> {
+        self.line
+    }
+
+    pub(super) fn report(&mut self) -> &mut Report {
+        self.report
+    }
+
+    /// Unknown keys are mistakes, old names are warned of.
+    fn check_names(&mut self) {
+        let Some(table) = self.table else { return };
+        for key in table.keys() {
+            let written: &str = key.get_ref();
+            let line = Some(self.document.lines.line(key.span().start));
+            match self.schema.find(written) {
+                Some(Found::Current(_)) => {}
+                Some(Found::Old(name)) => {
+                    let cause = "this is an old name";
+                    self.report.warn(line, &self.name(written), cause, format!("write `{name}`"));
+                }
+                None => {
+                    let nearest = self.schema.nearest(written);
+                    self.meant.extend(nearest);
+                    let remedy = self.where_instead(written, nearest);
+                    self.report.error(line, &self.name(&shown_key(written)), "there is no such key", remedy);
+                }
+            }
+        }
+    }
+
+    fn where_instead(&self, written: &str, nearest: Option<&str>) -> String {
+        let home = schema::home_of(written).filter(|home| *home != self.schema.path);
+        match (home, nearest) {
+            (Some(home), _) => format!("it belongs under [{home}]"),
+            (None, Some(nearest)) if self.path.is_empty() => format!("did you mean [{nearest}]?"),
+            (None, Some(nearest)) => format!("did you mean `{nearest}`?"),
+            (None, None) => {
+                let names: Vec<_> = self.schema.keys.iter().map(|key| key.name).collect();
+                format!("known here: {}", names.join(", "))
+            }
+        }
+    }
+
+    /// How messages name a key of this table.
+    pub(super) fn name(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The value of a key under its present or an old name.
+    fn find(&mut self, name: &'static str) -> Field<&'a DeValue<'t>> {
+        debug_assert!(self.schema.keys.iter().any(|key| key.name == name), "{name} is not in the schema");
+        let Some(table) = self.table else {
+            return if self.sound { Field::Absent } else { Field::Bad };
+        };
+        let mut hits = Vec::new();
+        for (key, value) in table {
+            let written: &str = key.get_ref();
+            if self.schema.find(written).is_some_and(|found| found.name() == name) {
+                let line = self.document.lines.line(key.span().start);
+                hits.push(Entry { value: value.get_ref(), key: self.name(written), line });
+            }
+        }
+        hits.sort_by_key(|hit| hit.line);
+        let mut hits = hits.into_iter();
+        match (hits.next(), hits.next()) {
+            (None, _) if self.meant.contains(&name) => Field::Bad,
+            (None, _) => Field::Absent,
+            (Some(hit), None) => Field::Given(hit),
+            (Some(first), Some(second)) => {
+                let cause = format!("the same setting is in line {} as `{}`", first.line, first.key);
+                self.report.error(Some(second.line), &second.key, cause, "keep one of them");
+                Field::Bad
+            }
+        }
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+        convert: impl FnOnce(&'a DeValue<'t>) -> Option<T>,
+    ) -> Field<T> {
+        match self.find(name) {
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+            Field::Given(entry) => match convert(entry.value) {
+                Some(value) => Field::Given(Entry { value, key: entry.key, line: entry.line }),
+                None => {
+                    wrong_type(self.report, entry.line, &entry.key, entry.value, wanted);
+                    Field::Bad
+                }
+            },
+        }
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
+        self.read(name, "a text in quotes", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub(super) fn flag(&mut self, name: &'static str) -> Field<bool> {
+        self.read(name, "true or false", DeValue::as_bool)
+    }
+
+    pub(super) fn number(&mut self, name: &'static str) -> Field<i64> {
+        self.read(name, "a whole number", |value| {
+            let integer = value.as_integer()?;
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+        })
+    }
+
+    /// One text or a list of texts; those of the wrong type are reported and left out.
+    pub(super) fn texts(&mut self, name: &'static str) -> Field<Vec<Entry<String>>> {
+        match self.find(name) {
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+            Field::Given(entry) => match texts_of(self.document, self.report, &entry) {
+                Some(value) => Field::Given(Entry { value, key: entry.key, line: entry.line }),
+                None => Field::Bad,
+            },
+        }
+    }
+
+    /// A table below this one, to be read by its schema. An absent table reads as an empty one.
+    pub(super) fn section(&mut self, schema: &'static Table, name: &'static str) -> Reader<'_, 't> {
+        let (table, line, sound) = match self.read(name, "a table", |value| value.as_table()) {
+            Field::Absent => (None, None, true),
+            Field::Bad => (None, None, false),
+            Field::Given(entry) => (Some(entry.value), Some(entry.line), true),
+        };
+        let path = self.name(name);
+        let mut reader = Reader::new(schema, path, line, table, self.document, self.report);
+        reader.sound = sound;
+        reader
+    }
+
+    /// A table whose keys are free, such as roles: each with its texts.
+    pub(super) fn free_table(&mut self, name: &'static str) -> Field<Vec<FreeEntry>> {
+        let document = self.document;
+        match self.read(name, "a table", |value| value.as_table()) {
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+            Field::Given(Entry { value: table, key: path, line }) => {
+                let mut entries = Vec::new();
+                for (key, value) in table {
+                    let name: &str = key.get_ref();
+                    let line = document.lines.line(key.span().start);
+                    let key = format!("{path}.{}", free_key(name));
+                    let entry = Entry { value: value.get_ref(), key: key.clone(), line };
+                    if let Some(value) = texts_of(document, self.report, &entry) {
+                        entries.push(FreeEntry {
+                            name: name.to_owned(),
+                            texts: Entry { value, key, line },
+                            is_list: entry.value.is_array(),
+                        });
+                    }
+                }
+                entries.sort_by_key(|entry| entry.texts.line);
+                Field::Given(Entry { value: entries, key: path, line })
+            }
+        }
+    }
+
+    /// The tables of `[[name]]`, in order, each handed to `read`.
+    pub(super) fn each<T>(
+        &mut self,
+        schema: &'static Table,
+        name: &'static str,
+        mut read: impl FnMut(&mut Reader<'_, 't>) -> T,
+    ) -> Vec<T> {
+        let tables = self.read(name, "a table in double brackets, [[review.rule]]", |value| {
+            value.as_array()?.iter().map(table_with_span).collect::<Option<Vec<_>>>()
+        });
+        let Some(Entry { value: tables, key: path, .. }) = tables.given() else { return Vec::new() };
+        let mut out = Vec::new();
+        for (number, (table, offset)) in tables.into_iter().enumerate() {
+            let line = self.document.lines.line(offset);
+            let path = format!("{path}[{}]", number + 1);
+            let mut reader = Reader::new(schema, path, Some(line), Some(table), self.document, self.report);
+            out.push(read(&mut reader));
+        }
+        out
+    }
+}
+
+/// One key of a table whose keys are free.
+#[derive(Clone, Debug)]
+pub(super) struct FreeEntry {
+    /// The key as written.
+    pub(super) name: String,
+    pub(super) texts: Entry<Vec<Entry<String>>>,
+    pub(super) is_list: bool,
+}
+
+fn table_with_span<'a, 't>(value: &'a Spanned<DeValue<'t>>) -> Option<(&'a DeTable<'t>, usize)> {
+    Some((value.get_ref().as_table()?, value.span().start))
+}
+
+fn texts_of(
+    document: &Document<'_>,
+    report: &mut Report,
+    entry: &Entry<&DeValue<'_>>,
+) -> Option<Vec<Entry<String>>> {
+    const WANTED: &str = "a text in quotes or a list of them";
+    match entry.value {
+        DeValue::String(text) => {
+            let entry = Entry { value: text.to_string(), key: entry.key.clone(), line: entry.line };
+            Some(vec![entry])
+        }
+        DeValue::Array(items) => {
+            let mut texts = Vec::new();
+            let mut sound = true;
+            for item in items.iter() {
+                let line = document.lines.line(item.span().start);
+                match item.get_ref().as_str() {
+                    Some(text) => {
+                        texts.push(Entry { value: text.to_owned(), key: entry.key.clone(), line });
+                    }
+                    None => {
+                        wrong_type(report, line, &entry.key, item.get_ref(), WANTED);
+                        sound = false;
+                    }
+                }
+            }
+            // A list that only held wrong types must not be called empty on top of it.
+            (sound || !texts.is_empty()).then_some(texts)
+        }
+        other => {
+            wrong_type(report, entry.line, &entry.key, other, WANTED);
+            None
+        }
+    }
+}
+
+fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, wanted: &str) {
+    let found = match value {
+        DeValue::String(_) => "a text in quotes",
+        DeValue::Integer(_) => "a number without quotes",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false without quotes",
+        DeValue::Datetime(_) => "a date or time without quotes",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}"));
+}
+
+/// A key that nobody knows, for a message: short, on one line, and no token that was pasted in its place.
+fn shown_key(written: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let quoted = quote(written);
+    match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inside) if !inside.is_empty() && inside.chars().all(plain) => inside.to_owned(),
+        _ => quoted,
+    }
+}
+
+/// A role or the like as it would be written: bare if TOML allows it.
+fn free_key(written: &str) -> String {
+    shown_key(written)
+}

@@ -1,0 +1,162 @@
+//! What was found wrong in a configuration file: collected while reading, shown together.
+//!
+//! Nothing here knows the keys; see `schema.rs` for those and `validate.rs` for the rules.
+
+use std::fmt;
+
+/// No list of mistakes is longer; a file with more of them is not a configuration file.
+const MAX_SHOWN: usize = 50;
+/// Values are quoted up to this many characters, enough to find them in the file.
+const MAX_QUOTED: usize = 60;
+
+/// One mistake, or one thing worth a warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The line in the file, from 1; `None` if it concerns something that is not there.
+    pub line: Option<usize>,
+    /// The key, with its table: `slack.token`. Empty for a mistake in the TOML itself.
+    pub key: String,
+    /// What is wrong.
+    pub cause: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// The mistakes of one file, by line; never empty when it is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// The mistakes, by line; those without a line come last.
+    pub fn as_slice(&self) -> &[Finding] {
+        &self.0
+    }
+
+    /// Writes them one by one, each with the file's name and line.
+    pub(super) fn write(&self, file: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in self.0.iter().take(MAX_SHOWN) {
+            write!(f, "\n  {file}:")?;
+            if let Some(line) = finding.line {
+                write!(f, "{line}:")?;
+            }
+            if !finding.key.is_empty() {
+                write!(f, " {}:", finding.key)?;
+            }
+            write!(f, " {}\n      {}", finding.cause, finding.remedy)?;
+        }
+        match self.0.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  … and {more} more"),
+        }
+    }
+}
+
+/// Collects what is found while a file is read.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    errors: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl Report {
+    pub(super) fn error(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.errors.push(Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into() });
+    }
+
+    pub(super) fn warn(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.warnings.push(Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into() });
+    }
+
+    /// The value and the warnings; or the mistakes, if there was one. A value is missing only where a mistake
+    /// was reported.
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Finding>), Findings> {
+        self.errors.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
+        self.warnings.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
+        match value {
+            Some(value) if self.errors.is_empty() => Ok((value, self.warnings)),
+            _ => Err(Findings(self.errors)),
+        }
+    }
+}
+
+/// Shows a value from the file in a message: in quotes, on one line, cut. Anything that looks like a Slack
+/// token is not shown, wherever it was pasted.
+pub(super) fn quote(text: &str) -> String {
+    if looks_like_token(text) {
+        return "a value that looks like a Slack token (not shown)".to_owned();
+    }
+    let mut out = String::from("\"");
+    for (index, character) in text.chars().enumerate() {
+        if index == MAX_QUOTED {
+            out.push('…');
+            break;
+        }
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn looks_like_token(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["xoxb", "xoxp", "xoxe", "xoxa", "xoxs", "xoxc", "xoxd", "xoxr", "xapp-", "xwfp-"]
+        .iter()
+        .any(|prefix| lower.contains(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_keeps_a_message_on_one_line_and_tokens_out() {
+        let cases = [
+            ("team", "\"team\""),
+            ("a\nb\u{1b}[2J", "\"a\\nb\\u{1b}[2J\""),
+            ("say \"hi\"", "\"say \\\"hi\\\"\""),
+            ("my xoxb-12-34", "a value that looks like a Slack token (not shown)"),
+            ("XAPP-1-A", "a value that looks like a Slack token (not shown)"),
+        ];
+        for (given, shown) in cases {
+            assert_eq!(quote(given), shown);
+        }
+        assert_eq!(quote(&"ü".repeat(100)).chars().count(), MAX_QUOTED + 3);
+    }
+
+    #[test]
+    fn findings_come_by_line_and_a_flood_is_cut() {
+        let mut report = Report::default();
+        report.error(None, "slack", "missing", "add it");
+        for line in (1..=60).rev() {
+            report.error(Some(line), "k", "wrong", "mend");
+        }
+        let findings = report.finish(Some(())).expect_err("there are mistakes");
+        struct Shown(Findings);
+        impl fmt::Display for Shown {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write("f.toml", f)
+            }
+        }
+        assert_eq!(findings.as_slice().first().and_then(|finding| finding.line), Some(1));
+        assert_eq!(findings.as_slice().last().and_then(|finding| finding.line), None);
+        let shown = Shown(findings).to_string();
+        assert!(shown.starts_with("\n  f.toml:1: k: wrong\n      mend\n  f.toml:2: k:"), "{shown}");
+        assert!(shown.ends_with("… and 11 more"), "{shown}");
+    }
+}

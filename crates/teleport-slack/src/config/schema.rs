@@ -1,0 +1,186 @@
+//! Every key that a configuration file may hold, with the names it had in earlier releases.
+//!
+//! This is the list that unknown keys are measured against, and that `example.toml` and `docs/configuration.md`
+//! are tested against. What the keys mean is in `validate.rs` and `review.rs`.
+
+/// One table of the file.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Its path as written between the brackets; empty for the top of the file.
+    pub(super) path: &'static str,
+    /// Its keys.
+    pub(super) keys: &'static [Key],
+}
+
+/// One key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// The name of today.
+    pub(super) name: &'static str,
+    /// Earlier names in the same table. Names with hyphens for underscores (4.2 and 4.3) need no entry.
+    pub(super) old: &'static [&'static str],
+}
+
+const fn key(name: &'static str) -> Key {
+    Key { name, old: &[] }
+}
+
+const fn renamed(name: &'static str, old: &'static [&'static str]) -> Key {
+    Key { name, old }
+}
+
+pub(super) const ROOT: Table = Table {
+    path: "",
+    keys: &[
+        key("teleport"),
+        key("slack"),
+        key("role_to_recipients"),
+        key("review"),
+        key("http"),
+        key("diagnostics"),
+        key("log"),
+    ],
+};
+
+pub(super) const TELEPORT: Table = Table {
+    path: "teleport",
+    keys: &[
+        renamed("addr", &["auth_server"]),
+        key("identity"),
+        key("client_key"),
+        key("client_crt"),
+        key("root_cas"),
+        key("refresh_identity"),
+    ],
+};
+
+pub(super) const SLACK: Table = Table {
+    path: "slack",
+    keys: &[
+        key("token"),
+        key("recipients"),
+        renamed("api_url", &["APIURL"]),
+        // Of 0.x; each now lives elsewhere, which is what the warnings say.
+        key("channel"),
+        key("secret"),
+        key("notify_only"),
+    ],
+};
+
+pub(super) const REVIEW: Table = Table {
+    path: "review",
+    keys: &[
+        key("enabled"),
+        key("app_token"),
+        key("signing_secret"),
+        key("slack_user_id_trait"),
+        key("allow_email_username_match"),
+        key("mode"),
+        key("users"),
+        key("rule"),
+    ],
+};
+
+pub(super) const RULE: Table = Table {
+    path: "review.rule",
+    keys: &[key("roles"), key("approvers"), key("approvals"), key("reason"), key("confirm")],
+};
+
+pub(super) const HTTP: Table = Table {
+    path: "http",
+    keys: &[
+        renamed("listen_addr", &["listen"]),
+        renamed("public_addr", &["host"]),
+        key("https_key_file"),
+        key("https_cert_file"),
+    ],
+};
+
+pub(super) const DIAGNOSTICS: Table = Table { path: "diagnostics", keys: &[key("listen_addr")] };
+
+pub(super) const LOG: Table = Table { path: "log", keys: &[key("output"), key("severity"), key("format")] };
+
+/// Every table with keys of its own.
+pub(super) const TABLES: &[&Table] = &[&TELEPORT, &SLACK, &REVIEW, &RULE, &HTTP, &DIAGNOSTICS, &LOG];
+
+/// A name found in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The name of today.
+    Current(&'static str),
+    /// An earlier name of it.
+    Old(&'static str),
+}
+
+impl Found {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Current(name) | Self::Old(name) => name,
+        }
+    }
+}
+
+impl Table {
+    /// Which key a written name means, if any.
+    pub(super) fn find(&self, written: &str) -> Option<Found> {
+        if let Some(key) = self.keys.iter().find(|key| key.name == written) {
+            return Some(Found::Current(key.name));
+        }
+        let plain = written.replace('-', "_");
+        let key = self.keys.iter().find(|key| key.name == plain || key.old.contains(&plain.as_str()))?;
+        Some(Found::Old(key.name))
+    }
+
+    /// The key that a misspelt name most likely means.
+    pub(super) fn nearest(&self, written: &str) -> Option<&'static str> {
+        /// Longer than any key by far; not worth comparing.
+        const LONGEST: usize = 40;
+        /// Below this, a suggestion confuses more than it helps (clap uses 0.7; keys here are alike).
+        const ALIKE: f64 = 0.8;
+        if written.len() > LONGEST {
+            return None;
+        }
+        let written = written.to_lowercase().replace('-', "_");
+        self.keys
+            .iter()
+            .flat_map(|key| {
+                std::iter::once(&key.name).chain(key.old).map(|name| (key.name, name.to_lowercase()))
+            })
+            .map(|(name, candidate)| (name, strsim::jaro_winkler(&written, &candidate)))
+            .filter(|(_, likeness)| *likeness >= ALIKE)
+            .max_by(|left, right| left.1.total_cmp(&right.1))
+            .map(|(name, _)| name)
+    }
+}
+
+/// The table that has a key of exactly this name: for keys written under the wrong header.
+pub(super) fn home_of(written: &str) -> Option<&'static str> {
+    TABLES.iter().find(|table| table.keys.iter().any(|key| key.name == written)).map(|table| table.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_age_are_found() {
+        assert_eq!(TELEPORT.find("addr"), Some(Found::Current("addr")));
+        assert_eq!(TELEPORT.find("auth_server"), Some(Found::Old("addr")));
+        assert_eq!(TELEPORT.find("auth-server"), Some(Found::Old("addr")));
+        assert_eq!(TELEPORT.find("client-key"), Some(Found::Old("client_key")));
+        assert_eq!(HTTP.find("https-cert-file"), Some(Found::Old("https_cert_file")));
+        assert_eq!(SLACK.find("APIURL"), Some(Found::Old("api_url")));
+        assert_eq!(SLACK.find("apiurl"), None);
+    }
+
+    #[test]
+    fn suggestions_are_near_or_absent() {
+        assert_eq!(TELEPORT.nearest("adr"), Some("addr"));
+        assert_eq!(TELEPORT.nearest("auth_srv"), Some("addr"));
+        assert_eq!(SLACK.nearest("Token"), Some("token"));
+        assert_eq!(SLACK.nearest("recipient"), Some("recipients"));
+        assert_eq!(SLACK.nearest("zzz"), None);
+        assert_eq!(SLACK.nearest(&"token".repeat(50)), None);
+        assert_eq!(ROOT.nearest("slak"), Some("slack"));
+    }
+}

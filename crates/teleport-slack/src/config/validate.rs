@@ -1,0 +1,316 @@
+//! From what was written to a [`Config`]: the rules for each key, all mistakes reported, none hiding another.
+//!
+//! `[review]` and `[http]` are in `review.rs` and `http.rs`. Nothing is opened here but token files; whether
+//! certificates exist and hosts answer is for the clients to find out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::address::{ApiUrl, TeleportAddr};
+use super::http::listen_addr;
+use super::log::{LogConfig, LogFormat, LogOutput, Severity};
+use super::raw::{Document, Entry, Field, Reader};
+use super::recipient::Recipient;
+use super::report::{Finding, Findings, Report, quote};
+use super::review::{OldSlackKeys, review};
+use super::schema;
+use super::token::{self, Kind, ReadTokenFile};
+use super::{Config, Credentials, SlackConfig, TeleportConfig};
+
+/// What the file's text comes with.
+pub(super) struct Source<'a> {
+    /// Relative paths start here.
+    pub(super) dir: &'a Path,
+    /// Others can read the file.
+    pub(super) exposed: bool,
+    pub(super) read: ReadTokenFile<'a>,
+}
+
+/// The configuration and its warnings, or every mistake.
+pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Finding>), Findings> {
+    let mut report = Report::default();
+    let config = Document::parse(text, &mut report).and_then(|document| {
+        let mut root = document.root(&mut report);
+        build(&mut root, source)
+    });
+    report.finish(config)
+}
+
+fn build(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Config> {
+    // No `?` before the end: each part must have its say.
+    let teleport = teleport(root, source);
+    let (slack, old) = slack(root, source);
+    let role_to_recipients = role_to_recipients(root);
+    let review = review(root, old, source);
+    let diagnostics = diagnostics(root);
+    let log = log(root, source);
+    if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
+        warn_of_silence(slack, roles, root.report());
+    }
+    Some(Config {
+        teleport: teleport?,
+        slack: slack?,
+        role_to_recipients: role_to_recipients?,
+        review,
+        diagnostics: diagnostics?,
+        log: log?,
+    })
+}
+
+fn teleport(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<TeleportConfig> {
+    let mut table = root.section(&schema::TELEPORT, "teleport");
+    let line = table.line();
+    let addr = match table.text("addr") {
+        Field::Bad => None,
+        Field::Absent => {
+            let remedy = "add the address of the auth server or the proxy, such as \"auth.example.com:3025\"";
+            table.report().error(line, "teleport.addr", "this is missing", remedy);
+            None
+        }
+        Field::Given(entry) => teleport_addr(&entry, table.report()),
+    };
+    let credentials = credentials(&mut table, source);
+    if let Field::Given(refresh) = table.flag("refresh_identity")
+        && !refresh.value
+    {
+        let cause = "this has no effect: changed certificate files are always noticed";
+        table.report().warn(Some(refresh.line), &refresh.key, cause, "remove it");
+    }
+    Some(TeleportConfig { addr: addr?, credentials: credentials? })
+}
+
+fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
+    TeleportAddr::parse(&entry.value)
+        .map_err(|wrong| {
+            // An address with `@` may hold a password.
+            let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
+            let remedy = "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"";
+            report.error(Some(entry.line), &entry.key, format!("{shown} is no address: {wrong}"), remedy);
+        })
+        .ok()
+}
+
+/// Either the identity file or all three of the others.
+fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Credentials> {
+    const NAMES: [&str; 3] = ["client_key", "client_crt", "root_cas"];
+    let line = table.line();
+    let identity = table.text("identity").unless_empty();
+    let files = NAMES.map(|name| table.text(name).unless_empty());
+    let report = table.report();
+    let first = files.iter().find_map(Field::as_given);
+    match (&identity, first) {
+        (Field::Given(identity), Some(other)) => {
+            let cause = format!("`{}` in line {} is given as well", other.key, other.line);
+            let remedy = "keep either identity, or client_key, client_crt and root_cas";
+            report.error(Some(identity.line), &identity.key, cause, remedy);
+            return None;
+        }
+        (Field::Given(identity), None) => return Some(Credentials::Identity(path_of(identity, source))),
+        (Field::Bad, _) => return None,
+        (Field::Absent, _) => {}
+    }
+    let missing: Vec<_> = NAMES
+        .into_iter()
+        .zip(&files)
+        .filter(|(_, file)| matches!(file, Field::Absent))
+        .map(|(name, _)| name)
+        .collect();
+    if missing.len() == NAMES.len() {
+        let remedy = "add identity (tctl auth sign --format=file), or client_key, client_crt and root_cas \
+                      (tctl auth sign --format=tls)";
+        report.error(line, "teleport", "there are no credentials", remedy);
+        return None;
+    }
+    if let (Some(first), false) = (first, missing.is_empty()) {
+        let cause = format!("{} must come with it", missing.join(" and "));
+        let remedy = "tctl auth sign --format=tls writes three files: .key, .crt and .cas";
+        report.error(Some(first.line), &first.key, cause, remedy);
+    }
+    let [key, crt, cas] = files.map(|file| file.given().map(|entry| path_of(&entry, source)));
+    Some(Credentials::Files { client_key: key?, client_crt: crt?, root_cas: cas? })
+}
+
+fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>, OldSlackKeys) {
+    let mut table = root.section(&schema::SLACK, "slack");
+    let line = table.line();
+    let token = match table.text("token") {
+        Field::Bad => None,
+        Field::Absent => {
+            let remedy =
+                "add the \"Bot User OAuth Token\" (xoxb-…), or the absolute path of a file that holds it";
+            table.report().error(line, "slack.token", "this is missing", remedy);
+            None
+        }
+        Field::Given(entry) => {
+            if source.exposed && !entry.value.starts_with('/') {
+                let cause = "the bot token is in a file that others can read or change";
+                let remedy =
+                    "run chmod 0600 on the configuration file, or move the token to a file of its own";
+                table.report().warn(Some(entry.line), &entry.key, cause, remedy);
+            }
+            token::resolve(Kind::Bot, &entry, source.read, table.report())
+        }
+    };
+    let mut listed = table.texts("recipients").given().map(|entry| entry.value).unwrap_or_default();
+    if let Some(channel) = table.text("channel").unless_empty().given() {
+        let remedy = "write it as recipients = [\"…\"]";
+        table.report().warn(Some(channel.line), &channel.key, "this is an old name", remedy);
+        listed.push(channel);
+    }
+    let recipients = recipients(listed, table.report());
+    let api_url = match table.text("api_url").unless_empty() {
+        Field::Bad => None,
+        Field::Absent => Some(ApiUrl::default()),
+        Field::Given(entry) => ApiUrl::parse(&entry.value)
+            .map_err(|wrong| {
+                let remedy = "write it as \"https://slack.com/api/\" (GovSlack: \"https://slack-gov.com/api/\"), \
+                              or leave it out";
+                table.report().error(Some(entry.line), &entry.key, format!("this does not work: {wrong}"), remedy);
+            })
+            .ok(),
+    };
+    let old = OldSlackKeys {
+        secret: table.text("secret").unless_empty().given(),
+        notify_only: table.flag("notify_only").given(),
+    };
+    let slack = token.zip(api_url).map(|(token, api_url)| SlackConfig { token, recipients, api_url });
+    (slack, old)
+}
+
+/// Checks each and leaves out what came before.
+fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient> {
+    let mut out: Vec<Recipient> = Vec::new();
+    for entry in listed {
+        let line = Some(entry.line);
+        match Recipient::parse(&entry.value) {
+            Ok(recipient) if out.contains(&recipient) => {
+                let cause = format!("{} is in the list already", quote(&entry.value));
+                report.warn(line, &entry.key, cause, "remove one of them");
+            }
+            Ok(recipient) => {
+                if recipient.is_dubious_id() {
+                    let cause = format!("{} is taken for a Slack id", quote(&entry.value));
+                    report.warn(line, &entry.key, cause, "if it is a channel's name, write it in lower-case");
+                }
+                out.push(recipient);
+            }
+            Err(no) if entry.value.is_empty() => report.error(line, &entry.key, no.cause, no.remedy),
+            Err(no) => {
+                let cause = format!("{}: {}", quote(&entry.value), no.cause);
+                report.error(line, &entry.key, cause, no.remedy);
+            }
+        }
+    }
+    out
+}
+
+fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<BTreeMap<String, Vec<Recipient>>> {
+    let entries = match root.free_table("role_to_recipients") {
+        Field::Absent => return Some(BTreeMap::new()),
+        Field::Bad => return None,
+        Field::Given(entry) => entry.value,
+    };
+    let report = root.report();
+    let mut map = BTreeMap::new();
+    for entry in entries {
+        let (key, line) = (&entry.texts.key, Some(entry.texts.line));
+        if entry.name.trim().is_empty() {
+            report.error(
+                line,
+                key,
+                "the name of the role is empty",
+                "write the role's name, or \"*\" for all others",
+            );
+        }
+        if entry.texts.value.is_empty() {
+            let remedy = "name at least one recipient, or remove the line so that \"*\" applies";
+            report.error(line, key, "this list is empty", remedy);
+        }
+        map.insert(entry.name, recipients(entry.texts.value, report));
+    }
+    Some(map)
+}
+
+/// Requests that nobody would be told of are worth a word, though suggested reviewers still are.
+fn warn_of_silence(slack: &SlackConfig, roles: &BTreeMap<String, Vec<Recipient>>, report: &mut Report) {
+    if !slack.recipients.is_empty() || roles.contains_key("*") {
+        return;
+    }
+    let remedy = "add slack.recipients, or \"*\" under [role_to_recipients]";
+    if roles.is_empty() {
+        let cause = "there are no recipients: only the reviewers that a request suggests are told of it";
+        report.warn(None, "slack.recipients", cause, remedy);
+    } else {
+        let cause = "of requests for roles that are not listed only suggested reviewers are told";
+        report.warn(None, "role_to_recipients", cause, remedy);
+    }
+}
+
+fn diagnostics(root: &mut Reader<'_, '_>) -> Option<Option<std::net::SocketAddr>> {
+    let mut table = root.section(&schema::DIAGNOSTICS, "diagnostics");
+    match table.text("listen_addr").unless_empty() {
+        Field::Absent => Some(None),
+        Field::Bad => None,
+        Field::Given(entry) => listen_addr(&entry, table.report()).map(Some),
+    }
+}
+
+fn log(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
+    const SEVERITIES: [(&str, Severity); 5] = [
+        ("DEBUG", Severity::Debug),
+        ("INFO", Severity::Info),
+        ("WARN", Severity::Warn),
+        ("WARNING", Severity::Warn),
+        ("ERROR", Severity::Error),
+    ];
+    const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let mut table = root.section(&schema::LOG, "log");
+    let output = match table.text("output").unless_empty() {
+        Field::Absent => Some(LogOutput::Stderr),
+        Field::Bad => None,
+        Field::Given(entry) if entry.value == "stdout" => Some(LogOutput::Stdout),
+        Field::Given(entry) if entry.value == "stderr" => Some(LogOutput::Stderr),
+        // A bare word is far more often a slip than a file next to the configuration.
+        Field::Given(entry) if !entry.value.contains('/') => {
+            let cause = format!("{} is neither stdout, stderr nor a path", quote(&entry.value));
+            let remedy = "write \"stdout\", \"stderr\" or a path such as \"/var/log/teleport-slack.log\"";
+            table.report().error(Some(entry.line), &entry.key, cause, remedy);
+            None
+        }
+        Field::Given(entry) => Some(LogOutput::File(path_of(&entry, source))),
+    };
+    let severity = choice(&mut table, "severity", &SEVERITIES);
+    let format = choice(&mut table, "format", &FORMATS);
+    Some(LogConfig { output: output?, severity: severity?, format: format? })
+}
+
+/// A path; a relative one starts at the configuration file.
+pub(super) fn path_of(entry: &Entry<String>, source: &Source<'_>) -> PathBuf {
+    source.dir.join(&entry.value)
+}
+
+/// One of a few words; the default if the key is absent.
+pub(super) fn choice<T: Copy + Default>(
+    table: &mut Reader<'_, '_>,
+    name: &'static str,
+    words: &[(&str, T)],
+) -> Option<T> {
+    match table.text(name).unless_empty() {
+        Field::Absent => Some(T::default()),
+        Field::Bad => None,
+        Field::Given(entry) => {
+            let found = words.iter().find(|(word, _)| entry.value.eq_ignore_ascii_case(word));
+            if found.is_none() {
+                let names: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+                let cause = format!("{} is not one of its values", quote(&entry.value));
+                table.report().error(
+                    Some(entry.line),
+                    &entry.key,
+                    cause,
+                    format!("write {}", names.join(" or ")),
+                );
+            }
+            found.map(|(_, value)| *value)
+        }
+    }
+}
