@@ -15,7 +15,10 @@ use crate::config::Config;
 use crate::error::{Exit, Failure, chain};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
-use crate::slack::{self, AuthTest, ClientOptions, Directory, SlackError};
+use crate::slack::directory::Directory;
+use crate::slack::error::{Kind, SlackError};
+use crate::slack::objects::AuthTest;
+use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
 use crate::teleport::{self, Identity, Pong, TeleportError, Watcher};
 
@@ -137,14 +140,14 @@ async fn auth_test(slack: &slack::Client) -> Result<AuthTest, Failure> {
         match slack.auth_test().await {
             Ok(auth) => return Ok(auth),
             Err(error) => match error.kind() {
-                slack::Kind::Unauthorised | slack::Kind::Permanent => {
+                Kind::Unauthorised | Kind::Permanent => {
                     return Err(Failure::new(Exit::Credentials, told_with_remedy(&error)));
                 }
-                slack::Kind::RetryAfter(delay) => {
+                Kind::RetryAfter(delay) => {
                     warn!(retry_in_s = delay.as_secs(), "{}", error.with_remedy());
                     tokio::time::sleep(delay).await;
                 }
-                slack::Kind::Retry => {
+                Kind::Retry => {
                     wait(&mut failures, &mut told, "Slack does not answer", &chain(&error)).await;
                 }
             },

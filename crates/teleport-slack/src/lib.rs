@@ -9,6 +9,6 @@ pub mod observe;
 pub mod teleport;
 pub mod slack;
 pub mod runtime;
+mod slack_checks;
 pub mod app;
-pub mod secret;
 pub mod error;

@@ -8,7 +8,9 @@ use access_core::recipients::{Recipient, Rules};
 use tracing::{debug, warn};
 
 use crate::error::{Exit, Failure};
-use crate::slack::{AuthTest, Directory, Kind};
+use crate::slack::directory::Directory;
+use crate::slack::error::Kind;
+use crate::slack::objects::AuthTest;
 
 /// Compares what the token may do with what the rules need.
 ///

@@ -92,20 +92,37 @@ impl Outbox {
 
     async fn call(&self, id: &RequestId, errand: &Errand, step: Step) -> Result<Option<Outcome>, SlackError> {
         match step {
-            Step::Post { post_to, message, shown } => {
+            Step::Post { post_to, message, short, shown } => {
                 let Errand::Deliver(key) = errand else { return Ok(None) };
                 let payload = BTreeMap::from([
                     ("request_id".to_owned(), id.to_string()),
                     ("recipient".to_owned(), key.to_string()),
                 ]);
                 let metadata = Some(Metadata { event_type: EVENT_TYPE.to_owned(), payload });
-                let post = PostMessage { channel: &post_to, message: &message, thread_ts: None, metadata };
-                let posted = self.slack.post_message(post).await?;
+                let post = |message| PostMessage {
+                    channel: &post_to,
+                    message,
+                    thread_ts: None,
+                    metadata: metadata.clone(),
+                };
+                let posted = match self.slack.post_message(post(&message)).await {
+                    Err(error) if refuses_blocks(&error) => {
+                        self.tell_short(id, &error);
+                        self.slack.post_message(post(&short)).await?
+                    }
+                    posted => posted?,
+                };
                 info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
                 Ok(Some(Outcome::Posted { key: key.clone(), channel: posted.channel, ts: posted.ts, shown }))
             }
-            Step::Update { channel, ts, message, shown } => {
-                self.slack.update_message(&channel, &ts, &message).await?;
+            Step::Update { channel, ts, message, short, shown } => {
+                match self.slack.update_message(&channel, &ts, &message).await {
+                    Err(error) if refuses_blocks(&error) => {
+                        self.tell_short(id, &error);
+                        self.slack.update_message(&channel, &ts, &short).await?;
+                    }
+                    updated => updated?,
+                }
                 info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
                 Ok(Some(Outcome::Updated { channel, ts, shown }))
             }
@@ -121,6 +138,10 @@ impl Outbox {
                 Ok(Some(Outcome::Replied { channel, ts, replies }))
             }
         }
+    }
+
+    fn tell_short(&self, id: &RequestId, error: &SlackError) {
+        warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
     }
 
     /// How long `method` may not be called, if Slack said so.
@@ -152,6 +173,14 @@ impl Outbox {
         }
         NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)) }
     }
+}
+
+/// Whether it is the layout that Slack does not like, not the message.
+fn refuses_blocks(error: &SlackError) -> bool {
+    matches!(
+        error.code(),
+        Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
+    )
 }
 
 /// What was already complained about, by place; each cause is told once until the place works again.

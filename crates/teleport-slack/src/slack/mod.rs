@@ -140,8 +140,8 @@ impl Client {
     pub async fn post_message(&self, post: PostMessage<'_>) -> Result<Posted, SlackError> {
         let body = PostBody {
             channel: post.channel,
-            text: &post.message.text,
-            blocks: Some(&post.message.blocks).filter(|blocks| !blocks.is_empty()),
+            text: post.message.text(),
+            blocks: Some(post.message.blocks()).filter(|blocks| !blocks.is_empty()),
             thread_ts: post.thread_ts,
             metadata: post.metadata.as_ref(),
             unfurl_links: false,
@@ -160,7 +160,7 @@ impl Client {
         message: &Message,
     ) -> Result<(), SlackError> {
         // `blocks` is sent even when empty: left out, its effect depends on what else is sent.
-        let body = UpdateBody { channel, ts, text: &message.text, blocks: &message.blocks, parse: "none" };
+        let body = UpdateBody { channel, ts, text: message.text(), blocks: message.blocks(), parse: "none" };
         self.json(Method::ChatUpdate, &body).await?;
         Ok(())
     }

@@ -1,1 +1,18 @@
-//! Integration tests.
+//! The daemon as its users run it: the built program against both simulators over real sockets.
+//!
+//! `support` is the bed every story lies in; each other file tells stories of one kind.
+
+mod support;
+
+mod lifecycle;
+mod away;
+mod go_compat;
+mod bad_input;
+mod slack_faults;
+mod teleport_faults;
+mod tls;
+mod shutdown;
+mod cli;
+mod demo;
+mod measure;
+mod rules;

@@ -1,0 +1,125 @@
+//! What happened while one of the three was away is shown when it is back, once.
+
+use access_sim::teleport::faults::Ending;
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::request::{Decision, RequestState};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+
+#[test]
+fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let [reviewed, resolved, deleted, untouched] = [bed.ask(), bed.ask(), bed.ask(), bed.ask()];
+        for id in [&reviewed, &resolved, &deleted, &untouched] {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+            bed.until_recorded(&daemon, id, |record| record.contains_key("x_delivery")).await;
+        }
+        daemon.kill().await;
+
+        bed.approve(&reviewed);
+        bed.teleport.set_state(TCTL, &resolved, RequestState::Denied, "no", "").unwrap();
+        bed.teleport.delete(TCTL, &deleted).unwrap();
+        let [made, made_and_denied] = [bed.ask(), bed.ask()];
+        bed.teleport.review(BOB, &made_and_denied, Decision::Denied, "no need").unwrap();
+        let edits = bed.slack.calls_of("chat.update").len();
+
+        let daemon = bed.start(TEAM).await;
+        let card = bed.until_status(&daemon, "C0TEAM", &reviewed, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &card, 1).await;
+        bed.until_status(&daemon, "C0TEAM", &resolved, "❌ DENIED (no)").await;
+        bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await;
+        bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
+        let card = bed.until_status(&daemon, "C0TEAM", &made_and_denied, "❌ DENIED (no need)").await;
+        bed.until_replies(&daemon, &card, 1).await;
+        bed.until_status(&daemon, "C0TEAM", &untouched, "⏳ PENDING").await;
+        daemon.stop().await;
+        // What was true already was not touched.
+        assert_eq!(bed.slack.calls_of("chat.update").len(), edits + 3);
+    });
+}
+
+#[test]
+fn a_second_start_changes_nothing() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let id = bed.ask();
+        bed.approve(&id);
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &card, 1).await;
+        bed.until_recorded(&daemon, &id, |record| record.contains_key("resolution")).await;
+        daemon.stop().await;
+        let posts = bed.slack.calls_of("chat.postMessage").len();
+        let updates = bed.slack.calls_of("chat.update").len();
+
+        let daemon = bed.start(TEAM).await;
+        // A request made now is visited after those that were listed at start.
+        let marker = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &marker, "⏳ PENDING").await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.calls_of("chat.postMessage").len(), posts + 1);
+        assert_eq!(bed.slack.calls_of("chat.update").len(), updates);
+    });
+}
+
+#[test]
+fn a_cut_stream_is_opened_again_and_what_was_missed_is_found() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let [deleted, decided] = [bed.ask(), bed.ask()];
+        for id in [&deleted, &decided] {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        bed.teleport.stop().await;
+        bed.teleport.delete(TCTL, &deleted).unwrap();
+        bed.approve(&decided);
+        let made = bed.ask();
+        bed.teleport.restart().await.unwrap();
+        bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await;
+
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        let again = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &again, "⏳ PENDING").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn slack_away_delays_a_message_and_loses_none() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        bed.slack.stop().await;
+        let [pending, decided] = [bed.ask(), bed.ask()];
+        bed.until_logged(&daemon, "chat.postMessage failed").await;
+        bed.approve(&decided);
+        bed.slack.restart().await.unwrap();
+        bed.until_status(&daemon, "C0TEAM", &pending, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn both_sides_away_at_start_are_waited_for() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.teleport.stop().await;
+        bed.slack.stop().await;
+        let id = bed.ask();
+        let daemon = bed.launch(&bed.config(TEAM));
+        bed.until_logged(&daemon, "Teleport does not answer").await;
+        bed.teleport.restart().await.unwrap();
+        bed.until_logged(&daemon, "Slack does not answer").await;
+        bed.slack.restart().await.unwrap();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        daemon.stop().await;
+    });
+}

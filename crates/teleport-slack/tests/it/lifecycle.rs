@@ -1,0 +1,175 @@
+//! The whole path: a request reaches Slack, and its message stays true until it is decided or gone.
+
+use std::time::Duration;
+
+use access_sim::slack::workspace::Person;
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::request::{Decision, NewRequest, RequestState, Resource};
+use access_sim::teleport::{Era, Options, world::World};
+
+use crate::support::*;
+
+const TEAM_AND_BOB: &str = r#"recipients = ["team", "bob@example.com"]"#;
+
+#[test]
+fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM_AND_BOB).await;
+        let id = bed.ask();
+        for place in ["C0TEAM", "U0BOB"] {
+            let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            assert_eq!(block_text(&card, 0), "You have a new Role Request:");
+            assert_eq!(
+                block_text(&card, 1),
+                format!(
+                    "*ID*: {id}\n*Cluster*: local-site\n*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore\n\
+                     *Approve*: `tsh request review --approve {id}`\n*Deny*: `tsh request review --deny {id}`\n"
+                )
+            );
+            assert!(card.text.contains("alice@example.com") && card.text.contains("dba"), "{}", card.text);
+            let metadata = card.metadata.unwrap();
+            assert_eq!(metadata["event_payload"]["request_id"], id.as_str());
+        }
+        bed.approve(&id);
+        for place in ["C0TEAM", "U0BOB"] {
+            let card = bed.until_status(&daemon, place, &id, "✅ APPROVED (looks fine)").await;
+            assert!(!block_text(&card, 1).contains("tsh request review"));
+            let replies = bed.until_replies(&daemon, &card, 1).await;
+            let reply = &replies[0].text;
+            assert!(reply.starts_with("bob@example.com reviewed the request at "), "{reply}");
+            assert!(reply.ends_with(".\nResolution: ✅ APPROVED.\nReason: looks fine."), "{reply}");
+        }
+        bed.until_recorded(&daemon, &id, |record| {
+            record.get("resolution").is_some_and(|r| r == "APPROVED") && record["reviews_count"] == "1"
+        })
+        .await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn denial_by_tctl_deletion_and_expiry_are_shown() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let [denied, deleted, expired] = [bed.ask(), bed.ask(), bed.ask()];
+        for id in [&denied, &deleted, &expired] {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        bed.teleport.set_state(TCTL, &denied, RequestState::Denied, "not today", "").unwrap();
+        bed.until_status(&daemon, "C0TEAM", &denied, "❌ DENIED (not today)").await;
+        bed.teleport.delete(TCTL, &deleted).unwrap();
+        bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await;
+        assert!(bed.teleport.expire_now(&expired));
+        bed.until(&daemon, "the end of the expired request", || {
+            bed.card("C0TEAM", &expired).filter(|card| status_line(card).starts_with("*Status:* ⌛ EXPIRED"))
+        })
+        .await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_late_deletion_by_the_server_does_not_keep_the_message_pending() {
+    story(async {
+        let options = Options {
+            pending_ttl: Duration::from_secs(2),
+            delete_delay: Duration::from_secs(3_600),
+            ..Options::golden()
+        };
+        let bed = Bed::with(options, workspace()).await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &id, "⌛ EXPIRED").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn two_approvals_are_counted_on_the_message() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed")).unwrap();
+        let progress = |card: &access_sim::slack::snapshot::MessageView| card.blocks[2]["elements"][1]["text"].clone();
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(progress(&card), "0 of 2 approvals");
+        bed.approve(&id);
+        bed.until(&daemon, "the count", || bed.card("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")).await;
+        bed.teleport.review(DAVE, &id, Decision::Approved, "").unwrap();
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_eq!(progress(&card), "Decided by bob@example.com, dave@example.com");
+        let replies = bed.until_replies(&daemon, &card, 2).await;
+        assert!(replies[0].text.starts_with(BOB) && replies[1].text.starts_with(DAVE));
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never() {
+    story(async {
+        let bed = Bed::new().await;
+        // alice is a recipient by Slack id, bob twice under two names.
+        let rules = "recipients = [\"U0ALICE\", \"U0BOB\", \"bob@example.com\", \"alice@example.com\"]\n\
+                     [role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = [\"team\"]";
+        let daemon = bed.start(rules).await;
+        let suggested = vec![DAVE.to_owned(), ALICE.to_owned(), "octocat".to_owned()];
+        let id = bed.ask_for(NewRequest { suggested_reviewers: suggested, ..NewRequest::roles(&["dba"], "why") });
+        for place in ["C0DBA", "U0BOB", "U0DAVE"] {
+            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+        }
+        let other = bed.ask_for(NewRequest::roles(&["admin"], "why"));
+        bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| record["messages"].split(',').count() == 3).await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.dm_with("U0ALICE"), None);
+        assert!(bed.card("C0TEAM", &id).is_none() && bed.card("C0DBA", &other).is_none());
+        assert_eq!(bed.slack.all_messages().len(), 5);
+    });
+}
+
+#[test]
+fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
+    story(async {
+        let options = Options {
+            advanced_access_workflows: true,
+            proxy_public_addr: "teleport.example.com:443".into(),
+            ..Options::new(Era::Newest, World::golden())
+        };
+        let bed = Bed::with(options, workspace().add_person(Person::member("U0ERIN", "erin"))).await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let node = |name: &str| Resource { cluster: "local-site".into(), kind: "node".into(), name: name.into(), sub_resource: String::new() };
+        let id = bed.ask_for(NewRequest {
+            resources: vec![node("web-1"), node("web-2")],
+            assume_start: Some(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)),
+            ..NewRequest::roles(&["dba"], "with everything")
+        });
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let lines = block_text(&card, 1);
+        assert!(lines.contains(&format!("*Link*: <https://teleport.example.com:443/web/requests/{id}>")), "{lines}");
+        let facts = block_text(&card, 3);
+        for fact in ["*Resources*: node web-1", "web-2", "*Access until*: <!date^", "*Starts*: <!date^", "*Request expires*: <!date^"] {
+            assert!(facts.contains(fact), "{fact} is missing in {facts}");
+        }
+        bed.teleport.promote(&id, "Database team").unwrap();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏫ PROMOTED (to access list “Database team”)").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn every_era_of_servers_is_listed() {
+    story(async {
+        for era in [Era::Old, Era::Middle, Era::Newest] {
+            let bed = Bed::with(Options::new(era, World::golden()), workspace()).await;
+            let before = bed.ask();
+            let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+            bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+            let after = bed.ask();
+            bed.until_status(&daemon, "C0TEAM", &after, "⏳ PENDING").await;
+            daemon.stop().await;
+        }
+    });
+}

@@ -1,0 +1,57 @@
+//! Signals: the first finishes what is under way, the second ends at once.
+
+use std::time::{Duration, Instant};
+
+use access_sim::slack::faults::{Fault, FaultRule};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+
+#[test]
+fn what_is_under_way_is_finished_and_recorded() {
+    story(async {
+        for signal in ["TERM", "INT"] {
+            let bed = Bed::new().await;
+            let daemon = bed.start(TEAM).await;
+            bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Delay(Duration::from_secs(2))));
+            let id = bed.ask();
+            bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
+            daemon.signal(signal);
+            bed.until_logged(&daemon, "Finishing what is under way").await;
+            let (status, log) = daemon.ended().await;
+            assert!(status.success(), "{status}\n{log}");
+            assert_eq!(bed.cards("C0TEAM", &id).len(), 1);
+            assert!(bed.record(&id).contains_key("messages"), "posted but not recorded\n{log}");
+        }
+    });
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang));
+        let id = bed.ask();
+        bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
+        daemon.signal("TERM");
+        bed.until_logged(&daemon, "Finishing what is under way").await;
+        let asked = Instant::now();
+        daemon.signal("TERM");
+        let (status, log) = daemon.ended().await;
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+    });
+}
+
+#[test]
+fn a_signal_during_start_is_heard() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.teleport.stop().await;
+        let daemon = bed.launch(&bed.config(TEAM));
+        bed.until_logged(&daemon, "Teleport does not answer").await;
+        daemon.stop().await;
+    });
+}

@@ -1,0 +1,125 @@
+//! The daemon as a process: its log is read as it comes, and it never outlives its test.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::program;
+
+/// The daemon ends within this time, its own 15 s for what is under way included.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A running daemon.
+pub struct Daemon {
+    pid: u32,
+    status: watch::Receiver<Option<ExitStatus>>,
+    log: Arc<Mutex<String>>,
+    changes: watch::Receiver<u64>,
+    secret: String,
+}
+
+impl Daemon {
+    /// `teleport-slack start -c CONFIG`; `secret` must never show up in its output.
+    pub fn start(config: &Path, secret: &str) -> Self {
+        Self::run(Command::new(program()).arg("start").arg("-c").arg(config), secret)
+    }
+
+    /// Any command of the program, with both of its output streams read.
+    pub fn run(command: &mut Command, secret: &str) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env("NO_COLOR", "1")
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, changes) = watch::channel(0);
+        let sender = Arc::new(sender);
+        let streams: [Box<dyn std::io::Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for stream in streams {
+            let (log, sender) = (Arc::clone(&log), Arc::clone(&sender));
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                    let line = String::from_utf8_lossy(&line).into_owned();
+                    log.lock().unwrap().push_str(&(line + "\n"));
+                    sender.send_modify(|count| *count += 1);
+                }
+            });
+        }
+        let pid = child.id();
+        let (ended, status) = watch::channel(None);
+        std::thread::spawn(move || ended.send_replace(Some(child.wait().unwrap())));
+        Self { pid, status, log, changes, secret: secret.to_owned() }
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The first line of the log with these words.
+    pub fn logged(&self, words: &str) -> Option<String> {
+        self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
+    }
+
+    /// How many lines of the log have these words.
+    pub fn times_logged(&self, words: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(words)).count()
+    }
+
+    pub fn log_changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends a signal by its name: TERM, INT, KILL.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end and returns how it ended and all output.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let wait = tokio::time::timeout(LIMIT, self.status.wait_for(Option::is_some)).await;
+        let Ok(Ok(Some(status))) = wait.map(|status| status.map(|s| *s)) else {
+            panic!("the daemon does not end\n{}", self.log())
+        };
+        // The readers end when the streams do.
+        let mut changes = self.changes.clone();
+        while changes.changed().await.is_ok() {}
+        let log = self.log();
+        assert!(!log.contains("panicked"), "{log}");
+        assert!(self.secret.is_empty() || !log.contains(&self.secret), "the log shows the token\n{log}");
+        (status, log)
+    }
+
+    /// SIGTERM; the daemon must end in order.
+    pub async fn stop(self) -> String {
+        self.signal("TERM");
+        let (status, log) = self.ended().await;
+        assert!(status.success(), "{status}\n{log}");
+        log
+    }
+
+    /// SIGKILL: nothing is tidied up.
+    pub async fn kill(self) -> String {
+        self.signal("KILL");
+        self.ended().await.1
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.status.borrow().is_none() {
+            self.signal("KILL");
+        }
+    }
+}

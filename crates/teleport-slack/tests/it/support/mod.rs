@@ -1,0 +1,246 @@
+//! A bed for stories: both simulators, the built daemon, words a person would use, and waits for conditions.
+//!
+//! Every wait has a limit and says what it waited for, what Slack showed and what the daemon logged. When a
+//! story ends the daemon must stop in order and must not have panicked or shown its token.
+
+pub mod daemon;
+pub mod http;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::{Person, Workspace};
+use access_sim::slack::{self, SlackSim};
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::request::{Decision, NewRequest};
+use access_sim::teleport::{self, TeleportSim};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+pub use daemon::Daemon;
+
+/// Nothing that a story waits for takes longer, unless it says so.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The people of the stories, as Teleport and Slack know them.
+pub const ALICE: &str = "alice@example.com";
+pub const BOB: &str = "bob@example.com";
+pub const DAVE: &str = "dave@example.com";
+
+/// Both simulators and a place for files.
+pub struct Bed {
+    pub teleport: TeleportSim,
+    pub slack: SlackSim,
+    pub dir: TempDir,
+}
+
+/// The workspace of most stories: two channels with the bot, and the people of the golden cluster.
+pub fn workspace() -> Workspace {
+    Workspace::empty()
+        .add_channel("C0TEAM", "team")
+        .add_channel("C0DBA", "dba-approvers")
+        .add_person(Person::member("U0ALICE", "alice"))
+        .add_person(Person::member("U0BOB", "bob"))
+        .add_person(Person::member("U0DAVE", "dave"))
+        .add_person(Person::member("U0CAROL", "carol"))
+}
+
+impl Bed {
+    /// The golden cluster and the usual workspace, without Slack's rate limits.
+    pub async fn new() -> Self {
+        Self::with(teleport::Options::golden(), workspace()).await
+    }
+
+    pub async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
+        let slack = slack::Options { rate_limits: None, ..slack::Options::new(workspace) };
+        let bed = Self {
+            teleport: TeleportSim::start(cluster).await.unwrap(),
+            slack: SlackSim::start(slack).await.unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        bed.sign(CertOptions::default());
+        bed
+    }
+
+    /// `tctl auth sign --user=access-plugin --out=auth`.
+    pub fn sign(&self, options: CertOptions) {
+        let credentials = self.teleport.credentials(PLUGIN_USER, options);
+        credentials.write_tls_files(self.dir.path(), "auth").unwrap();
+    }
+
+    /// The guide's configuration with this bed's addresses; `more` follows `[slack]`'s own keys.
+    pub fn config(&self, more: &str) -> String {
+        format!(
+            r#"
+            [teleport]
+            auth_server = "{teleport}"
+            client_key = "auth.key"
+            client_crt = "auth.crt"
+            root_cas = "auth.cas"
+
+            [slack]
+            token = "{token}"
+            api_url = "{slack}"
+            {more}
+
+            [log]
+            severity = "DEBUG"
+            "#,
+            teleport = self.teleport.addr(),
+            token = self.slack.token(),
+            slack = self.slack.api_url(),
+        )
+    }
+
+    pub fn write_config(&self, text: &str) -> std::path::PathBuf {
+        let path = self.dir.path().join("teleport-slack.toml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts the daemon with these keys under `[slack]` and waits until it is ready.
+    pub async fn start(&self, more: &str) -> Daemon {
+        let daemon = self.launch(&self.config(more));
+        self.until_logged(&daemon, "Ready").await;
+        daemon
+    }
+
+    /// Starts the daemon and does not wait.
+    pub fn launch(&self, config: &str) -> Daemon {
+        Daemon::start(&self.write_config(config), &self.slack.token())
+    }
+
+    /// `tsh request create --roles=dba` as alice.
+    pub fn ask(&self) -> String {
+        self.ask_for(NewRequest::roles(&["dba"], "nightly restore"))
+    }
+
+    pub fn ask_for(&self, new: NewRequest) -> String {
+        self.teleport.request_access(ALICE, new).unwrap()
+    }
+
+    /// `tsh request review` as bob.
+    pub fn approve(&self, id: &str) {
+        self.teleport.review(BOB, id, Decision::Approved, "looks fine").unwrap();
+    }
+
+    /// What tells about request `id` in a channel (by its id), or in the direct message with a person.
+    pub fn card(&self, place: &str, id: &str) -> Option<MessageView> {
+        let cards = self.cards(place, id);
+        assert!(cards.len() <= 1, "{place} was told {} times of {id}", cards.len());
+        cards.into_iter().next()
+    }
+
+    /// All top-level messages there that tell about request `id`.
+    pub fn cards(&self, place: &str, id: &str) -> Vec<MessageView> {
+        let channel = if place.starts_with('U') { self.slack.dm_with(place) } else { Some(place.to_owned()) };
+        let messages = channel.map_or_else(Vec::new, |channel| self.slack.messages(&channel));
+        messages.into_iter().filter(|m| m.thread_ts.is_none() && tells_of(m, id)).collect()
+    }
+
+    /// Waits until the message about `id` in a place has this status line, and returns it.
+    pub async fn until_status(&self, daemon: &Daemon, place: &str, id: &str, status: &str) -> MessageView {
+        self.until(daemon, &format!("{status:?} in {place} about {id}"), || {
+            self.card(place, id).filter(|card| status_line(card) == format!("*Status:* {status}"))
+        })
+        .await
+    }
+
+    /// Waits until the thread of a message has this many replies, and returns them.
+    pub async fn until_replies(&self, daemon: &Daemon, card: &MessageView, count: usize) -> Vec<MessageView> {
+        self.until(daemon, &format!("{count} replies in {}", card.channel), || {
+            Some(self.replies(card)).filter(|replies| replies.len() == count)
+        })
+        .await
+    }
+
+    /// The replies under a message, without the message itself.
+    pub fn replies(&self, card: &MessageView) -> Vec<MessageView> {
+        let thread = self.slack.thread(&card.channel, &card.ts);
+        thread.into_iter().filter(|message| message.ts != card.ts).collect()
+    }
+
+    /// Posts with the bot's token, as another program would; returns the message's `ts`.
+    pub async fn post_as_bot(&self, body: &serde_json::Value) -> String {
+        let answer = http::call_slack(&self.slack.api_url(), &self.slack.token(), "chat.postMessage", body).await;
+        assert_eq!(answer["ok"], true, "{answer}");
+        answer["ts"].as_str().unwrap().to_owned()
+    }
+
+    /// What the daemon recorded about a request.
+    pub fn record(&self, id: &str) -> BTreeMap<String, String> {
+        self.teleport.plugin_data(id, "slack")
+    }
+
+    /// Waits until the record of `id` satisfies `wanted`.
+    pub async fn until_recorded(&self, daemon: &Daemon, id: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
+        self.until(daemon, &format!("the record of {id}"), || wanted(&self.record(id)).then_some(())).await;
+    }
+
+    pub async fn until_logged(&self, daemon: &Daemon, words: &str) -> String {
+        self.until(daemon, &format!("{words:?} in the log"), || daemon.logged(words)).await
+    }
+
+    /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log.
+    pub async fn until<T>(&self, daemon: &Daemon, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+        let (mut teleport, mut slack, mut log) =
+            (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            teleport.mark_unchanged();
+            slack.mark_unchanged();
+            log.mark_unchanged();
+            if let Some(value) = condition() {
+                return value;
+            }
+            let change = async {
+                tokio::select! {
+                    _ = teleport.changed() => {}
+                    _ = slack.changed() => {}
+                    changed = log.changed() => if changed.is_err() {
+                        // The daemon ended: only the simulators can change now.
+                        std::future::pending::<()>().await;
+                    },
+                }
+            };
+            if tokio::time::timeout_at(deadline, change).await.is_err() {
+                panic!(
+                    "waited {LIMIT:?} in vain for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+                    self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
+                    daemon.log()
+                );
+            }
+        }
+    }
+}
+
+/// The text of block `n`, or "" if there is none.
+pub fn block_text(message: &MessageView, n: usize) -> String {
+    let block = message.blocks.get(n);
+    let text = block.and_then(|b| b["text"]["text"].as_str().or(b["elements"][0]["text"].as_str()));
+    text.unwrap_or_default().to_owned()
+}
+
+/// `*Status:* …`
+pub fn status_line(message: &MessageView) -> String {
+    block_text(message, 2)
+}
+
+fn tells_of(message: &MessageView, id: &str) -> bool {
+    block_text(message, 1).lines().any(|line| line == format!("*ID*: {id}"))
+}
+
+/// Runs a story on a runtime of its own.
+pub fn story<F: Future<Output = ()>>(story: F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(story);
+}
+
+/// The built program.
+pub fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_teleport-slack"))
+}
