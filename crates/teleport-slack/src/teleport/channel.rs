@@ -1,0 +1,352 @@
+//! The connection to the auth server: address, TCP, mutual TLS, HTTP/2 keep-alive.
+//!
+//! We dial ourselves and hand tonic a ready stream, because tonic's own connector forgets why TLS failed.
+//! What is wrong is told apart here, once: [`ConnectProblem`]. Calls are in `mod.rs`.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, ProtocolVersion};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::error::{Kind, quote};
+
+/// The name that every auth server's certificate carries, whatever the host is called.
+const SERVER_NAME: &str = "teleport.cluster.local";
+
+/// The auth server's usual port.
+const DEFAULT_PORT: u16 = 3025;
+
+/// How long a connection attempt may take: name, TCP and TLS together.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long we wait after a TLS 1.3 handshake for the server's verdict on our certificate.
+const VERDICT_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often we ask whether the connection lives. Teleport forbids asking more often than once a minute.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long the answer to that may take before the connection counts as lost.
+const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The longest host name there can be.
+const HOST_LIMIT: usize = 253;
+
+/// Where the auth server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthAddr {
+    host: String,
+    port: u16,
+}
+
+impl AuthAddr {
+    /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`; the port is 3025 if it is not given.
+    pub fn parse(text: &str) -> Result<Self, AddrError> {
+        let text = text.trim();
+        if text.contains("://") {
+            return Err(AddrError::Scheme { text: quote(text) });
+        }
+        let malformed = || AddrError::Malformed { text: quote(text) };
+        let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+            let (host, rest) = bracketed.split_once(']').ok_or_else(malformed)?;
+            host.parse::<Ipv6Addr>().map_err(|_| malformed())?;
+            match rest {
+                "" => (host, None),
+                rest => (host, Some(rest.strip_prefix(':').ok_or_else(malformed)?)),
+            }
+        } else if text.parse::<Ipv6Addr>().is_ok() {
+            (text, None)
+        } else {
+            match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        };
+        let plausible = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        if host.is_empty() || host.len() > HOST_LIMIT || !host.chars().all(plausible) {
+            return Err(malformed());
+        }
+        let port = match port {
+            Some(digits) => digits
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| AddrError::Port { text: quote(text) })?,
+            None => DEFAULT_PORT,
+        };
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for AuthAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// A malformed address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddrError {
+    /// It is a URL.
+    #[error("{text:?} is a URL; write the auth server's address as host:port, such as auth.example.com:3025")]
+    Scheme {
+        /// What was given.
+        text: String,
+    },
+    /// The port is no port.
+    #[error(
+        "{text:?} has no valid port; write host:port with a port from 1 to 65535, such as auth.example.com:3025"
+    )]
+    Port {
+        /// What was given.
+        text: String,
+    },
+    /// It is nothing we know.
+    #[error(
+        "{text:?} is not an address; write the auth server's address as host:port, such as auth.example.com:3025"
+    )]
+    Malformed {
+        /// What was given.
+        text: String,
+    },
+}
+
+/// A failed attempt to connect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot connect to the Teleport auth server {addr}: {problem} ({detail})")]
+pub struct ConnectError {
+    /// The address, as configured.
+    pub addr: String,
+    /// What is wrong.
+    pub problem: ConnectProblem,
+    /// The underlying error's words.
+    pub detail: String,
+}
+
+impl ConnectError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self.problem {
+            ConnectProblem::Resolve
+            | ConnectProblem::Refused
+            | ConnectProblem::TimedOut
+            | ConnectProblem::Unreachable
+            | ConnectProblem::Closed
+            | ConnectProblem::Tls => Kind::Retry,
+            ConnectProblem::IdentityRefused => Kind::Unauthorised,
+            ConnectProblem::UnknownIssuer
+            | ConnectProblem::ServerName
+            | ConnectProblem::ServerCertificate
+            | ConnectProblem::NotTls
+            | ConnectProblem::NotHttp2 => Kind::Permanent,
+        }
+    }
+}
+
+/// What stands between us and the auth server, with the remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ConnectProblem {
+    /// DNS.
+    #[error("its name does not resolve; check the address and this machine's DNS")]
+    Resolve,
+    /// Nothing listens.
+    #[error("the connection was refused; is the auth server running, and is this its port (usually 3025)?")]
+    Refused,
+    /// Silence.
+    #[error("no answer in time; check the address and the firewalls on the way")]
+    TimedOut,
+    /// Any other failure of TCP.
+    #[error("the network failed; check the address and the route to it")]
+    Unreachable,
+    /// The server's certificate is from a CA that is not ours.
+    #[error(
+        "its certificate is not from a CA of our identity; check that this is the auth server (a proxy's web port \
+         shows another certificate) and of the right cluster, and sign the identity anew if the cluster's host CA \
+         was rotated"
+    )]
+    UnknownIssuer,
+    /// The server's certificate is for another name.
+    #[error(
+        "its certificate is not for teleport.cluster.local, so this is not a Teleport auth server; check host and \
+         port"
+    )]
+    ServerName,
+    /// The server's certificate is bad in another way.
+    #[error(
+        "its certificate is not acceptable; check both machines' clocks and the auth server's certificate"
+    )]
+    ServerCertificate,
+    /// The server does not want our certificate.
+    #[error(
+        "it refuses our certificate, which is expired, revoked or from another cluster; sign a new one with \
+         `tctl auth sign`, or check that tbot renews it"
+    )]
+    IdentityRefused,
+    /// The other side does not speak TLS.
+    #[error("it does not speak TLS; check host and port (the auth server's is usually 3025)")]
+    NotTls,
+    /// The other side speaks TLS but not HTTP/2.
+    #[error("it does not offer HTTP/2, so it is not an auth server's API; check the port (usually 3025)")]
+    NotHttp2,
+    /// The other side hung up.
+    #[error(
+        "it closed the connection during the TLS handshake; check the port and any load balancer on the way"
+    )]
+    Closed,
+    /// Any other failure of TLS.
+    #[error("the TLS handshake failed")]
+    Tls,
+}
+
+/// A channel that connects when it is first used, and again after each loss.
+pub(super) fn open(addr: &AuthAddr, tls: Arc<ClientConfig>) -> Channel {
+    let addr = addr.clone();
+    let connector = tower::service_fn(move |_| {
+        let (addr, tls) = (addr.clone(), Arc::clone(&tls));
+        async move { dial(&addr, tls).await.map(TokioIo::new) }
+    });
+    // The URI only names the scheme and the authority in the calls' headers. tonic is built without TLS of
+    // its own; with it, it would want to encrypt our stream once more.
+    Endpoint::from_static("https://teleport.cluster.local")
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_LIMIT)
+        .keep_alive_while_idle(true)
+        .connect_with_connector_lazy(connector)
+}
+
+async fn dial(addr: &AuthAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let deadline = Instant::now() + CONNECT_LIMIT;
+    let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), problem, detail };
+    let late = |step: &str| {
+        fail(ConnectProblem::TimedOut, format!("{step}: given up after {} s", CONNECT_LIMIT.as_secs()))
+    };
+
+    let found = timeout_at(deadline, tokio::net::lookup_host((addr.host.as_str(), addr.port)))
+        .await
+        .map_err(|_| late("name resolution"))?
+        .map_err(|error| fail(ConnectProblem::Resolve, quote(&error.to_string())))?;
+    let tcp = connect_any(found.collect(), deadline)
+        .await
+        .map_err(|error| fail(tcp_problem(&error), quote(&error.to_string())))?;
+    // Small requests must not wait for more; failing to say so costs only time.
+    let _ = tcp.set_nodelay(true);
+
+    let name =
+        ServerName::try_from(SERVER_NAME).map_err(|error| fail(ConnectProblem::Tls, error.to_string()))?;
+    let handshake = async {
+        let mut stream = TlsConnector::from(tls).connect(name, tcp).await?;
+        await_verdict(&mut stream).await?;
+        Ok(stream)
+    };
+    let stream = timeout_at(deadline, handshake)
+        .await
+        .map_err(|_| late("TLS handshake"))?
+        .map_err(|error: io::Error| fail(tls_problem(&error), quote(&error.to_string())))?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(fail(ConnectProblem::NotHttp2, "no common application protocol".to_owned()));
+    }
+    Ok(stream)
+}
+
+/// Tries the addresses in turn; each gets its share of the time left, so that one dead address (often an
+/// IPv6 one) does not use it all up.
+async fn connect_any(addrs: Vec<SocketAddr>, deadline: Instant) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
+    let mut left = u32::try_from(addrs.len()).unwrap_or(u32::MAX);
+    for addr in addrs {
+        let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
+        left = left.saturating_sub(1);
+        match timeout(share, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{addr} did not answer")),
+        }
+    }
+    Err(last)
+}
+
+/// Waits briefly for the server's first bytes, and with them for its refusal of our certificate if there is
+/// one. In TLS 1.3 the refusal comes after our side of the handshake is over; were we to send a request
+/// at once, the server's reset of the connection could overtake the alert that says why.
+async fn await_verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    let (tcp, session) = stream.get_mut();
+    if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return Ok(());
+    }
+    match timeout(VERDICT_LIMIT, tcp.readable()).await {
+        Ok(ready) => ready?,
+        // A server that stays silent has not refused us.
+        Err(_) => return Ok(()),
+    }
+    match session.read_tls(&mut Available(tcp)) {
+        Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(())
+}
+
+/// Reads what has arrived and does not wait.
+struct Available<'a>(&'a TcpStream);
+
+impl Read for Available<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+fn tcp_problem(error: &io::Error) -> ConnectProblem {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectProblem::Refused,
+        io::ErrorKind::TimedOut => ConnectProblem::TimedOut,
+        io::ErrorKind::NotFound => ConnectProblem::Resolve,
+        _ => ConnectProblem::Unreachable,
+    }
+}
+
+fn tls_problem(error: &io::Error) -> ConnectProblem {
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        // Not rustls's own: the stream ended or broke.
+        return ConnectProblem::Closed;
+    };
+    match tls {
+        // A rotated CA keeps its name, so the old one is found and its signature is what fails.
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => ConnectProblem::UnknownIssuer,
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => ConnectProblem::ServerName,
+        rustls::Error::InvalidCertificate(_) => ConnectProblem::ServerCertificate,
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError,
+        ) => ConnectProblem::IdentityRefused,
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)
+        | rustls::Error::NoApplicationProtocol => ConnectProblem::NotHttp2,
+        rustls::Error::InvalidMessage(_) => ConnectProblem::NotTls,
+        _ => ConnectProblem::Tls,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rcgen::KeyPair;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::teleport::Client;
+use crate::teleport::error::TeleportError;
+use crate::teleport::fixture::{Authority, Leaf, Reply, SERVER_NAME, Script, Server, identity_of};
+use crate::teleport::identity::Identity;
+
+#[test]
+fn addresses() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(AuthAddr::parse(text).unwrap().to_string(), expected, "{text}");
+    };
+    check("auth.example.com:3025", "auth.example.com:3025");
+    check("auth.example.com", "auth.example.com:3025");
+    check(" auth_1.example.com:443\n", "auth_1.example.com:443");
+    check("10.0.0.7:1", "10.0.0.7:1");
+    check("[::1]:4000", "[::1]:4000");
+    check("[2001:db8::1]", "[2001:db8::1]:3025");
+    check("2001:db8::1", "[2001:db8::1]:3025");
+    check("münchen.example:65535", "münchen.example:65535");
+}
+
+#[test]
+fn malformed_addresses_are_refused_with_an_example() {
+    let long = "a".repeat(254);
+    for bad in [
+        "",
+        ":3025",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:x",
+        "host:1:2",
+        "host name",
+        "host/path",
+        "user@host",
+        "[::1",
+        "[host]:1",
+        "[::1]3025",
+        "https://host:3025",
+        "ho\u{0}st",
+        &long,
+    ] {
+        let error = AuthAddr::parse(bad).unwrap_err().to_string();
+        assert!(error.contains("auth.example.com:3025"), "{bad:?}: {error}");
+    }
+    assert!(matches!(AuthAddr::parse("https://host:443"), Err(AddrError::Scheme { .. })));
+    assert!(matches!(AuthAddr::parse("host:99999"), Err(AddrError::Port { .. })));
+}
+
+fn unused() -> Script {
+    Arc::new(|_, _| Reply::Status(2, "no call should get this far"))
+}
+
+/// Why a call cannot connect.
+async fn problem(client: &Client) -> ConnectError {
+    match client.ping().await.unwrap_err() {
+        TeleportError::Connect(error) => error,
+        other => panic!("not a connection problem: {other:?}"),
+    }
+}
+
+async fn problem_at(addr: &str, identity: &Identity) -> ConnectError {
+    problem(&Client::new(&AuthAddr::parse(addr).unwrap(), identity)).await
+}
+
+/// A client whose certificate was valid only until the start of 2021, as its owner did not notice.
+fn expired(authority: &Authority) -> Identity {
+    let leaf = Leaf { common_name: "access-plugin", dns_names: &[], years: (2020, 2021) };
+    let pair = authority.sign(&leaf, &KeyPair::generate().unwrap());
+    identity_of(&pair, &authority.pem, "2020-06-01T00:00:00Z".parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
+    assert_eq!(error.problem, ConnectProblem::Refused);
+    assert_eq!(error.kind(), Kind::Retry);
+    assert!(error.to_string().contains(&addr), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_exist() {
+    let error = problem_at("does-not-exist.invalid", &Authority::new("c").identity("u")).await;
+    assert_eq!(error.problem, ConnectProblem::Resolve, "{error}");
+}
+
+#[tokio::test]
+async fn a_server_of_another_cluster() {
+    let server = Server::start(&Authority::new("theirs"), unused()).await;
+    let error = problem(&server.client(&Authority::new("ours").identity("u"))).await;
+    assert_eq!(error.problem, ConnectProblem::UnknownIssuer, "{error}");
+}
+
+#[tokio::test]
+async fn a_server_whose_ca_was_rotated() {
+    // The new CA has the old one's name.
+    let server = Server::start(&Authority::new("local-site"), unused()).await;
+    let error = problem(&server.client(&Authority::new("local-site").identity("u"))).await;
+    assert_eq!(error.problem, ConnectProblem::UnknownIssuer, "{error}");
+}
+
+#[tokio::test]
+async fn a_server_with_another_name() {
+    let authority = Authority::new("local-site");
+    let server = Server::start_with(authority.server_config("www.example.com"), unused()).await;
+    let error = problem(&server.client(&authority.identity("u"))).await;
+    assert_eq!(error.problem, ConnectProblem::ServerName, "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_server_refuses() {
+    let authority = Authority::new("local-site");
+    for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
+        let server = Server::start_with(authority.server_config_of(SERVER_NAME, versions), unused()).await;
+
+        let error = problem(&server.client(&expired(&authority))).await;
+        assert_eq!(error.problem, ConnectProblem::IdentityRefused, "{error}");
+        assert_eq!(error.kind(), Kind::Unauthorised);
+        assert!(error.detail.contains("CertificateExpired"), "the alert's name is kept: {error}");
+
+        let stranger = Authority::new("stranger").client_pair("u");
+        let stranger = identity_of(&stranger, &authority.pem, Timestamp::now());
+        let error = problem(&server.client(&stranger)).await;
+        assert_eq!(error.problem, ConnectProblem::IdentityRefused, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_http2() {
+    let authority = Authority::new("local-site");
+    for offered in [vec![b"http/1.1".to_vec()], vec![]] {
+        let mut config = authority.server_config(SERVER_NAME);
+        config.alpn_protocols = offered;
+        let server = Server::start_with(config, unused()).await;
+        let error = problem(&server.client(&authority.identity("u"))).await;
+        assert_eq!(error.problem, ConnectProblem::NotHttp2, "{error}");
+    }
+}
+
+/// A server that is not TLS: reads a little, answers this, hangs up.
+async fn plain(answer: &'static [u8]) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            let _ = tcp.read(&mut [0; 4096]).await;
+            let _ = tcp.write_all(answer).await;
+        }
+    });
+    (addr, tasks)
+}
+
+#[tokio::test]
+async fn a_server_without_tls() {
+    let (addr, _tasks) = plain(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
+    assert_eq!(error.problem, ConnectProblem::NotTls, "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up() {
+    let (addr, _tasks) = plain(b"").await;
+    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
+    assert_eq!(error.problem, ConnectProblem::Closed, "{error}");
+    assert_eq!(error.kind(), Kind::Retry);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
+    assert_eq!(error.problem, ConnectProblem::TimedOut, "{error}");
+    assert!(error.detail.contains("10 s"), "{error}");
+}
+
+#[test]
+fn a_connection_problem_names_the_server_the_cause_and_the_remedy() {
+    let error = ConnectError {
+        addr: "auth.example.com:3025".into(),
+        problem: ConnectProblem::Refused,
+        detail: "Connection refused (os error 111)".into(),
+    };
+    insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");
+}

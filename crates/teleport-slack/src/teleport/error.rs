@@ -1,0 +1,355 @@
+//! What can go wrong between us and Teleport, and what a caller may do about it: [`TeleportError::kind`].
+//!
+//! The texts are whole: they carry the server's own words (shortened, without control characters) and have
+//! no source to print after them. Connection problems are told apart in `channel.rs`, problems with the
+//! identity's files in `identity.rs`.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use access_core::ids::RequestId;
+use tonic::{Code, Response, Status};
+
+use super::channel::ConnectError;
+
+/// How much of a foreign text goes into one of ours, in characters.
+const QUOTE_LIMIT: usize = 400;
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Try again later; the outcome of a call that writes is not known.
+    Retry,
+    /// The identity is refused or lacks a permission: a person has to act.
+    Unauthorised,
+    /// What is stored is not what we expected: read it and decide again.
+    Conflict,
+    /// There is no such thing.
+    NotFound,
+    /// The server does not have this method.
+    Unimplemented,
+    /// Trying again will not help.
+    Permanent,
+}
+
+/// A method of the auth server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Who the server is.
+    Ping,
+    /// The stream of changes.
+    WatchEvents,
+    /// Listing since about Teleport 14.
+    ListAccessRequests,
+    /// Listing since about Teleport 10.
+    GetAccessRequestsV2,
+    /// Listing up to about Teleport 9.
+    GetAccessRequests,
+    /// Reading plugin data.
+    GetPluginData,
+    /// Writing plugin data.
+    UpdatePluginData,
+}
+
+impl Call {
+    /// The method's name in Teleport's API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "Ping",
+            Self::WatchEvents => "WatchEvents",
+            Self::ListAccessRequests => "ListAccessRequests",
+            Self::GetAccessRequestsV2 => "GetAccessRequestsV2",
+            Self::GetAccessRequests => "GetAccessRequests",
+            Self::GetPluginData => "GetPluginData",
+            Self::UpdatePluginData => "UpdatePluginData",
+        }
+    }
+
+    /// The rule that the plugin's role needs for this call, as in a role's YAML.
+    fn rule(self) -> Option<&'static str> {
+        match self {
+            Self::Ping => None,
+            Self::WatchEvents
+            | Self::ListAccessRequests
+            | Self::GetAccessRequestsV2
+            | Self::GetAccessRequests
+            | Self::GetPluginData => Some("{resources: ['access_request'], verbs: ['list', 'read']}"),
+            Self::UpdatePluginData => Some("{resources: ['access_plugin_data'], verbs: ['update']}"),
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A failed conversation with Teleport.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TeleportError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(ConnectError),
+
+    /// The call was answered with an error, or broke off.
+    #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.kind))]
+    Call {
+        /// The method.
+        call: Call,
+        /// The gRPC status code's name.
+        code: &'static str,
+        /// What a caller can do.
+        kind: Kind,
+        /// The server's words, shortened.
+        message: String,
+    },
+
+    /// No answer in time.
+    #[error(
+        "Teleport call {call} had no answer within {} s; the auth server or the network is overloaded or hangs",
+        .limit.as_secs()
+    )]
+    Deadline {
+        /// The method.
+        call: Call,
+        /// How long we waited.
+        limit: Duration,
+    },
+
+    /// The answer makes no sense.
+    #[error("Teleport call {call} was answered with {what}; is this a Teleport auth server?")]
+    Malformed {
+        /// The method.
+        call: Call,
+        /// What was wrong with the answer.
+        what: &'static str,
+    },
+
+    /// The answer is longer than anything we expect.
+    #[error(
+        "Teleport call {call} lists more than {limit} items; delete old access requests with `tctl request rm`"
+    )]
+    TooMany {
+        /// The method.
+        call: Call,
+        /// The most that we accept.
+        limit: usize,
+    },
+
+    /// The server ended the watch.
+    #[error(
+        "the auth server ended the request watcher's stream (it restarts, or the watcher was too slow for it)"
+    )]
+    WatchEnded,
+
+    /// More changes waited for our own side than we hold.
+    #[error("more than {limit} changed requests wait for the daemon; it starts over with a full list")]
+    WatchOverflow {
+        /// The most that we hold.
+        limit: usize,
+    },
+
+    /// The record was changed by others between each of our reads and writes.
+    #[error(
+        "plugin data of request {id} changed under each of {tries} attempts to write it; do too many copies of the plugin run?"
+    )]
+    Contended {
+        /// The request.
+        id: RequestId,
+        /// How often we tried.
+        tries: u32,
+    },
+
+    /// The server is too old, or did not say what it is.
+    #[error("the auth server's version is {found:?}, but {}.{} or later is needed; upgrade Teleport", .oldest.0, .oldest.1)]
+    ServerVersion {
+        /// What it said.
+        found: String,
+        /// The oldest that will do: major, minor.
+        oldest: (u32, u32),
+    },
+}
+
+impl TeleportError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Connect(error) => error.kind(),
+            Self::Call { kind, .. } => *kind,
+            Self::Deadline { .. } | Self::WatchEnded | Self::WatchOverflow { .. } => Kind::Retry,
+            Self::Malformed { .. } => Kind::Retry,
+            Self::Contended { .. } => Kind::Conflict,
+            Self::TooMany { .. } | Self::ServerVersion { .. } => Kind::Permanent,
+        }
+    }
+
+    pub(super) fn server_version(found: &str, oldest: (u32, u32)) -> Self {
+        Self::ServerVersion { found: quote(found), oldest }
+    }
+
+    /// What a gRPC status means. tonic keeps the reason of a broken connection in the status's chain of
+    /// sources, often several layers down.
+    pub(super) fn from_status(call: Call, status: &Status) -> Self {
+        let mut innermost: Option<&(dyn Error + 'static)> = None;
+        let mut next = status.source();
+        while let Some(error) = next {
+            if let Some(connect) = error.downcast_ref::<ConnectError>() {
+                return Self::Connect(connect.clone());
+            }
+            innermost = Some(error);
+            next = error.source();
+        }
+        let mut message = quote(status.message());
+        if let Some(cause) =
+            innermost.map(|error| quote(&error.to_string())).filter(|cause| *cause != message)
+        {
+            message = format!("{message}: {cause}");
+        }
+        Self::Call { call, code: code_name(status.code()), kind: kind_of(status), message }
+    }
+}
+
+/// Runs one call to its end, at most for `limit`.
+pub(super) async fn within<T>(
+    call: Call,
+    limit: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, TeleportError> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(TeleportError::from_status(call, &status)),
+        Err(_) => Err(TeleportError::Deadline { call, limit }),
+    }
+}
+
+fn kind_of(status: &Status) -> Kind {
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => Kind::Unauthorised,
+        // A refusal that was wrapped on its way through the server comes with a general code.
+        Code::Unknown | Code::Internal | Code::Unavailable
+            if status.message().to_ascii_lowercase().contains("access denied") =>
+        {
+            Kind::Unauthorised
+        }
+        Code::FailedPrecondition | Code::AlreadyExists => Kind::Conflict,
+        Code::NotFound => Kind::NotFound,
+        Code::Unimplemented => Kind::Unimplemented,
+        Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => Kind::Permanent,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable => Kind::Retry,
+    }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The end of a message about a missing permission.
+fn remedy(call: Call, kind: Kind) -> String {
+    match (kind, call.rule()) {
+        (Kind::Unauthorised, Some(rule)) => format!(
+            "; the plugin's Teleport user needs a role whose allow.rules contain {rule}, and a certificate that the \
+             cluster still accepts"
+        ),
+        (Kind::Unauthorised, None) => "; the cluster does not accept the plugin's certificate".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// A foreign text, fit for a log line: of bearable length and without control characters.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted: String =
+        text.chars().take(QUOTE_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(QUOTE_LIMIT).is_some() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_kind() {
+        let kind = |code, message: &str| {
+            TeleportError::from_status(Call::GetPluginData, &Status::new(code, message)).kind()
+        };
+        for (code, expected) in [
+            (Code::Cancelled, Kind::Retry),
+            (Code::Unknown, Kind::Retry),
+            (Code::InvalidArgument, Kind::Permanent),
+            (Code::DeadlineExceeded, Kind::Retry),
+            (Code::NotFound, Kind::NotFound),
+            (Code::AlreadyExists, Kind::Conflict),
+            (Code::PermissionDenied, Kind::Unauthorised),
+            (Code::ResourceExhausted, Kind::Retry),
+            (Code::FailedPrecondition, Kind::Conflict),
+            (Code::Aborted, Kind::Retry),
+            (Code::OutOfRange, Kind::Permanent),
+            (Code::Unimplemented, Kind::Unimplemented),
+            (Code::Internal, Kind::Retry),
+            (Code::Unavailable, Kind::Retry),
+            (Code::DataLoss, Kind::Permanent),
+            (Code::Unauthenticated, Kind::Unauthorised),
+        ] {
+            assert_eq!(kind(code, "watcher closed"), expected, "{code:?}");
+        }
+        // As servers wrap it on the way.
+        assert_eq!(kind(Code::Unknown, "rpc error: Access denied to perform action"), Kind::Unauthorised);
+        assert_eq!(kind(Code::Unavailable, "access denied"), Kind::Unauthorised);
+        assert_eq!(kind(Code::FailedPrecondition, "access denied"), Kind::Conflict);
+    }
+
+    #[test]
+    fn the_innermost_reason_is_kept() {
+        let io = std::io::Error::other("the cable was cut");
+        let status = Status::from_error(Box::new(io));
+        let error = TeleportError::from_status(Call::WatchEvents, &status);
+        assert_eq!(error.to_string(), "Teleport call WatchEvents failed with UNKNOWN: the cable was cut");
+        assert!(error.source().is_none(), "the text is whole");
+    }
+
+    #[test]
+    fn a_refused_write_names_the_rule_for_writing() {
+        let status = Status::permission_denied("access denied to perform action \"update\"");
+        let text = TeleportError::from_status(Call::UpdatePluginData, &status).to_string();
+        assert!(text.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{text}");
+        let text = TeleportError::from_status(Call::Ping, &status).to_string();
+        assert!(text.ends_with("does not accept the plugin's certificate"), "{text}");
+    }
+
+    #[test]
+    fn foreign_texts_are_tamed() {
+        let hostile = format!("one\ntwo\u{1b}[31m{}", "🔥".repeat(10_000));
+        let text = TeleportError::from_status(Call::Ping, &Status::unknown(hostile)).to_string();
+        assert!(text.contains("one two [31m🔥"), "{text}");
+        assert!(text.chars().count() < 500 && text.ends_with('…'));
+    }
+}

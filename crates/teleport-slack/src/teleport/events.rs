@@ -1,0 +1,108 @@
+//! The stream of changes to access requests.
+//!
+//! It has no memory: what happened before it was opened is not told, so a list has to follow its opening.
+//! `watch.rs` does that and opens it again when it ends.
+
+use std::time::Duration;
+
+use access_core::ids::RequestId;
+use access_core::request::AccessRequest;
+use bytes::Bytes;
+use teleport_proto::auth::event::Resource;
+use teleport_proto::auth::{self as wire, Operation, WatchKind};
+use tonic::Streaming;
+
+use super::error::{Call, TeleportError, within};
+use super::{Client, convert};
+
+/// How long the server may take to open a watch: it waits until its own cache is ready.
+const INIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Teleport's name for the kind of resource that we follow.
+pub(super) const ACCESS_REQUEST: &str = "access_request";
+
+/// A change to an access request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was made or changed, and now is so.
+    Put(Box<AccessRequest>),
+    /// It was deleted or expired.
+    Delete(RequestId),
+}
+
+/// An open stream of changes. Dropping it closes it.
+#[derive(Debug)]
+pub struct Watch {
+    stream: Streaming<wire::Event>,
+}
+
+impl Client {
+    /// Opens the stream; every change from now on will be told. At most 30 s.
+    pub async fn watch(&self) -> Result<Watch, TeleportError> {
+        // Without a filter: one on the state would swallow the very events that resolve a request.
+        let kind = WatchKind { kind: ACCESS_REQUEST.to_owned(), ..WatchKind::default() };
+        let mut rpc = self.rpc();
+        let opening = async {
+            let mut stream = rpc.watch_events(wire::Watch { kinds: vec![kind] }).await?.into_inner();
+            let first = stream.message().await?;
+            Ok(tonic::Response::new((stream, first)))
+        };
+        match within(Call::WatchEvents, INIT_LIMIT, opening).await? {
+            (_, None) => Err(TeleportError::WatchEnded),
+            (stream, Some(first)) if first.r#type == Operation::Init as i32 => Ok(Watch { stream }),
+            (_, Some(_)) => Err(malformed("a stream of events that does not begin with INIT")),
+        }
+    }
+}
+
+impl Watch {
+    /// The next change; `None` when the server ends the stream. Waits without limit: that the connection
+    /// lives is seen to by HTTP/2 keep-alive. An event that cannot be understood is an error, never
+    /// skipped: open a new watch and list.
+    pub async fn next(&mut self) -> Result<Option<Event>, TeleportError> {
+        loop {
+            let message = self.stream.message().await;
+            match message.map_err(|status| TeleportError::from_status(Call::WatchEvents, &status))? {
+                None => return Ok(None),
+                Some(message) => {
+                    if let Some(event) = event(message)? {
+                        return Ok(Some(event));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a message means to us; `None` for other kinds of resource and of operation.
+fn event(message: wire::Event) -> Result<Option<Event>, TeleportError> {
+    match (Operation::try_from(message.r#type), message.resource) {
+        (Ok(Operation::Put), Some(Resource::AccessRequest(request))) => {
+            if request.spec.as_ref().is_some_and(|spec| spec.dry_run) {
+                return Ok(None);
+            }
+            let request = convert::access_request(request)
+                .ok_or_else(|| malformed("a changed access request without a name"))?;
+            Ok(Some(Event::Put(Box::new(request))))
+        }
+        (Ok(Operation::Delete), Some(Resource::ResourceHeader(header))) if header.kind == ACCESS_REQUEST => {
+            deleted(header.metadata).map(Some)
+        }
+        (Ok(Operation::Delete), Some(Resource::AccessRequest(request))) => {
+            deleted(request.metadata).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn deleted(metadata: Option<wire::Metadata>) -> Result<Event, TeleportError> {
+    let name: Bytes = metadata.unwrap_or_default().name;
+    if name.is_empty() {
+        return Err(malformed("a deleted access request without a name"));
+    }
+    Ok(Event::Delete(RequestId::new(convert::text(&name))))
+}
+
+fn malformed(what: &'static str) -> TeleportError {
+    TeleportError::Malformed { call: Call::WatchEvents, what }
+}

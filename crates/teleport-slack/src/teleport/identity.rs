@@ -1,0 +1,426 @@
+//! Who we are to Teleport: a private key, a client certificate and the CAs that we trust, read from files.
+//!
+//! Everything that would make the server turn us away for certain is found here, by file and with a remedy,
+//! before any connection is made. Key material never leaves this file except inside rustls. Watching the
+//! files for renewal is the runtime's.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::SectionKind;
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer,
+};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{ClientConfig, RootCertStore};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+
+use super::error::quote;
+use super::pem::{self, Bundle};
+
+pub use super::pem::UnusableKey;
+
+/// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
+/// have tens of thousands.
+const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// Where the identity's parts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// Three files, as `tctl auth sign --format=tls` writes them.
+    Files {
+        /// Private key.
+        key: PathBuf,
+        /// Client certificate.
+        crt: PathBuf,
+        /// CA certificates.
+        cas: PathBuf,
+    },
+    /// One file with all, as `tctl auth sign --format=file` and tbot write it.
+    IdentityFile(PathBuf),
+}
+
+/// A checked identity.
+#[derive(Clone)]
+pub struct Identity {
+    user: String,
+    cluster: Option<String>,
+    not_after: Timestamp,
+    tls: Arc<ClientConfig>,
+}
+
+impl Identity {
+    /// Reads and checks the files. Blocks while it reads; each file may have at most 1 MiB.
+    pub fn load(source: &IdentitySource, now: Timestamp) -> Result<Self, IdentityError> {
+        match source {
+            IdentitySource::Files { key, crt, cas } => {
+                let parts = Parts {
+                    key: read(key)?,
+                    key_file: key,
+                    certificates: read(crt)?.certificates,
+                    crt_file: crt,
+                    cas: read(cas)?.certificates,
+                    cas_file: cas,
+                };
+                parts.check(now)
+            }
+            IdentitySource::IdentityFile(file) => {
+                let mut bundle = read(file)?;
+                let cas = bundle.certificates.split_off(bundle.certificates.len().min(1));
+                let certificates = std::mem::take(&mut bundle.certificates);
+                let parts =
+                    Parts { key: bundle, key_file: file, certificates, crt_file: file, cas, cas_file: file };
+                parts.check(now)
+            }
+        }
+    }
+
+    /// When the client certificate ends.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The Teleport user that the certificate is for.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The cluster that issued the certificate, if it says so.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// How to open TLS connections as this identity: TLS 1.2 or 1.3, HTTP/2, only the identity's own CAs.
+    pub fn tls_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("user", &self.user)
+            .field("cluster", &self.cluster)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an identity cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file cannot be read.
+    #[error("cannot read {}; does it exist, and may the daemon's user read it?", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+
+    /// The file is far too large to be right.
+    #[error("{} is larger than 1 MiB and cannot be a key or certificate file; check the path", .file.display())]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// The file's PEM text is broken.
+    #[error("{}: {what}; {}", .file.display(), SIGN_ANEW)]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+
+    /// No private key.
+    #[error("{} holds no private key in PEM format; {}", .file.display(), SIGN_ANEW)]
+    NoKey {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// A private key of a kind that we cannot use.
+    #[error("{} holds {}, which this daemon cannot use; {}", .file.display(), describe(*.label), SIGN_ANEW)]
+    UnsupportedKey {
+        /// The file.
+        file: PathBuf,
+        /// The kind.
+        label: UnusableKey,
+    },
+
+    /// A private key that does not parse.
+    #[error("the private key in {} is damaged or neither RSA, ECDSA nor Ed25519; {}", .file.display(), SIGN_ANEW)]
+    BadKey {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// No client certificate.
+    #[error("{} holds no certificate in PEM format; {}", .file.display(), SIGN_ANEW)]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// A chain, which Teleport refuses.
+    #[error(
+        "{} holds {count} certificates, but Teleport accepts exactly one client certificate; is it the CA file?",
+        .file.display()
+    )]
+    ManyCertificates {
+        /// The file.
+        file: PathBuf,
+        /// How many.
+        count: usize,
+    },
+
+    /// A certificate that does not parse.
+    #[error("certificate number {number} in {} is damaged; {}", .file.display(), SIGN_ANEW)]
+    BadCertificate {
+        /// The file.
+        file: PathBuf,
+        /// Which one, from 1.
+        number: usize,
+    },
+
+    /// No CA certificate.
+    #[error("{} holds no CA certificate, so the auth server could not be verified; {}", .file.display(), SIGN_ANEW)]
+    NoCa {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// The certificate names nobody.
+    #[error(
+        "the certificate in {} names no Teleport user (its subject has no CN); {}",
+        .file.display(), SIGN_ANEW
+    )]
+    NoUser {
+        /// The file.
+        file: PathBuf,
+    },
+
+    /// Key and certificate are not a pair.
+    #[error(
+        "the private key in {} does not belong to the certificate in {}; use files that were signed together",
+        .key.display(), .crt.display()
+    )]
+    KeyMismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        crt: PathBuf,
+    },
+
+    /// The certificate's time has not come.
+    #[error(
+        "the certificate in {} is valid only from {from}, and it is {now}; is this machine's clock right?",
+        .file.display()
+    )]
+    NotYetValid {
+        /// The file.
+        file: PathBuf,
+        /// Its first moment.
+        from: Timestamp,
+        /// The present.
+        now: Timestamp,
+    },
+
+    /// The certificate is over.
+    #[error("the certificate in {} expired at {at}; {}", .file.display(), SIGN_ANEW)]
+    Expired {
+        /// The file.
+        file: PathBuf,
+        /// Its last moment.
+        at: Timestamp,
+    },
+
+    /// rustls will not take it.
+    #[error("the identity in {} cannot be used for TLS ({reason}); {}", .file.display(), SIGN_ANEW)]
+    Tls {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Its reason.
+        reason: String,
+    },
+}
+
+/// The remedy for most of the above.
+const SIGN_ANEW: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
+                         (or --format=tls for separate files), or let tbot renew it";
+
+fn describe(key: UnusableKey) -> &'static str {
+    match key {
+        UnusableKey::OpenSsh => "a private key in OpenSSH's format",
+        UnusableKey::Hardware => "a reference to a hardware key",
+        UnusableKey::Encrypted => "a private key that is encrypted with a passphrase",
+    }
+}
+
+/// The parts of an identity and the files to blame.
+struct Parts<'a> {
+    key: Bundle,
+    key_file: &'a Path,
+    certificates: Vec<CertificateDer<'static>>,
+    crt_file: &'a Path,
+    cas: Vec<CertificateDer<'static>>,
+    cas_file: &'a Path,
+}
+
+impl Parts<'_> {
+    fn check(self, now: Timestamp) -> Result<Identity, IdentityError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let crt_file = || self.crt_file.to_path_buf();
+        let key = usable_key(&self.key, self.key_file, &provider)?;
+
+        let certificate = match self.certificates.as_slice() {
+            [] => return Err(IdentityError::NoCertificate { file: crt_file() }),
+            [one] => one.clone(),
+            many => return Err(IdentityError::ManyCertificates { file: crt_file(), count: many.len() }),
+        };
+        let facts = Facts::of(&certificate, self.crt_file)?;
+        let certified = CertifiedKey::new(vec![certificate], key);
+        match certified.keys_match() {
+            // A key that cannot tell its public half is left for the handshake to judge.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                return Err(IdentityError::KeyMismatch { key: self.key_file.to_path_buf(), crt: crt_file() });
+            }
+            Err(error) => return Err(IdentityError::Tls { file: crt_file(), reason: error.to_string() }),
+        }
+        if now < facts.not_before {
+            return Err(IdentityError::NotYetValid { file: crt_file(), from: facts.not_before, now });
+        }
+        if now > facts.not_after {
+            return Err(IdentityError::Expired { file: crt_file(), at: facts.not_after });
+        }
+
+        let roots = trust(self.cas, self.cas_file)?;
+        let tls = client_config(provider, roots, certified)
+            .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
+        let Facts { user, cluster, not_after, .. } = facts;
+        Ok(Identity { user, cluster, not_after, tls: Arc::new(tls) })
+    }
+}
+
+/// What a client certificate says.
+struct Facts {
+    user: String,
+    cluster: Option<String>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Facts {
+    fn of(certificate: &CertificateDer<'_>, file: &Path) -> Result<Self, IdentityError> {
+        let (_, parsed) = X509Certificate::from_der(certificate)
+            .map_err(|_| IdentityError::BadCertificate { file: file.to_path_buf(), number: 1 })?;
+        let user = attribute(parsed.subject(), COMMON_NAME)
+            .ok_or_else(|| IdentityError::NoUser { file: file.to_path_buf() })?;
+        let cluster = attribute(parsed.issuer(), ORGANISATION)
+            .or_else(|| attribute(parsed.subject(), TELEPORT_CLUSTER));
+        let validity = parsed.validity();
+        Ok(Self {
+            user,
+            cluster,
+            not_before: instant(validity.not_before.timestamp()),
+            not_after: instant(validity.not_after.timestamp()),
+        })
+    }
+}
+
+const COMMON_NAME: &str = "2.5.4.3";
+const ORGANISATION: &str = "2.5.4.10";
+/// Teleport's own attribute for the cluster that a certificate is meant for.
+const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
+
+/// The first attribute with this object identifier that is not empty.
+fn attribute(name: &X509Name<'_>, oid: &str) -> Option<String> {
+    name.iter_attributes()
+        .filter(|attribute| attribute.attr_type().to_id_string() == oid)
+        .map(|attribute| quote(&String::from_utf8_lossy(attribute.as_slice())))
+        .find(|value| !value.is_empty())
+}
+
+/// A certificate's time; those beyond jiff's years are for ever, or since ever.
+fn instant(seconds: i64) -> Timestamp {
+    let far = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_second(seconds).unwrap_or(far)
+}
+
+fn read(file: &Path) -> Result<Bundle, IdentityError> {
+    let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    File::open(file).map_err(unreadable)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(IdentityError::TooLarge { file: file.to_path_buf() });
+    }
+    pem::read(&bytes).map_err(|what| IdentityError::Damaged { file: file.to_path_buf(), what })
+}
+
+/// The first private key. Labels may lie about the encoding, so all three are tried, the labelled one first.
+fn usable_key(
+    bundle: &Bundle,
+    file: &Path,
+    provider: &CryptoProvider,
+) -> Result<Arc<dyn SigningKey>, IdentityError> {
+    let file = || file.to_path_buf();
+    let Some((label, der)) = bundle.keys.first() else {
+        return Err(match bundle.unusable_key {
+            Some(label) => IdentityError::UnsupportedKey { file: file(), label },
+            None => IdentityError::NoKey { file: file() },
+        });
+    };
+    [*label, SectionKind::PrivateKey, SectionKind::RsaPrivateKey, SectionKind::EcPrivateKey]
+        .into_iter()
+        .find_map(|kind| {
+            let key: PrivateKeyDer<'static> = match kind {
+                SectionKind::RsaPrivateKey => PrivatePkcs1KeyDer::from(der.clone()).into(),
+                SectionKind::EcPrivateKey => PrivateSec1KeyDer::from(der.clone()).into(),
+                _ => PrivatePkcs8KeyDer::from(der.clone()).into(),
+            };
+            provider.key_provider.load_private_key(key).ok()
+        })
+        .ok_or_else(|| IdentityError::BadKey { file: file() })
+}
+
+fn trust(cas: Vec<CertificateDer<'static>>, file: &Path) -> Result<RootCertStore, IdentityError> {
+    if cas.is_empty() {
+        return Err(IdentityError::NoCa { file: file.to_path_buf() });
+    }
+    let mut roots = RootCertStore::empty();
+    for (index, ca) in cas.into_iter().enumerate() {
+        roots
+            .add(ca)
+            .map_err(|_| IdentityError::BadCertificate { file: file.to_path_buf(), number: index + 1 })?;
+    }
+    Ok(roots)
+}
+
+fn client_config(
+    provider: Arc<CryptoProvider>,
+    roots: RootCertStore,
+    certified: CertifiedKey,
+) -> Result<ClientConfig, rustls::Error> {
+    // The resolver for a single certificate offers it whatever CAs the server hints at: Teleport's hints are
+    // cut short on clusters with many trusted clusters.
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // Connections live long; a resumed session would only hide that the server now refuses the certificate.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;

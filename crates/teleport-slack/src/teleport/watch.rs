@@ -1,0 +1,242 @@
+//! Keeps watching: connect, watch, list, tell the changes; on any end say so and begin again.
+//!
+//! Needs no memory of what it told before: after each loss it tells a full snapshot, and whoever listens
+//! compares. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
+//! us): what is not taken yet is kept here, the newest per request.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::time::Duration;
+
+use access_core::ids::RequestId;
+use access_core::request::AccessRequest;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::mpsc::Sender;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+use super::error::{Kind, TeleportError};
+use super::events::{Event, Watch};
+use super::record::Fields;
+
+/// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
+const WAITING_LIMIT: usize = 10_000;
+
+/// What a watcher tells.
+#[derive(Debug)]
+pub enum WatchUpdate {
+    /// All there is; what was told before and is not in here is gone.
+    Snapshot {
+        /// All access requests.
+        requests: Vec<AccessRequest>,
+        /// All records, those of requests that are gone included.
+        records: Vec<(RequestId, Fields)>,
+    },
+    /// A request was made or changed.
+    Changed(Box<AccessRequest>),
+    /// A request was deleted or expired.
+    Gone(RequestId),
+    /// The connection is lost or could not be made; the next that is told is a snapshot or another loss.
+    Lost {
+        /// Why.
+        error: TeleportError,
+    },
+}
+
+/// How long to wait before trying again.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays {
+    /// After the first loss; doubles with each further one.
+    pub first: Duration,
+    /// The longest.
+    pub last: Duration,
+    /// A watch that lasted as long as this makes the next loss a first one again.
+    pub healthy: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            last: Duration::from_secs(60),
+            healthy: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Delays {
+    /// The wait after so many losses before; up to half of it is left to chance, so that daemons that lost the
+    /// server together do not return together.
+    fn wait(&self, losses: u32, chance: f64) -> Duration {
+        let full = self.first.saturating_mul(2u32.saturating_pow(losses)).min(self.last);
+        full.mul_f64(0.5 + chance / 2.0)
+    }
+}
+
+/// Watches the access requests of a cluster.
+#[derive(Debug)]
+pub struct Watcher {
+    client: Client,
+    delays: Delays,
+}
+
+impl Watcher {
+    /// A watcher that has not begun.
+    pub fn new(client: Client, delays: Delays) -> Self {
+        Self { client, delays }
+    }
+
+    /// Watches until it is cancelled or nobody listens any more.
+    pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
+        let Self { client, delays } = self;
+        let open = || {
+            let client = client.clone();
+            async move {
+                let watch = client.watch().await?;
+                let list = async move { tokio::try_join!(client.list_requests(), client.list_records()) };
+                Ok((events(watch), list))
+            }
+        };
+        tracing::info!("Starting a request watcher...");
+        cancel.run_until_cancelled(keep_watching(open, delays, &sink)).await;
+    }
+}
+
+fn events(watch: Watch) -> impl Stream<Item = Result<Event, TeleportError>> {
+    stream::try_unfold(watch, |mut watch| async move { Ok(watch.next().await?.map(|event| (event, watch))) })
+}
+
+type Listed = (Vec<AccessRequest>, Vec<(RequestId, Fields)>);
+
+/// One watch after the other; ends when nobody listens. `open` answers an open stream of events and a list
+/// that is to be fetched after it was opened.
+async fn keep_watching<Opening, Events, List>(
+    open: impl Fn() -> Opening,
+    delays: Delays,
+    sink: &Sender<WatchUpdate>,
+) where
+    Opening: Future<Output = Result<(Events, List), TeleportError>>,
+    Events: Stream<Item = Result<Event, TeleportError>>,
+    List: Future<Output = Result<Listed, TeleportError>>,
+{
+    let mut losses: u32 = 0;
+    // What the present outage was last complained about; each kind of trouble is told loudly once.
+    let mut complaint = None;
+    loop {
+        let began = Instant::now();
+        let error = match open().await {
+            Ok((events, list)) => {
+                tracing::info!("Watcher connected");
+                complaint = None;
+                let ended = watch_once(events, list, sink).await;
+                if began.elapsed() >= delays.healthy {
+                    losses = 0;
+                }
+                ended
+            }
+            Err(error) => Some(error),
+        };
+        let Some(error) = error else { return };
+        let wait = delays.wait(losses, fastrand::f64());
+        losses = losses.saturating_add(1);
+        complain(&error, wait, complaint.replace(error.kind()));
+        if sink.send(WatchUpdate::Lost { error }).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Says why the watch is lost: loudly if this kind of trouble is new.
+fn complain(error: &TeleportError, wait: Duration, before: Option<Kind>) {
+    let kind = error.kind();
+    let seconds = wait.as_secs_f64();
+    if before == Some(kind) {
+        tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
+    } else if kind == Kind::Unauthorised {
+        tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    } else {
+        tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    }
+}
+
+/// One watch, to its end; `None` if it ended because nobody listens.
+///
+/// Events are received from the first moment, but told only after the list: one that came while the list was
+/// on its way may be in it already, and telling it again does no harm.
+async fn watch_once(
+    events: impl Stream<Item = Result<Event, TeleportError>>,
+    list: impl Future<Output = Result<Listed, TeleportError>>,
+    sink: &Sender<WatchUpdate>,
+) -> Option<TeleportError> {
+    let mut events = pin!(events);
+    let mut list = pin!(list);
+    let mut listed = false;
+    let mut snapshot = None;
+    let mut waiting = Waiting::default();
+    loop {
+        let something_to_tell = listed && (snapshot.is_some() || !waiting.is_empty());
+        tokio::select! {
+            event = events.next() => match event {
+                None => return Some(TeleportError::WatchEnded),
+                Some(Err(error)) => return Some(error),
+                Some(Ok(event)) => {
+                    waiting.add(event);
+                    if waiting.len() > WAITING_LIMIT {
+                        return Some(TeleportError::WatchOverflow { limit: WAITING_LIMIT });
+                    }
+                }
+            },
+            answer = &mut list, if !listed => match answer {
+                Err(error) => return Some(error),
+                Ok((requests, records)) => {
+                    listed = true;
+                    snapshot = Some(WatchUpdate::Snapshot { requests, records });
+                }
+            },
+            room = sink.reserve(), if something_to_tell => {
+                let Ok(room) = room else { return None };
+                if let Some(update) = snapshot.take().or_else(|| waiting.next()) {
+                    room.send(update);
+                }
+            }
+            () = sink.closed(), if !something_to_tell => return None,
+        }
+    }
+}
+
+/// Changes that were not told yet: the newest per request, in the order in which the requests first changed.
+#[derive(Default)]
+struct Waiting {
+    order: VecDeque<RequestId>,
+    newest: HashMap<RequestId, WatchUpdate>,
+}
+
+impl Waiting {
+    fn add(&mut self, event: Event) {
+        let (id, update) = match event {
+            Event::Put(request) => (request.id.clone(), WatchUpdate::Changed(request)),
+            Event::Delete(id) => (id.clone(), WatchUpdate::Gone(id)),
+        };
+        if self.newest.insert(id.clone(), update).is_none() {
+            self.order.push_back(id);
+        }
+    }
+
+    fn next(&mut self) -> Option<WatchUpdate> {
+        let id = self.order.pop_front()?;
+        self.newest.remove(&id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

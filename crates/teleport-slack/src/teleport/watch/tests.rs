@@ -1,0 +1,355 @@
+use std::sync::{Arc, Mutex};
+
+use access_core::request::{RequestKind, RequestState};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use prost::Message;
+use teleport_proto::auth as wire;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::*;
+use crate::teleport::error::Call;
+use crate::teleport::fixture::{Authority, Reply, Script, Server};
+
+/// A request whose reason tells its versions apart.
+fn request(id: &str, reason: &str) -> AccessRequest {
+    AccessRequest {
+        id: RequestId::new(id),
+        user: "alice".into(),
+        roles: vec![],
+        state: RequestState::Pending,
+        reason: reason.into(),
+        resolve_reason: String::new(),
+        created: None,
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: vec![],
+        reviews: vec![],
+        suggested_reviewers: vec![],
+        resources: vec![],
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
+
+fn put(id: &str, reason: &str) -> Event {
+    Event::Put(Box::new(request(id, reason)))
+}
+
+fn refused(kind: Kind) -> TeleportError {
+    TeleportError::Call { call: Call::WatchEvents, code: "TEST", kind, message: "scripted".into() }
+}
+
+/// An update in one line.
+fn short(update: WatchUpdate) -> String {
+    match update {
+        WatchUpdate::Snapshot { requests, records } => {
+            let ids: Vec<_> = requests.iter().map(|request| request.id.as_str()).collect();
+            format!("snapshot [{}] {} records", ids.join(" "), records.len())
+        }
+        WatchUpdate::Changed(request) => format!("changed {} {}", request.id, request.reason),
+        WatchUpdate::Gone(id) => format!("gone {id}"),
+        WatchUpdate::Lost { error } => format!("lost {:?}", error.kind()),
+    }
+}
+
+async fn told(updates: &mut mpsc::Receiver<WatchUpdate>) -> String {
+    short(updates.recv().await.expect("the watcher still tells"))
+}
+
+type Scripted = Result<
+    (BoxStream<'static, Result<Event, TeleportError>>, BoxFuture<'static, Result<Listed, TeleportError>>),
+    TeleportError,
+>;
+
+/// What the test keeps of a scripted watch: dropping `events` ends it.
+struct Remote {
+    events: mpsc::Sender<Result<Event, TeleportError>>,
+    list: oneshot::Sender<Result<Listed, TeleportError>>,
+}
+
+impl Remote {
+    fn list(self, ids: &[&str]) -> mpsc::Sender<Result<Event, TeleportError>> {
+        let requests = ids.iter().map(|id| request(id, "listed")).collect();
+        self.list.send(Ok((requests, vec![]))).expect("the watcher waits for the list");
+        self.events
+    }
+}
+
+fn watch() -> (Remote, Scripted) {
+    let (events, stream) = mpsc::channel(1);
+    let (list, listed) = oneshot::channel();
+    let listed = async {
+        match listed.await {
+            Ok(answer) => answer,
+            // The test has dropped its end, and with it the stream: the list is never answered.
+            Err(_) => std::future::pending().await,
+        }
+    }
+    .boxed();
+    (Remote { events, list }, Ok((ReceiverStream::new(stream).boxed(), listed)))
+}
+
+/// Runs the loop over scripted watches next to the test; when the script is used up, opening hangs.
+async fn with_script(
+    script: Vec<Scripted>,
+    delays: Delays,
+    capacity: usize,
+    test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>),
+) {
+    let script = Mutex::new(script.into_iter());
+    let open = || {
+        let next = script.lock().unwrap().next();
+        async move {
+            match next {
+                Some(scripted) => scripted,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    let (sink, updates) = mpsc::channel(capacity);
+    let watching = keep_watching(open, delays, &sink);
+    tokio::select! {
+        () = test(updates) => {}
+        () = async { watching.await; std::future::pending().await } => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_during_the_list_are_told_after_it_and_newest_only() {
+    let (remote, scripted) = watch();
+    with_script(vec![scripted], Delays::default(), 8, async |mut updates| {
+        // The stream's own queue holds one event: it is only drained if the watcher does not wait for the list.
+        for event in
+            [put("a", "1"), put("b", "1"), put("a", "2"), Event::Delete(RequestId::new("b")), put("c", "1")]
+        {
+            remote.events.send(Ok(event)).await.unwrap();
+        }
+        let _events = remote.list(&["a", "b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a b] 0 records");
+        assert_eq!(told(&mut updates).await, "changed a 2");
+        assert_eq!(told(&mut updates).await, "gone b");
+        assert_eq!(told(&mut updates).await, "changed c 1");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
+    let (remote, scripted) = watch();
+    with_script(vec![scripted], Delays::default(), 1, async |mut updates| {
+        let events = remote.list(&[]);
+        for round in 0..1000 {
+            for id in ["a", "b", "c"] {
+                events.send(Ok(put(id, &round.to_string()))).await.unwrap();
+            }
+        }
+        events.send(Ok(Event::Delete(RequestId::new("c")))).await.unwrap();
+        // Room for one more event in the stream's queue shows that the last one was received.
+        drop(events.reserve().await.unwrap());
+        assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
+        let mut rest = vec![told(&mut updates).await, told(&mut updates).await, told(&mut updates).await];
+        rest.sort();
+        assert_eq!(rest, ["changed a 999", "changed b 999", "gone c"]);
+        assert!(updates.try_recv().is_err(), "nothing is told twice");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_changes_begin_anew() {
+    let (remote, scripted) = watch();
+    let (again, second) = watch();
+    with_script(vec![scripted, second], Delays::default(), 1, async |mut updates| {
+        for number in 0..=WAITING_LIMIT {
+            remote.events.send(Ok(put(&number.to_string(), ""))).await.unwrap();
+        }
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        let _events = again.list(&["all"]);
+        assert_eq!(told(&mut updates).await, "snapshot [all] 0 records");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_end_is_told_and_followed_by_a_new_snapshot() {
+    let (ended, first) = watch();
+    let (failed, second) = watch();
+    let (unlisted, third) = watch();
+    let (last, fourth) = watch();
+    let script = vec![first, second, Err(refused(Kind::Unauthorised)), third, fourth];
+    with_script(script, Delays::default(), 8, async |mut updates| {
+        let events = ended.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+        drop(events);
+        assert_eq!(told(&mut updates).await, "lost Retry", "the stream ended");
+        let events = failed.list(&["b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
+        events.send(Err(refused(Kind::Permanent))).await.unwrap();
+        assert_eq!(told(&mut updates).await, "lost Permanent", "the stream failed");
+        assert_eq!(told(&mut updates).await, "lost Unauthorised", "opening failed");
+        unlisted.list.send(Err(refused(Kind::Retry))).ok().unwrap();
+        assert_eq!(told(&mut updates).await, "lost Retry", "the list failed");
+        let _events = last.list(&["c"]);
+        assert_eq!(told(&mut updates).await, "snapshot [c] 0 records");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_told_before_a_loss_is_left_to_the_snapshot() {
+    let (remote, scripted) = watch();
+    let (again, second) = watch();
+    with_script(vec![scripted, second], Delays::default(), 8, async |mut updates| {
+        remote.events.send(Ok(put("a", "unheard"))).await.unwrap();
+        drop(remote);
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        let _events = again.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_grow_until_a_watch_was_healthy_for_long() {
+    let delays = Delays {
+        first: Duration::from_secs(1),
+        last: Duration::from_secs(8),
+        healthy: Duration::from_secs(120),
+    };
+    let (remote, healthy) = watch();
+    let (short_lived, flapping) = watch();
+    let failures = || (0..5).map(|_| Err(refused(Kind::Retry)));
+    let script = failures().chain([flapping, healthy]).chain(failures()).collect();
+    with_script(script, delays, 1, async |mut updates| {
+        let mut last = Instant::now();
+        let mut pause = async |updates: &mut mpsc::Receiver<WatchUpdate>| {
+            assert_eq!(told(updates).await, "lost Retry");
+            let pause = last.elapsed().as_secs_f64();
+            last = Instant::now();
+            pause
+        };
+        assert!(pause(&mut updates).await < 0.1);
+        for full in [1.0, 2.0, 4.0, 8.0] {
+            let pause = pause(&mut updates).await;
+            assert!((full / 2.0 - 0.01..full + 0.01).contains(&pause), "{pause} of {full}");
+        }
+        // A watch that dies at once does not make up for the losses before it.
+        drop(short_lived);
+        let flapped = pause(&mut updates).await;
+        assert!((4.0..8.1).contains(&flapped), "{flapped}");
+        let events = remote.list(&[]);
+        assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
+        tokio::time::sleep(Duration::from_secs(121)).await;
+        drop(events);
+        pause(&mut updates).await;
+        let first_again = pause(&mut updates).await;
+        assert!((0.49..1.01).contains(&first_again), "{first_again}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_nobody_listens() {
+    let (remote, scripted) = watch();
+    let script = Mutex::new(Some(scripted));
+    let open = || {
+        let next = script.lock().unwrap().take().expect("no second watch is opened");
+        async move { next }
+    };
+    let (sink, mut updates) = mpsc::channel(1);
+    let test = async {
+        let events = remote.list(&[]);
+        assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
+        drop(updates);
+        events
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(5), async {
+        tokio::join!(keep_watching(open, Delays::default(), &sink), test)
+    });
+    ended.await.expect("the watcher ends, though its stream is open");
+}
+
+/// The whole watcher, against a server that goes away and comes back.
+#[tokio::test]
+async fn a_watcher_follows_a_server() {
+    let authority = Authority::new("local-site");
+    let open_streams = Mutex::new(Vec::new());
+    let script: Script = Arc::new(move |method, _| match method {
+        "WatchEvents" => {
+            let (events, stream) = mpsc::channel(8);
+            // INIT, and a change of a request.
+            for message in [Bytes::new(), wire_put("changed")] {
+                events.try_send(message).unwrap();
+            }
+            open_streams.lock().unwrap().push(events);
+            Reply::Stream(stream)
+        }
+        "ListAccessRequests" => Reply::one(&wire::ListAccessRequestsResponse {
+            access_requests: vec![wire_request("listed")],
+            next_key: String::new(),
+        }),
+        "GetPluginData" => Reply::one(&wire::PluginDataSeq {
+            plugin_data: vec![wire::PluginDataV3 {
+                metadata: Some(wire::Metadata { name: "listed".into(), ..Default::default() }),
+                spec: Some(wire::PluginDataSpecV3 {
+                    entries: vec![wire::PluginEntry { key: "slack".into(), value: None }],
+                }),
+                ..Default::default()
+            }],
+        }),
+        other => panic!("unexpected call of {other}"),
+    });
+    let server = Server::start(&authority, Arc::clone(&script)).await;
+    let addr = server.addr;
+    let delays = Delays {
+        first: Duration::from_millis(10),
+        last: Duration::from_millis(50),
+        healthy: Duration::from_secs(120),
+    };
+    let watcher = Watcher::new(server.client(&authority.identity("access-plugin")), delays);
+    let (sink, mut updates) = mpsc::channel(8);
+    let cancel = CancellationToken::new();
+    let test = async {
+        assert_eq!(told(&mut updates).await, "snapshot [listed] 1 records");
+        assert_eq!(told(&mut updates).await, "changed changed ");
+        server.stop().await;
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        let _server = Server::start_at(addr, &authority, script).await;
+        loop {
+            match told(&mut updates).await.as_str() {
+                "lost Retry" => {}
+                other => break assert_eq!(other, "snapshot [listed] 1 records"),
+            }
+        }
+        cancel.cancel();
+    };
+    let both = async { tokio::join!(watcher.run(sink, cancel.clone()), test) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("the watcher returns when cancelled");
+}
+
+fn wire_request(id: &'static str) -> wire::AccessRequestV3 {
+    wire::AccessRequestV3 {
+        metadata: Some(wire::Metadata { name: id.into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+fn wire_put(id: &'static str) -> Bytes {
+    let event =
+        wire::Event { r#type: 1, resource: Some(wire::event::Resource::AccessRequest(wire_request(id))) };
+    event.encode_to_vec().into()
+}
+
+#[test]
+fn waits_are_between_half_and_full_and_never_overflow() {
+    let delays = Delays::default();
+    assert_eq!(delays.wait(0, 0.0), Duration::from_millis(500));
+    assert_eq!(delays.wait(0, 1.0), Duration::from_secs(1));
+    assert_eq!(delays.wait(3, 1.0), Duration::from_secs(8));
+    assert_eq!(delays.wait(u32::MAX, 1.0), Duration::from_secs(60));
+}
