@@ -10,4 +10,5 @@ pub mod slack;
 pub mod runtime;
 pub mod app;
 pub mod secret;
+mod visible;
 pub mod error;

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::visible;
+
 /// No list of mistakes is longer; a file with more of them is not a configuration file.
 const MAX_SHOWN: usize = 50;
 /// Values are quoted up to this many characters, enough to find them in the file.
@@ -105,8 +107,7 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
+            c => visible::push(&mut out, c),
         }
     }
     out.push('"');
