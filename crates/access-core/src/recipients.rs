@@ -16,8 +16,10 @@ use crate::request::AccessRequest;
 /// their number is in his hands.
 pub const MAX_RECIPIENTS: usize = 100;
 
-/// The longest e-mail address (RFC 5321) and far above Slack's 80 characters for a channel name.
-const MAX_NAME_CHARS: usize = 254;
+/// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
+const MAX_EMAIL: usize = 254;
+/// Slack's limit for channel names, in characters.
+const MAX_CHANNEL_NAME: usize = 80;
 
 /// A recipient as the operator or Teleport names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,20 +62,30 @@ impl fmt::Display for RecipientKey {
 pub enum InvalidRecipient {
     /// Nothing there.
     Empty,
-    /// More than 254 characters.
+    /// Commas or semicolons.
+    Several,
+    /// Spaces or control characters.
+    Spaces,
+    /// An `@`, but no address.
+    NotAnEmail,
+    /// A channel name with capitals.
+    Capitals,
+    /// Longer than any channel name.
     TooLong,
     /// Neither an id, an e-mail address nor a channel name.
-    Unrecognised,
+    NotAName,
 }
 
 impl fmt::Display for InvalidRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "is empty",
-            Self::TooLong => "is longer than 254 characters",
-            Self::Unrecognised => {
-                "is neither a channel id (C…), a user id (U…), an e-mail address nor a channel name (lower case, without spaces)"
-            }
+            Self::Empty => "this recipient is empty",
+            Self::Several => "this looks like several recipients in one",
+            Self::Spaces => "a recipient has no spaces in it",
+            Self::NotAnEmail => "this is not an e-mail address",
+            Self::Capitals => "channel names are lower-case",
+            Self::TooLong => "channel names have at most 80 characters",
+            Self::NotAName => "this is not a channel name",
         })
     }
 }
@@ -81,35 +93,50 @@ impl fmt::Display for InvalidRecipient {
 impl std::error::Error for InvalidRecipient {}
 
 impl Recipient {
-    /// Reads a recipient: `C0123ABC`, `U0123ABC`, `bob@example.com`, `team` or `#team`.
+    /// Reads `C…`, `G…`, `D…`, `U…` or `W…` ids, e-mail addresses, and channel names with or without `#`. Only
+    /// the form is looked at.
     ///
     /// # Errors
     /// [`InvalidRecipient`] if the text can be none of these.
     pub fn parse(text: &str) -> Result<Self, InvalidRecipient> {
-        let text = text.trim();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return Err(InvalidRecipient::Empty);
         }
-        if text.chars().count() > MAX_NAME_CHARS {
-            return Err(InvalidRecipient::TooLong);
+        if text.contains([',', ';']) {
+            return Err(InvalidRecipient::Several);
         }
-        if let Some(initial) = slack_id_initial(text) {
-            return Ok(match initial {
-                'U' | 'W' => Self::User(SlackUserId::new(text)),
-                _ => Self::ChannelId(text.to_owned()),
-            });
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(InvalidRecipient::Spaces);
+        }
+        if is_slack_id(text, &['C', 'G', 'D']) {
+            return Ok(Self::ChannelId(text.to_owned()));
+        }
+        if is_slack_id(text, &['U', 'W']) {
+            return Ok(Self::User(SlackUserId::new(text)));
         }
         if text.contains('@') {
-            return if is_email(text) {
+            let is_email = text.len() <= MAX_EMAIL
+                && text.split_once('@').is_some_and(|(name, domain)| {
+                    !name.is_empty() && !domain.is_empty() && !domain.contains('@')
+                });
+            return if is_email {
                 Ok(Self::Email(text.to_lowercase()))
             } else {
-                Err(InvalidRecipient::Unrecognised)
+                Err(InvalidRecipient::NotAnEmail)
             };
         }
         let name = text.strip_prefix('#').unwrap_or(text);
-        let fits = |c: char| (c.is_alphanumeric() && !c.is_uppercase()) || c == '-' || c == '_' || c == '.';
+        if name.chars().any(char::is_uppercase) {
+            return Err(InvalidRecipient::Capitals);
+        }
+        if name.chars().count() > MAX_CHANNEL_NAME {
+            return Err(InvalidRecipient::TooLong);
+        }
+        // Other alphabets are allowed, with their marks; of ASCII only what Slack accepts.
+        let fits =
+            |c: char| !c.is_ascii() || c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(fits) {
-            return Err(InvalidRecipient::Unrecognised);
+            return Err(InvalidRecipient::NotAName);
         }
         Ok(Self::ChannelName(name.to_owned()))
     }
@@ -131,20 +158,11 @@ impl fmt::Display for Recipient {
     }
 }
 
-/// `C0123ABC` → `C`: the initial of a text that has the form of a Slack id.
-fn slack_id_initial(text: &str) -> Option<char> {
-    let initial = text.chars().next().filter(|c| "CGDUW".contains(*c))?;
-    let rest = text.get(1..)?;
-    let is_id = rest.len() >= 2 && rest.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-    is_id.then_some(initial)
-}
-
-/// Something, one `@`, something with a dot-free or dotted host; Slack's directory has the last word.
-fn is_email(text: &str) -> bool {
-    let clean = |part: &str| {
-        !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,".contains(c))
-    };
-    text.split_once('@').is_some_and(|(name, host)| clean(name) && clean(host) && !host.contains('@'))
+/// Whether this has the form of a Slack id: one of these initials, then at least two capitals or digits.
+pub fn is_slack_id(text: &str, initials: &[char]) -> bool {
+    text.len() >= 3
+        && text.starts_with(initials)
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// The operator's rules.
@@ -280,14 +298,38 @@ mod tests {
         assert_eq!(parse("C0TEAM"), Recipient::ChannelId("C0TEAM".into()));
         assert_eq!(parse("G012AB"), Recipient::ChannelId("G012AB".into()));
         assert_eq!(parse("W012AB"), Recipient::User(SlackUserId::new("W012AB")));
-        assert_eq!(parse(" Bob@Example.com "), Recipient::Email("bob@example.com".into()));
+        assert_eq!(parse("Bob.Ö@Example.com"), Recipient::Email("bob.ö@example.com".into()));
         assert_eq!(parse("#dba-approvers"), Recipient::ChannelName("dba-approvers".into()));
-        assert_eq!(parse("zugänge"), Recipient::ChannelName("zugänge".into()));
-        assert_eq!(Recipient::parse("  "), Err(InvalidRecipient::Empty));
-        assert_eq!(Recipient::parse(&"a".repeat(255)), Err(InvalidRecipient::TooLong));
-        for bad in ["Team Room", "@bob", "bob@", "a@b@c", "#", "<!channel>", "a b@c"] {
-            assert_eq!(Recipient::parse(bad), Err(InvalidRecipient::Unrecognised), "{bad}");
+        for name in ["zugänge-prod_1", "アクセス申請", "हिन्दी", "c02"] {
+            assert_eq!(parse(name), Recipient::ChannelName(name.into()));
         }
+    }
+
+    #[test]
+    fn what_is_no_recipient_is_refused_with_its_reason() {
+        use InvalidRecipient::*;
+        let long = "x".repeat(81);
+        let cases = [
+            ("", Empty),
+            (" ", Empty),
+            ("#", NotAName),
+            ("##team", NotAName),
+            ("team.a", NotAName),
+            ("<!channel>", NotAName),
+            ("two words", Spaces),
+            (" team", Spaces),
+            ("a\u{0}b", Spaces),
+            ("a@x.com,b@x.com", Several),
+            ("@bob", NotAnEmail),
+            ("bob@", NotAnEmail),
+            ("a@b@c", NotAnEmail),
+            ("Team", Capitals),
+            (long.as_str(), TooLong),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Recipient::parse(text), Err(expected), "{text:?}");
+        }
+        assert!(Recipient::parse(&"ö".repeat(80)).is_ok());
     }
 
     #[test]

@@ -20,7 +20,10 @@ use crate::slack::error::{Kind, SlackError};
 use crate::slack::objects::AuthTest;
 use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
-use crate::teleport::{self, Identity, Pong, TeleportError, Watcher};
+use crate::teleport::error::{Kind as TeleportKind, TeleportError};
+use crate::teleport::identity::Identity;
+use crate::teleport::watch::{Delays, Watcher};
+use crate::teleport::{self, Pong};
 
 /// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
 const UPDATES: usize = 256;
@@ -44,7 +47,6 @@ impl App {
     /// refused, a missing scope. The failure's text names the thing and the remedy.
     pub async fn start(config: &Config, stop: CancellationToken) -> Result<Option<Self>, Failure> {
         info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
-        config.warnings().iter().for_each(|warning| warn!("{warning}"));
         tokio::select! {
             () = stop.cancelled() => Ok(None),
             app = Self::connect(config, &stop) => app.map(Some),
@@ -52,7 +54,7 @@ impl App {
     }
 
     async fn connect(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
-        let identity = Identity::load(&config.teleport.identity, Timestamp::now())
+        let identity = Identity::load(&config.teleport.credentials, Timestamp::now())
             .map_err(|error| Failure::new(Exit::Credentials, error))?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport = teleport::Client::new(&config.teleport.addr, &identity);
@@ -60,22 +62,23 @@ impl App {
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
         let slack = slack::Client::new(ClientOptions {
-            api_url: config.slack.api_url.clone(),
+            api_url: config.slack.api_url.as_str().to_owned(),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| Failure::new(Exit::Failed, error))?;
         let auth = auth_test(&slack).await?;
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
-        slack_checks::scopes(&auth, &config.rules)?;
+        let rules = config.rules();
+        slack_checks::scopes(&auth, &rules)?;
 
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES);
         let mut tasks = Tasks::new(stop.clone());
-        let watcher = Watcher::new(teleport.clone());
+        let watcher = Watcher::new(teleport.clone(), Delays::default());
         tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
         tasks.start("channel check", {
-            let (directory, rules, stop) = (directory.clone(), config.rules.clone(), stop.clone());
+            let (directory, rules, stop) = (directory.clone(), rules.clone(), stop.clone());
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
@@ -88,7 +91,7 @@ impl App {
                 teleport,
                 slack,
                 directory,
-                rules: config.rules.clone(),
+                rules,
                 web_proxy: pong.web_proxy.filter(|_| pong.enterprise),
                 cluster: pong.cluster_name,
             },
@@ -129,7 +132,7 @@ async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
 }
 
 fn is_final(error: &TeleportError) -> bool {
-    matches!(error.kind(), teleport::Kind::Unauthorised | teleport::Kind::Permanent)
+    matches!(error.kind(), TeleportKind::Unauthorised | TeleportKind::Permanent)
 }
 
 /// Asks Slack until it answers; refuses a token that Slack refuses.

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::visible;
 
 /// Why the process ends with something other than 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +92,10 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", visible(&self.0.to_string()))?;
+        writeln!(f, "error: {}", shown(&self.0.to_string()))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            writeln!(f, "  caused by: {}", visible(&error.to_string()))?;
+            writeln!(f, "  caused by: {}", shown(&error.to_string()))?;
             cause = error.source();
         }
         Ok(())
@@ -113,16 +114,9 @@ pub fn chain(error: &dyn Error) -> String {
     line
 }
 
-fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.trim_end().chars() {
-        if character.is_control() && character != '\n' {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+/// Escapes all but line breaks, which the list of configuration mistakes needs.
+fn shown(text: &str) -> String {
+    text.trim_end().lines().map(visible::line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -11,4 +11,5 @@ pub mod slack;
 pub mod runtime;
 mod slack_checks;
 pub mod app;
+mod visible;
 pub mod error;

@@ -24,10 +24,11 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use access_core::recipients::{Recipient, Rules};
+
 pub use self::address::{ApiUrl, TeleportAddr};
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
-pub use self::recipient::{NotARecipient, Recipient};
 pub use self::report::{Finding, Findings};
 pub use self::review::{ReasonPolicy, ReviewConfig, ReviewMode, ReviewRule, ReviewTransport};
 pub use self::token::{ReadTokenFile, TokenFile};
@@ -56,6 +57,13 @@ pub struct Config {
     pub diagnostics: Option<SocketAddr>,
     /// Logging.
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Who is told of which request.
+    pub fn rules(&self) -> Rules {
+        Rules { always: self.slack.recipients.clone(), by_role: self.role_to_recipients.clone() }
+    }
 }
 
 /// The cluster and the way in.

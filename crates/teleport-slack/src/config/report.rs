@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::visible;
+
 /// No list of mistakes is longer; a file with more of them is not a configuration file.
 const MAX_SHOWN: usize = 50;
 /// Values are quoted up to this many characters, enough to find them in the file.
@@ -91,11 +93,11 @@ impl Report {
     }
 }
 
-/// Shows a value from the file in a message: in quotes, on one line, cut. Anything that looks like a Slack
-/// token is not shown, wherever it was pasted.
+/// Shows a value from the file in a message: in quotes, on one line, cut. What might be a token or a signing
+/// secret is not shown, wherever it was pasted.
 pub(super) fn quote(text: &str) -> String {
-    if looks_like_token(text) {
-        return "a value that looks like a Slack token (not shown)".to_owned();
+    if looks_secret(text) {
+        return "(not shown: it looks like a secret)".to_owned();
     }
     let mut out = String::from("\"");
     for (index, character) in text.chars().enumerate() {
@@ -105,19 +107,24 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
+            c => visible::push(&mut out, c),
         }
     }
     out.push('"');
     out
 }
 
-fn looks_like_token(text: &str) -> bool {
+/// Slack's prefixes, or, for tokens that lost theirs, the long runs of digits and of mixed characters that every
+/// token and signing secret has. Hiding too much costs little, as the line is named.
+fn looks_secret(text: &str) -> bool {
+    const PREFIXES: [&str; 10] =
+        ["xoxb", "xoxp", "xoxe", "xoxa", "xoxs", "xoxc", "xoxd", "xoxr", "xapp-", "xwfp-"];
     let lower = text.to_ascii_lowercase();
-    ["xoxb", "xoxp", "xoxe", "xoxa", "xoxs", "xoxc", "xoxd", "xoxr", "xapp-", "xwfp-"]
-        .iter()
-        .any(|prefix| lower.contains(prefix))
+    PREFIXES.iter().any(|prefix| lower.contains(prefix))
+        || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
+            let digits = run.bytes().filter(u8::is_ascii_digit).count();
+            digits >= 10 || run.len() >= 16 && digits >= 4
+        })
 }
 
 #[cfg(test)]
@@ -125,13 +132,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoting_keeps_a_message_on_one_line_and_tokens_out() {
+    fn quoting_keeps_a_message_on_one_line_and_secrets_out() {
+        const HIDDEN: &str = "(not shown: it looks like a secret)";
         let cases = [
             ("team", "\"team\""),
             ("a\nb\u{1b}[2J", "\"a\\nb\\u{1b}[2J\""),
             ("say \"hi\"", "\"say \\\"hi\\\"\""),
-            ("my xoxb-12-34", "a value that looks like a Slack token (not shown)"),
-            ("XAPP-1-A", "a value that looks like a Slack token (not shown)"),
+            ("my xoxb-12-34", HIDDEN),
+            ("XAPP-1-A", HIDDEN),
+            ("appapp-114711470815-Hj2kP9slack_user_id_trait", HIDDEN),
+            ("8f742231b10e8888abcd99yyyzzz85a5", HIDDEN),
+            ("access-requests-2026-prod", "\"access-requests-2026-prod\""),
+            ("firstname.lastname1984@example.com", "\"firstname.lastname1984@example.com\""),
         ];
         for (given, shown) in cases {
             assert_eq!(quote(given), shown);

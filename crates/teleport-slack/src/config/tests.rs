@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use access_core::recipients::Recipient;
 use proptest::prelude::*;
 
 use super::*;

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use access_core::recipients::Recipient;
+
 use super::address::{ApiUrl, TeleportAddr};
 use super::http::listen_addr;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::raw::{Document, Entry, Field, Reader};
-use super::recipient::Recipient;
+use super::recipient::{is_dubious_id, remedy};
 use super::report::{Finding, Findings, Report, quote};
 use super::review::{OldSlackKeys, review};
 use super::schema;
@@ -188,16 +190,18 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
                 report.warn(line, &entry.key, cause, "remove one of them");
             }
             Ok(recipient) => {
-                if recipient.is_dubious_id() {
+                if is_dubious_id(&recipient) {
                     let cause = format!("{} is taken for a Slack id", quote(&entry.value));
                     report.warn(line, &entry.key, cause, "if it is a channel's name, write it in lower-case");
                 }
                 out.push(recipient);
             }
-            Err(no) if entry.value.is_empty() => report.error(line, &entry.key, no.cause, no.remedy),
-            Err(no) => {
-                let cause = format!("{}: {}", quote(&entry.value), no.cause);
-                report.error(line, &entry.key, cause, no.remedy);
+            Err(problem) if entry.value.is_empty() => {
+                report.error(line, &entry.key, problem.to_string(), remedy(problem, &entry.value));
+            }
+            Err(problem) => {
+                let cause = format!("{}: {problem}", quote(&entry.value));
+                report.error(line, &entry.key, cause, remedy(problem, &entry.value));
             }
         }
     }

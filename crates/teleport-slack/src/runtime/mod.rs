@@ -34,8 +34,8 @@ use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
 use self::reconciler::{Memory, Reconciler};
 use crate::slack::directory::Directory;
-use crate::slack;
-use crate::teleport::{self, WatchUpdate};
+use crate::teleport::watch::WatchUpdate;
+use crate::{slack, teleport};
 
 /// Visits under way at once.
 const MAX_VISITS: usize = 64;
@@ -140,13 +140,15 @@ impl Dispatcher {
             }
             WatchUpdate::Changed(request) => {
                 let id = request.id.clone();
-                self.listed.insert(id.clone(), Arc::new(request));
+                self.listed.insert(id.clone(), Arc::from(request));
                 self.queue.wake(id, now);
             }
             WatchUpdate::Gone(id) => {
                 self.listed.remove(&id);
                 self.queue.wake(id, now);
             }
+            // What is listed stays as it was; the watcher said why and tries again.
+            WatchUpdate::Lost { .. } => {}
         }
     }
 

@@ -22,7 +22,9 @@ use tracing::{debug, error, warn};
 use super::audience::{Audience, Located, NotFound};
 use super::outbox::{Complaints, NotYet, Outbox};
 use crate::slack::directory::Directory;
-use crate::teleport::{self, Kind, TeleportError, modify_record};
+use crate::teleport;
+use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::record::modify_record;
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.

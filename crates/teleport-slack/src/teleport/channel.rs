@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +19,10 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::{Kind, quote};
+use crate::config::TeleportAddr;
 
 /// The name that every auth server's certificate carries, whatever the host is called.
 const SERVER_NAME: &str = "teleport.cluster.local";
-
-/// The auth server's usual port.
-const DEFAULT_PORT: u16 = 3025;
 
 /// How long a connection attempt may take: name, TCP and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -37,89 +35,6 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the answer to that may take before the connection counts as lost.
 const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(20);
-
-/// The longest host name there can be.
-const HOST_LIMIT: usize = 253;
-
-/// Where the auth server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthAddr {
-    host: String,
-    port: u16,
-}
-
-impl AuthAddr {
-    /// Reads `host`, `host:port`, `[ipv6]` or `[ipv6]:port`; the port is 3025 if it is not given.
-    pub fn parse(text: &str) -> Result<Self, AddrError> {
-        let text = text.trim();
-        if text.contains("://") {
-            return Err(AddrError::Scheme { text: quote(text) });
-        }
-        let malformed = || AddrError::Malformed { text: quote(text) };
-        let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-            let (host, rest) = bracketed.split_once(']').ok_or_else(malformed)?;
-            host.parse::<Ipv6Addr>().map_err(|_| malformed())?;
-            match rest {
-                "" => (host, None),
-                rest => (host, Some(rest.strip_prefix(':').ok_or_else(malformed)?)),
-            }
-        } else if text.parse::<Ipv6Addr>().is_ok() {
-            (text, None)
-        } else {
-            match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            }
-        };
-        let plausible = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        if host.is_empty() || host.len() > HOST_LIMIT || !host.chars().all(plausible) {
-            return Err(malformed());
-        }
-        let port = match port {
-            Some(digits) => digits
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| AddrError::Port { text: quote(text) })?,
-            None => DEFAULT_PORT,
-        };
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for AuthAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-/// A malformed address.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddrError {
-    /// It is a URL.
-    #[error("{text:?} is a URL; write the auth server's address as host:port, such as auth.example.com:3025")]
-    Scheme {
-        /// What was given.
-        text: String,
-    },
-    /// The port is no port.
-    #[error(
-        "{text:?} has no valid port; write host:port with a port from 1 to 65535, such as auth.example.com:3025"
-    )]
-    Port {
-        /// What was given.
-        text: String,
-    },
-    /// It is nothing we know.
-    #[error(
-        "{text:?} is not an address; write the auth server's address as host:port, such as auth.example.com:3025"
-    )]
-    Malformed {
-        /// What was given.
-        text: String,
-    },
-}
 
 /// A failed attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -209,7 +124,7 @@ pub enum ConnectProblem {
 }
 
 /// A channel that connects when it is first used, and again after each loss.
-pub(super) fn open(addr: &AuthAddr, tls: Arc<ClientConfig>) -> Channel {
+pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Channel {
     let addr = addr.clone();
     let connector = tower::service_fn(move |_| {
         let (addr, tls) = (addr.clone(), Arc::clone(&tls));
@@ -224,14 +139,14 @@ pub(super) fn open(addr: &AuthAddr, tls: Arc<ClientConfig>) -> Channel {
         .connect_with_connector_lazy(connector)
 }
 
-async fn dial(addr: &AuthAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
+async fn dial(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
     let deadline = Instant::now() + CONNECT_LIMIT;
     let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), problem, detail };
     let late = |step: &str| {
         fail(ConnectProblem::TimedOut, format!("{step}: given up after {} s", CONNECT_LIMIT.as_secs()))
     };
 
-    let found = timeout_at(deadline, tokio::net::lookup_host((addr.host.as_str(), addr.port)))
+    let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))
         .await
         .map_err(|_| late("name resolution"))?
         .map_err(|error| fail(ConnectProblem::Resolve, quote(&error.to_string())))?;

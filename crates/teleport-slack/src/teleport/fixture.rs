@@ -29,8 +29,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Client;
-use super::channel::AuthAddr;
-use super::identity::{Identity, IdentitySource};
+use super::identity::Identity;
+use crate::config::Credentials;
 
 pub(super) const SERVER_NAME: &str = "teleport.cluster.local";
 
@@ -144,7 +144,7 @@ pub(super) fn identity_of(pair: &Pair, cas: &str, now: Timestamp) -> Identity {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth_id");
     std::fs::write(&path, format!("{}{}{cas}", pair.key, pair.crt)).unwrap();
-    Identity::load(&IdentitySource::IdentityFile(path), now).unwrap()
+    Identity::load(&Credentials::Identity(path), now).unwrap()
 }
 
 /// How a call is answered.
@@ -213,7 +213,7 @@ impl Server {
     }
 
     pub(super) fn client(&self, identity: &Identity) -> Client {
-        Client::new(&AuthAddr::parse(&self.addr.to_string()).unwrap(), identity)
+        Client::new(&crate::config::TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity)
     }
 }
 

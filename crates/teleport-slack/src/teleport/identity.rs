@@ -23,28 +23,13 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use super::error::quote;
 use super::pem::{self, Bundle};
+use crate::config::Credentials;
 
 pub use super::pem::UnusableKey;
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
 const FILE_LIMIT: u64 = 1024 * 1024;
-
-/// Where the identity's parts are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// Three files, as `tctl auth sign --format=tls` writes them.
-    Files {
-        /// Private key.
-        key: PathBuf,
-        /// Client certificate.
-        crt: PathBuf,
-        /// CA certificates.
-        cas: PathBuf,
-    },
-    /// One file with all, as `tctl auth sign --format=file` and tbot write it.
-    IdentityFile(PathBuf),
-}
 
 /// A checked identity.
 #[derive(Clone)]
@@ -57,9 +42,9 @@ pub struct Identity {
 
 impl Identity {
     /// Reads and checks the files. Blocks while it reads; each file may have at most 1 MiB.
-    pub fn load(source: &IdentitySource, now: Timestamp) -> Result<Self, IdentityError> {
+    pub fn load(source: &Credentials, now: Timestamp) -> Result<Self, IdentityError> {
         match source {
-            IdentitySource::Files { key, crt, cas } => {
+            Credentials::Files { client_key: key, client_crt: crt, root_cas: cas } => {
                 let parts = Parts {
                     key: read(key)?,
                     key_file: key,
@@ -70,7 +55,7 @@ impl Identity {
                 };
                 parts.check(now)
             }
-            IdentitySource::IdentityFile(file) => {
+            Credentials::Identity(file) => {
                 let mut bundle = read(file)?;
                 let cas = bundle.certificates.split_off(bundle.certificates.len().min(1));
                 let certificates = std::mem::take(&mut bundle.certificates);

@@ -12,14 +12,13 @@ use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
 use tonic::transport::Channel;
 
-use self::channel::AuthAddr;
 use self::error::{Call, TeleportError, within};
 use self::identity::Identity;
 
 pub mod error;
 mod pem;
 pub mod identity;
-pub mod channel;
+mod channel;
 pub mod convert;
 mod requests;
 pub mod events;
@@ -56,7 +55,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    addr: AuthAddr,
+    addr: TeleportAddr,
     channel: RwLock<Channel>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
     listing: AtomicU8,
@@ -65,7 +64,7 @@ struct Shared {
 impl Client {
     /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
     /// connects on the first call.
-    pub fn new(addr: &AuthAddr, identity: &Identity) -> Self {
+    pub fn new(addr: &TeleportAddr, identity: &Identity) -> Self {
         let channel = RwLock::new(channel::open(addr, identity.tls_config()));
         Self { shared: Arc::new(Shared { addr: addr.clone(), channel, listing: AtomicU8::new(0) }) }
     }

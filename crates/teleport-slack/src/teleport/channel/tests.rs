@@ -12,49 +12,6 @@ use crate::teleport::error::TeleportError;
 use crate::teleport::fixture::{Authority, Leaf, Reply, SERVER_NAME, Script, Server, identity_of};
 use crate::teleport::identity::Identity;
 
-#[test]
-fn addresses() {
-    let check = |text: &str, expected: &str| {
-        assert_eq!(AuthAddr::parse(text).unwrap().to_string(), expected, "{text}");
-    };
-    check("auth.example.com:3025", "auth.example.com:3025");
-    check("auth.example.com", "auth.example.com:3025");
-    check(" auth_1.example.com:443\n", "auth_1.example.com:443");
-    check("10.0.0.7:1", "10.0.0.7:1");
-    check("[::1]:4000", "[::1]:4000");
-    check("[2001:db8::1]", "[2001:db8::1]:3025");
-    check("2001:db8::1", "[2001:db8::1]:3025");
-    check("münchen.example:65535", "münchen.example:65535");
-}
-
-#[test]
-fn malformed_addresses_are_refused_with_an_example() {
-    let long = "a".repeat(254);
-    for bad in [
-        "",
-        ":3025",
-        "host:",
-        "host:0",
-        "host:65536",
-        "host:x",
-        "host:1:2",
-        "host name",
-        "host/path",
-        "user@host",
-        "[::1",
-        "[host]:1",
-        "[::1]3025",
-        "https://host:3025",
-        "ho\u{0}st",
-        &long,
-    ] {
-        let error = AuthAddr::parse(bad).unwrap_err().to_string();
-        assert!(error.contains("auth.example.com:3025"), "{bad:?}: {error}");
-    }
-    assert!(matches!(AuthAddr::parse("https://host:443"), Err(AddrError::Scheme { .. })));
-    assert!(matches!(AuthAddr::parse("host:99999"), Err(AddrError::Port { .. })));
-}
-
 fn unused() -> Script {
     Arc::new(|_, _| Reply::Status(2, "no call should get this far"))
 }
@@ -68,7 +25,7 @@ async fn problem(client: &Client) -> ConnectError {
 }
 
 async fn problem_at(addr: &str, identity: &Identity) -> ConnectError {
-    problem(&Client::new(&AuthAddr::parse(addr).unwrap(), identity)).await
+    problem(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity)).await
 }
 
 /// A client whose certificate was valid only until the start of 2021, as its owner did not notice.

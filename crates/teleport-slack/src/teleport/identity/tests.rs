@@ -22,7 +22,7 @@ fn load_files(key: &str, crt: &str, cas: &str) -> Result<Identity, IdentityError
         fs::write(&path, content).unwrap();
         path
     };
-    let source = IdentitySource::Files {
+    let source = Credentials::Files {
         key: path("auth.key", key),
         crt: path("auth.crt", crt),
         cas: path("auth.cas", cas),
@@ -30,11 +30,11 @@ fn load_files(key: &str, crt: &str, cas: &str) -> Result<Identity, IdentityError
     Identity::load(&source, now())
 }
 
-fn identity_file(content: &[u8]) -> (TempDir, IdentitySource) {
+fn identity_file(content: &[u8]) -> (TempDir, Credentials) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth_id");
     fs::write(&path, content).unwrap();
-    (dir, IdentitySource::IdentityFile(path))
+    (dir, Credentials::Identity(path))
 }
 
 fn load_identity_file(content: impl AsRef<[u8]>) -> Result<Identity, IdentityError> {
@@ -222,14 +222,14 @@ fn certificates_out_of_their_time_are_refused() {
 
 #[test]
 fn unreadable_and_huge_files() {
-    let missing = IdentitySource::IdentityFile("/does/not/exist".into());
+    let missing = Credentials::Identity("/does/not/exist".into());
     let error = Identity::load(&missing, now()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot read /does/not/exist; does it exist, and may the daemon's user read it?"
     );
     let (dir, _) = identity_file(b"");
-    let directory = IdentitySource::IdentityFile(dir.path().to_path_buf());
+    let directory = Credentials::Identity(dir.path().to_path_buf());
     assert!(matches!(Identity::load(&directory, now()).unwrap_err(), IdentityError::Unreadable { .. }));
     assert!(matches!(
         load_identity_file(vec![b'x'; 1024 * 1024 + 1]).unwrap_err(),

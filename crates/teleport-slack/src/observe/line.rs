@@ -1,0 +1,181 @@
+//! The form of a log line: text for people, JSON for machines.
+//!
+//! Values come from outside (reasons, user names, answers of servers), so nothing in them may start a new line or
+//! reach the terminal as a command. Where lines go is in `sink.rs`.
+
+use std::fmt::{self, Write as _};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tracing::Level;
+use tracing::field::{Field, Visit};
+
+use crate::config::LogFormat;
+use crate::visible;
+
+/// A value is cut after this many characters; the whole of it is never needed to understand a line.
+const MAX_VALUE: usize = 2000;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) format: LogFormat,
+    /// Only for a terminal; ignored by JSON.
+    pub(super) colour: bool,
+}
+
+/// The message and the fields of an event, or the fields of a span.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    message: String,
+    values: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    /// Takes over what an outer span has and this does not.
+    pub(super) fn inherit(&mut self, outer: &Self) {
+        for (name, value) in &outer.values {
+            if !self.values.iter().any(|(known, _)| known == name) {
+                self.values.push((name, value.clone()));
+            }
+        }
+    }
+
+    fn set(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("message", other) => self.message = other.to_string(),
+            (name, value) => match self.values.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, old)) => *old = value,
+                None => self.values.push((name, value)),
+            },
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, Value::String(cut(value)));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        self.set(field, Value::String(cut(&text)));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, Value::String(cut(&format!("{value:?}"))));
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE) {
+        Some((end, _)) => format!("{}…", text.split_at(end).0),
+        None => text.to_owned(),
+    }
+}
+
+/// One finished line, with its line break.
+pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
+    let mut line = match style.format {
+        LogFormat::Text => text(style.colour, now, level, fields),
+        LogFormat::Json => json(now, level, target, fields),
+    };
+    line.push('\n');
+    line
+}
+
+/// `2026-11-22T16:00:00Z INFO  Watcher connected after_ms=12`
+fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
+    let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
+    let (on, off) = if colour { (paint(level), "\u{1b}[0m") } else { ("", "") };
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), visible::line(&fields.message));
+    for (name, value) in &fields.values {
+        let _ = write!(out, " {name}=");
+        match value {
+            Value::String(text) => push_value(&mut out, text),
+            other => out.push_str(&other.to_string()),
+        }
+    }
+    out
+}
+
+fn paint(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\u{1b}[31m",
+        Level::WARN => "\u{1b}[33m",
+        Level::INFO => "\u{1b}[32m",
+        _ => "\u{1b}[34m",
+    }
+}
+
+/// Bare if it reads as one word, else in quotes, so that no value can pass for another field.
+fn push_value(out: &mut String, text: &str) {
+    let plain = |c: char| !c.is_whitespace() && !visible::is_hidden(c) && !matches!(c, '"' | '=' | '\\');
+    if !text.is_empty() && text.chars().all(plain) {
+        out.push_str(text);
+        return;
+    }
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        visible::push(out, c);
+    }
+    out.push('"');
+}
+
+fn json(now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        timestamp: String,
+        level: &'a str,
+        message: &'a str,
+        target: &'a str,
+        fields: Map<String, Value>,
+    }
+    let line = Line {
+        timestamp: now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        level: level.as_str(),
+        message: &fields.message,
+        target,
+        fields: fields.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+    };
+    // Texts and numbers under text keys always serialise; an empty object is better than a panic in a log call.
+    serde_json::to_string(&line).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// The line that takes the place of lines that could not be written.
+pub(super) fn lost(style: Style, now: Timestamp, count: u64) -> String {
+    let mut fields = Fields {
+        message: "log lines were lost: the log was not read or not writable".to_owned(),
+        values: Vec::new(),
+    };
+    fields.values.push(("lines", count.into()));
+    line(style, now, Level::WARN, env!("CARGO_CRATE_NAME"), &fields)
+}
