@@ -46,7 +46,6 @@ impl App {
     /// What no waiting mends: certificates that cannot be used, a server that is too old, a token that is
     /// refused, a missing scope. The failure's text names the thing and the remedy.
     pub async fn start(config: &Config, stop: CancellationToken) -> Result<Option<Self>, Failure> {
-        info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
         tokio::select! {
             () = stop.cancelled() => Ok(None),
             app = Self::connect(config, &stop) => app.map(Some),

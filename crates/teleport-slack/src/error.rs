@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::observe::LogError;
 use crate::visible;
 
 /// Why the process ends with something other than 0.
@@ -71,6 +72,19 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self { exit: error.exit(), error: error.into() }
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        let exit = match &error {
+            LogError::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Exit::Credentials
+            }
+            LogError::Open { .. } => Exit::Configuration,
+            LogError::Thread(_) | LogError::Again => Exit::Failed,
+        };
+        Self { exit, error: error.into() }
     }
 }
 

@@ -1,3 +1,7 @@
-//! The `teleport-slack` command.
+//! The `teleport-slack` command: parses, dispatches, ends with an exit status. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    teleport_slack::cli::main(std::env::args_os())
+}

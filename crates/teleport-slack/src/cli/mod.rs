@@ -1,1 +1,144 @@
-//! To be written.
+//! The command line: what can be asked for, and who answers.
+//!
+//! One file per command. Exit statuses and the printing of errors are in `error.rs`.
+
+pub mod configure;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod start;
+pub mod version;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Exit, Failure};
+
+/// Shows Teleport access requests in Slack, keeps the messages true, and says who decided.
+#[derive(Debug, Parser)]
+#[command(
+    name = "teleport-slack",
+    version = version::LINE,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  \
+        teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack start                              run with /etc/teleport-slack.toml\n  \
+        teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
+        Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
+        77 credentials or permission refused, 78 wrong configuration."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print a commented configuration file to start from.
+    #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
+        sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
+    Configure,
+    /// Run until stopped: watch Teleport, post to Slack.
+    Start(start::Args),
+    /// Print the version.
+    Version,
+    /// Try everything out on this machine, without Teleport and without Slack.
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+}
+
+/// Runs a whole command line, the program's name first, and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli.command,
+        // Help and version are "errors" too, on stdout and with status 0. A closed pipe is the reader's choice.
+        Err(answer) => {
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match command {
+        Command::Configure => configure::run(),
+        Command::Start(args) => start::run(args),
+        Command::Version => version::run(),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit().into()
+        }
+    }
+}
+
+/// Writes a command's answer to stdout. That the reader has gone (`| head`) is no failure.
+fn answer(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Exit::Failed,
+            anyhow::Error::new(error).context("cannot write to standard output"),
+        )),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_guides_command_lines_are_understood() {
+        let start = |line: &str| match parse(line) {
+            Ok(Command::Start(args)) => (args.config.display().to_string(), args.debug),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(start("teleport-slack start"), ("/etc/teleport-slack.toml".into(), false));
+        assert_eq!(start("teleport-slack start --config=/etc/x.toml"), ("/etc/x.toml".into(), false));
+        assert_eq!(start("teleport-slack start -c x.toml -d"), ("x.toml".into(), true));
+        assert!(matches!(parse("teleport-slack configure"), Ok(Command::Configure)));
+        assert!(matches!(parse("teleport-slack version"), Ok(Command::Version)));
+        for wrong in [
+            "teleport-slack",
+            "teleport-slack stop",
+            "teleport-slack start now",
+            "teleport-slack configure -c x",
+        ] {
+            assert!(parse(wrong).is_err_and(|error| error.use_stderr() && error.exit_code() == 2), "{wrong}");
+        }
+    }
+
+    #[cfg(feature = "demo")]
+    #[test]
+    fn the_demo_has_its_switches() {
+        let Ok(Command::Demo(args)) = parse("teleport-slack demo --port 9 --script --sandbox /tmp/x") else {
+            panic!("not understood")
+        };
+        assert_eq!((args.port, args.script, args.sandbox), (9, true, Some("/tmp/x".into())));
+    }
+
+    #[test]
+    fn the_version_begins_as_scripts_expect() {
+        assert!(version::LINE.starts_with(concat!("v", env!("CARGO_PKG_VERSION"))), "{}", version::LINE);
+        let asked = Cli::try_parse_from(["teleport-slack", "--version"])
+            .expect_err("clap answers itself")
+            .to_string();
+        assert_eq!(asked, version::text(), "the switch and the command agree");
+        assert!(asked.contains("(rustc 1."), "{asked}");
+    }
+}

@@ -294,7 +294,7 @@ impl<'a, 't> Reader<'a, 't> {
                 for (key, value) in table {
                     let name: &str = key.get_ref();
                     let line = document.lines.line(key.span().start);
-                    let key = format!("{path}.{}", free_key(name));
+                    let key = format!("{path}.{}", shown_key(name));
                     let entry = Entry { value: value.get_ref(), key: key.clone(), line };
                     if let Some(value) = texts_of(document, self.report, &entry) {
                         entries.push(FreeEntry {
@@ -394,7 +394,8 @@ fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, 
     report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}"));
 }
 
-/// A key that nobody knows, for a message: short, on one line, and no token that was pasted in its place.
+/// A key that the operator chose, or that nobody knows, for a message: short, on one line, and no secret that was
+/// pasted in its place.
 fn shown_key(written: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let quoted = quote(written);
@@ -402,9 +403,4 @@ fn shown_key(written: &str) -> String {
         Some(inside) if !inside.is_empty() && inside.chars().all(plain) => inside.to_owned(),
         _ => quoted,
     }
-}
-
-/// A role or the like as it would be written: bare if TOML allows it.
-fn free_key(written: &str) -> String {
-    shown_key(written)
 }

@@ -24,6 +24,19 @@ pub struct Finding {
     pub remedy: String,
 }
 
+impl fmt::Display for Finding {
+    /// On one line, without the file: `line 3: teleport.auth_server: this is an old name; write …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}; {}", self.cause, self.remedy)
+    }
+}
+
 /// The mistakes of one file, by line; never empty when it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Findings(Vec<Finding>);

@@ -18,7 +18,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::line::{self, Fields, Style};
 use super::sink::{self, LogGuard, Sink};
-use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
+use crate::config::{LogConfig, LogOutput, Severity};
+
+#[cfg(test)]
+mod tests;
 
 /// The crates whose lines follow the configured severity.
 const OURS: [&str; 3] = ["teleport_slack", "access_core", "access_sim"];
@@ -123,127 +126,5 @@ where
         }
         let metadata = event.metadata();
         self.sink.push(line::line(self.style, (self.now)(), *metadata.level(), metadata.target(), &fields));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, pipe};
-
-    use tracing::{debug, error, info, info_span, warn};
-
-    use super::*;
-
-    fn noon() -> Timestamp {
-        Timestamp::from_millisecond(1_795_363_200_120).unwrap()
-    }
-
-    /// What is logged while `act` runs.
-    fn logged(format: LogFormat, colour: bool, severity: Severity, act: impl FnOnce()) -> String {
-        let (mut reader, writer) = pipe().unwrap();
-        let style = Style { format, colour };
-        let (sink, guard) = sink::start(writer, move |count| line::lost(style, noon(), count)).unwrap();
-        tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);
-        drop(guard);
-        let mut out = String::new();
-        reader.read_to_string(&mut out).unwrap();
-        out
-    }
-
-    fn text(act: impl FnOnce()) -> String {
-        logged(LogFormat::Text, false, Severity::Info, act)
-    }
-
-    #[test]
-    fn a_text_line_reads_like_the_guides() {
-        let out = text(|| {
-            info!("Starting Teleport Access Slack 7.1.3");
-            warn!(channel = "C1", attempt = 2, ok = true, reason = "two words", "Cannot post");
-            let error = io::Error::other("disk on fire");
-            error!(error = &error as &dyn std::error::Error, name = %"x=y", "Gone");
-        });
-        insta::assert_snapshot!(out, @r#"
-        2026-11-22T16:00:00Z INFO  Starting Teleport Access Slack 7.1.3
-        2026-11-22T16:00:00Z WARN  Cannot post channel=C1 attempt=2 ok=true reason="two words"
-        2026-11-22T16:00:00Z ERROR Gone error="disk on fire" name="x=y"
-        "#);
-    }
-
-    #[test]
-    fn the_fields_of_spans_belong_to_the_line() {
-        let out = text(|| {
-            let outer = info_span!("request", request = "8f77", phase = tracing::field::Empty).entered();
-            outer.record("phase", "pending");
-            let _inner = info_span!("post", recipient = "C1").entered();
-            info!(request = "own", "posted");
-        });
-        insta::assert_snapshot!(out, @r"2026-11-22T16:00:00Z INFO  posted request=own recipient=C1 phase=pending");
-    }
-
-    #[test]
-    fn nothing_from_outside_forges_a_line_or_reaches_the_terminal() {
-        let evil = "x\n2026-11-22T16:00:00Z INFO  approved user=\"bob\"\r\u{1b}[2K\u{202e}";
-        let out = text(|| {
-            info!(reason = evil, shown = %evil, debug = ?evil, "message {evil}");
-        });
-        insta::assert_snapshot!(out, @r#"2026-11-22T16:00:00Z INFO  message x\n2026-11-22T16:00:00Z INFO  approved user="bob"\r\u{1b}[2K\u{202e} reason="x\n2026-11-22T16:00:00Z INFO  approved user=\"bob\"\r\u{1b}[2K\u{202e}" shown="x\n2026-11-22T16:00:00Z INFO  approved user=\"bob\"\r\u{1b}[2K\u{202e}" debug="\"x\\n2026-11-22T16:00:00Z INFO  approved user=\\\"bob\\\"\\r\\u{1b}[2K\\u{202e}\"""#);
-        let out = logged(LogFormat::Json, false, Severity::Info, || info!(reason = evil, "message {evil}"));
-        assert_eq!(out.lines().count(), 1, "{out}");
-        assert!(!out.contains('\u{1b}'), "{out}");
-    }
-
-    #[test]
-    fn json_is_one_object_per_line() {
-        let out = logged(LogFormat::Json, true, Severity::Info, || {
-            let _span = info_span!("request", request = "8f77").entered();
-            info!(target: "teleport_slack::app", after_ms = 12, nan = f64::NAN, level = "fake", "Watcher connected");
-        });
-        insta::assert_snapshot!(out, @r#"{"timestamp":"2026-11-22T16:00:00.120Z","level":"INFO","message":"Watcher connected","target":"teleport_slack::app","fields":{"after_ms":12,"level":"fake","nan":null,"request":"8f77"}}"#);
-        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(value["level"], "INFO");
-    }
-
-    #[test]
-    fn libraries_are_heard_from_warnings_on() {
-        let act = || {
-            debug!("ours");
-            info!("ours");
-            info!(target: "hyper::client", "theirs");
-            debug!(target: "access_core::plan", "ours");
-            warn!(target: "hyper::client", "theirs");
-            error!(target: "hyper::client", "theirs");
-        };
-        let levels = |severity| {
-            let out = logged(LogFormat::Text, false, severity, act);
-            let line = |line: &str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
-            out.lines().map(line).collect::<Vec<_>>().join(", ")
-        };
-        assert_eq!(levels(Severity::Debug), "DEBUG ours, INFO ours, DEBUG ours, WARN theirs, ERROR theirs");
-        assert_eq!(levels(Severity::Info), "INFO ours, WARN theirs, ERROR theirs");
-        assert_eq!(levels(Severity::Warn), "WARN theirs, ERROR theirs");
-        assert_eq!(levels(Severity::Error), "ERROR theirs");
-    }
-
-    #[test]
-    fn colour_is_for_terminals_and_values_are_cut() {
-        let out = logged(LogFormat::Text, true, Severity::Info, || warn!("careful"));
-        assert_eq!(out, "2026-11-22T16:00:00Z \u{1b}[33mWARN \u{1b}[0m careful\n");
-        let out = text(|| info!(long = "ü".repeat(1_000_000), "x"));
-        assert_eq!(out.chars().filter(|c| *c == 'ü').count(), 2000);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_log_file_is_made_for_its_owner_and_appended_to() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("slack.log");
-        for text in ["one\n", "two\n"] {
-            open(&path).unwrap().write_all(text.as_bytes()).unwrap();
-        }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
-        let error = open(&dir.path().join("none/slack.log")).unwrap_err();
-        assert!(error.to_string().contains("none/slack.log"), "{error}");
     }
 }

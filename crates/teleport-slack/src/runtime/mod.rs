@@ -47,7 +47,6 @@ const DRAIN: Duration = Duration::from_secs(15);
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// What the dispatcher needs to work.
-#[derive(Debug)]
 pub struct Surroundings {
     /// The way to Teleport's records.
     pub teleport: teleport::Client,
@@ -64,7 +63,6 @@ pub struct Surroundings {
 }
 
 /// The dispatcher: keeps every request's messages true.
-#[derive(Debug)]
 pub struct Dispatcher {
     reconciler: Arc<Reconciler>,
     listed: HashMap<RequestId, Arc<AccessRequest>>,

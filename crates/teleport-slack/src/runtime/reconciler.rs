@@ -35,7 +35,6 @@ const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Dur
 const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
 
 /// What every visit needs.
-#[derive(Debug)]
 pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) outbox: Outbox,

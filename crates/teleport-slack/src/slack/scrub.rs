@@ -26,7 +26,7 @@ impl Scrub {
     pub(super) fn text(&self, raw: &str, max: usize) -> String {
         // Characters first: a token with a zero-width space inside must not slip through the search below.
         let line = one_line(raw);
-        let line = match self.token.expose().as_str() {
+        let line = match self.token.expose() {
             "" => line,
             token => line.replace(token, REMOVED),
         };

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 
 use self::error::{Call, TeleportError, within};
 use self::identity::Identity;
+use crate::config::TeleportAddr;
 
 pub mod error;
 mod pem;

@@ -10,7 +10,10 @@ use crate::support::*;
 /// Leaves what the Go plugin 7.1.3 leaves after posting about a request: a message like its own, and a record
 /// with the keys of the captured one.
 async fn go_plugin_posts(bed: &Bed, id: &str) -> (String, String) {
-    let path = format!("{}/../../vectors/go-plugin-7.1.3/created-no-reason.slack-calls.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../vectors/go-plugin-7.1.3/created-no-reason.slack-calls.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
     let captured = std::fs::read_to_string(path).unwrap().replace("8095cf2d-0399-422d-a419-95b7b372a78d", id);
     let calls: serde_json::Value = serde_json::from_str(&captured).unwrap();
     let post = calls.as_array().unwrap().iter().find(|call| call["body"]["channel"] == "C0TEAM").unwrap();
@@ -26,7 +29,8 @@ async fn go_plugin_posts(bed: &Bed, id: &str) -> (String, String) {
 }
 
 fn plant(bed: &Bed, id: &str, record: &[(&str, String)]) {
-    let entry: BTreeMap<_, _> = record.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.clone().into_bytes())).collect();
+    let entry: BTreeMap<_, _> =
+        record.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.clone().into_bytes())).collect();
     bed.teleport.set_plugin_data(id, "slack", entry).unwrap();
 }
 

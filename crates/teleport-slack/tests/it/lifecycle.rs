@@ -60,7 +60,13 @@ fn denial_by_tctl_deletion_and_expiry_are_shown() {
         bed.teleport.set_state(TCTL, &denied, RequestState::Denied, "not today", "").unwrap();
         bed.until_status(&daemon, "C0TEAM", &denied, "❌ DENIED (not today)").await;
         bed.teleport.delete(TCTL, &deleted).unwrap();
-        bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await;
+        bed.until_status(
+            &daemon,
+            "C0TEAM",
+            &deleted,
+            "⌛ EXPIRED (deleted in Teleport before it was decided)",
+        )
+        .await;
         assert!(bed.teleport.expire_now(&expired));
         bed.until(&daemon, "the end of the expired request", || {
             bed.card("C0TEAM", &expired).filter(|card| status_line(card).starts_with("*Status:* ⌛ EXPIRED"))
@@ -92,12 +98,19 @@ fn two_approvals_are_counted_on_the_message() {
     story(async {
         let bed = Bed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed")).unwrap();
-        let progress = |card: &access_sim::slack::snapshot::MessageView| card.blocks[2]["elements"][1]["text"].clone();
+        let id = bed
+            .teleport
+            .request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed"))
+            .unwrap();
+        let progress =
+            |card: &access_sim::slack::snapshot::MessageView| card.blocks[2]["elements"][1]["text"].clone();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         assert_eq!(progress(&card), "0 of 2 approvals");
         bed.approve(&id);
-        bed.until(&daemon, "the count", || bed.card("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")).await;
+        bed.until(&daemon, "the count", || {
+            bed.card("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")
+        })
+        .await;
         bed.teleport.review(DAVE, &id, Decision::Approved, "").unwrap();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         assert_eq!(progress(&card), "Decided by bob@example.com, dave@example.com");
@@ -116,7 +129,8 @@ fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never
                      [role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = [\"team\"]";
         let daemon = bed.start(rules).await;
         let suggested = vec![DAVE.to_owned(), ALICE.to_owned(), "octocat".to_owned()];
-        let id = bed.ask_for(NewRequest { suggested_reviewers: suggested, ..NewRequest::roles(&["dba"], "why") });
+        let id =
+            bed.ask_for(NewRequest { suggested_reviewers: suggested, ..NewRequest::roles(&["dba"], "why") });
         for place in ["C0DBA", "U0BOB", "U0DAVE"] {
             bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
         }
@@ -140,7 +154,12 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
         };
         let bed = Bed::with(options, workspace().add_person(Person::member("U0ERIN", "erin"))).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let node = |name: &str| Resource { cluster: "local-site".into(), kind: "node".into(), name: name.into(), sub_resource: String::new() };
+        let node = |name: &str| Resource {
+            cluster: "local-site".into(),
+            kind: "node".into(),
+            name: name.into(),
+            sub_resource: String::new(),
+        };
         let id = bed.ask_for(NewRequest {
             resources: vec![node("web-1"), node("web-2")],
             assume_start: Some(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)),
@@ -148,9 +167,18 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
         });
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let lines = block_text(&card, 1);
-        assert!(lines.contains(&format!("*Link*: <https://teleport.example.com:443/web/requests/{id}>")), "{lines}");
+        assert!(
+            lines.contains(&format!("*Link*: <https://teleport.example.com:443/web/requests/{id}>")),
+            "{lines}"
+        );
         let facts = block_text(&card, 3);
-        for fact in ["*Resources*: node web-1", "web-2", "*Access until*: <!date^", "*Starts*: <!date^", "*Request expires*: <!date^"] {
+        for fact in [
+            "*Resources*: node web-1",
+            "web-2",
+            "*Access until*: <!date^",
+            "*Starts*: <!date^",
+            "*Request expires*: <!date^",
+        ] {
             assert!(facts.contains(fact), "{fact} is missing in {facts}");
         }
         bed.teleport.promote(&id, "Database team").unwrap();

@@ -2,6 +2,8 @@
 //!
 //! `support` is the bed every story lies in; each other file tells stories of one kind.
 
+#![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
+
 mod support;
 
 mod lifecycle;

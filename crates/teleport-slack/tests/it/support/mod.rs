@@ -166,7 +166,8 @@ impl Bed {
 
     /// Posts with the bot's token, as another program would; returns the message's `ts`.
     pub async fn post_as_bot(&self, body: &serde_json::Value) -> String {
-        let answer = http::call_slack(&self.slack.api_url(), &self.slack.token(), "chat.postMessage", body).await;
+        let answer =
+            http::call_slack(&self.slack.api_url(), &self.slack.token(), "chat.postMessage", body).await;
         assert_eq!(answer["ok"], true, "{answer}");
         answer["ts"].as_str().unwrap().to_owned()
     }
@@ -177,7 +178,12 @@ impl Bed {
     }
 
     /// Waits until the record of `id` satisfies `wanted`.
-    pub async fn until_recorded(&self, daemon: &Daemon, id: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
+    pub async fn until_recorded(
+        &self,
+        daemon: &Daemon,
+        id: &str,
+        wanted: impl Fn(&BTreeMap<String, String>) -> bool,
+    ) {
         self.until(daemon, &format!("the record of {id}"), || wanted(&self.record(id)).then_some(())).await;
     }
 

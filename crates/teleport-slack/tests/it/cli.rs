@@ -1,0 +1,103 @@
+//! The real binary: what it prints where, and its exit statuses.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+fn teleport_slack() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_teleport-slack"))
+}
+
+fn run(arguments: &[&str]) -> Output {
+    teleport_slack().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Writes a configuration and checks how `start` refuses it.
+fn refused(dir: &TempDir, config: &[u8]) -> (i32, String) {
+    let path = dir.path().join("c.toml");
+    fs::write(&path, config).unwrap();
+    let output = run(&["start", "-c", path.to_str().unwrap()]);
+    assert_eq!(text(&output.stdout), "", "mistakes go to stderr");
+    let shown = text(&output.stderr).replace(dir.path().to_str().unwrap(), "DIR");
+    (output.status.code().unwrap(), shown)
+}
+
+#[test]
+fn configure_prints_the_example_byte_for_byte() {
+    let output = run(&["configure"]);
+    assert!(output.status.success());
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/example.toml");
+    assert_eq!(output.stdout, fs::read(example).unwrap());
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_failure() {
+    for command in ["configure", "version", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = teleport_slack().arg(command).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{command}");
+    }
+}
+
+#[test]
+fn version_begins_with_name_and_version() {
+    let output = run(&["version"]);
+    let shown = text(&output.stdout);
+    let words: Vec<_> = shown.split_whitespace().take(2).collect();
+    assert_eq!(words, ["teleport-slack", concat!("v", env!("CARGO_PKG_VERSION"))]);
+    assert_eq!(shown.lines().count(), 1);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    let output = run(&["strat"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("start"), "it suggests what was meant");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78_and_all_mistakes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, shown) =
+        refused(&dir, b"[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n");
+    assert_eq!(status, 78);
+    insta::assert_snapshot!(shown, @r#"
+    error: the configuration is not valid:
+      DIR/c.toml:1: teleport: there are no credentials
+          add identity (tctl auth sign --format=file), or client_key, client_crt and root_cas (tctl auth sign --format=tls)
+      DIR/c.toml:2: teleport.adr: there is no such key
+          did you mean `addr`?
+      DIR/c.toml:4: slack.token: this is a user token (xoxp-…)
+          use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
+    "#);
+    let (status, shown) = refused(&dir, b"\xff");
+    assert_eq!(status, 78);
+    insta::assert_snapshot!(shown, @"error: the configuration file DIR/c.toml is not UTF-8 text: there is a stray byte in line 1; save the file as UTF-8");
+}
+
+#[test]
+fn a_missing_configuration_ends_with_78_and_says_how_to_make_one() {
+    let output = run(&["start", "-c", "/nonexistent/teleport-slack.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    insta::assert_snapshot!(text(&output.stderr), @"error: there is no configuration file /nonexistent/teleport-slack.toml; make one with `teleport-slack configure > teleport-slack.toml`, edit it, and name it with -c or move it there");
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_ends_with_78_and_its_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[teleport]\naddr = \"a\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\n[log]\noutput = \"none/x.log\"\n";
+    let (status, shown) = refused(&dir, config.as_bytes());
+    assert_eq!(status, 78);
+    insta::assert_snapshot!(shown, @r"
+    error: cannot open the log file DIR/none/x.log; let the user that runs teleport-slack write there, or change log.output
+      caused by: No such file or directory (os error 2)
+    ");
+}
