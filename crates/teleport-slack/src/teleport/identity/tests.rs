@@ -23,9 +23,9 @@ fn load_files(key: &str, crt: &str, cas: &str) -> Result<Identity, IdentityError
         path
     };
     let source = Credentials::Files {
-        key: path("auth.key", key),
-        crt: path("auth.crt", crt),
-        cas: path("auth.cas", cas),
+        client_key: path("auth.key", key),
+        client_crt: path("auth.crt", crt),
+        root_cas: path("auth.cas", cas),
     };
     Identity::load(&source, now())
 }
