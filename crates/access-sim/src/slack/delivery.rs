@@ -140,8 +140,16 @@ fn slowly(body: Bytes, pause: Duration) -> Body {
 
 fn half(mut body: Bytes) -> Body {
     let first = body.split_to(body.len() / 2);
-    let pieces = [Ok(first), Err(io::Error::other("the rest is withheld by a fault"))];
-    Body::from_stream(stream::iter(pieces))
+    Body::from_stream(stream::unfold(Some(first), |first| async move {
+        match first {
+            Some(first) => Some((Ok(first), None)),
+            None => {
+                // hyper throws away what it has not sent when a body fails; a body that pauses is flushed first.
+                tokio::task::yield_now().await;
+                Some((Err(io::Error::other("the rest is withheld by a fault")), None))
+            }
+        }
+    }))
 }
 
 /// A JSON object with a very long string, made as it is sent.

@@ -6,8 +6,18 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::message::Formatting;
 use super::mrkdwn::{self, Automatic};
+
+/// How Slack was told to treat the top-level text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Formatting {
+    /// `none` switches off automatic links, `full` makes names into mentions.
+    pub parse: Option<String>,
+    /// Whether names of user groups become mentions.
+    pub link_names: Option<bool>,
+    /// Whether the text is marked up at all.
+    pub mrkdwn: Option<bool>,
+}
 
 /// Everything found in one message, in reading order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -1,27 +1,16 @@
 //! A stored message, and how the Web API shows it.
 //!
-//! What was sent is kept as sent; [`Message::to_api`] tidies it as Slack does, so that a client which compares
+//! What was sent is kept as sent; `to_api` tidies it as Slack does, so that a client which compares
 //! Slack's answer with what it sent is found out. Views for tests and the page are in `snapshot.rs`.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::effects::Formatting;
 use super::mrkdwn;
 use super::ts::Ts;
 use super::workspace::{Bot, Team};
-
-/// How Slack was told to treat the top-level text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Formatting {
-    /// `none` switches off automatic links, `full` makes names into mentions.
-    pub parse: Option<String>,
-    /// Whether names of user groups become mentions.
-    pub link_names: Option<bool>,
-    /// Whether the text is marked up at all.
-    pub mrkdwn: Option<bool>,
-}
 
 /// A message as stored.
 #[derive(Debug, Clone)]

@@ -13,8 +13,8 @@ pub mod calls;
 pub mod limits;
 pub mod rate;
 pub mod arguments;
-pub mod message;
-pub mod state;
+mod message;
+mod state;
 mod mrkdwn;
 mod metadata;
 mod ts;
@@ -40,9 +40,9 @@ use calls::{Call, CallLog};
 use faults::Faults;
 use rate::{Limiter, RateLimits};
 use snapshot::{MessageView, Snapshot};
-use state::{Conversation, Moment, State, TokenState};
+use state::{Conversation, Moment, State};
 use ts::Ts;
-use workspace::{Channel, Person, Workspace};
+use workspace::{Channel, Person, TokenState, Workspace};
 
 /// How to start a simulator.
 #[derive(Clone)]

@@ -92,7 +92,7 @@ impl Limiter {
         // interval; the burst is how far it may lie ahead.
         let full_at = self.channels.get(channel).copied().unwrap_or(now).max(now);
         let after = full_at + limits.channel_interval;
-        let allowed = limits.channel_interval * limits.channel_burst.max(1);
+        let allowed = limits.channel_interval.saturating_mul(limits.channel_burst.max(1));
         let ahead = after.duration_since(now);
         if ahead > allowed {
             return Err(ahead - allowed);

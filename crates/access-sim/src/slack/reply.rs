@@ -53,11 +53,6 @@ impl Refusal {
         self.extra.insert(field.to_owned(), value);
         self
     }
-
-    #[cfg(test)]
-    pub(super) fn code(&self) -> &str {
-        &self.code
-    }
 }
 
 /// An answer ready for the wire.

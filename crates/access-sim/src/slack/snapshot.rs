@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::effects::Effects;
-use super::message::{Formatting, Message};
+use super::effects::{Effects, Formatting};
+use super::message::Message;
 use super::state::{Conversation, State};
 use super::workspace::{ChannelKind, Person, PersonKind, Posting, Team};
 

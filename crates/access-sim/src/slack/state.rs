@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::time::Instant;
 
-use super::message::{Formatting, Message, ThreadSummary};
+use super::effects::Formatting;
+use super::message::{Message, ThreadSummary};
 use super::rate::{Limiter, RateLimits};
 use super::reply::{Refusal, joined};
 use super::ts::Ts;
-use super::workspace::{Bot, Channel, ChannelKind, Person, PersonKind, SLACKBOT, Team, Workspace};
+use super::workspace::{
+    Bot, Channel, ChannelKind, Person, PersonKind, SLACKBOT, Team, TokenState, Workspace,
+};
 
 /// More messages than any test or demo posts; beyond it Slack's own `message_limit_exceeded` answers.
 pub(super) const MAX_MESSAGES: usize = 100_000;
@@ -30,20 +32,6 @@ impl Moment {
     pub(super) fn now() -> Self {
         Moment { instant: Instant::now(), wall: Timestamp::now() }
     }
-}
-
-/// Whether Slack takes the bot's token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenState {
-    /// It does.
-    Valid,
-    /// `token_revoked`.
-    Revoked,
-    /// `token_expired`.
-    Expired,
-    /// `account_inactive`: the app was removed.
-    AccountInactive,
 }
 
 /// A channel and what was said in it.

@@ -45,7 +45,12 @@ pub(super) async fn call(
     let (parts, body) = request.into_parts();
     let body = match read_body(body).await {
         Ok(body) => body,
-        Err(status) => return delivery::plain(status, "the request body is too large or too slow"),
+        Err(status) => {
+            let seq = shared.calls.begin(&method, Arguments::default(), None, 0, now);
+            shared.calls.amend(seq, |call| call.status = Some(status.as_u16()));
+            shared.changed();
+            return delivery::plain(status, "the request body is too large or too slow");
+        }
     };
     let incoming = arguments::read(&parts, &body);
     let (arguments, encoding) = match &incoming {
@@ -53,7 +58,8 @@ pub(super) async fn call(
         Err(_) => (Arguments::default(), None),
     };
     let channel = arguments.get("channel").and_then(Value::as_str).map(str::to_owned);
-    let seq = shared.calls.begin(&method, arguments, encoding, body.len(), now);
+    let size = body.len() + parts.uri.query().map_or(0, str::len);
+    let seq = shared.calls.begin(&method, arguments, encoding, size, now);
     shared.changed();
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
@@ -83,7 +89,7 @@ pub(super) async fn call(
             Some(outcome)
         }
     };
-    let response = match strike {
+    match strike {
         None => delivery::of(outcome),
         Some(strike) => {
             let response = delivery::struck(strike, outcome, &line).await;
@@ -91,8 +97,7 @@ pub(super) async fn call(
             shared.changed();
             response
         }
-    };
-    response
+    }
 }
 
 async fn read_body(body: Body) -> Result<Bytes, StatusCode> {

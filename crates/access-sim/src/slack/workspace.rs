@@ -58,6 +58,20 @@ pub struct Bot {
     pub messages_tab: bool,
 }
 
+/// Whether Slack takes the bot's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// It does.
+    Valid,
+    /// `token_revoked`.
+    Revoked,
+    /// `token_expired`.
+    Expired,
+    /// `account_inactive`: the app was removed.
+    AccountInactive,
+}
+
 /// What sort of account a person has. A client must tell these apart before it trusts a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::arguments::{Arguments, NotJson};
+use super::super::effects::Formatting;
 use super::super::limits::{self, BlocksRefused};
-use super::super::message::Formatting;
 use super::super::reply::Refusal;
 
 const MAX_ATTACHMENTS: usize = 100;
