@@ -166,7 +166,7 @@ async fn wait(failures: &mut u32, told: &mut String, what: &str, cause: &str) {
     *failures += 1;
     let delay = AWAY.delay(*failures, fastrand::u64(..));
     let retry_in_s = delay.as_secs_f32();
-    if told != cause || *failures % 10 == 0 {
+    if told != cause || failures.is_multiple_of(10) {
         cause.clone_into(told);
         error!(retry_in_s, "{what}: {cause}");
     }

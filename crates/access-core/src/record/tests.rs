@@ -23,6 +23,23 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
     }
 }
 
+/// The captured files, in this binary: the crate reads none.
+fn captured(name: &str) -> &'static str {
+    macro_rules! file {
+        ($name:literal) => {
+            include_str!(concat!("../../../../vectors/go-plugin-7.1.3/", $name, ".plugin-data.json"))
+        };
+    }
+    match name {
+        "created" => file!("created"),
+        "approved-by-review" => file!("approved-by-review"),
+        "one-of-two" => file!("one-of-two"),
+        "denied" => file!("denied"),
+        "deleted" => file!("deleted"),
+        _ => panic!("{name} was not captured"),
+    }
+}
+
 /// The `slack` entry of a plugin-data item that the Go plugin 7.1.3 wrote.
 fn golden(name: &str) -> BTreeMap<String, String> {
     let path =

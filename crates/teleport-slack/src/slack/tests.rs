@@ -19,7 +19,7 @@ use server::{Received, Reply, Server};
 const TOKEN: &str = "xoxb-12-secret";
 
 fn options(api_url: String) -> ClientOptions {
-    ClientOptions { api_url, ..ClientOptions::new(Secret::new(TOKEN.into())) }
+    ClientOptions { api_url, ..ClientOptions::new(Secret::new(TOKEN)) }
 }
 
 fn client(server: &Server) -> Client {
@@ -107,7 +107,7 @@ async fn an_update_always_sends_blocks() {
     let [with_blocks, without] = server.received().try_into().unwrap();
     check_request(&with_blocks, "chat.update", "application/json; charset=utf-8");
     let expected = |blocks| json!({"channel": "C1", "ts": "1.5", "text": "alice wants dba", "blocks": blocks, "parse": "none"});
-    assert_eq!(with_blocks.json(), expected(json!(card().blocks)));
+    assert_eq!(with_blocks.json(), expected(json!(card().blocks())));
     assert_eq!(without.json(), expected(json!([])));
     assert_eq!(server.connections(), 1, "a connection is used again");
 }

@@ -3,7 +3,6 @@
 //! We dial ourselves and hand tonic a ready stream, because tonic's own connector forgets why TLS failed.
 //! What is wrong is told apart here, once: [`ConnectProblem`]. Calls are in `mod.rs`.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
         bed.teleport.set_state(TCTL, &resolved, RequestState::Denied, "no", "").unwrap();
         bed.teleport.delete(TCTL, &deleted).unwrap();
         let [made, made_and_denied] = [bed.ask(), bed.ask()];
-        bed.teleport.review(BOB, &made_and_denied, Decision::Denied, "no need").unwrap();
+        bed.teleport.review(BOB, &made_and_denied, Decision::Deny, "no need").unwrap();
         let edits = bed.slack.calls_of("chat.update").len();
 
         let daemon = bed.start(TEAM).await;

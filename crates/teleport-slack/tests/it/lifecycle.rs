@@ -111,7 +111,7 @@ fn two_approvals_are_counted_on_the_message() {
             bed.card("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")
         })
         .await;
-        bed.teleport.review(DAVE, &id, Decision::Approved, "").unwrap();
+        bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         assert_eq!(progress(&card), "Decided by bob@example.com, dave@example.com");
         let replies = bed.until_replies(&daemon, &card, 2).await;

@@ -6,7 +6,7 @@ use crate::secret::Secret;
 use crate::slack::objects;
 
 fn scrub() -> Scrub {
-    Scrub::new(Secret::new("s3cr3t".into()))
+    Scrub::new(Secret::new("s3cr3t"))
 }
 
 fn json_headers() -> HeaderMap {

@@ -14,7 +14,7 @@ use super::program;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running daemon.
-pub struct Daemon {
+pub(crate) struct Daemon {
     pid: u32,
     status: watch::Receiver<Option<ExitStatus>>,
     log: Arc<Mutex<String>>,
@@ -24,12 +24,12 @@ pub struct Daemon {
 
 impl Daemon {
     /// `teleport-slack start -c CONFIG`; `secret` must never show up in its output.
-    pub fn start(config: &Path, secret: &str) -> Self {
+    pub(crate) fn start(config: &Path, secret: &str) -> Self {
         Self::run(Command::new(program()).arg("start").arg("-c").arg(config), secret)
     }
 
     /// Any command of the program, with both of its output streams read.
-    pub fn run(command: &mut Command, secret: &str) -> Self {
+    pub(crate) fn run(command: &mut Command, secret: &str) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -58,37 +58,37 @@ impl Daemon {
         Self { pid, status, log, changes, secret: secret.to_owned() }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// The first line of the log with these words.
-    pub fn logged(&self, words: &str) -> Option<String> {
+    pub(crate) fn logged(&self, words: &str) -> Option<String> {
         self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
     /// How many lines of the log have these words.
-    pub fn times_logged(&self, words: &str) -> usize {
+    pub(crate) fn times_logged(&self, words: &str) -> usize {
         self.log().lines().filter(|line| line.contains(words)).count()
     }
 
-    pub fn log_changes(&self) -> watch::Receiver<u64> {
+    pub(crate) fn log_changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Sends a signal by its name: TERM, INT, KILL.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status =
             Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
         assert!(status.success());
     }
 
     /// Waits for the end and returns how it ended and all output.
-    pub async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let wait = tokio::time::timeout(LIMIT, self.status.wait_for(Option::is_some)).await;
         let Ok(Ok(Some(status))) = wait.map(|status| status.map(|s| *s)) else {
             panic!("the daemon does not end\n{}", self.log())
@@ -103,7 +103,7 @@ impl Daemon {
     }
 
     /// SIGTERM; the daemon must end in order.
-    pub async fn stop(self) -> String {
+    pub(crate) async fn stop(self) -> String {
         self.signal("TERM");
         let (status, log) = self.ended().await;
         assert!(status.success(), "{status}\n{log}");
@@ -111,7 +111,7 @@ impl Daemon {
     }
 
     /// SIGKILL: nothing is tidied up.
-    pub async fn kill(self) -> String {
+    pub(crate) async fn kill(self) -> String {
         self.signal("KILL");
         self.ended().await.1
     }

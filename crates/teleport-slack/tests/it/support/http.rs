@@ -6,7 +6,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 /// One request; returns the status and the body.
-pub async fn send(request: http::Request<Full<bytes::Bytes>>) -> (http::StatusCode, String) {
+pub(crate) async fn send(request: http::Request<Full<bytes::Bytes>>) -> (http::StatusCode, String) {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.unwrap();
     let status = response.status();
@@ -15,19 +15,19 @@ pub async fn send(request: http::Request<Full<bytes::Bytes>>) -> (http::StatusCo
 }
 
 /// A JSON POST.
-pub async fn post(url: &str, body: &Value) -> (http::StatusCode, Value) {
+pub(crate) async fn post(url: &str, body: &Value) -> (http::StatusCode, Value) {
     let request = http::Request::post(url).header("content-type", "application/json");
     let (status, body) = send(request.body(Full::from(body.to_string())).unwrap()).await;
     (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
 }
 
 /// A GET.
-pub async fn get(url: &str) -> (http::StatusCode, String) {
+pub(crate) async fn get(url: &str) -> (http::StatusCode, String) {
     send(http::Request::get(url).body(Full::default()).unwrap()).await
 }
 
 /// A JSON POST to Slack's Web API.
-pub async fn call_slack(api_url: &str, token: &str, method: &str, body: &Value) -> Value {
+pub(crate) async fn call_slack(api_url: &str, token: &str, method: &str, body: &Value) -> Value {
     let request = http::Request::post(format!("{api_url}{method}"))
         .header("content-type", "application/json; charset=utf-8")
         .header("authorization", format!("Bearer {token}"));

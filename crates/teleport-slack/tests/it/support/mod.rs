@@ -3,8 +3,8 @@
 //! Every wait has a limit and says what it waited for, what Slack showed and what the daemon logged. When a
 //! story ends the daemon must stop in order and must not have panicked or shown its token.
 
-pub mod daemon;
-pub mod http;
+pub(crate) mod daemon;
+pub(crate) mod http;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,25 +21,25 @@ use access_sim::teleport::{self, TeleportSim};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub use daemon::Daemon;
+pub(crate) use daemon::Daemon;
 
 /// Nothing that a story waits for takes longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The people of the stories, as Teleport and Slack know them.
-pub const ALICE: &str = "alice@example.com";
-pub const BOB: &str = "bob@example.com";
-pub const DAVE: &str = "dave@example.com";
+pub(crate) const ALICE: &str = "alice@example.com";
+pub(crate) const BOB: &str = "bob@example.com";
+pub(crate) const DAVE: &str = "dave@example.com";
 
 /// Both simulators and a place for files.
-pub struct Bed {
-    pub teleport: TeleportSim,
-    pub slack: SlackSim,
-    pub dir: TempDir,
+pub(crate) struct Bed {
+    pub(crate) teleport: TeleportSim,
+    pub(crate) slack: SlackSim,
+    pub(crate) dir: TempDir,
 }
 
 /// The workspace of most stories: two channels with the bot, and the people of the golden cluster.
-pub fn workspace() -> Workspace {
+pub(crate) fn workspace() -> Workspace {
     Workspace::empty()
         .add_channel("C0TEAM", "team")
         .add_channel("C0DBA", "dba-approvers")
@@ -51,11 +51,11 @@ pub fn workspace() -> Workspace {
 
 impl Bed {
     /// The golden cluster and the usual workspace, without Slack's rate limits.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(teleport::Options::golden(), workspace()).await
     }
 
-    pub async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
+    pub(crate) async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
         let slack = slack::Options { rate_limits: None, ..slack::Options::new(workspace) };
         let bed = Self {
             teleport: TeleportSim::start(cluster).await.unwrap(),
@@ -67,13 +67,13 @@ impl Bed {
     }
 
     /// `tctl auth sign --user=access-plugin --out=auth`.
-    pub fn sign(&self, options: CertOptions) {
+    pub(crate) fn sign(&self, options: CertOptions) {
         let credentials = self.teleport.credentials(PLUGIN_USER, options);
         credentials.write_tls_files(self.dir.path(), "auth").unwrap();
     }
 
     /// The guide's configuration with this bed's addresses; `more` follows `[slack]`'s own keys.
-    pub fn config(&self, more: &str) -> String {
+    pub(crate) fn config(&self, more: &str) -> String {
         format!(
             r#"
             [teleport]
@@ -96,54 +96,60 @@ impl Bed {
         )
     }
 
-    pub fn write_config(&self, text: &str) -> std::path::PathBuf {
+    pub(crate) fn write_config(&self, text: &str) -> std::path::PathBuf {
         let path = self.dir.path().join("teleport-slack.toml");
         std::fs::write(&path, text).unwrap();
         path
     }
 
     /// Starts the daemon with these keys under `[slack]` and waits until it is ready.
-    pub async fn start(&self, more: &str) -> Daemon {
+    pub(crate) async fn start(&self, more: &str) -> Daemon {
         let daemon = self.launch(&self.config(more));
         self.until_logged(&daemon, "Ready").await;
         daemon
     }
 
     /// Starts the daemon and does not wait.
-    pub fn launch(&self, config: &str) -> Daemon {
+    pub(crate) fn launch(&self, config: &str) -> Daemon {
         Daemon::start(&self.write_config(config), &self.slack.token())
     }
 
     /// `tsh request create --roles=dba` as alice.
-    pub fn ask(&self) -> String {
+    pub(crate) fn ask(&self) -> String {
         self.ask_for(NewRequest::roles(&["dba"], "nightly restore"))
     }
 
-    pub fn ask_for(&self, new: NewRequest) -> String {
+    pub(crate) fn ask_for(&self, new: NewRequest) -> String {
         self.teleport.request_access(ALICE, new).unwrap()
     }
 
     /// `tsh request review` as bob.
-    pub fn approve(&self, id: &str) {
-        self.teleport.review(BOB, id, Decision::Approved, "looks fine").unwrap();
+    pub(crate) fn approve(&self, id: &str) {
+        self.teleport.review(BOB, id, Decision::Approve, "looks fine").unwrap();
     }
 
     /// What tells about request `id` in a channel (by its id), or in the direct message with a person.
-    pub fn card(&self, place: &str, id: &str) -> Option<MessageView> {
+    pub(crate) fn card(&self, place: &str, id: &str) -> Option<MessageView> {
         let cards = self.cards(place, id);
         assert!(cards.len() <= 1, "{place} was told {} times of {id}", cards.len());
         cards.into_iter().next()
     }
 
     /// All top-level messages there that tell about request `id`.
-    pub fn cards(&self, place: &str, id: &str) -> Vec<MessageView> {
+    pub(crate) fn cards(&self, place: &str, id: &str) -> Vec<MessageView> {
         let channel = if place.starts_with('U') { self.slack.dm_with(place) } else { Some(place.to_owned()) };
         let messages = channel.map_or_else(Vec::new, |channel| self.slack.messages(&channel));
         messages.into_iter().filter(|m| m.thread_ts.is_none() && tells_of(m, id)).collect()
     }
 
     /// Waits until the message about `id` in a place has this status line, and returns it.
-    pub async fn until_status(&self, daemon: &Daemon, place: &str, id: &str, status: &str) -> MessageView {
+    pub(crate) async fn until_status(
+        &self,
+        daemon: &Daemon,
+        place: &str,
+        id: &str,
+        status: &str,
+    ) -> MessageView {
         self.until(daemon, &format!("{status:?} in {place} about {id}"), || {
             self.card(place, id).filter(|card| status_line(card) == format!("*Status:* {status}"))
         })
@@ -151,7 +157,12 @@ impl Bed {
     }
 
     /// Waits until the thread of a message has this many replies, and returns them.
-    pub async fn until_replies(&self, daemon: &Daemon, card: &MessageView, count: usize) -> Vec<MessageView> {
+    pub(crate) async fn until_replies(
+        &self,
+        daemon: &Daemon,
+        card: &MessageView,
+        count: usize,
+    ) -> Vec<MessageView> {
         self.until(daemon, &format!("{count} replies in {}", card.channel), || {
             Some(self.replies(card)).filter(|replies| replies.len() == count)
         })
@@ -159,13 +170,13 @@ impl Bed {
     }
 
     /// The replies under a message, without the message itself.
-    pub fn replies(&self, card: &MessageView) -> Vec<MessageView> {
+    pub(crate) fn replies(&self, card: &MessageView) -> Vec<MessageView> {
         let thread = self.slack.thread(&card.channel, &card.ts);
         thread.into_iter().filter(|message| message.ts != card.ts).collect()
     }
 
     /// Posts with the bot's token, as another program would; returns the message's `ts`.
-    pub async fn post_as_bot(&self, body: &serde_json::Value) -> String {
+    pub(crate) async fn post_as_bot(&self, body: &serde_json::Value) -> String {
         let answer =
             http::call_slack(&self.slack.api_url(), &self.slack.token(), "chat.postMessage", body).await;
         assert_eq!(answer["ok"], true, "{answer}");
@@ -173,12 +184,12 @@ impl Bed {
     }
 
     /// What the daemon recorded about a request.
-    pub fn record(&self, id: &str) -> BTreeMap<String, String> {
+    pub(crate) fn record(&self, id: &str) -> BTreeMap<String, String> {
         self.teleport.plugin_data(id, "slack")
     }
 
     /// Waits until the record of `id` satisfies `wanted`.
-    pub async fn until_recorded(
+    pub(crate) async fn until_recorded(
         &self,
         daemon: &Daemon,
         id: &str,
@@ -187,12 +198,17 @@ impl Bed {
         self.until(daemon, &format!("the record of {id}"), || wanted(&self.record(id)).then_some(())).await;
     }
 
-    pub async fn until_logged(&self, daemon: &Daemon, words: &str) -> String {
+    pub(crate) async fn until_logged(&self, daemon: &Daemon, words: &str) -> String {
         self.until(daemon, &format!("{words:?} in the log"), || daemon.logged(words)).await
     }
 
     /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log.
-    pub async fn until<T>(&self, daemon: &Daemon, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(
+        &self,
+        daemon: &Daemon,
+        what: &str,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> T {
         let (mut teleport, mut slack, mut log) =
             (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
         let deadline = Instant::now() + LIMIT;
@@ -225,14 +241,14 @@ impl Bed {
 }
 
 /// The text of block `n`, or "" if there is none.
-pub fn block_text(message: &MessageView, n: usize) -> String {
+pub(crate) fn block_text(message: &MessageView, n: usize) -> String {
     let block = message.blocks.get(n);
     let text = block.and_then(|b| b["text"]["text"].as_str().or(b["elements"][0]["text"].as_str()));
     text.unwrap_or_default().to_owned()
 }
 
 /// `*Status:* …`
-pub fn status_line(message: &MessageView) -> String {
+pub(crate) fn status_line(message: &MessageView) -> String {
     block_text(message, 2)
 }
 
@@ -241,12 +257,12 @@ fn tells_of(message: &MessageView, id: &str) -> bool {
 }
 
 /// Runs a story on a runtime of its own.
-pub fn story<F: Future<Output = ()>>(story: F) {
+pub(crate) fn story<F: Future<Output = ()>>(story: F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(story);
 }
 
 /// The built program.
-pub fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_teleport-slack"))
 }
