@@ -375,7 +375,11 @@ async fn serve_data(data: PluginData) -> (Server, Client, Arc<Mutex<PluginData>>
 #[tokio::test]
 async fn records_are_ours_only() {
     let data = PluginData {
-        slack: [("r1".to_owned(), fields(&[("user", "alice")])), ("r2".to_owned(), Fields::new())].into(),
+        slack: [
+            ("r1".to_owned(), fields(&[("user", "alice"), ("x_rev", "4")])),
+            ("r2".to_owned(), Fields::new()),
+        ]
+        .into(),
         others: vec![],
     };
     let (_server, client, _) = serve_data(data).await;
