@@ -25,8 +25,6 @@ use super::error::quote;
 use super::pem::{self, Bundle};
 use crate::config::Credentials;
 
-pub use super::pem::UnusableKey;
-
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
 const FILE_LIMIT: u64 = 1024 * 1024;
@@ -95,6 +93,17 @@ impl fmt::Debug for Identity {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
+}
+
+/// A kind of private key that rustls cannot use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusableKey {
+    /// OpenSSH's own format.
+    OpenSsh,
+    /// A reference to a hardware token (PIV).
+    Hardware,
+    /// Encrypted with a passphrase.
+    Encrypted,
 }
 
 /// Why an identity cannot be used.

@@ -6,6 +6,8 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, SectionKind};
 
+use super::identity::UnusableKey;
+
 /// What a file holds, in the file's order. Has no `Debug`: it holds private keys.
 #[derive(Default)]
 pub(super) struct Bundle {
@@ -15,17 +17,6 @@ pub(super) struct Bundle {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     /// The label of a kind of private key that we cannot use.
     pub(super) unusable_key: Option<UnusableKey>,
-}
-
-/// A kind of private key that rustls cannot use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnusableKey {
-    /// OpenSSH's own format.
-    OpenSsh,
-    /// A reference to a hardware token (PIV).
-    Hardware,
-    /// Encrypted with a passphrase.
-    Encrypted,
 }
 
 /// Reads the blocks. The error says what is damaged and never contains anything from the file.

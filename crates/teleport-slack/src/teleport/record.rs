@@ -34,14 +34,13 @@ pub type Fields = BTreeMap<String, String>;
 impl Client {
     /// The record of one request; empty if there is none. It outlives the request.
     pub async fn get_record(&self, id: &RequestId) -> Result<Fields, TeleportError> {
-        let items = self.plugin_data(id.as_str(), CALL_LIMIT).await?;
-        let ours = items.into_iter().filter_map(fields).find(|(found, _)| found == id);
-        Ok(ours.map(|(_, fields)| fields).unwrap_or_default())
+        self.stored(id).await.map(without_revision)
     }
 
     /// All records, those of requests that are gone included.
     pub async fn list_records(&self) -> Result<Vec<(RequestId, Fields)>, TeleportError> {
-        Ok(self.plugin_data("", LIST_LIMIT).await?.into_iter().filter_map(fields).collect())
+        let items = self.plugin_data("", LIST_LIMIT).await?.into_iter().filter_map(fields);
+        Ok(items.map(|(id, fields)| (id, without_revision(fields))).collect())
     }
 
     /// Sets the fields of `set` (the empty text deletes) if those of `expect` are as given (the empty text:
@@ -61,6 +60,13 @@ impl Client {
             expect: entries(expect),
         };
         within(Call::UpdatePluginData, CALL_LIMIT, self.rpc().update_plugin_data(update)).await
+    }
+
+    /// The record with its revision.
+    async fn stored(&self, id: &RequestId) -> Result<Fields, TeleportError> {
+        let items = self.plugin_data(id.as_str(), CALL_LIMIT).await?;
+        let ours = items.into_iter().filter_map(fields).find(|(found, _)| found == id);
+        Ok(ours.map(|(_, fields)| fields).unwrap_or_default())
     }
 
     async fn plugin_data(&self, resource: &str, limit: Duration) -> Result<Vec<PluginDataV3>, TeleportError> {
@@ -99,9 +105,8 @@ pub async fn modify_record(
             let wait = FIRST_WAIT.saturating_mul(1 << (attempt - 1)).min(LAST_WAIT);
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
-        let stored = client.get_record(id).await?;
-        let mut current = stored.clone();
-        current.remove(REVISION);
+        let stored = client.stored(id).await?;
+        let current = without_revision(stored.clone());
         let Some(edit) = change(&current).and_then(|desired| Edit::between(&stored, desired)) else {
             return Ok(Modified::Unchanged(current));
         };
@@ -158,6 +163,12 @@ fn fields(item: PluginDataV3) -> Option<(RequestId, Fields)> {
     let data = ours.value.unwrap_or_default().data;
     let fields = data.iter().map(|entry| (text(&entry.key), text(&entry.value))).collect();
     Some((RequestId::new(text(&name)), fields))
+}
+
+/// What the rest of the daemon sees: the revision is this file's own affair.
+fn without_revision(mut fields: Fields) -> Fields {
+    fields.remove(REVISION);
+    fields
 }
 
 fn entries(fields: &Fields) -> Vec<StringEntry> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use prost::Message;
 use teleport_proto::auth as wire;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::error::{Kind, TeleportError};
 use super::events::Event;
@@ -374,7 +375,11 @@ async fn serve_data(data: PluginData) -> (Server, Client, Arc<Mutex<PluginData>>
 #[tokio::test]
 async fn records_are_ours_only() {
     let data = PluginData {
-        slack: [("r1".to_owned(), fields(&[("user", "alice")])), ("r2".to_owned(), Fields::new())].into(),
+        slack: [
+            ("r1".to_owned(), fields(&[("user", "alice"), ("x_rev", "4")])),
+            ("r2".to_owned(), Fields::new()),
+        ]
+        .into(),
         others: vec![],
     };
     let (_server, client, _) = serve_data(data).await;
@@ -394,15 +399,21 @@ async fn a_record_is_decided_again_when_somebody_else_was_faster() {
         others: vec![fields(&[("count", "5"), ("theirs", "kept")])],
     };
     let (_server, client, data) = serve_data(data).await;
-    let mut seen = Vec::new();
-    let modified = modify_record(&client, &RequestId::new("r1"), |current| {
-        seen.push(current["count"].clone());
-        let mut desired = current.clone();
-        desired.insert("count".into(), format!("{}0", current["count"]));
-        Some(desired)
-    })
-    .await
-    .unwrap();
+    // In a task of its own, as in the daemon.
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut seen = Vec::new();
+        let id = RequestId::new("r1");
+        let modified = modify_record(&client, &id, |current| {
+            seen.push(current["count"].clone());
+            let mut desired = current.clone();
+            desired.insert("count".into(), format!("{}0", current["count"]));
+            Some(desired)
+        });
+        let modified = modified.await.unwrap();
+        (seen, modified)
+    });
+    let (seen, modified) = task.join_next().await.unwrap().unwrap();
     assert_eq!(seen, ["1", "5"]);
     assert_eq!(modified, Modified::Written(fields(&[("count", "50"), ("theirs", "kept")])));
     let stored = data.lock().unwrap().slack["r1"].clone();

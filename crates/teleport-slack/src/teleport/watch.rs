@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryFutureExt, stream};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -121,14 +121,15 @@ async fn keep_watching<Opening, Events, List>(
     List: Future<Output = Result<Listed, TeleportError>>,
 {
     let mut losses: u32 = 0;
-    // What the present outage was last complained about; each kind of trouble is told loudly once.
+    // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
+    // is over when there was a full list.
     let mut complaint = None;
     loop {
-        let began = Instant::now();
         let error = match open().await {
             Ok((events, list)) => {
                 tracing::info!("Watcher connected");
-                complaint = None;
+                let began = Instant::now();
+                let list = list.inspect_ok(|_| complaint = None);
                 let ended = watch_once(events, list, sink).await;
                 if began.elapsed() >= delays.healthy {
                     losses = 0;

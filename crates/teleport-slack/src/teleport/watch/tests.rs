@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use prost::Message;
 use teleport_proto::auth as wire;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
@@ -274,6 +275,78 @@ async fn it_ends_when_nobody_listens() {
     ended.await.expect("the watcher ends, though its stream is open");
 }
 
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_trouble_of_an_outage_is_told_loudly_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let (unlisted, first) = watch();
+    let (healthy, second) = watch();
+    let lost = |kind| Err(refused(kind));
+    let script = vec![
+        lost(Kind::Retry),
+        lost(Kind::Retry),
+        first,
+        lost(Kind::Unauthorised),
+        second,
+        lost(Kind::Retry),
+    ];
+    with_script(script, Delays::default(), 1, async |mut updates| {
+        told(&mut updates).await;
+        told(&mut updates).await;
+        // A connection without a list does not end the outage.
+        unlisted.list.send(Err(refused(Kind::Retry))).ok().unwrap();
+        told(&mut updates).await;
+        told(&mut updates).await;
+        let events = healthy.list(&[]);
+        assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
+        drop(events);
+        told(&mut updates).await;
+        told(&mut updates).await;
+    })
+    .await;
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap().trim()).collect();
+    assert_eq!(
+        lines,
+        [
+            "WARN Watcher lost",
+            "DEBUG Watcher still lost",
+            "INFO Watcher connected",
+            "DEBUG Watcher still lost",
+            "ERROR Watcher lost",
+            "INFO Watcher connected",
+            "WARN Watcher lost",
+            "DEBUG Watcher still lost",
+        ]
+    );
+    assert!(text.contains("allow.rules"), "the remedy is named: {text}");
+    assert!(text.contains("trying again in"), "{text}");
+}
+
 /// The whole watcher, against a server that goes away and comes back.
 #[tokio::test]
 async fn a_watcher_follows_a_server() {
@@ -328,8 +401,12 @@ async fn a_watcher_follows_a_server() {
         }
         cancel.cancel();
     };
-    let both = async { tokio::join!(watcher.run(sink, cancel.clone()), test) };
-    tokio::time::timeout(Duration::from_secs(20), both).await.expect("the watcher returns when cancelled");
+    // A task of its own, as in the daemon.
+    let mut watching = JoinSet::new();
+    watching.spawn(watcher.run(sink, cancel.clone()));
+    let both = async { tokio::join!(watching.join_next(), test).0 };
+    let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+    ended.expect("the watcher returns when cancelled").unwrap().unwrap();
 }
 
 fn wire_request(id: &'static str) -> wire::AccessRequestV3 {
