@@ -100,7 +100,9 @@ fn with_headers(body: Body, outcome: &Outcome, content_type: &'static str) -> Re
     let headers = response.headers_mut();
     if let Some(scopes) = &outcome.scopes {
         for (name, value) in [(SCOPES, &scopes.granted), (ACCEPTED_SCOPES, &scopes.accepted)] {
-            if let Ok(value) = HeaderValue::try_from(value) {
+            if let Ok(value) = HeaderValue::try_from(value)
+                && !value.is_empty()
+            {
                 headers.insert(name, value);
             }
         }

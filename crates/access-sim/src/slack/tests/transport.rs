@@ -133,6 +133,19 @@ async fn nulls_mean_the_default_and_form_fields_may_be_split_with_the_url() {
 }
 
 #[tokio::test]
+async fn a_call_without_arguments_may_have_an_empty_body_of_any_type() {
+    let (sim, client) = start(team()).await;
+    for content_type in
+        [None, Some("application/json;charset=utf-8"), Some("application/x-www-form-urlencoded")]
+    {
+        let got = client.raw("POST", "auth.test", content_type, "").await;
+        assert_eq!(got.json()["ok"], json!(true), "{content_type:?}");
+        assert_eq!(got.headers.get("x-accepted-oauth-scopes"), None, "auth.test asks for none");
+    }
+    assert!(sim.calls().iter().all(|call| call.encoding == Some(Encoding::Empty)));
+}
+
+#[tokio::test]
 async fn the_envelope_warns_about_a_missing_charset() {
     let (_sim, client) = start(team()).await;
     let got =
