@@ -150,8 +150,11 @@ impl Edit {
         }
         let revision = stored.get(REVISION).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         set.insert(REVISION.to_owned(), revision.wrapping_add(1).to_string());
-        let expect =
-            set.keys().map(|key| (key.clone(), stored.get(key).cloned().unwrap_or_default())).collect();
+        // A value that was not UTF-8 was read with replacements and cannot be named as it is stored; the revision
+        // still guards it against other copies of this program.
+        let namable = |key: &&String| !stored.get(*key).is_some_and(|value| value.contains('\u{fffd}'));
+        let expected = |key: &String| (key.clone(), stored.get(key).cloned().unwrap_or_default());
+        let expect = set.keys().filter(namable).map(expected).collect();
         Some(Self { set, expect, result: desired })
     }
 }
