@@ -1,1 +1,221 @@
-//! To be written.
+//! A TCP proxy that can be cut, frozen and restored, to put between the daemon and a simulator.
+//!
+//! It moves bytes and knows no protocol; faults above TCP are scripted in the simulators themselves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::DropGuard;
+
+use crate::tasks::Tasks;
+
+/// Bytes moved at once in one direction: enough for a TLS record.
+const CHUNK: usize = 16 * 1024;
+
+/// The proxy. Dropping it closes every connection and the port.
+#[derive(Debug)]
+pub struct Breaker {
+    addr: SocketAddr,
+    target: SocketAddr,
+    frozen: Arc<watch::Sender<bool>>,
+    tasks: Tasks,
+    line: Mutex<Option<Tasks>>,
+    _stop: DropGuard,
+}
+
+impl Breaker {
+    /// Listens on a free port of 127.0.0.1 and passes every connection on to `target`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let tasks = Tasks::default();
+        let breaker = Self {
+            addr: listener.local_addr()?,
+            target,
+            frozen: Arc::new(watch::Sender::new(false)),
+            _stop: tasks.cancel_on_drop(),
+            tasks,
+            line: Mutex::new(None),
+        };
+        breaker.serve(listener);
+        Ok(breaker)
+    }
+
+    /// Where to connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Closes every connection and the port: new ones are refused until [`Breaker::restore`].
+    pub async fn cut(&self) {
+        let line = self.line().take();
+        if let Some(line) = line {
+            line.stop().await;
+        }
+    }
+
+    /// Listens again, on the same port. Does nothing if the line is not cut.
+    ///
+    /// # Errors
+    /// When another process took the port meanwhile.
+    pub async fn restore(&self) -> io::Result<()> {
+        if self.line().is_some() {
+            return Ok(());
+        }
+        let listener = TcpListener::bind(self.addr).await?;
+        self.serve(listener);
+        Ok(())
+    }
+
+    /// Keeps connections open and accepts new ones, but passes no byte, as a dead peer behind a firewall does.
+    pub fn freeze(&self) {
+        self.frozen.send_replace(true);
+    }
+
+    /// Lets the bytes through again, those that waited first.
+    pub fn thaw(&self) {
+        self.frozen.send_replace(false);
+    }
+
+    fn line(&self) -> MutexGuard<'_, Option<Tasks>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let line = self.tasks.child();
+        line.spawn(accept(listener, self.target, Arc::clone(&self.frozen), line.clone()));
+        *self.line() = Some(line);
+    }
+}
+
+async fn accept(listener: TcpListener, target: SocketAddr, frozen: Arc<watch::Sender<bool>>, line: Tasks) {
+    loop {
+        // A failed accept concerns one connection (it was closed already, or descriptors ran out for a moment).
+        let Ok((near, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        line.spawn(carry(near, target, frozen.subscribe()));
+    }
+}
+
+/// Joins one connection to the target; ends when either side closes both directions or fails.
+async fn carry(near: TcpStream, target: SocketAddr, mut frozen: watch::Receiver<bool>) {
+    if thawed(&mut frozen).await.is_none() {
+        return;
+    }
+    let Ok(far) = TcpStream::connect(target).await else { return };
+    // Delays would otherwise be the proxy's, not the daemon's.
+    if near.set_nodelay(true).and_then(|()| far.set_nodelay(true)).is_err() {
+        return;
+    }
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    let out = pump(near_read, far_write, frozen.clone());
+    let back = pump(far_read, near_write, frozen);
+    // An error in one direction ends both, so that a reset on one side is seen on the other.
+    let _ = tokio::try_join!(out, back);
+}
+
+/// Waits until bytes may pass; `None` when the breaker is gone.
+async fn thawed(frozen: &mut watch::Receiver<bool>) -> Option<()> {
+    frozen.wait_for(|frozen| !frozen).await.ok().map(|_| ())
+}
+
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut frozen: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        thawed(&mut frozen).await.ok_or(io::ErrorKind::BrokenPipe)?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        let bytes = buffer.get(..read).ok_or(io::ErrorKind::InvalidData)?;
+        to.write_all(bytes).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// A server that sends back what it gets.
+    async fn echo() -> (SocketAddr, Tasks) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let tasks = Tasks::default();
+        let owner = tasks.clone();
+        tasks.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                owner.spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                });
+            }
+        });
+        (addr, tasks)
+    }
+
+    async fn round_trip(stream: &mut TcpStream, text: &[u8]) -> io::Result<Vec<u8>> {
+        stream.write_all(text).await?;
+        let mut back = vec![0; text.len()];
+        tokio::time::timeout(LIMIT, stream.read_exact(&mut back)).await.expect("an answer in time")?;
+        Ok(back)
+    }
+
+    #[tokio::test]
+    async fn passes_bytes_then_cuts_then_restores() {
+        let (target, _echo) = echo().await;
+        let breaker = Breaker::start(target).await.unwrap();
+        let mut stream = TcpStream::connect(breaker.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut stream, b"one").await.unwrap(), b"one");
+
+        breaker.cut().await;
+        assert!(round_trip(&mut stream, b"two").await.is_err(), "an open connection survived the cut");
+        let refused = TcpStream::connect(breaker.addr()).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+
+        breaker.restore().await.unwrap();
+        let mut stream = TcpStream::connect(breaker.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut stream, b"three").await.unwrap(), b"three");
+    }
+
+    #[tokio::test]
+    async fn frozen_connections_open_but_say_nothing_until_thawed() {
+        let (target, _echo) = echo().await;
+        let breaker = Breaker::start(target).await.unwrap();
+        let mut before = TcpStream::connect(breaker.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut before, b"warm").await.unwrap(), b"warm");
+
+        breaker.freeze();
+        let mut after = TcpStream::connect(breaker.addr()).await.unwrap();
+        for stream in [&mut before, &mut after] {
+            stream.write_all(b"held").await.unwrap();
+            let mut back = [0; 4];
+            let silence =
+                tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut back)).await;
+            assert!(silence.is_err(), "a byte came through a frozen line");
+        }
+
+        breaker.thaw();
+        for stream in [&mut before, &mut after] {
+            let mut back = [0; 4];
+            tokio::time::timeout(LIMIT, stream.read_exact(&mut back)).await.unwrap().unwrap();
+            assert_eq!(&back, b"held");
+        }
+    }
+}

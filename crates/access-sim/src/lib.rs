@@ -6,3 +6,4 @@
 pub mod breaker;
 pub mod teleport;
 pub mod slack;
+mod tasks;

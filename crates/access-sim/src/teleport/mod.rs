@@ -1,1 +1,35 @@
-//! To be written.
+//! Pretends to be a Teleport auth server: gRPC over mutual TLS with a throw-away authority.
+//!
+//! [`TeleportSim`] is the way in. Where a real server's behaviour is known it is kept, release by release
+//! ([`Era`]); where it is not, the simulator takes the stricter reading. Not simulated: admin-action MFA,
+//! login, sessions, predicates other than the ones that [`world`] can express, HTTP/2 ping limits.
+
+pub mod world;
+pub mod presets;
+pub mod request;
+pub mod refusal;
+pub mod audit;
+pub mod faults;
+pub mod journal;
+pub mod certs;
+mod options;
+mod sim;
+mod rules;
+mod state;
+mod lifecycle;
+mod review;
+mod listing;
+mod plugin_data;
+mod watch;
+mod impersonate;
+mod wire;
+mod service;
+mod server;
+mod ssh;
+mod encoding;
+
+pub use options::{Era, Options};
+pub use sim::TeleportSim;
+
+#[cfg(test)]
+mod tests;

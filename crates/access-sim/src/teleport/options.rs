@@ -1,0 +1,110 @@
+//! How a simulated cluster is set up: its release, its limits and who lives in it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::journal::Method;
+use super::world::World;
+
+/// A stretch of Teleport's history; decides which methods exist and how strict the server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Era {
+    /// Teleport 6.2: one unary list, reviews of resolved requests are stored.
+    #[default]
+    Old,
+    /// Teleport 12 or 13: a streamed list. Reviews of resolved requests are refused, which is known for sure
+    /// only of later releases.
+    Middle,
+    /// Teleport 18: a paged list, the server picks ids, plugins may submit reviews for users.
+    Newest,
+}
+
+impl Era {
+    pub(super) fn server_version(self) -> &'static str {
+        match self {
+            Self::Old => "6.2.1",
+            Self::Middle => "13.4.0",
+            Self::Newest => "18.11.0",
+        }
+    }
+
+    /// Oldest client that the server talks to, if the client names its version: one major release back.
+    pub(super) fn minimum_client_major(self) -> u64 {
+        match self {
+            Self::Old | Self::Middle => 0,
+            Self::Newest => 17,
+        }
+    }
+
+    /// Whether the release has the method.
+    pub(super) fn serves(self, method: Method) -> bool {
+        match method {
+            Method::GetAccessRequests => self == Self::Old,
+            Method::GetAccessRequestsV2 => self != Self::Old,
+            Method::ListAccessRequests | Method::CreateAccessRequestV2 => self == Self::Newest,
+            Method::CreateAccessRequest => self != Self::Newest,
+            _ => true,
+        }
+    }
+}
+
+/// How to set up a cluster.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Release.
+    pub era: Era,
+    /// What Ping says; may disagree with `era`, as a vendor's build may.
+    pub server_version: String,
+    /// Users and roles.
+    pub world: World,
+    /// Whether Ping says that this is Enterprise.
+    pub advanced_access_workflows: bool,
+    /// Web address that Ping names; empty as on a cluster without proxy.
+    pub proxy_public_addr: String,
+    /// How long a request may stay pending; at most as long as the access itself.
+    pub pending_ttl: Duration,
+    /// How long access lasts unless a role allows less.
+    pub access_ttl: Duration,
+    /// How long after its expiry a request is still listed and its DELETE awaited; zero is prompt.
+    pub delete_delay: Duration,
+    /// Where to listen; port 0 picks a free one.
+    pub listen: SocketAddr,
+}
+
+impl Options {
+    /// A cluster of that release with its own defaults, OSS and without a proxy.
+    pub fn new(era: Era, world: World) -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            era,
+            server_version: era.server_version().to_owned(),
+            world,
+            advanced_access_workflows: false,
+            proxy_public_addr: String::new(),
+            pending_ttl: if era == Era::Newest { 24 * 7 * hour } else { hour },
+            access_ttl: 30 * hour,
+            delete_delay: Duration::ZERO,
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        }
+    }
+
+    /// The 6.2.1 server of the golden vectors.
+    pub fn golden() -> Self {
+        Self::new(Era::Old, World::golden())
+    }
+
+    /// The cluster of the demo: Enterprise with a web proxy, answers like 6.2.1.
+    pub fn demo() -> Self {
+        Self {
+            advanced_access_workflows: true,
+            proxy_public_addr: "demo.example.com:443".to_owned(),
+            ..Self::new(Era::Old, World::demo())
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::demo()
+    }
+}

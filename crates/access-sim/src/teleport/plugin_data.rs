@@ -1,0 +1,145 @@
+//! `UpdatePluginData` and `GetPluginData`: what plugins note on a request, with compare-and-swap.
+//!
+//! An item belongs to a request id, holds the entries of all plugins, and outlives the request.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::lifecycle::text;
+use super::refusal::Refusal;
+use super::rules::{ACCESS_REQUEST, Caller, PLUGIN_DATA};
+use super::state::State;
+
+/// Largest item, in bytes of its stored (JSON) form.
+const SIZE_LIMIT: usize = 1_000_000;
+/// How long an item outlives the access that its request asks for.
+const AFTERLIFE: SignedDuration = SignedDuration::from_hours(1);
+
+/// One plugin's notes. Bytes, because a test may plant what is not UTF-8.
+pub(super) type Entry = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// All plugins' notes on one request.
+#[derive(Clone, Debug)]
+pub(super) struct PluginItem {
+    pub(super) expires: Timestamp,
+    pub(super) revision: i64,
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+impl PluginItem {
+    fn size(&self) -> usize {
+        // The stored form is JSON: quoted texts with colons and commas, and a little around each entry.
+        let field = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            let quoted = |bytes: &[u8]| serde_json::Value::from(text(bytes)).to_string().len();
+            quoted(key) + quoted(value) + 2
+        };
+        self.entries
+            .iter()
+            .map(|(plugin, entry)| plugin.len() + 16 + entry.iter().map(field).sum::<usize>())
+            .sum()
+    }
+}
+
+/// A conditional write as the API carries it.
+#[derive(Clone, Debug)]
+pub(super) struct PluginUpdate {
+    pub(super) kind: String,
+    pub(super) resource: String,
+    pub(super) plugin: String,
+    pub(super) set: Entry,
+    pub(super) expect: Entry,
+}
+
+impl State {
+    /// Writes if the expectations hold.
+    pub(super) fn update_plugin_data(
+        &mut self,
+        caller: &Caller,
+        update: PluginUpdate,
+    ) -> Result<(), Refusal> {
+        require_kind(&update.kind)?;
+        self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "update")?;
+        if update.resource.is_empty() || update.plugin.is_empty() {
+            return Err(Refusal::bad_parameter("missing resource or plugin name"));
+        }
+        let mut item = self.item_or_new(&update.resource)?;
+        let entry = item.entries.entry(update.plugin.clone()).or_default();
+        for (key, expected) in &update.expect {
+            // An empty expectation means that the key must be absent, and absent keys read as empty.
+            if entry.get(key).map_or(&[][..], Vec::as_slice) != expected {
+                let key = text(key);
+                return Err(Refusal::compare_failed(format!("expectations not met for field {key:?}")));
+            }
+        }
+        for (key, value) in update.set {
+            if value.is_empty() {
+                entry.remove(&key);
+            } else {
+                entry.insert(key, value);
+            }
+        }
+        item.entries.retain(|_, entry| !entry.is_empty());
+        let size = item.size();
+        if size > SIZE_LIMIT {
+            return Err(Refusal::bad_parameter(format!(
+                "plugin data size limit exceeded: {size} > {SIZE_LIMIT}"
+            )));
+        }
+        self.store(update.resource, item);
+        Ok(())
+    }
+
+    /// Items by id; those with an entry of the plugin, if one is named, but whole.
+    pub(super) fn find_plugin_data(
+        &self,
+        caller: &Caller,
+        kind: &str,
+        resource: &str,
+        plugin: &str,
+    ) -> Result<Vec<(String, PluginItem)>, Refusal> {
+        require_kind(kind)?;
+        self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "list")?;
+        self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "read")?;
+        let wanted = |(id, item): &(&String, &PluginItem)| {
+            (resource.is_empty() || resource == *id)
+                && (plugin.is_empty() || item.entries.contains_key(plugin))
+        };
+        let found = self.plugin_data.iter().filter(wanted);
+        Ok(found.map(|(id, item)| (id.clone(), item.clone())).collect())
+    }
+
+    /// Replaces a plugin's notes, whatever was there; an empty entry removes them.
+    pub(super) fn plant_plugin_data(&mut self, id: &str, plugin: &str, entry: Entry) -> Result<(), Refusal> {
+        let mut item = self.item_or_new(id)?;
+        if entry.is_empty() {
+            item.entries.remove(plugin);
+        } else {
+            item.entries.insert(plugin.to_owned(), entry);
+        }
+        self.store(id.to_owned(), item);
+        Ok(())
+    }
+
+    fn item_or_new(&self, id: &str) -> Result<PluginItem, Refusal> {
+        if let Some(item) = self.plugin_data.get(id) {
+            return Ok(item.clone());
+        }
+        let request = self.requests.get(id);
+        let request =
+            request.ok_or_else(|| Refusal::not_found(format!("access request {id:?} not found")))?;
+        Ok(PluginItem { expires: request.access_expiry + AFTERLIFE, revision: 0, entries: BTreeMap::new() })
+    }
+
+    fn store(&mut self, id: String, mut item: PluginItem) {
+        item.revision = self.next_revision();
+        self.plugin_data.insert(id, item);
+    }
+}
+
+fn require_kind(kind: &str) -> Result<(), Refusal> {
+    if kind == ACCESS_REQUEST {
+        return Ok(());
+    }
+    Err(Refusal::bad_parameter(format!("unsupported resource kind {kind:?}")))
+}

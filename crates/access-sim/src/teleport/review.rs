@@ -1,0 +1,121 @@
+//! `SubmitAccessReview`: whose review it is, whether it is allowed, and what it decides.
+
+use super::audit::AuditKind;
+use super::lifecycle::text;
+use super::options::Era;
+use super::refusal::Refusal;
+use super::request::{AccessRequest, RequestState, Review};
+use super::rules::Caller;
+use super::state::State;
+
+/// A review as the API carries it.
+#[derive(Clone, Debug)]
+pub(super) struct Submission {
+    /// Empty means the caller.
+    pub(super) author: String,
+    pub(super) proposed: RequestState,
+    pub(super) reason: Vec<u8>,
+    /// Sent by a plugin for its author; only the newest servers know.
+    pub(super) by_plugin: bool,
+    /// Must be empty or the caller.
+    pub(super) submitted_by: String,
+}
+
+impl State {
+    /// Adds a review; returns the request as it then is, with the revision that it had before.
+    pub(super) fn review(
+        &mut self,
+        caller: &Caller,
+        id: &str,
+        submission: Submission,
+    ) -> Result<AccessRequest, Refusal> {
+        self.record(caller)?;
+        let name = caller.name().unwrap_or_default().to_owned();
+        let author = if submission.author.is_empty() { name.clone() } else { submission.author.clone() };
+        let for_user = author != name;
+        if for_user && *caller != Caller::Tctl {
+            self.require_submit_for(caller, &author, &submission)?;
+        }
+        let Some(reviewer) = self.world.user(&author, self.now) else {
+            return Err(Refusal::denied(format!("user {author:?} cannot submit reviews")));
+        };
+        if for_user && reviewer.bot {
+            return Err(Refusal::denied(format!("bot {author:?} cannot be the author of a review")));
+        }
+        if !self.reviews_at_all(reviewer) {
+            return Err(Refusal::denied(format!("user {author:?} cannot submit reviews")));
+        }
+        if submission.proposed == RequestState::Promoted || submission.proposed == RequestState::Pending {
+            let state = submission.proposed.name();
+            return Err(Refusal::bad_parameter(format!("invalid proposed state {state:?}")));
+        }
+        let Some(request) = self.requests.get(id) else {
+            return Err(Refusal::not_found(format!("access request {id:?} not found")));
+        };
+        if !self.may_review(reviewer, request) {
+            return Err(Refusal::denied(format!("user {author:?} cannot review this request")));
+        }
+        let resolved = request.state != RequestState::Pending;
+        if resolved && self.options.era != Era::Old {
+            let state = request.state.name().to_lowercase();
+            return Err(Refusal::denied(format!("the access request has been already {state}")));
+        }
+        if request.reviews.iter().any(|review| review.author == author) {
+            return Err(Refusal::denied(format!("user {author:?} has already reviewed this request")));
+        }
+        if for_user && request.long_term {
+            return Err(Refusal::denied("long-term access requests cannot be reviewed by a plugin"));
+        }
+
+        let counting = (0u32..).zip(&request.thresholds).filter(|(_, threshold)| {
+            threshold.reviewer_role.as_ref().is_none_or(|role| reviewer.roles.contains(role))
+        });
+        let threshold_indexes = counting.map(|(index, _)| index).collect();
+        let submitted_by = for_user.then_some(name);
+        let mut request = request.clone();
+        let before = request.revision;
+        request.reviews.push(Review {
+            author: author.clone(),
+            proposed: submission.proposed,
+            reason: submission.reason.clone(),
+            created: self.now,
+            threshold_indexes,
+            submitted_by: submitted_by.clone(),
+        });
+        if !resolved && let Some(state) = request.verdict() {
+            request.state = state;
+            request.resolve_reason.clone_from(&submission.reason);
+            if state == RequestState::Approved {
+                request.expiry = request.access_expiry;
+            }
+        }
+        let mut line = self.audit_line(AuditKind::Review, caller, &request);
+        line.proposed_state = Some(submission.proposed);
+        line.reviewer = Some(author);
+        line.submitted_by = submitted_by;
+        line.reason = text(&submission.reason);
+        self.put(request.clone());
+        self.log(line);
+        request.revision = before;
+        Ok(request)
+    }
+
+    /// Whether this caller may send a review in the name of someone else.
+    fn require_submit_for(
+        &self,
+        caller: &Caller,
+        author: &str,
+        submission: &Submission,
+    ) -> Result<(), Refusal> {
+        let name = caller.name().unwrap_or_default();
+        let known = self.options.era == Era::Newest && self.options.advanced_access_workflows;
+        if !known || !submission.by_plugin || !self.may_submit_for(caller, author)? {
+            let message = format!("user {name:?} cannot submit reviews on behalf of {author:?}");
+            return Err(Refusal::denied(message));
+        }
+        if !submission.submitted_by.is_empty() && submission.submitted_by != name {
+            return Err(Refusal::denied("a review cannot be submitted in the name of another plugin"));
+        }
+        Ok(())
+    }
+}

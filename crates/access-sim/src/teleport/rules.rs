@@ -1,0 +1,137 @@
+//! Who may do what: callers against the roles of the world.
+//!
+//! Roles are looked up in the world at each call, not in the certificate, so that a test may change them.
+
+use tonic::Code;
+
+use super::journal::Method;
+use super::options::Era;
+use super::refusal::Refusal;
+use super::request::AccessRequest;
+use super::state::State;
+use super::world::{Conditions, Role, User, any_matches};
+
+pub(super) const ACCESS_REQUEST: &str = "access_request";
+pub(super) const PLUGIN_DATA: &str = "access_plugin_data";
+pub(super) const USER: &str = "user";
+
+/// Who makes a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// No certificate was shown.
+    Nobody,
+    /// `tctl` on the server's own machine.
+    Tctl,
+    /// A certificate's user.
+    User {
+        /// The name on it.
+        name: String,
+        /// Who asked for it, if someone else did.
+        impersonator: Option<String>,
+    },
+}
+
+impl Caller {
+    pub(super) fn user(name: &str) -> Self {
+        if name == super::presets::TCTL {
+            return Self::Tctl;
+        }
+        Self::User { name: name.to_owned(), impersonator: None }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Nobody => None,
+            Self::Tctl => Some(super::presets::TCTL),
+            Self::User { name, .. } => Some(name),
+        }
+    }
+
+    pub(super) fn is(&self, user: &str) -> bool {
+        matches!(self, Self::User { name, .. } if name == user)
+    }
+}
+
+impl State {
+    /// The caller's own record; `None` for `tctl`, which has none.
+    pub(super) fn record(&self, caller: &Caller) -> Result<Option<&User>, Refusal> {
+        match caller {
+            Caller::Tctl => Ok(None),
+            Caller::Nobody => Err(Refusal::denied("access denied")),
+            Caller::User { name, .. } => match self.world.user(name, self.now) {
+                Some(user) => Ok(Some(user)),
+                None => Err(Refusal::denied("access denied")),
+            },
+        }
+    }
+
+    /// Whether the caller may use `verb` on `resource`.
+    pub(super) fn may(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, Refusal> {
+        let Some(user) = self.record(caller)? else { return Ok(true) };
+        let mut allowed = false;
+        for role in self.world.roles_of(user) {
+            if covers(&role.deny, resource, verb) {
+                return Ok(false);
+            }
+            allowed |= covers(&role.allow, resource, verb);
+        }
+        Ok(allowed)
+    }
+
+    /// Refuses unless the caller may use `verb` on one of the resources; the last one is named in the refusal.
+    pub(super) fn require(&self, caller: &Caller, resources: &[&str], verb: &str) -> Result<(), Refusal> {
+        let mut refusal = Refusal::denied("access denied");
+        for resource in resources {
+            if self.may(caller, resource, verb)? {
+                return Ok(());
+            }
+            refusal = Refusal::denied(format!("access denied to perform action {verb:?} on {resource:?}"));
+        }
+        Err(refusal)
+    }
+
+    /// Whether a role explicitly forbids the verb.
+    pub(super) fn forbids(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, Refusal> {
+        let user = self.record(caller)?;
+        Ok(user.is_some_and(|user| self.world.roles_of(user).any(|role| covers(&role.deny, resource, verb))))
+    }
+
+    /// Whether any role lets the user review anything.
+    pub(super) fn reviews_at_all(&self, user: &User) -> bool {
+        self.world.roles_of(user).any(|role| !role.allow.review.is_empty())
+    }
+
+    /// Whether the user may review all roles of the request, which must not be his own.
+    pub(super) fn may_review(&self, user: &User, request: &AccessRequest) -> bool {
+        request.user != user.name
+            && request.roles.iter().all(|role| {
+                let side = |side: fn(&Role) -> &Conditions| {
+                    self.world.roles_of(user).any(|held| any_matches(&side(held).review, role))
+                };
+                side(|held| &held.allow) && !side(|held| &held.deny)
+            })
+    }
+
+    /// Whether the caller may send reviews in the name of `author`.
+    pub(super) fn may_submit_for(&self, caller: &Caller, author: &str) -> Result<bool, Refusal> {
+        let Some(user) = self.record(caller)? else { return Ok(true) };
+        let side = |side: fn(&Role) -> &Conditions| {
+            self.world.roles_of(user).any(|role| any_matches(&side(role).submit_for_users, author))
+        };
+        Ok(side(|role| &role.allow) && !side(|role| &role.deny))
+    }
+
+    /// Refuses methods that the release does not have.
+    pub(super) fn require_method(era: Era, method: Method) -> Result<(), Refusal> {
+        if era.serves(method) {
+            return Ok(());
+        }
+        let message = format!("unknown method {method:?} for service proto.AuthService");
+        Err(Refusal::new(Code::Unimplemented, message))
+    }
+}
+
+fn covers(conditions: &Conditions, resource: &str, verb: &str) -> bool {
+    let has = |list: &[String], wanted: &str| list.iter().any(|item| item == wanted || item == "*");
+    conditions.rules.iter().any(|rule| has(&rule.resources, resource) && has(&rule.verbs, verb))
+}

@@ -1,0 +1,313 @@
+//! `proto.AuthService` over the cluster: every call is counted, checked, perhaps spoiled, then done.
+//!
+//! The operations are methods of `State`; here is only what all calls have in common and the translation.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{Stream, stream};
+use teleport_proto::auth as pb;
+use teleport_proto::auth::auth_service_server::AuthService;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::faults::Fault;
+use super::journal::Method;
+use super::lifecycle::new_id;
+use super::options::{Era, Options};
+use super::refusal::Refusal;
+use super::rules::{ACCESS_REQUEST, Caller};
+use super::state::{Cluster, State};
+use super::watch::{EventStream, Filter};
+use super::wire;
+
+/// Set when the answer to a call must not reach the client; the connection looks at it after the call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LostAnswer(Arc<AtomicBool>);
+
+impl LostAnswer {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The service. Cheap to make, one for each connection.
+pub(super) struct Service {
+    pub(super) cluster: Arc<Cluster>,
+    /// From the options: does not change while the simulator lives.
+    pub(super) era: Era,
+}
+
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn streamed<T: Send + 'static>(response: Response<Vec<T>>) -> Response<Streamed<T>> {
+    response.map(|items| -> Streamed<T> { Box::pin(stream::iter(items.into_iter().map(Ok))) })
+}
+
+impl Service {
+    async fn serve<M, T>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
+    ) -> Result<Response<T>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let lost = request.extensions().get::<LostAnswer>().cloned().unwrap_or_default();
+        self.cluster.journal.note_call(method, caller.name());
+        State::require_method(self.era, method)?;
+        require_version(self.era, request.metadata())?;
+        match self.cluster.faults.meet(method) {
+            None => {}
+            Some(Fault::Answer(refusal)) => return Err(refusal.into()),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+            Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
+        }
+        let message = request.into_inner();
+        Ok(Response::new(self.cluster.with(|state| work(state, &caller, message))?))
+    }
+}
+
+/// The client's version, if it names one, must be a semantic version and not too old.
+fn require_version(era: Era, metadata: &MetadataMap) -> Result<(), Refusal> {
+    let Some(version) = metadata.get("version") else { return Ok(()) };
+    let version = version.to_str().unwrap_or_default();
+    if major_version(version).is_some_and(|major| major >= era.minimum_client_major()) {
+        return Ok(());
+    }
+    Err(Refusal::denied(format!("client version {version:?} is unsupported")))
+}
+
+/// The first number of `1.2.3`, `1.2.3-rc.1` or `1.2.3+build`.
+fn major_version(version: &str) -> Option<u64> {
+    let core = version.split(['-', '+']).next()?;
+    let numbers: Option<Vec<u64>> = core.split('.').map(|part| part.parse().ok()).collect();
+    match numbers?.as_slice() {
+        [major, _, _] => Some(*major),
+        _ => None,
+    }
+}
+
+fn ping(options: &Options, cluster: &str) -> pb::PingResponse {
+    pb::PingResponse {
+        cluster_name: cluster.to_owned(),
+        server_version: options.server_version.clone(),
+        server_features: Some(pb::Features {
+            kubernetes: true,
+            app: true,
+            db: true,
+            advanced_access_workflows: options.advanced_access_workflows,
+            ..pb::Features::default()
+        }),
+        proxy_public_addr: options.proxy_public_addr.clone(),
+    }
+}
+
+fn open_watch(
+    state: &State,
+    cluster: &Cluster,
+    caller: &Caller,
+    watch: &pb::Watch,
+) -> Result<EventStream, Refusal> {
+    if watch.kinds.is_empty() {
+        return Err(Refusal::denied("can't setup global watch"));
+    }
+    let filters = watch.kinds.iter().map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
+    for filter in &filters {
+        if !filter.user.as_deref().is_some_and(|user| caller.is(user)) {
+            state.require(caller, &[ACCESS_REQUEST], "read")?;
+        }
+    }
+    state.record(caller)?;
+    if cluster.faults.withholds_init() {
+        return Ok(Box::pin(stream::pending()));
+    }
+    Ok(cluster.watchers.open(filters))
+}
+
+#[tonic::async_trait]
+impl AuthService for Service {
+    async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
+        self.serve(Method::Ping, request, |state, caller, _| {
+            // No right is needed, not even a certificate; but a certificate's user must exist.
+            if *caller != Caller::Nobody {
+                state.record(caller)?;
+            }
+            Ok(ping(&state.options, &state.world.cluster))
+        })
+        .await
+    }
+
+    type WatchEventsStream = EventStream;
+
+    async fn watch_events(&self, request: Request<pb::Watch>) -> Result<Response<EventStream>, Status> {
+        let cluster = &self.cluster;
+        self.serve(Method::WatchEvents, request, |state, caller, watch| {
+            open_watch(state, cluster, caller, &watch)
+        })
+        .await
+    }
+
+    async fn get_access_requests(
+        &self,
+        request: Request<pb::AccessRequestFilter>,
+    ) -> Result<Response<pb::AccessRequests>, Status> {
+        let era = self.era;
+        self.serve(Method::GetAccessRequests, request, |state, caller, filter| {
+            let found = state.find_requests(caller, &filter)?;
+            Ok(pb::AccessRequests {
+                access_requests: found.iter().map(|item| wire::request(item, era)).collect(),
+            })
+        })
+        .await
+    }
+
+    type GetAccessRequestsV2Stream = Streamed<pb::AccessRequestV3>;
+
+    async fn get_access_requests_v2(
+        &self,
+        request: Request<pb::AccessRequestFilter>,
+    ) -> Result<Response<Self::GetAccessRequestsV2Stream>, Status> {
+        let era = self.era;
+        let found = self.serve(Method::GetAccessRequestsV2, request, |state, caller, filter| {
+            let found = state.find_requests(caller, &filter)?;
+            Ok(found.iter().map(|item| wire::request(item, era)).collect::<Vec<_>>())
+        });
+        found.await.map(streamed)
+    }
+
+    async fn list_access_requests(
+        &self,
+        request: Request<pb::ListAccessRequestsRequest>,
+    ) -> Result<Response<pb::ListAccessRequestsResponse>, Status> {
+        let era = self.era;
+        self.serve(Method::ListAccessRequests, request, |state, caller, list| {
+            let (page, next_key) = state.list_requests(caller, &list)?;
+            let access_requests = page.iter().map(|item| wire::request(item, era)).collect();
+            Ok(pb::ListAccessRequestsResponse { access_requests, next_key })
+        })
+        .await
+    }
+
+    async fn get_plugin_data(
+        &self,
+        request: Request<pb::PluginDataFilter>,
+    ) -> Result<Response<pb::PluginDataSeq>, Status> {
+        let era = self.era;
+        self.serve(Method::GetPluginData, request, |state, caller, filter| {
+            let found = state.find_plugin_data(caller, &filter.kind, &filter.resource, &filter.plugin)?;
+            let plugin_data = found.iter().map(|(id, item)| wire::plugin_data(id, item, era)).collect();
+            Ok(pb::PluginDataSeq { plugin_data })
+        })
+        .await
+    }
+
+    async fn update_plugin_data(
+        &self,
+        request: Request<pb::PluginDataUpdateParams>,
+    ) -> Result<Response<()>, Status> {
+        self.serve(Method::UpdatePluginData, request, |state, caller, update| {
+            state.update_plugin_data(caller, wire::from_update(update))
+        })
+        .await
+    }
+
+    async fn set_access_request_state(
+        &self,
+        request: Request<pb::RequestStateSetter>,
+    ) -> Result<Response<()>, Status> {
+        self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
+            state.set_state(caller, &setter.id, wire::from_setter(&setter)?)
+        })
+        .await
+    }
+
+    async fn submit_access_review(
+        &self,
+        request: Request<pb::AccessReviewSubmission>,
+    ) -> Result<Response<pb::AccessRequestV3>, Status> {
+        let era = self.era;
+        self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
+            let review = wire::from_review(&submission.review.unwrap_or_default())?;
+            Ok(wire::request(&state.review(caller, &submission.request_id, review)?, era))
+        })
+        .await
+    }
+
+    async fn create_access_request(
+        &self,
+        request: Request<pb::AccessRequestV3>,
+    ) -> Result<Response<()>, Status> {
+        self.serve(Method::CreateAccessRequest, request, |state, caller, message| {
+            let (id, user, _, new) = wire::from_request(message)?;
+            if id.is_empty() {
+                return Err(Refusal::bad_parameter("missing parameter Name"));
+            }
+            state.create(caller, &user, id, new).map(|_| ())
+        })
+        .await
+    }
+
+    async fn create_access_request_v2(
+        &self,
+        request: Request<pb::AccessRequestV3>,
+    ) -> Result<Response<pb::AccessRequestV3>, Status> {
+        let era = self.era;
+        self.serve(Method::CreateAccessRequestV2, request, |state, caller, message| {
+            let (_, user, dry_run, new) = wire::from_request(message)?;
+            let id = new_id(state.now, era);
+            let made = match dry_run {
+                true => state.draft(caller, &user, id, new)?,
+                false => state.create(caller, &user, id, new)?,
+            };
+            Ok(wire::request(&made, era))
+        })
+        .await
+    }
+
+    async fn delete_access_request(&self, request: Request<pb::RequestId>) -> Result<Response<()>, Status> {
+        self.serve(Method::DeleteAccessRequest, request, |state, caller, which| {
+            state.delete(caller, &which.id)
+        })
+        .await
+    }
+
+    async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Result<Response<pb::UserV2>, Status> {
+        self.serve(Method::GetUser, request, |state, caller, which| {
+            Ok(wire::user(&state.find_user(caller, &which.name, which.with_secrets)?))
+        })
+        .await
+    }
+
+    type GetUsersStream = Streamed<pb::UserV2>;
+
+    async fn get_users(
+        &self,
+        request: Request<pb::GetUsersRequest>,
+    ) -> Result<Response<Self::GetUsersStream>, Status> {
+        let found = self.serve(Method::GetUsers, request, |state, caller, which| {
+            Ok(state.find_users(caller, which.with_secrets)?.iter().map(wire::user).collect::<Vec<_>>())
+        });
+        found.await.map(streamed)
+    }
+
+    async fn generate_user_certs(
+        &self,
+        request: Request<pb::UserCertsRequest>,
+    ) -> Result<Response<pb::Certs>, Status> {
+        let authorities = &self.cluster.authorities;
+        self.serve(Method::GenerateUserCerts, request, |state, caller, wanted| {
+            let expires = wire::from_time(wanted.expires.as_ref());
+            let certs = state.generate_user_certs(
+                caller,
+                authorities,
+                &wanted.username,
+                &wanted.public_key,
+                expires,
+            )?;
+            Ok(pb::Certs { ssh: certs.ssh.into(), tls: certs.tls.into() })
+        })
+        .await
+    }
+}

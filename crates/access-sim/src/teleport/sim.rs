@@ -1,0 +1,294 @@
+//! The handle to a running simulator: what people and tests do to the cluster, and what they see of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::DropGuard;
+
+use super::audit::AuditEvent;
+use super::certs::{Authorities, CertOptions, Credentials, Subject};
+use super::faults::Faults;
+use super::impersonate::subject;
+use super::journal::Journal;
+use super::lifecycle::{StateChange, new_id, text};
+use super::options::{Era, Options};
+use super::refusal::Refusal;
+use super::request::{AccessRequest, Decision, NewRequest, RequestState};
+use super::review::Submission;
+use super::rules::Caller;
+use super::server;
+use super::state::Cluster;
+use super::world::World;
+use crate::tasks::Tasks;
+
+/// A simulated cluster. Clones share it; when the last one is dropped everything ends.
+///
+/// What people do works whether or not the server is running, as if through another auth server of the cluster.
+#[derive(Clone)]
+pub struct TeleportSim(Arc<Inner>);
+
+struct Inner {
+    cluster: Arc<Cluster>,
+    addr: SocketAddr,
+    era: Era,
+    tls: TlsAcceptor,
+    tasks: Tasks,
+    line: Mutex<Option<Tasks>>,
+    _stop: DropGuard,
+}
+
+impl std::fmt::Debug for TeleportSim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TeleportSim").field("addr", &self.0.addr).finish_non_exhaustive()
+    }
+}
+
+impl TeleportSim {
+    /// Starts a cluster and its auth server.
+    ///
+    /// # Errors
+    /// When the port cannot be had or no keys can be made.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let addr = listener.local_addr()?;
+        let era = options.era;
+        let cluster = Arc::new(Cluster::new(options)?);
+        let tls = server::tls(&cluster.authorities)?;
+        let tasks = Tasks::default();
+        tasks.spawn(expire(Arc::clone(&cluster)));
+        let _stop = tasks.cancel_on_drop();
+        let sim = Self(Arc::new(Inner { cluster, addr, era, tls, tasks, line: Mutex::new(None), _stop }));
+        sim.serve(listener);
+        Ok(sim)
+    }
+
+    /// Where the auth server listens; stays the same over restarts.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+
+    /// Closes every connection and the port. The cluster lives on.
+    pub async fn stop(&self) {
+        let line = self.line().take();
+        if let Some(line) = line {
+            line.stop().await;
+            self.0.cluster.changes.bump();
+        }
+    }
+
+    /// Serves again, on the same port and with the same state; first stops if it runs.
+    ///
+    /// # Errors
+    /// When another process took the port meanwhile.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.stop().await;
+        let listener = TcpListener::bind(self.0.addr).await?;
+        self.serve(listener);
+        self.0.cluster.changes.bump();
+        Ok(())
+    }
+
+    /// The cluster's authorities, for certificates that [`TeleportSim::credentials`] does not make.
+    pub fn authorities(&self) -> &Authorities {
+        &self.0.cluster.authorities
+    }
+
+    /// What `tctl auth sign --user` would hand out. The user need not exist; then every call is refused.
+    ///
+    /// # Panics
+    /// When the system gives no randomness for a key.
+    pub fn credentials(&self, user: &str, options: CertOptions) -> Credentials {
+        let (role, traits_json) = self.0.cluster.with(|state| match state.world.user(user, state.now) {
+            Some(user) => subject(user),
+            None => ("unknown".to_owned(), "null".to_owned()),
+        });
+        let who = Subject { user, role: &role, traits_json: &traits_json, impersonator: None };
+        self.authorities()
+            .client(who, options)
+            .expect("keys and certificates of fixed kinds can always be made")
+    }
+
+    /// Asks for access, as `tsh request create` does. Returns the request's id.
+    ///
+    /// # Errors
+    /// As the server refuses.
+    pub fn request_access(&self, user: &str, new: NewRequest) -> Result<String, Refusal> {
+        self.0.cluster.with(|state| {
+            let id = new_id(state.now, self.0.era);
+            state.create(&Caller::user(user), user, id, new).map(|request| request.id)
+        })
+    }
+
+    /// Reviews a request, as `tsh request review` does. Returns the request as it then is.
+    ///
+    /// # Errors
+    /// As the server refuses.
+    pub fn review(
+        &self,
+        user: &str,
+        id: &str,
+        decision: Decision,
+        reason: impl Into<Vec<u8>>,
+    ) -> Result<AccessRequest, Refusal> {
+        let submission = Submission {
+            author: String::new(),
+            proposed: decision.into(),
+            reason: reason.into(),
+            by_plugin: false,
+            submitted_by: String::new(),
+        };
+        self.0.cluster.with(|state| state.review(&Caller::user(user), id, submission))
+    }
+
+    /// Sets the state, as `tctl request approve` and `deny` do; `tctl` itself is [`super::presets::TCTL`].
+    ///
+    /// # Errors
+    /// As the server refuses.
+    pub fn set_state(
+        &self,
+        user: &str,
+        id: &str,
+        state: RequestState,
+        reason: impl Into<Vec<u8>>,
+        delegator: &str,
+    ) -> Result<(), Refusal> {
+        let change = StateChange {
+            state,
+            reason: reason.into(),
+            delegator: delegator.to_owned(),
+            annotations: BTreeMap::new(),
+            roles: Vec::new(),
+            assume_start: None,
+        };
+        self.0.cluster.with(|state| state.set_state(&Caller::user(user), id, change))
+    }
+
+    /// Deletes a request, as `tctl request rm` does.
+    ///
+    /// # Errors
+    /// As the server refuses.
+    pub fn delete(&self, user: &str, id: &str) -> Result<(), Refusal> {
+        self.0.cluster.with(|state| state.delete(&Caller::user(user), id))
+    }
+
+    /// Lets a request expire now; false if there is none.
+    pub fn expire_now(&self, id: &str) -> bool {
+        self.0.cluster.with(|state| state.expire(id))
+    }
+
+    /// Promotes a pending request to an access list with that title.
+    ///
+    /// # Errors
+    /// When there is no such pending request.
+    pub fn promote(&self, id: &str, title: &str) -> Result<(), Refusal> {
+        self.0.cluster.with(|state| state.promote(id, title))
+    }
+
+    /// One request as it is stored.
+    pub fn request(&self, id: &str) -> Option<AccessRequest> {
+        self.0.cluster.with(|state| state.requests.get(id).cloned())
+    }
+
+    /// All requests, oldest first.
+    pub fn requests(&self) -> Vec<AccessRequest> {
+        let mut all: Vec<_> = self.0.cluster.with(|state| state.requests.values().cloned().collect());
+        all.sort_by_key(|request| request.created);
+        all
+    }
+
+    /// What a plugin noted on a request; empty if nothing.
+    pub fn plugin_data(&self, id: &str, plugin: &str) -> BTreeMap<String, String> {
+        let entry = self.0.cluster.with(|state| state.plugin_data.get(id)?.entries.get(plugin).cloned());
+        entry.unwrap_or_default().iter().map(|(key, value)| (text(key), text(value))).collect()
+    }
+
+    /// Replaces a plugin's notes past all checks, to plant rubbish or another program's record.
+    ///
+    /// # Errors
+    /// When neither notes nor the request exist.
+    pub fn set_plugin_data(
+        &self,
+        id: &str,
+        plugin: &str,
+        entry: BTreeMap<Vec<u8>, Vec<u8>>,
+    ) -> Result<(), Refusal> {
+        self.0.cluster.with(|state| state.plant_plugin_data(id, plugin, entry))
+    }
+
+    /// The audit log, oldest first.
+    pub fn audit(&self) -> Vec<AuditEvent> {
+        self.0.cluster.with(|state| state.audit.iter().cloned().collect())
+    }
+
+    /// Users and roles as they are.
+    pub fn world(&self) -> World {
+        self.0.cluster.with(|state| state.world.clone())
+    }
+
+    /// Changes users and roles; takes effect with the next call.
+    pub fn edit_world(&self, edit: impl FnOnce(&mut World)) {
+        self.0.cluster.with(|state| {
+            edit(&mut state.world);
+            state.touch();
+        });
+    }
+
+    /// A counter that grows with every change of anything that this handle shows. Wait on it, then look.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.cluster.changes.subscribe()
+    }
+
+    /// How many watch streams are live.
+    pub fn watchers(&self) -> usize {
+        self.0.cluster.watchers.count()
+    }
+
+    /// The script of faults.
+    pub fn faults(&self) -> &Faults {
+        &self.0.cluster.faults
+    }
+
+    /// What the server was asked and what it sent.
+    pub fn journal(&self) -> &Journal {
+        &self.0.cluster.journal
+    }
+
+    fn line(&self) -> MutexGuard<'_, Option<Tasks>> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, listener: TcpListener) {
+        let line = self.0.tasks.child();
+        let cluster = Arc::clone(&self.0.cluster);
+        line.spawn(server::accept(listener, cluster, self.0.tls.clone(), self.0.era, line.clone()));
+        *self.line() = Some(line);
+    }
+}
+
+/// Clears away expired requests when their time comes.
+async fn expire(cluster: Arc<Cluster>) {
+    let mut changes = cluster.changes.subscribe();
+    loop {
+        changes.borrow_and_update();
+        let next = cluster.with(|state| state.next_expiry());
+        let wait =
+            next.map(|next| Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default());
+        let sleep = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}

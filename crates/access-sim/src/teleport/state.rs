@@ -1,0 +1,157 @@
+//! The cluster's memory behind one lock, and how a change becomes an event, an audit line and a wake-up.
+//!
+//! The operations are in `lifecycle`, `review`, `plugin_data`, `listing` and `impersonate`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use teleport_proto::auth as pb;
+
+use super::audit::{AuditEvent, AuditKind};
+use super::certs::Authorities;
+use super::faults::Faults;
+use super::journal::{Changes, Journal};
+use super::options::Options;
+use super::plugin_data::PluginItem;
+use super::request::AccessRequest;
+use super::rules::Caller;
+use super::watch::Watchers;
+use super::wire;
+use super::world::World;
+
+/// Lines of audit kept; a demo may run for days.
+const AUDIT_KEPT: usize = 10_000;
+
+/// Everything that the server remembers.
+pub(super) struct State {
+    pub(super) options: Options,
+    pub(super) world: World,
+    pub(super) requests: BTreeMap<String, AccessRequest>,
+    pub(super) plugin_data: BTreeMap<String, PluginItem>,
+    pub(super) audit: VecDeque<AuditEvent>,
+    /// The time of the operation that is going on.
+    pub(super) now: Timestamp,
+    revision: i64,
+    changed: bool,
+    watchers: Watchers,
+    faults: Faults,
+    journal: Journal,
+}
+
+impl State {
+    /// The next revision: Teleport 6 uses the time in nanoseconds.
+    pub(super) fn next_revision(&mut self) -> i64 {
+        let now = i64::try_from(self.now.as_nanosecond()).unwrap_or(i64::MAX);
+        self.revision = now.max(self.revision + 1);
+        self.changed = true;
+        self.revision
+    }
+
+    /// Stores a request and tells the watchers.
+    pub(super) fn put(&mut self, mut request: AccessRequest) {
+        request.revision = self.next_revision();
+        let event = wire::put_event(&request, self.options.era);
+        self.publish(&request.id, &event, Some(&request));
+        self.requests.insert(request.id.clone(), request);
+    }
+
+    /// Forgets a request and tells the watchers.
+    pub(super) fn remove(&mut self, id: &str) -> Option<AccessRequest> {
+        let request = self.requests.remove(id)?;
+        self.changed = true;
+        self.publish(id, &wire::delete_event(id), None);
+        Some(request)
+    }
+
+    fn publish(&self, id: &str, event: &pb::Event, request: Option<&AccessRequest>) {
+        let reached = if self.faults.drops_event() { 0 } else { self.watchers.publish(event, request) };
+        self.journal.note_emission(id, request.is_none(), reached);
+    }
+
+    /// A line of audit with what is the same for all kinds.
+    pub(super) fn audit_line(&self, kind: AuditKind, caller: &Caller, request: &AccessRequest) -> AuditEvent {
+        AuditEvent {
+            time: self.now,
+            kind,
+            code: kind.code(),
+            user: caller.name().unwrap_or_default().to_owned(),
+            request_id: request.id.clone(),
+            state: request.state,
+            proposed_state: None,
+            reviewer: None,
+            submitted_by: None,
+            delegator: None,
+            reason: String::new(),
+            roles: request.roles.clone(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Writes a line of audit.
+    pub(super) fn log(&mut self, line: AuditEvent) {
+        if self.audit.len() == AUDIT_KEPT {
+            self.audit.pop_front();
+        }
+        self.audit.push_back(line);
+        self.changed = true;
+    }
+
+    /// Marks a change that has no event.
+    pub(super) fn touch(&mut self) {
+        self.changed = true;
+    }
+}
+
+/// The state and all that stands around it; shared by the server, its tasks and the handle.
+pub(super) struct Cluster {
+    state: Mutex<State>,
+    pub(super) authorities: Authorities,
+    pub(super) watchers: Watchers,
+    pub(super) faults: Faults,
+    pub(super) journal: Journal,
+    pub(super) changes: Changes,
+}
+
+impl Cluster {
+    pub(super) fn new(options: Options) -> std::io::Result<Self> {
+        let changes = Changes::new();
+        let watchers = Watchers::new(changes.clone());
+        let faults = Faults::new(watchers.clone());
+        let journal = Journal::default();
+        let authorities = Authorities::new(&options.world.cluster)?;
+        let state = State {
+            world: options.world.clone(),
+            options,
+            requests: BTreeMap::new(),
+            plugin_data: BTreeMap::new(),
+            audit: VecDeque::new(),
+            now: Timestamp::now(),
+            revision: 0,
+            changed: false,
+            watchers: watchers.clone(),
+            faults: faults.clone(),
+            journal: journal.clone(),
+        };
+        Ok(Self { state: Mutex::new(state), authorities, watchers, faults, journal, changes })
+    }
+
+    /// Runs one operation, after what expired meanwhile has been cleared away.
+    pub(super) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        // Never backwards, so that ids, revisions and expiries keep their order when the clock is set.
+        state.now = state.now.max(Timestamp::now());
+        state.expire_due();
+        let result = operation(&mut state);
+        let changed = std::mem::take(&mut state.changed);
+        drop(state);
+        if changed {
+            self.changes.bump();
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,160 @@
+//! What differs between releases.
+
+use teleport_proto::auth as pb;
+use tonic::Code;
+
+use super::*;
+use crate::teleport::Era;
+use crate::teleport::request::{Decision, NewRequest, RequestState};
+use crate::teleport::world::World;
+
+async fn start(era: Era) -> TeleportSim {
+    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, World::golden()) })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn each_release_has_its_own_list() {
+    for (era, expected) in [
+        (Era::Old, [Code::Ok, Code::Unimplemented, Code::Unimplemented]),
+        (Era::Middle, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
+        (Era::Newest, [Code::Unimplemented, Code::Ok, Code::Ok]),
+    ] {
+        let sim = start(era).await;
+        let mut plugin = client(&sim, PLUGIN).await;
+        let code = |status: Option<tonic::Status>| status.map_or(Code::Ok, |status| status.code());
+        let filter = pb::AccessRequestFilter::default;
+        let found = [
+            code(plugin.get_access_requests(filter()).await.err()),
+            code(plugin.get_access_requests_v2(filter()).await.err()),
+            code(plugin.list_access_requests(pb::ListAccessRequestsRequest::default()).await.err()),
+        ];
+        assert_eq!(found, expected, "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_cover_everything_once() {
+    let sim = start(Era::Newest).await;
+    let mut ids: Vec<String> =
+        (0..7).map(|_| sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap()).collect();
+    ids.sort();
+    let mut plugin = client(&sim, PLUGIN).await;
+    for sort in 0..4 {
+        for descending in [false, true] {
+            let mut found = Vec::new();
+            let mut start_key = String::new();
+            loop {
+                let list =
+                    pb::ListAccessRequestsRequest { filter: None, sort, descending, limit: 3, start_key };
+                let page = plugin.list_access_requests(list).await.unwrap().into_inner();
+                assert!(page.access_requests.len() <= 3);
+                let names = page.access_requests.into_iter().map(|request| request.metadata.unwrap().name);
+                found.extend(names.map(|name| String::from_utf8(name.to_vec()).unwrap()));
+                start_key = page.next_key;
+                if start_key.is_empty() {
+                    break;
+                }
+            }
+            found.sort();
+            assert_eq!(found, ids, "sort {sort}, descending {descending}");
+        }
+    }
+    let too_long = pb::ListAccessRequestsRequest { limit: 16_001, ..Default::default() };
+    assert_eq!(plugin.list_access_requests(too_long).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn newer_servers_refuse_reviews_of_resolved_requests() {
+    for (era, expected) in [(Era::Old, None), (Era::Middle, Some("already")), (Era::Newest, Some("already"))]
+    {
+        let sim = start(era).await;
+        let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
+        sim.review(BOB, &id, Decision::Approve, "").unwrap();
+        match (sim.review(DAVE, &id, Decision::Deny, ""), expected) {
+            (Ok(request), None) => {
+                assert_eq!((request.state, request.reviews.len()), (RequestState::Approved, 2))
+            }
+            (Err(refusal), Some(word)) => assert!(refusal.message.contains(word), "{refusal}"),
+            (other, _) => panic!("{era:?}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_newest_server_keeps_expiry_in_the_spec() {
+    let sim = start(Era::Newest).await;
+    let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
+    let filter = pb::AccessRequestFilter { id, ..Default::default() };
+    let mut list = client(&sim, PLUGIN).await.get_access_requests_v2(filter).await.unwrap().into_inner();
+    let request = list.message().await.unwrap().unwrap();
+    let (metadata, spec) = (request.metadata.unwrap(), request.spec.unwrap());
+    assert_eq!((metadata.expires, metadata.id), (None, 0));
+    assert!(spec.resource_expiry.is_some() && spec.max_duration.is_some() && spec.session_ttl.is_some());
+}
+
+#[tokio::test]
+async fn only_the_newest_server_lets_plugins_submit_for_users() {
+    for era in [Era::Old, Era::Newest] {
+        let sim = start(era).await;
+        let mut plugin = client(&sim, PLUGIN).await;
+        let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
+        let submission = |author: &'static str, submitted_by: &'static str| pb::AccessReviewSubmission {
+            request_id: id.clone(),
+            review: Some(pb::AccessReview {
+                author: author.into(),
+                proposed_state: pb::RequestState::Approved.into(),
+                is_submitted_by_plugin: true,
+                submitted_by: submitted_by.into(),
+                ..pb::AccessReview::default()
+            }),
+        };
+        let refused = plugin.submit_access_review(submission(BOB, "")).await.unwrap_err();
+        assert!(refused.message().contains("on behalf of"), "{refused}");
+        sim.edit_world(|world| world.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
+        if era == Era::Old {
+            assert_eq!(
+                plugin.submit_access_review(submission(BOB, "")).await.unwrap_err().code(),
+                Code::PermissionDenied
+            );
+            continue;
+        }
+        for (author, submitted_by) in [(ALICE, ""), ("nobody@example.com", ""), (BOB, "other-plugin")] {
+            let refused = plugin.submit_access_review(submission(author, submitted_by)).await.unwrap_err();
+            assert_eq!(refused.code(), Code::PermissionDenied, "{author} {submitted_by}");
+        }
+        let request = plugin.submit_access_review(submission(BOB, "")).await.unwrap().into_inner();
+        let review = request.spec.unwrap().reviews.remove(0);
+        assert_eq!(
+            (review.author.as_ref(), review.submitted_by.as_ref()),
+            (BOB.as_bytes(), PLUGIN.as_bytes())
+        );
+        let line = sim.audit().pop().unwrap();
+        assert_eq!((line.reviewer.as_deref(), line.submitted_by.as_deref()), (Some(BOB), Some(PLUGIN)));
+    }
+}
+
+#[tokio::test]
+async fn the_server_picks_the_id_and_a_dry_run_stores_nothing() {
+    let sim = start(Era::Newest).await;
+    let mut alice = client(&sim, ALICE).await;
+    let wanted = |dry_run| pb::AccessRequestV3 {
+        spec: Some(pb::AccessRequestSpecV3 {
+            user: ALICE.into(),
+            roles: vec!["dba".into()],
+            state: pb::RequestState::Pending.into(),
+            dry_run,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    alice.create_access_request_v2(wanted(true)).await.unwrap();
+    assert!(sim.requests().is_empty());
+    let made = alice.create_access_request_v2(wanted(false)).await.unwrap().into_inner();
+    let id = String::from_utf8(made.metadata.unwrap().name.to_vec()).unwrap();
+    assert_eq!((id.len(), id.as_bytes()[14]), (36, b'7'), "{id}");
+    assert!(sim.request(&id).is_some());
+    let refused = alice.create_access_request(wanted(false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+}
