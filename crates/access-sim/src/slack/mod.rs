@@ -1,1 +1,341 @@
-//! To be written.
+//! A Slack workspace behind a real socket: the Web API as raw JSON, stricter than Slack's own.
+//!
+//! It shares no type with the client under test. Start with [`SlackSim`]; furnish it in `workspace.rs`; order
+//! trouble in `faults.rs`; assert on `snapshot.rs`, `effects.rs` and `calls.rs`. Calls travel `server.rs`,
+//! `web.rs`, `arguments.rs`, `methods/`, `state.rs`, `delivery.rs`. Payloads that Slack sends of its own accord
+//! (clicks, commands, sockets) are not part of it.
+
+pub mod workspace;
+pub mod snapshot;
+pub mod effects;
+pub mod faults;
+pub mod calls;
+pub mod limits;
+pub mod rate;
+pub mod arguments;
+mod message;
+mod state;
+mod mrkdwn;
+mod metadata;
+mod ts;
+mod reply;
+mod methods;
+mod web;
+mod delivery;
+mod server;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use calls::{Call, CallLog};
+use faults::Faults;
+use rate::{Limiter, RateLimits};
+use snapshot::{MessageView, Snapshot};
+use state::{Conversation, Moment, State};
+use ts::Ts;
+use workspace::{Channel, Person, TokenState, Workspace};
+
+/// How to start a simulator.
+#[derive(Clone)]
+pub struct Options {
+    /// Who and what is there.
+    pub workspace: Workspace,
+    /// The port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// `None` switches rate limits off.
+    pub rate_limits: Option<RateLimits>,
+    /// Added to every call.
+    pub latency: Duration,
+}
+
+impl Options {
+    /// This workspace on a free port, with rate limits and without latency.
+    pub fn new(workspace: Workspace) -> Self {
+        Options { workspace, port: 0, rate_limits: Some(RateLimits::default()), latency: Duration::ZERO }
+    }
+}
+
+/// What connections and handles have in common.
+struct Shared {
+    state: Mutex<State>,
+    faults: Faults,
+    calls: CallLog,
+    changes: watch::Sender<u64>,
+    latency: Duration,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic in one call must not take the others down with it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The id of the channel that a `channel` argument stands for, if there is one by now.
+    fn channel_meant(&self, argument: &str) -> Option<String> {
+        let state = self.state();
+        let found = match state.people.contains_key(argument) {
+            true => state.direct_with(&BTreeSet::from([argument.to_owned()])),
+            false => state.conversations.get(argument).or_else(|| state.public_by_name(argument)),
+        };
+        found.map(|found| found.channel.id.clone())
+    }
+}
+
+/// The server while it runs.
+struct Running {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A running workspace; a handle that is cheap to clone. The server ends with the last handle.
+#[derive(Clone)]
+pub struct SlackSim {
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    running: Arc<tokio::sync::Mutex<Option<Running>>>,
+    life: CancellationToken,
+    _end: Arc<DropGuard>,
+}
+
+impl SlackSim {
+    /// Binds 127.0.0.1 and serves. Fails if the port is taken.
+    pub async fn start(options: Options) -> io::Result<SlackSim> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(options.workspace, options.rate_limits)),
+            faults: Faults::default(),
+            calls: CallLog::default(),
+            changes: watch::Sender::new(0),
+            latency: options.latency,
+        });
+        let life = CancellationToken::new();
+        let running = run(listener, Arc::clone(&shared), life.child_token());
+        Ok(SlackSim {
+            shared,
+            addr,
+            running: Arc::new(tokio::sync::Mutex::new(Some(running))),
+            _end: Arc::new(life.clone().drop_guard()),
+            life,
+        })
+    }
+
+    /// Closes the port and every connection; the workspace stays. Does nothing if stopped.
+    pub async fn stop(&self) {
+        let running = self.running.lock().await.take();
+        if let Some(Running { stop, tasks }) = running {
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+
+    /// Serves again on the same port, with all that was there. Restarts if running.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.stop().await;
+        let mut running = self.running.lock().await;
+        if running.is_none() {
+            let listener = TcpListener::bind(self.addr).await?;
+            *running = Some(run(listener, Arc::clone(&self.shared), self.life.child_token()));
+        }
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base for method names, ending in a slash.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/api/", self.addr)
+    }
+
+    /// The token that works.
+    pub fn token(&self) -> String {
+        self.shared.state().bot.token.clone()
+    }
+
+    /// Faults on order.
+    pub fn faults(&self) -> Faults {
+        self.shared.faults.clone()
+    }
+
+    /// A number that rises with every call and every change, for waiting until something holds.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// All calls so far, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.all()
+    }
+
+    /// The calls of one method.
+    pub fn calls_of(&self, method: &str) -> Vec<Call> {
+        self.shared.calls.of(method)
+    }
+
+    /// The messages of a channel with all replies, oldest first; none if there is no such channel.
+    pub fn messages(&self, channel: &str) -> Vec<MessageView> {
+        let state = self.shared.state();
+        state.conversations.get(channel).map(|found| views(&state, found)).unwrap_or_default()
+    }
+
+    /// The messages of every channel, by channel.
+    pub fn all_messages(&self) -> Vec<MessageView> {
+        let state = self.shared.state();
+        state.conversations.values().flat_map(|found| views(&state, found)).collect()
+    }
+
+    /// A message and the replies to it.
+    pub fn thread(&self, channel: &str, ts: &str) -> Vec<MessageView> {
+        let mut messages = self.messages(channel);
+        messages.retain(|message| message.ts == ts || message.thread_ts.as_deref() == Some(ts));
+        messages
+    }
+
+    /// The bot's direct conversation with someone, if it was ever opened.
+    pub fn dm_with(&self, user: &str) -> Option<String> {
+        let state = self.shared.state();
+        state.direct_with(&BTreeSet::from([user.to_owned()])).map(|found| found.channel.id.clone())
+    }
+
+    /// The whole workspace.
+    pub fn view(&self) -> Snapshot {
+        Snapshot::of(&self.shared.state())
+    }
+
+    /// The whole workspace as JSON, for the page.
+    pub fn snapshot(&self) -> Value {
+        serde_json::to_value(self.view()).unwrap_or_default()
+    }
+
+    /// Accepts the token or refuses it from now on.
+    pub fn set_token_state(&self, token: TokenState) {
+        self.change(|state| state.token = token);
+    }
+
+    /// Replaces the token, as after a reinstallation.
+    pub fn set_token(&self, token: &str) {
+        self.change(|state| state.bot.token = token.to_owned());
+    }
+
+    /// Takes a scope from the token.
+    pub fn remove_scope(&self, scope: &str) {
+        self.change(|state| state.bot.scopes.remove(scope));
+    }
+
+    /// Gives the token a scope.
+    pub fn add_scope(&self, scope: &str) {
+        self.change(|state| state.bot.scopes.insert(scope.to_owned()));
+    }
+
+    /// Switches the app's Messages tab, without which people cannot be written to.
+    pub fn set_messages_tab(&self, on: bool) {
+        self.change(|state| state.bot.messages_tab = on);
+    }
+
+    /// Starts the rate limits afresh, other ones or none.
+    pub fn set_rate_limits(&self, limits: Option<RateLimits>) {
+        self.change(|state| state.limiter = Limiter::new(limits));
+    }
+
+    /// Archives a channel, or takes it out of the archive.
+    pub fn set_archived(&self, channel: &str, archived: bool) {
+        self.change_channel(channel, |_, channel| channel.archived = archived);
+    }
+
+    /// Takes the bot out of a channel.
+    pub fn kick_bot(&self, channel: &str) {
+        self.change_channel(channel, |bot, channel| {
+            channel.members.remove(bot);
+        });
+    }
+
+    /// Invites the bot into a channel.
+    pub fn invite_bot(&self, channel: &str) {
+        self.change_channel(channel, |bot, channel| {
+            channel.members.insert(bot.to_owned());
+        });
+    }
+
+    /// Adds a channel, or replaces what is known of one; its messages stay.
+    pub fn put_channel(&self, channel: Channel) {
+        self.change(|state| match state.conversations.get_mut(&channel.id) {
+            Some(found) => found.channel = channel,
+            None => {
+                state
+                    .conversations
+                    .insert(channel.id.clone(), Conversation { channel, messages: Vec::new() });
+            }
+        });
+    }
+
+    /// Adds someone, or replaces what is known of them.
+    pub fn put_person(&self, person: Person) {
+        self.change(|state| state.people.insert(person.id.clone(), person));
+    }
+
+    /// Posts as a person, bypassing the API. Returns the new message's ts, or `None` without such a channel.
+    pub fn say(&self, channel: &str, user: &str, text: &str, thread_ts: Option<&str>) -> Option<String> {
+        self.change(|state| {
+            let mut message = state.draft(user, text, Moment::now());
+            message.thread_ts = thread_ts.and_then(Ts::parse);
+            let ts = message.ts.to_string();
+            let conversation = state.conversations.get_mut(channel)?;
+            conversation.messages.push(message);
+            Some(ts)
+        })
+    }
+
+    /// Deletes any message, as an administrator could. Says whether there was one.
+    pub fn delete_message(&self, channel: &str, ts: &str) -> bool {
+        self.change(|state| {
+            let ts = Ts::parse(ts)?;
+            Some(state.conversations.get_mut(channel)?.delete(ts))
+        })
+        .unwrap_or(false)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.shared.state());
+        self.shared.changed();
+        result
+    }
+
+    fn change_channel(&self, channel: &str, change: impl FnOnce(&str, &mut Channel)) {
+        self.change(|state| {
+            if let Some(found) = state.conversations.get_mut(channel) {
+                change(&state.bot.user_id, &mut found.channel);
+            }
+        });
+    }
+}
+
+fn run(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> Running {
+    let tasks = TaskTracker::new();
+    tasks.spawn(server::serve(listener, shared, stop.clone(), tasks.clone()));
+    Running { stop, tasks }
+}
+
+fn views(state: &State, found: &Conversation) -> Vec<MessageView> {
+    let bot = &state.bot.user_id;
+    found.messages.iter().map(|message| MessageView::of(&found.channel.id, bot, message)).collect()
+}
+
+#[cfg(test)]
+mod tests;

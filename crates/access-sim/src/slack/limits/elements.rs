@@ -1,0 +1,184 @@
+//! Text objects and the elements that stand inside blocks.
+
+use serde_json::Value;
+
+use super::shape::{Findings, Object};
+
+const MAX_ACTION_ID: usize = 255;
+const MAX_BUTTON_TEXT: usize = 75;
+const MAX_BUTTON_VALUE: usize = 2_000;
+const MAX_URL: usize = 3_000;
+const MAX_ALT_TEXT: usize = 2_000;
+const MAX_PLACEHOLDER: usize = 150;
+/// Slack's own sources disagree on the value (75 or 150); the smaller one is safe with both.
+const MAX_OPTION_TEXT: usize = 75;
+const MAX_SELECT_OPTIONS: usize = 100;
+const MAX_OVERFLOW_OPTIONS: usize = 5;
+
+/// Whether a text object may be `mrkdwn`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Markup {
+    Allowed,
+    Refused,
+}
+
+/// The required text object in `field`.
+pub(super) fn text(owner: &Object<'_>, field: &str, markup: Markup, max: usize, findings: &mut Findings) {
+    match owner.get(field) {
+        Some(value) => text_object(value, owner.at(field), markup, max, findings),
+        None => findings.add(&owner.pointer, &format!("missing required field: {field}")),
+    }
+}
+
+pub(super) fn text_object(
+    value: &Value,
+    pointer: String,
+    markup: Markup,
+    max: usize,
+    findings: &mut Findings,
+) {
+    let Some(text) = Object::of(value, pointer, findings) else { return };
+    match text.kind(findings) {
+        "plain_text" => {
+            text.only(&["type", "text", "emoji"], findings);
+            text.boolean("emoji", findings);
+        }
+        "mrkdwn" if markup == Markup::Allowed => {
+            text.only(&["type", "text", "verbatim"], findings);
+            text.boolean("verbatim", findings);
+        }
+        "mrkdwn" => findings.add(&text.at("type"), "must be plain_text"),
+        _ => findings.add(&text.at("type"), "must be plain_text or mrkdwn"),
+    }
+    text.string("text", 1..=max, true, findings);
+}
+
+/// What may stand beside a section.
+pub(super) fn accessory(value: &Value, pointer: String, findings: &mut Findings) {
+    if value.get("type").and_then(Value::as_str) == Some("image") {
+        image(value, pointer, findings);
+    } else {
+        interactive(value, pointer, findings);
+    }
+}
+
+/// An image element.
+pub(super) fn image(value: &Value, pointer: String, findings: &mut Findings) {
+    let Some(image) = Object::of(value, pointer, findings) else { return };
+    image.only(&["type", "image_url", "alt_text"], findings);
+    image_fields(&image, findings);
+}
+
+/// What image elements and image blocks have in common.
+pub(super) fn image_fields(image: &Object<'_>, findings: &mut Findings) {
+    image.url("image_url", MAX_URL, true, findings);
+    image.string("alt_text", 1..=MAX_ALT_TEXT, true, findings);
+}
+
+/// An element that people can use.
+pub(super) fn interactive(value: &Value, pointer: String, findings: &mut Findings) {
+    let Some(element) = Object::of(value, pointer, findings) else { return };
+    element.string("action_id", 1..=MAX_ACTION_ID, false, findings);
+    match element.kind(findings) {
+        "button" => button(&element, findings),
+        "static_select" => static_select(&element, findings),
+        "overflow" => {
+            element.only(&["type", "action_id", "options", "confirm"], findings);
+            options(&element, 1, MAX_OVERFLOW_OPTIONS, Links::Allowed, findings);
+        }
+        _ => findings.add(&element.at("type"), "unsupported element type"),
+    }
+    if let Some(dialogue) = element.get("confirm") {
+        confirm(dialogue, element.at("confirm"), findings);
+    }
+}
+
+fn button(button: &Object<'_>, findings: &mut Findings) {
+    let known = ["type", "action_id", "text", "value", "url", "style", "confirm", "accessibility_label"];
+    button.only(&known, findings);
+    text(button, "text", Markup::Refused, MAX_BUTTON_TEXT, findings);
+    button.string("value", 1..=MAX_BUTTON_VALUE, false, findings);
+    button.url("url", MAX_URL, false, findings);
+    button.word("style", &["primary", "danger"], false, findings);
+    button.string("accessibility_label", 1..=MAX_BUTTON_TEXT, false, findings);
+}
+
+fn static_select(select: &Object<'_>, findings: &mut Findings) {
+    let known = [
+        "type",
+        "action_id",
+        "placeholder",
+        "options",
+        "option_groups",
+        "initial_option",
+        "confirm",
+        "focus_on_load",
+    ];
+    select.only(&known, findings);
+    if select.has("placeholder") {
+        text(select, "placeholder", Markup::Refused, MAX_PLACEHOLDER, findings);
+    }
+    select.boolean("focus_on_load", findings);
+    let mut offered: Vec<&Value> = Vec::new();
+    match (select.has("options"), select.has("option_groups")) {
+        (true, false) => offered.extend(options(select, 1, MAX_SELECT_OPTIONS, Links::Refused, findings)),
+        (false, true) => {
+            let groups = select.array("option_groups", 1..=MAX_SELECT_OPTIONS, findings);
+            for (index, group) in groups.iter().enumerate() {
+                let pointer = format!("{}/option_groups/{index}", select.pointer);
+                let Some(group) = Object::of(group, pointer, findings) else { continue };
+                group.only(&["label", "options"], findings);
+                text(&group, "label", Markup::Refused, MAX_OPTION_TEXT, findings);
+                offered.extend(options(&group, 1, MAX_SELECT_OPTIONS, Links::Refused, findings));
+            }
+        }
+        _ => findings.add(&select.pointer, "a select needs either options or option_groups"),
+    }
+    if let Some(initial) = select.get("initial_option")
+        && !offered.contains(&initial)
+    {
+        findings.add(&select.at("initial_option"), "must be one of the options");
+    }
+}
+
+/// Whether an option may carry a URL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Allowed,
+    Refused,
+}
+
+fn options<'a>(
+    owner: &Object<'a>,
+    min: usize,
+    max: usize,
+    links: Links,
+    findings: &mut Findings,
+) -> &'a [Value] {
+    let options = owner.array("options", min..=max, findings);
+    for (index, option) in options.iter().enumerate() {
+        let pointer = format!("{}/options/{index}", owner.pointer);
+        let Some(option) = Object::of(option, pointer, findings) else { continue };
+        match links {
+            Links::Allowed => option.only(&["text", "value", "description", "url"], findings),
+            Links::Refused => option.only(&["text", "value", "description"], findings),
+        }
+        text(&option, "text", Markup::Refused, MAX_OPTION_TEXT, findings);
+        option.string("value", 1..=MAX_OPTION_TEXT, true, findings);
+        option.url("url", MAX_URL, false, findings);
+        if option.has("description") {
+            text(&option, "description", Markup::Refused, MAX_OPTION_TEXT, findings);
+        }
+    }
+    options
+}
+
+fn confirm(value: &Value, pointer: String, findings: &mut Findings) {
+    let Some(confirm) = Object::of(value, pointer, findings) else { return };
+    confirm.only(&["title", "text", "confirm", "deny", "style"], findings);
+    text(&confirm, "title", Markup::Refused, 100, findings);
+    text(&confirm, "text", Markup::Refused, 300, findings);
+    text(&confirm, "confirm", Markup::Refused, 30, findings);
+    text(&confirm, "deny", Markup::Refused, 30, findings);
+    confirm.word("style", &["primary", "danger"], false, findings);
+}

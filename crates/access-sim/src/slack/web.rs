@@ -1,0 +1,121 @@
+//! One call of the Web API from its HTTP request to its HTTP response: read it, log it, let a fault strike or
+//! carry it out.
+//!
+//! How faults look on the wire is in `delivery.rs`, what methods do is in `methods/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{self, Body};
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::Shared;
+use super::arguments::{self, Arguments, Incoming};
+use super::delivery::{self, Outcome};
+use super::faults::Fault;
+use super::methods;
+use super::reply::{Answer, Refusal};
+use super::server::Line;
+use super::state::Moment;
+
+/// More than any message could need; larger bodies are refused while they are read.
+const MAX_BODY: usize = 20 << 20;
+/// For a client that sends a body slowly or never to its end.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers one call.
+pub(super) async fn call(
+    State(shared): State<Arc<Shared>>,
+    Extension(line): Extension<Line>,
+    Path(method): Path<String>,
+    request: Request,
+) -> Response {
+    let now = Moment::now();
+    if let Some(strike) = shared.faults.take_unread(&method) {
+        let seq = shared.calls.begin(&method, Arguments::default(), None, 0, now);
+        shared.calls.amend(seq, |call| strike.note(call));
+        shared.changed();
+        line.reset().await
+    }
+    let (parts, body) = request.into_parts();
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(status) => {
+            let seq = shared.calls.begin(&method, Arguments::default(), None, 0, now);
+            shared.calls.amend(seq, |call| call.status = Some(status.as_u16()));
+            shared.changed();
+            return delivery::plain(status, "the request body is too large or too slow");
+        }
+    };
+    let incoming = arguments::read(&parts, &body);
+    let (arguments, encoding) = match &incoming {
+        Ok(incoming) => (incoming.arguments.clone(), Some(incoming.encoding)),
+        Err(_) => (Arguments::default(), None),
+    };
+    let channel = arguments.get("channel").and_then(Value::as_str).map(str::to_owned);
+    let size = body.len() + parts.uri.query().map_or(0, str::len);
+    let seq = shared.calls.begin(&method, arguments, encoding, size, now);
+    shared.changed();
+    if !shared.latency.is_zero() {
+        tokio::time::sleep(shared.latency).await;
+    }
+
+    let stands_for = channel.as_deref().and_then(|channel| shared.channel_meant(channel));
+    let channels: Vec<&str> = channel.iter().chain(&stands_for).map(String::as_str).collect();
+    let strike = shared.faults.take(&method, &channels);
+    if let Some(strike) = &strike {
+        shared.calls.amend(seq, |call| strike.note(call));
+        shared.changed();
+        if let (Fault::Delay(pause), false) = (&strike.fault, strike.after_work) {
+            tokio::time::sleep(*pause).await;
+        }
+    }
+    let outcome = match &strike {
+        Some(strike) if !strike.does_work => None,
+        _ => {
+            let outcome = carry_out(&shared, &method, incoming);
+            shared.calls.amend(seq, |call| {
+                call.answer = outcome.answer.body.clone();
+                if strike.is_none() {
+                    call.status = Some(outcome.answer.status.as_u16());
+                }
+            });
+            shared.changed();
+            Some(outcome)
+        }
+    };
+    match strike {
+        None => delivery::of(outcome),
+        Some(strike) => {
+            let response = delivery::struck(strike, outcome, &line).await;
+            shared.calls.amend(seq, |call| call.status = Some(response.status().as_u16()));
+            shared.changed();
+            response
+        }
+    }
+}
+
+async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
+    match tokio::time::timeout(BODY_TIMEOUT, body::to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+fn carry_out(shared: &Shared, method: &str, incoming: Result<Incoming, Refusal>) -> Outcome {
+    let warning = incoming.as_ref().ok().and_then(|incoming| incoming.warning);
+    let (reply, scopes) = methods::call(
+        &mut shared.state(),
+        method,
+        incoming.as_ref().map_err(Refusal::clone),
+        // A delay may have passed since the call arrived.
+        Moment::now(),
+    );
+    Outcome { answer: Answer::from_reply(reply, warning), scopes }
+}

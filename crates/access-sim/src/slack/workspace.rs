@@ -1,0 +1,331 @@
+//! The people, channels and app that a simulated workspace starts with, as plain data.
+//!
+//! Nothing here answers calls: `state.rs` takes this apart when the simulator starts. Start with
+//! [`Workspace::demo`] for a furnished team, or [`Workspace::empty`] and add what a test needs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The scopes the bot has unless a test says otherwise: all that the simulated methods ask for, except
+/// `chat:write.public`, `chat:write.customize` and `mpim:write`, which most installations do not grant.
+pub const DEFAULT_SCOPES: [&str; 12] = [
+    "chat:write",
+    "channels:history",
+    "channels:join",
+    "channels:read",
+    "groups:history",
+    "groups:read",
+    "im:history",
+    "im:read",
+    "im:write",
+    "mpim:read",
+    "users:read",
+    "users:read.email",
+];
+
+/// The user id of Slack's own helper, the same in every workspace.
+pub const SLACKBOT: &str = "USLACKBOT";
+
+/// The team itself.
+#[derive(Debug, Clone, Serialize)]
+pub struct Team {
+    /// Such as `T0DEMO`.
+    pub id: String,
+    /// The name people read.
+    pub name: String,
+    /// The part before `.slack.com`.
+    pub domain: String,
+}
+
+/// The app whose token calls the Web API. It has no `Debug`, because it holds the token.
+#[derive(Clone)]
+pub struct Bot {
+    /// The bot token, starting with `xoxb-`.
+    pub token: String,
+    /// The bot's own user, such as `U0BOT`.
+    pub user_id: String,
+    /// The bot's `B…` id, the author of its messages.
+    pub bot_id: String,
+    /// The app's `A…` id.
+    pub app_id: String,
+    /// The name people read.
+    pub name: String,
+    /// What the token may do.
+    pub scopes: BTreeSet<String>,
+    /// Whether the app's Messages tab is on. When off, direct messages are refused.
+    pub messages_tab: bool,
+}
+
+/// Whether Slack takes the bot's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// It does.
+    Valid,
+    /// `token_revoked`.
+    Revoked,
+    /// `token_expired`.
+    Expired,
+    /// `account_inactive`: the app was removed.
+    AccountInactive,
+}
+
+/// What sort of account a person has. A client must tell these apart before it trusts a click.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PersonKind {
+    /// A full member of the team.
+    Member,
+    /// A multi-channel guest (`is_restricted`).
+    Guest,
+    /// A single-channel guest (`is_restricted` and `is_ultra_restricted`).
+    SingleChannelGuest,
+    /// Someone from another team.
+    External {
+        /// The team they belong to.
+        team_id: String,
+        /// True when no channel is shared with them (`is_stranger`).
+        stranger: bool,
+    },
+    /// A deactivated account (`deleted`).
+    Deactivated,
+    /// Invited, never signed in.
+    Invited,
+    /// Another app's bot user.
+    Bot,
+    /// The user behind a workflow step.
+    WorkflowBot,
+    /// Slack's own helper, which does not call itself a bot.
+    Slackbot,
+}
+
+/// Someone in, or seen from, the workspace.
+#[derive(Debug, Clone, Serialize)]
+pub struct Person {
+    /// A `U…` or `W…` id.
+    pub id: String,
+    /// The handle, not an identifier.
+    pub name: String,
+    /// The full name.
+    pub real_name: String,
+    /// Absent for bots, and whenever a test wants it so.
+    pub email: Option<String>,
+    /// Slack's `is_email_confirmed`.
+    pub email_confirmed: bool,
+    /// What sort of account.
+    pub kind: PersonKind,
+}
+
+impl Person {
+    /// A full member called `name` with the address `name@example.com`, confirmed.
+    pub fn member(id: &str, name: &str) -> Self {
+        Person {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            real_name: capitalised(name),
+            email: Some(format!("{name}@example.com")),
+            email_confirmed: true,
+            kind: PersonKind::Member,
+        }
+    }
+
+    /// The same person with another sort of account.
+    pub fn kind(self, kind: PersonKind) -> Self {
+        Person { kind, ..self }
+    }
+
+    /// The same person with another address.
+    pub fn email(self, email: &str) -> Self {
+        Person { email: Some(email.to_owned()), ..self }
+    }
+
+    /// The same person with no address that the API would show.
+    pub fn without_email(self) -> Self {
+        Person { email: None, email_confirmed: false, ..self }
+    }
+
+    /// Whether the app may open a direct message with them.
+    pub(super) fn can_be_messaged(&self) -> bool {
+        match self.kind {
+            PersonKind::Member
+            | PersonKind::Guest
+            | PersonKind::SingleChannelGuest
+            | PersonKind::Invited
+            | PersonKind::External { stranger: false, .. } => true,
+            PersonKind::External { stranger: true, .. }
+            | PersonKind::Deactivated
+            | PersonKind::Bot
+            | PersonKind::WorkflowBot
+            | PersonKind::Slackbot => false,
+        }
+    }
+}
+
+/// What sort of conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelKind {
+    /// Visible to all of the team.
+    Public,
+    /// Visible to its members.
+    Private,
+    /// The app and one person.
+    Direct,
+    /// The app and several people.
+    GroupDirect,
+}
+
+/// Who may post, and where in the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Posting {
+    /// Members post as they like.
+    Open,
+    /// An announcement channel that the app may not write to.
+    ReadOnly,
+    /// Only replies in threads.
+    ThreadsOnly,
+    /// No replies in threads.
+    NoThreads,
+}
+
+/// A channel or direct message.
+#[derive(Debug, Clone, Serialize)]
+pub struct Channel {
+    /// `C…`, `G…` or `D…`.
+    pub id: String,
+    /// Without `#`; empty for direct messages.
+    pub name: String,
+    /// What sort of conversation.
+    pub kind: ChannelKind,
+    /// Archived channels take no messages and no edits.
+    pub archived: bool,
+    /// Shared with another organisation: what is posted there leaves the team.
+    pub ext_shared: bool,
+    /// Who may post.
+    pub posting: Posting,
+    /// The user ids of its members, the bot's user among them if it is in.
+    pub members: BTreeSet<String>,
+}
+
+impl Channel {
+    /// A public channel without members.
+    pub fn public(id: &str, name: &str) -> Self {
+        Channel {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            kind: ChannelKind::Public,
+            archived: false,
+            ext_shared: false,
+            posting: Posting::Open,
+            members: BTreeSet::new(),
+        }
+    }
+
+    /// A private channel without members.
+    pub fn private(id: &str, name: &str) -> Self {
+        Channel { kind: ChannelKind::Private, ..Channel::public(id, name) }
+    }
+
+    /// The same channel with these people added.
+    pub fn with_members(mut self, ids: &[&str]) -> Self {
+        self.members.extend(ids.iter().map(|id| (*id).to_owned()));
+        self
+    }
+}
+
+/// A whole workspace, before the simulator starts.
+#[derive(Clone)]
+pub struct Workspace {
+    /// The team.
+    pub team: Team,
+    /// The app.
+    pub bot: Bot,
+    /// Everyone else. The bot's user and Slackbot are added by the simulator.
+    pub people: Vec<Person>,
+    /// Channels; direct messages come into being when someone opens them.
+    pub channels: Vec<Channel>,
+    /// How long after posting a message may be edited; `None` is for ever.
+    pub edit_window: Option<Duration>,
+}
+
+impl Workspace {
+    /// A team with the bot and nobody else.
+    pub fn empty() -> Self {
+        Workspace {
+            team: Team { id: "T0DEMO".to_owned(), name: "Demo".to_owned(), domain: "demo".to_owned() },
+            bot: Bot {
+                token: "xoxb-simulated-0000000000".to_owned(),
+                user_id: "U0BOT".to_owned(),
+                bot_id: "B0BOT".to_owned(),
+                app_id: "A0BOT".to_owned(),
+                name: "teleport".to_owned(),
+                scopes: DEFAULT_SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
+                messages_tab: true,
+            },
+            people: Vec::new(),
+            channels: Vec::new(),
+            edit_window: None,
+        }
+    }
+
+    /// A furnished team: two channels with the bot, two without, and one person of each sort that matters.
+    pub fn demo() -> Self {
+        let everyone = ["U0ALICE", "U0BOB", "U0CAROL", "U0ERIN"];
+        let external = PersonKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
+        let bot = "U0BOT";
+        Workspace::empty()
+            .add_person(Person::member("U0ALICE", "alice"))
+            .add_person(Person::member("U0BOB", "bob"))
+            .add_person(Person::member("U0CAROL", "carol"))
+            .add_person(Person::member("U0ERIN", "erin"))
+            .add_person(Person::member("U0GIL", "gil").kind(PersonKind::Guest))
+            .add_person(Person::member("U0EVE", "eve").email("eve@elsewhere.example").kind(external))
+            .add_person(Person::member("U0DAN", "dan").kind(PersonKind::Deactivated))
+            .with_channel(
+                Channel::public("C0REQUESTS", "access-requests")
+                    .with_members(&everyone)
+                    .with_members(&[bot, "U0GIL", "U0EVE"]),
+            )
+            .with_channel(Channel::public("C0DBA", "dba-approvers").with_members(&["U0BOB", "U0CAROL", bot]))
+            .with_channel(Channel::public("C0RANDOM", "random").with_members(&everyone))
+            .with_channel(Channel::private("C0SECOPS", "sec-ops").with_members(&["U0CAROL", "U0ERIN"]))
+    }
+
+    /// Adds a public channel with the bot in it.
+    pub fn add_channel(self, id: &str, name: &str) -> Self {
+        let channel = Channel::public(id, name).with_members(&[&self.bot.user_id]);
+        self.with_channel(channel)
+    }
+
+    /// Adds any other channel, exactly as given.
+    pub fn with_channel(mut self, channel: Channel) -> Self {
+        self.channels.push(channel);
+        self
+    }
+
+    /// Adds someone.
+    pub fn add_person(mut self, person: Person) -> Self {
+        self.people.push(person);
+        self
+    }
+
+    /// Replaces the bot's scopes.
+    pub fn with_scopes(mut self, scopes: &[&str]) -> Self {
+        self.bot.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self
+    }
+
+    /// Sets how long after posting a message may be edited.
+    pub fn with_edit_window(mut self, window: Duration) -> Self {
+        self.edit_window = Some(window);
+        self
+    }
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
