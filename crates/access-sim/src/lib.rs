@@ -6,4 +6,5 @@
 pub mod breaker;
 pub mod teleport;
 pub mod slack;
+pub mod page;
 mod tasks;

@@ -1,0 +1,147 @@
+//! The demo's page: both sides of the story on one screen, on 127.0.0.1 only.
+//!
+//! `GET /` and its files, `GET /api/state` (everything, as JSON), `GET /api/events` (server-sent events that say
+//! "look again"), `POST /api/teleport/…` (what people do in Teleport). It knows the two simulators and nothing
+//! of the daemon: what the Slack side shows is what arrived at the simulator. Who may call is decided in
+//! `guard`, what people can do in `actions`, the looks are in `static/`.
+
+mod actions;
+mod assets;
+mod guard;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::slack::SlackSim;
+use crate::teleport::TeleportSim;
+
+/// No action is larger; a reason of 4,096 characters fits many times over.
+const LARGEST_BODY: usize = 64 * 1024;
+/// Changes that come closer together than this are told as one.
+const COALESCE: Duration = Duration::from_millis(30);
+/// Proxies and browsers give up on a stream that is silent for longer than about half a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long open connections may take to finish once the page is told to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The two simulators that the page shows.
+#[derive(Clone)]
+pub struct DemoWorld {
+    /// Where people ask and decide.
+    pub teleport: TeleportSim,
+    /// What that cluster calls its version (`Options::server_version`), to be shown.
+    pub teleport_version: String,
+    /// Where the daemon posts.
+    pub slack: SlackSim,
+}
+
+/// Why a call was refused: a status, and a sentence that the page shows as it is.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    sentence: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self { status, sentence: sentence.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+    }
+}
+
+#[derive(Clone)]
+struct Page {
+    world: DemoWorld,
+    shutdown: CancellationToken,
+}
+
+/// The page's routes over `world`; its event streams end when `shutdown` is cancelled.
+pub fn router(world: DemoWorld, shutdown: CancellationToken) -> Router {
+    Router::new()
+        .route("/api/state", get(state))
+        .route("/api/events", get(events))
+        .route("/api/teleport/request", post(actions::request))
+        .route("/api/teleport/review", post(actions::review))
+        .route("/api/teleport/state", post(actions::set_state))
+        .route("/api/teleport/delete", post(actions::delete))
+        .route("/api/teleport/expire", post(actions::expire))
+        .fallback(get(|uri: Uri| async move { assets::serve(uri.path()) }))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(guard::check))
+        .with_state(Page { world, shutdown })
+}
+
+/// Serves the page until `shutdown` is cancelled; connections that are still open then have two seconds.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    world: DemoWorld,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let app = router(world, shutdown.clone());
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let too_slow = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => result,
+        () = too_slow => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+struct WholeState {
+    teleport: actions::TeleportView,
+    slack: Value,
+    /// Grows with every change on either side.
+    version: u64,
+}
+
+async fn state(State(Page { world, .. }): State<Page>) -> Json<WholeState> {
+    // Read before the contents, so that a change in between is told again rather than lost.
+    let version = world.teleport.changes().borrow().wrapping_add(*world.slack.changes().borrow());
+    Json(WholeState { teleport: actions::view(&world), slack: world.slack.snapshot(), version })
+}
+
+async fn events(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let sources = (page.world.teleport.changes(), page.world.slack.changes(), page.shutdown);
+    let changes = stream::unfold(sources, |(mut teleport, mut slack, shutdown)| async move {
+        let changed = async {
+            tokio::select! {
+                result = teleport.changed() => result,
+                result = slack.changed() => result,
+            }
+        };
+        // A closed channel means that its simulator is gone, and the demo with it.
+        shutdown.run_until_cancelled(changed).await?.ok()?;
+        tokio::time::sleep(COALESCE).await;
+        let version = teleport.borrow_and_update().wrapping_add(*slack.borrow_and_update());
+        let event = Event::default().event("changed").data(json!({ "version": version }).to_string());
+        Some((Ok(event), (teleport, slack, shutdown)))
+    });
+    Sse::new(changes).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+// Draws a message's Block Kit blocks. What it does not know it shows as its type, never guesses.
+//
+// Buttons are drawn as they are and do nothing yet. Pictures are not fetched (the page loads nothing from
+// elsewhere): their description stands in their place.
+
+import { h } from './dom.js';
+import { drawRich, drawText } from './rich.js';
+
+/** The body of a message: its blocks, else its text. */
+export function drawMessageBody(message, names) {
+  const blocks = Array.isArray(message.blocks) ? message.blocks : [];
+  if (blocks.length === 0) return h('div.blocks', {}, h('div.section', {}, drawText({ type: 'mrkdwn', text: message.text, verbatim: false }, names)));
+  return h('div.blocks', {}, blocks.map((block) => drawBlock(block ?? {}, names)));
+}
+
+function drawBlock(block, names) {
+  switch (block.type) {
+    case 'section':
+      return h('div.section', {},
+        h('div.section-main', {},
+          block.text && h('div', {}, drawText(block.text, names)),
+          Array.isArray(block.fields) && h('div.fields', {}, block.fields.map((field) => h('div', {}, drawText(field, names)))),
+        ),
+        block.accessory && h('div.accessory', {}, drawElement(block.accessory, names)),
+      );
+    case 'context':
+      return h('div.context', {}, list(block.elements).map((element) =>
+        element?.type === 'image' ? picture(element) : h('div', {}, drawText(element, names)),
+      ));
+    case 'header':
+      return h('div.header', { role: 'heading', 'aria-level': '4' }, drawText(block.text, names));
+    case 'divider':
+      return h('hr');
+    case 'actions':
+      return h('div.actions', {}, list(block.elements).map((element) => drawElement(element ?? {}, names)));
+    case 'image':
+      return picture(block);
+    case 'markdown':
+      return h('pre', { tabIndex: 0 }, String(block.text ?? ''));
+    case 'rich_text':
+      return h('div.section.rich', {}, drawRich(block.elements, names));
+    default:
+      return unknown(`block “${block.type}”`);
+  }
+}
+
+function drawElement(element, names) {
+  if (element.type === 'button') {
+    const style = ['primary', 'danger'].includes(element.style) ? `.${element.style}` : '';
+    return h(`button.slack-button${style}`, { type: 'button', disabled: true, title: element.confirm ? 'Asks before it acts' : null, 'aria-label': element.accessibility_label },
+      drawText(element.text, names));
+  }
+  if (element.type === 'image') return picture(element);
+  return unknown(`element “${element.type}”`);
+}
+
+function picture(block) {
+  return h('span.picture', {}, `🖼 ${block.alt_text ?? 'picture'}`);
+}
+
+function unknown(what) {
+  return h('div.unknown', {}, `This page does not draw the ${what}; see its JSON.`);
+}
+
+function list(value) {
+  return Array.isArray(value) ? value : [];
+}

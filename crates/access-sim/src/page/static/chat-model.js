@@ -1,0 +1,80 @@
+// Reads the Slack simulator's snapshot into what the page draws: rooms with messages, each with its replies.
+
+/** The workspace: `{ team, rooms: [{ id, kind, title, about, messages }], names }`. */
+export function readWorkspace(snapshot) {
+  const people = new Map(snapshot.people.map((person) => [person.id, person]));
+  const nameOf = (id) => people.get(id)?.real_name || people.get(id)?.name;
+  return {
+    team: snapshot.team.name,
+    rooms: [...snapshot.conversations].sort(liveliestFirst).map((conversation) => readRoom(conversation, snapshot.bot_user_id, nameOf)),
+    names: {
+      user: nameOf,
+      channel: (id) => snapshot.conversations.find((conversation) => conversation.id === id)?.name,
+    },
+  };
+}
+
+/** Rooms that the app is in come first, those with more members before others. */
+function liveliestFirst(a, b) {
+  return Number(b.bot_is_member) - Number(a.bot_is_member) || b.members.length - a.members.length;
+}
+
+function readRoom(conversation, bot, nameOf) {
+  const direct = ['direct', 'group_direct'].includes(conversation.kind);
+  const others = conversation.members.filter((id) => id !== bot).map((id) => nameOf(id) ?? id);
+  return {
+    id: conversation.id,
+    kind: direct ? 'dm' : 'channel',
+    title: direct ? others.join(', ') : conversation.name,
+    about: direct ? 'Direct messages from the app' : about(conversation),
+    messages: conversation.messages.map((message) => ({
+      ...readMessage(message, nameOf),
+      replies: message.replies.map((reply) => readMessage(reply, nameOf)),
+    })),
+  };
+}
+
+function about({ kind, archived, ext_shared: shared, bot_is_member: member, members }) {
+  return [
+    `${members.length} ${members.length === 1 ? 'member' : 'members'}`,
+    kind === 'private' && 'private',
+    archived && 'archived',
+    shared && 'shared with another organisation',
+    !member && 'the app is not in it',
+  ].filter(Boolean).join(' · ');
+}
+
+function readMessage(message, nameOf) {
+  return {
+    ts: message.ts,
+    time: Date.parse(message.posted_at),
+    author: { name: nameOf(message.author) ?? message.author, bot: message.from_bot },
+    text: message.tombstone ? '_This message was deleted._' : message.text,
+    blocks: message.tombstone ? [] : message.blocks,
+    edited: message.marked_edited && message.edited_at ? Date.parse(message.edited_at) : null,
+    raw: readRaw(message),
+    replies: [],
+  };
+}
+
+/** What was sent, under the names that Slack's API gives it, without what was not. */
+function readRaw({ channel, ts, thread_ts: thread, text, blocks, attachments, metadata, edits }) {
+  return {
+    channel,
+    ts,
+    ...(thread && { thread_ts: thread }),
+    text,
+    ...(blocks.length > 0 && { blocks: typeFirst(blocks) }),
+    ...(attachments.length > 0 && { attachments: typeFirst(attachments) }),
+    ...(metadata && { metadata }),
+    edits,
+  };
+}
+
+/** The same value with `type` in front, where a reader of Block Kit looks for it. */
+function typeFirst(value) {
+  if (Array.isArray(value)) return value.map(typeFirst);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, typeFirst(inner)]);
+  return Object.fromEntries(entries.sort(([a], [b]) => Number(b === 'type') - Number(a === 'type')));
+}

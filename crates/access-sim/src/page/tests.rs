@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::slack::workspace::Workspace;
+use crate::{slack, teleport};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The page over fresh simulators, on a real socket.
+struct Bed {
+    world: DemoWorld,
+    addr: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Bed {
+    #[expect(clippy::disallowed_methods, reason = "the test owns the server task and joins it in `stop`")]
+    async fn start() -> Self {
+        let options = teleport::Options::demo();
+        let teleport_version = options.server_version.clone();
+        let teleport = TeleportSim::start(options).await.unwrap();
+        let slack = SlackSim::start(slack::Options::new(Workspace::demo())).await.unwrap();
+        let world = DemoWorld { teleport, teleport_version, slack };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, world.clone(), shutdown.clone()));
+        Self { world, addr, shutdown, server }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(LIMIT, self.server).await.unwrap().unwrap().unwrap();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the connection ends with the response")]
+    async fn send(&self, request: http::Request<Body>) -> http::Response<hyper::body::Incoming> {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        tokio::time::timeout(LIMIT, sender.send_request(request)).await.unwrap().unwrap()
+    }
+
+    fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        http::Request::builder().method(method).uri(path).header("host", self.addr.to_string())
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, String) {
+        text_of(self.send(self.request("GET", path).body(Body::empty()).unwrap()).await).await
+    }
+
+    async fn act(&self, action: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.request("POST", &format!("/api/teleport/{action}"));
+        let request = request.header("content-type", "application/json");
+        let (status, text) =
+            text_of(self.send(request.body(Body::from(body.to_string())).unwrap()).await).await;
+        (status, serde_json::from_str(&text).unwrap())
+    }
+
+    async fn state(&self) -> Value {
+        let (status, text) = self.get("/api/state").await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn ask(&self) -> String {
+        let body = json!({ "user": "alice@example.com", "roles": ["dba"], "reason": "disk full" });
+        let (status, answer) = self.act("request", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["request"]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn text_of(response: http::Response<hyper::body::Incoming>) -> (StatusCode, String) {
+    let status = response.status();
+    let body = tokio::time::timeout(LIMIT, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_page_comes_with_a_strict_policy() {
+    let bed = Bed::start().await;
+    let response = bed.send(bed.request("GET", "/").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+    let policy = response.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    drop(response);
+    assert_eq!(bed.get("/no-such-file.js").await.0, StatusCode::NOT_FOUND);
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn what_people_do_is_seen_in_the_state() {
+    let bed = Bed::start().await;
+    let before = bed.state().await;
+    let id = bed.ask().await;
+    let (status, answer) = bed
+        .act("review", json!({ "author": "bob@example.com", "id": id, "approve": true, "reason": "ok" }))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(answer["request"]["state"], "APPROVED");
+    let after = bed.state().await;
+    assert_eq!(after["teleport"]["requests"][0]["reviews"][0]["author"], "bob@example.com");
+    assert_eq!(after["teleport"]["audit"][1]["event"], "access_request.review");
+    assert!(after["version"].as_u64() > before["version"].as_u64());
+    assert_eq!(after["slack"]["team"]["name"], "Demo");
+    let alice = &after["teleport"]["users"][0];
+    assert_eq!((&alice["name"], &alice["can_review"]), (&json!("alice@example.com"), &json!(false)));
+    assert!(alice["requestable"].as_array().unwrap().contains(&json!("dba")));
+    let names =
+        after["teleport"]["users"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap());
+    assert!(names.into_iter().all(|name| name != teleport::presets::PLUGIN_USER), "the plugin is no person");
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn the_console_sets_deletes_and_expires() {
+    let bed = Bed::start().await;
+    let id = bed.ask().await;
+    let (_, answer) = bed.act("state", json!({ "id": id, "approve": false, "reason": "no" })).await;
+    assert_eq!(answer["request"]["state"], "DENIED");
+    for action in ["delete", "expire"] {
+        let id = bed.ask().await;
+        assert_eq!(bed.act(action, json!({ "id": id })).await, (StatusCode::OK, json!({ "request": null })));
+        assert!(bed.world.teleport.request(&id).is_none());
+        assert_eq!(bed.act(action, json!({ "id": id })).await.0, StatusCode::NOT_FOUND);
+    }
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn refusals_say_why_in_one_sentence() {
+    let bed = Bed::start().await;
+    let ask = |extra: Value| {
+        let mut body = json!({ "user": "alice@example.com", "roles": ["dba"] });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body
+    };
+    for (action, body, status, part) in [
+        ("request", ask(json!({ "roles": ["root"] })), 422, "can not request role"),
+        ("request", ask(json!({ "user": "nobody" })), 404, "nobody"),
+        ("request", ask(json!({ "resources": ["web-01"] })), 422, "/cluster/kind/name"),
+        ("request", ask(json!({ "duration": "-4h" })), 422, "a number and a unit"),
+        ("request", ask(json!({ "duration": "soon" })), 422, "a number and a unit"),
+        ("request", ask(json!({ "nonsense": 1 })), 422, "nonsense"),
+        ("request", json!([]), 422, "Asked"),
+        ("review", json!({ "author": "bob@example.com", "id": "none", "approve": true }), 404, "not found"),
+        ("expire", json!({ "id": "none" }), 404, "no such access request"),
+    ] {
+        let (got, answer) = bed.act(action, body.clone()).await;
+        assert_eq!(got.as_u16(), status, "{action} {body}: {answer}");
+        let sentence = answer["error"].as_str().unwrap();
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    let large = json!({ "id": "x".repeat(LARGEST_BODY) });
+    assert_eq!(bed.act("delete", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn other_web_sites_are_kept_out() {
+    let bed = Bed::start().await;
+    let rebound =
+        http::Request::get("/api/state").header("host", "evil.example").body(Body::empty()).unwrap();
+    assert_eq!(bed.send(rebound).await.status(), StatusCode::MISDIRECTED_REQUEST);
+    let id = bed.ask().await;
+    let forged = bed
+        .request("POST", "/api/teleport/delete")
+        .header("content-type", "application/json")
+        .header("origin", "http://evil.example")
+        .body(Body::from(json!({ "id": id }).to_string()))
+        .unwrap();
+    assert_eq!(bed.send(forged).await.status(), StatusCode::FORBIDDEN);
+    assert!(bed.world.teleport.request(&id).is_some());
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_on_either_side_is_told_and_the_stream_ends_with_the_page() {
+    let bed = Bed::start().await;
+    let response = bed.send(bed.request("GET", "/api/events").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut stream = response.into_body();
+    let mut next = async || {
+        let frame = tokio::time::timeout(LIMIT, stream.frame()).await.unwrap()?;
+        Some(String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
+    };
+    bed.ask().await;
+    let told = next().await.unwrap();
+    assert!(told.contains("event: changed") && told.contains("{\"version\":"), "{told}");
+    bed.world.slack.say("C0DBA", "U0BOB", "hello", None).unwrap();
+    assert!(next().await.unwrap().contains("event: changed"));
+    bed.shutdown.cancel();
+    while next().await.is_some() {}
+    bed.stop().await;
+}

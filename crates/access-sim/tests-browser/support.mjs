@@ -1,0 +1,120 @@
+// What every test of the page needs: a browser, a page that tells on itself, and the verbs of the story.
+//
+// Waits are for conditions, never for time. Several tests share one demo, so each writes its own reason and
+// looks only at what carries it.
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+export const URL_OF_DEMO = process.env.DEMO_URL ?? '';
+const LIMIT_MS = 15_000;
+
+/** One browser for a test file; `after` closes it. */
+export async function startBrowser() {
+  assert.ok(URL_OF_DEMO, 'DEMO_URL must name a running demo, for example http://127.0.0.1:8080/');
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+/** Opens the page, live; `close()` also fails on console errors, refused content and foreign requests. */
+export async function openDemo(browser, options = {}, { prepare } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(LIMIT_MS);
+  const complaints = [];
+  const page = await context.newPage();
+  page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
+  page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(URL_OF_DEMO).origin)) complaints.push(`foreign request: ${request.url()}`);
+  });
+  await page.exposeFunction('complainOfPolicy', (text) => complaints.push(`policy: ${text}`));
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) => window.complainOfPolicy(`${event.violatedDirective} ${event.blockedURI}`));
+  });
+  await prepare?.(page);
+  await page.goto(URL_OF_DEMO);
+  return {
+    page,
+    complaints,
+    async close() {
+      await context.close();
+      assert.deepEqual(complaints, [], 'the page complained');
+    },
+  };
+}
+
+export async function untilLive(page) {
+  await page.locator('body[data-link="live"][data-version]').waitFor();
+}
+
+let counter = 0;
+
+/** A reason that no other test has. */
+export function uniqueReason(words = 'disk is full') {
+  counter += 1;
+  return `${words} ${process.pid}-${counter}-${Date.now().toString(36)}`;
+}
+
+export async function sitDown(page, name) {
+  await page.locator('.person', { hasText: name }).locator('input').check({ force: true });
+}
+
+/** Asks for one role as alice; answers with the request's row, which carries `tag`. */
+export async function ask(page, reason, { role = 'dba', tag = reason } = {}) {
+  await sitDown(page, 'alice');
+  for (const choice of await page.locator('#compose input[name=role]').all()) {
+    await choice.setChecked((await choice.getAttribute('value')) === role, { force: true });
+  }
+  await page.locator('#reason').fill(reason);
+  await page.locator('#compose .run').click();
+  const row = rowOf(page, tag);
+  await row.waitFor();
+  return row;
+}
+
+export function rowOf(page, reason) {
+  return page.locator('#requests > .request', { hasText: reason });
+}
+
+/** Runs an action of a row, with a reason if it takes one. */
+export async function decide(page, row, label, reason) {
+  await row.locator('.row-actions button', { hasText: label }).click();
+  if (reason !== undefined) await row.locator('.row-form input').fill(reason);
+  await row.locator('.row-form .run').click();
+}
+
+/** Goes to a room where a message carries `reason`, once there is one; answers with the message. */
+export async function messageAbout(page, reason) {
+  const deadline = Date.now() + LIMIT_MS;
+  for (;;) {
+    const { room, version } = await page.evaluate(async (words) => {
+      const { slack, version: number } = await (await fetch('/api/state')).json();
+      const found = slack.conversations.find(({ messages }) => messages.some((message) => JSON.stringify(message).includes(words)));
+      return { room: found?.id, version: String(number) };
+    }, reason);
+    if (room) {
+      await page.locator(`.room-link[data-room="${room}"]`).click();
+      const message = page.locator('#message-list > .message', { hasText: reason });
+      await message.waitFor();
+      return message;
+    }
+    assert.ok(Date.now() < deadline, `nothing in Slack carries “${reason}”`);
+    await page.waitForFunction((known) => Number(document.body.dataset.version) > Number(known), version);
+  }
+}
+
+/** Waits until `locator` contains `text`. */
+export async function untilText(locator, text) {
+  await locator.filter({ hasText: text }).waitFor();
+}
+
+/** Presses Tab until the focus is on something that matches; fails if that takes a whole round. */
+export async function tabTo(page, selector, key = 'Tab') {
+  for (let presses = 0; presses < 150; presses += 1) {
+    await page.keyboard.press(key);
+    if (await page.evaluate((css) => document.activeElement?.matches(css) ?? false, selector)) return;
+  }
+  assert.fail(`Tab never came to ${selector}`);
+}
