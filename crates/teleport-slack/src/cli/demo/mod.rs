@@ -1,0 +1,120 @@
+//! `teleport-slack demo`: both simulators and the daemon in one process, joined by real sockets.
+//!
+//! The page is `access_sim::page`; what is set up is in `stage`, the story that `--script` tells in `script`.
+
+mod script;
+mod stage;
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::pin;
+
+use access_sim::page;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::stage::Stage;
+use super::answer;
+use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
+use crate::error::{Exit, Failure};
+use crate::observe;
+use crate::runtime::shutdown::Signals;
+
+/// What `demo` can be told.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    teleport-slack demo                   open the page it names and play both sides\n  \
+    teleport-slack demo --script          watch one request from start to end in the terminal\n  \
+    teleport-slack demo --sandbox /tmp/s  only the make-believe Teleport and Slack; then, in another terminal,\n                                        \
+    teleport-slack start -c /tmp/s/teleport-slack.toml")]
+pub struct Args {
+    /// The port of the demo's page on 127.0.0.1; 0 takes a free one.
+    #[arg(long, value_name = "N", default_value_t = 8484)]
+    pub port: u16,
+    /// Play one scenario in the terminal, tell what happens, and end.
+    #[arg(long, conflicts_with_all = ["port", "sandbox"])]
+    pub script: bool,
+    /// Run the simulators alone, and leave in DIR what `start` needs to work with them.
+    #[arg(long, value_name = "DIR")]
+    pub sandbox: Option<PathBuf>,
+}
+
+/// Runs the demo.
+pub fn run(args: Args) -> Result<(), Failure> {
+    let severity = if args.script { Severity::Error } else { Severity::Info };
+    let log = LogConfig { output: LogOutput::Stderr, severity, format: LogFormat::Text };
+    let _log = observe::init(&log, false)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
+    let done = runtime.block_on(async {
+        match (args.script, args.sandbox) {
+            (true, _) => script::play().await,
+            (false, Some(dir)) => sandbox(args.port, dir).await,
+            (false, None) => play(args.port).await,
+        }
+    });
+    runtime.shutdown_background();
+    done
+}
+
+/// The simulators, the daemon and the page, until a signal.
+async fn play(port: u16) -> Result<(), Failure> {
+    let (listener, addr) = listen(port).await?;
+    let stage = Stage::new(None).await?;
+    answer(&format!(
+        "The demo is at http://{addr}/\n\
+         Ask for access as alice on the Teleport side, watch the Slack side, approve as bob. Ctrl-C ends it.\n"
+    ))?;
+    let stop = CancellationToken::new();
+    let daemon = stage.daemon(stop.clone());
+    until_signal(listener, &stage, stop, daemon).await
+}
+
+/// The simulators and the page, until a signal; the daemon is started by hand.
+async fn sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
+    let (listener, addr) = listen(port).await?;
+    let stage = Stage::new(Some(dir)).await?;
+    let config = stage.config_path();
+    answer(&format!(
+        "Teleport (make-believe) listens on {teleport}, Slack (make-believe) on {slack}.\n\
+         In another terminal: teleport-slack start -c {config}\n\
+         The page for both sides is at http://{addr}/  Ctrl-C ends it.\n",
+        teleport = stage.teleport.addr(),
+        slack = stage.slack.addr(),
+        config = config.display(),
+    ))?;
+    until_signal(listener, &stage, CancellationToken::new(), std::future::pending()).await
+}
+
+async fn until_signal(
+    listener: TcpListener,
+    stage: &Stage,
+    stop: CancellationToken,
+    daemon: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let mut signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let mut page = pin!(page::serve(listener, stage.world(), stop.clone()));
+    let mut daemon = pin!(daemon);
+    tokio::select! {
+        _ = signals.next() => {}
+        served = &mut page => served.map_err(|error| Failure::new(Exit::Failed, error))?,
+        done = &mut daemon => return done,
+    }
+    stop.cancel();
+    Ok(())
+}
+
+async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(addr).await.map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "another program (another demo?) listens there; end it, or choose another port with --port N (0 takes a free one)",
+            ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose another with --port N",
+            _ => "choose another port with --port N",
+        };
+        Failure::new(Exit::Failed, anyhow::Error::new(error).context(format!("cannot listen on {addr}: {remedy}")))
+    })?;
+    let addr = listener.local_addr().map_err(|error| Failure::new(Exit::Failed, error))?;
+    Ok((listener, addr))
+}
