@@ -52,6 +52,15 @@ test('mentions, links and dates, the dates in the zone of the reader', async () 
   assert.equal(await body.locator('time').getAttribute('title'), '22 Nov');
 });
 
+test('a message without blocks is its text, marked up as far as it was sent so', async () => {
+  const text = '*b* https://example.com/a &lt;i&gt;';
+  const links = async (message) => (await draw({ text, ...message })).locator('a').count();
+  assert.equal(await links({}), 1);
+  assert.equal(await links({ verbatim: true }), 0);
+  const bare = await draw({ text, markup: false });
+  assert.match(await bare.textContent(), /^\*b\*/);
+});
+
 test('an address that could run is no link', async () => {
   const body = await draw(section('<javascript:alert(1)|click> <data:text/html,x|here> <!date^1^{date}^javascript:alert(1)|d>'));
   assert.equal(await body.locator('a').count(), 0);

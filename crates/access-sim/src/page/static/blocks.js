@@ -9,7 +9,10 @@ import { drawRich, drawText } from './rich.js';
 /** The body of a message: its blocks, else its text. */
 export function drawMessageBody(message, names) {
   const blocks = Array.isArray(message.blocks) ? message.blocks : [];
-  if (blocks.length === 0) return h('div.blocks', {}, h('div.section', {}, drawText({ type: 'mrkdwn', text: message.text, verbatim: false }, names)));
+  if (blocks.length === 0) {
+    const text = { type: message.markup === false ? 'plain_text' : 'mrkdwn', text: message.text, verbatim: message.verbatim === true };
+    return h('div.blocks', {}, h('div.section', {}, h('div', {}, drawText(text, names))));
+  }
   return h('div.blocks', {}, blocks.map((block) => drawBlock(block ?? {}, names)));
 }
 

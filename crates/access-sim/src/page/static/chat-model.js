@@ -51,6 +51,8 @@ function readMessage(message, nameOf) {
     author: { name: nameOf(message.author) ?? message.author, bot: message.from_bot },
     text: message.tombstone ? '_This message was deleted._' : message.text,
     blocks: message.tombstone ? [] : message.blocks,
+    verbatim: message.formatting.parse === 'none',
+    markup: message.formatting.mrkdwn !== false,
     edited: message.marked_edited && message.edited_at ? Date.parse(message.edited_at) : null,
     raw: readRaw(message),
     replies: [],
@@ -58,12 +60,13 @@ function readMessage(message, nameOf) {
 }
 
 /** What was sent, under the names that Slack's API gives it, without what was not. */
-function readRaw({ channel, ts, thread_ts: thread, text, blocks, attachments, metadata, edits }) {
+function readRaw({ channel, ts, thread_ts: thread, text, formatting, blocks, attachments, metadata, edits }) {
   return {
     channel,
     ts,
     ...(thread && { thread_ts: thread }),
     text,
+    ...Object.fromEntries(Object.entries(formatting).filter(([, value]) => value !== null)),
     ...(blocks.length > 0 && { blocks: typeFirst(blocks) }),
     ...(attachments.length > 0 && { attachments: typeFirst(attachments) }),
     ...(metadata && { metadata }),
