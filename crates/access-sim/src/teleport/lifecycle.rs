@@ -244,8 +244,15 @@ impl State {
         Ok(())
     }
 
-    /// Lets a request expire at once; false if there is none.
-    pub(super) fn expire(&mut self, id: &str) -> bool {
+    /// Moves a request's expiry to now, as if time had flown, and lets it expire; false if there is none.
+    pub(super) fn expire_early(&mut self, id: &str) -> bool {
+        let Some(request) = self.requests.get(id) else { return false };
+        self.put(AccessRequest { expiry: self.now, ..request.clone() });
+        self.expire(id)
+    }
+
+    /// Clears a request away that has expired; false if there is none.
+    fn expire(&mut self, id: &str) -> bool {
         let Some(request) = self.remove(id) else { return false };
         if self.options.era == Era::Newest {
             let line = self.audit_line(AuditKind::Expire, &Caller::Tctl, &request);

@@ -178,9 +178,9 @@ impl TeleportSim {
         self.0.cluster.with(|state| state.delete(&Caller::user(user), id))
     }
 
-    /// Lets a request expire now; false if there is none.
+    /// Moves a request's expiry to now, which the watchers see, and lets it expire; false if there is none.
     pub fn expire_now(&self, id: &str) -> bool {
-        self.0.cluster.with(|state| state.expire(id))
+        self.0.cluster.with(|state| state.expire_early(id))
     }
 
     /// Promotes a pending request to an access list with that title.

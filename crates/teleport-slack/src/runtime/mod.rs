@@ -32,7 +32,7 @@ use tracing::{debug, error, info, warn};
 
 use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
-use self::reconciler::{Memory, Reconciler};
+use self::reconciler::{Memory, Reconciler, Seen};
 use crate::slack::directory::Directory;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
@@ -66,6 +66,8 @@ pub struct Surroundings {
 pub struct Dispatcher {
     reconciler: Arc<Reconciler>,
     listed: HashMap<RequestId, Arc<AccessRequest>>,
+    /// What Teleport listed until lately, while its messages are not yet finished.
+    vanished: HashMap<RequestId, Arc<AccessRequest>>,
     memories: HashMap<RequestId, Memory>,
     queue: Queue<RequestId>,
     visits: JoinSet<Visit>,
@@ -87,6 +89,7 @@ impl Dispatcher {
         Self {
             reconciler: Arc::new(reconciler),
             listed: HashMap::new(),
+            vanished: HashMap::new(),
             memories: HashMap::new(),
             queue: Queue::new(),
             visits: JoinSet::new(),
@@ -138,11 +141,15 @@ impl Dispatcher {
             }
             WatchUpdate::Changed(request) => {
                 let id = request.id.clone();
+                self.vanished.remove(&id);
                 self.listed.insert(id.clone(), Arc::from(request));
                 self.queue.wake(id, now);
             }
-            WatchUpdate::Gone(id) => {
-                self.listed.remove(&id);
+            WatchUpdate::Gone { id, last } => {
+                let before = self.listed.remove(&id);
+                if let Some(last) = last.map(Arc::from).or(before) {
+                    self.vanished.insert(id.clone(), last);
+                }
                 self.queue.wake(id, now);
             }
             // What is listed stays as it was; the watcher said why and tries again.
@@ -154,11 +161,15 @@ impl Dispatcher {
         while self.visits.len() < MAX_VISITS {
             let Some(id) = self.queue.start(Instant::now()) else { return };
             let mut memory = self.memories.remove(&id).unwrap_or_default();
-            let listed = self.listed.get(&id).cloned();
+            let seen = match (self.listed.get(&id), self.vanished.get(&id)) {
+                (Some(request), _) => Seen::Listed(Arc::clone(request)),
+                (None, Some(request)) => Seen::Vanished(Arc::clone(request)),
+                (None, None) => Seen::Unknown,
+            };
             let reconciler = Arc::clone(&self.reconciler);
             let key = id.clone();
             let visit = self.visits.spawn(async move {
-                let next = reconciler.visit(&id, listed.as_deref(), &mut memory).await;
+                let next = reconciler.visit(&id, &seen, &mut memory).await;
                 (id, memory, next)
             });
             self.visiting.insert(visit.id(), key);
@@ -171,6 +182,10 @@ impl Dispatcher {
                 self.visiting.remove(&task);
                 if self.listed.contains_key(&id) || !memory.is_empty() {
                     self.memories.insert(id.clone(), memory);
+                }
+                if next.is_none() {
+                    // Finished: either it is still listed, or its messages tell the end.
+                    self.vanished.remove(&id);
                 }
                 self.queue.finish(id, next.map(instant));
             }

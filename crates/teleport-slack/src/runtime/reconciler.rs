@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::plan::{Errand, Situation, Step, plan};
 use access_core::recipients::{Rules, Target};
-use access_core::record::{Outcome, Record};
+use access_core::record::{Outcome, Record, bounded};
 use access_core::request::AccessRequest;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, future, poll};
@@ -43,6 +44,34 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) web_proxy: Option<String>,
     pub(super) complaints: Complaints,
+}
+
+/// What Teleport said of a request.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Seen {
+    /// It lists it, like this.
+    Listed(Arc<AccessRequest>),
+    /// It listed it like this, and lists it no more.
+    Vanished(Arc<AccessRequest>),
+    /// It does not list it, and we never saw it.
+    #[default]
+    Unknown,
+}
+
+impl Seen {
+    fn listed(&self) -> Option<&AccessRequest> {
+        match self {
+            Self::Listed(request) => Some(request),
+            Self::Vanished(_) | Self::Unknown => None,
+        }
+    }
+
+    fn vanished(&self) -> Option<&AccessRequest> {
+        match self {
+            Self::Vanished(request) => Some(request),
+            Self::Listed(_) | Self::Unknown => None,
+        }
+    }
 }
 
 /// What is remembered of one request between visits, and lost with the process: the record in Teleport holds
@@ -83,13 +112,8 @@ impl Memory {
 impl Reconciler {
     /// Brings Slack in line with Teleport for one request. Returns when to look again.
     #[tracing::instrument(level = "debug", name = "visit", skip_all, fields(request = %id))]
-    pub(super) async fn visit(
-        &self,
-        id: &RequestId,
-        listed: Option<&AccessRequest>,
-        memory: &mut Memory,
-    ) -> Option<Timestamp> {
-        match self.rounds(id, listed, memory).await {
+    pub(super) async fn visit(&self, id: &RequestId, seen: &Seen, memory: &mut Memory) -> Option<Timestamp> {
+        match self.rounds(id, seen, memory).await {
             Ok(next) => {
                 memory.failed_visits = 0;
                 if self.complaints.settle("teleport") {
@@ -107,9 +131,10 @@ impl Reconciler {
     async fn rounds(
         &self,
         id: &RequestId,
-        listed: Option<&AccessRequest>,
+        seen: &Seen,
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, TeleportError> {
+        let listed = seen.listed();
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await?;
             let (mut record, rubbish) = Record::decode(id, &data);
@@ -117,6 +142,12 @@ impl Reconciler {
                 warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
             }
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
+            // What was last seen of a vanished request may be newer than what was remembered.
+            let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
+            let last = last.filter(|last| record.known.as_ref() != Some(last));
+            if last.is_some() {
+                record.known.clone_from(&last);
+            }
 
             let audience = Audience::of(listed, &record, &self.rules);
             if !std::mem::replace(&mut memory.told_oddities, true) {
@@ -137,9 +168,7 @@ impl Reconciler {
             }
 
             let plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
-            if plan.remember.is_some() || !memory.unsaved.is_empty() {
-                self.save(id, plan.remember.as_ref(), &mut memory.unsaved).await?;
-            }
+            self.save(id, plan.remember.as_ref().or(last.as_ref()), &mut memory.unsaved).await?;
             let is_idle = plan.errands.is_empty();
             if people.is_none() {
                 let (outcome, people) = future::join(self.run(id, plan.errands, memory), lookups).await;

@@ -36,7 +36,12 @@ pub enum WatchUpdate {
     /// A request was made or changed.
     Changed(Box<AccessRequest>),
     /// A request was deleted or expired.
-    Gone(RequestId),
+    Gone {
+        /// Which.
+        id: RequestId,
+        /// How it changed just before, where that was not told on its own.
+        last: Option<Box<AccessRequest>>,
+    },
     /// The connection is lost or could not be made; the next that is told is a snapshot or another loss.
     Lost {
         /// Why.
@@ -207,7 +212,7 @@ async fn watch_once(
     }
 }
 
-/// Changes that were not told yet: the newest per request, in the order in which the requests first changed.
+/// Changes that were not told yet: the newest per request (a deletion with the change before it), in the order in which the requests first changed.
 #[derive(Default)]
 struct Waiting {
     order: VecDeque<RequestId>,
@@ -216,13 +221,26 @@ struct Waiting {
 
 impl Waiting {
     fn add(&mut self, event: Event) {
+        let id = match &event {
+            Event::Put(request) => &request.id,
+            Event::Delete(id) => id,
+        };
+        let before = self.newest.remove(id);
+        if before.is_none() {
+            self.order.push_back(id.clone());
+        }
         let (id, update) = match event {
             Event::Put(request) => (request.id.clone(), WatchUpdate::Changed(request)),
-            Event::Delete(id) => (id.clone(), WatchUpdate::Gone(id)),
+            Event::Delete(id) => {
+                let last = match before {
+                    Some(WatchUpdate::Changed(request)) => Some(request),
+                    Some(WatchUpdate::Gone { last, .. }) => last,
+                    Some(WatchUpdate::Snapshot { .. } | WatchUpdate::Lost { .. }) | None => None,
+                };
+                (id.clone(), WatchUpdate::Gone { id, last })
+            }
         };
-        if self.newest.insert(id.clone(), update).is_none() {
-            self.order.push_back(id);
-        }
+        self.newest.insert(id, update);
     }
 
     fn next(&mut self) -> Option<WatchUpdate> {

@@ -68,10 +68,21 @@ fn denial_by_tctl_deletion_and_expiry_are_shown() {
         )
         .await;
         assert!(bed.teleport.expire_now(&expired));
-        bed.until(&daemon, "the end of the expired request", || {
-            bed.card("C0TEAM", &expired).filter(|card| status_line(card).starts_with("*Status:* ⌛ EXPIRED"))
-        })
-        .await;
+        bed.until_status(&daemon, "C0TEAM", &expired, "⌛ EXPIRED").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn an_outcome_that_vanishes_at_once_is_still_told() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.approve(&id);
+        bed.teleport.delete(TCTL, &id).unwrap();
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         daemon.stop().await;
     });
 }

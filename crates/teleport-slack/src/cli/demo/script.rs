@@ -96,6 +96,13 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     let card = status(stage, &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await?;
     say(&format!("   {}", line(&card, 2)))?;
 
+    let expired =
+        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nobody is there")))?;
+    status(stage, &expired, "⏳ PENDING").await?;
+    stage.teleport.expire_now(&expired);
+    let card = status(stage, &expired, "⌛ EXPIRED").await?;
+    say(&format!("   {}", line(&card, 2)))?;
+
     say("\n5. Teleport goes away, and a request is decided meanwhile.")?;
     let away =
         accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")))?;

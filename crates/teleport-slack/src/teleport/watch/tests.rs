@@ -53,7 +53,8 @@ fn short(update: WatchUpdate) -> String {
             format!("snapshot [{}] {} records", ids.join(" "), records.len())
         }
         WatchUpdate::Changed(request) => format!("changed {} {}", request.id, request.reason),
-        WatchUpdate::Gone(id) => format!("gone {id}"),
+        WatchUpdate::Gone { id, last: None } => format!("gone {id}"),
+        WatchUpdate::Gone { id, last: Some(last) } => format!("gone {id}, last {}", last.reason),
         WatchUpdate::Lost { error } => format!("lost {:?}", error.kind()),
     }
 }
@@ -133,7 +134,7 @@ async fn events_during_the_list_are_told_after_it_and_newest_only() {
         let _events = remote.list(&["a", "b"]);
         assert_eq!(told(&mut updates).await, "snapshot [a b] 0 records");
         assert_eq!(told(&mut updates).await, "changed a 2");
-        assert_eq!(told(&mut updates).await, "gone b");
+        assert_eq!(told(&mut updates).await, "gone b, last 1");
         assert_eq!(told(&mut updates).await, "changed c 1");
     })
     .await;
@@ -155,7 +156,7 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
         assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
         let mut rest = vec![told(&mut updates).await, told(&mut updates).await, told(&mut updates).await];
         rest.sort();
-        assert_eq!(rest, ["changed a 999", "changed b 999", "gone c"]);
+        assert_eq!(rest, ["changed a 999", "changed b 999", "gone c, last 999"]);
         assert!(updates.try_recv().is_err(), "nothing is told twice");
     })
     .await;
