@@ -67,6 +67,11 @@ impl Daemon {
         self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
+    /// Waits for a line of the log with these words.
+    pub(crate) async fn until_logged(&self, words: &str) -> String {
+        super::poll(words, self.log_changes(), async || self.logged(words)).await
+    }
+
     /// How many lines of the log have these words.
     pub(crate) fn times_logged(&self, words: &str) -> usize {
         self.log().lines().filter(|line| line.contains(words)).count()

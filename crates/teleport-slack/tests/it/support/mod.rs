@@ -19,6 +19,7 @@ use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::request::{Decision, NewRequest};
 use access_sim::teleport::{self, TeleportSim};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use daemon::Daemon;
@@ -236,6 +237,28 @@ impl Bed {
                     daemon.log()
                 );
             }
+        }
+    }
+}
+
+/// Waits until `look` finds something; looks again after each change, and a few times a second for what tells of
+/// no change.
+pub(crate) async fn poll<T>(
+    what: &str,
+    mut changes: watch::Receiver<u64>,
+    look: impl AsyncFn() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + LIMIT;
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        changes.mark_unchanged();
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for {what}");
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            _ = tick.tick() => {}
         }
     }
 }
