@@ -24,6 +24,8 @@ use crate::slack::{self, Metadata, PostMessage};
 const MAX_CALLS: usize = 16;
 /// Passing faults: soon again, then each minute.
 const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+/// The outcome of a post is not known: it may be there already, so it is not hurried.
+const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(300) };
 /// Refused credentials: an operator must act, so look now and then.
 const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
 /// Refused for good as long as nobody changes anything in Slack (invites the bot, unarchives the channel).
@@ -154,6 +156,9 @@ impl Outbox {
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
         let seed = fastrand::u64(..);
         let delay = match error.kind() {
+            Kind::Retry if error.is_ambiguous() && error.method() == Method::ChatPostMessage => {
+                AMBIGUOUS.delay(failures + 1, seed)
+            }
             Kind::Retry => PASSING.delay(failures + 1, seed),
             Kind::RetryAfter(delay) => {
                 let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);

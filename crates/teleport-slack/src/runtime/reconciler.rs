@@ -35,6 +35,26 @@ const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Dur
 /// Teleport refuses: an operator must act.
 const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
 
+/// Where Teleport can fail us; complaints about one do not end with a success of the other.
+const READING: &str = "reading records";
+const WRITING: &str = "writing records";
+
+/// A call to Teleport that failed, and at what.
+struct Trouble {
+    place: &'static str,
+    error: TeleportError,
+}
+
+impl Trouble {
+    fn reading(error: TeleportError) -> Self {
+        Self { place: READING, error }
+    }
+
+    fn writing(error: TeleportError) -> Self {
+        Self { place: WRITING, error }
+    }
+}
+
 /// What every visit needs.
 pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
@@ -103,6 +123,12 @@ impl Memory {
         self.waits.insert(errand, later(now, not_yet.delay));
     }
 
+    /// Nothing is left to be done, so nothing waits.
+    fn settle(&mut self) {
+        self.waits.clear();
+        self.failures.clear();
+    }
+
     fn succeeded(&mut self, errand: &Errand) {
         self.waits.remove(errand);
         self.failures.remove(errand);
@@ -116,14 +142,14 @@ impl Reconciler {
         match self.rounds(id, seen, memory).await {
             Ok(next) => {
                 memory.failed_visits = 0;
-                if self.complaints.settle("teleport") {
-                    debug!("Teleport accepts records again");
+                if next.is_none() {
+                    memory.settle();
                 }
                 next
             }
-            Err(error) => {
+            Err(trouble) => {
                 memory.failed_visits += 1;
-                Some(later(Timestamp::now(), self.teleport_failed(id, &error, memory.failed_visits)))
+                Some(later(Timestamp::now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
             }
         }
     }
@@ -133,10 +159,11 @@ impl Reconciler {
         id: &RequestId,
         seen: &Seen,
         memory: &mut Memory,
-    ) -> Result<Option<Timestamp>, TeleportError> {
+    ) -> Result<Option<Timestamp>, Trouble> {
         let listed = seen.listed();
         for _ in 0..MAX_ROUNDS {
-            let data = self.teleport.get_record(id).await?;
+            let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
+            self.complaints.settle(READING);
             let (mut record, rubbish) = Record::decode(id, &data);
             if !rubbish.is_empty() && self.complaints.open(id.as_str(), "rubbish") {
                 warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
@@ -168,7 +195,11 @@ impl Reconciler {
             }
 
             let plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
-            self.save(id, plan.remember.as_ref().or(last.as_ref()), &mut memory.unsaved).await?;
+            let known = plan.remember.as_ref().or(last.as_ref());
+            if !self.save(id, known, &mut memory.unsaved).await? {
+                // A message now could never be kept true. If the request is still listed, its end is on the way.
+                return Ok(None);
+            }
             let is_idle = plan.errands.is_empty();
             if people.is_none() {
                 let (outcome, people) = future::join(self.run(id, plan.errands, memory), lookups).await;
@@ -209,7 +240,7 @@ impl Reconciler {
         id: &RequestId,
         errands: Vec<(Errand, Vec<Step>)>,
         memory: &mut Memory,
-    ) -> Result<(), TeleportError> {
+    ) -> Result<(), Trouble> {
         let failures = &memory.failures;
         let mut running: FuturesUnordered<_> = errands
             .into_iter()
@@ -233,7 +264,7 @@ impl Reconciler {
                 }
             }
             if result.is_ok() {
-                result = self.save(id, None, &mut memory.unsaved).await;
+                result = self.save(id, None, &mut memory.unsaved).await.map(|_| ());
             }
         }
         result
@@ -256,15 +287,16 @@ impl Reconciler {
         (errand, outcomes, None)
     }
 
-    /// Writes down what Teleport said and what Slack confirmed.
+    /// Writes down what Teleport said and what Slack confirmed. Returns whether there is a record to write to:
+    /// none if the request vanished and never had one.
     async fn save(
         &self,
         id: &RequestId,
         remember: Option<&AccessRequest>,
         unsaved: &mut Vec<Outcome>,
-    ) -> Result<(), TeleportError> {
+    ) -> Result<bool, Trouble> {
         if remember.is_none() && unsaved.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let written = modify_record(&self.teleport, id, |data| {
             let mut record = Record::decode(id, data).0;
@@ -275,19 +307,21 @@ impl Reconciler {
             Some(record.encode())
         })
         .await;
-        match written {
-            Ok(_) => unsaved.clear(),
-            // The request vanished and never had a record: there is nothing left to keep true.
+        let exists = match written {
+            Ok(_) => true,
             Err(error) if error.kind() == Kind::NotFound => {
-                debug!(request = %id, "The request is gone and so is its record");
-                unsaved.clear();
+                debug!(request = %id, "The request is gone and has no record");
+                false
             }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+            Err(error) => return Err(Trouble::writing(error)),
+        };
+        unsaved.clear();
+        self.complaints.settle(WRITING);
+        Ok(exists)
     }
 
-    fn teleport_failed(&self, id: &RequestId, error: &TeleportError, failures: u32) -> Duration {
+    fn teleport_failed(&self, id: &RequestId, trouble: &Trouble, failures: u32) -> Duration {
+        let Trouble { place, error } = trouble;
         let seed = fastrand::u64(..);
         let (delay, is_refusal) = match error.kind() {
             Kind::Retry | Kind::Conflict => (TELEPORT_AWAY.delay(failures, seed), false),
@@ -297,7 +331,7 @@ impl Reconciler {
         };
         let retry_in_s = delay.as_secs_f32();
         let cause = crate::error::chain(error);
-        if !self.complaints.open("teleport", &error.to_string()) {
+        if !self.complaints.open(place, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");
