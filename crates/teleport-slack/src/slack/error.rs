@@ -12,6 +12,7 @@ use http::StatusCode;
 
 use super::codes::{Class, Meaning};
 use super::method::Method;
+use crate::error::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
@@ -138,13 +139,13 @@ impl Error for SlackError {
     }
 }
 
-/// Shows an error and what to do about it.
+/// Shows an error, what caused it and what to do about it, on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct WithRemedy<'a>(&'a SlackError);
 
 impl fmt::Display for WithRemedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        f.write_str(&chain(self.0))?;
         match self.0.remedy() {
             Some(remedy) => write!(f, "; remedy: {remedy}"),
             None => Ok(()),
@@ -333,5 +334,6 @@ mod tests {
         let error = SlackError::new(Method::UsersInfo, Failure::Broken { begun: true, source });
         assert_eq!(error.to_string(), "Slack's users.info failed: the connection broke");
         assert_eq!(Error::source(&error).unwrap().to_string(), "reset by peer");
+        insta::assert_snapshot!(error.with_remedy(), @"Slack's users.info failed: the connection broke: reset by peer");
     }
 }
