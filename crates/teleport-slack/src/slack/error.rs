@@ -36,11 +36,18 @@ pub enum Kind {
 pub struct SlackError {
     method: Method,
     failure: Failure,
+    /// What is left of the wait that Slack asked for, if part of it has passed.
+    left: Option<Duration>,
 }
 
 impl SlackError {
     pub(super) fn new(method: Method, failure: Failure) -> Self {
-        Self { method, failure }
+        Self { method, failure, left: None }
+    }
+
+    /// The same error for a call that was not made because Slack asked to wait.
+    pub(super) fn still(&self, left: Duration) -> Self {
+        Self { left: Some(left), ..self.clone() }
     }
 
     /// The method that was called.
@@ -59,7 +66,7 @@ impl SlackError {
     /// How to go on.
     pub fn kind(&self) -> Kind {
         match &self.failure {
-            Failure::Limited { wait } => Kind::RetryAfter(*wait),
+            Failure::Limited { wait } => Kind::RetryAfter(self.left.unwrap_or(*wait)),
             Failure::Status { status } if is_final(*status) => Kind::Permanent,
             Failure::Unsendable { .. } => Kind::Permanent,
             Failure::Status { .. }
@@ -69,8 +76,8 @@ impl SlackError {
             | Failure::TooLarge { .. }
             | Failure::Unreadable { .. } => Kind::Retry,
             Failure::Refused(refusal) => match refusal.meaning.class {
-                Class::Limited => Kind::RetryAfter(refusal.wait),
-                Class::Moving => Kind::RetryAfter(MOVING_WAIT),
+                Class::Limited => Kind::RetryAfter(self.left.unwrap_or(refusal.wait)),
+                Class::Moving => Kind::RetryAfter(self.left.unwrap_or(MOVING_WAIT)),
                 Class::Unsure | Class::Later => Kind::Retry,
                 Class::Unauthorised => Kind::Unauthorised,
                 Class::Refused => Kind::Permanent,
