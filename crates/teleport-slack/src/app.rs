@@ -124,7 +124,7 @@ async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
                 pong.check_version().map_err(|error| Failure::new(Exit::Failed, error))?;
                 return Ok(pong);
             }
-            Err(error) if is_final(&error) => return Err(Failure::new(Exit::Credentials, error)),
+            Err(error) if is_final(&error) => return Err(Failure::new(exit_for(&error), error)),
             Err(error) => wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await,
         }
     }
@@ -132,6 +132,14 @@ async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
 
 fn is_final(error: &TeleportError) -> bool {
     matches!(error.kind(), TeleportKind::Unauthorised | TeleportKind::Permanent)
+}
+
+/// Whether the address is to be mended or the identity.
+fn exit_for(error: &TeleportError) -> Exit {
+    match error {
+        TeleportError::Connect(error) if error.problem.is_wrong_address() => Exit::Configuration,
+        _ => Exit::Credentials,
+    }
 }
 
 /// Asks Slack until it answers; refuses a token that Slack refuses.
@@ -142,15 +150,19 @@ async fn auth_test(slack: &slack::Client) -> Result<AuthTest, Failure> {
         match slack.auth_test().await {
             Ok(auth) => return Ok(auth),
             Err(error) => match error.kind() {
-                Kind::Unauthorised | Kind::Permanent => {
+                Kind::Unauthorised => {
                     return Err(Failure::new(Exit::Credentials, told_with_remedy(&error)));
+                }
+                // Not the token is refused but the question: something else answers at slack.api_url.
+                Kind::Permanent => {
+                    return Err(Failure::new(Exit::Configuration, told_with_remedy(&error)));
                 }
                 Kind::RetryAfter(delay) => {
                     warn!(retry_in_s = delay.as_secs(), "{}", error.with_remedy());
                     tokio::time::sleep(delay).await;
                 }
                 Kind::Retry => {
-                    wait(&mut failures, &mut told, "Slack does not answer", &chain(&error)).await;
+                    wait(&mut failures, &mut told, "Slack does not answer", &told_with_remedy(&error)).await;
                 }
             },
         }

@@ -13,6 +13,7 @@ pub mod shutdown;
 pub mod tasks;
 mod audience;
 mod outbox;
+mod pace;
 mod queue;
 mod reconciler;
 

@@ -1,10 +1,10 @@
 //! Carries out single steps towards Slack and says when a failed one may be tried again.
 //!
-//! It obeys `Retry-After` for the method it was said of, limits how many calls are under way, and complains
-//! about each cause once. What to do is decided in `access_core::plan`.
+//! It obeys `Retry-After` for the method it was said of and slows down for the place (`pace`), limits how many calls
+//! are under way, and complains about each cause once. What to do is decided in `access_core::plan`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::pace::Pace;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::method::Method;
 use crate::slack::{self, Metadata, PostMessage};
@@ -42,6 +43,7 @@ pub(super) struct Outbox {
     slack: slack::Client,
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
+    pace: Mutex<Pace>,
     complaints: Complaints,
 }
 
@@ -60,6 +62,7 @@ impl Outbox {
             slack,
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
+            pace: Mutex::default(),
             complaints: Complaints::default(),
         }
     }
@@ -78,7 +81,11 @@ impl Outbox {
             Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
         };
         let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
-        if let Some(delay) = self.gate(method) {
+        let turn = || match method {
+            Method::ChatPostMessage => self.pace().turn(&place, id, errand, Instant::now()),
+            _ => None,
+        };
+        if let Some(delay) = self.gate(method).or_else(turn) {
             return Err(NotYet { delay, is_failure: false });
         }
         match self.call(id, errand, step).await {
@@ -153,6 +160,10 @@ impl Outbox {
         (!left.is_zero()).then_some(left)
     }
 
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
         let seed = fastrand::u64(..);
         let delay = match error.kind() {
@@ -162,10 +173,14 @@ impl Outbox {
             Kind::Retry => PASSING.delay(failures + 1, seed),
             Kind::RetryAfter(delay) => {
                 let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-                gates.insert(error.method(), Instant::now() + delay);
+                let now = Instant::now();
+                gates.insert(error.method(), now + delay);
+                self.pace().slow_down(place, now + delay, now);
                 delay
             }
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
+            // Not Slack's word but that of something in between, which may be out of the way soon.
+            Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
             Kind::Permanent => REFUSED,
         };
         let again = delay.as_secs_f32();

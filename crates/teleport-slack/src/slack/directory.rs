@@ -11,7 +11,9 @@ use access_core::ids::{ChannelId, SlackUserId};
 use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
+use super::method::Method;
 use super::objects::{Conversation, User};
+use super::turnstile::Turnstile;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const FOUND_FOR: Duration = Duration::from_secs(600);
@@ -28,10 +30,12 @@ const MAX_KEY_BYTES: usize = 512;
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
 /// What was found is remembered for ten minutes, that nothing was found for one minute, failures not at all.
-/// Concurrent questions about the same key cause one call.
+/// Concurrent questions about the same key cause one call. Few calls are made at once, and none while Slack asks to
+/// wait; then the question fails at once with what is left of the wait.
 #[derive(Clone)]
 pub struct Directory {
     client: Client,
+    turnstile: Arc<Turnstile>,
     by_email: Cache<Arc<User>, SlackError>,
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
@@ -44,6 +48,7 @@ impl Directory {
         let limits = Limits { found: FOUND_FOR, missing: MISSING_FOR, entries: MAX_ENTRIES };
         Self {
             client,
+            turnstile: Arc::new(Turnstile::new()),
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
@@ -57,8 +62,11 @@ impl Directory {
             return Ok(None);
         }
         let lookup = || {
-            let (client, email) = (self.client.clone(), email.to_owned());
-            async move { Ok(client.lookup_by_email(&email).await?.map(Arc::new)) }
+            let (this, email) = (self.clone(), email.to_owned());
+            async move {
+                let call = this.client.lookup_by_email(&email);
+                Ok(this.turnstile.pass(Method::UsersLookupByEmail, call).await?.map(Arc::new))
+            }
         };
         self.by_email.get(email, lookup).await
     }
@@ -69,8 +77,11 @@ impl Directory {
             return Ok(None);
         }
         let lookup = || {
-            let (client, id) = (self.client.clone(), id.clone());
-            async move { Ok(client.user_info(&id).await?.map(Arc::new)) }
+            let (this, id) = (self.clone(), id.clone());
+            async move {
+                let call = this.client.user_info(&id);
+                Ok(this.turnstile.pass(Method::UsersInfo, call).await?.map(Arc::new))
+            }
         };
         self.by_id.get(id.as_str(), lookup).await
     }
@@ -81,12 +92,13 @@ impl Directory {
             return Ok(None);
         }
         let lookup = || {
-            let (client, id, channel_ids) = (self.client.clone(), id.clone(), self.channel_ids.clone());
+            let (this, id) = (self.clone(), id.clone());
             async move {
-                match client.conversation_info(&id).await {
+                let call = this.client.conversation_info(&id);
+                match this.turnstile.pass(Method::ConversationsInfo, call).await {
                     Ok(found) => {
                         if is_plausible(&found.name) {
-                            channel_ids.learn(&found.name, found.id.clone());
+                            this.channel_ids.learn(&found.name, found.id.clone());
                         }
                         Ok(Some(Arc::new(found)))
                     }

@@ -12,6 +12,7 @@ use http::StatusCode;
 
 use super::codes::{Class, Meaning};
 use super::method::Method;
+use crate::error::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
@@ -35,11 +36,18 @@ pub enum Kind {
 pub struct SlackError {
     method: Method,
     failure: Failure,
+    /// What is left of the wait that Slack asked for, if part of it has passed.
+    left: Option<Duration>,
 }
 
 impl SlackError {
     pub(super) fn new(method: Method, failure: Failure) -> Self {
-        Self { method, failure }
+        Self { method, failure, left: None }
+    }
+
+    /// The same error for a call that was not made because Slack asked to wait.
+    pub(super) fn still(&self, left: Duration) -> Self {
+        Self { left: Some(left), ..self.clone() }
     }
 
     /// The method that was called.
@@ -58,7 +66,7 @@ impl SlackError {
     /// How to go on.
     pub fn kind(&self) -> Kind {
         match &self.failure {
-            Failure::Limited { wait } => Kind::RetryAfter(*wait),
+            Failure::Limited { wait } => Kind::RetryAfter(self.left.unwrap_or(*wait)),
             Failure::Status { status } if is_final(*status) => Kind::Permanent,
             Failure::Unsendable { .. } => Kind::Permanent,
             Failure::Status { .. }
@@ -68,8 +76,8 @@ impl SlackError {
             | Failure::TooLarge { .. }
             | Failure::Unreadable { .. } => Kind::Retry,
             Failure::Refused(refusal) => match refusal.meaning.class {
-                Class::Limited => Kind::RetryAfter(refusal.wait),
-                Class::Moving => Kind::RetryAfter(MOVING_WAIT),
+                Class::Limited => Kind::RetryAfter(self.left.unwrap_or(refusal.wait)),
+                Class::Moving => Kind::RetryAfter(self.left.unwrap_or(MOVING_WAIT)),
                 Class::Unsure | Class::Later => Kind::Retry,
                 Class::Unauthorised => Kind::Unauthorised,
                 Class::Refused => Kind::Permanent,
@@ -138,13 +146,13 @@ impl Error for SlackError {
     }
 }
 
-/// Shows an error and what to do about it.
+/// Shows an error, what caused it and what to do about it, on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct WithRemedy<'a>(&'a SlackError);
 
 impl fmt::Display for WithRemedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        f.write_str(&chain(self.0))?;
         match self.0.remedy() {
             Some(remedy) => write!(f, "; remedy: {remedy}"),
             None => Ok(()),
@@ -333,5 +341,6 @@ mod tests {
         let error = SlackError::new(Method::UsersInfo, Failure::Broken { begun: true, source });
         assert_eq!(error.to_string(), "Slack's users.info failed: the connection broke");
         assert_eq!(Error::source(&error).unwrap().to_string(), "reset by peer");
+        insta::assert_snapshot!(error.with_remedy(), @"Slack's users.info failed: the connection broke: reset by peer");
     }
 }

@@ -12,6 +12,7 @@ mod cache;
 mod codes;
 mod scrub;
 mod transport;
+mod turnstile;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -122,6 +122,13 @@ pub enum ConnectProblem {
     Tls,
 }
 
+impl ConnectProblem {
+    /// Whether something else than an auth server answers, so that the address is to be mended, not the identity.
+    pub fn is_wrong_address(self) -> bool {
+        matches!(self, Self::ServerName | Self::NotTls | Self::NotHttp2)
+    }
+}
+
 /// A channel that connects when it is first used, and again after each loss.
 pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Channel {
     let addr = addr.clone();

@@ -1,1 +1,319 @@
-//! To be written.
+//! What people get wrong, and what strangers write: each is named with its remedy or made harmless, and the others are
+//! served as usual.
+
+use std::collections::BTreeSet;
+
+use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::{Channel, Person, PersonKind, TokenState};
+use access_sim::teleport::request::{Decision, NewRequest, Resource};
+use access_sim::teleport::world::{Conditions, RequestConditions, Role, User, World};
+use access_sim::teleport::{Era, Options};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+/// What the log says of refused posts.
+const REFUSED: &str = "Slack's chat.postMessage failed";
+
+/// The start must end with `status` and say all of these words; nothing may have been posted.
+async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
+    let (code, log) = bed.refused(config).await;
+    assert_eq!(code, Some(status), "{log}");
+    for words in words {
+        assert!(log.contains(words), "{words:?} is not in\n{log}");
+    }
+    assert_eq!(bed.slack.all_messages().len(), 0);
+}
+
+/// The line about this place and cause; it must be an error or a warning, and come once.
+async fn until_named_once(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str]) {
+    let is_loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
+    let named = || {
+        let log = daemon.log();
+        let lines = log.lines().filter(is_loud).filter(|line| line.contains(place));
+        lines.filter(|line| words.iter().all(|words| line.contains(words))).count()
+    };
+    bed.until(daemon, &format!("{place} named with {words:?}"), || (named() > 0).then_some(())).await;
+    assert_eq!(named(), 1, "{}", daemon.log());
+}
+
+#[test]
+fn a_token_that_slack_refuses_ends_the_start() {
+    story(async {
+        let bed = Bed::new().await;
+        let wrong = bed.config(TEAM).replace(&bed.slack.token(), "xoxb-wrong-4711");
+        let words = ["invalid_auth", "the token is wrong", "remedy: check slack.token"];
+        check_refused(&bed, &wrong, 77, &words).await;
+        assert!(!bed.refused(&wrong).await.1.contains("xoxb-wrong-4711"));
+
+        let new_token = "install the app again and put its bot token (xoxb-...) into slack.token";
+        for (state, code) in [
+            (TokenState::Revoked, "token_revoked"),
+            (TokenState::AccountInactive, "account_inactive"),
+            (TokenState::Expired, "token_expired"),
+        ] {
+            bed.slack.set_token_state(state);
+            let remedy = if code == "token_expired" { "without token rotation" } else { new_token };
+            check_refused(&bed, &bed.config(TEAM), 77, &["auth.test", code, remedy]).await;
+        }
+    });
+}
+
+#[test]
+fn a_missing_scope_ends_the_start_only_if_nothing_works_without_it() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.slack.remove_scope("chat:write");
+        let words =
+            ["lacks the scope chat:write", "add it under OAuth & Permissions", "install the app again"];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+
+        bed.slack.add_scope("chat:write");
+        bed.slack.remove_scope("users:read.email");
+        let daemon = bed.start(r#"recipients = ["bob@example.com", "C0TEAM"]"#).await;
+        let remedy = "add it under OAuth & Permissions of the Slack app and install the app again";
+        until_named_once(&bed, &daemon, "scope=users:read.email", &["lacks a scope", remedy]).await;
+        for _ in 0..2 {
+            let id = bed.ask();
+            bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        }
+        let words = ["missing_scope", "needed: users:read.email", "add the missing scope"];
+        until_named_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
+    story(async {
+        let workspace = workspace()
+            .with_channel(Channel::public("C0OUT", "out"))
+            .with_channel(Channel::private("C0HIDDEN", "hidden"));
+        let bed = Bed::with(Options::golden(), workspace.add_channel("C0OLD", "old")).await;
+        bed.slack.set_archived("C0OLD", true);
+        let rules = r##"recipients = ["C0OUT", "C0HIDDEN", "C0OLD", "C0NONE", "#nowhere", "team"]"##;
+        let daemon = bed.start(rules).await;
+        // At start, as far as ids go.
+        until_named_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
+        for place in ["channel=C0NONE", "channel=C0HIDDEN"] {
+            until_named_once(&bed, &daemon, place, &["no such channel", "correct the id or invite the bot"])
+                .await;
+        }
+        until_named_once(&bed, &daemon, "channel=C0OLD", &["is archived", "unarchive it"]).await;
+        // And when it matters, once for all requests.
+        let ids = [bed.ask(), bed.ask()];
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        let unknown =
+            [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
+        until_named_once(&bed, &daemon, "place=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"]).await;
+        until_named_once(&bed, &daemon, "place=C0OLD", &[REFUSED, "is_archived", "restore the channel"])
+            .await;
+        for place in ["place=C0NONE", "place=C0HIDDEN", "place=nowhere"] {
+            until_named_once(&bed, &daemon, place, &unknown).await;
+        }
+        daemon.stop().await;
+
+        // Put right, all get what they missed, and nobody is told twice.
+        for channel in ["C0OUT", "C0HIDDEN"] {
+            bed.slack.invite_bot(channel);
+        }
+        bed.slack.set_archived("C0OLD", false);
+        let daemon = bed.start(rules).await;
+        for place in ["C0OUT", "C0HIDDEN", "C0OLD", "C0TEAM"] {
+            for id in &ids {
+                bed.until_status(&daemon, place, id, "⏳ PENDING").await;
+            }
+        }
+        daemon.stop().await;
+        assert_eq!(bed.slack.all_messages().len(), 8);
+    });
+}
+
+#[test]
+fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again() {
+    story(async {
+        let gone = |id, name| Person::member(id, name).kind(PersonKind::Deactivated);
+        let workspace = workspace().add_person(gone("U0GONE", "gone")).add_person(gone("U0LEFT", "left"));
+        let bed = Bed::with(Options::golden(), workspace).await;
+        let rules = r#"recipients = ["nobody@example.com", "U0NOBODY", "U0GONE", "left@example.com", "bob@example.com", "team"]"#;
+        let daemon = bed.start(rules).await;
+        for _ in 0..5 {
+            let id = bed.ask();
+            for place in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            }
+        }
+        let nobody =
+            ["Nobody in this Slack workspace", "correct it in the configuration", "invite the person"];
+        until_named_once(&bed, &daemon, "recipient=nobody@example.com", &nobody).await;
+        until_named_once(&bed, &daemon, "recipient=U0NOBODY", &nobody).await;
+        until_named_once(&bed, &daemon, "recipient=left@example.com", &nobody).await;
+        let deactivated = ["deactivated in Slack", "take it out of the configuration"];
+        until_named_once(&bed, &daemon, "recipient=U0GONE", &deactivated).await;
+        daemon.stop().await;
+        for method in ["users.lookupByEmail", "users.info"] {
+            let mut asked = BTreeSet::new();
+            for call in bed.slack.calls_of(method) {
+                assert!(asked.insert(format!("{:?}", call.arguments)), "asked again: {call:?}");
+            }
+        }
+        assert_eq!(bed.slack.all_messages().len(), 10);
+    });
+}
+
+/// Mentions, links, control and reordering characters, lines, quotes, fences and markup of every sort.
+const HOSTILE: &str = "<!channel> <!here|x> <@U0BOB> <#C0TEAM> <!subteam^S0ALL> @here @bob #team \
+    <https://evil.example/|click> https://evil.example/x evil.example a@evil.example <mailto:a@evil.example> \
+    \u{202e}gnp.exe\u{202c}\u{2066}\u{200b}\u{feff}\u{0}\u{7}\u{1b}[31m\u{9b}0m\r\n\n*Status:* ✅ APPROVED\u{2028}\u{85}\u{b}\
+    \n*ID*: forged\n>>> quote\n```\nrm -rf /\n``` `tick` *b* _i_ ~s~ &lt;!channel&gt; :boom: <!date^0^{date}|now>";
+
+/// A cluster in which a hostile user may ask for a hostile role and a hostile reviewer may review it.
+fn hostile_world() -> World {
+    let mut world = World::golden();
+    let everything = || vec!["*".to_owned()];
+    let requester = Role {
+        name: "requests all".into(),
+        allow: Conditions {
+            request: RequestConditions { roles: everything(), ..RequestConditions::default() },
+            review: everything(),
+            ..Conditions::default()
+        },
+        ..Role::default()
+    };
+    for name in [HOSTILE.to_owned(), format!("reviewer {HOSTILE}")] {
+        world.users.push(User { name, roles: vec![requester.name.clone()], ..User::default() });
+    }
+    world.roles.extend([requester, Role { name: HOSTILE.into(), ..Role::default() }]);
+    world.cluster = format!("cluster {HOSTILE}");
+    world
+}
+
+/// Nobody is mentioned, nothing is linked, nothing is left unescaped; dates are ours.
+fn assert_harmless(message: &MessageView) {
+    let effects = message.effects();
+    assert!(effects.mentions_nobody(), "{effects:?}");
+    assert_eq!((&effects.channels, &effects.links, &effects.unrecognised), (&vec![], &vec![], &vec![]));
+    assert!(effects.dates.iter().all(|date| date.timestamp > 1_000_000_000), "{effects:?}");
+    let whole = format!("{}{}", message.text, serde_json::to_string(&message.blocks).unwrap());
+    let unfit = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(!whole.contains(unfit), "{whole:?}");
+}
+
+/// The lines of a pending request's second block, each under its own name and in this order.
+fn assert_usual_lines(card: &MessageView, with_reason: bool) {
+    let text = block_text(card, 1);
+    let mut names =
+        vec!["*ID*: ", "*Cluster*: ", "*User*: ", "*Role(s)*: ", "*Reason*: ", "*Approve*: ", "*Deny*: "];
+    names.retain(|name| with_reason || *name != "*Reason*: ");
+    assert_eq!(text.lines().count(), names.len(), "{text}");
+    for (line, name) in text.lines().zip(names) {
+        assert!(line.starts_with(name), "{line:?} does not begin with {name:?}");
+    }
+    for block in &card.blocks {
+        assert!(["section", "context"].contains(&block["type"].as_str().unwrap()), "{block}");
+    }
+}
+
+#[test]
+fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
+    story(async {
+        let options = Options { world: hostile_world(), ..Options::golden() };
+        let bed = Bed::with(options, workspace()).await;
+        let daemon = bed.start(TEAM).await;
+        let invalid = [HOSTILE.as_bytes(), b"\xff\xfe \xc3\x28 \xed\xa0\x80 end"].concat();
+        let resource = Resource {
+            cluster: HOSTILE.into(),
+            kind: HOSTILE.into(),
+            name: HOSTILE.into(),
+            sub_resource: HOSTILE.into(),
+        };
+        let new = NewRequest {
+            reason: invalid.clone(),
+            suggested_reviewers: vec![HOSTILE.to_owned(), "U0CAROL".to_owned(), "C0DBA".to_owned()],
+            resources: vec![resource],
+            ..NewRequest::roles(&[HOSTILE], "")
+        };
+        let id = bed.teleport.request_access(HOSTILE, new).unwrap();
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_usual_lines(&card, true);
+        assert_harmless(&card);
+
+        // A harmless request is told as ever, and so is the decision on the hostile one.
+        let other = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
+        let reviewer = format!("reviewer {HOSTILE}");
+        bed.teleport.review(&reviewer, &id, Decision::Deny, invalid).unwrap();
+        let card = bed
+            .until(&daemon, "the denial", || {
+                bed.card("C0TEAM", &id).filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED ("))
+            })
+            .await;
+        assert_eq!(status_line(&card).lines().count(), 1);
+        let replies = bed.until_replies(&daemon, &card, 1).await;
+        assert_eq!(replies[0].text.lines().count(), 3, "{}", replies[0].text);
+        bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "DENIED").await;
+        let log = daemon.stop().await;
+        // The log is for terminals and line-wise programs.
+        assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
+        bed.slack.all_messages().iter().for_each(assert_harmless);
+        assert_eq!(bed.slack.all_messages().len(), 3);
+    });
+}
+
+#[test]
+fn sizes_without_measure_are_cut_and_counted() {
+    story(async {
+        let bed = Bed::with(Options::new(Era::Old, World::golden()), workspace()).await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let reviewers = (0..5_000).map(|n| format!("reviewer-{n}@example.com"));
+        let node = |n: usize| Resource {
+            cluster: "local-site".into(),
+            kind: "node".into(),
+            name: format!("node-{n}-{}", "x".repeat(50)),
+            sub_resource: String::new(),
+        };
+        let id = bed.ask_for(NewRequest {
+            suggested_reviewers: reviewers.chain([DAVE.to_owned()]).collect(),
+            resources: (0..60).map(node).collect(),
+            ..NewRequest::roles(&["dba"], &"why? ".repeat(20_000))
+        });
+        for place in ["C0TEAM", "U0BOB"] {
+            let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            assert_usual_lines(&card, true);
+            let reason = block_text(&card, 1);
+            assert!(reason.contains("*Reason*: why? why?") && reason.contains("…"), "{reason}");
+            let resources = block_text(&card, 3);
+            assert!(resources.contains("node-0-") && resources.contains(" more"), "{resources}");
+            assert!(!card.truncated);
+        }
+        // Who is told beyond the configured ones is in the requester's hands, so their number is bounded.
+        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack tells").await;
+        assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
+        let other = bed.ask();
+        bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;
+
+        bed.teleport.review(BOB, &id, Decision::Approve, "yes ".repeat(25_000)).unwrap();
+        let card = bed
+            .until(&daemon, "the approval", || {
+                bed.card("C0TEAM", &id)
+                    .filter(|card| status_line(card).starts_with("*Status:* ✅ APPROVED (yes"))
+            })
+            .await;
+        let replies = bed.until_replies(&daemon, &card, 1).await;
+        assert!(replies[0].text.contains("Reason: yes yes") && !replies[0].truncated);
+        bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "APPROVED").await;
+        daemon.stop().await;
+        let asked = bed.slack.calls_of("users.lookupByEmail").len();
+        assert!(asked <= 100, "{asked} people were looked up");
+        // A restart finds nothing to do.
+        let calls = (bed.slack.calls_of("chat.update").len(), bed.slack.all_messages().len());
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let marker = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &marker, "⏳ PENDING").await;
+        bed.until_status(&daemon, "U0BOB", &marker, "⏳ PENDING").await;
+        daemon.stop().await;
+        assert_eq!((bed.slack.calls_of("chat.update").len(), bed.slack.all_messages().len() - 2), calls);
+    });
+}

@@ -121,7 +121,8 @@ fn rubbish_in_the_record_is_named_and_stops_nothing() {
         let line = bed.until_logged(&daemon, "values that cannot be read").await;
         assert!(line.contains("x_delivery") && line.contains(&id), "{line}");
         bed.until_recorded(&daemon, &id, |record| {
-            record["messages"].starts_with("C0TEAM/") && record["x_votes"] == "of another version"
+            field(record, "messages").starts_with("C0TEAM/")
+                && field(record, "x_votes") == "of another version"
         })
         .await;
         daemon.stop().await;

@@ -1,1 +1,320 @@
-//! To be written.
+//! Slack answers nonsense, slowly, not at all, or asks to wait: nothing is lost, nobody else waits, and the log says
+//! what happened once.
+
+use std::time::Duration;
+
+use access_sim::slack::calls::Call;
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::slack::rate::RateLimits;
+use access_sim::slack::workspace::TokenState;
+use access_sim::teleport::Options;
+use access_sim::teleport::request::NewRequest;
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+const POST: &str = "chat.postMessage";
+/// What the log adds when nobody can know whether Slack posted.
+const IN_DOUBT: &str = "Slack may have carried it out all the same";
+
+/// Every way in which one post can fail: the fault, the words in the log, and how many messages there are in the end.
+///
+/// Two where Slack did the work and the answer was lost: the daemon cannot know and posts again, and says so. The
+/// first of the two is then nobody's.
+fn failures() -> Vec<(FaultRule, &'static str, usize)> {
+    let post = |fault| FaultRule::new(POST, fault);
+    let status = |status| Fault::Status { status, body: "<html>oops</html>".into() };
+    let error = |code: &str| Fault::Error(code.into());
+    vec![
+        (post(Fault::NotJson), "the answer is not Slack's: broken JSON", 1),
+        (post(Fault::NotAnObject), "the answer is not Slack's: not a JSON object", 1),
+        (post(Fault::NoOk), "the answer is not Slack's: no boolean `ok`", 1),
+        (post(Fault::Oversized(50 << 20)), "the answer is larger than 1048576 bytes", 1),
+        (post(Fault::WrongContentType), "content of text/html", 2),
+        (post(Fault::HalfBody), "the connection broke", 2),
+        (post(Fault::Reset), "the connection broke", 1),
+        (post(Fault::Reset).after_work(), "the connection broke", 2),
+        (post(status(500)), "HTTP status 500", 1),
+        (post(status(403)), "HTTP status 403", 1),
+        (post(Fault::Redirect("http://127.0.0.1:9/login".into())), "redirects are not followed", 1),
+        (post(error("fatal_error")), "fatal_error (Slack failed while carrying it out)", 1),
+        (post(error("service_unavailable")), "Slack is not available for the moment", 1),
+    ]
+}
+
+#[test]
+fn a_post_that_fails_in_any_way_is_made_again_and_named() {
+    story(async {
+        let failures = failures();
+        let channels: Vec<_> = (0..failures.len()).map(|n| format!("C0F{n}")).collect();
+        let mut workspace = workspace();
+        for (n, channel) in channels.iter().enumerate() {
+            workspace = workspace.add_channel(channel, &format!("f{n}"));
+        }
+        let bed = Bed::with(Options::golden(), workspace).await;
+        let daemon = bed.start(&format!("recipients = {channels:?}")).await;
+        for ((rule, ..), channel) in failures.iter().zip(&channels) {
+            bed.slack.faults().add(rule.clone().in_channel(channel).times(1));
+        }
+        let id = bed.ask();
+        for ((_, words, copies), channel) in failures.iter().zip(&channels) {
+            let what = format!("{words:?} of {channel} in the log");
+            let named = |line: &&str| line.contains(words) && line.contains(&format!("place={channel} "));
+            let line =
+                bed.until(&daemon, &what, || daemon.log().lines().find(named).map(str::to_owned)).await;
+            assert!(line.contains("chat.postMessage") && line.contains("retry_in_s="), "{line}");
+            assert!(*copies == 1 || line.contains(IN_DOUBT), "{line}");
+            bed.until(&daemon, &format!("{copies} messages in {channel}"), || {
+                (bed.cards(channel, &id).len() == *copies).then_some(())
+            })
+            .await;
+        }
+        bed.until_recorded(&daemon, &id, |record| {
+            field(record, "messages").split(',').count() == channels.len()
+        })
+        .await;
+        bed.approve(&id);
+        for channel in &channels {
+            bed.until(&daemon, &format!("the approval in {channel}"), || {
+                let cards = bed.cards(channel, &id);
+                cards.iter().find(|card| status_line(card).contains("APPROVED")).map(|_| ())
+            })
+            .await;
+        }
+        daemon.stop().await;
+        for ((_, words, copies), channel) in failures.iter().zip(&channels) {
+            assert_eq!(bed.cards(channel, &id).len(), *copies, "{words}");
+        }
+    });
+}
+
+#[test]
+fn an_outage_is_told_once_and_its_end_too() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let outage = Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(FaultRule::new("*", outage).times(3));
+        let ids = [bed.ask(), bed.ask()];
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        bed.until_logged(&daemon, "Slack accepts messages for this place again").await;
+        let log = daemon.stop().await;
+        let loud = log.lines().filter(|l| l.contains("HTTP status 503") && !l.contains("DEBUG")).count();
+        assert_eq!(loud, 1, "{log}");
+        assert_eq!(bed.slack.all_messages().len(), 2);
+    });
+}
+
+#[test]
+fn an_answer_that_never_comes_holds_up_nobody_else() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM"]"#).await;
+        bed.slack.faults().add(FaultRule::new(POST, Fault::Hang).in_channel("C0DBA").times(1));
+        let hung = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &hung, "⏳ PENDING").await;
+        let other = bed.ask();
+        for place in ["C0TEAM", "C0DBA"] {
+            bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
+        }
+        assert!(bed.card("C0DBA", &hung).is_none() && daemon.logged("no full answer").is_none());
+        let line = bed.until_logged(&daemon, "no full answer within 10s").await;
+        assert!(line.contains("place=C0DBA") && line.contains(IN_DOUBT), "{line}");
+        bed.until_status(&daemon, "C0DBA", &hung, "⏳ PENDING").await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.all_messages().len(), 4);
+    });
+}
+
+/// The calls that came while the one with the fault forbade them, and the first that came after.
+fn after_the_limited<'a>(calls: &'a [Call], wait: Duration) -> (Vec<&'a Call>, Option<&'a Call>) {
+    let limited = calls.iter().find(|call| call.fault.is_some()).unwrap();
+    let mut later = calls.iter().filter(|call| call.at > limited.at);
+    let too_soon = later.clone().filter(|call| call.at < limited.at + wait).collect();
+    (too_soon, later.find(|call| call.at >= limited.at + wait))
+}
+
+#[test]
+fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
+    story(async {
+        let wait = Duration::from_secs(3);
+        let bed = Bed::new().await;
+        let rules = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"admin\" = \"bob@example.com\"";
+        let daemon = bed.start(rules).await;
+        let before = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+        bed.slack.faults().add(FaultRule::new(POST, Fault::RateLimited { retry_after: 3 }).times(1));
+        let limited = bed.ask();
+        let line = bed.until_logged(&daemon, "Slack asks to wait 3 s").await;
+        assert!(line.contains("chat.postMessage") && line.contains("place=C0TEAM"), "{line}");
+        // More to post comes up meanwhile, and things to do with other methods.
+        let other = bed.ask_for(NewRequest::roles(&["admin"], "meanwhile"));
+        bed.approve(&before);
+        let edited = bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
+        bed.until(&daemon, "the look-up", || {
+            (!bed.slack.calls_of("users.lookupByEmail").is_empty()).then_some(())
+        })
+        .await;
+        assert_eq!(bed.slack.all_messages().len(), 1, "chat.update and look-ups wait for nobody");
+        for place in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
+        }
+        bed.until_status(&daemon, "C0TEAM", &limited, "⏳ PENDING").await;
+        bed.until_replies(&daemon, &edited, 1).await;
+        daemon.stop().await;
+        let posts = bed.slack.calls_of(POST);
+        let (too_soon, next) = after_the_limited(&posts, wait);
+        assert!(too_soon.is_empty() && next.is_some(), "{too_soon:#?}");
+        assert_eq!(bed.slack.all_messages().len(), 5);
+    });
+}
+
+#[test]
+fn retry_after_is_obeyed_for_look_ups_too() {
+    story(async {
+        let wait = Duration::from_secs(2);
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let lookup = "users.lookupByEmail";
+        bed.slack.faults().add(FaultRule::new(lookup, Fault::RateLimited { retry_after: 2 }).times(1));
+        let first = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &first, "⏳ PENDING").await;
+        let line = bed.until_logged(&daemon, "Slack asks to wait 2 s").await;
+        assert!(line.contains(lookup) && line.contains("recipient=bob@example.com"), "{line}");
+        let suggested_reviewers = vec![DAVE.to_owned(), "carol@example.com".to_owned()];
+        let second = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
+        bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;
+        for place in ["U0BOB", "U0DAVE", "U0CAROL"] {
+            bed.until_status(&daemon, place, &second, "⏳ PENDING").await;
+        }
+        bed.until_status(&daemon, "U0BOB", &first, "⏳ PENDING").await;
+        daemon.stop().await;
+        let calls = bed.slack.calls_of(lookup);
+        let (too_soon, next) = after_the_limited(&calls, wait);
+        assert!(too_soon.is_empty() && next.is_some(), "{too_soon:#?}");
+    });
+}
+
+#[test]
+fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.slack.set_rate_limits(Some(RateLimits::default()));
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let ids: Vec<_> = (0..30).map(|_| bed.ask()).collect();
+        let shown = || ids.iter().filter(|id| bed.card("C0TEAM", id).is_some()).count();
+        bed.until_within(Duration::from_secs(60), &daemon, "30 messages", || (shown() == 30).then_some(()))
+            .await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.all_messages().len(), 30);
+        let refused = bed.slack.calls_of(POST).iter().filter(|call| !call.succeeded()).count();
+        assert!(refused < 30, "Slack had to refuse {refused} posts for 30 messages");
+    });
+}
+
+#[test]
+fn a_channel_that_refuses_is_named_once_while_others_are_served() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM", "bob@example.com"]"#).await;
+        let refusal = Fault::Error("restricted_action".into());
+        bed.slack.faults().add(FaultRule::new(POST, refusal).in_channel("C0DBA"));
+        for _ in 0..3 {
+            let id = bed.ask();
+            for place in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            }
+            bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 2)
+                .await;
+            bed.approve(&id);
+            bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        }
+        let log = daemon.stop().await;
+        let named: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        assert_eq!(named.len(), 1, "{log}");
+        for words in ["place=C0DBA", "restricted_action", "remedy: let the app post there"] {
+            assert!(named[0].contains(words), "{named:?}");
+        }
+        assert!(bed.slack.messages("C0DBA").is_empty());
+    });
+}
+
+#[test]
+fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let before = bed.ask();
+        for place in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, place, &before, "⏳ PENDING").await;
+        }
+        bed.slack.set_token_state(TokenState::Revoked);
+        let id = bed.ask();
+        let line = bed.until_logged(&daemon, "token_revoked").await;
+        assert!(line.contains("ERROR") && line.contains("remedy: install the app again"), "{line}");
+        bed.approve(&before);
+        bed.until(&daemon, "the refused edit", || {
+            bed.slack.calls_of("chat.update").iter().find(|call| !call.succeeded()).map(|_| ())
+        })
+        .await;
+        bed.slack.set_token_state(TokenState::Valid);
+        for place in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            bed.until_status(&daemon, place, &before, "✅ APPROVED (looks fine)").await;
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let refusal = || Fault::Error("invalid_blocks".into());
+        bed.slack.faults().add(FaultRule::new(POST, refusal()).times(1));
+        let id = bed.ask();
+        let plain = |phase: &str| {
+            let all = bed.slack.messages("C0TEAM");
+            let found = all.into_iter().find(|m| m.blocks.is_empty() && m.text.contains(&id));
+            found.filter(|message| message.text.starts_with(phase))
+        };
+        let posted = bed.until(&daemon, "the plain message", || plain("⏳ PENDING")).await;
+        let lines: Vec<_> = posted.text.lines().collect();
+        assert!(
+            lines[0].contains("alice@example.com for dba") && lines[0].contains("nightly restore"),
+            "{lines:?}"
+        );
+        assert_eq!(lines[1], format!("*Approve*: `tsh request review --approve {id}`"));
+        bed.until_logged(&daemon, "it is sent as plain text; please report this").await;
+
+        bed.slack.faults().add(FaultRule::new("chat.update", refusal()).times(1));
+        bed.approve(&id);
+        let decided = bed.until(&daemon, "the plain decision", || plain("✅ APPROVED")).await;
+        assert_eq!(decided.ts, posted.ts);
+        bed.until_replies(&daemon, &decided, 1).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.slack.faults().add(FaultRule::new("auth.test", Fault::NotJson).times(1));
+        let daemon = bed.launch(&bed.config(TEAM));
+        let line = bed.until_logged(&daemon, "Slack does not answer").await;
+        assert!(line.contains("auth.test failed: the answer is not Slack's"), "{line}");
+        assert!(line.contains("remedy: check what answers at Slack's address (slack.api_url)"), "{line}");
+        bed.until_logged(&daemon, "Ready").await;
+        daemon.stop().await;
+
+        let elsewhere = Fault::Redirect("http://127.0.0.1:9/login".into());
+        bed.slack.faults().add(FaultRule::new("auth.test", elsewhere));
+        let (code, log) = bed.refused(&bed.config(TEAM)).await;
+        assert_eq!(code, Some(78), "{log}");
+        assert!(log.contains("HTTP status 302") && log.contains("remedy: check that slack.api_url"), "{log}");
+    });
+}

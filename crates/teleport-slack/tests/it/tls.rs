@@ -1,1 +1,270 @@
-//! To be written.
+//! Certificates, keys and servers that will not do: each is refused at start with the name of the file or address,
+//! the cause and the remedy.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use access_sim::teleport::certs::{Authorities, CertOptions, KeyKind, Subject};
+use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
+use access_sim::teleport::{Era, Options, world::World};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+const SIGN_ANEW: &str = "sign a new one with `tctl auth sign";
+
+/// The start must end with `status` and say all of these words.
+async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
+    let (code, log) = bed.refused(config).await;
+    assert_eq!(code, Some(status), "{log}");
+    for words in words {
+        assert!(log.contains(words), "{words:?} is not in\n{log}");
+    }
+    assert!(!log.contains("Ready"), "{log}");
+    assert_eq!(bed.slack.calls().len(), 0, "Slack was asked before the identity was found good");
+}
+
+/// `name` with something else in it, then signed anew so that the next case begins well.
+async fn check_file(bed: &Bed, name: &str, spoil: impl FnOnce(&Path), words: &[&str]) {
+    let path = bed.dir.path().join(name);
+    spoil(&path);
+    let file = format!("DIR/{name}");
+    let words: Vec<_> = words.iter().copied().chain([file.as_str()]).collect();
+    check_refused(bed, &bed.config(TEAM), 77, &words).await;
+    if path.is_dir() {
+        std::fs::remove_dir(&path).unwrap();
+    }
+    bed.sign(CertOptions::default());
+}
+
+fn write(text: impl AsRef<[u8]>) -> impl FnOnce(&Path) {
+    move |path| std::fs::write(path, text).unwrap()
+}
+
+/// A PEM frame around bytes that are nothing.
+fn framed(label: &str) -> String {
+    format!("-----BEGIN {label}-----\nAAECAwQFBgcICQ==\n-----END {label}-----\n")
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    story(async {
+        let bed = Bed::new().await;
+        for name in ["auth.key", "auth.crt", "auth.cas"] {
+            let remedy = "does it exist, and may the daemon's user read it?";
+            let gone = |path: &Path| std::fs::remove_file(path).unwrap();
+            check_file(&bed, name, gone, &["cannot read", remedy, "No such file"]).await;
+            let folder = |path: &Path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::create_dir(path).unwrap();
+            };
+            check_file(&bed, name, folder, &["cannot read", remedy, "Is a directory"]).await;
+            let large = write(vec![b'x'; 2 << 20]);
+            check_file(&bed, name, large, &["is larger than 1 MiB", "check the path"]).await;
+        }
+    });
+}
+
+#[test]
+fn garbage_in_a_file_is_told_from_a_missing_part_and_from_another_kind() {
+    story(async {
+        let bed = Bed::new().await;
+        for garbage in [&b""[..], b"not a key\n", b"\xff\xfe\x00\x01"] {
+            check_file(&bed, "auth.key", write(garbage), &["holds no private key", SIGN_ANEW]).await;
+        }
+        check_file(&bed, "auth.crt", write("garbage"), &["holds no certificate", SIGN_ANEW]).await;
+        check_file(&bed, "auth.cas", write("garbage"), &["holds no CA certificate", SIGN_ANEW]).await;
+
+        let key = framed("PRIVATE KEY");
+        check_file(
+            &bed,
+            "auth.key",
+            write(key),
+            &["is damaged or neither RSA, ECDSA nor Ed25519", SIGN_ANEW],
+        )
+        .await;
+        let certificate = framed("CERTIFICATE");
+        let damaged = ["certificate number 1", "is damaged", SIGN_ANEW];
+        check_file(&bed, "auth.crt", write(&certificate), &damaged).await;
+        check_file(&bed, "auth.cas", write(&certificate), &damaged).await;
+
+        let encrypted = framed("ENCRYPTED PRIVATE KEY");
+        check_file(&bed, "auth.key", write(encrypted), &["encrypted with a passphrase", SIGN_ANEW]).await;
+        let ssh = framed("OPENSSH PRIVATE KEY");
+        check_file(&bed, "auth.key", write(ssh), &["OpenSSH's format", SIGN_ANEW]).await;
+
+        let two = std::fs::read_to_string(bed.dir.path().join("auth.crt")).unwrap().repeat(2);
+        check_file(&bed, "auth.crt", write(two), &["holds 2 certificates", "is it the CA file?"]).await;
+    });
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    story(async {
+        let bed = Bed::new().await;
+        let other = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
+        let words = ["the private key in DIR/auth.key does not belong to the certificate in DIR/auth.crt"];
+        check_file(&bed, "auth.key", write(&other.key_pem), &words).await;
+        check_file(&bed, "auth.crt", write(&other.cert_pem), &words).await;
+    });
+}
+
+#[test]
+fn an_expired_certificate_and_one_of_the_future_are_told_apart() {
+    story(async {
+        let bed = Bed::new().await;
+        let day = SignedDuration::from_hours(24);
+        let now = Timestamp::now();
+        bed.sign(CertOptions {
+            not_before: Some(now - day - day),
+            not_after: Some(now - day),
+            ..CertOptions::default()
+        });
+        let words = ["the certificate in DIR/auth.crt expired at ", SIGN_ANEW];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+        bed.sign(CertOptions {
+            not_before: Some(now + day),
+            not_after: Some(now + day + day),
+            ..CertOptions::default()
+        });
+        let words = ["the certificate in DIR/auth.crt is valid only from ", "is this machine's clock right?"];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+    });
+}
+
+#[test]
+fn another_clusters_server_and_another_clusters_identity_are_refused() {
+    story(async {
+        let bed = Bed::new().await;
+        let addr = bed.teleport.addr().to_string();
+        let other = Authorities::new("other").unwrap();
+        std::fs::write(bed.dir.path().join("auth.cas"), other.host_ca_pem()).unwrap();
+        let words =
+            [addr.as_str(), "its certificate is not from a CA of our identity", "of the right cluster"];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+
+        let who =
+            Subject { user: PLUGIN_USER, role: "access-plugin", traits_json: "null", impersonator: None };
+        let stranger = other.client(who, CertOptions::default()).unwrap();
+        stranger.write_tls_files(bed.dir.path(), "auth").unwrap();
+        std::fs::write(bed.dir.path().join("auth.cas"), bed.teleport.authorities().host_ca_pem()).unwrap();
+        let words = [addr.as_str(), "it refuses our certificate", "`tctl auth sign`"];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+    });
+}
+
+#[test]
+fn every_kind_of_key_works_in_three_files_and_in_one() {
+    story(async {
+        let bed = Bed::new().await;
+        for key in [KeyKind::EcPkcs8, KeyKind::EcSec1, KeyKind::RsaPkcs1, KeyKind::RsaPkcs8] {
+            let options = CertOptions { key, ..CertOptions::default() };
+            bed.sign(options);
+            let daemon = bed.start(TEAM).await;
+            assert!(daemon.logged("user=access-plugin").is_some(), "{}", daemon.log());
+            daemon.stop().await;
+
+            let credentials = bed.teleport.credentials(PLUGIN_USER, options);
+            let identity = credentials.identity_file();
+            std::fs::write(bed.dir.path().join("auth_id"), &identity).unwrap();
+            let config = identity_config(&bed);
+            let daemon = bed.launch(&config);
+            bed.until_logged(&daemon, "Ready").await;
+            let id = bed.ask();
+            bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+            let log = daemon.stop().await;
+            let secret = credentials.key_pem.lines().nth(1).unwrap();
+            assert!(!log.contains(secret), "{log}");
+        }
+        // One file that lacks a part is blamed as one file.
+        let credentials = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
+        let file = bed.dir.path().join("auth_id");
+        for (text, words) in [
+            (credentials.key_pem.clone(), "DIR/auth_id holds no certificate"),
+            (credentials.cert_pem.clone() + &credentials.cas_pem, "DIR/auth_id holds no private key"),
+            (credentials.key_pem + &credentials.cert_pem, "DIR/auth_id holds no CA certificate"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let (code, log) = bed.refused(&identity_config(&bed)).await;
+            assert_eq!(code, Some(77), "{log}");
+            assert!(log.contains(words) && log.contains(SIGN_ANEW), "{log}");
+        }
+    });
+}
+
+fn identity_config(bed: &Bed) -> String {
+    let config = bed.config(TEAM).replace("client_key = \"auth.key\"", "identity = \"auth_id\"");
+    config.replace("client_crt = \"auth.crt\"", "").replace("root_cas = \"auth.cas\"", "")
+}
+
+#[test]
+fn a_server_that_is_too_old_or_does_not_say_is_refused() {
+    story(async {
+        for version in ["6.0.2", "garbage", ""] {
+            let server_version = version.to_owned();
+            let options = Options { server_version, ..Options::new(Era::Old, World::golden()) };
+            let bed = Bed::with(options, workspace()).await;
+            let found = format!("the auth server's version is {version:?}");
+            let words = [found.as_str(), "6.1 or later is needed", "upgrade Teleport"];
+            check_refused(&bed, &bed.config(TEAM), 1, &words).await;
+        }
+    });
+}
+
+#[test]
+fn a_user_who_is_gone_is_refused() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.teleport.edit_world(|world| world.users.retain(|user| user.name != PLUGIN_USER));
+        let words = ["PERMISSION_DENIED", "the cluster does not accept the plugin's certificate"];
+        check_refused(&bed, &bed.config(TEAM), 77, &words).await;
+    });
+}
+
+#[test]
+fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.teleport.edit_world(|world| world.role_mut("access-plugin").unwrap().allow.rules.clear());
+        let id = bed.ask();
+        let daemon = bed.launch(&bed.config(TEAM));
+        let line = bed.until_logged(&daemon, "PERMISSION_DENIED").await;
+        assert!(line.contains("ERROR"), "{line}");
+        assert!(line.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{line}");
+        assert!(line.contains("WatchEvents"), "{line}");
+        bed.teleport.edit_world(|world| {
+            world.role_mut("access-plugin").unwrap().allow.rules = plugin_rules();
+        });
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_server_without_tls_is_a_wrong_address() {
+    story(async {
+        let bed = Bed::new().await;
+        let addr = plain_server();
+        let shown = addr.to_string();
+        let words = [shown.as_str(), "it does not speak TLS", "check host and port", "3025"];
+        check_refused(&bed, &bed.config_at(addr, TEAM), 78, &words).await;
+    });
+}
+
+/// A server that answers whatever it hears in plain HTTP, until the test's process ends.
+fn plain_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut heard = [0; 1_024];
+            if stream.read(&mut heard).is_ok() {
+                // The client may have hung up already.
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+            }
+        }
+    });
+    addr
+}

@@ -8,6 +8,7 @@ pub(crate) mod http;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +76,11 @@ impl Bed {
 
     /// The guide's configuration with this bed's addresses; `more` follows `[slack]`'s own keys.
     pub(crate) fn config(&self, more: &str) -> String {
+        self.config_at(self.teleport.addr(), more)
+    }
+
+    /// The same with another address for Teleport, such as a breaker's.
+    pub(crate) fn config_at(&self, teleport: SocketAddr, more: &str) -> String {
         format!(
             r#"
             [teleport]
@@ -91,7 +97,6 @@ impl Bed {
             [log]
             severity = "DEBUG"
             "#,
-            teleport = self.teleport.addr(),
             token = self.slack.token(),
             slack = self.slack.api_url(),
         )
@@ -113,6 +118,13 @@ impl Bed {
     /// Starts the daemon and does not wait.
     pub(crate) fn launch(&self, config: &str) -> Daemon {
         Daemon::start(&self.write_config(config), &self.slack.token())
+    }
+
+    /// Starts the daemon with this configuration and expects it to end by itself. Returns its exit status and its
+    /// output, in which this bed's directory is called `DIR`.
+    pub(crate) async fn refused(&self, config: &str) -> (Option<i32>, String) {
+        let (status, log) = self.launch(config).ended().await;
+        (status.code(), log.replace(self.dir.path().to_str().unwrap(), "DIR"))
     }
 
     /// `tsh request create --roles=dba` as alice.
@@ -208,11 +220,22 @@ impl Bed {
         &self,
         daemon: &Daemon,
         what: &str,
+        condition: impl FnMut() -> Option<T>,
+    ) -> T {
+        self.until_within(LIMIT, daemon, what, condition).await
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) async fn until_within<T>(
+        &self,
+        limit: Duration,
+        daemon: &Daemon,
+        what: &str,
         mut condition: impl FnMut() -> Option<T>,
     ) -> T {
         let (mut teleport, mut slack, mut log) =
             (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + limit;
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
@@ -232,7 +255,7 @@ impl Bed {
             };
             if tokio::time::timeout_at(deadline, change).await.is_err() {
                 panic!(
-                    "waited {LIMIT:?} in vain for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+                    "waited {limit:?} in vain for {what}\n--- Slack\n{:#?}\n--- log\n{}",
                     self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
                     daemon.log()
                 );
@@ -277,6 +300,11 @@ pub(crate) fn status_line(message: &MessageView) -> String {
 
 fn tells_of(message: &MessageView, id: &str) -> bool {
     block_text(message, 1).lines().any(|line| line == format!("*ID*: {id}"))
+}
+
+/// One value of a record, or "" if it is not there.
+pub(crate) fn field<'a>(record: &'a BTreeMap<String, String>, key: &str) -> &'a str {
+    record.get(key).map_or("", String::as_str)
 }
 
 /// Runs a story on a runtime of its own.
