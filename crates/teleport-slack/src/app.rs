@@ -22,6 +22,7 @@ use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
 use crate::teleport::error::{Kind as TeleportKind, TeleportError};
 use crate::teleport::identity::Identity;
+use crate::teleport::reload::{self, Reloader};
 use crate::teleport::watch::{Delays, Watcher};
 use crate::teleport::{self, Pong};
 
@@ -57,6 +58,10 @@ impl App {
             .map_err(|error| Failure::new(Exit::Credentials, error))?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport = teleport::Client::new(&config.teleport.addr, &identity);
+        let mut tasks = Tasks::new(stop.clone());
+        // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
+        let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
+        tasks.start("identity", reloader.run(reload::INTERVAL, stop.clone()));
         let pong = ping(&teleport).await?;
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
@@ -73,7 +78,6 @@ impl App {
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES);
-        let mut tasks = Tasks::new(stop.clone());
         let watcher = Watcher::new(teleport.clone(), Delays::default());
         tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
         tasks.start("channel check", {

@@ -1,8 +1,8 @@
 //! Who we are to Teleport: a private key, a client certificate and the CAs that we trust, read from files.
 //!
 //! Everything that would make the server turn us away for certain is found here, by file and with a remedy,
-//! before any connection is made. Key material never leaves this file except inside rustls. Watching the
-//! files for renewal is the runtime's.
+//! before any connection is made. Key material never leaves this file except inside rustls. That the files are
+//! renewed while the daemon runs is noticed in `reload.rs`.
 
 use std::fmt;
 use std::fs::File;
@@ -34,7 +34,10 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 pub struct Identity {
     user: String,
     cluster: Option<String>,
+    not_before: Timestamp,
     not_after: Timestamp,
+    /// Our own certificate, then those of the CAs.
+    certificates: Arc<[CertificateDer<'static>]>,
     tls: Arc<ClientConfig>,
 }
 
@@ -64,6 +67,11 @@ impl Identity {
         }
     }
 
+    /// When the client certificate begins.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
     /// When the client certificate ends.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
@@ -77,6 +85,11 @@ impl Identity {
     /// The cluster that issued the certificate, if it says so.
     pub fn cluster(&self) -> Option<&str> {
         self.cluster.as_deref()
+    }
+
+    /// Whether the other has the same certificate (and so the same key) and trusts the same CAs.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.certificates == other.certificates
     }
 
     /// How to open TLS connections as this identity: TLS 1.2 or 1.3, HTTP/2, only the identity's own CAs.
@@ -248,7 +261,7 @@ pub enum IdentityError {
 }
 
 /// The remedy for most of the above.
-const SIGN_ANEW: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
+pub(super) const SIGN_ANEW: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
                          (or --format=tls for separate files), or let tbot renew it";
 
 fn describe(key: UnusableKey) -> &'static str {
@@ -281,6 +294,7 @@ impl Parts<'_> {
             many => return Err(IdentityError::ManyCertificates { file: crt_file(), count: many.len() }),
         };
         let facts = Facts::of(&certificate, self.crt_file)?;
+        let certificates = std::iter::once(&certificate).chain(&self.cas).cloned().collect();
         let certified = CertifiedKey::new(vec![certificate], key);
         match certified.keys_match() {
             // A key that cannot tell its public half is left for the handshake to judge.
@@ -300,8 +314,8 @@ impl Parts<'_> {
         let roots = trust(self.cas, self.cas_file)?;
         let tls = client_config(provider, roots, certified)
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let Facts { user, cluster, not_after, .. } = facts;
-        Ok(Identity { user, cluster, not_after, tls: Arc::new(tls) })
+        let Facts { user, cluster, not_before, not_after } = facts;
+        Ok(Identity { user, cluster, not_before, not_after, certificates, tls: Arc::new(tls) })
     }
 }
 

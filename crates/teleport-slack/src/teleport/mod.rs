@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
+use tokio::sync::watch as latest;
 use tonic::transport::Channel;
 
 use self::error::{Call, TeleportError, within};
@@ -25,6 +26,7 @@ mod requests;
 pub mod events;
 pub mod record;
 pub mod watch;
+pub mod reload;
 
 #[cfg(test)]
 mod fixture;
@@ -60,6 +62,8 @@ struct Shared {
     channel: RwLock<Channel>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
     listing: AtomicU8,
+    /// How often the identity was renewed.
+    renewals: latest::Sender<u64>,
 }
 
 impl Client {
@@ -67,14 +71,26 @@ impl Client {
     /// connects on the first call.
     pub fn new(addr: &TeleportAddr, identity: &Identity) -> Self {
         let channel = RwLock::new(channel::open(addr, identity.tls_config()));
-        Self { shared: Arc::new(Shared { addr: addr.clone(), channel, listing: AtomicU8::new(0) }) }
+        let (addr, listing, renewals) = (addr.clone(), AtomicU8::new(0), latest::Sender::new(0));
+        Self { shared: Arc::new(Shared { addr, channel, listing, renewals }) }
     }
 
-    /// Makes every later call, on all clones, with a renewed identity. Calls on their way and an open
-    /// watch end on the connection that they began on.
+    /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
+    /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
         let fresh = channel::open(&self.shared.addr, identity.tls_config());
         *self.shared.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        self.shared.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// Asks the server whether it lets this identity in, on a connection of its own.
+    pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
+        Self::new(&self.shared.addr, identity).ping().await.map(drop)
+    }
+
+    /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
+    fn renewals(&self) -> latest::Receiver<u64> {
+        self.shared.renewals.subscribe()
     }
 
     /// Asks the server who it is. Needs no permission.

@@ -2,7 +2,8 @@
 //!
 //! Needs no memory of what it told before: after each loss it tells a full snapshot, and whoever listens
 //! compares. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
-//! us): what is not taken yet is kept here, the newest per request.
+//! us): what is not taken yet is kept here, the newest per request. When the identity is renewed it opens the
+//! next watch, on the new connection, before it leaves the present one.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -10,8 +11,10 @@ use std::time::Duration;
 
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
+use futures_util::future::OptionFuture;
 use futures_util::{Stream, StreamExt, TryFutureExt, stream};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch as latest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -104,7 +107,8 @@ impl Watcher {
             }
         };
         tracing::info!("Starting a request watcher...");
-        cancel.run_until_cancelled(keep_watching(open, delays, &sink)).await;
+        let watching = keep_watching(open, client.renewals(), delays, &sink);
+        cancel.run_until_cancelled(watching).await;
     }
 }
 
@@ -115,9 +119,10 @@ fn events(watch: Watch) -> impl Stream<Item = Result<Event, TeleportError>> {
 type Listed = (Vec<AccessRequest>, Vec<(RequestId, Fields)>);
 
 /// One watch after the other; ends when nobody listens. `open` answers an open stream of events and a list
-/// that is to be fetched after it was opened.
+/// that is to be fetched after it was opened; after each change of `renewed` it does so on a new connection.
 async fn keep_watching<Opening, Events, List>(
     open: impl Fn() -> Opening,
+    mut renewed: latest::Receiver<u64>,
     delays: Delays,
     sink: &Sender<WatchUpdate>,
 ) where
@@ -129,28 +134,53 @@ async fn keep_watching<Opening, Events, List>(
     // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
     // is over when there was a full list.
     let mut complaint = None;
+    let mut opened = None;
     loop {
-        let error = match open().await {
+        let watch = match opened.take() {
+            Some(watch) => Ok(watch),
+            None => {
+                renewed.mark_unchanged();
+                open().await
+            }
+        };
+        let error = match watch {
             Ok((events, list)) => {
                 tracing::info!("Watcher connected");
                 let began = Instant::now();
                 let list = list.inspect_ok(|_| complaint = None);
-                let ended = watch_once(events, list, sink).await;
+                let ended = watch_once(events, list, &open, &mut renewed, sink).await;
                 if began.elapsed() >= delays.healthy {
                     losses = 0;
                 }
-                ended
+                match ended {
+                    Ended::Unheard => return,
+                    Ended::Replaced(watch) => {
+                        opened = Some(watch);
+                        continue;
+                    }
+                    Ended::Lost(error) => error,
+                }
             }
-            Err(error) => Some(error),
+            Err(error) => error,
         };
-        let Some(error) = error else { return };
         let wait = delays.wait(losses, fastrand::f64());
         losses = losses.saturating_add(1);
         complain(&error, wait, complaint.replace(error.kind()));
         if sink.send(WatchUpdate::Lost { error }).await.is_err() {
             return;
         }
-        tokio::time::sleep(wait).await;
+        // A renewed identity may be just what was missing.
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = next_renewal(&mut renewed) => {}
+        }
+    }
+}
+
+async fn next_renewal(renewed: &mut latest::Receiver<u64>) {
+    if renewed.changed().await.is_err() {
+        // Nobody is left who could renew anything.
+        std::future::pending().await
     }
 }
 
@@ -167,48 +197,81 @@ fn complain(error: &TeleportError, wait: Duration, before: Option<Kind>) {
     }
 }
 
-/// One watch, to its end; `None` if it ended because nobody listens.
+/// How a watch ended.
+enum Ended<Watch> {
+    /// Nobody listens any more.
+    Unheard,
+    /// The identity was renewed, and this watch is open in its place.
+    Replaced(Watch),
+    Lost(TeleportError),
+}
+
+/// One watch, to its end.
 ///
 /// Events are received from the first moment, but told only after the list: one that came while the list was
-/// on its way may be in it already, and telling it again does no harm.
-async fn watch_once(
+/// on its way may be in it already, and telling it again does no harm. What was not told when the watch is
+/// replaced is in the next one's list.
+async fn watch_once<Opening, Watch>(
     events: impl Stream<Item = Result<Event, TeleportError>>,
     list: impl Future<Output = Result<Listed, TeleportError>>,
+    open: impl Fn() -> Opening,
+    renewed: &mut latest::Receiver<u64>,
     sink: &Sender<WatchUpdate>,
-) -> Option<TeleportError> {
+) -> Ended<Watch>
+where
+    Opening: Future<Output = Result<Watch, TeleportError>>,
+{
     let mut events = pin!(events);
     let mut list = pin!(list);
     let mut listed = false;
     let mut snapshot = None;
     let mut waiting = Waiting::default();
+    let mut next = pin!(OptionFuture::from(None));
     loop {
         let something_to_tell = listed && (snapshot.is_some() || !waiting.is_empty());
-        tokio::select! {
+        let lost = tokio::select! {
             event = events.next() => match event {
-                None => return Some(TeleportError::WatchEnded),
-                Some(Err(error)) => return Some(error),
                 Some(Ok(event)) => {
                     waiting.add(event);
-                    if waiting.len() > WAITING_LIMIT {
-                        return Some(TeleportError::WatchOverflow { limit: WAITING_LIMIT });
+                    if waiting.len() <= WAITING_LIMIT {
+                        continue;
                     }
+                    TeleportError::WatchOverflow { limit: WAITING_LIMIT }
                 }
+                Some(Err(error)) => error,
+                None => TeleportError::WatchEnded,
             },
             answer = &mut list, if !listed => match answer {
-                Err(error) => return Some(error),
                 Ok((requests, records)) => {
                     listed = true;
                     snapshot = Some(WatchUpdate::Snapshot { requests, records });
+                    continue;
                 }
+                Err(error) => error,
             },
             room = sink.reserve(), if something_to_tell => {
-                let Ok(room) = room else { return None };
+                let Ok(room) = room else { return Ended::Unheard };
                 if let Some(update) = snapshot.take().or_else(|| waiting.next()) {
                     room.send(update);
                 }
+                continue;
             }
-            () = sink.closed(), if !something_to_tell => return None,
-        }
+            () = sink.closed(), if !something_to_tell => return Ended::Unheard,
+            () = next_renewal(renewed) => {
+                next.set(Some(open()).into());
+                continue;
+            }
+            Some(opened) = &mut next => return match opened {
+                Ok(watch) => Ended::Replaced(watch),
+                Err(error) => Ended::Lost(error),
+            },
+        };
+        // The server may end the old connection while the new one is being made.
+        return match next.await {
+            Some(Ok(watch)) => Ended::Replaced(watch),
+            Some(Err(error)) => Ended::Lost(error),
+            None => Ended::Lost(lost),
+        };
     }
 }
 

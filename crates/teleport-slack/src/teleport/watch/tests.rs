@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
 use crate::teleport::error::Call;
-use crate::teleport::fixture::{Authority, Reply, Script, Server};
+use crate::teleport::fixture::{Authority, Log, Reply, Script, Server};
 
 /// A request whose reason tells its versions apart.
 fn request(id: &str, reason: &str) -> AccessRequest {
@@ -103,6 +103,16 @@ async fn with_script(
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>),
 ) {
+    with_renewals(script, delays, capacity, async |updates, _| test(updates).await).await;
+}
+
+/// The same for a test that renews the identity.
+async fn with_renewals(
+    script: Vec<Scripted>,
+    delays: Delays,
+    capacity: usize,
+    test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
+) {
     let script = Mutex::new(script.into_iter());
     let open = || {
         let next = script.lock().unwrap().next();
@@ -114,9 +124,10 @@ async fn with_script(
         }
     };
     let (sink, updates) = mpsc::channel(capacity);
-    let watching = keep_watching(open, delays, &sink);
+    let renewals = latest::Sender::new(0);
+    let watching = keep_watching(open, renewals.subscribe(), delays, &sink);
     tokio::select! {
-        () = test(updates) => {}
+        () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
     }
 }
@@ -271,38 +282,15 @@ async fn it_ends_when_nobody_listens() {
         events
     };
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
-        tokio::join!(keep_watching(open, Delays::default(), &sink), test)
+        let renewals = latest::Sender::new(0);
+        tokio::join!(keep_watching(open, renewals.subscribe(), Delays::default(), &sink), test)
     });
     ended.await.expect("the watcher ends, though its stream is open");
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn each_trouble_of_an_outage_is_told_loudly_once() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .without_time()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (log, _guard) = Log::start();
     let (unlisted, first) = watch();
     let (healthy, second) = watch();
     let lost = |kind| Err(refused(kind));
@@ -329,7 +317,7 @@ async fn each_trouble_of_an_outage_is_told_loudly_once() {
     })
     .await;
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap().trim()).collect();
     assert_eq!(
         lines,
@@ -346,6 +334,99 @@ async fn each_trouble_of_an_outage_is_told_loudly_once() {
     );
     assert!(text.contains("allow.rules"), "the remedy is named: {text}");
     assert!(text.contains("trying again in"), "{text}");
+}
+
+fn renew(renewals: &latest::Sender<u64>) {
+    renewals.send_modify(|count| *count += 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewed_identity_moves_the_watch_without_a_loss() {
+    let (log, _guard) = Log::start();
+    let (old, first) = watch();
+    let (new, second) = watch();
+    with_renewals(vec![first, second], Delays::default(), 8, async |mut updates, renewals| {
+        let old = old.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+        renew(renewals);
+        // The new one is open and its list awaited before anybody hears of it.
+        old.closed().await;
+        new.events.send(Ok(put("b", "1"))).await.unwrap();
+        let _events = new.list(&["b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
+        assert_eq!(told(&mut updates).await, "changed b 1");
+    })
+    .await;
+    assert!(!log.text().contains("WARN"), "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_watch_goes_on_while_the_new_one_is_opened() {
+    let (old, first) = watch();
+    // The script is used up by the first watch: the second one never opens.
+    with_renewals(vec![first], Delays::default(), 8, async |mut updates, renewals| {
+        let old = old.list(&[]);
+        assert_eq!(told(&mut updates).await, "snapshot [] 0 records");
+        renew(renewals);
+        old.send(Ok(put("a", "1"))).await.unwrap();
+        assert_eq!(told(&mut updates).await, "changed a 1");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
+    let (old, first) = watch();
+    let (new, second) = watch();
+    let (gate, opened) = oneshot::channel::<()>();
+    let script = Mutex::new(vec![(Some(opened), second), (None, first)]);
+    let open = || {
+        let next = script.lock().unwrap().pop().expect("two watches are enough");
+        async move {
+            if let Some(opened) = next.0 {
+                opened.await.unwrap();
+            }
+            next.1
+        }
+    };
+    let (sink, mut updates) = mpsc::channel(8);
+    let renewals = latest::Sender::new(0);
+    let test = async {
+        let old = old.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+        renew(&renewals);
+        old.send(Ok(put("a", "1"))).await.unwrap();
+        assert_eq!(told(&mut updates).await, "changed a 1");
+        drop(old);
+        tokio::task::yield_now().await;
+        gate.send(()).unwrap();
+        let _events = new.list(&["b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
+    };
+    tokio::select! {
+        () = keep_watching(open, renewals.subscribe(), Delays::default(), &sink) => panic!("it ended"),
+        () = test => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
+    let (old, first) = watch();
+    let (new, last) = watch();
+    let refused = || Err(refused(Kind::Unauthorised));
+    let delays = Delays { first: Duration::from_secs(3_600), ..Delays::default() };
+    with_renewals(vec![first, refused(), last], delays, 8, async |mut updates, renewals| {
+        let _events = old.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+        renew(renewals);
+        assert_eq!(told(&mut updates).await, "lost Unauthorised");
+        let began = Instant::now();
+        renew(renewals);
+        let _events = new.list(&["b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
+        assert!(began.elapsed() < Duration::from_secs(1), "it did not sit out the hour");
+    })
+    .await;
 }
 
 /// The whole watcher, against a server that goes away and comes back.
