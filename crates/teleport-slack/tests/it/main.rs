@@ -13,6 +13,7 @@ mod bad_input;
 mod slack_faults;
 mod teleport_faults;
 mod tls;
+mod renewal;
 mod shutdown;
 mod cli;
 mod demo;

@@ -1,0 +1,89 @@
+//! The daemon's own certificate: renewed while it runs, expired, replaced; nobody restarts anything.
+
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::PLUGIN_USER;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+/// Another user with the plugin's rights: as whom the server knows the daemon tells which certificate it shows.
+const RENEWED: &str = "access-plugin-rw";
+
+#[test]
+fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let before = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+
+        let renewed = bed.teleport.credentials(RENEWED, CertOptions::default());
+        renewed.write_tls_files(bed.dir.path(), "auth").unwrap();
+        bed.until_logged(&daemon, "The certificate was renewed and is in use").await;
+        bed.until(&daemon, "the watch on the new connection", || {
+            (daemon.times_logged("Watcher connected") == 2 && bed.teleport.watchers() == 1).then_some(())
+        })
+        .await;
+        assert_eq!(last_user(&bed, Method::WatchEvents), RENEWED);
+
+        // A decision and a new request arrive through it, and are recorded with it.
+        bed.approve(&before);
+        bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
+        let after = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &after, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &after, |record| record.contains_key("messages")).await;
+        assert_eq!(last_user(&bed, Method::UpdatePluginData), RENEWED);
+        let log = daemon.log();
+        let (_, since) = log.split_once("The certificate was renewed").unwrap();
+        assert!(!since.contains("WARN") && !since.contains("ERROR"), "a renewal is no trouble\n{log}");
+
+        // A connection that is made later is made with it too.
+        bed.teleport.restart().await.unwrap();
+        let later = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &later, "⏳ PENDING").await;
+        assert_eq!(last_user(&bed, Method::WatchEvents), RENEWED);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_told_and_its_replacement_is_all_it_takes() {
+    story(async {
+        let bed = Bed::new().await;
+        let end = Timestamp::now() + SignedDuration::from_secs(8);
+        bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
+        let daemon = bed.start(TEAM).await;
+        let line = bed.until_logged(&daemon, "has expired and Teleport accepts no new connection").await;
+        assert!(line.contains("ERROR") && line.contains("tctl auth sign"), "{line}");
+        bed.teleport.restart().await.unwrap();
+        bed.until_logged(&daemon, "it refuses our certificate").await;
+        let missed = bed.ask();
+
+        bed.sign(CertOptions::default());
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        assert_eq!(last_user(&bed, Method::WatchEvents), PLUGIN_USER);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn damaged_files_leave_the_certificate_in_use() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        std::fs::write(bed.dir.path().join("auth.crt"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();
+        let line = bed.until_logged(&daemon, "cannot be used, so the identity in use stays").await;
+        assert!(line.contains("WARN") && line.contains("auth.crt"), "{line}");
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        daemon.stop().await;
+    });
+}
+
+/// As whom the daemon made its last call of a method.
+fn last_user(bed: &Bed, method: Method) -> String {
+    let calls = bed.teleport.journal().calls();
+    calls.into_iter().rfind(|call| call.method == method).unwrap().user.unwrap()
+}
