@@ -126,10 +126,13 @@ mod tests {
     #[cfg(feature = "demo")]
     #[test]
     fn the_demo_has_its_switches() {
-        let Ok(Command::Demo(args)) = parse("teleport-slack demo --port 9 --script --sandbox /tmp/x") else {
+        let Ok(Command::Demo(args)) = parse("teleport-slack demo --port 9 --sandbox /tmp/x") else {
             panic!("not understood")
         };
-        assert_eq!((args.port, args.script, args.sandbox), (9, true, Some("/tmp/x".into())));
+        assert_eq!((args.port, args.script, args.sandbox), (9, false, Some("/tmp/x".into())));
+        assert!(matches!(parse("teleport-slack demo --script"), Ok(Command::Demo(args)) if args.script));
+        // The script has neither a page nor files to keep.
+        assert!(parse("teleport-slack demo --script --port 9").is_err_and(|error| error.exit_code() == 2));
     }
 
     #[test]
