@@ -42,9 +42,7 @@ fn captured(name: &str) -> &'static str {
 
 /// The `slack` entry of a plugin-data item that the Go plugin 7.1.3 wrote.
 fn golden(name: &str) -> BTreeMap<String, String> {
-    let path =
-        format!("{}/../../vectors/go-plugin-7.1.3/{name}.plugin-data.json", env!("CARGO_MANIFEST_DIR"));
-    let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(captured(name)).unwrap();
     let data = json[0]["spec"]["entries"]["slack"]["data"].as_object().unwrap();
     data.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().to_owned())).collect()
 }
