@@ -128,7 +128,7 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
 }
 
 /// The calls that came while the one with the fault forbade them, and the first that came after.
-fn after_the_limited<'a>(calls: &'a [Call], wait: Duration) -> (Vec<&'a Call>, Option<&'a Call>) {
+fn after_the_limited(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Call>) {
     let limited = calls.iter().find(|call| call.fault.is_some()).unwrap();
     let mut later = calls.iter().filter(|call| call.at > limited.at);
     let too_soon = later.clone().filter(|call| call.at < limited.at + wait).collect();
