@@ -1,1 +1,252 @@
-//! To be written.
+//! The rules of `ARCHITECTURE.md` that only the source text can show. Each failure names the file and the rule.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use teleport_slack::config;
+use teleport_slack::secret::Secret;
+
+/// The most lines a production file may have.
+const MAX_LINES: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A file of the repository.
+struct Source {
+    /// From the root on, with slashes.
+    path: String,
+    text: String,
+}
+
+/// All files below a folder, by path.
+fn files_below(folder: &str) -> Vec<Source> {
+    let root = root();
+    let mut folders = vec![root.join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read(&path).unwrap();
+            let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            files.push(Source { path, text: String::from_utf8_lossy(&text).into_owned() });
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+/// The Rust files of one crate's `src` that are part of what is built: no tests, nothing generated.
+fn production(krate: &str) -> Vec<Source> {
+    let mut sources = files_below(&format!("crates/{krate}/src"));
+    sources.retain(|source| source.path.ends_with(".rs") && !source.path.contains("/generated/"));
+    let tests: BTreeSet<_> = sources.iter().flat_map(test_modules).collect();
+    let is_test = |path: &str| {
+        let stem = path.trim_end_matches(".rs");
+        tests.iter().any(|test| stem == test || stem.starts_with(&format!("{test}/")))
+    };
+    sources.retain(|source| !is_test(&source.path));
+    assert!(sources.len() > 1 || krate == "teleport-proto", "{krate} has no sources");
+    sources
+}
+
+fn all_production() -> Vec<Source> {
+    ["access-core", "access-sim", "teleport-proto", "teleport-slack"]
+        .into_iter()
+        .flat_map(production)
+        .collect()
+}
+
+/// The paths, without `.rs`, of the modules that a file declares for tests only.
+fn test_modules(source: &Source) -> Vec<String> {
+    let path = Path::new(&source.path);
+    let folder = match path.file_stem().and_then(|stem| stem.to_str()).unwrap() {
+        "mod" | "lib" | "main" => path.parent().unwrap().to_owned(),
+        stem => path.parent().unwrap().join(stem),
+    };
+    let lines: Vec<_> = source.text.lines().map(str::trim).collect();
+    let declared = lines
+        .windows(2)
+        .filter(|pair| pair[0] == "#[cfg(test)]")
+        .filter_map(|pair| pair[1].trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';'));
+    declared.map(|name| format!("{}/{name}", folder.display())).collect()
+}
+
+impl Source {
+    /// The lines above the tests at its end.
+    fn production_lines(&self) -> impl Iterator<Item = &str> {
+        let end = self.text.find("\n#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
+        self.text[..end].lines()
+    }
+
+    /// The same without comments.
+    fn code(&self) -> String {
+        let code = self.production_lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// None of these words may be in the code of these files.
+fn assert_none(sources: &[Source], words: &[&str], rule: &str) {
+    for source in sources {
+        let code = source.code();
+        for word in words {
+            assert!(!code.contains(word), "{} has {word:?}: {rule}", source.path);
+        }
+    }
+}
+
+/// The files of the daemon that are not in this folder of it.
+fn outside(folder: &str) -> Vec<Source> {
+    let mut sources = production("teleport-slack");
+    let before = sources.len();
+    sources.retain(|source| !source.path.starts_with(&format!("crates/teleport-slack/src/{folder}/")));
+    assert!(sources.len() < before, "there is no folder {folder}");
+    sources
+}
+
+#[test]
+fn no_production_file_is_too_long() {
+    for source in all_production() {
+        let lines = source.production_lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines; find the seam and split it", source.path);
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    for source in all_production() {
+        assert!(source.text.starts_with("//!"), "{} does not begin with //!", source.path);
+    }
+}
+
+#[test]
+fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
+    let words = [
+        "tokio",
+        "async ",
+        ".await",
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::thread",
+        "std::process",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "ToSocketAddrs",
+        "SystemTime",
+        "Instant",
+        "Timestamp::now",
+        "Zoned::now",
+        "fastrand",
+    ];
+    assert_none(
+        &production("access-core"),
+        &words,
+        "access-core decides; facts, time and chance are arguments",
+    );
+    let manifest = std::fs::read_to_string(root().join("crates/access-core/Cargo.toml")).unwrap();
+    for word in ["tokio", "futures", "hyper", "tonic", "rand"] {
+        assert!(!manifest.contains(word), "access-core depends on {word}");
+    }
+}
+
+#[test]
+fn only_one_folder_knows_each_sides_wire_format() {
+    let words = ["tonic", "prost", "teleport_proto"];
+    assert_none(&outside("teleport"), &words, "only src/teleport speaks gRPC");
+    let words = ["hyper::", "hyper_rustls", "hyper_util::client", "form_urlencoded"];
+    assert_none(&outside("slack"), &words, "only src/slack speaks HTTP to Slack");
+    let methods =
+        ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
+    let methods: Vec<_> = methods.iter().map(String::as_str).collect();
+    assert_none(&outside("slack"), &methods, "only src/slack knows Slack's methods");
+}
+
+#[test]
+fn the_simulators_do_not_know_the_daemon() {
+    let words = ["access_core", "teleport_slack", "access-core", "teleport-slack ="];
+    for source in files_below("crates/access-sim") {
+        let is_ours = source.path.ends_with(".rs") || source.path.ends_with("Cargo.toml");
+        for word in words.iter().filter(|_| is_ours) {
+            assert!(!source.text.contains(word), "{} names {word}: it would share its mistakes", source.path);
+        }
+    }
+}
+
+#[test]
+fn nothing_ends_the_process_but_the_end_of_main() {
+    let words = [concat!("process", "::exit"), concat!("process", "::abort"), concat!("exit", "(0)")];
+    for source in files_below("crates").iter().filter(|source| source.path.ends_with(".rs")) {
+        for word in words {
+            assert!(!source.text.contains(word), "{} has {word}", source.path);
+        }
+    }
+}
+
+#[test]
+fn stories_wait_for_conditions_and_none_is_left_out() {
+    let words = [concat!("sle", "ep("), concat!("sleep_", "until("), concat!("#[", "ignore")];
+    for source in files_below("crates/teleport-slack/tests/it") {
+        for word in words {
+            assert!(!source.text.contains(word), "{} has {word}; wait with bed.until", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_readmes_configuration_is_accepted() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let (Some(block), None) = (blocks.next(), blocks.next()) else { panic!("one TOML block was expected") };
+    let token = |path: &Path| match path.to_str() {
+        Some("/var/lib/teleport/plugins/slack/token") => {
+            Ok(config::TokenFile { text: Secret::new("xoxb-1-2-abc"), mode: Some(0o100_600) })
+        }
+        _ => Err(ErrorKind::NotFound.into()),
+    };
+    let loaded = config::parse(block, Path::new("/etc/teleport-slack.toml"), &token)
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert_eq!(loaded.config.rules().by_role.len(), 1);
+}
+
+/// Words in back-ticks and the targets of links that have the form of a file's path.
+fn paths_named_in(text: &str) -> BTreeSet<&str> {
+    let ticked = text.split('`').skip(1).step_by(2);
+    let linked = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let is_path = |word: &&str| {
+        let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        is_plain && [".rs", ".md", ".toml", "/"].iter().any(|end| word.ends_with(end))
+    };
+    ticked.chain(linked).filter(is_path).collect()
+}
+
+#[test]
+fn the_documents_name_only_files_that_exist() {
+    let root = root();
+    let mut known: BTreeSet<_> =
+        ["crates", "docs"].into_iter().flat_map(files_below).map(|source| source.path).collect();
+    let top = std::fs::read_dir(&root).unwrap();
+    known.extend(top.map(|entry| entry.unwrap().file_name().into_string().unwrap()));
+    let mut named = 0;
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for path in paths_named_in(&text) {
+            named += 1;
+            let found = known.iter().any(|file| match path.strip_suffix('/') {
+                Some(folder) => format!("/{file}").contains(&format!("/{folder}/")),
+                None => format!("/{file}").ends_with(&format!("/{path}")),
+            });
+            assert!(found, "{document} names {path}, which does not exist");
+        }
+    }
+    assert!(named > 20, "only {named} paths were found in the documents");
+}

@@ -1,1 +1,261 @@
-//! To be written.
+//! Teleport fails for a while, refuses, or the line to it does: what Slack shows becomes true afterwards, and nobody
+//! is told twice.
+
+use std::time::Duration;
+
+use access_sim::breaker::Breaker;
+use access_sim::slack::faults::{Fault as SlackFault, FaultRule};
+use access_sim::teleport::faults::{Ending, Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::plugin_rules;
+use access_sim::teleport::refusal::Refusal;
+use tonic::Code;
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+const POST: &str = "chat.postMessage";
+
+/// Makes a request, and lets `then` happen while its message is on its way to Slack: what Teleport said is recorded,
+/// and the message is not.
+async fn ask_and_during_the_post(bed: &Bed, daemon: &Daemon, then: impl FnOnce()) -> String {
+    let posts = bed.slack.calls_of(POST).len();
+    let late = SlackFault::Delay(Duration::from_millis(500));
+    bed.slack.faults().add(FaultRule::new(POST, late).times(1));
+    let id = bed.ask();
+    bed.until(daemon, "the post", || (bed.slack.calls_of(POST).len() > posts).then_some(())).await;
+    then();
+    assert!(bed.cards("C0TEAM", &id).is_empty(), "the post was not late");
+    assert!(bed.record(&id).contains_key("x_request"), "posted before anything was recorded");
+    bed.until_status(daemon, "C0TEAM", &id, "⏳ PENDING").await;
+    id
+}
+
+/// Waits until a method was called this many more times than now.
+async fn until_called(bed: &Bed, daemon: &Daemon, method: Method, times: u64) {
+    let before = bed.teleport.journal().count(method);
+    bed.until(daemon, &format!("{times} more calls of {method:?}"), || {
+        (bed.teleport.journal().count(method) >= before + times).then_some(())
+    })
+    .await;
+}
+
+/// The message is recorded, kept true, and the only one; afterwards nothing is left to do.
+async fn assert_told_once(bed: &Bed, daemon: &Daemon, id: &str) {
+    bed.until_recorded(daemon, id, |record| field(record, "messages").starts_with("C0TEAM/")).await;
+    bed.approve(id);
+    bed.until_status(daemon, "C0TEAM", id, "✅ APPROVED (looks fine)").await;
+    bed.until_recorded(daemon, id, |record| field(record, "reviews_count") == "1").await;
+    assert_eq!(bed.cards("C0TEAM", id).len(), 1);
+}
+
+#[test]
+fn records_that_cannot_be_read_or_written_for_a_while_cost_no_second_message() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let faults = bed.teleport.faults();
+        faults.script(Method::GetPluginData, Fault::unavailable(), Times::UntilCleared);
+        let id = bed.ask();
+        let line = bed.until_logged(&daemon, "GetPluginData failed with UNAVAILABLE").await;
+        assert!(line.contains("WARN") && line.contains(&id) && line.contains("retry_in_s="), "{line}");
+        assert!(bed.cards("C0TEAM", &id).is_empty(), "posted without knowing what was posted before");
+        faults.clear();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &id).await;
+
+        let away = || faults.script(Method::UpdatePluginData, Fault::unavailable(), Times::UntilCleared);
+        let id = ask_and_during_the_post(&bed, &daemon, away).await;
+        until_called(&bed, &daemon, Method::UpdatePluginData, 2).await;
+        assert_eq!(field(&bed.record(&id), "messages"), "");
+        faults.clear();
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_named() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let set_rules = |rules: Vec<_>| {
+            bed.teleport.edit_world(|world| world.role_mut("access-plugin").unwrap().allow.rules = rules);
+        };
+        set_rules(plugin_rules().into_iter().take(1).collect());
+        let id = bed.ask();
+        let line = bed.until_logged(&daemon, "UpdatePluginData failed with PERMISSION_DENIED").await;
+        assert!(line.contains("ERROR"), "{line}");
+        assert!(line.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{line}");
+        assert_eq!(bed.slack.calls_of(POST).len(), 0);
+        set_rules(plugin_rules());
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn contended_records_and_lost_answers_cost_no_second_message() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let faults = bed.teleport.faults();
+        // A few conflicts, before the post and after it.
+        faults.conflict_updates(3);
+        let id = ask_and_during_the_post(&bed, &daemon, || faults.conflict_updates(3)).await;
+        assert_told_once(&bed, &daemon, &id).await;
+        // More than one visit's patience.
+        let id = ask_and_during_the_post(&bed, &daemon, || faults.conflict_updates(11)).await;
+        let line = bed.until_logged(&daemon, "changed under each of 10 attempts").await;
+        assert!(line.contains(&id) && line.contains("do too many copies of the plugin run?"), "{line}");
+        assert_told_once(&bed, &daemon, &id).await;
+        // Written, but the answer was lost: before the post and after it.
+        let lose = || faults.script(Method::UpdatePluginData, Fault::LoseAnswer, Times::Next(1));
+        lose();
+        let id = ask_and_during_the_post(&bed, &daemon, lose).await;
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.calls_of(POST).len(), 6, "three messages and three replies");
+    });
+}
+
+#[test]
+fn a_watch_that_ends_again_and_again_misses_nothing() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let refusal = Refusal::new(Code::Unavailable, "the cache is being rebuilt");
+        for ending in [Ending::Error(refusal), Ending::Clean, Ending::Error(Refusal::new(Code::Unknown, ""))]
+        {
+            bed.until(&daemon, "the watch", || (bed.teleport.watchers() == 1).then_some(())).await;
+            bed.teleport.faults().end_watches(&ending);
+            // Made while nobody watches.
+            let id = bed.ask();
+            bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        }
+        let log = daemon.stop().await;
+        assert!(log.contains("Watcher lost") && log.contains("the cache is being rebuilt"), "{log}");
+        assert!(log.contains("ended the request watcher's stream"), "{log}");
+        assert_eq!(bed.slack.all_messages().len(), 3);
+    });
+}
+
+#[test]
+fn events_that_were_dropped_are_found_by_the_next_list() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let [decided, deleted] = [bed.ask(), bed.ask()];
+        for id in [&decided, &deleted] {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        bed.teleport.faults().drop_events(Times::Next(3));
+        bed.approve(&decided);
+        bed.teleport.delete(access_sim::teleport::presets::TCTL, &deleted).unwrap();
+        let made = bed.ask();
+        // The stream still works, so this one proves that the three were not told.
+        let told = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &told, "⏳ PENDING").await;
+        assert!(bed.cards("C0TEAM", &made).is_empty());
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        let gone = "⌛ EXPIRED (deleted in Teleport before it was decided)";
+        bed.until_status(&daemon, "C0TEAM", &deleted, gone).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_is_not_ready_to_watch_is_waited_for() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.teleport.faults().withhold_init(true);
+        let id = bed.ask();
+        let daemon = bed.launch(&bed.config(TEAM));
+        bed.until(&daemon, "a watch", || {
+            (bed.teleport.journal().count(Method::WatchEvents) == 1).then_some(())
+        })
+        .await;
+        assert_eq!(bed.teleport.journal().count(Method::GetAccessRequests), 0, "listed before it watched");
+        bed.teleport.faults().withhold_init(false);
+        bed.teleport.restart().await.unwrap();
+        bed.until_logged(&daemon, "Ready").await;
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
+    story(async {
+        let bed = Bed::new().await;
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
+        bed.until_logged(&daemon, "Ready").await;
+        let before = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+
+        line.cut().await;
+        bed.until(&daemon, "the loss", || (bed.teleport.watchers() == 0).then_some(())).await;
+        bed.approve(&before);
+        let missed = bed.ask();
+        let told = bed.until_logged(&daemon, "the connection was refused").await;
+        assert!(told.contains(&line.addr().to_string()), "{told}");
+        assert!(told.contains("is the auth server running, and is this its port"), "{told}");
+        // Meanwhile the server itself turns connections away.
+        bed.teleport.faults().refuse_connections(true);
+        line.restore().await.unwrap();
+        let told = bed.until_logged(&daemon, "it closed the connection during the TLS handshake").await;
+        assert!(told.contains("check the port and any load balancer on the way"), "{told}");
+        bed.teleport.faults().refuse_connections(false);
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_line_that_goes_dead_ends_each_call_by_its_deadline() {
+    story(async {
+        let bed = Bed::new().await;
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
+        bed.until_logged(&daemon, "Ready").await;
+        // The message is out, and the line is dead before that can be recorded.
+        let id = ask_and_during_the_post(&bed, &daemon, || line.freeze()).await;
+        let told = bed.until_logged(&daemon, "had no answer within 15 s").await;
+        assert!(told.contains(&id) && told.contains("overloaded or hangs"), "{told}");
+        let meanwhile = bed.ask();
+        line.cut().await;
+        line.thaw();
+        line.restore().await.unwrap();
+        bed.until_status(&daemon, "C0TEAM", &meanwhile, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_restarts_under_load_loses_and_doubles_nothing() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let late = SlackFault::Delay(Duration::from_millis(300));
+        bed.slack.faults().add(FaultRule::new(POST, late));
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.extend((0..5).map(|_| bed.ask()));
+            let first = &ids[ids.len() - 5];
+            bed.until(&daemon, "a message", || bed.cards("C0TEAM", first).pop()).await;
+            bed.teleport.restart().await.unwrap();
+        }
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+            bed.until_recorded(&daemon, id, |record| field(record, "messages").starts_with("C0TEAM/")).await;
+        }
+        daemon.stop().await;
+        assert_eq!(bed.slack.all_messages().len(), ids.len());
+    });
+}

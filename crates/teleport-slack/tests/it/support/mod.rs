@@ -215,7 +215,8 @@ impl Bed {
         self.until(daemon, &format!("{words:?} in the log"), || daemon.logged(words)).await
     }
 
-    /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log.
+    /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log, and now
+    /// and then for what does not announce itself.
     pub(crate) async fn until<T>(
         &self,
         daemon: &Daemon,
@@ -236,6 +237,7 @@ impl Bed {
         let (mut teleport, mut slack, mut log) =
             (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
         let deadline = Instant::now() + limit;
+        let mut now_and_then = tokio::time::interval(Duration::from_millis(100));
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
@@ -245,6 +247,7 @@ impl Bed {
             }
             let change = async {
                 tokio::select! {
+                    _ = now_and_then.tick() => {}
                     _ = teleport.changed() => {}
                     _ = slack.changed() => {}
                     changed = log.changed() => if changed.is_err() {
@@ -253,7 +256,7 @@ impl Bed {
                     },
                 }
             };
-            if tokio::time::timeout_at(deadline, change).await.is_err() {
+            if tokio::time::timeout_at(deadline, change).await.is_err() || Instant::now() >= deadline {
                 panic!(
                     "waited {limit:?} in vain for {what}\n--- Slack\n{:#?}\n--- log\n{}",
                     self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
