@@ -37,7 +37,7 @@ impl State {
             self.require_submit_for(caller, &author, &submission)?;
         }
         let Some(reviewer) = self.world.user(&author, self.now) else {
-            return Err(Refusal::denied(format!("user {author:?} cannot submit reviews")));
+            return Err(Refusal::not_found(format!("user {author:?} not found")));
         };
         if for_user && reviewer.bot {
             return Err(Refusal::denied(format!("bot {author:?} cannot be the author of a review")));

@@ -120,9 +120,13 @@ async fn only_the_newest_server_lets_plugins_submit_for_users() {
             );
             continue;
         }
-        for (author, submitted_by) in [(ALICE, ""), ("nobody@example.com", ""), (BOB, "other-plugin")] {
+        for (author, submitted_by, code) in [
+            (ALICE, "", Code::PermissionDenied),
+            ("nobody@example.com", "", Code::NotFound),
+            (BOB, "other-plugin", Code::PermissionDenied),
+        ] {
             let refused = plugin.submit_access_review(submission(author, submitted_by)).await.unwrap_err();
-            assert_eq!(refused.code(), Code::PermissionDenied, "{author} {submitted_by}");
+            assert_eq!(refused.code(), code, "{author} {submitted_by}");
         }
         let request = plugin.submit_access_review(submission(BOB, "")).await.unwrap().into_inner();
         let review = request.spec.unwrap().reviews.remove(0);
