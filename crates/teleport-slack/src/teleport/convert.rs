@@ -1,7 +1,9 @@
 //! From the wire to `access_core`'s words. Total: whatever decodes as protobuf converts, and nothing panics.
 //!
 //! Texts that are not UTF-8 are shown with replacement characters. Nothing is converted back: messages that
-//! were read are trimmed and must not be written.
+//! were read are trimmed and must not be written. What we write is built in `decide.rs` and `record.rs`.
+
+use std::collections::BTreeMap;
 
 use access_core::ids::RequestId;
 use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
@@ -47,14 +49,24 @@ pub(super) fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn texts(all: &[Bytes]) -> Vec<String> {
+pub(super) fn texts(all: &[Bytes]) -> Vec<String> {
     all.iter().map(text).collect()
 }
 
 /// A point in time; `None` for Go's zero time and for anything that is not a time.
-fn timestamp(wire: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+pub(super) fn timestamp(wire: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     let wire = wire.filter(|time| time.seconds > GO_ZERO_TIME && time.nanos >= 0)?;
     Timestamp::new(wire.seconds, wire.nanos).ok()
+}
+
+/// Named lists of values, such as traits.
+pub(super) fn labels(wire: &wire::LabelValues) -> BTreeMap<String, Vec<String>> {
+    let mut labels = BTreeMap::<_, Vec<_>>::new();
+    for entry in &wire.values {
+        let values = entry.value.as_ref().map(|values| texts(&values.values)).unwrap_or_default();
+        labels.entry(text(&entry.key)).or_default().extend(values);
+    }
+    labels
 }
 
 fn state(number: i32) -> RequestState {

@@ -50,6 +50,16 @@ pub enum Call {
     GetPluginData,
     /// Writing plugin data.
     UpdatePluginData,
+    /// Reviewing a request in a person's name.
+    SubmitAccessReview,
+    /// Resolving a request past all reviews.
+    SetAccessRequestState,
+    /// One user.
+    GetUser,
+    /// All users.
+    GetUsers,
+    /// All users, of servers without the older method.
+    ListUsers,
 }
 
 impl Call {
@@ -63,19 +73,48 @@ impl Call {
             Self::GetAccessRequests => "GetAccessRequests",
             Self::GetPluginData => "GetPluginData",
             Self::UpdatePluginData => "UpdatePluginData",
+            Self::SubmitAccessReview => "SubmitAccessReview",
+            Self::SetAccessRequestState => "SetAccessRequestState",
+            Self::GetUser => "GetUser",
+            Self::GetUsers => "GetUsers",
+            Self::ListUsers => "ListUsers",
         }
     }
 
-    /// The rule that the plugin's role needs for this call, as in a role's YAML.
-    fn rule(self) -> Option<&'static str> {
+    /// What the plugin's role must have for this call, as in a role's YAML.
+    pub(super) fn right(self) -> Option<&'static str> {
         match self {
             Self::Ping => None,
             Self::WatchEvents
             | Self::ListAccessRequests
             | Self::GetAccessRequestsV2
             | Self::GetAccessRequests
-            | Self::GetPluginData => Some("{resources: ['access_request'], verbs: ['list', 'read']}"),
-            Self::UpdatePluginData => Some("{resources: ['access_plugin_data'], verbs: ['update']}"),
+            | Self::GetPluginData => {
+                Some("allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}")
+            }
+            Self::UpdatePluginData => {
+                Some("allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}")
+            }
+            Self::SubmitAccessReview => {
+                Some("allow.review_requests contain submit_for_users: ['*'] (or the reviewers' names)")
+            }
+            Self::SetAccessRequestState => {
+                Some("allow.rules contain {resources: ['access_request'], verbs: ['update']}")
+            }
+            Self::GetUser => Some("allow.rules contain {resources: ['user'], verbs: ['read']}"),
+            Self::GetUsers | Self::ListUsers => {
+                Some("allow.rules contain {resources: ['user'], verbs: ['list', 'read']}")
+            }
+        }
+    }
+
+    /// What to do when there is too much of what this call lists.
+    fn thinning(self) -> &'static str {
+        match self {
+            Self::GetUsers | Self::ListUsers => {
+                "find people by `[review.users]` in the configuration instead"
+            }
+            _ => "delete old access requests with `tctl request rm`",
         }
     }
 }
@@ -128,9 +167,7 @@ pub enum TeleportError {
     },
 
     /// The answer is longer than anything we expect.
-    #[error(
-        "Teleport call {call} lists more than {limit} items; delete old access requests with `tctl request rm`"
-    )]
+    #[error("Teleport call {call} lists more than {limit} items; {}", .call.thinning())]
     TooMany {
         /// The method.
         call: Call,
@@ -217,9 +254,17 @@ pub(super) async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, TeleportError> {
+    answer_within(call, limit, answer).await?.map_err(|status| TeleportError::from_status(call, &status))
+}
+
+/// The same for a caller who reads the server's refusals himself.
+pub(super) async fn answer_within<T>(
+    call: Call,
+    limit: Duration,
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Result<T, Status>, TeleportError> {
     match tokio::time::timeout(limit, answer).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(TeleportError::from_status(call, &status)),
+        Ok(answer) => Ok(answer.map(Response::into_inner)),
         Err(_) => Err(TeleportError::Deadline { call, limit }),
     }
 }
@@ -272,10 +317,9 @@ fn code_name(code: Code) -> &'static str {
 
 /// The end of a message about a missing permission.
 fn remedy(call: Call, kind: Kind) -> String {
-    match (kind, call.rule()) {
-        (Kind::Unauthorised, Some(rule)) => format!(
-            "; the plugin's Teleport user needs a role whose allow.rules contain {rule}, and a certificate that the \
-             cluster still accepts"
+    match (kind, call.right()) {
+        (Kind::Unauthorised, Some(right)) => format!(
+            "; the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"
         ),
         (Kind::Unauthorised, None) => "; the cluster does not accept the plugin's certificate".to_owned(),
         _ => String::new(),

@@ -1,13 +1,16 @@
-//! For this folder's tests: throw-away certificates and a scripted gRPC server behind mutual TLS.
+//! For this folder's tests: throw-away certificates, a scripted gRPC server behind mutual TLS, and clients of the
+//! simulated cluster.
 //!
-//! The server knows nothing of Teleport; a test answers each call by its path and its bytes. The daemon as a
-//! whole is tested against `access-sim`.
+//! The server knows nothing of Teleport; a test answers each call by its path and its bytes. What Teleport makes
+//! of a call is tested against `access-sim`.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::{Options, TeleportSim};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -34,7 +37,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Client;
 use super::identity::Identity;
-use crate::config::Credentials;
+use crate::config::{Credentials, TeleportAddr};
 
 pub(super) const SERVER_NAME: &str = "teleport.cluster.local";
 
@@ -167,7 +170,7 @@ impl Reply {
     }
 }
 
-/// Answers calls: the method's name, the request's bytes.
+/// Answers calls: the method's name (with its service, if that is not `AuthService`), the request's bytes.
 pub(super) type Script = Arc<dyn Fn(&str, Bytes) -> Reply + Send + Sync>;
 
 /// A running server. Dropping it ends it.
@@ -217,15 +220,25 @@ impl Server {
     }
 
     pub(super) fn client(&self, identity: &Identity) -> Client {
-        Client::new(&crate::config::TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity)
+        Client::new(&TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity)
     }
+}
+
+/// A simulated cluster and a client that is one of its users.
+pub(super) async fn client_of(options: Options, user: &str) -> (TeleportSim, Client) {
+    let sim = TeleportSim::start(options).await.unwrap();
+    let signed = sim.credentials(user, CertOptions::default());
+    let pair = Pair { crt: signed.cert_pem, key: signed.key_pem };
+    let identity = identity_of(&pair, &signed.cas_pem, Timestamp::now());
+    let client = Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity);
+    (sim, client)
 }
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 async fn answer(request: Request<Incoming>, script: Script) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
-    let method = path.strip_prefix("/proto.AuthService/").unwrap().to_owned();
+    let method = path.strip_prefix("/proto.AuthService/").or(path.strip_prefix("/")).unwrap().to_owned();
     assert!(request.headers().get("version").is_none(), "no API version must be claimed");
     // Every request is one message: a flag, four bytes of length, the bytes.
     let framed = request.into_body().collect().await.unwrap().to_bytes();

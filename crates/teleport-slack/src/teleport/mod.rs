@@ -4,7 +4,7 @@
 //! `access_core`'s words. It does not decide anything and does not touch Slack. Reading order: the
 //! modules below.
 
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub mod identity;
 mod channel;
 pub mod convert;
 mod requests;
+pub mod users;
+pub mod refusal;
+pub mod decide;
 pub mod events;
 pub mod record;
 pub mod watch;
@@ -62,6 +65,8 @@ struct Shared {
     channel: RwLock<Channel>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
     listing: AtomicU8,
+    /// Whether the server has only the newer of its services for users.
+    newer_users: AtomicBool,
     /// How often the identity was renewed.
     renewals: latest::Sender<u64>,
 }
@@ -71,8 +76,14 @@ impl Client {
     /// connects on the first call.
     pub fn new(addr: &TeleportAddr, identity: &Identity) -> Self {
         let channel = RwLock::new(channel::open(addr, identity.tls_config()));
-        let (addr, listing, renewals) = (addr.clone(), AtomicU8::new(0), latest::Sender::new(0));
-        Self { shared: Arc::new(Shared { addr, channel, listing, renewals }) }
+        let shared = Shared {
+            addr: addr.clone(),
+            channel,
+            listing: AtomicU8::new(0),
+            newer_users: AtomicBool::new(false),
+            renewals: latest::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
@@ -106,8 +117,11 @@ impl Client {
     }
 
     fn rpc(&self) -> AuthServiceClient<Channel> {
-        let channel = self.shared.channel.read().unwrap_or_else(PoisonError::into_inner).clone();
-        AuthServiceClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT)
+        AuthServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    fn channel(&self) -> Channel {
+        self.shared.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
