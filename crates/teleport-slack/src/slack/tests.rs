@@ -1,5 +1,6 @@
 //! The client against a server that sends scripted bytes over a real socket.
 
+mod answers;
 mod server;
 
 use std::error::Error;
@@ -422,7 +423,7 @@ fn the_api_address_is_checked() {
 fn the_token_is_checked_and_not_quoted() {
     let url = String::from("http://127.0.0.1:1");
     for (token, expected) in [("", "is empty"), ("xoxb-1\n", "line break"), ("xoxb ö", "line break")] {
-        let options = ClientOptions { token: Secret::new(token.into()), ..options(url.clone()) };
+        let options = ClientOptions { token: Secret::new(token), ..options(url.clone()) };
         let error = Client::new(options).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error:?}").contains("xoxb-1"));
