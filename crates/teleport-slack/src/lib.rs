@@ -8,8 +8,11 @@ pub mod config;
 pub mod observe;
 pub mod teleport;
 pub mod slack;
+pub mod http;
 pub mod runtime;
 mod slack_checks;
 pub mod app;
 mod visible;
 pub mod error;
+#[cfg(test)]
+mod captured;

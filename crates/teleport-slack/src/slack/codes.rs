@@ -143,6 +143,33 @@ pub(super) fn meaning(code: &str) -> Meaning {
         ),
         "external_channel_migrating" => (Later, "the shared channel is being moved", None),
         "update_failed" => (Unsure, "Slack failed while changing the message", None),
+        "expired_trigger_id" | "trigger_expired" => (
+            Refused,
+            "Slack opens a dialogue only within three seconds of the click",
+            Some("if this happens often, check how busy this machine and its network are"),
+        ),
+        "exchanged_trigger_id" | "trigger_exchanged" => {
+            (Refused, "a dialogue was opened for this click before", None)
+        }
+        "invalid_trigger_id" => (Refused, "this click cannot open a dialogue", Some(REPORT)),
+        "view_too_large" => (Refused, "the dialogue is larger than Slack takes", Some(REPORT)),
+        "expired_url" | "used_url" => {
+            (Refused, "a click can be answered five times within half an hour", None)
+        }
+        "user_not_in_channel" => (Refused, "the person is not in the channel any more", None),
+        "no_such_subteam" => (
+            Refused,
+            "there is no such user group",
+            Some("check the id of the user group (S...) in [[review.rule]]"),
+        ),
+        "plan_upgrade_required" => (
+            Refused,
+            "the workspace's plan has no user groups",
+            Some("name the approvers one by one in [[review.rule]]"),
+        ),
+        "forbidden_team" | "user_removed_from_team" | "team_disabled" => {
+            (Unauthorised, "the app was removed or its workspace is gone", Some(NEW_TOKEN))
+        }
         "user_not_visible" => (
             Refused,
             "the app may not see this person",

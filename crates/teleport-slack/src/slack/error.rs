@@ -18,6 +18,10 @@ use crate::error::chain;
 /// down to a minute or more; such a move takes hours.
 const MOVING_WAIT: Duration = Duration::from_secs(300);
 
+/// What to do when Slack refuses the app-level token.
+const APP_TOKEN: &str = "create an app-level token (xapp-...) with the scope connections:write under Basic \
+                         Information of the Slack app, and put it into review.app_token";
+
 /// How to go on after a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -68,7 +72,8 @@ impl SlackError {
         match &self.failure {
             Failure::Limited { wait } => Kind::RetryAfter(self.left.unwrap_or(*wait)),
             Failure::Status { status } if is_final(*status) => Kind::Permanent,
-            Failure::Unsendable { .. } => Kind::Permanent,
+            Failure::Unsendable { .. } | Failure::ForeignUrl { .. } => Kind::Permanent,
+            Failure::UnfitToken => Kind::Unauthorised,
             Failure::Status { .. }
             | Failure::Unconnected { .. }
             | Failure::Broken { .. }
@@ -89,7 +94,11 @@ impl SlackError {
     pub fn is_ambiguous(&self) -> bool {
         self.method.writes()
             && match &self.failure {
-                Failure::Limited { .. } | Failure::Unconnected { .. } | Failure::Unsendable { .. } => false,
+                Failure::Limited { .. }
+                | Failure::Unconnected { .. }
+                | Failure::Unsendable { .. }
+                | Failure::ForeignUrl { .. }
+                | Failure::UnfitToken => false,
                 Failure::Status { .. } => self.kind() == Kind::Retry,
                 Failure::Broken { begun, .. } | Failure::TimedOut { begun, .. } => *begun,
                 Failure::TooLarge { .. } | Failure::Unreadable { .. } => true,
@@ -100,12 +109,20 @@ impl SlackError {
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.failure {
+            // The table's remedies speak of the bot token.
+            Failure::Refused(refusal)
+                if self.method == Method::AppsConnectionsOpen
+                    && refusal.meaning.class == Class::Unauthorised =>
+            {
+                Some(APP_TOKEN)
+            }
+            Failure::UnfitToken => Some(APP_TOKEN),
             Failure::Refused(refusal) => refusal.meaning.remedy,
             Failure::Unconnected { .. } | Failure::TimedOut { begun: false, .. } => Some(
                 "check name resolution, the firewall and Slack's address (slack.api_url); if a proxy opens TLS, \
                  name a file with its CA in SSL_CERT_FILE",
             ),
-            Failure::Status { status } if is_final(*status) => {
+            Failure::Status { status } if is_final(*status) && self.method != Method::Respond => {
                 Some("check that slack.api_url is Slack's API address and that no proxy stands in between")
             }
             Failure::Unreadable { .. } | Failure::TooLarge { .. } => {
@@ -115,7 +132,8 @@ impl SlackError {
             | Failure::Status { .. }
             | Failure::Broken { .. }
             | Failure::TimedOut { .. }
-            | Failure::Unsendable { .. } => None,
+            | Failure::Unsendable { .. }
+            | Failure::ForeignUrl { .. } => None,
         }
     }
 
@@ -181,6 +199,10 @@ pub(super) enum Failure {
     Unreadable { what: String },
     #[error("the message could not be written as JSON")]
     Unsendable { source: Arc<serde_json::Error> },
+    #[error("nothing was sent: the address to answer at {reason}")]
+    ForeignUrl { reason: &'static str },
+    #[error("the token holds characters that tokens do not have")]
+    UnfitToken,
 }
 
 /// `ok: false`, with what Slack said about it. All texts are scrubbed.

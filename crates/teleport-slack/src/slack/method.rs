@@ -1,6 +1,7 @@
 //! The Web API methods this daemon calls: a closed list, so that it can label metrics.
 
 use std::fmt;
+use std::time::Duration;
 
 /// One Web API method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,10 +18,21 @@ pub enum Method {
     UsersInfo,
     /// `conversations.info`: a channel by id.
     ConversationsInfo,
+    /// `views.open`: a dialogue for the person who pressed a button.
+    ViewsOpen,
+    /// `chat.postEphemeral`: a message that one person sees.
+    ChatPostEphemeral,
+    /// An answer to a click, sent to the address that came with it. Not a method of the Web API: it has no name
+    /// there and takes no token.
+    Respond,
+    /// `usergroups.users.list`: the members of a user group.
+    UsergroupsUsersList,
+    /// `apps.connections.open`: an address for a Socket Mode connection.
+    AppsConnectionsOpen,
 }
 
 impl Method {
-    /// Slack's name of it, which is also the last part of its URL.
+    /// Slack's name of it, which is also the last part of its URL (except for [`Method::Respond`]).
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AuthTest => "auth.test",
@@ -29,14 +41,47 @@ impl Method {
             Self::UsersLookupByEmail => "users.lookupByEmail",
             Self::UsersInfo => "users.info",
             Self::ConversationsInfo => "conversations.info",
+            Self::ViewsOpen => "views.open",
+            Self::ChatPostEphemeral => "chat.postEphemeral",
+            Self::Respond => "response_url",
+            Self::UsergroupsUsersList => "usergroups.users.list",
+            Self::AppsConnectionsOpen => "apps.connections.open",
         }
     }
 
     /// Whether a call changes something in Slack, so that a lost answer leaves a doubt.
     pub fn writes(self) -> bool {
         match self {
-            Self::ChatPostMessage | Self::ChatUpdate => true,
-            Self::AuthTest | Self::UsersLookupByEmail | Self::UsersInfo | Self::ConversationsInfo => false,
+            Self::ChatPostMessage
+            | Self::ChatUpdate
+            | Self::ViewsOpen
+            | Self::ChatPostEphemeral
+            | Self::Respond => true,
+            Self::AuthTest
+            | Self::UsersLookupByEmail
+            | Self::UsersInfo
+            | Self::ConversationsInfo
+            | Self::UsergroupsUsersList
+            | Self::AppsConnectionsOpen => false,
+        }
+    }
+
+    /// The most a call may take where the client's own deadline would be too long: someone waits, or what the
+    /// call needs expires.
+    pub(super) fn limit(self) -> Option<Duration> {
+        match self {
+            // A trigger lives for 3 s, some of which have passed.
+            Self::ViewsOpen => Some(Duration::from_secs(2)),
+            Self::ChatPostEphemeral
+            | Self::Respond
+            | Self::UsergroupsUsersList
+            | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
+            Self::AuthTest
+            | Self::ChatPostMessage
+            | Self::ChatUpdate
+            | Self::UsersLookupByEmail
+            | Self::UsersInfo
+            | Self::ConversationsInfo => None,
         }
     }
 }

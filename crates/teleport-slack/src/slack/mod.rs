@@ -2,14 +2,18 @@
 //!
 //! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
 //! Rate limits, order and repetition are the runtime's business; what a message says is `access-core`'s.
-//! See `error` for what can go wrong, `directory` for lookups with a memory.
+//! See `error` for what can go wrong, `directory` for lookups with a memory, `answer` for what a person who clicked
+//! gets to see, `socket` for clicks that arrive over a WebSocket.
 
 pub mod error;
 pub mod method;
 pub mod objects;
 pub mod directory;
+pub mod socket;
+mod answer;
 mod cache;
 mod codes;
+mod response_url;
 mod scrub;
 mod transport;
 mod turnstile;
@@ -33,7 +37,7 @@ use error::{Failure, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use scrub::Scrub;
-use transport::Transport;
+use transport::{Reader, Transport};
 use wire::Fields;
 
 /// Slack's API for everyone but GovSlack.
@@ -183,6 +187,30 @@ impl Client {
         objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
+    /// The members of a user group by its id, `S…` (`usergroups.users.list`). Needs the scope `usergroups:read`.
+    /// What is not the id of a person in Slack's answer is passed over: it could not click either.
+    pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {
+        let method = Method::UsergroupsUsersList;
+        let (_, fields) = self.form(method, &[("usergroup", usergroup)]).await?;
+        objects::members(&fields).map_err(|failure| SlackError::new(method, failure))
+    }
+
+    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets anyone in who has it, and
+    /// only for a short time.
+    pub async fn apps_connections_open(&self, app_token: &Secret) -> Result<Secret, SlackError> {
+        let method = Method::AppsConnectionsOpen;
+        let fail = |failure| SlackError::new(method, failure);
+        let authorization = parse_token(app_token.expose()).map_err(|_| fail(Failure::UnfitToken))?;
+        let scrub = self.shared.scrub.and([app_token.clone()]);
+        let form = Body { content_type: FORM, bytes: Bytes::new() };
+        let request = request(self.uri_of(method), Some(authorization), form);
+        let (_, fields) = self.send(method, request, wire::parse_body, &scrub).await?;
+        match fields.get("url").and_then(|url| url.as_str()) {
+            Some(url) if !url.is_empty() && url.len() <= MAX_URL_BYTES => Ok(Secret::new(url)),
+            _ => Err(fail(wire::incomplete("url"))),
+        }
+    }
+
     async fn person(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
         match self.form(method, &[key]).await {
             Ok((_, fields)) => {
@@ -197,46 +225,76 @@ impl Client {
 
     /// A read: Slack's older descriptions of these methods know only forms.
     async fn form(&self, method: Method, pairs: &[(&str, &str)]) -> Result<(HeaderMap, Fields), SlackError> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        self.call(method, "application/x-www-form-urlencoded", body.into()).await
+        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        self.call(method, Body { content_type: FORM, bytes: text.into() }).await
     }
 
     /// A write.
     async fn json(&self, method: Method, body: &impl Serialize) -> Result<Fields, SlackError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| SlackError::new(method, Failure::Unsendable { source: Arc::new(error) }))?;
-        // Without a charset Slack adds a warning to each answer.
-        let (_, fields) = self.call(method, "application/json; charset=utf-8", body.into()).await?;
+        let (_, fields) = self.call(method, Body::json(method, body)?).await?;
         Ok(fields)
     }
 
-    async fn call(
+    async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
+        let shared = &self.shared;
+        let request = request(self.uri_of(method), Some(shared.authorization.clone()), body);
+        self.send(method, request, wire::parse_body, &shared.scrub).await
+    }
+
+    async fn send(
         &self,
         method: Method,
-        content_type: &'static str,
-        body: Bytes,
+        request: Request<Bytes>,
+        read: Reader,
+        scrub: &Scrub,
     ) -> Result<(HeaderMap, Fields), SlackError> {
-        let shared = &self.shared;
-        let uri: Uri = format!("{}{method}", shared.base)
-            .parse()
-            .expect("the base was parsed as a URL without query, and method names are plain ASCII");
-        let length = HeaderValue::from(body.len());
-        let mut request =
-            Request::post(uri).body(body).expect("nothing that can fail was given to the builder");
-        let fixed: [(HeaderName, HeaderValue); 4] = [
-            (AUTHORIZATION, shared.authorization.clone()),
-            // Left to itself, hyper does not say that an empty body is empty, which some servers insist on.
-            (CONTENT_LENGTH, length),
-            (CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (USER_AGENT, HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")))),
-        ];
-        request.headers_mut().extend(fixed);
-        shared
-            .transport
-            .call(request, &shared.scrub)
-            .await
-            .map_err(|failure| SlackError::new(method, failure))
+        let outcome = self.shared.transport.call(request, method.limit(), read, scrub).await;
+        outcome.map_err(|failure| SlackError::new(method, failure))
     }
+
+    fn uri_of(&self, method: Method) -> Uri {
+        format!("{}{method}", self.shared.base)
+            .parse()
+            .expect("the base was parsed as a URL without query, and method names are plain ASCII")
+    }
+
+    /// The API's address.
+    fn base(&self) -> Uri {
+        self.shared.base.parse().expect("it was parsed as a URL before")
+    }
+}
+
+/// Forms, as `Content-Type` calls them.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What a request carries.
+struct Body {
+    content_type: &'static str,
+    bytes: Bytes,
+}
+
+impl Body {
+    fn json(method: Method, body: &impl Serialize) -> Result<Self, SlackError> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|error| SlackError::new(method, Failure::Unsendable { source: Arc::new(error) }))?;
+        // Without a charset Slack adds a warning to each answer.
+        Ok(Self { content_type: "application/json; charset=utf-8", bytes: bytes.into() })
+    }
+}
+
+fn request(uri: Uri, authorization: Option<HeaderValue>, body: Body) -> Request<Bytes> {
+    let length = HeaderValue::from(body.bytes.len());
+    let mut request =
+        Request::post(uri).body(body.bytes).expect("nothing that can fail was given to the builder");
+    let fixed: [(HeaderName, HeaderValue); 3] = [
+        // Left to itself, hyper does not say that an empty body is empty, which some servers insist on.
+        (CONTENT_LENGTH, length),
+        (CONTENT_TYPE, HeaderValue::from_static(body.content_type)),
+        (USER_AGENT, HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")))),
+    ];
+    request.headers_mut().extend(fixed);
+    request.headers_mut().extend(authorization.map(|token| (AUTHORIZATION, token)));
+    request
 }
 
 impl fmt::Debug for Client {

@@ -173,6 +173,12 @@ pub(super) fn conversation(fields: &Fields) -> Result<Conversation, Failure> {
     })
 }
 
+/// The people in a user group.
+pub(super) fn members(fields: &Fields) -> Result<Vec<SlackUserId>, Failure> {
+    let users = fields.get("users").and_then(Value::as_array).ok_or_else(|| wire::incomplete("users"))?;
+    Ok(users.iter().filter_map(Value::as_str).filter(|id| is_id(id)).map(SlackUserId::new).collect())
+}
+
 fn object<'a>(fields: &'a Fields, key: &str) -> Option<&'a Fields> {
     fields.get(key).and_then(Value::as_object)
 }
@@ -185,10 +191,12 @@ fn text(fields: &Fields, key: &str) -> Option<String> {
 
 /// An id or `ts`. Strict about its characters, because ids are stored in lists separated by `,` and `/`.
 fn id(fields: &Fields, key: &str) -> Result<String, Failure> {
-    let fits = |text: &String| {
-        text.len() <= MAX_ID_BYTES && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    text(fields, key).filter(fits).ok_or_else(|| wire::incomplete(key))
+    text(fields, key).filter(|text| is_id(text)).ok_or_else(|| wire::incomplete(key))
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// A flag that means caution: absent, null, false and 0 are "no", anything else is "yes".

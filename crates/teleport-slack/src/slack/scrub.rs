@@ -8,28 +8,33 @@ use crate::secret::Secret;
 /// What stands where a token stood.
 const REMOVED: &str = "[secret]";
 
-/// The beginnings of Slack tokens of every kind (`xoxb-`, `xoxp-`, `xoxe.xoxb-`, `xapp-`, `xwfp-`).
-const TOKEN_PREFIXES: [&str; 3] = ["xox", "xapp-", "xwfp-"];
+/// The beginnings of Slack tokens of every kind (`xoxb-`, `xoxp-`, `xoxe.xoxb-`, `xapp-`, `xwfp-`), and of the
+/// addresses of WebSockets, which hold a ticket.
+const TOKEN_PREFIXES: [&str; 7] = ["xox", "xapp-", "xwfp-", "ws:/", "wss:/", "ws:\\/", "wss:\\/"];
 
-/// Cleans foreign text. Knows the token in use, to recognise it whatever its form.
+/// Cleans foreign text. Knows the secrets in use, to recognise them whatever their form.
 #[derive(Clone, Debug)]
 pub(super) struct Scrub {
-    token: Secret,
+    secrets: Vec<Secret>,
 }
 
 impl Scrub {
     pub(super) fn new(token: Secret) -> Self {
-        Self { token }
+        Self { secrets: vec![token] }
+    }
+
+    /// One that knows further secrets.
+    pub(super) fn and(&self, more: impl IntoIterator<Item = Secret>) -> Self {
+        Self { secrets: self.secrets.iter().cloned().chain(more).collect() }
     }
 
     /// The text on one line, without invisible characters and tokens, cut to `max` characters.
     pub(super) fn text(&self, raw: &str, max: usize) -> String {
         // Characters first: a token with a zero-width space inside must not slip through the search below.
-        let line = one_line(raw);
-        let line = match self.token.expose() {
-            "" => line,
-            token => line.replace(token, REMOVED),
-        };
+        let mut line = one_line(raw);
+        for secret in self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
+            line = line.replace(secret, REMOVED);
+        }
         cut(&without_tokens(&line), max)
     }
 }
@@ -63,8 +68,11 @@ fn without_tokens(line: &str) -> String {
     let mut rest = line;
     while let Some(start) = TOKEN_PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min() {
         let (before, token) = rest.split_at(start);
-        let end =
-            token.find(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c)).unwrap_or(token.len());
+        let is_end: fn(char) -> bool = match token.starts_with('w') {
+            true => |c| c.is_whitespace() || "\"'<>".contains(c),
+            false => |c| !c.is_ascii_alphanumeric() && !"-._".contains(c),
+        };
+        let end = token.find(is_end).unwrap_or(token.len());
         clean.push_str(before);
         clean.push_str(REMOVED);
         rest = token.split_at(end).1;
@@ -104,5 +112,13 @@ mod tests {
         check("a s3cr3t", 5, "a [se…");
         check("t=xoxb-1-2&u=xapp-1 xoxe.xoxb-9", 60, "t=[secret]&u=[secret] [secret]");
         check("xox", 60, "[secret]");
+        check(r#"{"url":"wss:\/\/h\/link?ticket=a%2Fb&x=y"}"#, 60, r#"{"url":"[secret]"}"#);
+        check("ws://127.0.0.1/?ticket=1 gone", 60, "[secret] gone");
+    }
+
+    #[test]
+    fn further_secrets_are_removed_too() {
+        let scrub = Scrub::new(Secret::new("s3cr3t")).and([Secret::new("hunter2"), Secret::new("")]);
+        assert_eq!(scrub.text("s3cr3t hunter2 x", 60), "[secret] [secret] x");
     }
 }

@@ -1,5 +1,6 @@
 //! The client against a server that sends scripted bytes over a real socket.
 
+mod answers;
 mod server;
 
 use std::error::Error;

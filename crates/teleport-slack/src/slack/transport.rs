@@ -38,12 +38,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_IDLE: usize = 4;
 
 type Stream = hyper_rustls::MaybeHttpsStream<hyper_util::rt::TokioIo<tokio::net::TcpStream>>;
+/// Turns the head and body of an HTTP 200 into the fields of a success.
+pub(super) type Reader = fn(&http::HeaderMap, &[u8], &Scrub) -> Result<Fields, Failure>;
+
 type Connector = BoxCloneSyncService<http::Uri, Stream, Box<dyn Error + Send + Sync>>;
 
 /// A pool of connections to one server. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Transport {
     http: Client<Connector, Outgoing>,
+    tls: Arc<ClientConfig>,
     call_timeout: Duration,
 }
 
@@ -59,6 +63,7 @@ impl Transport {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let shared_tls = Arc::new(tls.clone());
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -83,22 +88,28 @@ impl Transport {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
             .build(connector);
-        Ok(Self { http, call_timeout })
+        Ok(Self { http, tls: shared_tls, call_timeout })
     }
 
-    /// Sends a request and reads the whole answer, within the deadline.
+    /// How servers are checked, for connections that this pool does not make.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.tls.clone()
+    }
+
+    /// Sends a request and reads the whole answer, within the deadline and within `limit`.
     pub(super) async fn call(
         &self,
         request: Request<Bytes>,
+        limit: Option<Duration>,
+        read: Reader,
         scrub: &Scrub,
     ) -> Result<(http::HeaderMap, Fields), Failure> {
+        let limit = limit.map_or(self.call_timeout, |limit| limit.min(self.call_timeout));
         let begun = Arc::new(AtomicBool::new(false));
         let request = request.map(|bytes| Outgoing { bytes: Full::new(bytes), begun: begun.clone() });
-        match tokio::time::timeout(self.call_timeout, self.exchange(request, &begun, scrub)).await {
+        match tokio::time::timeout(limit, self.exchange(request, &begun, read, scrub)).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Err(Failure::TimedOut { begun: begun.load(Ordering::Relaxed), limit: self.call_timeout })
-            }
+            Err(_) => Err(Failure::TimedOut { begun: begun.load(Ordering::Relaxed), limit }),
         }
     }
 
@@ -106,13 +117,14 @@ impl Transport {
         &self,
         request: Request<Outgoing>,
         begun: &AtomicBool,
+        read: Reader,
         scrub: &Scrub,
     ) -> Result<(http::HeaderMap, Fields), Failure> {
         let response = self.http.request(request).await.map_err(|error| lost(error, begun))?;
         let (head, body) = response.into_parts();
         wire::check_head(head.status, &head.headers)?;
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(cut_off)?.to_bytes();
-        let fields = wire::parse_body(&head.headers, &body, scrub)?;
+        let fields = read(&head.headers, &body, scrub)?;
         Ok((head.headers, fields))
     }
 }

@@ -61,6 +61,17 @@ pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Res
     }
 }
 
+/// Judges what an HTTP 200 to an answer to a click says. Only a clear "no" counts: Slack says "ok" in JSON or in
+/// plain words, and describes neither. Nothing of the text is quoted.
+pub(super) fn parse_hook(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Result<Fields, Failure> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(fields)) if fields.get("ok").and_then(Value::as_bool) == Some(false) => {
+            Err(refusal(&fields, headers, scrub))
+        }
+        _ => Ok(Fields::new()),
+    }
+}
+
 /// A failure for a success that lacks what its method promises.
 pub(super) fn incomplete(field: &str) -> Failure {
     unreadable(format!("`ok` without a usable `{field}`"))

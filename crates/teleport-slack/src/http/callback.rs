@@ -1,0 +1,171 @@
+//! One callback: where it may arrive, how much of it is read, and what can be answered.
+//!
+//! It does not check the signature and does not parse: that is the handler's business, on exactly these bytes.
+//! Answers are fixed texts, or what the handler says; nothing that came in goes out again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::post;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+/// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the place that our
+/// manifest names.
+const PATHS: [&str; 2] = ["/", "/slack/interactivity"];
+
+/// The largest body read. Slack's are a few kilobytes, with a large message inside some tens.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How long the body may take.
+pub const BODY_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long the handler is waited for. Slack gives up after 3 s in all.
+pub const ANSWER_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// Handlers at work at one time, those included whose callers were told 503 or hung up.
+const MAX_WORK: usize = 256;
+
+/// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
+/// known of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignatureHeaders {
+    /// `X-Slack-Request-Timestamp`: seconds since 1970, says Slack.
+    pub timestamp: String,
+    /// `X-Slack-Signature`: `v0=` and hexadecimal digits, says Slack.
+    pub signature: String,
+}
+
+/// What to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Taken: 200 without a body. Closes a dialogue.
+    Ack,
+    /// Taken: 200 with JSON, such as a `response_action`.
+    AckWith(Value),
+    /// The signature is wrong, old or was seen before: 401.
+    Unauthorised,
+    /// Authentic, but not understood: 400.
+    Bad,
+    /// Too busy to take it: 503. Slack tells the person that it failed.
+    Busy,
+}
+
+/// Handlers at work. They outlive the connections that they were started for.
+#[derive(Clone, Default)]
+pub(super) struct Work {
+    tasks: TaskTracker,
+    given_up: CancellationToken,
+}
+
+impl Work {
+    /// Waits for the handlers at work; no more must be started.
+    pub(super) async fn end(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Ends the handlers at work wherever they are.
+    pub(super) fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    /// The answer of a handler, or what to say instead.
+    async fn answer(&self, handling: impl Future<Output = Answer> + Send + 'static) -> Response {
+        if self.tasks.len() >= MAX_WORK {
+            warn!(working = MAX_WORK, "A callback was turned away: too many are being worked on");
+            return Answer::Busy.into_response();
+        }
+        let given_up = self.given_up.clone();
+        let task = self.tasks.spawn(async move { given_up.run_until_cancelled(handling).await });
+        match timeout(ANSWER_LIMIT, task).await {
+            Ok(Ok(answer)) => answer.unwrap_or(Answer::Busy).into_response(),
+            Ok(Err(_panicked)) => {
+                error!("Handling a callback panicked; this is a fault of teleport-slack, please report it");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+            Err(_) => {
+                warn!("A callback took longer than {ANSWER_LIMIT:?}; Slack told the person that it failed");
+                Answer::Busy.into_response()
+            }
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Ack => StatusCode::OK.into_response(),
+            Self::AckWith(value) => Json(value).into_response(),
+            Self::Unauthorised => StatusCode::UNAUTHORIZED.into_response(),
+            Self::Bad => StatusCode::BAD_REQUEST.into_response(),
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+}
+
+/// Takes callbacks by POST at [`PATHS`]; anything else is 404 or 405.
+pub(super) fn router<H, F>(handler: H, work: Work) -> Router
+where
+    H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let take = post(take::<H, F>).with_state((handler, work));
+    PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, take.clone()))
+}
+
+async fn take<H, F>(State((handler, work)): State<(H, Work)>, request: Request) -> Response
+where
+    H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let (head, body) = request.into_parts();
+    // Without a signature there is nothing to check the body against, so it is not read.
+    let Some(headers) = signature_headers(&head.headers) else {
+        debug!("A callback without a readable signature was refused");
+        return Answer::Unauthorised.into_response();
+    };
+    match read(body).await {
+        Ok(body) => work.answer(async move { handler(headers, body).await }).await,
+        Err(status) => {
+            debug!("A callback was not read to its end: {status}");
+            status.into_response()
+        }
+    }
+}
+
+fn signature_headers(headers: &HeaderMap) -> Option<SignatureHeaders> {
+    let one = |name| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next().filter(|_| values.next().is_none())?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    Some(SignatureHeaders {
+        timestamp: one("x-slack-request-timestamp")?,
+        signature: one("x-slack-signature")?,
+    })
+}
+
+/// The body as it came.
+async fn read(body: Body) -> Result<Bytes, StatusCode> {
+    // A body that announces its size is refused before it is sent.
+    if hyper::body::Body::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}

@@ -1,0 +1,187 @@
+//! The callback listener's key and certificate: read from files, and read again when the files change.
+//!
+//! Whoever renews certificates writes two files, one after the other, perhaps slowly. So files that do not fit are
+//! not an event until they have stayed the same from one look to the next; until then, and after it, the certificate in
+//! use stays in use. Connections that exist keep the certificate they began with.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+use tokio::time::{MissedTickBehavior, interval_at};
+use tracing::{error, info};
+
+use crate::config::TlsFiles;
+use crate::error::chain;
+
+/// The largest key or certificate file read; a chain has some ten kilobytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Why a key and certificate cannot be used. Nothing of the files' content is part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{} {what}", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, as the end of a sentence.
+        what: &'static str,
+    },
+    /// Key and certificate are readable, but do not go together, or are of a kind that is not supported.
+    #[error("the key {} and the certificate {} cannot be used together", key.display(), cert.display())]
+    Unfit {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The TLS library's reason.
+        source: rustls::Error,
+    },
+}
+
+/// A key and certificate in use, and the files that they came from.
+#[derive(Debug)]
+pub(super) struct Certificates {
+    files: TlsFiles,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    config: Arc<ServerConfig>,
+    /// The files that the certificate in use came from.
+    used: Stamps,
+    /// The files that could not be used at the last look, and whether that was told.
+    broken: Option<(Stamps, bool)>,
+}
+
+impl Certificates {
+    pub(super) async fn load(files: TlsFiles) -> Result<Self, CertificateError> {
+        // Before reading: what is written in between is then found at the next look.
+        let used = Stamps::of(&files).await;
+        let config = read(&files).await?;
+        Ok(Self { files, state: Mutex::new(State { config, used, broken: None }) })
+    }
+
+    /// For a new connection.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        self.state().config.clone()
+    }
+
+    /// Looks at the files forever.
+    pub(super) async fn keep_current(&self, every: Duration) {
+        let mut ticks = interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.look().await;
+        }
+    }
+
+    /// Takes what is new in the files into use, if it can be used.
+    pub(super) async fn look(&self) {
+        let found = Stamps::of(&self.files).await;
+        if self.state().used == found {
+            self.state().broken = None;
+            return;
+        }
+        match read(&self.files).await {
+            Ok(config) => {
+                *self.state() = State { config, used: found, broken: None };
+                info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
+            }
+            Err(error) => {
+                let before = self.state().broken.take().filter(|(broken, _)| *broken == found);
+                if let Some((_, false)) = before {
+                    error!(
+                        "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
+                         remedy: put a key and its certificate there (https_key_file, https_cert_file)",
+                        chain(&error)
+                    );
+                }
+                self.state().broken = Some((found, before.is_some()));
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tells one state of the two files from another; `None` for a file that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamps([Option<Stamp>; 2]);
+
+/// Device, inode, size, and the times of the last change of content and of anything. The last cannot be set back,
+/// so that a file copied with its dates is noticed too.
+type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
+
+impl Stamps {
+    async fn of(files: &TlsFiles) -> Self {
+        let (key, cert) = tokio::join!(stamp(&files.key), stamp(&files.cert));
+        Self([key, cert])
+    }
+}
+
+/// Follows links: Kubernetes replaces a link when a secret changes.
+async fn stamp(path: &Path) -> Option<Stamp> {
+    let found = tokio::fs::metadata(path).await.ok()?;
+    let (content, any) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
+    Some((found.dev(), found.ino(), found.size(), content, any))
+}
+
+async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+    let damaged = |path: &Path, what| CertificateError::Content { path: path.to_owned(), what };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(&files.cert).await?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| damaged(&files.cert, "is damaged PEM"))?;
+    if chain.is_empty() {
+        return Err(damaged(&files.cert, "holds no certificate in PEM"));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&bytes(&files.key).await?).map_err(|error| {
+        let is_absent = matches!(error, pem::Error::NoItemsFound);
+        damaged(
+            &files.key,
+            if is_absent { "holds no unencrypted private key in PEM" } else { "is damaged PEM" },
+        )
+    })?;
+    let unfit = |source| CertificateError::Unfit { key: files.key.clone(), cert: files.cert.clone(), source };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unfit)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unfit)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+async fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let fail = |source| CertificateError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).await.map_err(fail)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).await.map_err(fail)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(CertificateError::Content { path: path.to_owned(), what: "is too large to be PEM" });
+    }
+    Ok(bytes)
+}

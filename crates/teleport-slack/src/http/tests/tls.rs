@@ -1,0 +1,162 @@
+//! The listener with its own certificate, and that certificate replaced while it runs.
+
+use std::fs;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+
+/// A key and its certificate, which is its own authority.
+struct Pair {
+    key: String,
+    cert: String,
+    der: CertificateDer<'static>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self { key: made.signing_key.serialize_pem(), cert: made.cert.pem(), der: made.cert.der().clone() }
+    }
+
+    fn write(&self, files: &TlsFiles) {
+        // As careful programs do it: whole files, moved into place.
+        for (path, content) in [(&files.key, &self.key), (&files.cert, &self.cert)] {
+            let beside = path.with_extension("new");
+            fs::write(&beside, content).unwrap();
+            fs::rename(&beside, path).unwrap();
+        }
+    }
+}
+
+fn files(dir: &TempDir) -> TlsFiles {
+    TlsFiles { key: dir.path().join("key.pem"), cert: dir.path().join("cert.pem") }
+}
+
+/// Sends a callback, trusting only this certificate.
+async fn call(address: SocketAddr, trusted: &Pair) -> io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.der.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    Ok(exchange(&mut stream, callback("")).await)
+}
+
+async fn start(files: &TlsFiles) -> Running {
+    let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files)).await.unwrap();
+    listener.reload_every = Duration::from_millis(20);
+    Running::serve(listener, ack)
+}
+
+#[tokio::test]
+async fn callbacks_are_taken_over_tls() {
+    let (dir, pair) = (TempDir::new().unwrap(), Pair::new());
+    let log = Captured::start();
+    pair.write(&files(&dir));
+    let running = start(&files(&dir)).await;
+    check_status(&call(running.address, &pair).await.unwrap(), "200");
+    assert_eq!(log.count("Starting secure HTTPS server on"), 1);
+
+    // Plain HTTP gets no answer, or TLS's own word of refusal.
+    let mut plain = running.connect().await;
+    plain.write_all(callback("").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _end = timeout(PATIENCE, plain.read_to_end(&mut answer)).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP"));
+    check_status(&call(running.address, &pair).await.unwrap(), "200");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_used_for_new_connections() {
+    let (dir, old, new) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
+    old.write(&files(&dir));
+    let running = start(&files(&dir)).await;
+    check_status(&call(running.address, &old).await.unwrap(), "200");
+    new.write(&files(&dir));
+    let answer = timeout(PATIENCE, async {
+        loop {
+            match call(running.address, &new).await {
+                Ok(answer) => break answer,
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    });
+    check_status(&answer.await.unwrap(), "200");
+    assert!(call(running.address, &old).await.is_err());
+}
+
+#[tokio::test]
+async fn broken_files_keep_the_old_certificate_and_are_told_once() {
+    let (dir, old, new) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
+    let files = files(&dir);
+    old.write(&files);
+    let certificates = Certificates::load(files.clone()).await.unwrap();
+    let first = certificates.current();
+    let log = Captured::start();
+    let told = || log.count("keeps its old certificate");
+
+    // Half of a renewal: not worth a word yet.
+    fs::write(&files.key, &new.key).unwrap();
+    certificates.look().await;
+    assert_eq!(told(), 0, "{}", log.text());
+    for _ in 0..3 {
+        certificates.look().await;
+    }
+    assert_eq!(told(), 1, "{}", log.text());
+    assert_eq!(log.count("cannot be used together"), 1, "{}", log.text());
+
+    // Another fault is told too, and the key never.
+    fs::write(&files.key, new.key.replace("END", "STOP")).unwrap();
+    for _ in 0..3 {
+        certificates.look().await;
+    }
+    fs::remove_file(&files.cert).unwrap();
+    for _ in 0..3 {
+        certificates.look().await;
+    }
+    assert_eq!(told(), 3, "{}", log.text());
+    let secret = new.key.lines().nth(1).unwrap();
+    assert!(!log.text().contains(secret), "{}", log.text());
+    assert!(Arc::ptr_eq(&first, &certificates.current()));
+
+    new.write(&files);
+    certificates.look().await;
+    let second = certificates.current();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert_eq!(log.count("uses the new certificate"), 1);
+    certificates.look().await;
+    assert!(Arc::ptr_eq(&second, &certificates.current()), "unchanged files are not read again");
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_at_the_start() {
+    let (dir, one, other) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
+    let files = files(&dir);
+    let check = async |key: &str, cert: &str, expected: &str| {
+        fs::write(&files.key, key).unwrap();
+        fs::write(&files.cert, cert).unwrap();
+        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(shown.contains(expected), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    };
+    check(&one.key, &other.cert, "cannot be used together").await;
+    check(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
+    check(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
+    check(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
+    check("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
+    check(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
+    fs::remove_file(&files.key).unwrap();
+    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+    assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
+}
