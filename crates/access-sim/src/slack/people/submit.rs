@@ -32,7 +32,7 @@ pub struct Submission {
 
 /// What the person sees after submitting.
 #[derive(Debug, Clone)]
-pub enum Submitted {
+pub enum Answer {
     /// The client found it incomplete and sent nothing; complaints by block.
     Incomplete(Complaints),
     /// The modal is closed; if one lay below it, that shows now.
@@ -57,9 +57,9 @@ enum Filled {
 
 /// A submission and what came of it.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct Submitted {
     /// What the person sees at once.
-    pub submitted: Submitted,
+    pub answer: Answer,
     /// What they see besides and later.
     pub seen: Seen,
 }
@@ -86,30 +86,30 @@ impl Submission {
         Submission { forgery, ..self }
     }
 
-    async fn carry_out(self) -> Result<Outcome, CannotAct> {
+    async fn carry_out(self) -> Result<Submitted, CannotAct> {
         let (before, filled) = self.fill_in()?;
         let Submission { sim, user, view_id, forgery, .. } = self;
         let payload = match filled {
             Filled::Complete(payload) => payload,
             Filled::Incomplete(complaints) => {
                 let seen = Seen::new(&sim, &user, before, Shown::Nothing);
-                return Ok(Outcome { submitted: Submitted::Incomplete(complaints), seen });
+                return Ok(Submitted { answer: Answer::Incomplete(complaints), seen });
             }
         };
         let parcel =
             Parcel { kind: "view_submission", user: user.clone(), payload, takes_answer: true, forgery };
         let delivered = dispatch::deliver(&sim, parcel).await;
-        let submitted = match &delivered.result {
+        let answer = match &delivered.result {
             Ok(answer) => {
-                sim.change(|state| answered(state, &user, &view_id, answer)).unwrap_or_else(Submitted::Warned)
+                sim.change(|state| answered(state, &user, &view_id, answer)).unwrap_or_else(Answer::Warned)
             }
-            Err(warning) => Submitted::Warned(warning.clone()),
+            Err(warning) => Answer::Warned(warning.clone()),
         };
         let mut seen = Seen::delivered(&sim, &user, before, delivered);
-        if let Submitted::Warned(warning) = &submitted {
+        if let Answer::Warned(warning) = &answer {
             seen.shown = Shown::Warned(warning.clone());
         }
-        Ok(Outcome { submitted, seen })
+        Ok(Submitted { answer, seen })
     }
 
     /// Types everything into the view and makes the payload, or tells what the client complains of.
@@ -138,7 +138,7 @@ impl Submission {
 }
 
 impl IntoFuture for Submission {
-    type Output = Result<Outcome, CannotAct>;
+    type Output = Result<Submitted, CannotAct>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -198,7 +198,7 @@ fn complaints(view: &View) -> Complaints {
 }
 
 /// What the app's answer does to the person's modals.
-fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Result<Submitted, Warning> {
+fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Result<Answer, Warning> {
     let bad = |reason: &str| Warning::BadAnswer(reason.to_owned());
     // It may have been closed, or another opened in its place, while the app thought about it.
     let stands = state.views.top(user).is_some_and(|view| view.id == view_id);
@@ -212,14 +212,14 @@ fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Res
             if stands {
                 state.views.pop(user);
             }
-            return Ok(Submitted::Closed);
+            return Ok(Answer::Closed);
         }
         None => return Err(bad("a JSON object without response_action")),
         Some(action) => action.as_str().unwrap_or_default(),
     };
     if action == "clear" {
         state.views.clear(user);
-        return Ok(Submitted::Cleared);
+        return Ok(Answer::Cleared);
     }
     if !stands {
         return Err(bad("the view is no longer open"));
@@ -236,18 +236,18 @@ fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Res
             let view = state.views.top_mut(user).ok_or_else(|| bad("no view"))?;
             let errors = errors_for(view, fields.get("errors"))?;
             view.errors.clone_from(&errors);
-            Ok(Submitted::Errors(errors))
+            Ok(Answer::Errors(errors))
         }
         "update" => {
             let content = content()?;
             let view = state.views.top_mut(user).ok_or_else(|| bad("no view"))?;
             view.replace(content);
-            Ok(Submitted::Updated(Box::new(OpenView::of(user, view))))
+            Ok(Answer::Updated(Box::new(OpenView::of(user, view))))
         }
         "push" if state.views.stack(user).len() >= MAX_STACK => Err(bad("three views lie there already")),
         "push" => {
             let view = state.views.push(user, content()?);
-            Ok(Submitted::Pushed(Box::new(OpenView::of(user, &view))))
+            Ok(Answer::Pushed(Box::new(OpenView::of(user, &view))))
         }
         _ => Err(bad("an unknown response_action")),
     }

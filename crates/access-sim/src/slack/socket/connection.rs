@@ -173,10 +173,7 @@ impl<'a> Connection<'a> {
 
     fn hear(&mut self, heard: Option<tungstenite::Result<Message>>) -> ControlFlow<End> {
         match heard {
-            Some(Ok(Message::Text(text))) => {
-                self.place.sockets.heard(&text);
-                self.shared.changed();
-            }
+            Some(Ok(Message::Text(text))) => self.place.sockets.heard(&text),
             Some(Ok(Message::Binary(_))) => self.place.sockets.complain("a binary message".to_owned()),
             Some(Ok(Message::Pong(_))) => self.unanswered = 0,
             // The library answers pings, and the client's closing frame, by itself.
@@ -188,6 +185,7 @@ impl<'a> Connection<'a> {
                 return ControlFlow::Break(End::Broken);
             }
         }
+        self.shared.changed();
         ControlFlow::Continue(())
     }
 
