@@ -29,7 +29,11 @@ pub enum Encoding {
 
 /// A request taken apart.
 pub(super) struct Incoming {
+    /// From the header or the form.
     pub(super) token: Option<String>,
+    /// From the header.
+    pub(super) header_token: Option<String>,
+    pub(super) posted: bool,
     pub(super) arguments: Arguments,
     pub(super) encoding: Encoding,
     pub(super) warning: Option<&'static str>,
@@ -44,10 +48,15 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
         );
     }
     let header_token = bearer(&parts.headers);
+    let posted = parts.method == Method::POST;
+    let by_header = |arguments, encoding, warning| {
+        let token = header_token.clone();
+        Incoming { token, header_token: header_token.clone(), posted, arguments, encoding, warning }
+    };
     let content_type = media_type(&parts.headers);
     if parts.method == Method::GET || (body.is_empty() && content_type.is_none()) {
         let encoding = if query.is_empty() { Encoding::Empty } else { Encoding::Query };
-        return Ok(Incoming { token: header_token, arguments: Arguments(query), encoding, warning: None });
+        return Ok(by_header(Arguments(query), encoding, None));
     }
     let Some((media, charset)) = content_type else { return Err(Refusal::new("missing_post_type")) };
     if charset.as_deref().is_some_and(|charset| charset != "utf-8" && charset != "utf8") {
@@ -66,7 +75,7 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
             }
             let warning = charset.is_none().then_some("missing_charset");
             let encoding = if arguments.is_empty() { Encoding::Empty } else { Encoding::Json };
-            Ok(Incoming { token: header_token, arguments: Arguments(arguments), encoding, warning })
+            Ok(by_header(Arguments(arguments), encoding, warning))
         }
         "application/x-www-form-urlencoded" => {
             let mut arguments = pairs(body)?;
@@ -76,13 +85,13 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
                     return Err(Refusal::new("invalid_form_data"));
                 }
             }
-            let token = match (header_token, form_token) {
+            let token = match (header_token.clone(), form_token) {
                 (Some(header), Some(form)) if header != form => return Err(Refusal::new("invalid_auth")),
                 (header, form) => header.or(form),
             };
             let encoding = if arguments.is_empty() { Encoding::Empty } else { Encoding::Form };
             let warning = charset.is_some().then_some("superfluous_charset");
-            Ok(Incoming { token, arguments: Arguments(arguments), encoding, warning })
+            Ok(Incoming { token, ..by_header(Arguments(arguments), encoding, warning) })
         }
         _ => Err(Refusal::new("invalid_post_type")),
     }

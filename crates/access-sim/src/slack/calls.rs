@@ -18,18 +18,18 @@ pub const MAX_CALLS: usize = 100_000;
 /// Bytes of requests kept, so that a hostile client cannot fill the memory with large ones.
 const MAX_BYTES: usize = 256 << 20;
 
-/// One call of the Web API. The token is never kept.
+/// One call of the Web API, or one POST to a `response_url`. The token is never kept.
 #[derive(Debug, Clone, Serialize)]
 pub struct Call {
     /// Counts up from 0 over the whole life of the simulator.
     pub seq: u64,
-    /// Such as `chat.postMessage`; cut if absurdly long.
+    /// Such as `chat.postMessage`, or `response_url`; cut if absurdly long.
     pub method: String,
     /// As read; empty if the request could not be read.
     pub arguments: Arguments,
     /// How the arguments came; absent if the request could not be read.
     pub encoding: Option<Encoding>,
-    /// The `channel` argument as given.
+    /// The `channel` argument as given, or the channel that a `response_url` belongs to.
     pub channel: Option<String>,
     /// When the call arrived, on tokio's clock.
     #[serde(skip)]

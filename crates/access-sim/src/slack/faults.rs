@@ -67,7 +67,8 @@ pub struct FaultRule {
 }
 
 impl FaultRule {
-    /// Hits `method`, or every method if that is `*`.
+    /// Hits `method`, or every method if that is `*`. `response_url` stands for POSTs to such addresses, `link` for
+    /// the opening of sockets.
     pub fn new(method: &str, fault: Fault) -> Self {
         FaultRule { method: method.to_owned(), channel: None, remaining: None, after_work: false, fault }
     }

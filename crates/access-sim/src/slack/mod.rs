@@ -1,9 +1,10 @@
-//! A Slack workspace behind a real socket: the Web API as raw JSON, stricter than Slack's own.
+//! A Slack workspace behind a real socket: the Web API as raw JSON, stricter than Slack's own, and people who press
+//! buttons.
 //!
 //! It shares no type with the client under test. Start with [`SlackSim`]; furnish it in `workspace.rs`; order
 //! trouble in `faults.rs`; assert on `snapshot.rs`, `effects.rs` and `calls.rs`. Calls travel `server.rs`,
-//! `web.rs`, `arguments.rs`, `methods/`, `state.rs`, `delivery.rs`. Payloads that Slack sends of its own accord
-//! (clicks, commands, sockets) are not part of it.
+//! `web.rs`, `arguments.rs`, `methods/`, `state.rs`, `delivery.rs`. What people do is in `people/`, what Slack sends
+//! of it in `interactive/` and `socket/`.
 
 pub mod workspace;
 pub mod snapshot;
@@ -13,6 +14,11 @@ pub mod calls;
 pub mod limits;
 pub mod rate;
 pub mod arguments;
+pub mod people;
+pub mod interactive;
+pub mod socket;
+pub mod views;
+mod ephemeral;
 mod message;
 mod state;
 mod mrkdwn;
@@ -36,13 +42,17 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::tasks::Tasks;
 use calls::{Call, CallLog};
 use faults::Faults;
+use interactive::Times;
+use interactive::log::InteractionLog;
 use rate::{Limiter, RateLimits};
 use snapshot::{MessageView, Snapshot};
+use socket::Sockets;
 use state::{Conversation, Moment, State};
 use ts::Ts;
-use workspace::{Channel, Person, TokenState, Workspace};
+use workspace::{App, Channel, Person, TokenState, UserGroup, Workspace};
 
 /// How to start a simulator.
 #[derive(Clone)]
@@ -55,12 +65,20 @@ pub struct Options {
     pub rate_limits: Option<RateLimits>,
     /// Added to every call.
     pub latency: Duration,
+    /// Slack's time limits for clicks and sockets.
+    pub times: Times,
 }
 
 impl Options {
     /// This workspace on a free port, with rate limits and without latency.
     pub fn new(workspace: Workspace) -> Self {
-        Options { workspace, port: 0, rate_limits: Some(RateLimits::default()), latency: Duration::ZERO }
+        Options {
+            workspace,
+            port: 0,
+            rate_limits: Some(RateLimits::default()),
+            latency: Duration::ZERO,
+            times: Times::default(),
+        }
     }
 }
 
@@ -69,8 +87,11 @@ struct Shared {
     state: Mutex<State>,
     faults: Faults,
     calls: CallLog,
+    interactions: InteractionLog,
+    sockets: Sockets,
     changes: watch::Sender<u64>,
     latency: Duration,
+    times: Times,
 }
 
 impl Shared {
@@ -107,7 +128,9 @@ pub struct SlackSim {
     addr: SocketAddr,
     running: Arc<tokio::sync::Mutex<Option<Running>>>,
     life: CancellationToken,
-    _end: Arc<DropGuard>,
+    /// Payloads on their way to the app. They go on while the server is stopped.
+    errands: Tasks,
+    _end: Arc<(DropGuard, DropGuard)>,
 }
 
 impl SlackSim {
@@ -116,20 +139,25 @@ impl SlackSim {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(options.workspace, options.rate_limits)),
+            state: Mutex::new(State::new(options.workspace, options.rate_limits, options.times, addr)),
             faults: Faults::default(),
             calls: CallLog::default(),
+            interactions: InteractionLog::default(),
+            sockets: Sockets::new(),
             changes: watch::Sender::new(0),
             latency: options.latency,
+            times: options.times,
         });
         let life = CancellationToken::new();
         let running = run(listener, Arc::clone(&shared), life.child_token());
+        let errands = Tasks::default();
         Ok(SlackSim {
             shared,
             addr,
             running: Arc::new(tokio::sync::Mutex::new(Some(running))),
-            _end: Arc::new(life.clone().drop_guard()),
+            _end: Arc::new((life.clone().drop_guard(), errands.cancel_on_drop())),
             life,
+            errands,
         })
     }
 
@@ -172,6 +200,16 @@ impl SlackSim {
     /// Faults on order.
     pub fn faults(&self) -> Faults {
         self.shared.faults.clone()
+    }
+
+    /// The app's sockets.
+    pub fn sockets(&self) -> Sockets {
+        self.shared.sockets.clone()
+    }
+
+    /// How the app is set up, secrets included.
+    pub fn app(&self) -> App {
+        self.shared.state().app.clone()
     }
 
     /// A number that rises with every call and every change, for waiting until something holds.
@@ -288,6 +326,36 @@ impl SlackSim {
     /// Adds someone, or replaces what is known of them.
     pub fn put_person(&self, person: Person) {
         self.change(|state| state.people.insert(person.id.clone(), person));
+    }
+
+    /// Adds a user group, or replaces it.
+    pub fn put_group(&self, group: UserGroup) {
+        self.change(|state| state.groups.insert(group.id.clone(), group));
+    }
+
+    /// Changes how the app is set up: secrets, request URL. Socket Mode is switched by
+    /// [`SlackSim::set_socket_mode`], which tells the sockets.
+    pub fn set_app(&self, change: impl FnOnce(&mut App)) {
+        self.change(|state| change(&mut state.app));
+    }
+
+    /// Where interactions are posted from now on.
+    pub fn set_request_url(&self, url: Option<&str>) {
+        self.set_app(|app| app.request_url = url.map(str::to_owned));
+    }
+
+    /// Switches Socket Mode. Switched off, the open sockets are told so and closed.
+    pub fn set_socket_mode(&self, on: bool) {
+        self.set_app(|app| app.socket_mode = on);
+        if !on {
+            self.shared.sockets.disable();
+        }
+    }
+
+    /// What to write into the addresses that are handed out (`response_url`, sockets) in place of the simulator's
+    /// own address, so that a proxy stands between there too.
+    pub fn set_public_addr(&self, addr: SocketAddr) {
+        self.change(|state| state.public_addr = addr);
     }
 
     /// Posts as a person, bypassing the API. Returns the new message's ts, or `None` without such a channel.

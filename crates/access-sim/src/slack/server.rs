@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::socket::upgrade;
 use super::web;
 
 /// Clients of one simulator are few; more connections than this are an accident or an attack.
@@ -37,9 +38,21 @@ pub(super) struct Line(CancellationToken);
 impl Line {
     /// Resets the connection. Never returns: the connection's task drops the caller with the connection.
     pub(super) async fn reset(&self) -> ! {
-        self.0.cancel();
+        self.cut();
         std::future::pending().await
     }
+
+    /// Has the connection end with a reset when its owner drops it.
+    pub(super) fn cut(&self) {
+        self.0.cancel();
+    }
+}
+
+/// Lets a request's handler go on with the connection after the request, as sockets do.
+#[derive(Clone)]
+pub(super) struct Life {
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
 }
 
 /// Serves until `stop` is cancelled; the connections are further tasks of `tasks`.
@@ -49,7 +62,13 @@ pub(super) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let router = Router::new().route("/api/{method}", get(web::call).post(web::call)).with_state(shared);
+    let life = Life { stop: stop.clone(), tasks: tasks.clone() };
+    let router = Router::new()
+        .route("/api/{method}", get(web::call).post(web::call))
+        .route("/actions/{team}/{secret}", get(web::respond).post(web::respond))
+        .route("/link/", get(upgrade::upgrade))
+        .with_state(shared)
+        .layer(Extension(life));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -77,7 +96,8 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(io, service);
+        .serve_connection(io, service)
+        .with_upgrades();
     // A connection that breaks is the client's affair and shows in its own error.
     tokio::select! {
         () = stop.cancelled() => {}

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::effects::{Effects, Formatting};
 use super::message::Message;
+use super::people::elements::{self, Button};
 use super::state::{Conversation, State};
-use super::workspace::{ChannelKind, Person, PersonKind, Posting, Team};
+use super::views::OpenView;
+use super::workspace::{ChannelKind, Person, PersonKind, Posting, Team, UserGroup};
 
 /// A message, as sent.
 #[derive(Debug, Clone, Serialize)]
@@ -50,6 +52,8 @@ pub struct MessageView {
     pub marked_edited: bool,
     /// A deleted message that its thread keeps in place.
     pub tombstone: bool,
+    /// The buttons in its blocks, with the ids of blocks that Slack made up where none were sent.
+    pub buttons: Vec<Button>,
 }
 
 impl MessageView {
@@ -74,6 +78,7 @@ impl MessageView {
             edited_at: message.edited_at,
             marked_edited: message.marked_edited,
             tombstone: message.tombstone,
+            buttons: elements::buttons(&message.blocks_with_ids()),
         }
     }
 
@@ -106,6 +111,10 @@ pub struct PersonView {
     pub email: Option<String>,
     /// What sort of account.
     pub kind: PersonKind,
+    /// What only they see, oldest first; each says in which channel.
+    pub ephemerals: Vec<MessageView>,
+    /// The modals before them, the lowest first.
+    pub views: Vec<OpenView>,
 }
 
 /// A channel or direct conversation with what was said in it.
@@ -140,6 +149,8 @@ pub struct Snapshot {
     pub bot_user_id: String,
     /// Everyone, by id.
     pub people: Vec<PersonView>,
+    /// User groups, by id.
+    pub groups: Vec<UserGroup>,
     /// Channels first, then direct conversations, by id.
     pub conversations: Vec<ConversationView>,
 }
@@ -153,14 +164,18 @@ impl Snapshot {
         Snapshot {
             team: state.team.clone(),
             bot_user_id: state.bot.user_id.clone(),
-            people: state.people.values().map(person).collect(),
+            people: state.people.values().map(|who| person(state, who)).collect(),
+            groups: state.groups.values().cloned().collect(),
             conversations,
         }
     }
 }
 
-fn person(person: &Person) -> PersonView {
+fn person(state: &State, person: &Person) -> PersonView {
+    let ephemerals = state.ephemerals.of(&person.id);
     PersonView {
+        ephemerals: ephemerals.map(|ephemeral| ephemeral.view(&state.bot.user_id)).collect(),
+        views: state.views.stack(&person.id).iter().map(|view| OpenView::of(&person.id, view)).collect(),
         id: person.id.clone(),
         name: person.name.clone(),
         real_name: person.real_name.clone(),

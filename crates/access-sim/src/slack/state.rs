@@ -1,21 +1,28 @@
-//! The workspace as it stands: people, conversations with their messages, the token and the rate limits.
+//! The workspace as it stands: people, conversations with their messages, modals, tokens and rate limits.
 //!
 //! One lock guards it; nothing here waits. What may be done to it over the Web API is in `methods/`, what tests
 //! may do behind Slack's back is in `mod.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::effects::Formatting;
+use super::ephemeral::Ephemerals;
+use super::interactive::Times;
+use super::interactive::hooks::Hooks;
+use super::interactive::triggers::Triggers;
 use super::message::{Message, ThreadSummary};
 use super::rate::{Limiter, RateLimits};
 use super::reply::{Refusal, joined};
+use super::socket::tickets::Tickets;
 use super::ts::Ts;
+use super::views::Views;
 use super::workspace::{
-    Bot, Channel, ChannelKind, Person, PersonKind, SLACKBOT, Team, TokenState, Workspace,
+    App, Bot, Channel, ChannelKind, Person, PersonKind, SLACKBOT, Team, TokenState, UserGroup, Workspace,
 };
 
 /// More messages than any test or demo posts; beyond it Slack's own `message_limit_exceeded` answers.
@@ -90,17 +97,32 @@ impl Conversation {
 pub(super) struct State {
     pub(super) team: Team,
     pub(super) bot: Bot,
+    pub(super) app: App,
     pub(super) token: TokenState,
     pub(super) people: BTreeMap<String, Person>,
+    pub(super) groups: BTreeMap<String, UserGroup>,
     pub(super) conversations: BTreeMap<String, Conversation>,
+    pub(super) ephemerals: Ephemerals,
+    pub(super) views: Views,
+    pub(super) triggers: Triggers,
+    pub(super) hooks: Hooks,
+    pub(super) tickets: Tickets,
     pub(super) edit_window: Option<Duration>,
+    pub(super) times: Times,
+    /// Where clients find the simulator, for the addresses that it hands out.
+    pub(super) public_addr: SocketAddr,
     pub(super) limiter: Limiter,
     last_ts: Option<Ts>,
 }
 
 impl State {
-    pub(super) fn new(workspace: Workspace, limits: Option<RateLimits>) -> Self {
-        let Workspace { team, bot, people, channels, edit_window } = workspace;
+    pub(super) fn new(
+        workspace: Workspace,
+        limits: Option<RateLimits>,
+        times: Times,
+        public_addr: SocketAddr,
+    ) -> Self {
+        let Workspace { team, bot, app, people, channels, groups, edit_window } = workspace;
         let mut known = BTreeMap::new();
         let own = Person::member(&bot.user_id, &bot.name).without_email().kind(PersonKind::Bot);
         let slackbot = Person::member(SLACKBOT, "slackbot").without_email().kind(PersonKind::Slackbot);
@@ -114,10 +136,19 @@ impl State {
         State {
             team,
             bot,
+            app,
             token: TokenState::Valid,
             people: known,
+            groups: groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
             conversations,
+            ephemerals: Ephemerals::default(),
+            views: Views::default(),
+            triggers: Triggers::default(),
+            hooks: Hooks::default(),
+            tickets: Tickets::default(),
             edit_window,
+            times,
+            public_addr,
             limiter: Limiter::new(limits),
             last_ts: None,
         }
@@ -200,10 +231,21 @@ impl State {
         (id, false)
     }
 
-    /// A message of `user` with the next timestamp, not stored yet.
-    pub(super) fn draft(&mut self, user: &str, text: &str, now: Moment) -> Message {
+    /// The next timestamp; no two are alike.
+    pub(super) fn tick(&mut self, now: Moment) -> Ts {
         let ts = Ts::after(self.last_ts, now.wall);
         self.last_ts = Some(ts);
+        ts
+    }
+
+    /// The address for answers to an interaction.
+    pub(super) fn response_url(&self, secret: &str) -> String {
+        format!("http://{}/actions/{}/{secret}", self.public_addr, self.team.id)
+    }
+
+    /// A message of `user` with the next timestamp, not stored yet.
+    pub(super) fn draft(&mut self, user: &str, text: &str, now: Moment) -> Message {
+        let ts = self.tick(now);
         Message {
             ts,
             thread_ts: None,

@@ -1,5 +1,5 @@
-//! One call of the Web API from its HTTP request to its HTTP response: read it, log it, let a fault strike or
-//! carry it out.
+//! One call of the Web API, or one POST to a `response_url`, from its HTTP request to its HTTP response: read it,
+//! log it, let a fault strike or carry it out.
 //!
 //! How faults look on the wire is in `delivery.rs`, what methods do is in `methods/`.
 
@@ -19,6 +19,7 @@ use super::arguments::{self, Arguments, Incoming};
 use super::delivery::{self, Outcome};
 use super::faults::Fault;
 use super::methods;
+use super::methods::response::{RESPONSE_URL, respond as respond_to};
 use super::reply::{Answer, Refusal};
 use super::server::Line;
 use super::state::Moment;
@@ -28,6 +29,13 @@ const MAX_BODY: usize = 20 << 20;
 /// For a client that sends a body slowly or never to its end.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What a request is for.
+enum Target {
+    Method(String),
+    /// The secret part of a `response_url`.
+    Response(String),
+}
+
 /// Answers one call.
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
@@ -35,7 +43,25 @@ pub(super) async fn call(
     Path(method): Path<String>,
     request: Request,
 ) -> Response {
+    answer(shared, line, Target::Method(method), request).await
+}
+
+/// Answers one POST to a `response_url`.
+pub(super) async fn respond(
+    State(shared): State<Arc<Shared>>,
+    Extension(line): Extension<Line>,
+    Path((_, secret)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    answer(shared, line, Target::Response(secret), request).await
+}
+
+async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Request) -> Response {
     let now = Moment::now();
+    let method = match &target {
+        Target::Method(method) => method.clone(),
+        Target::Response(_) => RESPONSE_URL.to_owned(),
+    };
     if let Some(strike) = shared.faults.take_unread(&method) {
         let seq = shared.calls.begin(&method, Arguments::default(), None, 0, now);
         shared.calls.amend(seq, |call| strike.note(call));
@@ -57,9 +83,13 @@ pub(super) async fn call(
         Ok(incoming) => (incoming.arguments.clone(), Some(incoming.encoding)),
         Err(_) => (Arguments::default(), None),
     };
-    let channel = arguments.get("channel").and_then(Value::as_str).map(str::to_owned);
+    let channel = match &target {
+        Target::Method(_) => arguments.get("channel").and_then(Value::as_str).map(str::to_owned),
+        Target::Response(secret) => shared.state().hooks.origin(secret).map(|origin| origin.channel.clone()),
+    };
     let size = body.len() + parts.uri.query().map_or(0, str::len);
     let seq = shared.calls.begin(&method, arguments, encoding, size, now);
+    shared.calls.amend(seq, |call| call.channel.clone_from(&channel));
     shared.changed();
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
@@ -78,7 +108,7 @@ pub(super) async fn call(
     let outcome = match &strike {
         Some(strike) if !strike.does_work => None,
         _ => {
-            let outcome = carry_out(&shared, &method, incoming);
+            let outcome = carry_out(&shared, &target, incoming);
             shared.calls.amend(seq, |call| {
                 call.answer = outcome.answer.body.clone();
                 if strike.is_none() {
@@ -108,14 +138,25 @@ async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     }
 }
 
-fn carry_out(shared: &Shared, method: &str, incoming: Result<Incoming, Refusal>) -> Outcome {
+fn carry_out(shared: &Shared, target: &Target, incoming: Result<Incoming, Refusal>) -> Outcome {
     let warning = incoming.as_ref().ok().and_then(|incoming| incoming.warning);
-    let (reply, scopes) = methods::call(
-        &mut shared.state(),
-        method,
-        incoming.as_ref().map_err(Refusal::clone),
-        // A delay may have passed since the call arrived.
-        Moment::now(),
-    );
-    Outcome { answer: Answer::from_reply(reply, warning), scopes }
+    let incoming = incoming.as_ref().map_err(Refusal::clone);
+    // A delay may have passed since the call arrived.
+    let now = Moment::now();
+    match target {
+        Target::Method(method) => {
+            let (reply, scopes) = methods::call(&mut shared.state(), method, incoming, now);
+            Outcome { answer: Answer::from_reply(reply, warning), scopes }
+        }
+        Target::Response(secret) => {
+            let reply = respond_to(&mut shared.state(), secret, incoming, now);
+            let refused = reply.is_err();
+            let mut answer = Answer::from_reply(reply, None);
+            // These addresses are no part of the Web API: what they refuse is not HTTP 200.
+            if refused && answer.status == StatusCode::OK {
+                answer.status = StatusCode::NOT_FOUND;
+            }
+            Outcome { answer, scopes: None }
+        }
+    }
 }

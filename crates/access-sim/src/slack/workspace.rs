@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// The scopes the bot has unless a test says otherwise: all that the simulated methods ask for, except
 /// `chat:write.public`, `chat:write.customize` and `mpim:write`, which most installations do not grant.
-pub const DEFAULT_SCOPES: [&str; 12] = [
+pub const DEFAULT_SCOPES: [&str; 13] = [
     "chat:write",
     "channels:history",
     "channels:join",
@@ -21,6 +21,7 @@ pub const DEFAULT_SCOPES: [&str; 12] = [
     "im:read",
     "im:write",
     "mpim:read",
+    "usergroups:read",
     "users:read",
     "users:read.email",
 ];
@@ -56,6 +57,36 @@ pub struct Bot {
     pub scopes: BTreeSet<String>,
     /// Whether the app's Messages tab is on. When off, direct messages are refused.
     pub messages_tab: bool,
+}
+
+/// How the app is set up to hear of what people do. It has no `Debug`, because it holds secrets.
+#[derive(Clone)]
+pub struct App {
+    /// What signs the requests that Slack sends.
+    pub signing_secret: String,
+    /// The deprecated `token` field of payloads.
+    pub verification_token: String,
+    /// The app-level token that opens sockets, starting with `xapp-`.
+    pub app_token: String,
+    /// Where interactions are posted, `http:` or `https:`; `None` leaves them undeliverable over HTTP.
+    pub request_url: Option<String>,
+    /// PEM certificates that an `https:` request URL is checked against; without them such a URL fails.
+    pub request_ca: Option<String>,
+    /// When on, interactions go over sockets only.
+    pub socket_mode: bool,
+}
+
+/// A user group, which people mention as `@handle`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserGroup {
+    /// `S…`.
+    pub id: String,
+    /// Without `@`.
+    pub handle: String,
+    /// User ids, in Slack's order.
+    pub users: Vec<String>,
+    /// Disabled groups are listed only on request.
+    pub disabled: bool,
 }
 
 /// Whether Slack takes the bot's token.
@@ -144,6 +175,22 @@ impl Person {
     /// The same person with no address that the API would show.
     pub fn without_email(self) -> Self {
         Person { email: None, email_confirmed: false, ..self }
+    }
+
+    /// Whether they sit before a client in which they can press things.
+    pub(super) fn has_client(&self) -> bool {
+        match self.kind {
+            PersonKind::Member
+            | PersonKind::Guest
+            | PersonKind::SingleChannelGuest
+            | PersonKind::External { stranger: false, .. } => true,
+            PersonKind::External { stranger: true, .. }
+            | PersonKind::Deactivated
+            | PersonKind::Invited
+            | PersonKind::Bot
+            | PersonKind::WorkflowBot
+            | PersonKind::Slackbot => false,
+        }
     }
 
     /// Whether the app may open a direct message with them.
@@ -241,12 +288,16 @@ impl Channel {
 pub struct Workspace {
     /// The team.
     pub team: Team,
-    /// The app.
+    /// The app's bot.
     pub bot: Bot,
+    /// The app's settings.
+    pub app: App,
     /// Everyone else. The bot's user and Slackbot are added by the simulator.
     pub people: Vec<Person>,
     /// Channels; direct messages come into being when someone opens them.
     pub channels: Vec<Channel>,
+    /// User groups.
+    pub groups: Vec<UserGroup>,
     /// How long after posting a message may be edited; `None` is for ever.
     pub edit_window: Option<Duration>,
 }
@@ -265,8 +316,17 @@ impl Workspace {
                 scopes: DEFAULT_SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
                 messages_tab: true,
             },
+            app: App {
+                signing_secret: "5imu1at0r51gn1ng5ecret0123456789".to_owned(),
+                verification_token: "simulated-verification".to_owned(),
+                app_token: "xapp-1-A0BOT-simulated".to_owned(),
+                request_url: None,
+                request_ca: None,
+                socket_mode: false,
+            },
             people: Vec::new(),
             channels: Vec::new(),
+            groups: Vec::new(),
             edit_window: None,
         }
     }
@@ -292,6 +352,7 @@ impl Workspace {
             .with_channel(Channel::public("C0DBA", "dba-approvers").with_members(&["U0BOB", "U0CAROL", bot]))
             .with_channel(Channel::public("C0RANDOM", "random").with_members(&everyone))
             .with_channel(Channel::private("C0SECOPS", "sec-ops").with_members(&["U0CAROL", "U0ERIN"]))
+            .add_group("S0DBA", "dba", &["U0BOB", "U0CAROL"])
     }
 
     /// Adds a public channel with the bot in it.
@@ -309,6 +370,25 @@ impl Workspace {
     /// Adds someone.
     pub fn add_person(mut self, person: Person) -> Self {
         self.people.push(person);
+        self
+    }
+
+    /// Adds a user group with these members.
+    pub fn add_group(mut self, id: &str, handle: &str, users: &[&str]) -> Self {
+        let users = users.iter().map(|user| (*user).to_owned()).collect();
+        self.groups.push(UserGroup { id: id.to_owned(), handle: handle.to_owned(), users, disabled: false });
+        self
+    }
+
+    /// Switches Socket Mode on.
+    pub fn with_socket_mode(mut self) -> Self {
+        self.app.socket_mode = true;
+        self
+    }
+
+    /// Has interactions posted to this address.
+    pub fn with_request_url(mut self, url: &str) -> Self {
+        self.app.request_url = Some(url.to_owned());
         self
     }
 

@@ -1,4 +1,4 @@
-//! The blocks a message may hold.
+//! The blocks that a message or a modal may hold.
 
 use std::collections::HashSet;
 
@@ -19,16 +19,30 @@ const MAX_IMAGE_TEXT: usize = 2_000;
 /// Over all markdown blocks of a message together.
 const MAX_MARKDOWN: usize = 12_000;
 
+/// Labels and hints of inputs.
+const MAX_LABEL: usize = 2_000;
+
+/// Where blocks stand. Inputs are taken only in views.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surface {
+    Message,
+    View,
+}
+
 /// Checks blocks one by one and what must hold between them.
-pub(super) fn check_all(blocks: &[Value], findings: &mut Findings) {
+pub(super) fn check_all(blocks: &[Value], surface: Surface, findings: &mut Findings) {
+    let place = match surface {
+        Surface::Message => "",
+        Surface::View => "/blocks",
+    };
     let mut block_ids = HashSet::new();
     let mut markdown = 0;
     for (index, block) in blocks.iter().enumerate() {
-        let Some(block) = Object::of(block, format!("/{index}"), findings) else { continue };
+        let Some(block) = Object::of(block, format!("{place}/{index}"), findings) else { continue };
         if let Some(id) = block.string("block_id", 1..=MAX_BLOCK_ID, false, findings)
             && !block_ids.insert(id)
         {
-            findings.add(&block.at("block_id"), "must be unique in the message");
+            findings.add(&block.at("block_id"), "must be unique among the blocks");
         }
         match block.kind(findings) {
             "section" => section(&block, findings),
@@ -46,6 +60,7 @@ pub(super) fn check_all(blocks: &[Value], findings: &mut Findings) {
                     findings.add(&block.pointer, "markdown blocks exceed 12000 characters together");
                 }
             }
+            "input" if surface == Surface::View => input(&block, findings),
             "input" => findings.add(&block.pointer, "input blocks are taken only in views"),
             _ => findings.add(&block.at("type"), "unsupported block type"),
         }
@@ -100,6 +115,20 @@ fn actions(block: &Object<'_>, findings: &mut Findings) {
             findings.add(&format!("{pointer}/action_id"), "must be unique in the block");
         }
         elements::interactive(element, pointer, findings);
+    }
+}
+
+fn input(block: &Object<'_>, findings: &mut Findings) {
+    block.only(&["type", "block_id", "label", "element", "hint", "optional", "dispatch_action"], findings);
+    elements::text(block, "label", elements::Markup::Refused, MAX_LABEL, findings);
+    if block.has("hint") {
+        elements::text(block, "hint", elements::Markup::Refused, MAX_LABEL, findings);
+    }
+    block.boolean("optional", findings);
+    block.boolean("dispatch_action", findings);
+    match block.get("element") {
+        Some(element) => elements::input(element, block.at("element"), findings),
+        None => findings.add(&block.pointer, "missing required field: element"),
     }
 }
 

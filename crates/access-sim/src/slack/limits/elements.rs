@@ -14,6 +14,8 @@ const MAX_PLACEHOLDER: usize = 150;
 const MAX_OPTION_TEXT: usize = 75;
 const MAX_SELECT_OPTIONS: usize = 100;
 const MAX_OVERFLOW_OPTIONS: usize = 5;
+/// Of a text input, in characters; also the default of `max_length`.
+const MAX_INPUT: i64 = 3_000;
 
 /// Whether a text object may be `mrkdwn`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,48 @@ pub(super) fn interactive(value: &Value, pointer: String, findings: &mut Finding
     }
     if let Some(dialogue) = element.get("confirm") {
         confirm(dialogue, element.at("confirm"), findings);
+    }
+}
+
+/// An element that takes what people type or choose.
+pub(super) fn input(value: &Value, pointer: String, findings: &mut Findings) {
+    let Some(element) = Object::of(value, pointer, findings) else { return };
+    element.string("action_id", 1..=MAX_ACTION_ID, false, findings);
+    match element.kind(findings) {
+        "plain_text_input" => plain_text_input(&element, findings),
+        "static_select" => static_select(&element, findings),
+        _ => findings.add(&element.at("type"), "unsupported element type"),
+    }
+    if element.has("confirm") {
+        findings.add(&element.at("confirm"), "inputs take no confirmation");
+    }
+}
+
+fn plain_text_input(input: &Object<'_>, findings: &mut Findings) {
+    let known = [
+        "type",
+        "action_id",
+        "placeholder",
+        "initial_value",
+        "multiline",
+        "min_length",
+        "max_length",
+        "focus_on_load",
+    ];
+    input.only(&known, findings);
+    if input.has("placeholder") {
+        text(input, "placeholder", Markup::Refused, MAX_PLACEHOLDER, findings);
+    }
+    input.string("initial_value", 0..=3_000, false, findings);
+    input.boolean("multiline", findings);
+    input.boolean("focus_on_load", findings);
+    input.number("min_length", 0..=MAX_INPUT, findings);
+    input.number("max_length", 1..=MAX_INPUT, findings);
+    let bound = |field: &str| input.get(field).and_then(Value::as_i64);
+    if let (Some(min), Some(max)) = (bound("min_length"), bound("max_length"))
+        && min > max
+    {
+        findings.add(&input.at("min_length"), "must not be greater than max_length");
     }
 }
 

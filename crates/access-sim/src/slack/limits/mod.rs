@@ -2,19 +2,24 @@
 //! empty text is refused, never ignored.
 //!
 //! Lengths count characters (Unicode scalar values). Kinds of blocks that no access request needs (tables, video,
-//! cards and so on) are refused as unknown. Views come with interactivity and are not checked here.
+//! cards and so on) are refused as unknown. `views.rs` checks what a modal adds to blocks.
 
 mod shape;
 mod blocks;
 mod elements;
+mod views;
 mod rich_text;
 
 use serde_json::Value;
 
+use blocks::Surface;
 use shape::Findings;
 
 /// Blocks in one message.
 pub const MAX_BLOCKS: usize = 50;
+
+/// A view as JSON: 250 kB.
+pub const MAX_VIEW_BYTES: usize = 250_000;
 
 /// Why Slack would not take the blocks of a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,10 +55,43 @@ pub fn check_blocks(blocks: &Value) -> Result<(), BlocksRefused> {
     if blocks.len() > MAX_BLOCKS {
         return Err(BlocksRefused::TooMany(blocks.len()));
     }
-    let mut findings = Findings::default();
-    blocks::check_all(blocks, &mut findings);
+    let mut findings = Findings::of("blocks");
+    blocks::check_all(blocks, Surface::Message, &mut findings);
     let messages = findings.into_messages();
     if messages.is_empty() { Ok(()) } else { Err(BlocksRefused::Invalid(messages)) }
+}
+
+/// Why Slack would not take a view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ViewRefused {
+    /// More than [`MAX_VIEW_BYTES`] as JSON.
+    #[error("a view of {0} bytes, Slack takes {MAX_VIEW_BYTES}")]
+    TooLarge(usize),
+    /// It breaks a rule; each line names the place by its JSON pointer.
+    #[error("the view breaks Slack's rules: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+impl ViewRefused {
+    /// Slack's short error code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ViewRefused::TooLarge(_) => "view_too_large",
+            ViewRefused::Invalid(_) => "invalid_arguments",
+        }
+    }
+}
+
+/// Checks a modal view.
+pub fn check_view(view: &Value) -> Result<(), ViewRefused> {
+    let bytes = view.to_string().len();
+    if bytes > MAX_VIEW_BYTES {
+        return Err(ViewRefused::TooLarge(bytes));
+    }
+    let mut findings = Findings::of("view");
+    views::check(view, &mut findings);
+    let messages = findings.into_messages();
+    if messages.is_empty() { Ok(()) } else { Err(ViewRefused::Invalid(messages)) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Reading JSON objects against a shape, noting every departure with its JSON pointer.
 //!
-//! Knows nothing of Slack; `blocks.rs`, `elements.rs` and `rich_text.rs` state the shapes.
+//! Knows nothing of Slack; `blocks.rs`, `elements.rs`, `rich_text.rs` and `views.rs` state the shapes.
 
 use std::ops::RangeInclusive;
 
@@ -11,18 +11,26 @@ const MAX_FINDINGS: usize = 20;
 const MAX_SHOWN_NAME: usize = 60;
 
 /// What was found wrong, in order.
-#[derive(Default)]
-pub(super) struct Findings(Vec<String>);
+pub(super) struct Findings {
+    /// The argument's name, with which every pointer begins.
+    argument: &'static str,
+    messages: Vec<String>,
+}
 
 impl Findings {
+    pub(super) fn of(argument: &'static str) -> Self {
+        Findings { argument, messages: Vec::new() }
+    }
+
     pub(super) fn add(&mut self, pointer: &str, complaint: &str) {
-        if self.0.len() < MAX_FINDINGS {
-            self.0.push(format!("[ERROR] {complaint} [json-pointer:/blocks{pointer}]"));
+        if self.messages.len() < MAX_FINDINGS {
+            let argument = self.argument;
+            self.messages.push(format!("[ERROR] {complaint} [json-pointer:/{argument}{pointer}]"));
         }
     }
 
     pub(super) fn into_messages(self) -> Vec<String> {
-        self.0
+        self.messages
     }
 }
 

@@ -119,7 +119,7 @@ fn find_target(state: &State, target: &str) -> Result<Target, Refusal> {
 }
 
 /// The first message of a thread. Slack would start a thread nowhere for an unknown one; here it is refused.
-fn find_thread(conversation: &Conversation, thread: &str) -> Result<Ts, Refusal> {
+pub(super) fn find_thread(conversation: &Conversation, thread: &str) -> Result<Ts, Refusal> {
     let parent = Ts::parse(thread)
         .and_then(|ts| conversation.message(ts))
         .ok_or_else(|| Refusal::new("thread_not_found"))?;
@@ -130,7 +130,7 @@ fn find_thread(conversation: &Conversation, thread: &str) -> Result<Ts, Refusal>
     Ok(parent.ts)
 }
 
-fn may_post(channel: &Channel, thread: Option<Ts>) -> Result<(), Refusal> {
+pub(super) fn may_post(channel: &Channel, thread: Option<Ts>) -> Result<(), Refusal> {
     match (channel.posting, thread) {
         (Posting::ReadOnly, _) => Err(Refusal::new("restricted_action_read_only_channel")),
         (Posting::ThreadsOnly, None) => Err(Refusal::new("restricted_action_thread_only_channel")),

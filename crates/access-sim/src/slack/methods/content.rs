@@ -1,10 +1,11 @@
-//! What a message is made of: the arguments that `chat.postMessage` and `chat.update` have in common.
+//! What a message is made of: the arguments that all ways of posting and editing have in common.
 
 use serde_json::{Value, json};
 
 use super::super::arguments::{Arguments, NotJson};
 use super::super::effects::Formatting;
 use super::super::limits::{self, BlocksRefused};
+use super::super::message::Message;
 use super::super::reply::Refusal;
 
 const MAX_ATTACHMENTS: usize = 100;
@@ -52,6 +53,14 @@ impl Content {
         self.text.as_deref().is_some_and(|text| !text.is_empty())
             || self.blocks.as_deref().is_some_and(|blocks| !blocks.is_empty())
             || self.attachments.as_deref().is_some_and(|attachments| !attachments.is_empty())
+    }
+
+    /// Puts all of it into a message, in place of whatever stands there.
+    pub(super) fn fill(self, message: &mut Message) {
+        message.text = self.text.unwrap_or_default();
+        message.blocks = self.blocks.unwrap_or_default();
+        message.attachments = self.attachments.unwrap_or_default();
+        message.formatting = self.formatting;
     }
 }
 

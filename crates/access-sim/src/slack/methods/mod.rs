@@ -3,11 +3,16 @@
 //! The order of checks is Slack's: the method, the token, the rate limit, the scopes, the names of the arguments,
 //! then whatever the method itself knows. Transport is in `arguments.rs`.
 
+mod apps;
 mod chat;
 mod content;
 mod conversations;
+mod ephemeral;
 mod history;
+pub(super) mod response;
+mod usergroups;
 mod users;
+mod views;
 
 use super::arguments::{Arguments, Incoming};
 use super::rate::Tier;
@@ -50,6 +55,27 @@ const METHODS: &[Method] = &[
         scopes: &[],
         arguments: &["channel", "message_ts"],
         run: chat::get_permalink,
+    },
+    Method {
+        name: "chat.postEphemeral",
+        tier: Tier::Four,
+        scopes: &["chat:write"],
+        arguments: &[
+            "channel",
+            "user",
+            "text",
+            "blocks",
+            "attachments",
+            "markdown_text",
+            "thread_ts",
+            "parse",
+            "link_names",
+            "username",
+            "icon_emoji",
+            "icon_url",
+            "as_user",
+        ],
+        run: ephemeral::post_ephemeral,
     },
     Method {
         name: "chat.postMessage",
@@ -147,6 +173,13 @@ const METHODS: &[Method] = &[
         run: history::replies,
     },
     Method {
+        name: "usergroups.users.list",
+        tier: Tier::Two,
+        scopes: &["usergroups:read"],
+        arguments: &["usergroup", "include_disabled", "team_id"],
+        run: usergroups::users_list,
+    },
+    Method {
         name: "users.info",
         tier: Tier::Four,
         scopes: &["users:read"],
@@ -159,6 +192,20 @@ const METHODS: &[Method] = &[
         scopes: &["users:read.email"],
         arguments: &["email"],
         run: users::lookup_by_email,
+    },
+    Method {
+        name: "views.open",
+        tier: Tier::Four,
+        scopes: &[],
+        arguments: &["trigger_id", "view"],
+        run: views::open,
+    },
+    Method {
+        name: "views.update",
+        tier: Tier::Four,
+        scopes: &[],
+        arguments: &["view", "view_id", "external_id", "hash"],
+        run: views::update,
     },
 ];
 
@@ -175,6 +222,13 @@ pub(super) fn call(
     incoming: Result<&Incoming, Refusal>,
     now: Moment,
 ) -> (Reply, Option<ScopeHeaders>) {
+    if name == apps::OPEN {
+        let reply = incoming.and_then(|incoming| {
+            refuse_unknown(&incoming.arguments, &[])?;
+            apps::connections_open(state, incoming, now)
+        });
+        return (reply, None);
+    }
     let Some(method) = METHODS.iter().find(|method| method.name == name) else {
         return (Err(Refusal::new("unknown_method").with("req_method", shown(name).into())), None);
     };
@@ -194,16 +248,18 @@ fn run(state: &mut State, method: &Method, arguments: &Arguments, now: Moment) -
     if !method.scopes.is_empty() && !method.scopes.iter().any(|scope| state.has_scope(scope)) {
         return Err(Refusal::missing_scope(&method.scopes.join(","), &state.bot.scopes));
     }
+    refuse_unknown(arguments, method.arguments)?;
+    (method.run)(state, arguments, now)
+}
+
+fn refuse_unknown(arguments: &Arguments, known: &[&str]) -> Result<(), Refusal> {
     let unknown: Vec<String> = arguments
         .names()
-        .filter(|name| !method.arguments.contains(name))
+        .filter(|name| !known.contains(name))
         .take(10)
         .map(|name| format!("[ERROR] unknown argument: {}", shown(name)))
         .collect();
-    if !unknown.is_empty() {
-        return Err(Refusal::new("invalid_arg_name").because(unknown));
-    }
-    (method.run)(state, arguments, now)
+    if unknown.is_empty() { Ok(()) } else { Err(Refusal::new("invalid_arg_name").because(unknown)) }
 }
 
 /// A foreign name, short enough to repeat.

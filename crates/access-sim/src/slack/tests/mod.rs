@@ -8,6 +8,12 @@ mod people;
 mod limited;
 mod faulty;
 mod golden;
+mod app;
+mod clicking;
+mod delivering;
+mod modals;
+mod responding;
+mod sockets;
 
 use std::time::Duration;
 
@@ -20,8 +26,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+use super::interactive::Times;
 use super::workspace::Workspace;
 use super::{Options, SlackSim};
+use app::App;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -122,6 +130,50 @@ async fn start(workspace: Workspace) -> (SlackSim, Client) {
     let sim = SlackSim::start(options).await.unwrap();
     let client = Client::of(&sim);
     (sim, client)
+}
+
+/// The same with an app that hears of clicks.
+async fn start_with_app(workspace: Workspace, times: Times) -> (SlackSim, Client, App) {
+    let app = App::start().await;
+    let workspace = workspace.with_request_url(&app.url());
+    let options = Options { rate_limits: None, times, ..Options::new(workspace) };
+    let sim = SlackSim::start(options).await.unwrap();
+    let client = Client::of(&sim);
+    (sim, client, app)
+}
+
+/// A message with a button; returns its ts.
+async fn post_button(client: &Client, channel: &str, button: Value) -> String {
+    let blocks = json!([{ "type": "actions", "block_id": "decide", "elements": [button] }]);
+    let got =
+        client.ok("chat.postMessage", json!({ "channel": channel, "text": "x", "blocks": blocks })).await;
+    got["ts"].as_str().unwrap().to_owned()
+}
+
+fn button(action_id: &str) -> Value {
+    let text = json!({ "type": "plain_text", "text": "Approve" });
+    json!({ "type": "button", "action_id": action_id, "text": text, "value": "req-1" })
+}
+
+fn plain(text: &str) -> Value {
+    json!({ "type": "plain_text", "text": text })
+}
+
+/// A modal with one input for a reason.
+fn reason_modal() -> Value {
+    json!({
+        "type": "modal",
+        "callback_id": "deny",
+        "private_metadata": "req-1",
+        "title": plain("Deny"),
+        "submit": plain("Deny"),
+        "blocks": [{
+            "type": "input",
+            "block_id": "why",
+            "label": plain("Reason"),
+            "element": { "type": "plain_text_input", "action_id": "reason", "max_length": 100 },
+        }],
+    })
 }
 
 /// Waits until `holds`, looking again at every change.

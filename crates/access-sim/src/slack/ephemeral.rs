@@ -1,0 +1,73 @@
+//! Ephemeral messages: each in one person's client only, not part of any channel, not to be edited by its ts.
+
+use std::collections::VecDeque;
+
+use super::message::Message;
+use super::snapshot::MessageView;
+use super::ts::Ts;
+
+/// Older ones are forgotten, as at a reload.
+const MAX_EPHEMERALS: usize = 10_000;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub(super) struct Ephemeral {
+    /// Counts up from 1 over the whole life of the workspace.
+    pub(super) number: u64,
+    /// Who sees it.
+    pub(super) to: String,
+    /// Where they see it.
+    pub(super) channel: String,
+    pub(super) message: Message,
+}
+
+impl Ephemeral {
+    pub(super) fn view(&self, bot: &str) -> MessageView {
+        MessageView::of(&self.channel, bot, &self.message)
+    }
+}
+
+/// All of them, oldest first.
+#[derive(Default)]
+pub(super) struct Ephemerals {
+    shown: VecDeque<Ephemeral>,
+    made: u64,
+}
+
+impl Ephemerals {
+    /// How many were ever shown.
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
+
+    pub(super) fn show(&mut self, to: &str, channel: &str, message: Message) {
+        self.made += 1;
+        let (to, channel) = (to.to_owned(), channel.to_owned());
+        self.shown.push_back(Ephemeral { number: self.made, to, channel, message });
+        if self.shown.len() > MAX_EPHEMERALS {
+            self.shown.pop_front();
+        }
+    }
+
+    pub(super) fn of(&self, user: &str) -> impl Iterator<Item = &Ephemeral> {
+        self.shown.iter().filter(move |ephemeral| ephemeral.to == user)
+    }
+
+    pub(super) fn find_mut(&mut self, user: &str, channel: &str, ts: Ts) -> Option<&mut Message> {
+        let mut shown = self.shown.iter_mut();
+        shown
+            .find(|one| one.to == user && one.channel == channel && one.message.ts == ts)
+            .map(|one| &mut one.message)
+    }
+
+    /// Takes one away. Says whether it was there.
+    pub(super) fn remove(&mut self, user: &str, channel: &str, ts: Ts) -> bool {
+        let before = self.shown.len();
+        self.shown.retain(|one| one.to != user || one.channel != channel || one.message.ts != ts);
+        self.shown.len() < before
+    }
+
+    pub(super) fn forget(&mut self, user: &str) {
+        self.shown.retain(|one| one.to != user);
+    }
+}

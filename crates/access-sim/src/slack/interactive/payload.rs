@@ -1,0 +1,98 @@
+//! The payloads that Slack sends when people act: what stands in them, and nothing of how they travel.
+
+use serde_json::{Map, Value, json};
+
+use super::super::message::Message;
+use super::super::state::State;
+use super::super::views::View;
+use super::super::workspace::{Channel, ChannelKind, Person, PersonKind};
+
+/// What an element was found on.
+pub(in crate::slack) enum Place<'a> {
+    Message { channel: &'a Channel, message: &'a Message, ephemeral: bool, response_url: String },
+    View(&'a View),
+}
+
+/// What every payload begins with.
+fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
+    let home = match &person.kind {
+        PersonKind::External { team_id, .. } => team_id,
+        _ => &state.team.id,
+    };
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("type", json!(kind));
+    put("team", json!({ "id": state.team.id, "domain": state.team.domain }));
+    put("user", json!({ "id": person.id, "username": person.name, "name": person.name, "team_id": home }));
+    put("api_app_id", json!(state.bot.app_id));
+    put("token", json!(state.app.verification_token));
+    put("enterprise", Value::Null);
+    put("is_enterprise_install", json!(false));
+    fields
+}
+
+/// Someone used a button or menu.
+pub(in crate::slack) fn block_actions(
+    state: &State,
+    person: &Person,
+    place: &Place<'_>,
+    action: Value,
+    trigger: &str,
+) -> Value {
+    let mut fields = envelope(state, "block_actions", person);
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("trigger_id", json!(trigger));
+    match place {
+        Place::Message { channel, message, ephemeral, response_url } => {
+            let mut container = json!({
+                "type": "message",
+                "message_ts": message.ts,
+                "channel_id": channel.id,
+                "is_ephemeral": ephemeral,
+            });
+            if let Some(thread) = message.thread_ts {
+                container["thread_ts"] = json!(thread);
+            }
+            put("container", container);
+            put("channel", json!({ "id": channel.id, "name": shown_name(channel) }));
+            if !ephemeral {
+                put("message", Value::Object(message.to_api(&state.team, &state.bot, true)));
+            }
+            put("response_url", json!(response_url));
+            put("state", json!({ "values": {} }));
+        }
+        Place::View(view) => {
+            put("container", json!({ "type": "view", "view_id": view.id }));
+            put("view", Value::Object(view.to_api(&state.team, &state.bot)));
+        }
+    }
+    put("actions", json!([action]));
+    Value::Object(fields)
+}
+
+/// Someone submitted a modal.
+pub(in crate::slack) fn view_submission(state: &State, person: &Person, view: &View, trigger: &str) -> Value {
+    let mut fields = envelope(state, "view_submission", person);
+    fields.insert("trigger_id".to_owned(), json!(trigger));
+    fields.insert("view".to_owned(), Value::Object(view.to_api(&state.team, &state.bot)));
+    fields.insert("response_urls".to_owned(), json!([]));
+    Value::Object(fields)
+}
+
+/// Someone closed a modal that asked to be told.
+pub(in crate::slack) fn view_closed(state: &State, person: &Person, view: &View, cleared: bool) -> Value {
+    let mut fields = envelope(state, "view_closed", person);
+    fields.insert("view".to_owned(), Value::Object(view.to_api(&state.team, &state.bot)));
+    fields.insert("is_cleared".to_owned(), json!(cleared));
+    Value::Object(fields)
+}
+
+/// Payloads do not give away the names of private conversations.
+fn shown_name(channel: &Channel) -> &str {
+    match channel.kind {
+        ChannelKind::Public => &channel.name,
+        ChannelKind::Private => "privategroup",
+        ChannelKind::Direct => "directmessage",
+        ChannelKind::GroupDirect => "mpdm",
+    }
+}

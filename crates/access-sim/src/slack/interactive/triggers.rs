@@ -1,0 +1,59 @@
+//! The `trigger_id`s in payloads: each lets the app open one view for the person who acted, soon after.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::reply::Refusal;
+use super::unguessable;
+
+/// Older ones are forgotten.
+const MAX_TRIGGERS: usize = 10_000;
+
+struct Trigger {
+    user: String,
+    made: Instant,
+    used: bool,
+}
+
+/// All triggers of the workspace.
+#[derive(Default)]
+pub(in crate::slack) struct Triggers {
+    known: HashMap<String, Trigger>,
+    order: VecDeque<String>,
+}
+
+impl Triggers {
+    /// A new one for what `user` just did.
+    pub(in crate::slack) fn make(&mut self, user: &str, now: Instant) -> String {
+        let id = format!("{}.{}.{}", self.order.len() + 1, "1795363190", unguessable());
+        self.known.insert(id.clone(), Trigger { user: user.to_owned(), made: now, used: false });
+        self.order.push_back(id.clone());
+        if self.order.len() > MAX_TRIGGERS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        id
+    }
+
+    /// The person a trigger stands for, if it is good now. It stays good until [`Triggers::spend`].
+    pub(in crate::slack) fn person(&self, id: &str, life: Duration, now: Instant) -> Result<&str, Refusal> {
+        let trigger = self.known.get(id).ok_or_else(|| Refusal::new("invalid_trigger_id"))?;
+        if trigger.used {
+            return Err(Refusal::new("exchanged_trigger_id"));
+        }
+        if now.duration_since(trigger.made) > life {
+            return Err(Refusal::new("expired_trigger_id"));
+        }
+        Ok(&trigger.user)
+    }
+
+    /// Uses a trigger up.
+    pub(in crate::slack) fn spend(&mut self, id: &str) {
+        if let Some(trigger) = self.known.get_mut(id) {
+            trigger.used = true;
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Socket Mode: the app's WebSockets, which payload goes over which, and what can be done to them.
+//!
+//! `tickets.rs` and `upgrade.rs` let sockets in, `connection.rs` runs one. What is sent, and how often, is decided in
+//! `interactive/dispatch.rs`.
+
+pub(super) mod tickets;
+pub(super) mod upgrade;
+mod connection;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Sockets that one app may have open.
+const MAX_SOCKETS: usize = 10;
+/// Orders that wait for a socket which is slow to take them.
+const MAX_ORDERS: usize = 64;
+/// Acknowledged envelopes remembered, so that an acknowledgement of a second delivery is not taken for an error.
+const MAX_ACKNOWLEDGED: usize = 1_000;
+const MAX_COMPLAINTS: usize = 100;
+
+/// Why the server asks a client to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// The socket ends in about ten seconds.
+    Warning,
+    /// Open another one.
+    Refresh,
+    /// Socket Mode was switched off.
+    LinkDisabled,
+    /// There are ten already.
+    TooMany,
+}
+
+impl Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Reason::Warning => "warning",
+            Reason::Refresh => "refresh_requested",
+            Reason::LinkDisabled => "link_disabled",
+            Reason::TooMany => "too_many_websockets",
+        }
+    }
+}
+
+/// What a socket is told to do.
+#[derive(Debug, Clone)]
+enum Order {
+    Text(String),
+    Huge(usize),
+    Binary(Bytes),
+    /// Straight onto the TCP connection.
+    Wire(Bytes),
+    Disconnect(Reason),
+    Silence,
+    Close,
+    Reset,
+}
+
+/// Which of the open sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Every one.
+    All,
+    /// The one opened first.
+    Oldest,
+    /// The one opened last.
+    Newest,
+}
+
+struct Link {
+    id: u64,
+    orders: mpsc::Sender<Order>,
+    /// Asked to go; takes no payloads any more.
+    leaving: bool,
+}
+
+struct Pending {
+    tell: oneshot::Sender<Value>,
+    takes_answer: bool,
+}
+
+#[derive(Default)]
+struct Table {
+    links: Vec<Link>,
+    opened: u64,
+    pending: HashMap<String, Pending>,
+    acknowledged: VecDeque<String>,
+    complaints: VecDeque<String>,
+}
+
+struct Inner {
+    table: Mutex<Table>,
+    changes: watch::Sender<u64>,
+}
+
+/// The app's sockets; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Sockets(Arc<Inner>);
+
+impl Sockets {
+    pub(super) fn new() -> Self {
+        Sockets(Arc::new(Inner { table: Mutex::default(), changes: watch::Sender::new(0) }))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// How many are open and were not asked to go.
+    pub fn count(&self) -> usize {
+        self.table().links.iter().filter(|link| !link.leaving).count()
+    }
+
+    /// How many were ever opened.
+    pub fn opened(&self) -> u64 {
+        self.table().opened
+    }
+
+    /// What clients sent that makes no sense, the last hundred.
+    pub fn complaints(&self) -> Vec<String> {
+        self.table().complaints.iter().cloned().collect()
+    }
+
+    /// Warns that they end soon, which does not always happen.
+    pub fn warn(&self, which: Which) {
+        self.order(which, &Order::Disconnect(Reason::Warning));
+    }
+
+    /// Asks the client to open others instead; they close ten seconds later.
+    pub fn refresh(&self, which: Which) {
+        self.order(which, &Order::Disconnect(Reason::Refresh));
+    }
+
+    /// They say nothing any more and hear nothing, not even pings, but stay open and are still given payloads.
+    pub fn silence(&self, which: Which) {
+        self.order(which, &Order::Silence);
+    }
+
+    /// The server ends them in good order, without a word why.
+    pub fn close(&self, which: Which) {
+        self.order(which, &Order::Close);
+    }
+
+    /// The TCP connections are reset.
+    pub fn reset(&self, which: Which) {
+        self.order(which, &Order::Reset);
+    }
+
+    /// Sends any text.
+    pub fn send_text(&self, which: Which, text: &str) {
+        self.order(which, &Order::Text(text.to_owned()));
+    }
+
+    /// Sends a binary frame, which Slack never does.
+    pub fn send_binary(&self, which: Which, bytes: &[u8]) {
+        self.order(which, &Order::Binary(Bytes::copy_from_slice(bytes)));
+    }
+
+    /// Sends bytes that are no WebSocket frame: reserved bits and an unknown opcode.
+    pub fn send_garbage(&self, which: Which) {
+        self.order(which, &Order::Wire(Bytes::from_static(b"\xf3\x85junk!garbage")));
+    }
+
+    /// Sends a well-formed message of at least this many bytes.
+    pub fn send_huge(&self, which: Which, bytes: usize) {
+        self.order(which, &Order::Huge(bytes));
+    }
+
+    /// Tells all that Socket Mode was switched off.
+    pub(super) fn disable(&self) {
+        self.order(Which::All, &Order::Disconnect(Reason::LinkDisabled));
+    }
+
+    fn order(&self, which: Which, order: &Order) {
+        let mut table = self.table();
+        let count = table.links.len();
+        for (index, link) in table.links.iter_mut().enumerate() {
+            let meant = match which {
+                Which::All => true,
+                Which::Oldest => index == 0,
+                Which::Newest => index + 1 == count,
+            };
+            if meant {
+                let leaves = matches!(order, Order::Disconnect(Reason::Refresh | Reason::LinkDisabled));
+                link.leaving |= leaves;
+                // A socket with so many orders ahead is stuck; nothing more is to be done to it.
+                let _ = link.orders.try_send(order.clone());
+            }
+        }
+        drop(table);
+        self.changed();
+    }
+
+    /// Lets a socket in, as long as there are not too many.
+    fn enter(&self) -> Option<Entered> {
+        let mut table = self.table();
+        if table.links.len() >= MAX_SOCKETS {
+            return None;
+        }
+        let (sender, orders) = mpsc::channel(MAX_ORDERS);
+        table.opened += 1;
+        let id = table.opened;
+        table.links.push(Link { id, orders: sender, leaving: false });
+        let count = table.links.len();
+        drop(table);
+        self.changed();
+        Some(Entered { place: Place { sockets: self.clone(), id }, orders, count })
+    }
+
+    /// Says that a socket takes no payloads any more.
+    fn leave(&self, id: u64) {
+        if let Some(link) = self.table().links.iter_mut().find(|link| link.id == id) {
+            link.leaving = true;
+        }
+        self.changed();
+    }
+
+    fn complain(&self, complaint: String) {
+        let mut table = self.table();
+        table.complaints.push_back(complaint);
+        if table.complaints.len() > MAX_COMPLAINTS {
+            table.complaints.pop_front();
+        }
+    }
+
+    /// Gets ready for the acknowledgement of an envelope.
+    pub(super) fn expect_ack(&self, envelope_id: &str, takes_answer: bool) -> oneshot::Receiver<Value> {
+        let (tell, acknowledged) = oneshot::channel();
+        self.table().pending.insert(envelope_id.to_owned(), Pending { tell, takes_answer });
+        acknowledged
+    }
+
+    pub(super) fn forget_ack(&self, envelope_id: &str) {
+        self.table().pending.remove(envelope_id);
+    }
+
+    /// Gives a payload to any one of the sockets, waiting for one if there is none.
+    pub(super) async fn hand_over(&self, text: &str) {
+        let mut changes = self.0.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if self.give(text) {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn give(&self, text: &str) -> bool {
+        let table = self.table();
+        let mut takers: Vec<&Link> = table.links.iter().filter(|link| !link.leaving).collect();
+        fastrand::shuffle(&mut takers);
+        takers.iter().any(|link| link.orders.try_send(Order::Text(text.to_owned())).is_ok())
+    }
+
+    /// Takes what a client sent. Acknowledgements count whichever socket they come over.
+    fn heard(&self, text: &str) {
+        match self.acknowledge(text) {
+            Ok(()) => {}
+            Err(complaint) => self.complain(complaint),
+        }
+    }
+
+    fn acknowledge(&self, text: &str) -> Result<(), String> {
+        let message: Value =
+            serde_json::from_str(text).map_err(|error| format!("a message that is not JSON: {error}"))?;
+        let id = message.get("envelope_id").and_then(Value::as_str);
+        let id = id.ok_or_else(|| "a message without envelope_id".to_owned())?;
+        let answer = match message.get("payload") {
+            None | Some(Value::Null) => Value::Null,
+            Some(Value::Object(fields)) if fields.is_empty() => Value::Null,
+            Some(payload) => payload.clone(),
+        };
+        let mut table = self.table();
+        let Some(pending) = table.pending.remove(id) else {
+            if table.acknowledged.iter().any(|known| known == id) {
+                return Ok(());
+            }
+            let shown: String = id.chars().take(60).collect();
+            return Err(format!("an acknowledgement of an envelope that was not sent: {shown}"));
+        };
+        table.acknowledged.push_back(id.to_owned());
+        if table.acknowledged.len() > MAX_ACKNOWLEDGED {
+            table.acknowledged.pop_front();
+        }
+        let refused = !pending.takes_answer && !answer.is_null();
+        // Whoever sent it may have given up.
+        let _ = pending.tell.send(if refused { Value::Null } else { answer });
+        if refused { Err("a payload where none is accepted".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// A socket's place among the others, given up when dropped.
+struct Place {
+    sockets: Sockets,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sockets.table().links.retain(|link| link.id != self.id);
+        self.sockets.changed();
+    }
+}
+
+struct Entered {
+    place: Place,
+    orders: mpsc::Receiver<Order>,
+    /// How many there are, this one included.
+    count: usize,
+}
