@@ -29,7 +29,7 @@ use access_core::render::Message;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Uri};
-use rustls::RootCertStore;
+use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 
 use crate::secret::Secret;
@@ -256,6 +256,11 @@ impl Client {
         format!("{}{method}", self.shared.base)
             .parse()
             .expect("the base was parsed as a URL without query, and method names are plain ASCII")
+    }
+
+    /// How Slack's servers are checked.
+    fn tls(&self) -> Arc<ClientConfig> {
+        self.shared.transport.tls()
     }
 
     /// The API's address.

@@ -1,7 +1,7 @@
 //! The client against a server that sends scripted bytes over a real socket.
 
 mod answers;
-mod server;
+pub(super) mod server;
 
 use std::error::Error;
 

@@ -1,1 +1,135 @@
-//! Socket Mode.
+//! Socket Mode: clicks arrive over WebSockets that the daemon opens, so nothing needs to reach it from outside.
+//!
+//! Two connections are kept, so that Slack always has one to send to; when Slack asks for a new one, it is opened
+//! before the old one is closed (`keeper`). Every envelope is acknowledged before any work begins; Slack sends again,
+//! on either connection, what it got no acknowledgement for, and what comes again is acknowledged again but not
+//! handed on again (`intake`, `seen`). The connection was authenticated when it was opened, so payloads carry no
+//! signature. What they mean is the handler's business.
+//!
+//! `dial` opens connections, `link` serves one, `frame` reads what comes over it, `trouble` says what can go wrong.
+
+mod dial;
+mod frame;
+mod intake;
+mod keeper;
+mod link;
+mod seen;
+mod trouble;
+
+use std::future::Future;
+use std::time::Duration;
+
+use access_core::backoff::Backoff;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+use crate::secret::Secret;
+use intake::Intake;
+use keeper::Keeper;
+
+/// A payload that Slack sent once, whatever happened on the way. It has no `Debug`: payloads hold addresses that
+/// let anyone answer in the app's name.
+pub struct Envelope {
+    /// What a callback over HTTP carries in its form field `payload`.
+    pub payload: Value,
+    /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and the
+    /// dialogue closed without it.
+    pub answer_by: Option<Instant>,
+}
+
+/// Receives clicks over Socket Mode.
+#[derive(Debug)]
+pub struct SocketMode {
+    client: Client,
+    app_token: Secret,
+    timing: Timing,
+    links: watch::Sender<usize>,
+}
+
+impl SocketMode {
+    /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`).
+    pub fn new(client: Client, app_token: Secret) -> Self {
+        Self { client, app_token, timing: Timing::default(), links: watch::Sender::new(0) }
+    }
+
+    /// How many connections are open, and told when it changes: 2 mostly, more for a moment when one is replaced.
+    /// With 0, clicks do not arrive.
+    pub fn links(&self) -> watch::Receiver<usize> {
+        self.links.subscribe()
+    }
+
+    /// Receives until told to stop, and then until what was begun has ended (3 s at most). Connections that break
+    /// or cannot be opened are opened again, after a growing pause; if that takes an operator, after five minutes.
+    ///
+    /// `handler` is called for each interactive payload, several at a time. Most are acknowledged before it is
+    /// called, and its answer is dropped; it may take a minute, and is given up after that. For a `view_submission`
+    /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves after 2 s with or
+    /// without it; it is not cut short then. If it panics, that counts as no answer.
+    ///
+    /// With 256 payloads at work, further ones are not acknowledged, so that Slack sends them again.
+    pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
+    where
+        H: Fn(Envelope) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<Value>> + Send + 'static,
+    {
+        let handler = move |envelope| -> intake::Handling { Box::pin(handler(envelope)) };
+        let intake = Intake::new(Box::new(handler), self.timing);
+        let keeper = Keeper::new(self.client, self.app_token, self.timing, self.links, &intake);
+        tokio::join!(keeper.keep(1, &stop), keeper.keep(2, &stop));
+        intake.end().await;
+    }
+}
+
+/// Deadlines and pauses, by what they are for.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    /// For name lookup, TCP, TLS and the WebSocket's handshake together.
+    connect: Duration,
+    /// From then until Slack says hello.
+    hello: Duration,
+    /// Between our pings. Two in a row without an answer end the connection.
+    ping: Duration,
+    /// Once Slack has pinged, it must not fall silent for longer; answers to our pings do not count.
+    silence: Duration,
+    /// For sending one frame.
+    write: Duration,
+    /// For an answer that goes into an acknowledgement. Slack gives up after 3 s.
+    answer: Duration,
+    /// For the work on one payload.
+    work: Duration,
+    /// For Slack's part in closing a connection.
+    close: Duration,
+    /// For work that is under way when told to stop.
+    stop: Duration,
+    /// Before a connection is opened anew.
+    again: Backoff,
+    /// A connection that lasted as long as this makes the next loss a first one again.
+    healthy: Duration,
+    /// Instead of `again`, if an operator has to do something first.
+    operator: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            hello: Duration::from_secs(10),
+            ping: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
+            write: Duration::from_secs(5),
+            answer: Duration::from_secs(2),
+            work: Duration::from_secs(60),
+            close: Duration::from_secs(1),
+            stop: Duration::from_secs(3),
+            again: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
+            healthy: Duration::from_secs(30),
+            operator: Duration::from_secs(300),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What to do with one request.
 #[derive(Clone)]
-pub(super) enum Reply {
+pub(in crate::slack) enum Reply {
     /// Answer, and wait for the next request.
     Whole(Vec<u8>),
     /// Send this much, then close the connection.
@@ -24,12 +24,12 @@ pub(super) enum Reply {
 
 impl Reply {
     /// HTTP 200 with JSON.
-    pub(super) fn json(body: &Value) -> Self {
+    pub(in crate::slack) fn json(body: &Value) -> Self {
         Self::http("200 OK", "content-type: application/json; charset=utf-8\r\n", body.to_string())
     }
 
     /// An answer with these header lines.
-    pub(super) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
+    pub(in crate::slack) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len());
         Self::Whole([head.as_bytes(), body].concat())
@@ -38,19 +38,19 @@ impl Reply {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) line: String,
+pub(in crate::slack) struct Received {
+    pub(in crate::slack) line: String,
     /// Names in lower case.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::slack) headers: Vec<(String, String)>,
+    pub(in crate::slack) body: Vec<u8>,
 }
 
 impl Received {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::slack) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::slack) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
@@ -63,19 +63,22 @@ struct Log {
 }
 
 /// Stops when dropped.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(in crate::slack) struct Server {
+    pub(in crate::slack) address: SocketAddr,
     log: Arc<Mutex<Log>>,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
     /// Answers requests with these replies in turn; after the last one, connections are closed.
-    pub(super) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(in crate::slack) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::listen(replies, None).await
     }
 
-    pub(super) async fn listen(replies: impl IntoIterator<Item = Reply>, tls: Option<TlsAcceptor>) -> Self {
+    pub(in crate::slack) async fn listen(
+        replies: impl IntoIterator<Item = Reply>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log { replies: replies.into_iter().collect(), ..Log::default() }));
@@ -84,11 +87,11 @@ impl Server {
         Self { address, log, _tasks: tasks }
     }
 
-    pub(super) fn received(&self) -> Vec<Received> {
+    pub(in crate::slack) fn received(&self) -> Vec<Received> {
         self.log.lock().unwrap().received.clone()
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::slack) fn connections(&self) -> usize {
         self.log.lock().unwrap().connections
     }
 }

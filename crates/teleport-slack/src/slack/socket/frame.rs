@@ -1,0 +1,151 @@
+//! What comes over a connection, as far as it matters here, and what goes back.
+//!
+//! Everything that came may be malformed: what cannot be read is an error with a fixed text, never quoted.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+/// Longer ids are refused; Slack's have 36 characters.
+const MAX_ID_BYTES: usize = 200;
+
+/// One text frame.
+#[derive(Debug, PartialEq)]
+pub(super) enum Frame {
+    /// The connection works.
+    Hello,
+    /// The connection is about to end.
+    Disconnect(Reason),
+    /// Something to acknowledge.
+    Envelope(Sealed),
+    /// A kind that we do not know and need not acknowledge.
+    Unknown,
+}
+
+/// Why Slack ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It has served its time, or whatever we do not know: open another one.
+    Refresh,
+    /// Socket Mode was switched off.
+    Disabled,
+    /// The app has too many.
+    TooMany,
+}
+
+/// An envelope as it came.
+#[derive(PartialEq)]
+pub(super) struct Sealed {
+    pub(super) id: String,
+    /// `None` for what is acknowledged and dropped, such as events that nobody here asked for.
+    pub(super) interactive: Option<Value>,
+    /// Whether the acknowledgement may carry an answer.
+    pub(super) takes_answer: bool,
+}
+
+/// Without the payload: it holds addresses that let anyone answer in the app's name.
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Reads a text frame.
+pub(super) fn parse(text: &str) -> Result<Frame, &'static str> {
+    // The parser refuses nesting beyond 128 levels.
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
+        return Err("it is not a JSON object");
+    };
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+    match kind {
+        "hello" => Ok(Frame::Hello),
+        "disconnect" => Ok(Frame::Disconnect(reason(&fields))),
+        _ if !fields.contains_key("envelope_id") => Ok(Frame::Unknown),
+        kind => {
+            let is_interactive = kind == "interactive";
+            let takes_answer = fields.get("accepts_response_payload").and_then(Value::as_bool) != Some(false);
+            let id = match fields.get("envelope_id").and_then(Value::as_str) {
+                Some(id) if (1..=MAX_ID_BYTES).contains(&id.len()) => id.to_owned(),
+                _ => return Err("its envelope_id is not usable"),
+            };
+            let interactive =
+                fields.remove("payload").filter(|payload| is_interactive && payload.is_object());
+            Ok(Frame::Envelope(Sealed { id, interactive, takes_answer }))
+        }
+    }
+}
+
+fn reason(fields: &Map<String, Value>) -> Reason {
+    match fields.get("reason").and_then(Value::as_str) {
+        Some("link_disabled") => Reason::Disabled,
+        Some("too_many_websockets") => Reason::TooMany,
+        _ => Reason::Refresh,
+    }
+}
+
+/// The acknowledgement of an envelope, with an answer if there is one.
+pub(super) fn ack(id: &str, answer: Option<&Value>) -> String {
+    match answer {
+        None => json!({"envelope_id": id}).to_string(),
+        Some(answer) => json!({"envelope_id": id, "payload": answer}).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(id: &str, interactive: Option<Value>, takes_answer: bool) -> Result<Frame, &'static str> {
+        Ok(Frame::Envelope(Sealed { id: id.into(), interactive, takes_answer }))
+    }
+
+    fn check(text: Value, expected: Result<Frame, &'static str>) {
+        assert_eq!(parse(&text.to_string()), expected, "{text}");
+    }
+
+    #[test]
+    fn what_slack_sends_is_understood() {
+        check(json!({"type": "hello", "num_connections": 1}), Ok(Frame::Hello));
+        for (reason, expected) in [
+            (json!("warning"), Reason::Refresh),
+            (json!("refresh_requested"), Reason::Refresh),
+            (json!("link_disabled"), Reason::Disabled),
+            (json!("too_many_websockets"), Reason::TooMany),
+            (json!("brand_new"), Reason::Refresh),
+            (json!(null), Reason::Refresh),
+        ] {
+            check(json!({"type": "disconnect", "reason": reason}), Ok(Frame::Disconnect(expected)));
+        }
+        let payload = json!({"type": "block_actions"});
+        let click = json!({"type": "interactive", "envelope_id": "e", "payload": payload});
+        check(click, envelope("e", Some(payload.clone()), true));
+        let no_answer = json!({"type": "interactive", "envelope_id": "e", "payload": payload,
+            "accepts_response_payload": false});
+        check(no_answer, envelope("e", Some(payload.clone()), false));
+        let event = json!({"type": "events_api", "envelope_id": "e", "payload": payload});
+        check(event, envelope("e", None, true));
+    }
+
+    #[test]
+    fn nothing_malformed_does_harm() {
+        let unusable = || Err("its envelope_id is not usable");
+        check(json!({"type": "interactive", "envelope_id": "e", "payload": null}), envelope("e", None, true));
+        check(json!({"type": "interactive", "envelope_id": "e", "payload": [1]}), envelope("e", None, true));
+        check(json!({"type": 7, "envelope_id": "e"}), envelope("e", None, true));
+        check(json!({"type": "interactive", "envelope_id": 7}), unusable());
+        check(json!({"type": "interactive", "envelope_id": ""}), unusable());
+        check(json!({"type": "interactive", "envelope_id": "x".repeat(1_000)}), unusable());
+        check(json!({"type": "interactive", "payload": {}}), Ok(Frame::Unknown));
+        check(json!({}), Ok(Frame::Unknown));
+        for text in ["", "[]", "7", "{\"type\":\"hello\"", "\u{0}", "{\"a\":".repeat(100_000).as_str()] {
+            assert_eq!(parse(text), Err("it is not a JSON object"));
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_names_the_envelope() {
+        assert_eq!(ack("e\"1", None), r#"{"envelope_id":"e\"1"}"#);
+        let answer = json!({"response_action": "clear"});
+        assert_eq!(ack("e", Some(&answer)), r#"{"envelope_id":"e","payload":{"response_action":"clear"}}"#);
+    }
+}

@@ -1,0 +1,153 @@
+//! From an envelope to the handler: what to acknowledge when, what is new, how much is worked on at a time.
+//!
+//! Shared by all connections. It sends nothing itself: it tells the connection what to send.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::frame::Sealed;
+use super::seen::{Keys, Seen, State};
+use super::{Envelope, Timing};
+
+/// Payloads at work at one time.
+pub(super) const MAX_WORK: usize = 256;
+
+pub(super) type Handling = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
+pub(super) type Handler = Box<dyn Fn(Envelope) -> Handling + Send + Sync>;
+
+/// What a connection is to do with an envelope.
+pub(super) enum Taken {
+    /// Acknowledge with this answer.
+    Ack(Option<Value>),
+    /// Acknowledge, then start this.
+    AckThenStart(Job),
+    /// Acknowledge once the answer is there, or its time is up.
+    AckLater(Pin<Box<dyn Future<Output = Option<Value>> + Send>>),
+    /// Do not acknowledge: Slack will send it again.
+    Leave,
+}
+
+/// Work that waits for its acknowledgement to leave.
+pub(super) struct Job {
+    tasks: TaskTracker,
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Job {
+    pub(super) fn start(self) {
+        self.tasks.spawn(self.work);
+    }
+}
+
+/// Where envelopes go.
+pub(super) struct Intake {
+    handler: Arc<Handler>,
+    timing: Timing,
+    seen: Arc<Mutex<Seen>>,
+    tasks: TaskTracker,
+    given_up: CancellationToken,
+}
+
+impl Intake {
+    pub(super) fn new(handler: Handler, timing: Timing) -> Self {
+        Self {
+            handler: Arc::new(handler),
+            timing,
+            seen: Arc::default(),
+            tasks: TaskTracker::new(),
+            given_up: CancellationToken::new(),
+        }
+    }
+
+    /// Takes an envelope that arrived now.
+    pub(super) fn take(&self, sealed: Sealed, now: Instant) -> Taken {
+        let Some(payload) = sealed.interactive else {
+            debug!("An envelope without an interactive payload was acknowledged and dropped");
+            return Taken::Ack(None);
+        };
+        let keys = Keys::of(&sealed.id, &payload);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get(&keys) {
+            Some(State::Acked(answer)) => {
+                debug!("A payload came again and was only acknowledged");
+                return Taken::Ack(answer.clone());
+            }
+            // The connection that it first came over will acknowledge it. If that one is gone, the next repetition
+            // finds the answer.
+            Some(State::Pending) => return Taken::Leave,
+            None => {}
+        }
+        if self.tasks.len() >= MAX_WORK {
+            warn!(
+                working = MAX_WORK,
+                "A click was left for Slack to send again: too many are being worked on"
+            );
+            return Taken::Leave;
+        }
+        let is_asked =
+            sealed.takes_answer && payload.get("type").is_some_and(|kind| kind == "view_submission");
+        if !is_asked {
+            seen.insert(&keys, &State::Acked(None), now);
+            let work = self.work(Envelope { payload, answer_by: None });
+            let work = work.map(|_no_answer_is_due| ());
+            return Taken::AckThenStart(Job { tasks: self.tasks.clone(), work: Box::pin(work) });
+        }
+        seen.insert(&keys, &State::Pending, now);
+        let answer_by = now + self.timing.answer;
+        let (tell, told) = oneshot::channel();
+        let work = self.work(Envelope { payload, answer_by: Some(answer_by) });
+        let seen = self.seen.clone();
+        self.tasks.spawn(async move {
+            let answer = work.await;
+            let acked = State::Acked(answer.clone());
+            seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
+            if let Err(Some(_late)) = tell.send(answer) {
+                warn!("The answer to a dialogue came too late; it was closed without it");
+            }
+        });
+        Taken::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok()? }))
+    }
+
+    /// What the handler says; nothing if it fails. Ends when its time is up.
+    fn work(&self, envelope: Envelope) -> impl Future<Output = Option<Value>> + Send + 'static {
+        let (handler, given_up, limit) = (self.handler.clone(), self.given_up.clone(), self.timing.work);
+        async move {
+            let handling = AssertUnwindSafe(async move { handler(envelope).await }).catch_unwind();
+            match timeout(limit, given_up.run_until_cancelled(handling)).await {
+                Ok(Some(Ok(answer))) => answer,
+                Ok(Some(Err(_panic))) => {
+                    error!("Handling a click panicked; this is a fault of teleport-slack, please report it");
+                    None
+                }
+                Ok(None) => None,
+                Err(_) => {
+                    error!("A click was worked on for {limit:?} and was given up");
+                    None
+                }
+            }
+        }
+    }
+
+    /// Waits for what is under way, for as long as it may take, and then gives it up. Nothing more must be taken.
+    pub(super) async fn end(&self) {
+        self.tasks.close();
+        let limit = self.timing.stop;
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            warn!(
+                left = self.tasks.len(),
+                "Clicks were still being worked on after {limit:?}; they are given up"
+            );
+            self.given_up.cancel();
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Socket Mode over real sockets: opening, replacing, closing, and what the log says about it.
+
+use std::net::SocketAddr;
+
+use rustls::RootCertStore;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::accept_async;
+
+use super::*;
+use crate::slack::ClientOptions;
+use crate::slack::tests::server::{Reply, Server};
+
+/// Short, so that tests are; what must not happen by itself is far away.
+fn quick() -> Timing {
+    let soon = Duration::from_millis(10);
+    Timing {
+        again: Backoff { first: soon, cap: soon },
+        healthy: Duration::ZERO,
+        operator: Duration::from_secs(3_600),
+        ..Timing::default()
+    }
+}
+
+/// Slack: an API that gives out the address of a listener, and that listener.
+struct Scripted {
+    api: Server,
+    sockets: TcpListener,
+    url: String,
+}
+
+impl Scripted {
+    async fn start() -> Self {
+        Self::with("ws", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await
+    }
+
+    async fn with(scheme: &str, replies: impl FnOnce(&str) -> Vec<Reply>) -> Self {
+        let sockets = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{scheme}://{}/link/?ticket=hunter2&app_id=A1", sockets.local_addr().unwrap());
+        Self { api: Server::start(replies(&url)).await, sockets, url }
+    }
+
+    fn client(&self) -> Client {
+        let api_url = format!("http://{}/api/", self.api.address);
+        Client::new(ClientOptions { api_url, ..ClientOptions::new(Secret::new("xoxb-1")) }).unwrap()
+    }
+
+    async fn accept(&self) -> TcpStream {
+        timeout(PATIENCE, self.sockets.accept()).await.unwrap().unwrap().0
+    }
+
+    /// The next connection, without a hello.
+    async fn quiet(&self) -> Far<TcpStream> {
+        Far(accept_async(self.accept().await).await.unwrap())
+    }
+
+    /// The next connection.
+    async fn next(&self) -> Far<TcpStream> {
+        let mut far = self.quiet().await;
+        far.send(json!({"type": "hello", "num_connections": 1})).await;
+        far
+    }
+}
+
+/// The daemon's side; stops when dropped.
+struct Running {
+    given: Given,
+    links: watch::Receiver<usize>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    fn start(client: Client, timing: Timing) -> Self {
+        let mode = SocketMode { timing, ..SocketMode::new(client, Secret::new("xapp-hunter2")) };
+        let (given, links, stop) = (Given::default(), mode.links(), CancellationToken::new());
+        let kept = given.clone();
+        let handler = move |envelope| {
+            kept.push(envelope);
+            async { None }
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(mode.run(handler, stop.clone()));
+        Self { given, links, stop, tasks }
+    }
+
+    async fn has(&mut self, links: usize) {
+        let reached = self.links.wait_for(|open| *open == links);
+        timeout(PATIENCE, reached).await.unwrap().unwrap();
+    }
+
+    async fn stopped(&mut self) {
+        timeout(PATIENCE, self.tasks.join_next()).await.unwrap().unwrap().unwrap();
+    }
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, met).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_connections_are_kept_and_closed_in_the_end() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    let mut daemon = Running::start(slack.client(), quick());
+    let (mut one, mut two) = (slack.next().await, slack.next().await);
+    daemon.has(2).await;
+    for (far, id) in [(&mut one, "e1"), (&mut two, "e2")] {
+        far.send(envelope(id, &click(id))).await;
+        far.acked(id).await;
+    }
+    daemon.given.reaches(2).await;
+
+    // One breaks and is replaced; the other goes on.
+    drop(one);
+    let mut one = slack.next().await;
+    daemon.has(2).await;
+    one.send(envelope("e2", &click("e2"))).await;
+    one.acked("e2").await;
+    until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
+
+    daemon.stop.cancel();
+    tokio::join!(one.closed(), two.closed());
+    daemon.stopped().await;
+    assert_eq!(*daemon.links.borrow(), 0);
+    assert_eq!(daemon.given.all(), [click("e1"), click("e2")]);
+
+    assert_eq!(log.count("Clicks in Slack arrive over Socket Mode"), 2, "{}", log.text());
+    assert_eq!(log.count("WARN"), 1, "{}", log.text());
+    assert!(log.text().contains("One Socket Mode connection less"), "{}", log.text());
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+    let request = &slack.api.received()[0];
+    assert_eq!(request.header("authorization"), Some("Bearer xapp-hunter2"));
+}
+
+#[tokio::test]
+async fn the_new_connection_is_open_before_the_old_one_is_closed() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    let mut daemon = Running::start(slack.client(), quick());
+    let (mut old, mut other) = (slack.next().await, slack.next().await);
+    daemon.has(2).await;
+    old.send(json!({"type": "disconnect", "reason": "warning"})).await;
+    let mut new = slack.quiet().await;
+    // Slack has not said hello on the new one yet: the old one works.
+    old.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
+    old.send(envelope("e1", &click("1"))).await;
+    old.acked("e1").await;
+    assert_eq!(*daemon.links.borrow(), 2);
+    new.send(json!({"type": "hello"})).await;
+    old.closed().await;
+    drop(old);
+    for (far, id) in [(&mut new, "e2"), (&mut other, "e3")] {
+        far.send(envelope(id, &click(id))).await;
+        far.acked(id).await;
+    }
+    daemon.has(2).await;
+    daemon.given.reaches(3).await;
+    assert_eq!(log.count("WARN") + log.count("ERROR"), 0, "routine is not worth a word: {}", log.text());
+}
+
+#[tokio::test]
+async fn an_old_connection_that_dies_early_is_replaced_all_the_same() {
+    let slack = Scripted::start().await;
+    let mut daemon = Running::start(slack.client(), quick());
+    let (mut old, _other) = (slack.next().await, slack.next().await);
+    daemon.has(2).await;
+    old.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
+    let mut new = slack.quiet().await;
+    drop(old);
+    daemon.has(1).await;
+    new.send(json!({"type": "hello"})).await;
+    daemon.has(2).await;
+}
+
+#[tokio::test]
+async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    // The usual pause would never end, so only the operator's leads to another try.
+    let never = Duration::from_secs(3_600);
+    let again = Backoff { first: never, cap: never };
+    let healthy = Duration::from_millis(500);
+    let timing = Timing { again, healthy, operator: Duration::from_millis(20), ..quick() };
+    let mut daemon = Running::start(slack.client(), timing);
+    for _ in 0..6 {
+        let mut far = slack.next().await;
+        far.send(json!({"type": "disconnect", "reason": "link_disabled"})).await;
+        while let Some(Ok(_)) = far.0.next().await {}
+    }
+    until(|| log.count("Still no Socket Mode connection") >= 5).await;
+    daemon.has(0).await;
+    assert_eq!(log.count("ERROR"), 1, "{}", log.text());
+    assert!(log.text().contains("remedy: switch on Socket Mode in the settings"), "{}", log.text());
+
+    // Switched on again.
+    let _back = (slack.next().await, slack.next().await);
+    daemon.has(2).await;
+    until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_once_and_tried_rarely() {
+    let log = Captured::start();
+    let refusal = Reply::json(&json!({"ok": false, "error": "invalid_auth"}));
+    let slack = Scripted::with("ws", |url| {
+        let mut replies = vec![refusal; 10];
+        replies.extend(vec![Reply::json(&json!({"ok": true, "url": url})); 2]);
+        replies
+    })
+    .await;
+    let never = Duration::from_secs(3_600);
+    let timing =
+        Timing { again: Backoff { first: never, cap: never }, operator: Duration::from_millis(5), ..quick() };
+    let mut daemon = Running::start(slack.client(), timing);
+    let _mended = (slack.next().await, slack.next().await);
+    daemon.has(2).await;
+    assert_eq!(slack.api.received().len(), 12);
+    assert_eq!(log.count("ERROR"), 1, "{}", log.text());
+    assert!(log.text().contains("review.app_token"), "{}", log.text());
+    until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn too_many_connections_lead_to_a_pause() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    // Otherwise the open connection would now and then count as the end of the trouble.
+    let timing = Timing { healthy: Duration::from_secs(3_600), ..quick() };
+    let mut daemon = Running::start(slack.client(), timing);
+    let _one = slack.next().await;
+    daemon.has(1).await;
+    for _ in 0..5 {
+        let mut far = slack.quiet().await;
+        far.send(json!({"type": "disconnect", "reason": "too_many_websockets"})).await;
+        while let Some(Ok(_)) = far.0.next().await {}
+    }
+    until(|| log.count("Still no Socket Mode connection") >= 4).await;
+    assert_eq!(log.count("WARN"), 1, "{}", log.text());
+    assert!(log.text().contains("Slack allows ten per app"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn refreshes_in_quick_succession_lead_to_a_pause() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    let timing = Timing { healthy: Duration::from_secs(3_600), ..quick() };
+    let mut daemon = Running::start(slack.client(), timing);
+    let _other = slack.next().await;
+    for _ in 0..3 {
+        let mut far = slack.next().await;
+        far.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
+        daemon.has(2).await;
+    }
+    until(|| log.count("in quick succession") >= 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_part_is_given_up() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    let timing = Timing { connect: Duration::from_millis(50), ..quick() };
+    let _daemon = Running::start(slack.client(), timing);
+    // Two connections that are never answered, and then another try.
+    let _silent = (slack.accept().await, slack.accept().await);
+    let _again = slack.accept().await;
+    until(|| log.count("opening the connection was not done within 50ms") >= 1).await;
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_named_without_the_ticket() {
+    let log = Captured::start();
+    let slack = Scripted::start().await;
+    let _daemon = Running::start(slack.client(), quick());
+    let mut stream = slack.accept().await;
+    let mut head = [0; 2_048];
+    let read = stream.read(&mut head).await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&head[..read]).starts_with("GET /link/?ticket=hunter2&app_id=A1 HTTP/1.1")
+    );
+    let page = "HTTP/1.1 403 hunter2\r\nx: hunter2\r\ncontent-length: 7\r\n\r\nhunter2";
+    stream.write_all(page.as_bytes()).await.unwrap();
+    until(|| log.count("no connection to 127.0.0.1: HTTP error: 403") >= 1).await;
+    assert!(log.text().contains("remedy: check that the firewall"), "{}", log.text());
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn addresses_that_leave_the_machine_unencrypted_are_refused() {
+    let log = Captured::start();
+    for url in ["ws://evil.example/?ticket=hunter2", "http://127.0.0.1/?ticket=hunter2", "hunter2 \n"] {
+        let slack = Scripted::with("ws", |_| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
+        let _daemon = Running::start(slack.client(), quick());
+        until(|| slack.api.received().len() >= 4).await;
+    }
+    assert_eq!(log.count("ERROR"), 3, "{}", log.text());
+    assert!(!log.text().contains("evil.example"), "{}", log.text());
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+}
+
+fn acceptor(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn trusting(api: SocketAddr, roots: RootCertStore) -> Client {
+    let base = format!("http://{api}/api/");
+    let options = ClientOptions { api_url: base.clone(), ..ClientOptions::new(Secret::new("xoxb-1")) };
+    Client::with_roots(options, base, roots).unwrap()
+}
+
+#[tokio::test]
+async fn slacks_certificate_is_checked() {
+    let log = Captured::start();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let acceptor = acceptor(&made);
+    let slack = Scripted::with("wss", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
+    assert!(slack.url.starts_with("wss://"));
+
+    let stranger = Running::start(trusting(slack.api.address, RootCertStore::empty()), quick());
+    assert!(acceptor.accept(slack.accept().await).await.is_err());
+    until(|| log.count("UnknownIssuer") >= 1).await;
+    drop(stranger);
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
+
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let mut daemon = Running::start(trusting(slack.api.address, roots), quick());
+    // Connections of the stranger may still be in the queue.
+    let stream = loop {
+        if let Ok(stream) = acceptor.accept(slack.accept().await).await {
+            break stream;
+        }
+    };
+    let mut far = Far(accept_async(stream).await.unwrap());
+    far.send(json!({"type": "hello"})).await;
+    daemon.has(1).await;
+    far.send(envelope("e1", &click("1"))).await;
+    far.acked("e1").await;
+    daemon.given.reaches(1).await;
+}

@@ -1,0 +1,93 @@
+//! Why a connection could not be opened or ended, what to do about it, and when to try again.
+//!
+//! Addresses of connections hold a ticket and are not part of any text here; hosts are.
+
+use std::time::Duration;
+
+use crate::slack::error::{Kind, SlackError};
+
+/// A connection that did not come about or ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("{0}")]
+    Api(SlackError),
+    #[error("the address that Slack gave for the connection {reason}")]
+    Address { reason: &'static str },
+    #[error("no connection to {host}: {cause}")]
+    Unconnected { host: String, cause: String },
+    #[error("{what} was not done within {limit:?}")]
+    TooSlow { what: &'static str, limit: Duration },
+    #[error("Slack closed the connection")]
+    Closed,
+    #[error("the connection broke: {cause}")]
+    Broken { cause: String },
+    #[error("Slack fell silent")]
+    Silent,
+    #[error("a frame came that is not text")]
+    NotText,
+    #[error("Slack asks for new connections in quick succession")]
+    Restless,
+    #[error("Socket Mode is switched off for the app (link_disabled)")]
+    Disabled,
+    #[error("the app has more connections than Slack allows (too_many_websockets)")]
+    TooMany,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// After a pause that grows with each failure.
+    Growing,
+    /// The same, but not before this.
+    AtLeast(Duration),
+    /// Rarely: nothing will change before an operator acts.
+    Operator,
+}
+
+impl Trouble {
+    /// `cause` is the text of an error that is no secret itself and has none in its text.
+    pub(super) fn broken(cause: &dyn std::error::Error) -> Self {
+        Self::Broken { cause: cause.to_string() }
+    }
+
+    pub(super) fn pause(&self) -> Pause {
+        match self {
+            Self::Api(error) => match error.kind() {
+                Kind::Unauthorised => Pause::Operator,
+                Kind::RetryAfter(wait) => Pause::AtLeast(wait),
+                // A refusal that we do not know may pass.
+                Kind::Retry | Kind::Permanent => Pause::Growing,
+            },
+            Self::Disabled => Pause::Operator,
+            Self::Address { .. }
+            | Self::Unconnected { .. }
+            | Self::TooSlow { .. }
+            | Self::Closed
+            | Self::Broken { .. }
+            | Self::Silent
+            | Self::NotText
+            | Self::Restless
+            | Self::TooMany => Pause::Growing,
+        }
+    }
+
+    /// What a person can do, as half a sentence without a full stop. `None` if only time can help.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Api(error) => error.remedy(),
+            Self::Address { .. } => Some("check what answers at Slack's address (slack.api_url)"),
+            Self::Unconnected { .. } | Self::TooSlow { .. } => Some(
+                "check that the firewall lets WebSockets (wss) through to this host; a proxy that opens TLS needs its \
+                 CA in SSL_CERT_FILE",
+            ),
+            Self::Disabled => Some(
+                "switch on Socket Mode in the settings of the Slack app, or use HTTP callbacks (review.signing_secret \
+                 and [http]) instead of review.app_token",
+            ),
+            Self::TooMany => {
+                Some("Slack allows ten per app: stop other programs that use this app's app-level token")
+            }
+            Self::Closed | Self::Broken { .. } | Self::Silent | Self::NotText | Self::Restless => None,
+        }
+    }
+}
