@@ -1,6 +1,7 @@
 //! Identifiers, one type each, so that a channel is never taken for a request.
 //!
-//! They are opaque: the text is whatever Teleport or Slack said, unchecked and of any length.
+//! They are opaque: the text is whatever Teleport or Slack said, unchecked and of any length. What Slack sends
+//! in an interaction is held to [`is_plain`] before it becomes one.
 
 use std::fmt;
 
@@ -48,4 +49,24 @@ id! {
 id! {
     /// A Slack person: `U…` or `W…`.
     SlackUserId
+}
+
+/// The longest id that is taken as one word, in bytes. Teleport's and Slack's are shorter.
+pub const MAX_WORD: usize = 64;
+
+impl RequestId {
+    /// The id, if a shell, an address and a button take it as the one word that it is. Teleport's are UUIDs.
+    pub fn as_word(&self) -> Option<&str> {
+        let id = self.as_str();
+        let is_word = id.len() <= MAX_WORD
+            && id.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        is_word.then_some(id)
+    }
+}
+
+/// Whether this has the characters and the length of an id or a `ts` of Slack's.
+pub fn is_plain(text: &str) -> bool {
+    (1..=MAX_WORD).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -1,5 +1,5 @@
-//! The decisions of `teleport-slack`: which phase a request is in, who is told, what each message says, and
-//! which steps bring Slack in line with Teleport.
+//! The decisions of `teleport-slack`: which phase a request is in, who is told, who may decide, what each
+//! message says, and which steps bring Slack in line with Teleport.
 //!
 //! Nothing here is async, does I/O, reads a clock or uses randomness: facts, `now` and seeds are arguments.
 //! Modules in reading order.
@@ -9,6 +9,13 @@ pub mod request;
 pub mod lifecycle;
 pub mod recipients;
 pub mod record;
+pub mod votes;
+pub mod signature;
+pub mod control;
+pub mod interaction;
+pub mod identity;
+pub mod refusal;
+pub mod policy;
 pub mod render;
 pub mod plan;
 pub mod backoff;

@@ -9,14 +9,15 @@ use jiff::Timestamp;
 
 use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, next_change, phase};
-use crate::recipients::{RecipientKey, Target};
-use crate::record::{Delivery, Record, Shown, bounded};
+use crate::policy::{Mode, Rules, standing};
+use crate::recipients::{Recipient, RecipientKey, Target};
+use crate::record::{Delivery, Record, Shown, Told, bounded};
 use crate::render::Message;
-use crate::render::card::{CardView, card, short_card};
-use crate::render::reply::review_reply;
-use crate::request::AccessRequest;
+use crate::render::card::{CardView, Deciding, Offer, card_with, short_card};
+use crate::render::reply::{review_reply, vote_reply};
+use crate::request::{AccessRequest, RequestKind};
 
-/// No errand tells more reviews than this at a time; the rest follows in the next plan.
+/// No errand tells more reviews and votes than this at a time; the rest follows in the next plan.
 const MAX_REPLIES: usize = 20;
 
 /// The facts about one request.
@@ -32,10 +33,41 @@ pub struct Situation<'a> {
     pub cluster: &'a str,
     /// The web proxy's public address, where it serves access requests (Enterprise).
     pub web_proxy: Option<&'a str>,
+    /// What can be decided in Slack; `None` if nothing.
+    pub review: Option<ReviewLook<'a>>,
     /// Errands that failed, and when each may be tried again.
     pub waits: &'a BTreeMap<Errand, Timestamp>,
     /// The time.
     pub now: Timestamp,
+}
+
+/// What deciding in Slack needs to know to be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct ReviewLook<'a> {
+    /// The mode in effect.
+    pub mode: Mode,
+    /// The operator's rules.
+    pub rules: &'a Rules,
+    /// Recipients that are known to be the requester, by Slack id or other addresses. His address that equals
+    /// his user name is known anyway.
+    pub requester: &'a [RecipientKey],
+}
+
+impl ReviewLook<'_> {
+    /// What a card offers those who are not the requester.
+    fn offer(&self, request: &AccessRequest) -> Offer {
+        let terms = self.rules.terms(request);
+        let somebody_may = match self.mode {
+            Mode::Reviewer => true,
+            Mode::Resolver if self.rules.0.is_empty() => !request.suggested_reviewers.is_empty(),
+            Mode::Resolver => terms.is_covered(),
+        };
+        if !somebody_may || terms.teleport_only || request.kind == RequestKind::LongTerm {
+            Offer::Link
+        } else {
+            Offer::Buttons { confirm: terms.confirm }
+        }
+    }
 }
 
 /// One message's share of the work; its name while it waits to be tried again.
@@ -85,7 +117,7 @@ pub enum Step {
         /// What it then shows.
         shown: Shown,
     },
-    /// Tell a review in a message's thread.
+    /// Tell a review or a vote in a message's thread.
     Reply {
         /// Where the message is.
         channel: ChannelId,
@@ -93,8 +125,8 @@ pub enum Step {
         ts: MessageTs,
         /// What the reply says.
         message: Message,
-        /// How many reviews the thread then tells.
-        replies: u32,
+        /// How many the thread then tells.
+        replies: Told,
     },
 }
 
@@ -114,22 +146,27 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
 
     let view =
         CardView { request: subject, phase, cluster: situation.cluster, web_proxy: situation.web_proxy };
-    let (message, short) = (card(&view), short_card(&view));
-    let shown = Shown { phase, digest: message.digest() };
+    // The requester's copy differs in the buttons only.
+    let looks = [Reader::Requester, Reader::Other].map(|reader| {
+        let message = card_with(&view, &deciding(situation, reader));
+        let shown = Shown { phase, digest: message.digest() };
+        Look { message, short: short_card(&view), shown }
+    });
+    let [for_requester, for_others] = &looks;
+    let look = |is_requester: bool| if is_requester { for_requester } else { for_others };
+    let requester = requester_keys(situation, subject);
     let mut errands = Vec::new();
     for delivery in &record.deliveries {
-        let steps = keep(delivery, listed, (&message, &short), &shown);
+        let look = look(is_requesters(delivery, &requester));
+        let steps = keep(delivery, listed, record, look);
         errands.push((Errand::Keep(delivery.channel.clone(), delivery.ts.clone()), steps));
     }
     if is_worth_telling(listed, record, phase) {
         for target in situation.targets.iter().filter(|target| !record.is_delivered(&target.keys)) {
             let Some(key) = target.keys.first() else { continue };
-            let post = Step::Post {
-                post_to: target.post_to.clone(),
-                message: message.clone(),
-                short: short.clone(),
-                shown: shown.clone(),
-            };
+            let Look { message, short, shown } =
+                look(target.keys.iter().any(|key| requester.contains(key))).clone();
+            let post = Step::Post { post_to: target.post_to.clone(), message, short, shown };
             errands.push((Errand::Deliver(key.clone()), vec![post]));
         }
     }
@@ -155,34 +192,74 @@ fn is_worth_telling(listed: Option<&AccessRequest>, record: &Record, phase: Phas
     listed.is_some() && !matches!(phase, Phase::Expired | Phase::Deleted) && !record.is_adopted()
 }
 
+/// For whom a card is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Requester,
+    Other,
+}
+
+/// A card in its two lengths and what it shows.
+#[derive(Clone)]
+struct Look {
+    message: Message,
+    short: Message,
+    shown: Shown,
+}
+
+/// What is drawn of deciding in Slack.
+fn deciding<'a>(situation: &Situation<'a>, reader: Reader) -> Deciding<'a> {
+    let votes = Some(&situation.record.votes);
+    let (Some(review), Some(request)) = (situation.review, situation.listed) else {
+        return Deciding { votes, ..Deciding::default() };
+    };
+    let offer = match reader {
+        Reader::Requester => Offer::Link,
+        Reader::Other => review.offer(request),
+    };
+    let standing =
+        (review.mode == Mode::Resolver).then(|| standing(review.rules, request, &situation.record.votes));
+    Deciding { offer, standing, votes }
+}
+
+/// The recipients who are the requester.
+fn requester_keys(situation: &Situation<'_>, request: &AccessRequest) -> Vec<RecipientKey> {
+    let known = situation.review.map(|review| review.requester).unwrap_or_default();
+    // A user name that is no address may be the name of a channel.
+    let own = Recipient::parse(&request.user).ok().filter(|own| matches!(own, Recipient::Email(_)));
+    known.iter().cloned().chain(own.map(|own| own.key())).collect()
+}
+
+/// Whether a message is the requester's copy. The Go plugin sent him one and did not note which it was, so any
+/// direct message of its counts as his.
+fn is_requesters(delivery: &Delivery, requester: &[RecipientKey]) -> bool {
+    match &delivery.key {
+        Some(key) => requester.contains(key),
+        None => delivery.channel.as_str().starts_with('D'),
+    }
+}
+
 /// The steps that keep one delivered message true: first what it shows, then its thread.
-fn keep(
-    delivery: &Delivery,
-    listed: Option<&AccessRequest>,
-    (message, short): (&Message, &Message),
-    shown: &Shown,
-) -> Vec<Step> {
-    let Delivery { channel, ts, replies, .. } = delivery;
+fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, record: &Record, look: &Look) -> Vec<Step> {
+    let Delivery { channel, ts, replies, votes_told, .. } = delivery;
     let is_true = match (&delivery.shown, listed) {
         (None, _) => false,
-        (Some(before), Some(_)) => before == shown,
+        (Some(before), Some(_)) => *before == look.shown,
         // Of a vanished request we may know less than the message shows: only a wrong phase is worth an edit.
-        (Some(before), None) => before.phase == shown.phase,
+        (Some(before), None) => before.phase == look.shown.phase,
     };
     let mut steps = Vec::new();
     if !is_true {
-        steps.push(Step::Update {
-            channel: channel.clone(),
-            ts: ts.clone(),
-            message: message.clone(),
-            short: short.clone(),
-            shown: shown.clone(),
-        });
+        let Look { message, short, shown } = look.clone();
+        steps.push(Step::Update { channel: channel.clone(), ts: ts.clone(), message, short, shown });
     }
-    let told = usize::try_from(*replies).unwrap_or(usize::MAX);
+    let untold = |told: u32| usize::try_from(told).unwrap_or(usize::MAX);
     let reviews = listed.map_or(&[][..], |request| &request.reviews);
-    for (review, replies) in reviews.iter().zip(1u32..).skip(told).take(MAX_REPLIES) {
-        let message = review_reply(review);
+    let reviews = reviews.iter().zip(1u32..).skip(untold(*replies));
+    let reviews = reviews.map(|(review, told)| (review_reply(review), Told::Reviews(told)));
+    let votes = record.votes.list().iter().zip(1u32..).skip(untold(*votes_told));
+    let votes = votes.map(|(vote, told)| (vote_reply(vote), Told::Votes(told)));
+    for (message, replies) in reviews.chain(votes).take(MAX_REPLIES) {
         steps.push(Step::Reply { channel: channel.clone(), ts: ts.clone(), message, replies });
     }
     steps

@@ -12,6 +12,7 @@ use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::recipients::RecipientKey;
 use crate::request::{AccessRequest, RequestKind, RequestState, Review};
+use crate::votes::Votes;
 
 /// The Go plugin's keys, in its meaning.
 mod go {
@@ -46,7 +47,9 @@ mod ours {
     pub(super) const REQUEST: &str = "x_request";
     /// What was delivered where: JSON list.
     pub(super) const DELIVERY: &str = "x_delivery";
-    pub(super) const ALL: [&str; 3] = [VERSION, REQUEST, DELIVERY];
+    /// The votes given in Slack: JSON of [`super::Votes`].
+    pub(super) const VOTES: &str = "x_votes";
+    pub(super) const ALL: [&str; 4] = [VERSION, REQUEST, DELIVERY, VOTES];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -69,7 +72,9 @@ pub struct Record {
     pub known: Option<AccessRequest>,
     /// The messages that were posted.
     pub deliveries: Vec<Delivery>,
-    /// Keys that this version does not know; kept as they are.
+    /// The decisions made in Slack, where the daemon counts them.
+    pub votes: Votes,
+    /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
 
@@ -86,6 +91,8 @@ pub struct Delivery {
     pub shown: Option<Shown>,
     /// How many reviews have been told in its thread.
     pub replies: u32,
+    /// How many votes have been told in its thread.
+    pub votes_told: u32,
 }
 
 /// What a message shows.
@@ -122,15 +129,33 @@ pub enum Outcome {
         /// What it shows now.
         shown: Shown,
     },
-    /// A review was told in a message's thread.
+    /// A review or a vote was told in a message's thread.
     Replied {
         /// Where the message is.
         channel: ChannelId,
         /// Which it is.
         ts: MessageTs,
-        /// How many reviews have been told, this one included.
-        replies: u32,
+        /// How many have been told, this one included.
+        replies: Told,
     },
+}
+
+/// What a thread has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// So many of the request's reviews.
+    Reviews(u32),
+    /// So many of the votes in Slack.
+    Votes(u32),
+}
+
+impl Told {
+    /// How many.
+    pub fn count(self) -> u32 {
+        match self {
+            Self::Reviews(count) | Self::Votes(count) => count,
+        }
+    }
 }
 
 /// A delivery as JSON; short names, as the server's space is shared with other plugins.
@@ -146,6 +171,8 @@ struct DeliveryJson {
     shown: Option<Shown>,
     #[serde(rename = "r", default)]
     replies: u32,
+    #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
+    votes_told: u32,
 }
 
 impl Record {
@@ -177,6 +204,7 @@ impl Record {
             shown: d.shown,
             // If the Go plugin worked on the record since, it counted on.
             replies: d.replies.max(replies),
+            votes_told: d.votes_told,
         });
         let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
         let old_pair = Some(old_pair).filter(|(channel, ts)| !channel.is_empty() && !ts.is_empty());
@@ -186,6 +214,7 @@ impl Record {
             ts: MessageTs::new(ts),
             shown: None,
             replies,
+            votes_told: 0,
         });
         for delivery in ours.chain(theirs).take(MAX_DELIVERIES) {
             let is_new = !deliveries.iter().any(|d| d.is(&delivery.channel, &delivery.ts));
@@ -211,10 +240,12 @@ impl Record {
             known.resolve_reason = cut(text(go::RESOLVE_REASON), MAX_TEXT);
         }
 
-        let is_known = |key: &str| go::ALL.contains(&key) || ours::ALL.contains(&key);
+        let votes = Votes::decode(text(ours::VOTES));
+        let unread = if votes.is_none() { ours::VOTES } else { "" };
+        let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (Self { known, deliveries, other }, rubbish)
+        (Self { known, deliveries, votes: votes.unwrap_or_default(), other }, rubbish)
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -242,6 +273,7 @@ impl Record {
             let json: Vec<_> = self.deliveries.iter().take(MAX_DELIVERIES).map(DeliveryJson::from).collect();
             put(ours::DELIVERY, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
+        put(ours::VOTES, self.votes.encode());
         if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
             put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
@@ -262,6 +294,7 @@ impl Record {
                         ts: ts.clone(),
                         shown: Some(shown.clone()),
                         replies: 0,
+                        votes_told: 0,
                     });
                 }
             }
@@ -272,7 +305,10 @@ impl Record {
             }
             Outcome::Replied { channel, ts, replies } => {
                 if let Some(delivery) = self.find(channel, ts) {
-                    delivery.replies = delivery.replies.max(*replies);
+                    match *replies {
+                        Told::Reviews(told) => delivery.replies = delivery.replies.max(told),
+                        Told::Votes(told) => delivery.votes_told = delivery.votes_told.max(told),
+                    }
                 }
             }
         }
@@ -281,6 +317,11 @@ impl Record {
     /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
     pub fn is_adopted(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
+    }
+
+    /// Whether there are votes that this version cannot read. None may be added then: it would count anew.
+    pub fn has_unreadable_votes(&self) -> bool {
+        self.other.contains_key(ours::VOTES)
     }
 
     /// Whether anybody was told under one of these names.
@@ -300,16 +341,20 @@ impl Record {
 }
 
 impl Delivery {
-    fn is(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
+    pub(crate) fn is(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
         self.channel == *channel && self.ts == *ts
     }
 }
 
 impl From<&Delivery> for DeliveryJson {
     fn from(delivery: &Delivery) -> Self {
-        let Delivery { key, channel, ts, shown, replies } = delivery.clone();
-        Self { key, channel, ts, shown, replies }
+        let Delivery { key, channel, ts, shown, replies, votes_told } = delivery.clone();
+        Self { key, channel, ts, shown, replies, votes_told }
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The Go plugin's word for a final phase; it has no word for deleted.
@@ -408,7 +453,7 @@ fn bounded_review(review: &Review) -> Review {
 }
 
 /// The first `max` characters, the last of them "…" if anything was cut.
-fn cut(text: &str, max: usize) -> String {
+pub(crate) fn cut(text: &str, max: usize) -> String {
     if text.chars().nth(max).is_none() {
         return text.to_owned();
     }

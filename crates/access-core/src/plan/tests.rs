@@ -40,6 +40,7 @@ impl World {
             targets: &self.targets,
             cluster: "demo",
             web_proxy: None,
+            review: None,
             waits: &self.waits,
             now: self.now,
         })
@@ -80,8 +81,11 @@ impl World {
                 (format!("update {channel}: {:?}", shown.phase), Outcome::Updated { channel, ts, shown })
             }
             (Step::Reply { channel, ts, replies, message }, Errand::Keep(..)) => {
-                let line =
-                    format!("reply {replies} in {channel}: {}", message.text().lines().next().unwrap());
+                let number = match replies {
+                    Told::Reviews(told) => told.to_string(),
+                    Told::Votes(told) => format!("vote {told}"),
+                };
+                let line = format!("reply {number} in {channel}: {}", message.text().lines().next().unwrap());
                 (line, Outcome::Replied { channel, ts, replies })
             }
             (step, errand) => panic!("{step:?} is no step of {errand:?}"),

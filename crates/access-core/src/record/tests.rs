@@ -20,6 +20,7 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
         ts: MessageTs::new("1795363190.000001"),
         shown: phase.map(|phase| Shown { phase, digest: "0123456789abcdef".into() }),
         replies,
+        votes_told: 0,
     }
 }
 
@@ -131,7 +132,7 @@ fn the_resolution_is_written_only_when_every_message_shows_it() {
             delivery(Some("#a"), "C1", Some(Phase::Approved), 0),
             delivery(Some("#b"), "C2", second, 0),
         ],
-        other: BTreeMap::new(),
+        ..Record::default()
     };
     assert!(!both(Some(Phase::Pending)).encode().contains_key("resolution"));
     assert!(!both(None).encode().contains_key("resolution"));
@@ -144,7 +145,7 @@ fn work_of_the_go_plugin_in_between_is_seen() {
     let record = Record {
         known: Some(bounded(&sample())),
         deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Pending), 0)],
-        other: BTreeMap::new(),
+        ..Record::default()
     };
     let mut data = record.encode();
     data.insert("reviews_count".into(), "2".into());
@@ -199,7 +200,12 @@ fn record() -> impl Strategy<Value = Record> {
         deliveries.sort_by(|a, b| a.channel.cmp(&b.channel));
         deliveries.dedup_by(|a, b| a.channel == b.channel);
         // The count that the Go plugin shares is the smallest; what is above it survives in our key.
-        Record { known: Some(bounded(&request)), deliveries, other: map(&[("x_votes", "v")]) }
+        Record {
+            known: Some(bounded(&request)),
+            deliveries,
+            other: map(&[("x_votes", "v")]),
+            ..Record::default()
+        }
     })
 }
 

@@ -1,18 +1,20 @@
 //! Block Kit as data. What can be built is within Slack's limits, so what exists can be sent.
 //!
-//! The wording is in [`super::card`] and [`super::reply`]; text and its escaping in [`super::mrkdwn`].
+//! The wording is in [`super::card`] and its neighbours; text and its escaping in [`super::mrkdwn`]; what can be
+//! pressed or filled in, in [`super::elements`].
 
 use std::fmt::Write;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::elements::{Actions, Button, Input};
 use super::mrkdwn::Mrkdwn;
 
 const MAX_BLOCKS: usize = 50;
 const MAX_CONTEXT_ELEMENTS: usize = 10;
 /// Slack refuses empty texts.
-const EMPTY: &str = "—";
+pub(super) const EMPTY: &str = "—";
 
 /// A whole Slack message: blocks, and the plain `text` that notifications and screen readers use.
 ///
@@ -73,6 +75,10 @@ pub enum Block {
     Section(Section),
     /// Small print.
     Context(Context),
+    /// A row of buttons.
+    Actions(Actions),
+    /// A field to fill in; in dialogues only.
+    Input(Input),
 }
 
 /// A paragraph of 1 to 3,000 UTF-16 units.
@@ -101,6 +107,11 @@ impl Block {
             elements.push(not_empty(Mrkdwn::default()));
         }
         Self::Context(Context { elements })
+    }
+
+    /// A row of the first 25 buttons; `None` without any.
+    pub fn actions(buttons: Vec<Button>) -> Option<Self> {
+        Actions::new(buttons).map(Self::Actions)
     }
 }
 

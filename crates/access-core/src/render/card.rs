@@ -12,10 +12,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::blocks::{Block, Message};
+use super::elements::{Button, Confirm, Plain};
 use super::mrkdwn::{ListRoom, Mrkdwn, WebUrl};
-use crate::ids::RequestId;
+use crate::control::Decision;
+use crate::ids::MAX_WORD;
 use crate::lifecycle::Phase;
+use crate::policy::Standing;
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Threshold};
+use crate::votes::Votes;
 
 /// Everything a card is made of.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,32 @@ pub struct CardView<'a> {
     /// `host`, `host:port` or an `https` address of Teleport's web UI, where people can review there
     /// (Enterprise); it replaces the commands. An address that cannot be linked safely counts as none.
     pub web_proxy: Option<&'a str>,
+}
+
+/// What a card shows of deciding in Slack; by default nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deciding<'a> {
+    /// What can be pressed, as long as the request is pending.
+    pub offer: Offer,
+    /// How far the votes are, where the daemon counts them.
+    pub standing: Option<Standing>,
+    /// The votes given in Slack.
+    pub votes: Option<&'a Votes>,
+}
+
+/// What can be pressed on a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The way to Teleport's web UI, if it is known: for the requester, and for what is decided there only.
+    Link,
+    /// Approve, Deny, and the way to Teleport's web UI.
+    Buttons {
+        /// Whether Slack asks "are you sure?".
+        confirm: bool,
+    },
 }
 
 /// Sign and word, as the Go plugin writes them where it knows the phase.
@@ -51,7 +81,7 @@ fn outcome(phase: Phase) -> Option<RequestState> {
     }
 }
 
-const MAX_ID: usize = 64;
+const MAX_ID: usize = MAX_WORD;
 const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
 const MAX_LIST: usize = 128;
@@ -74,20 +104,75 @@ mod brief {
     pub(super) const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 3, each: 80, total: 100 };
 }
 
-/// The message for `view`.
+/// Shares of the confirmation's 300 units.
+mod confirm {
+    pub(super) const USER: usize = 90;
+    pub(super) const ROLES: usize = 20;
+    pub(super) const ALL_ROLES: usize = 180;
+}
+
+/// The message for `view` where nothing is decided in Slack.
 pub fn card(view: &CardView<'_>) -> Message {
+    card_with(view, &Deciding::default())
+}
+
+/// The message for `view` with what there is of deciding in Slack.
+pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
     let mut headline = Mrkdwn::default();
     headline.ours("You have a new Role Request:");
     let mut blocks = vec![
         Block::section(headline),
         Block::section(request_lines(view)),
-        Block::context(vec![status_line(view), progress(view), deciders(view)]),
+        Block::context(vec![
+            status_line(view),
+            progress(view, deciding.standing),
+            deciders(view, deciding.votes),
+        ]),
     ];
     let facts = facts(view);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
     }
+    if view.phase.is_open() {
+        blocks.extend(Block::actions(buttons(view, deciding.offer)));
+    }
     Message::new(summary(view), blocks)
+}
+
+fn buttons(view: &CardView<'_>, offer: Offer) -> Vec<Button> {
+    let id = &view.request.id;
+    let mut buttons = Vec::new();
+    if let Offer::Buttons { confirm } = offer {
+        for decision in [Decision::Approve, Decision::Deny] {
+            let confirm = confirm.then(|| confirmation(view.request, decision));
+            buttons.extend(Button::decide(decision, id, confirm));
+        }
+    }
+    if offer != Offer::Nothing
+        && let (Some(proxy), Some(id)) = (view.web_proxy, id.as_word())
+        && let Some(url) = request_page(proxy, id)
+    {
+        buttons.push(Button::link(Plain::of("Open in Teleport"), &url));
+    }
+    buttons
+}
+
+/// Names who would get what: the person who clicks may have many cards before the eyes.
+fn confirmation(request: &AccessRequest, decision: Decision) -> Confirm {
+    let title = match decision {
+        Decision::Approve => "Approve this request?",
+        Decision::Deny => "Deny this request?",
+    };
+    let mut text = Plain::default();
+    text.foreign(&request.user, confirm::USER).ours(match decision {
+        Decision::Approve => " gets: ",
+        Decision::Deny => " does not get: ",
+    });
+    // Joining megabytes only to cut them would cost more than it shows.
+    let shown: Vec<_> = request.roles.iter().take(confirm::ROLES).map(String::as_str).collect();
+    let more = if request.roles.len() > shown.len() { ", and more" } else { "" };
+    text.foreign(&shown.join(", "), confirm::ALL_ROLES).ours(more).ours(".");
+    Confirm::new(decision, Plain::of(title), text)
 }
 
 /// The same in short and without blocks, for when Slack refuses them.
@@ -114,7 +199,7 @@ fn request_lines(view: &CardView<'_>) -> Mrkdwn {
 
 /// The link stays when the request is decided, the commands do not.
 fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
-    let Some(id) = plain_id(&view.request.id) else { return };
+    let Some(id) = view.request.id.as_word() else { return };
     if let Some(url) = view.web_proxy.and_then(|proxy| request_page(proxy, id)) {
         lines.ours("*Link*: ").link(&url).ours("\n");
     } else if view.phase.is_open() {
@@ -150,31 +235,47 @@ fn add_status(line: &mut Mrkdwn, view: &CardView<'_>, max_list: usize, max_reaso
     add_in_brackets(line, &view.request.resolve_reason, max_reason);
 }
 
-/// How far the votes are. Only where one plain threshold decides: several, or one with a filter, cannot be
-/// counted without evaluating Teleport's predicates, and a wrong count is worse than none.
-fn progress(view: &CardView<'_>) -> Mrkdwn {
+/// How far the votes are: as the daemon counts them, else as Teleport does.
+fn progress(view: &CardView<'_>, counted: Option<Standing>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    if !view.phase.is_open() {
+    let standing = counted.or_else(|| counted_by_teleport(view.request));
+    let Some(standing) = standing.filter(|s| view.phase.is_open() && s.approvals_needed > 1) else {
         return line;
-    }
-    let [Threshold { filter, approve, deny, .. }] = view.request.thresholds.as_slice() else { return line };
-    if !filter.is_empty() || *approve <= 1 {
-        return line;
-    }
-    let approvals = authors(view.request, RequestState::Approved).len();
-    line.number(approvals).ours(" of ").number(*approve as usize).ours(" approvals");
-    let denials = authors(view.request, RequestState::Denied).len();
-    if denials > 0 && *deny > 0 {
-        line.ours(", ").number(denials).ours(" of ").number(*deny as usize).ours(" denials");
+    };
+    line.number(standing.approvals).ours(" of ").number(standing.approvals_needed).ours(" approvals");
+    if standing.denials > 0 && standing.denials_needed > 0 {
+        line.ours(", ").number(standing.denials).ours(" of ").number(standing.denials_needed);
+        line.ours(" denials");
     }
     line
 }
 
-fn deciders(view: &CardView<'_>) -> Mrkdwn {
+/// Only where one plain threshold decides: several, or one with a filter, cannot be counted without evaluating
+/// Teleport's predicates, and a wrong count is worse than none.
+fn counted_by_teleport(request: &AccessRequest) -> Option<Standing> {
+    let [Threshold { filter, approve, deny, .. }] = request.thresholds.as_slice() else { return None };
+    filter.is_empty().then(|| Standing {
+        approvals: authors(request, RequestState::Approved).len(),
+        approvals_needed: *approve as usize,
+        denials: authors(request, RequestState::Denied).len(),
+        denials_needed: *deny as usize,
+    })
+}
+
+fn deciders(view: &CardView<'_>, votes: Option<&Votes>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    let authors = outcome(view.phase).map(|outcome| authors(view.request, outcome)).unwrap_or_default();
-    if !authors.is_empty() {
-        line.ours("Decided by ").list(authors, DECIDERS);
+    let Some(outcome) = outcome(view.phase) else { return line };
+    let mut names = authors(view.request, outcome);
+    let reviewers = names.len();
+    let settled = |votes: &&Votes| votes.settled_by().is_some_and(|vote| vote.decision.state() == outcome);
+    for vote in votes.filter(settled).into_iter().flat_map(Votes::list) {
+        if vote.decision.state() == outcome && !names.contains(&vote.user.as_str()) {
+            names.push(&vote.user);
+        }
+    }
+    if !names.is_empty() {
+        let all_in_slack = reviewers == 0;
+        line.ours("Decided by ").list(names, DECIDERS).ours(if all_in_slack { " in Slack" } else { "" });
     }
     line
 }
@@ -255,15 +356,6 @@ fn add_in_brackets(line: &mut Mrkdwn, text: &str, max: usize) {
 
 fn has_text(text: &str) -> bool {
     !text.trim().is_empty()
-}
-
-/// The id, if a shell and an address take it as the one word that it is. Teleport's are UUIDs.
-fn plain_id(id: &RequestId) -> Option<&str> {
-    let id = id.as_str();
-    let is_plain = id.len() <= MAX_ID
-        && id.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    is_plain.then_some(id)
 }
 
 fn request_page(proxy: &str, id: &str) -> Option<WebUrl> {

@@ -207,13 +207,22 @@ fn escape(text: &str) -> String {
 
 /// Escapes `clean` and cuts it to `max` UTF-16 units, between graphemes, with `…` if anything is lost.
 fn cut(clean: &str, max: usize) -> String {
+    cut_as(clean, max, escape)
+}
+
+/// Cuts `clean` to `max` UTF-16 units as [`cut`] does, where nothing needs escaping.
+pub(super) fn cut_plain(clean: &str, max: usize) -> String {
+    cut_as(clean, max, str::to_owned)
+}
+
+fn cut_as(clean: &str, max: usize, write: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     let (mut units, mut keep) = (0, 0);
     for grapheme in clean.graphemes(true) {
         if units < max {
             keep = out.len();
         }
-        let piece = escape(grapheme);
+        let piece = write(grapheme);
         units += utf16_len(&piece);
         if units > max {
             out.truncate(keep);
@@ -232,7 +241,7 @@ fn more(count: usize) -> String {
     format!("+{count} more")
 }
 
-fn utf16_len(text: &str) -> usize {
+pub(super) fn utf16_len(text: &str) -> usize {
     text.encode_utf16().count()
 }
 

@@ -1,4 +1,4 @@
-//! What is said in the thread under a request's message: one plain text message for each review.
+//! What is said in the thread under a request's message: one plain text message for each review and each vote.
 //!
 //! The request's own message is [`super::card`]'s.
 
@@ -7,6 +7,7 @@ use super::card::words;
 use super::mrkdwn::Mrkdwn;
 use crate::lifecycle::Phase;
 use crate::request::{RequestState, Review};
+use crate::votes::Vote;
 
 const MAX_AUTHOR: usize = 256;
 /// Leaves room for the author and our words within one text.
@@ -14,8 +15,23 @@ const MAX_REASON: usize = 2_500;
 
 /// Who reviewed, when, how and why: two or three lines, whatever the reason holds.
 pub fn review_reply(review: &Review) -> Message {
+    told(review, "")
+}
+
+/// The same of a vote in Slack.
+pub fn vote_reply(vote: &Vote) -> Message {
+    let review = Review {
+        author: vote.user.clone(),
+        proposed: vote.decision.state(),
+        reason: vote.reason.clone(),
+        created: Some(vote.at),
+    };
+    told(&review, " in Slack")
+}
+
+fn told(review: &Review, place: &'static str) -> Message {
     let mut text = Mrkdwn::default();
-    text.foreign(&review.author, MAX_AUTHOR).ours(" reviewed the request");
+    text.foreign(&review.author, MAX_AUTHOR).ours(" reviewed the request").ours(place);
     if let Some(created) = review.created {
         text.ours(" at ").date(created);
     }
@@ -50,6 +66,16 @@ mod tests {
         Reason: looks fine.
         ");
         assert!(message.blocks().is_empty());
+    }
+
+    #[test]
+    fn a_vote_in_slack() {
+        let message = vote_reply(&crate::votes::vote("bob@example.com", crate::control::Decision::Approve));
+        insta::assert_snapshot!(message.text(), @r"
+        bob@example.com reviewed the request in Slack at <!date^1800000100^{date_short_pretty} {time}|15 Jan 27 08:01 UTC>.
+        Resolution: ✅ APPROVED.
+        Reason: looks fine.
+        ");
     }
 
     #[test]

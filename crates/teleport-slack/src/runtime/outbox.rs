@@ -143,7 +143,7 @@ impl Outbox {
                     metadata: None,
                 };
                 self.slack.post_message(post).await?;
-                info!(request = %id, %channel, review = replies, "Told the review in the thread");
+                info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
                 Ok(Some(Outcome::Replied { channel, ts, replies }))
             }
         }

@@ -223,7 +223,7 @@ impl Reconciler {
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
         let (cluster, web_proxy) = (self.cluster.as_str(), self.web_proxy.as_deref());
-        Situation { listed, record, targets, cluster, web_proxy, waits, now: Timestamp::now() }
+        Situation { listed, record, targets, cluster, web_proxy, review: None, waits, now: Timestamp::now() }
     }
 
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::ids::RequestId;
 use crate::request::Review;
 
 /// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
@@ -214,8 +215,8 @@ fn votes_are_counted_only_where_the_count_is_certain() {
             reviews: vec![review("bob", RequestState::Approved), review("dave", RequestState::Denied)],
             ..request()
         };
-        assert_eq!(progress(&view(&request, Phase::Pending)).as_str(), expected);
-        assert!(progress(&view(&request, Phase::Approved)).is_empty());
+        assert_eq!(progress(&view(&request, Phase::Pending), None).as_str(), expected);
+        assert!(progress(&view(&request, Phase::Approved), None).is_empty());
     }
     check(&[("", 2, 2)], "1 of 2 approvals, 1 of 2 denials");
     check(&[("", 3, 0)], "1 of 3 approvals");

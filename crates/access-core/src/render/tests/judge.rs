@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 /// The texts of a checked message.
-pub(super) struct Judged {
-    pub(super) text: String,
-    /// One list for each block: a section's one text, or a context's elements.
-    pub(super) blocks: Vec<Vec<String>>,
+pub(in crate::render) struct Judged {
+    pub(in crate::render) text: String,
+    /// One list for each block: a section's one text, a context's elements, or nothing for buttons and inputs.
+    pub(in crate::render) blocks: Vec<Vec<String>>,
 }
 
 impl Judged {
-    pub(super) fn all(&self) -> impl Iterator<Item = &String> {
+    pub(in crate::render) fn all(&self) -> impl Iterator<Item = &String> {
         self.blocks.iter().flatten().chain([&self.text])
     }
 }
 
 /// Panics unless Slack would take the message and show it as meant.
-pub(super) fn judge(message: &crate::render::Message) -> Judged {
+pub(in crate::render) fn judge(message: &crate::render::Message) -> Judged {
     let json = serde_json::to_value(message).unwrap();
     assert_eq!(keys(&json), ["blocks", "text"]);
     let text = json["text"].as_str().unwrap();
@@ -25,6 +25,56 @@ pub(super) fn judge(message: &crate::render::Message) -> Judged {
     assert!(blocks.len() <= 50, "{} blocks", blocks.len());
     let blocks = blocks.iter().map(judge_block).collect();
     Judged { text: text.to_owned(), blocks }
+}
+
+/// The same for a dialogue.
+pub(in crate::render) fn judge_view(view: &crate::render::elements::View) {
+    let json = serde_json::to_value(view).unwrap();
+    assert_eq!(
+        keys(&json),
+        ["blocks", "callback_id", "close", "private_metadata", "submit", "title", "type"]
+    );
+    assert_eq!(json["type"], "modal");
+    assert!((1..=255).contains(&json["callback_id"].as_str().unwrap().len()));
+    assert!(json["private_metadata"].as_str().unwrap().encode_utf16().count() <= 3_000);
+    for key in ["title", "submit", "close"] {
+        judge_plain(&json[key], 24);
+    }
+    let blocks = json["blocks"].as_array().unwrap();
+    assert!(blocks.len() <= 100);
+    blocks.iter().for_each(|block| drop(judge_block(block)));
+    assert!(serde_json::to_vec(view).unwrap().len() <= 250_000);
+}
+
+fn judge_button(button: &Value) {
+    let known = ["action_id", "confirm", "style", "text", "type", "url", "value"];
+    assert!(keys(button).iter().all(|key| known.contains(key)), "{button}");
+    assert_eq!(button["type"], "button");
+    judge_plain(&button["text"], 75);
+    assert!((1..=255).contains(&button["action_id"].as_str().unwrap().len()));
+    for (key, max) in [("value", 2_000), ("url", 3_000)] {
+        assert!(
+            button.get(key).is_none_or(|text| (1..=max).contains(&text.as_str().unwrap().len())),
+            "{button}"
+        );
+    }
+    assert!(button.get("style").is_none_or(|style| style == "primary" || style == "danger"));
+    if let Some(confirm) = button.get("confirm") {
+        assert_eq!(keys(confirm), ["confirm", "deny", "style", "text", "title"]);
+        for (key, max) in [("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)] {
+            judge_plain(&confirm[key], max);
+        }
+        assert!(confirm["style"] == "primary" || confirm["style"] == "danger");
+    }
+}
+
+fn judge_plain(object: &Value, max: usize) {
+    assert_eq!(keys(object), ["emoji", "text", "type"]);
+    assert_eq!((&object["type"], &object["emoji"]), (&"plain_text".into(), &false.into()));
+    let text = object["text"].as_str().unwrap();
+    assert!(!text.trim().is_empty() && !text.contains('\n'), "{text:?}");
+    assert!(text.encode_utf16().count() <= max, "too long: {text}");
+    judge_characters(text);
 }
 
 fn judge_block(block: &Value) -> Vec<String> {
@@ -38,6 +88,27 @@ fn judge_block(block: &Value) -> Vec<String> {
             let elements = block["elements"].as_array().unwrap();
             assert!((1..=10).contains(&elements.len()), "{} elements", elements.len());
             elements.iter().map(judge_text_object).collect()
+        }
+        "actions" => {
+            assert_eq!(keys(block), ["elements", "type"]);
+            let elements = block["elements"].as_array().unwrap();
+            assert!((1..=25).contains(&elements.len()), "{} buttons", elements.len());
+            elements.iter().for_each(judge_button);
+            let ids: std::collections::BTreeSet<_> =
+                elements.iter().map(|b| b["action_id"].as_str()).collect();
+            assert_eq!(ids.len(), elements.len(), "two buttons of one name");
+            vec![]
+        }
+        "input" => {
+            assert_eq!(keys(block), ["block_id", "element", "hint", "label", "optional", "type"]);
+            assert!((1..=255).contains(&block["block_id"].as_str().unwrap().len()));
+            judge_plain(&block["label"], 2_000);
+            judge_plain(&block["hint"], 2_000);
+            let element = &block["element"];
+            assert_eq!(keys(element), ["action_id", "focus_on_load", "max_length", "multiline", "type"]);
+            assert_eq!(element["type"], "plain_text_input");
+            assert!((1..=3_000).contains(&element["max_length"].as_u64().unwrap()));
+            vec![]
         }
         other => panic!("unknown block {other}"),
     }

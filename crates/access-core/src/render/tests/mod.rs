@@ -2,4 +2,4 @@
 
 mod golden;
 mod hostile;
-mod judge;
+pub(in crate::render) mod judge;

@@ -1,0 +1,145 @@
+//! What is drawn in Slack and comes back when somebody uses it: the names of buttons and dialogues, and what a
+//! dialogue carries.
+//!
+//! Drawn by [`crate::render`], read back by [`crate::interaction`]. What comes back is our own text, but it says
+//! nothing about who may do what.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ChannelId, MessageTs, RequestId, is_plain};
+use crate::request::RequestState;
+
+/// The `action_id` of the button that opens Teleport's web page; nothing is decided by it.
+pub const OPEN: &str = "open";
+/// The dialogue that asks for a reason: its `callback_id`, and the `block_id` and `action_id` of its input.
+pub const REASON: &str = "reason";
+/// The longest reason, in characters; as UTF-8 less than Teleport's 4,096 bytes.
+pub const MAX_REASON: usize = 1_000;
+
+/// What a person wants done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Grant it.
+    Approve,
+    /// Refuse it.
+    Deny,
+}
+
+impl Decision {
+    /// The button's `action_id`.
+    pub fn action_id(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// The button with this `action_id`.
+    pub fn from_action_id(text: &str) -> Option<Self> {
+        [Self::Approve, Self::Deny].into_iter().find(|decision| decision.action_id() == text)
+    }
+
+    /// What it would make of the request.
+    pub fn state(self) -> RequestState {
+        match self {
+            Self::Approve => RequestState::Approved,
+            Self::Deny => RequestState::Denied,
+        }
+    }
+
+    /// The decision that makes this of a request.
+    pub fn of_state(state: RequestState) -> Option<Self> {
+        match state {
+            RequestState::Approved => Some(Self::Approve),
+            RequestState::Denied => Some(Self::Deny),
+            RequestState::Pending | RequestState::Promoted => None,
+        }
+    }
+}
+
+/// What the dialogue carries from the click to its submission, as its `private_metadata`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialogue {
+    /// The request.
+    #[serde(rename = "r")]
+    pub request: RequestId,
+    /// The button that was pressed.
+    #[serde(rename = "d")]
+    pub decision: Decision,
+    /// Where the message is.
+    #[serde(rename = "c")]
+    pub channel: ChannelId,
+    /// Which it is.
+    #[serde(rename = "t")]
+    pub ts: MessageTs,
+    /// When the button was pressed.
+    #[serde(rename = "o")]
+    pub opened: Timestamp,
+}
+
+impl Dialogue {
+    /// The metadata; `None` if an id is none of Slack's or Teleport's, so that it is always short.
+    pub fn encode(&self) -> Option<String> {
+        let json = serde_json::to_string(self).ok();
+        json.filter(|_| self.is_plain())
+    }
+
+    /// Reads what [`Dialogue::encode`] wrote; `None` for anything else.
+    pub fn decode(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(Self::is_plain)
+    }
+
+    fn is_plain(&self) -> bool {
+        self.request.as_word().is_some() && is_plain(self.channel.as_str()) && is_plain(self.ts.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dialogue(request: &str, channel: &str) -> Dialogue {
+        Dialogue {
+            request: RequestId::new(request),
+            decision: Decision::Deny,
+            channel: ChannelId::new(channel),
+            ts: MessageTs::new("1795363190.000001"),
+            opened: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_dialogue_comes_back_as_it_was() {
+        let text = dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
+        insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z"}"#);
+        assert_eq!(Dialogue::decode(&text), Some(dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM")));
+        let longest = dialogue(&"a".repeat(64), &"C".repeat(64)).encode().unwrap();
+        assert!(longest.len() < 3_000);
+    }
+
+    #[test]
+    fn what_is_no_id_is_neither_written_nor_read() {
+        for (request, channel) in
+            [("", "C1"), ("a b", "C1"), ("a", ""), ("a", "C1,D2"), (&*"a".repeat(65), "C1")]
+        {
+            let odd = dialogue(request, channel);
+            assert_eq!(odd.encode(), None);
+            assert_eq!(Dialogue::decode(&serde_json::to_string(&odd).unwrap()), None);
+        }
+        for text in ["", "{}", "null", "[]", "{\"r\":1}", "rubbish"] {
+            assert_eq!(Dialogue::decode(text), None);
+        }
+    }
+
+    #[test]
+    fn buttons_are_told_apart_by_their_names() {
+        for decision in [Decision::Approve, Decision::Deny] {
+            assert_eq!(Decision::from_action_id(decision.action_id()), Some(decision));
+            assert_eq!(Decision::of_state(decision.state()), Some(decision));
+        }
+        assert_eq!(Decision::from_action_id(OPEN), None);
+        assert_eq!(Decision::from_action_id("Approve"), None);
+    }
+}

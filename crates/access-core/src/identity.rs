@@ -1,0 +1,278 @@
+//! Who pressed the button: from what Slack says of an account right now to one Teleport user, or a refusal.
+//!
+//! Links from a Slack person to a Teleport user come in three strengths: the operator's table, a trait of the
+//! Teleport user that holds the Slack id, and an e-mail address that equals the user name. They are asked in
+//! this order, and none silently stands in for another:
+//!
+//! * A kind is used only if the operator configured it; the e-mail address needs a switch of its own, also
+//!   where the trait is configured and absent.
+//! * The table and the trait are statements about a Slack account. If they name different users, nobody is
+//!   chosen.
+//! * A weaker kind never adds to what a stronger one says of the same Teleport user. If the table or the trait
+//!   gives that user other Slack accounts, somebody whose e-mail address happens to fit is not that user.
+//! * If the kind that is configured cannot be asked, because Teleport's users cannot be read, the answer is a
+//!   refusal, not the next kind.
+//!
+//! Whether the person may decide is [`crate::policy`]'s question. Decision note: `docs/decisions/0004`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::ids::SlackUserId;
+use crate::interaction::OurApp;
+use crate::refusal::{Distrust, Refusal};
+use crate::votes::MAX_USER;
+
+/// Slack's own bot, which does not call itself one.
+const SLACKBOT: &str = "USLACKBOT";
+
+/// What `users.info` says of an account, asked for this decision. What cannot be read counts as set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlackProfile {
+    /// The account.
+    pub id: SlackUserId,
+    /// Its home workspace.
+    pub team_id: Option<String>,
+    /// Its Enterprise organisation.
+    pub enterprise_id: Option<String>,
+    /// Its id within that organisation.
+    pub enterprise_user_id: Option<SlackUserId>,
+    /// The e-mail address, if there is one and it may be seen.
+    pub email: Option<String>,
+    /// Whether it was confirmed, if Slack says so.
+    pub is_email_confirmed: Option<bool>,
+    /// Deactivated.
+    pub deleted: bool,
+    /// A bot.
+    pub is_bot: bool,
+    /// A user that stands for an app.
+    pub is_app_user: bool,
+    /// A workflow.
+    pub is_workflow_bot: bool,
+    /// A connector to another system.
+    pub is_connector_bot: bool,
+    /// A guest.
+    pub is_restricted: bool,
+    /// A guest in a single channel.
+    pub is_ultra_restricted: bool,
+    /// External, without a channel in common.
+    pub is_stranger: bool,
+    /// Invited, never signed in.
+    pub is_invited_user: bool,
+}
+
+/// How the operator links Slack people to Teleport users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The explicit table.
+    pub table: BTreeMap<SlackUserId, String>,
+    /// The Teleport user trait that holds Slack ids.
+    pub id_trait: Option<String>,
+    /// Whether an e-mail address that equals a user name is a link.
+    pub email_match: bool,
+}
+
+/// A Teleport user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TeleportUser {
+    /// The name.
+    pub name: String,
+    /// The traits.
+    pub traits: BTreeMap<String, Vec<String>>,
+    /// When it ends; users of single sign-on do.
+    pub expires: Option<Timestamp>,
+}
+
+/// Teleport's users.
+#[derive(Clone, Copy, Debug)]
+pub enum Users<'a> {
+    /// All of them, people only: without the users of bots.
+    Listed(&'a [TeleportUser]),
+    /// The daemon may not list them. The table and the e-mail address then name users unchecked; the trait
+    /// cannot be used.
+    Unreadable,
+}
+
+/// Which link identified a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The operator's table.
+    Table,
+    /// The trait.
+    Trait,
+    /// The e-mail address.
+    Email,
+}
+
+/// A Slack person who is a Teleport user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The Teleport user's name.
+    pub user: String,
+    /// The Slack account.
+    pub slack_user: SlackUserId,
+    /// Its workspace.
+    pub team: Option<String>,
+    /// What linked them.
+    pub link: LinkKind,
+    /// Every name that the account goes by, whether or not it may act under it: for telling the requester.
+    names: Vec<String>,
+}
+
+impl Person {
+    /// Whether this is the Teleport user `name`, by this account's link, by another account's that has the same
+    /// e-mail address, or by any other link of this account. Capitals do not matter: this is used to refuse.
+    pub fn is(&self, name: &str) -> bool {
+        let name = name.trim().to_lowercase();
+        self.names.iter().any(|known| known.trim().to_lowercase() == name)
+    }
+}
+
+/// The Teleport user behind the account `clicked`, of which Slack just said `profile`.
+///
+/// # Errors
+/// A [`Refusal`] if the account is not to be trusted, or is not linked to exactly one living Teleport user.
+pub fn identify(
+    clicked: &SlackUserId,
+    profile: &SlackProfile,
+    our: &OurApp,
+    links: &Links,
+    users: Users<'_>,
+    now: Timestamp,
+) -> Result<Person, Refusal> {
+    if let Some(distrust) = distrust(clicked, profile, our) {
+        return Err(Refusal::Untrusted(distrust));
+    }
+    let (user, link) = linked_user(profile, links, users)?;
+    if user.is_empty() || user.chars().nth(MAX_USER).is_some() {
+        return Err(Refusal::NotLinked);
+    }
+    if let Users::Listed(all) = users {
+        match all.iter().find(|listed| listed.name == user) {
+            None => return Err(Refusal::TeleportUserUnknown { user }),
+            Some(listed) if listed.expires.is_some_and(|end| end <= now) => {
+                return Err(Refusal::TeleportUserExpired { user });
+            }
+            Some(_) => {}
+        }
+    }
+    let mut names = in_table(profile, links);
+    names.extend(by_trait(profile, links, users));
+    names.extend(profile.email.clone());
+    names.push(user.clone());
+    let team = profile.team_id.clone();
+    Ok(Person { user, slack_user: clicked.clone(), team, link, names })
+}
+
+/// What speaks against the account, the plainest first.
+fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Option<Distrust> {
+    let is_other_workspace = || {
+        let same_team = profile.team_id.as_ref() == Some(&our.team_id);
+        let same_org = our.enterprise_id.is_some() && profile.enterprise_id == our.enterprise_id;
+        !(same_team || same_org)
+    };
+    let reasons = [
+        (!ids(profile).any(|id| id == clicked), Distrust::SomebodyElse),
+        (ids(profile).any(|id| id.as_str() == SLACKBOT), Distrust::Slackbot),
+        (profile.deleted, Distrust::Deactivated),
+        (profile.is_workflow_bot, Distrust::Workflow),
+        (profile.is_connector_bot, Distrust::Connector),
+        (profile.is_bot, Distrust::Bot),
+        (profile.is_app_user, Distrust::AppUser),
+        (profile.is_stranger, Distrust::Stranger),
+        (is_other_workspace(), Distrust::OtherWorkspace),
+        (profile.is_ultra_restricted, Distrust::SingleChannelGuest),
+        (profile.is_restricted, Distrust::Guest),
+        (profile.is_invited_user, Distrust::Invited),
+    ];
+    reasons.into_iter().find_map(|(applies, distrust)| applies.then_some(distrust))
+}
+
+/// The account's ids: in an Enterprise organisation it may have two.
+fn ids(profile: &SlackProfile) -> impl Iterator<Item = &SlackUserId> {
+    std::iter::once(&profile.id).chain(&profile.enterprise_user_id)
+}
+
+/// The strongest link, unless a stronger or an equal one speaks against it.
+fn linked_user(
+    profile: &SlackProfile,
+    links: &Links,
+    users: Users<'_>,
+) -> Result<(String, LinkKind), Refusal> {
+    let table = in_table(profile, links);
+    if links.id_trait.is_some() && table.is_empty() && matches!(users, Users::Unreadable) {
+        return Err(Refusal::UsersUnreadable);
+    }
+    let traits = by_trait(profile, links, users);
+    let mut stated: Vec<_> = table.iter().chain(&traits).cloned().collect();
+    stated.sort();
+    stated.dedup();
+    match stated.as_slice() {
+        [user] if !table.is_empty() => return Ok((user.clone(), LinkKind::Table)),
+        [user] if is_others(user, profile, &links.table) => {
+            return Err(Refusal::LinkedTwice { users: vec![user.clone()] });
+        }
+        [user] => return Ok((user.clone(), LinkKind::Trait)),
+        [] => {}
+        _ => return Err(Refusal::LinkedTwice { users: stated }),
+    }
+    if !links.email_match {
+        return Err(Refusal::NotLinked);
+    }
+    by_email(profile, links, users).map(|user| (user, LinkKind::Email))
+}
+
+/// The user whose name is the account's e-mail address: exactly so, and no other with other capitals.
+fn by_email(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Result<String, Refusal> {
+    let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or(Refusal::NotLinked)?;
+    if profile.is_email_confirmed == Some(false) {
+        return Err(Refusal::EmailUnconfirmed);
+    }
+    let twice = |users: Vec<String>| Err(Refusal::LinkedTwice { users });
+    if is_others(email, profile, &links.table) {
+        return twice(vec![email.clone()]);
+    }
+    let Users::Listed(all) = users else { return Ok(email.clone()) };
+    let alike: Vec<_> = all.iter().filter(|user| user.name.to_lowercase() == email.to_lowercase()).collect();
+    match alike.as_slice() {
+        // Single sign-on may have made the user once: then Teleport forgot it when its login expired.
+        [] => Err(Refusal::TeleportUserUnknown { user: email.clone() }),
+        // The trait gives this user another Slack account.
+        [user] if !slack_ids(user, links).is_empty() => twice(vec![email.clone()]),
+        [user] if user.name == *email => Ok(email.clone()),
+        [_] => Err(Refusal::NotLinked),
+        several => twice(several.iter().map(|user| user.name.clone()).collect()),
+    }
+}
+
+/// The users whom the table names for this account.
+fn in_table(profile: &SlackProfile, links: &Links) -> Vec<String> {
+    let mut names: Vec<_> = ids(profile).filter_map(|id| links.table.get(id)).cloned().collect();
+    names.dedup();
+    names
+}
+
+/// The users whose trait names this account.
+fn by_trait(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Vec<String> {
+    let Users::Listed(all) = users else { return Vec::new() };
+    let is_named = |user: &&TeleportUser| {
+        slack_ids(user, links).iter().any(|named| ids(profile).any(|id| id.as_str() == *named))
+    };
+    all.iter().filter(is_named).map(|user| user.name.clone()).collect()
+}
+
+/// The Slack ids in a user's trait.
+fn slack_ids<'a>(user: &'a TeleportUser, links: &Links) -> Vec<&'a str> {
+    let values = links.id_trait.as_ref().and_then(|name| user.traits.get(name));
+    values.into_iter().flatten().map(String::as_str).filter(|id| !id.trim().is_empty()).collect()
+}
+
+/// Whether the table gives the user other accounts, and not this one.
+fn is_others(user: &str, profile: &SlackProfile, table: &BTreeMap<SlackUserId, String>) -> bool {
+    let accounts = || table.iter().filter(|(_, named)| *named == user).map(|(id, _)| id);
+    accounts().next().is_some() && !accounts().any(|id| ids(profile).any(|own| own == id))
+}
+
+#[cfg(test)]
+mod tests;

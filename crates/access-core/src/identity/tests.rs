@@ -1,0 +1,280 @@
+//! Every kind of account, every kind of link, and the ways in which links contradict each other.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn our_app() -> OurApp {
+    OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
+}
+
+fn bob() -> SlackProfile {
+    SlackProfile {
+        id: SlackUserId::new("U0BOB"),
+        team_id: Some("T0US".into()),
+        enterprise_id: None,
+        enterprise_user_id: None,
+        email: Some("bob@example.com".into()),
+        is_email_confirmed: Some(true),
+        deleted: false,
+        is_bot: false,
+        is_app_user: false,
+        is_workflow_bot: false,
+        is_connector_bot: false,
+        is_restricted: false,
+        is_ultra_restricted: false,
+        is_stranger: false,
+        is_invited_user: false,
+    }
+}
+
+fn table(entries: &[(&str, &str)]) -> BTreeMap<SlackUserId, String> {
+    entries.iter().map(|(id, user)| (SlackUserId::new(*id), (*user).to_owned())).collect()
+}
+
+fn user(name: &str, slack_ids: &[&str]) -> TeleportUser {
+    let ids = slack_ids.iter().map(|id| (*id).to_owned()).collect();
+    TeleportUser { name: name.into(), traits: BTreeMap::from([("slack_uid".to_owned(), ids)]), expires: None }
+}
+
+fn users() -> Vec<TeleportUser> {
+    vec![
+        user("alice@example.com", &["U0ALICE"]),
+        user("bob@example.com", &[]),
+        user("bob", &[]),
+        user("carol", &["U0CAROL"]),
+    ]
+}
+
+fn links(entries: &[(&str, &str)], with_trait: bool, email_match: bool) -> Links {
+    Links { table: table(entries), id_trait: with_trait.then(|| "slack_uid".to_owned()), email_match }
+}
+
+#[track_caller]
+fn check(
+    profile: &SlackProfile,
+    links: &Links,
+    users: &[TeleportUser],
+    expected: Result<(&str, LinkKind), Refusal>,
+) {
+    let person = identify(&profile.id, profile, &our_app(), links, Users::Listed(users), now());
+    assert_eq!(person.map(|p| (p.user, p.link)), expected.map(|(user, link)| (user.to_owned(), link)));
+}
+
+fn twice(users: &[&str]) -> Result<(&'static str, LinkKind), Refusal> {
+    Err(Refusal::LinkedTwice { users: users.iter().map(|user| (*user).to_owned()).collect() })
+}
+
+#[test]
+fn accounts_that_are_not_to_be_trusted() {
+    let all = links(&[("U0BOB", "bob"), ("USLACKBOT", "bob")], true, true);
+    check(&bob(), &all, &users(), Ok(("bob", LinkKind::Table)));
+    type Change = fn(&mut SlackProfile);
+    let cases: [(Change, Distrust); 12] = [
+        (|p| p.deleted = true, Distrust::Deactivated),
+        (|p| p.is_bot = true, Distrust::Bot),
+        (|p| p.is_app_user = true, Distrust::AppUser),
+        (|p| p.is_workflow_bot = true, Distrust::Workflow),
+        (|p| p.is_connector_bot = true, Distrust::Connector),
+        (|p| p.is_restricted = true, Distrust::Guest),
+        (|p| (p.is_restricted, p.is_ultra_restricted) = (true, true), Distrust::SingleChannelGuest),
+        (|p| p.is_stranger = true, Distrust::Stranger),
+        (|p| p.is_invited_user = true, Distrust::Invited),
+        (|p| p.team_id = Some("T0THEM".into()), Distrust::OtherWorkspace),
+        (|p| p.team_id = None, Distrust::OtherWorkspace),
+        (|p| p.id = SlackUserId::new("USLACKBOT"), Distrust::Slackbot),
+    ];
+    for (change, distrust) in cases {
+        let mut profile = bob();
+        change(&mut profile);
+        check(&profile, &all, &users(), Err(Refusal::Untrusted(distrust)));
+    }
+    let clicked = SlackUserId::new("U0EVE");
+    let other = identify(&clicked, &bob(), &our_app(), &all, Users::Listed(&users()), now());
+    assert_eq!(other, Err(Refusal::Untrusted(Distrust::SomebodyElse)));
+}
+
+#[test]
+fn people_of_the_same_organisation_are_no_strangers() {
+    let our = OurApp { enterprise_id: Some("E0US".into()), ..our_app() };
+    let links = links(&[("W0BOB", "bob")], false, false);
+    let profile = SlackProfile {
+        team_id: Some("T0SISTER".into()),
+        enterprise_id: Some("E0US".into()),
+        enterprise_user_id: Some(SlackUserId::new("W0BOB")),
+        ..bob()
+    };
+    for clicked in ["U0BOB", "W0BOB"] {
+        let clicked = SlackUserId::new(clicked);
+        let person = identify(&clicked, &profile, &our, &links, Users::Listed(&users()), now()).unwrap();
+        assert_eq!((person.user.as_str(), person.slack_user), ("bob", clicked));
+    }
+    let foreign = SlackProfile { enterprise_id: Some("E0THEM".into()), ..profile };
+    let refused = identify(&foreign.id, &foreign, &our, &links, Users::Listed(&users()), now());
+    assert_eq!(refused, Err(Refusal::Untrusted(Distrust::OtherWorkspace)));
+    // No organisation on both sides is nothing in common.
+    let nobodys = SlackProfile { enterprise_id: None, ..foreign };
+    assert_eq!(
+        identify(&nobodys.id, &nobodys, &our_app(), &links, Users::Listed(&users()), now()),
+        Err(Refusal::Untrusted(Distrust::OtherWorkspace))
+    );
+}
+
+#[test]
+fn the_strongest_link_wins() {
+    let by_trait = |id: &str| [users(), vec![user("trudy", &[id])]].concat();
+    check(&bob(), &links(&[("U0BOB", "bob")], true, true), &users(), Ok(("bob", LinkKind::Table)));
+    check(
+        &bob(),
+        &links(&[("U0X", "carol")], true, true),
+        &by_trait("U0BOB"),
+        Ok(("trudy", LinkKind::Trait)),
+    );
+    check(&bob(), &links(&[], true, true), &users(), Ok(("bob@example.com", LinkKind::Email)));
+    check(
+        &bob(),
+        &links(&[("U0BOB", "trudy")], true, true),
+        &by_trait("U0BOB"),
+        Ok(("trudy", LinkKind::Table)),
+    );
+}
+
+#[test]
+fn no_kind_stands_in_for_another_unasked() {
+    // A trait is configured and bob has none: his e-mail address is not asked unless the operator said so.
+    check(&bob(), &links(&[], true, false), &users(), Err(Refusal::NotLinked));
+    check(&bob(), &links(&[("U0X", "carol")], false, false), &users(), Err(Refusal::NotLinked));
+    check(&bob(), &links(&[], false, false), &users(), Err(Refusal::NotLinked));
+    // What cannot be asked is not skipped.
+    let unreadable = |links: &Links| {
+        identify(&bob().id, &bob(), &our_app(), links, Users::Unreadable, now()).map(|p| p.user)
+    };
+    assert_eq!(unreadable(&links(&[], true, true)), Err(Refusal::UsersUnreadable));
+    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], true, true)), Ok("bob".into()));
+    assert_eq!(unreadable(&links(&[], false, true)), Ok("bob@example.com".into()));
+}
+
+#[test]
+fn statements_that_contradict_each_other_choose_nobody() {
+    let eve = SlackProfile { id: SlackUserId::new("U0EVE"), ..bob() };
+    // Two users claim the account.
+    let claimed = [users(), vec![user("x", &["U0BOB"]), user("y", &["U9", "U0BOB"])]].concat();
+    check(&bob(), &links(&[], true, true), &claimed, twice(&["x", "y"]));
+    // The table and the trait disagree.
+    check(&bob(), &links(&[("U0BOB", "bob")], true, true), &claimed[..5], twice(&["bob", "x"]));
+    // Eve took bob's e-mail address; the table or the trait knows that bob is somebody else.
+    check(&eve, &links(&[("U0BOB", "bob@example.com")], false, true), &users(), twice(&["bob@example.com"]));
+    let mut with_trait = users();
+    with_trait[1] = user("bob@example.com", &["U0BOB"]);
+    check(&eve, &links(&[], true, true), &with_trait, twice(&["bob@example.com"]));
+    check(&eve, &links(&[], true, false), &with_trait, Err(Refusal::NotLinked));
+    // A trait adds no account to a user of the table.
+    let added = vec![user("bob", &["U0EVE"])];
+    check(&eve, &links(&[("U0BOB", "bob")], true, true), &added, twice(&["bob"]));
+    // Two ids of one account in the table.
+    let two = SlackProfile { enterprise_user_id: Some(SlackUserId::new("W0BOB")), ..bob() };
+    check(
+        &two,
+        &links(&[("U0BOB", "bob"), ("W0BOB", "carol")], false, false),
+        &users(),
+        twice(&["bob", "carol"]),
+    );
+    check(
+        &two,
+        &links(&[("U0BOB", "bob"), ("W0BOB", "bob")], false, false),
+        &users(),
+        Ok(("bob", LinkKind::Table)),
+    );
+}
+
+#[test]
+fn an_email_address_links_only_if_it_is_exact_unique_and_not_unconfirmed() {
+    let links = links(&[], false, true);
+    let with = |email: Option<&str>| SlackProfile { email: email.map(str::to_owned), ..bob() };
+    check(&with(None), &links, &users(), Err(Refusal::NotLinked));
+    check(&with(Some("")), &links, &users(), Err(Refusal::NotLinked));
+    check(&with(Some("Bob@example.com")), &links, &users(), Err(Refusal::NotLinked));
+    check(
+        &with(Some("eve@example.com")),
+        &links,
+        &users(),
+        Err(Refusal::TeleportUserUnknown { user: "eve@example.com".into() }),
+    );
+    let both = [users(), vec![user("Bob@example.com", &[])]].concat();
+    check(&bob(), &links, &both, twice(&["bob@example.com", "Bob@example.com"]));
+    let unconfirmed = SlackProfile { is_email_confirmed: Some(false), ..bob() };
+    check(&unconfirmed, &links, &users(), Err(Refusal::EmailUnconfirmed));
+    check(
+        &SlackProfile { is_email_confirmed: None, ..bob() },
+        &links,
+        &users(),
+        Ok(("bob@example.com", LinkKind::Email)),
+    );
+    // Where the address is not the link, it does not matter.
+    check(
+        &unconfirmed,
+        &super::tests::links(&[("U0BOB", "bob")], false, true),
+        &users(),
+        Ok(("bob", LinkKind::Table)),
+    );
+}
+
+#[test]
+fn a_user_must_exist_and_live() {
+    let table = links(&[("U0BOB", "gone")], false, false);
+    check(&bob(), &table, &users(), Err(Refusal::TeleportUserUnknown { user: "gone".into() }));
+    let ends = |second: i64| TeleportUser {
+        expires: Some(now() + jiff::SignedDuration::from_secs(second)),
+        ..user("gone", &[])
+    };
+    check(&bob(), &table, &[ends(0)], Err(Refusal::TeleportUserExpired { user: "gone".into() }));
+    check(&bob(), &table, &[ends(1)], Ok(("gone", LinkKind::Table)));
+    let long = "u".repeat(129);
+    check(&bob(), &links(&[("U0BOB", &long)], false, false), &[user(&long, &[])], Err(Refusal::NotLinked));
+}
+
+#[test]
+fn the_requester_is_known_under_every_name() {
+    let second = SlackProfile { email: Some("Alice@Example.com".into()), ..bob() };
+    let person = |links: &Links, users: &[TeleportUser]| {
+        identify(&second.id, &second, &our_app(), links, Users::Listed(users), now()).unwrap()
+    };
+    // Her second account is linked to another user, but carries her address.
+    let alices = person(&links(&[("U0BOB", "carol")], true, false), &users());
+    assert!(alices.is("alice@example.com") && alices.is("CAROL") && alices.is(" carol "));
+    assert!(!alices.is("bob") && !alices.is(""));
+}
+
+proptest! {
+    /// Whoever is identified is a listed user to whom the strongest kind that says anything leads.
+    #[test]
+    fn nobody_is_identified_by_chance(
+        table_user in proptest::option::of(0..4usize),
+        other_table in proptest::option::of(0..4usize),
+        traits in proptest::collection::vec(proptest::sample::subsequence(vec!["U0BOB", "U0EVE"], 0..=2), 4),
+        with_trait: bool, email_match: bool,
+    ) {
+        let names = ["bob@example.com", "b", "c", "d"];
+        let all: Vec<_> = names.iter().zip(&traits).map(|(name, ids)| user(name, ids)).collect();
+        let mut entries: Vec<_> = table_user.map(|n| ("U0BOB", names[n])).into_iter().collect();
+        entries.extend(other_table.map(|n| ("U0EVE", names[n])));
+        let links = links(&entries, with_trait, email_match);
+        if let Ok(person) = identify(&bob().id, &bob(), &our_app(), &links, Users::Listed(&all), now()) {
+            let claims: Vec<_> = (0..4).filter(|n| with_trait && traits[*n].contains(&"U0BOB")).collect();
+            let chosen = names.iter().position(|name| *name == person.user).unwrap();
+            match person.link {
+                LinkKind::Table => prop_assert_eq!(Some(chosen), table_user),
+                LinkKind::Trait => prop_assert!(table_user.is_none() && claims == [chosen] && other_table != Some(chosen)),
+                LinkKind::Email => {
+                    prop_assert!(email_match && table_user.is_none() && claims.is_empty() && chosen == 0);
+                    prop_assert!(other_table != Some(0) && (!with_trait || traits[0].is_empty()));
+                }
+            }
+            prop_assert!(claims.iter().all(|claim| *claim == chosen));
+        }
+    }
+}

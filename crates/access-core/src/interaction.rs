@@ -1,0 +1,363 @@
+//! From verified bytes to what a person did: pressed Approve or Deny, or sent the dialogue with a reason.
+//!
+//! Only the fields that are needed are read; the others may be missing, null or of any type, because Slack
+//! changes them between workspaces and over time. Whether the person may do it is [`crate::identity`]'s and
+//! [`crate::policy`]'s question; whether the message is ours, [`belongs`]'s.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::control::{self, Decision, Dialogue, MAX_REASON};
+use crate::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_plain};
+use crate::record::{Record, cut};
+use crate::signature::Verified;
+
+/// Longer bodies are not read. Slack's carry the message (some 100 kB at worst) or a view (250 kB at most).
+pub const MAX_BODY: usize = 1 << 20;
+/// Longer one-time addresses and tickets are taken as absent.
+const MAX_TICKET: usize = 1_000;
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interaction {
+    /// Pressed Approve or Deny.
+    Click(Click),
+    /// Sent the dialogue that asks for a reason.
+    Submission(Submission),
+    /// Something that asks for nothing but an acknowledgement.
+    Ignored(Ignored),
+}
+
+/// Why there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// The button that opens Teleport; the browser does the rest.
+    Link,
+    /// A button that is none of ours.
+    OtherAction,
+    /// A dialogue that is none of ours.
+    OtherDialogue,
+    /// Another type of interaction.
+    OtherType,
+}
+
+/// A button pressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Click {
+    /// Through which app and workspace it came.
+    pub origin: Origin,
+    /// Who pressed it. Everything else about the person is to be asked afresh.
+    pub user: SlackUserId,
+    /// Which button.
+    pub decision: Decision,
+    /// The request that the button names.
+    pub request: RequestId,
+    /// Where the message is.
+    pub channel: ChannelId,
+    /// Which it is.
+    pub ts: MessageTs,
+    /// When, in Slack's notation; with the rest it names this one click.
+    pub action_ts: String,
+    /// Opens a dialogue, once and within three seconds.
+    pub trigger_id: Option<String>,
+    /// Takes answers for this person.
+    pub response_url: Option<ResponseUrl>,
+}
+
+/// A dialogue sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Through which app and workspace it came.
+    pub origin: Origin,
+    /// Who sent it.
+    pub user: SlackUserId,
+    /// What the dialogue was opened for.
+    pub dialogue: Dialogue,
+    /// The reason, trimmed, at most [`MAX_REASON`] characters; may be empty.
+    pub reason: String,
+    /// The dialogue's id in Slack.
+    pub view_id: String,
+}
+
+/// Through which app, workspace and organisation an interaction came, as far as Slack said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The app whose button it is.
+    pub app_id: Option<String>,
+    /// The workspace; absent for apps that a whole organisation installed.
+    pub team_id: Option<String>,
+    /// The Enterprise organisation.
+    pub enterprise_id: Option<String>,
+}
+
+/// A one-time address: whoever has it can answer in the app's name, so it is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResponseUrl(String);
+
+impl ResponseUrl {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResponseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseUrl(…)")
+    }
+}
+
+/// A payload that cannot be understood, with what is needed to tell the person so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The first part that is missing or odd.
+    pub part: &'static str,
+    /// Who did it, if that can be read.
+    pub user: Option<SlackUserId>,
+    /// Where an answer can go, if that can be read.
+    pub response_url: Option<ResponseUrl>,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slack's interaction cannot be understood: {} is missing or odd", self.part)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// What makes an interaction this one and no other; equal for every delivery of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Occasion {
+    /// A click.
+    Click {
+        /// Who.
+        user: SlackUserId,
+        /// Where.
+        channel: ChannelId,
+        /// On which message.
+        ts: MessageTs,
+        /// When.
+        action_ts: String,
+        /// On which button.
+        decision: Decision,
+    },
+    /// A dialogue, which can be sent once.
+    Submission {
+        /// Who.
+        user: SlackUserId,
+        /// Which dialogue.
+        view_id: String,
+    },
+}
+
+impl Interaction {
+    /// Reads a callback's form or a Socket Mode payload.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is too large or none, or if something that is needed is missing.
+    pub fn read(verified: &Verified<'_>) -> Result<Self, Malformed> {
+        match verified.seal() {
+            Some(_) => read_form(verified.bytes()),
+            None => read_json(verified.bytes()),
+        }
+    }
+
+    /// What names this interaction; `None` for what is ignored.
+    pub fn occasion(&self) -> Option<Occasion> {
+        match self {
+            Self::Click(Click { user, channel, ts, action_ts, decision, .. }) => Some(Occasion::Click {
+                user: user.clone(),
+                channel: channel.clone(),
+                ts: ts.clone(),
+                action_ts: action_ts.clone(),
+                decision: *decision,
+            }),
+            Self::Submission(Submission { user, view_id, .. }) => {
+                Some(Occasion::Submission { user: user.clone(), view_id: view_id.clone() })
+            }
+            Self::Ignored(_) => None,
+        }
+    }
+
+    /// The request that it names, not yet believed.
+    pub fn request(&self) -> Option<&RequestId> {
+        match self {
+            Self::Click(click) => Some(&click.request),
+            Self::Submission(submission) => Some(&submission.dialogue.request),
+            Self::Ignored(_) => None,
+        }
+    }
+}
+
+/// Everything that reads foreign bytes, for fuzzing. It returns nothing, so it is no way around [`Verified`].
+pub fn fuzz(bytes: &[u8]) {
+    for read in [read_form, read_json] {
+        if let Ok(interaction) = read(bytes) {
+            std::hint::black_box((interaction.occasion(), interaction.request()));
+        }
+    }
+}
+
+fn read_form(body: &[u8]) -> Result<Interaction, Malformed> {
+    if body.len() > MAX_BODY {
+        return Err(nobody("the size"));
+    }
+    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
+    match (payloads.next(), payloads.next()) {
+        (Some((_, payload)), None) => read_json(payload.as_bytes()),
+        _ => Err(nobody("payload")),
+    }
+}
+
+fn read_json(payload: &[u8]) -> Result<Interaction, Malformed> {
+    if payload.len() > MAX_BODY {
+        return Err(nobody("the size"));
+    }
+    // serde_json refuses what is nested deeper than 128.
+    let payload: Value = serde_json::from_slice(payload).map_err(|_| nobody("the JSON"))?;
+    let read = match payload.get("type").and_then(Value::as_str) {
+        Some("block_actions") => click(&payload),
+        Some("view_submission") => submission(&payload),
+        Some(_) => Ok(Interaction::Ignored(Ignored::OtherType)),
+        None => Err("type"),
+    };
+    read.map_err(|part| Malformed {
+        part,
+        user: id(&payload["user"]["id"]).map(SlackUserId::new),
+        response_url: response_url(&payload),
+    })
+}
+
+fn click(payload: &Value) -> Result<Interaction, &'static str> {
+    let action = payload["actions"].get(0).ok_or("actions")?;
+    let action_id = action["action_id"].as_str().ok_or("action_id")?;
+    let Some(decision) = Decision::from_action_id(action_id) else {
+        let ignored = if action_id == control::OPEN { Ignored::Link } else { Ignored::OtherAction };
+        return Ok(Interaction::Ignored(ignored));
+    };
+    let container = &payload["container"];
+    let channel =
+        id(&container["channel_id"]).or_else(|| id(&payload["channel"]["id"])).ok_or("channel_id")?;
+    let ts = id(&container["message_ts"]).or_else(|| id(&payload["message"]["ts"])).ok_or("message_ts")?;
+    Ok(Interaction::Click(Click {
+        origin: origin(payload),
+        user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
+        decision,
+        request: action["value"].as_str().and_then(request_id).ok_or("value")?,
+        channel: ChannelId::new(channel),
+        ts: MessageTs::new(ts),
+        action_ts: id(&action["action_ts"]).ok_or("action_ts")?.to_owned(),
+        trigger_id: ticket(&payload["trigger_id"]),
+        response_url: response_url(payload),
+    }))
+}
+
+fn submission(payload: &Value) -> Result<Interaction, &'static str> {
+    let view = &payload["view"];
+    if view["callback_id"].as_str().ok_or("callback_id")? != control::REASON {
+        return Ok(Interaction::Ignored(Ignored::OtherDialogue));
+    }
+    let metadata = view["private_metadata"].as_str().ok_or("private_metadata")?;
+    let input = &view["state"]["values"][control::REASON][control::REASON];
+    Ok(Interaction::Submission(Submission {
+        origin: origin(payload),
+        user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
+        dialogue: Dialogue::decode(metadata).ok_or("private_metadata")?,
+        reason: cut(input["value"].as_str().unwrap_or_default().trim(), MAX_REASON),
+        view_id: id(&view["id"]).ok_or("view id")?.to_owned(),
+    }))
+}
+
+fn origin(payload: &Value) -> Origin {
+    let text = |value: &Value| id(value).map(str::to_owned);
+    Origin {
+        app_id: text(&payload["api_app_id"]),
+        team_id: text(&payload["team"]["id"]),
+        enterprise_id: text(&payload["enterprise"]["id"]).or_else(|| text(&payload["team"]["enterprise_id"])),
+    }
+}
+
+fn id(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| is_plain(text))
+}
+
+fn request_id(text: &str) -> Option<RequestId> {
+    let id = RequestId::new(text);
+    id.as_word().is_some().then_some(id)
+}
+
+fn ticket(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_TICKET).map(str::to_owned)
+}
+
+fn response_url(payload: &Value) -> Option<ResponseUrl> {
+    ticket(&payload["response_url"]).map(ResponseUrl)
+}
+
+fn nobody(part: &'static str) -> Malformed {
+    Malformed { part, user: None, response_url: None }
+}
+
+/// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OurApp {
+    /// The app.
+    pub app_id: String,
+    /// The workspace that installed it.
+    pub team_id: String,
+    /// The Enterprise organisation, if any.
+    pub enterprise_id: Option<String>,
+    /// Whether the whole organisation installed it; then its id decides and the workspace may be any of its.
+    pub is_org_install: bool,
+}
+
+/// Why an interaction is not about one of our messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// Another app, or none named.
+    App,
+    /// Another workspace or organisation, or none named.
+    Workspace,
+    /// A message that the request's record does not list.
+    Message,
+}
+
+/// Whether an interaction came through our app and workspace, about a message that `record` lists, where
+/// `record` is that of the request which the interaction names.
+///
+/// # Errors
+/// [`Foreign`] if not; nothing may be decided then.
+pub fn belongs(interaction: &Interaction, our: &OurApp, record: &Record) -> Result<(), Foreign> {
+    let (origin, request, channel, ts) = match interaction {
+        Interaction::Click(Click { origin, request, channel, ts, .. }) => (origin, request, channel, ts),
+        Interaction::Submission(Submission { origin, dialogue, .. }) => {
+            (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
+        }
+        Interaction::Ignored(_) => return Err(Foreign::Message),
+    };
+    came_through(origin, our)?;
+    let is_its_record = record.known.as_ref().is_some_and(|known| known.id == *request);
+    let is_listed = record.deliveries.iter().any(|delivery| delivery.is(channel, ts));
+    if is_its_record && is_listed { Ok(()) } else { Err(Foreign::Message) }
+}
+
+/// The part of [`belongs`] that needs no record, and so no call to Teleport.
+///
+/// # Errors
+/// [`Foreign::App`] or [`Foreign::Workspace`].
+pub fn came_through(origin: &Origin, our: &OurApp) -> Result<(), Foreign> {
+    if origin.app_id.as_ref() != Some(&our.app_id) {
+        return Err(Foreign::App);
+    }
+    let is_ours = if our.is_org_install {
+        our.enterprise_id.is_some() && origin.enterprise_id == our.enterprise_id
+    } else {
+        origin.team_id.as_ref() == Some(&our.team_id)
+    };
+    if is_ours { Ok(()) } else { Err(Foreign::Workspace) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! Payloads as Slack sends them, with fields missing, null, re-typed and hostile.
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::lifecycle::Phase;
+use crate::recipients::RecipientKey;
+use crate::record::{Delivery, Shown, bounded};
+use crate::request::sample;
+
+const TS: &str = "1795363190.000001";
+
+fn socket(payload: &Value) -> Result<Interaction, Malformed> {
+    Interaction::read(&Verified::from_socket(&serde_json::to_vec(payload).unwrap()))
+}
+
+fn click_payload() -> Value {
+    json!({
+        "type": "block_actions",
+        "user": {"id": "U0BOB", "username": "bob", "name": "bob", "team_id": "T0US"},
+        "api_app_id": "A0OURS",
+        "token": "legacy",
+        "container": {"type": "message", "message_ts": TS, "channel_id": "C0TEAM", "is_ephemeral": false},
+        "trigger_id": "12.34.abcdef",
+        "team": {"id": "T0US", "domain": "example"},
+        "enterprise": null,
+        "is_enterprise_install": false,
+        "channel": {"id": "C0TEAM", "name": "team"},
+        "message": {"type": "message", "ts": TS, "text": "…", "blocks": [{"type": "section"}]},
+        "state": {"values": {}},
+        "response_url": "https://hooks.slack.com/actions/T0US/1/x",
+        "actions": [{
+            "action_id": "approve", "block_id": "b", "type": "button", "value": sample().id,
+            "text": {"type": "plain_text", "text": "Approve", "emoji": true}, "style": "primary",
+            "action_ts": "1795363200.123456"
+        }]
+    })
+}
+
+fn submission_payload() -> Value {
+    let dialogue = Dialogue {
+        request: sample().id,
+        decision: Decision::Deny,
+        channel: ChannelId::new("C0TEAM"),
+        ts: MessageTs::new(TS),
+        opened: Timestamp::from_second(1_800_000_000).unwrap(),
+    };
+    json!({
+        "type": "view_submission",
+        "user": {"id": "U0BOB", "username": "bob", "team_id": "T0US"},
+        "team": {"id": "T0US", "domain": "example"},
+        "api_app_id": "A0OURS",
+        "view": {
+            "id": "V0VIEW", "type": "modal", "callback_id": "reason", "hash": "156.x",
+            "private_metadata": dialogue.encode().unwrap(),
+            "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": " not today \n"}}}}
+        },
+        "response_urls": []
+    })
+}
+
+fn our_app() -> OurApp {
+    OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
+}
+
+fn record() -> Record {
+    let delivery = Delivery {
+        key: Some(RecipientKey::new("#team")),
+        channel: ChannelId::new("C0TEAM"),
+        ts: MessageTs::new(TS),
+        shown: Some(Shown { phase: Phase::Pending, digest: "0".into() }),
+        replies: 0,
+        votes_told: 0,
+    };
+    Record { known: Some(bounded(&sample())), deliveries: vec![delivery], ..Record::default() }
+}
+
+#[track_caller]
+fn a_click(payload: &Value) -> Click {
+    match socket(payload) {
+        Ok(Interaction::Click(click)) => click,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_click_is_read() {
+    let click = a_click(&click_payload());
+    let origin = Origin { app_id: Some("A0OURS".into()), team_id: Some("T0US".into()), enterprise_id: None };
+    assert_eq!((click.origin.clone(), click.decision), (origin, Decision::Approve));
+    assert_eq!((click.user.as_str(), click.request.clone()), ("U0BOB", sample().id));
+    assert_eq!((click.channel.as_str(), click.ts.as_str()), ("C0TEAM", TS));
+    assert_eq!(
+        (click.action_ts.as_str(), click.trigger_id.as_deref()),
+        ("1795363200.123456", Some("12.34.abcdef"))
+    );
+    assert_eq!(click.response_url.as_ref().unwrap().as_str(), "https://hooks.slack.com/actions/T0US/1/x");
+    assert!(!format!("{click:?}").contains("hooks.slack.com"));
+}
+
+#[test]
+fn a_form_is_read_like_a_payload() {
+    let payload = serde_json::to_string(&click_payload()).unwrap();
+    let form: String =
+        form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload).finish();
+    assert_eq!(read_form(form.as_bytes()), socket(&click_payload()));
+    let twice = format!("{form}&{form}");
+    for body in ["", "payload", "payload=", "x=y", &twice, &payload] {
+        assert!(read_form(body.as_bytes()).is_err(), "{body}");
+    }
+    // A socket's payload is no form, and a form is no socket's payload.
+    assert!(Interaction::read(&Verified::from_socket(form.as_bytes())).is_err());
+}
+
+#[test]
+fn a_submission_is_read() {
+    let Ok(Interaction::Submission(submission)) = socket(&submission_payload()) else { panic!() };
+    assert_eq!(submission.reason, "not today");
+    assert_eq!((submission.dialogue.decision, submission.dialogue.request), (Decision::Deny, sample().id));
+    assert_eq!(submission.view_id, "V0VIEW");
+    // Without a text, Slack says null or leaves the state out.
+    for state in [
+        json!(null),
+        json!({"values": {}}),
+        json!({"values": {"reason": {"reason": {"value": null}}}}),
+        json!([]),
+    ] {
+        let mut payload = submission_payload();
+        payload["view"]["state"] = state;
+        let Ok(Interaction::Submission(submission)) = socket(&payload) else { panic!() };
+        assert_eq!(submission.reason, "");
+    }
+    let mut payload = submission_payload();
+    payload["view"]["state"]["values"]["reason"]["reason"]["value"] = json!("ß".repeat(100_000));
+    let Ok(Interaction::Submission(submission)) = socket(&payload) else { panic!() };
+    assert_eq!(submission.reason.chars().count(), MAX_REASON);
+}
+
+#[test]
+fn only_what_is_needed_is_needed() {
+    for key in [
+        "team",
+        "enterprise",
+        "channel",
+        "message",
+        "state",
+        "token",
+        "is_enterprise_install",
+        "view",
+        "hash",
+    ] {
+        for odd in [json!(null), json!(7), json!("x"), json!([]), json!({"id": 7})] {
+            let mut payload = click_payload();
+            payload[key] = odd;
+            a_click(&payload);
+        }
+    }
+    let mut payload = click_payload();
+    payload["container"] = json!("message");
+    assert_eq!(a_click(&payload).channel.as_str(), "C0TEAM");
+    payload["response_url"] = json!(["x"]);
+    payload["trigger_id"] = json!("x".repeat(10_000));
+    let click = a_click(&payload);
+    assert_eq!((click.response_url, click.trigger_id), (None, None));
+}
+
+#[test]
+fn what_is_missing_is_named_and_the_person_can_be_told() {
+    for (path, part) in [
+        ("/type", "type"),
+        ("/actions", "actions"),
+        ("/actions/0/action_id", "action_id"),
+        ("/actions/0/value", "value"),
+        ("/actions/0/action_ts", "action_ts"),
+    ] {
+        for odd in [json!(null), json!(7), json!({}), json!([])] {
+            let mut payload = click_payload();
+            *payload.pointer_mut(path).unwrap() = odd;
+            let malformed = socket(&payload).unwrap_err();
+            assert_eq!((malformed.part, malformed.user), (part, Some(SlackUserId::new("U0BOB"))));
+            assert!(malformed.response_url.is_some());
+        }
+    }
+    let mut payload = click_payload();
+    payload["user"] = json!(null);
+    assert_eq!(socket(&payload).unwrap_err().part, "user");
+    for value in ["", "a b", "../x", &"a".repeat(65), "a/1.1,b"] {
+        let mut payload = click_payload();
+        payload["actions"][0]["value"] = json!(value);
+        assert_eq!(socket(&payload).unwrap_err().part, "value");
+    }
+    let mut payload = submission_payload();
+    payload["view"]["private_metadata"] = json!("{}");
+    assert_eq!(socket(&payload).unwrap_err().part, "private_metadata");
+}
+
+#[test]
+fn what_is_not_ours_is_acknowledged_and_left() {
+    let ignored = |payload: &Value| match socket(payload) {
+        Ok(Interaction::Ignored(ignored)) => ignored,
+        other => panic!("{other:?}"),
+    };
+    let mut payload = click_payload();
+    payload["actions"][0]["action_id"] = json!("open");
+    assert_eq!(ignored(&payload), Ignored::Link);
+    payload["actions"][0]["action_id"] = json!("APPROVE");
+    assert_eq!(ignored(&payload), Ignored::OtherAction);
+    payload["type"] = json!("message_action");
+    assert_eq!(ignored(&payload), Ignored::OtherType);
+    let mut payload = submission_payload();
+    payload["view"]["callback_id"] = json!("other");
+    assert_eq!(ignored(&payload), Ignored::OtherDialogue);
+}
+
+#[test]
+fn large_and_deep_payloads_are_refused() {
+    let deep = format!("{{\"type\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(Interaction::read(&Verified::from_socket(deep.as_bytes())).unwrap_err().part, "the JSON");
+    let large = vec![b' '; 20_000_000];
+    assert_eq!(Interaction::read(&Verified::from_socket(&large)).unwrap_err().part, "the size");
+    assert_eq!(read_form(&large).unwrap_err().part, "the size");
+}
+
+#[test]
+fn every_delivery_of_a_click_has_one_name_and_two_clicks_have_two() {
+    let first = socket(&click_payload()).unwrap().occasion();
+    let mut again = click_payload();
+    again["trigger_id"] = json!("another");
+    again["response_url"] = json!("https://hooks.slack.com/actions/T0US/2/y");
+    assert_eq!(socket(&again).unwrap().occasion(), first);
+    for (path, value) in
+        [("/actions/0/action_ts", "1795363201.1"), ("/user/id", "U0EVE"), ("/actions/0/action_id", "deny")]
+    {
+        let mut other = click_payload();
+        *other.pointer_mut(path).unwrap() = json!(value);
+        assert_ne!(socket(&other).unwrap().occasion(), first);
+    }
+}
+
+#[test]
+fn a_message_belongs_if_everything_about_it_is_ours() {
+    #[track_caller]
+    fn check(path: &str, value: Value, expected: Result<(), Foreign>) {
+        for mut payload in [click_payload(), submission_payload()] {
+            *payload.pointer_mut(path).unwrap() = value.clone();
+            assert_eq!(belongs(&socket(&payload).unwrap(), &our_app(), &record()), expected, "{path}");
+        }
+    }
+    check("/user/id", json!("U0EVE"), Ok(()));
+    check("/api_app_id", json!("A0OTHER"), Err(Foreign::App));
+    check("/api_app_id", json!(null), Err(Foreign::App));
+    check("/team/id", json!("T0OTHER"), Err(Foreign::Workspace));
+    check("/team", json!(null), Err(Foreign::Workspace));
+
+    let belongs = |payload: &Value, record: &Record| belongs(&socket(payload).unwrap(), &our_app(), record);
+    for (path, value) in [
+        ("/container/channel_id", "C0OTHER"),
+        ("/container/message_ts", "1795363190.000002"),
+        // A button of ours that names another request.
+        ("/actions/0/value", "00000000-0000-0000-0000-000000000000"),
+    ] {
+        let mut payload = click_payload();
+        *payload.pointer_mut(path).unwrap() = json!(value);
+        assert_eq!(belongs(&payload, &record()), Err(Foreign::Message), "{path}");
+    }
+    assert_eq!(belongs(&click_payload(), &Record::default()), Err(Foreign::Message));
+    assert_eq!(belongs(&click_payload(), &Record { known: None, ..record() }), Err(Foreign::Message));
+}
+
+#[test]
+fn an_organisations_install_is_known_by_its_organisation() {
+    let our = OurApp { enterprise_id: Some("E0US".into()), is_org_install: true, ..our_app() };
+    let mut payload = click_payload();
+    payload["team"] = json!(null);
+    payload["enterprise"] = json!({"id": "E0US", "name": "us"});
+    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Ok(()));
+    payload["enterprise"] = json!({"id": "E0OTHER"});
+    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Err(Foreign::Workspace));
+    payload["enterprise"] = json!(null);
+    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Err(Foreign::Workspace));
+    let nameless = OurApp { enterprise_id: None, ..our };
+    assert_eq!(belongs(&socket(&payload).unwrap(), &nameless, &record()), Err(Foreign::Workspace));
+    payload["team"] = json!({"id": "T0ELSEWHERE", "enterprise_id": "E0US"});
+    let our = OurApp { enterprise_id: Some("E0US".into()), ..nameless };
+    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Ok(()));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::String),
+        Just(json!("block_actions")),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+            proptest::collection::hash_map("[a-z_]{1,8}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+const PATHS: &[&str] = &[
+    "/type",
+    "/user",
+    "/user/id",
+    "/team",
+    "/enterprise",
+    "/api_app_id",
+    "/container",
+    "/container/message_ts",
+    "/channel",
+    "/message",
+    "/actions",
+    "/actions/0",
+    "/actions/0/value",
+    "/actions/0/action_ts",
+    "/response_url",
+    "/trigger_id",
+    "/view",
+    "/view/state",
+    "/view/private_metadata",
+    "/view/callback_id",
+];
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fuzz(&bytes);
+    }
+
+    #[test]
+    fn any_field_may_be_anything(path in proptest::sample::select(PATHS), odd in any_json()) {
+        for mut payload in [click_payload(), submission_payload()] {
+            if let Some(place) = payload.pointer_mut(path) {
+                *place = odd.clone();
+            }
+            let _ = socket(&payload).map(|read| belongs(&read, &our_app(), &record()));
+        }
+    }
+}

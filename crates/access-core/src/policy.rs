@@ -1,0 +1,275 @@
+//! Whether a decision in Slack counts, and what follows from it: a review, a vote, a resolution, a question for
+//! a reason, or a refusal with its cause.
+//!
+//! Everything here is about a person who is already known ([`crate::identity`]) and a message that is ours
+//! ([`crate::interaction::belongs`]). Two modes differ in who guards: in [`Mode::Reviewer`] Teleport judges the
+//! review; in [`Mode::Resolver`] the [`rules`] judge and the [`tally`] counts, because Teleport would let the
+//! daemon's own identity do anything. Decision note: `docs/decisions/0005`.
+
+pub mod rules;
+pub mod tally;
+
+use jiff::{SignedDuration, Timestamp};
+
+pub use rules::{Approver, ReasonPolicy, Rule, Rules};
+pub use tally::{Cast, Resolution, Standing, cast, standing, unfinished};
+
+use crate::control::{Decision, Dialogue};
+use crate::identity::Person;
+use crate::ids::{ChannelId, MessageTs};
+use crate::lifecycle::{Phase, phase};
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::request::{AccessRequest, RequestKind, RequestState};
+use crate::votes::{MAX_GROUPS, Vote};
+use rules::NotAllowed;
+
+/// A dialogue that was open for longer is not acted on: the request may have changed under the reader's eyes.
+pub const MAX_DIALOGUE_AGE: SignedDuration = SignedDuration::from_mins(30);
+/// No refusal names more deciders than this.
+const MAX_DECIDERS: usize = 20;
+
+/// What the configuration says (`review.mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeSetting {
+    /// Whatever is possible, Teleport's judgement first.
+    #[default]
+    Auto,
+    /// Reviews only.
+    Reviewer,
+    /// Resolutions only.
+    Resolver,
+}
+
+/// Which Teleport call carries a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `SubmitAccessReview` in the person's name; Teleport guards.
+    Reviewer,
+    /// `SetAccessRequestState` when enough people agree; the rules guard.
+    Resolver,
+}
+
+/// Whether this Teleport takes reviews that a plugin submits for a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SubmitForUser {
+    /// Nobody tried yet.
+    #[default]
+    Unknown,
+    /// It took one.
+    Accepted,
+    /// It said that nobody may submit reviews on behalf of others. A review refused for any other cause, such
+    /// as a user who may not review, is not this: `auto` would then go around Teleport's judgement.
+    Refused,
+}
+
+/// The mode in effect; `None`: nothing can be decided in Slack and no buttons are drawn.
+pub fn mode(setting: ModeSetting, submit: SubmitForUser, rules: &Rules) -> Option<Mode> {
+    match (setting, submit) {
+        (ModeSetting::Reviewer, _) => Some(Mode::Reviewer),
+        (ModeSetting::Resolver, _) => Some(Mode::Resolver),
+        (ModeSetting::Auto, SubmitForUser::Unknown | SubmitForUser::Accepted) => Some(Mode::Reviewer),
+        (ModeSetting::Auto, SubmitForUser::Refused) => (!rules.0.is_empty()).then_some(Mode::Resolver),
+    }
+}
+
+/// Everything a verdict depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The mode in effect.
+    pub mode: Option<Mode>,
+    /// The operator's rules.
+    pub rules: &'a Rules,
+    /// The request as Teleport lists it now, read for this decision; `None` if it lists it no more.
+    pub listed: Option<&'a AccessRequest>,
+    /// The request's record, read for this decision.
+    pub record: &'a Record,
+    /// Who decides.
+    pub person: &'a Person,
+    /// Those of [`Rules::groups`] that the person is a member of, as Slack says now.
+    pub groups: &'a [String],
+    /// What the person decides.
+    pub decision: Decision,
+    /// The reason, if the dialogue was shown.
+    pub reason: Reason<'a>,
+    /// Where the message is.
+    pub channel: &'a ChannelId,
+    /// Which it is.
+    pub ts: &'a MessageTs,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Whether the dialogue was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// Not yet: a button was pressed.
+    NotAsked,
+    /// It was, and this was written; may be empty.
+    Given(&'a str),
+}
+
+/// What follows from a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Submit a review in the name of this Teleport user.
+    SubmitReview {
+        /// The author.
+        author: String,
+        /// What it proposes.
+        decision: Decision,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Take this vote by [`cast`] in a compare-and-swap.
+    Vote(Vote),
+    /// The votes decided earlier and nobody told Teleport: do it now.
+    Resolve(Resolution),
+    /// Show the dialogue first.
+    AskReason {
+        /// Whether it may be left empty.
+        required: bool,
+    },
+    /// Nothing; tell the person why.
+    Refused(Refusal),
+}
+
+/// The verdict.
+///
+/// Refusals that no reason would change come before the question for one.
+pub fn decide(facts: &Facts<'_>) -> Verdict {
+    match weigh(facts) {
+        Ok(verdict) => verdict,
+        Err(refusal) => Verdict::Refused(refusal),
+    }
+}
+
+fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
+    let Facts { rules, record, person, decision, now, .. } = *facts;
+    let request = pending(facts)?;
+    let mode = facts.mode.ok_or(Refusal::NotPossible)?;
+    if request.kind == RequestKind::LongTerm {
+        return Err(Refusal::LongTerm);
+    }
+    let terms = rules.terms(request);
+    if terms.teleport_only {
+        return Err(Refusal::TeleportOnly);
+    }
+    if person.is(&request.user) {
+        return Err(Refusal::OwnRequest);
+    }
+    if mode == Mode::Resolver {
+        rules.allow(request, &person.user, facts.groups)?;
+        if record.has_unreadable_votes() {
+            return Err(Refusal::VotesUnusable);
+        }
+    }
+    let reviewed = request.reviews.iter().rfind(|review| person.is(&review.author));
+    if let Some(decision) = reviewed.and_then(|review| Decision::of_state(review.proposed)) {
+        return Err(Refusal::AlreadyVoted { decision, in_slack: false });
+    }
+    let vote = vote(facts);
+    if mode == Mode::Resolver {
+        match unfinished(&record.votes) {
+            Some((due, resolution)) if due <= now => return Ok(Verdict::Resolve(resolution)),
+            Some((_, resolution)) => {
+                let by = vec![resolution.delegator];
+                let reason = resolution.reason;
+                return Err(Refusal::AlreadyDecided { decision: resolution.decision, by, reason });
+            }
+            None => {}
+        }
+        if let Some(earlier) = record.votes.of(&person.user, &person.slack_user)
+            && !tally::completes(rules, request, &record.votes, &vote)
+        {
+            return Err(Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true });
+        }
+    }
+    match (facts.reason, terms.reason) {
+        (Reason::NotAsked, ReasonPolicy::Optional) => return Ok(Verdict::AskReason { required: false }),
+        (Reason::NotAsked, ReasonPolicy::Required) => return Ok(Verdict::AskReason { required: true }),
+        (Reason::Given(text), ReasonPolicy::Required) if text.trim().is_empty() => {
+            return Err(Refusal::ReasonMissing);
+        }
+        _ => {}
+    }
+    Ok(match mode {
+        Mode::Reviewer => Verdict::SubmitReview { author: vote.user, decision, reason: vote.reason },
+        Mode::Resolver => Verdict::Vote(vote),
+    })
+}
+
+/// The request if it waits for a decision, else what became of it.
+fn pending<'a>(facts: &Facts<'a>) -> Result<&'a AccessRequest, Refusal> {
+    let known = facts.listed.or(facts.record.known.as_ref());
+    let decided = |decision| {
+        let reason = known.map(|request| request.resolve_reason.clone()).unwrap_or_default();
+        Err(Refusal::AlreadyDecided { decision, by: deciders(known, facts.record, decision), reason })
+    };
+    match (phase(facts.listed, facts.record.known.as_ref(), facts.now), facts.listed) {
+        (Phase::Pending, Some(request)) => Ok(request),
+        (Phase::Approved, _) => decided(Decision::Approve),
+        (Phase::Denied, _) => decided(Decision::Deny),
+        (Phase::Promoted, _) => Err(Refusal::Promoted),
+        (Phase::Expired, _) => Err(Refusal::Expired),
+        (Phase::Deleted | Phase::Pending, _) => Err(Refusal::Deleted),
+    }
+}
+
+/// Who made the decision that stands, each once: reviewers in Teleport, then those whose votes decided.
+pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Decision) -> Vec<String> {
+    let state: RequestState = decision.state();
+    let reviews = request.into_iter().flat_map(|request| &request.reviews);
+    let reviewers = reviews.filter(|review| review.proposed == state).map(|review| &review.author);
+    let has_decided = record.votes.settled_by().is_some_and(|vote| vote.decision == decision);
+    let votes = record.votes.list().iter().filter(|vote| has_decided && vote.decision == decision);
+    let mut names: Vec<String> = Vec::new();
+    for name in reviewers.chain(votes.map(|vote| &vote.user)) {
+        if names.len() < MAX_DECIDERS && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// The vote that this decision would be.
+fn vote(facts: &Facts<'_>) -> Vote {
+    let reason = match facts.reason {
+        Reason::NotAsked => "",
+        Reason::Given(text) => text.trim(),
+    };
+    Vote {
+        user: facts.person.user.clone(),
+        slack_user: facts.person.slack_user.clone(),
+        team: facts.person.team.clone(),
+        channel: facts.channel.clone(),
+        ts: facts.ts.clone(),
+        decision: facts.decision,
+        reason: reason.to_owned(),
+        at: facts.now,
+        groups: facts.groups.iter().take(MAX_GROUPS).cloned().collect(),
+    }
+}
+
+/// Whether a dialogue that comes back is still young enough. One from the future is not.
+///
+/// # Errors
+/// [`Refusal::StaleDialogue`].
+pub fn fresh(dialogue: &Dialogue, now: Timestamp) -> Result<(), Refusal> {
+    let age = now.duration_since(dialogue.opened);
+    let is_fresh = (-crate::lifecycle::CLOCK_TOLERANCE..=MAX_DIALOGUE_AGE).contains(&age);
+    if is_fresh { Ok(()) } else { Err(Refusal::StaleDialogue) }
+}
+
+impl From<NotAllowed> for Refusal {
+    fn from(not_allowed: NotAllowed) -> Self {
+        match not_allowed {
+            NotAllowed::NotCovered { role } => Self::NotCovered { role },
+            NotAllowed::NotNamed { role, named } => Self::NotNamed { role, named },
+            NotAllowed::NotSuggested { named } => Self::NotSuggested { named },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,470 @@
+//! Verdicts as a person meets them, and votes under every interleaving of two replicas.
+
+use proptest::prelude::*;
+
+use super::rules::{Approver, ReasonPolicy, Rule};
+use super::tally::RESOLVE_GRACE;
+use super::*;
+use crate::identity::{Links, SlackProfile, Users, identify};
+use crate::ids::{RequestId, SlackUserId};
+use crate::interaction::OurApp;
+use crate::record::bounded;
+use crate::request::{Review, Threshold, sample};
+use crate::votes::vote;
+use Decision::{Approve, Deny};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn slack_id(user: &str) -> SlackUserId {
+    vote(user, Approve).slack_user
+}
+
+/// Whoever is linked to this Teleport user; the address is `<user>@example.com` unless it is one.
+fn person(user: &str) -> Person {
+    let email = if user.contains('@') { user.to_owned() } else { format!("{user}@example.com") };
+    let profile = SlackProfile {
+        id: slack_id(user),
+        team_id: Some("T0US".into()),
+        enterprise_id: None,
+        enterprise_user_id: None,
+        email: Some(email),
+        is_email_confirmed: None,
+        deleted: false,
+        is_bot: false,
+        is_app_user: false,
+        is_workflow_bot: false,
+        is_connector_bot: false,
+        is_restricted: false,
+        is_ultra_restricted: false,
+        is_stranger: false,
+        is_invited_user: false,
+    };
+    let our =
+        OurApp { app_id: "A0".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false };
+    let links = Links { table: [(slack_id(user), user.to_owned())].into(), ..Links::default() };
+    identify(&slack_id(user), &profile, &our, &links, Users::Unreadable, at(0)).unwrap()
+}
+
+fn rule(roles: &[&str], approvers: &[&str], approvals: u32) -> Rule {
+    Rule {
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        approvers: approvers.iter().map(|user| Approver::User((*user).to_owned())).collect(),
+        approvals,
+        denials: 1,
+        reason: ReasonPolicy::Off,
+        confirm: false,
+        teleport_only: false,
+    }
+}
+
+/// A click and everything around it; tests change what matters to them.
+struct Scene {
+    mode: Option<Mode>,
+    rules: Rules,
+    request: Option<AccessRequest>,
+    record: Record,
+    groups: Vec<String>,
+    reason: Reason<'static>,
+    now: i64,
+}
+
+impl Scene {
+    /// `dba` needs two of bob, carol and dave.
+    fn new(mode: Mode) -> Self {
+        Self {
+            mode: Some(mode),
+            rules: Rules(vec![rule(&["dba"], &["bob", "carol", "dave"], 2)]),
+            request: Some(sample()),
+            record: Record { known: Some(bounded(&sample())), ..Record::default() },
+            groups: vec![],
+            reason: Reason::NotAsked,
+            now: 10,
+        }
+    }
+
+    fn verdict(&self, user: &str, decision: Decision) -> Verdict {
+        decide(&Facts {
+            mode: self.mode,
+            rules: &self.rules,
+            listed: self.request.as_ref(),
+            record: &self.record,
+            person: &person(user),
+            groups: &self.groups,
+            decision,
+            reason: self.reason,
+            channel: &ChannelId::new("C0TEAM"),
+            ts: &MessageTs::new("1795363190.000001"),
+            now: at(self.now),
+        })
+    }
+
+    #[track_caller]
+    fn refuses(&self, user: &str, expected: Refusal) {
+        assert_eq!(self.verdict(user, Approve), Verdict::Refused(expected));
+    }
+
+    /// Decides and casts.
+    #[track_caller]
+    fn votes(&mut self, user: &str, decision: Decision) -> Cast {
+        match self.verdict(user, decision) {
+            Verdict::Vote(vote) => cast(&mut self.record, &vote, self.request.as_ref().unwrap(), &self.rules),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn two_of_three_approve() {
+    let mut scene = Scene::new(Mode::Resolver);
+    let Cast::Counted(standing) = scene.votes("bob", Approve) else { panic!() };
+    assert_eq!((standing.approvals, standing.approvals_needed), (1, 2));
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    scene.now = 20;
+    scene.reason = Reason::Given(" for the restore ");
+    let Cast::Settled(resolution) = scene.votes("carol", Approve) else { panic!() };
+    assert_eq!((resolution.decision, resolution.delegator.as_str()), (Approve, "carol"));
+    assert_eq!((resolution.reason.as_str(), resolution.at), ("for the restore", at(20)));
+    insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
+    // Whoever comes while it is being carried out changes nothing.
+    scene.refuses(
+        "dave",
+        Refusal::AlreadyDecided {
+            decision: Approve,
+            by: vec!["carol".into()],
+            reason: "for the restore".into(),
+        },
+    );
+    // If nobody told Teleport, the next click does.
+    scene.now = 20 + RESOLVE_GRACE.as_secs();
+    assert_eq!(scene.verdict("dave", Deny), Verdict::Resolve(resolution.clone()));
+    assert_eq!(scene.verdict("bob", Approve), Verdict::Resolve(resolution));
+    scene.refuses("alice@example.com", Refusal::OwnRequest);
+}
+
+#[test]
+fn one_denial_refuses() {
+    let mut scene = Scene::new(Mode::Resolver);
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let Cast::Settled(resolution) = scene.votes("carol", Deny) else { panic!() };
+    assert_eq!((resolution.decision, resolution.delegator.as_str()), (Deny, "carol"));
+    assert_eq!(deciders(None, &scene.record, Deny), ["carol"]);
+    assert!(deciders(None, &scene.record, Approve).is_empty());
+}
+
+#[test]
+fn what_is_decided_or_gone_is_never_touched() {
+    let decided = |state, reason: &str| {
+        let reviews =
+            vec![Review { author: "dave".into(), proposed: state, reason: String::new(), created: None }];
+        Some(AccessRequest { state, resolve_reason: reason.into(), reviews, ..sample() })
+    };
+    for mode in [Mode::Reviewer, Mode::Resolver] {
+        let mut scene = Scene::new(mode);
+        for (state, decision) in [(RequestState::Approved, Approve), (RequestState::Denied, Deny)] {
+            scene.request = decided(state, "ok");
+            scene.refuses(
+                "bob",
+                Refusal::AlreadyDecided { decision, by: vec!["dave".into()], reason: "ok".into() },
+            );
+        }
+        scene.request = decided(RequestState::Promoted, "");
+        scene.refuses("bob", Refusal::Promoted);
+        scene.request = Some(AccessRequest { kind: RequestKind::LongTerm, ..sample() });
+        scene.refuses("bob", Refusal::LongTerm);
+        scene.request = Some(sample());
+        scene.now = 3_605;
+        scene.refuses("bob", Refusal::Expired);
+        scene.request = None;
+        scene.refuses("bob", Refusal::Expired);
+        scene.now = 10;
+        scene.refuses("bob", Refusal::Deleted);
+        scene.request = Some(sample());
+        scene.mode = None;
+        scene.refuses("bob", Refusal::NotPossible);
+    }
+}
+
+#[test]
+fn nobody_decides_on_his_own_request() {
+    for mode in [Mode::Reviewer, Mode::Resolver] {
+        let mut scene = Scene::new(mode);
+        scene.rules = Rules(vec![rule(&["*"], &["alice@example.com", "Alice@Example.com", "alice"], 1)]);
+        scene.refuses("alice@example.com", Refusal::OwnRequest);
+        scene.refuses("Alice@Example.com", Refusal::OwnRequest);
+        // A second account, linked to another user, that carries her address.
+        scene.refuses("alice", Refusal::OwnRequest);
+    }
+}
+
+#[test]
+fn only_whom_the_rules_name_decides() {
+    let mut scene = Scene::new(Mode::Resolver);
+    let named = ["bob", "carol", "dave"].map(str::to_owned).to_vec();
+    scene.refuses("eve", Refusal::NotNamed { role: "dba".into(), named });
+    scene.request.as_mut().unwrap().roles.push("root".into());
+    scene.refuses("bob", Refusal::NotCovered { role: "root".into() });
+    scene.rules = Rules::default();
+    scene.refuses("bob", Refusal::NotSuggested { named: vec![] });
+    scene.request.as_mut().unwrap().suggested_reviewers = vec!["bob".into()];
+    assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(_)));
+    scene.request.as_mut().unwrap().roles.clear();
+    scene.refuses("bob", Refusal::NotCovered { role: String::new() });
+    // A suggestion is no way around the rules.
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.request.as_mut().unwrap().suggested_reviewers = vec!["eve".into()];
+    assert!(matches!(scene.verdict("eve", Approve), Verdict::Refused(Refusal::NotNamed { .. })));
+}
+
+#[test]
+fn a_group_member_votes_as_long_as_the_rule_names_the_group() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
+    assert!(matches!(scene.verdict("erin", Approve), Verdict::Refused(_)));
+    scene.groups = vec!["S0DBA".into()];
+    let Cast::Counted(standing) = scene.votes("erin", Approve) else { panic!() };
+    assert_eq!(standing.approvals, 1);
+    scene.rules.0[0].approvers.pop();
+    let standing = super::standing(&scene.rules, &sample(), &scene.record.votes);
+    assert_eq!(standing.approvals, 0, "the rule names the group no more");
+}
+
+#[test]
+fn in_reviewer_mode_teleport_judges_who_and_the_rules_how() {
+    let mut scene = Scene::new(Mode::Reviewer);
+    let review = |author: &str, reason: &str| Verdict::SubmitReview {
+        author: author.into(),
+        decision: Deny,
+        reason: reason.into(),
+    };
+    assert_eq!(scene.verdict("eve", Deny), review("eve", ""));
+    scene.rules.0[0].reason = ReasonPolicy::Required;
+    assert_eq!(scene.verdict("eve", Deny), Verdict::AskReason { required: true });
+    scene.reason = Reason::Given("no");
+    assert_eq!(scene.verdict("eve", Deny), review("eve", "no"));
+    scene.rules.0[0].teleport_only = true;
+    scene.refuses("bob", Refusal::TeleportOnly);
+}
+
+#[test]
+fn a_reason_is_asked_for_last_and_checked_again() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.rules.0[0].reason = ReasonPolicy::Optional;
+    assert_eq!(scene.verdict("bob", Approve), Verdict::AskReason { required: false });
+    assert!(matches!(scene.verdict("eve", Approve), Verdict::Refused(_)));
+    scene.reason = Reason::Given("");
+    assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(_)));
+    scene.rules.0[0].reason = ReasonPolicy::Required;
+    scene.refuses("bob", Refusal::ReasonMissing);
+    scene.reason = Reason::Given(" \n ");
+    scene.refuses("bob", Refusal::ReasonMissing);
+    scene.reason = Reason::Given("because");
+    assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(vote) if vote.reason == "because"));
+}
+
+#[test]
+fn the_requests_own_thresholds_are_respected() {
+    let threshold = |approve, deny| Threshold { name: String::new(), filter: "x".into(), approve, deny };
+    let needed = |thresholds: Vec<Threshold>| {
+        let request = AccessRequest { thresholds, ..sample() };
+        let standing = super::standing(&Scene::new(Mode::Resolver).rules, &request, &Default::default());
+        (standing.approvals_needed, standing.denials_needed)
+    };
+    assert_eq!(needed(vec![]), (2, 1));
+    assert_eq!(needed(vec![threshold(1, 1)]), (2, 1));
+    assert_eq!(needed(vec![threshold(1, 3), threshold(5, 2)]), (5, 2));
+    assert_eq!(needed(vec![threshold(1, 0)]), (2, 1));
+}
+
+#[test]
+fn reviews_in_teleport_count_once_and_only_of_those_who_may() {
+    let mut scene = Scene::new(Mode::Resolver);
+    let review = |author: &str| Review {
+        author: author.into(),
+        proposed: RequestState::Approved,
+        reason: String::new(),
+        created: None,
+    };
+    let reviews = &mut scene.request.as_mut().unwrap().reviews;
+    reviews.extend(["eve", "bob", "bob", "alice@example.com"].map(review));
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: false });
+    let Cast::Settled(resolution) = scene.votes("carol", Approve) else { panic!() };
+    assert_eq!(resolution.delegator, "carol");
+}
+
+#[test]
+fn a_vote_that_comes_to_decide_can_be_given_again() {
+    let mut scene = Scene::new(Mode::Resolver);
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    scene.rules.0[0].approvals = 1;
+    scene.now = 99;
+    assert_eq!(
+        scene.verdict("bob", Deny),
+        Verdict::Refused(Refusal::AlreadyVoted { decision: Approve, in_slack: true })
+    );
+    let Cast::Settled(resolution) = scene.votes("bob", Approve) else { panic!() };
+    assert_eq!(resolution.delegator, "bob");
+    assert_eq!(scene.record.votes.list().len(), 1);
+}
+
+#[test]
+fn votes_that_cannot_be_read_are_left_alone() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.record.other.insert("x_votes".into(), "{\"v\":2}".into());
+    scene.refuses("bob", Refusal::VotesUnusable);
+    let before = scene.record.encode();
+    assert_eq!(cast(&mut scene.record, &vote("bob", Approve), &sample(), &scene.rules), Cast::Unusable);
+    assert_eq!(scene.record.encode(), before);
+}
+
+#[test]
+fn auto_never_goes_around_teleports_judgement() {
+    let rules = Scene::new(Mode::Resolver).rules;
+    let none = Rules::default();
+    use ModeSetting::{Auto, Resolver, Reviewer};
+    use SubmitForUser::{Accepted, Refused, Unknown};
+    for (setting, submit, rules, expected) in [
+        (Auto, Unknown, &rules, Some(Mode::Reviewer)),
+        (Auto, Accepted, &rules, Some(Mode::Reviewer)),
+        (Auto, Refused, &rules, Some(Mode::Resolver)),
+        (Auto, Refused, &none, None),
+        (Auto, Unknown, &none, Some(Mode::Reviewer)),
+        (Reviewer, Refused, &rules, Some(Mode::Reviewer)),
+        (Resolver, Accepted, &none, Some(Mode::Resolver)),
+    ] {
+        assert_eq!(mode(setting, submit, rules), expected, "{setting:?} {submit:?}");
+    }
+}
+
+#[test]
+fn a_dialogue_is_good_for_half_an_hour() {
+    let dialogue = Dialogue {
+        request: RequestId::new("a"),
+        decision: Approve,
+        channel: ChannelId::new("C1"),
+        ts: MessageTs::new("1.1"),
+        opened: at(0),
+    };
+    for (now, expected) in [
+        (0, Ok(())),
+        (1_800, Ok(())),
+        (1_801, Err(Refusal::StaleDialogue)),
+        (3_600, Err(Refusal::StaleDialogue)),
+        (-60, Ok(())),
+        (-61, Err(Refusal::StaleDialogue)),
+    ] {
+        assert_eq!(fresh(&dialogue, at(now)), expected, "{now}");
+    }
+}
+
+/// Teleport's plugin data: a write lands only on the revision that was read.
+#[derive(Clone, Default)]
+struct Store {
+    data: std::collections::BTreeMap<String, String>,
+    revision: u32,
+}
+
+/// A click on its way through a replica.
+struct Click {
+    vote: Vote,
+    /// What was read, until it is written.
+    read: Option<(Record, u32, Cast)>,
+    /// The answer, when it is there.
+    answer: Option<Cast>,
+}
+
+impl Click {
+    /// Reads or writes; a write whose answer is lost is tried again, as if nobody knew.
+    fn step(&mut self, store: &mut Store, rules: &Rules, loses_answer: bool) {
+        let Some((record, revision, cast)) = self.read.take() else {
+            let mut record = Record::decode(&sample().id, &store.data).0;
+            let cast = super::cast(&mut record, &self.vote, &sample(), rules);
+            self.read = Some((record, store.revision, cast));
+            return;
+        };
+        let written = record.encode();
+        if written == store.data {
+            self.answer = Some(cast);
+        } else if revision == store.revision {
+            *store = Store { data: written, revision: revision + 1 };
+            if !loses_answer {
+                self.answer = Some(cast);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// However the clicks of any people interleave, on any replicas, with any answers lost: nobody's vote is
+    /// lost or doubled, and exactly one click carries out exactly what the votes decide.
+    #[test]
+    fn votes_are_neither_lost_nor_doubled(
+        clicks in proptest::collection::vec((0..6usize, any::<bool>()), 1..10),
+        schedule in proptest::collection::vec((any::<prop::sample::Index>(), proptest::bool::weighted(0.2)), 0..80),
+        (approvals, denials) in (1..4u32, 1..4u32),
+    ) {
+        let users = ["u0", "u1", "u2", "u3", "u4", "u5"];
+        let mut rules = Rules(vec![rule(&["dba"], &users, approvals)]);
+        rules.0[0].denials = denials;
+        let mut store = Store::default();
+        let mut clicks: Vec<Click> = clicks.into_iter().zip(0..).map(|((user, approve), n)| {
+            let decision = if approve { Approve } else { Deny };
+            Click { vote: Vote { at: at(n), ..vote(users[user], decision) }, read: None, answer: None }
+        }).collect();
+        // The schedule, then everybody to the end.
+        let rest = (0..clicks.len()).flat_map(|n| vec![n; 100]).map(|n| (n, false));
+        let count = clicks.len();
+        let steps: Vec<_> = schedule.into_iter().map(|(index, lost)| (index.index(count), lost)).chain(rest).collect();
+        for (n, lost) in steps {
+            if clicks[n].answer.is_none() {
+                clicks[n].step(&mut store, &rules, lost);
+            }
+        }
+        let record = Record::decode(&sample().id, &store.data).0;
+        let votes = &record.votes;
+
+        let mut stored: Vec<_> = votes.list().iter().map(|vote| vote.user.as_str()).collect();
+        stored.sort_unstable();
+        let distinct = stored.len();
+        stored.dedup();
+        prop_assert_eq!(stored.len(), distinct, "a person has two votes");
+
+        let mut settled = 0;
+        for click in &clicks {
+            let own = votes.list().iter().find(|vote| vote.user == click.vote.user);
+            match click.answer.as_ref().expect("everybody is answered") {
+                Cast::Counted(_) => prop_assert_eq!(own.map(|vote| vote.at), Some(click.vote.at)),
+                Cast::Settled(resolution) => {
+                    settled += 1;
+                    prop_assert_eq!(own.map(|vote| vote.at), Some(click.vote.at));
+                    prop_assert_eq!(resolution.decision, click.vote.decision);
+                    prop_assert_eq!(&resolution.delegator, &click.vote.user);
+                }
+                Cast::AlreadyVoted(decision) => prop_assert_eq!(own.map(|vote| vote.decision), Some(*decision)),
+                Cast::Overtaken(_) => prop_assert!(own.is_none() && votes.settled_by().is_some()),
+                Cast::Unusable => prop_assert!(false, "these votes are fine"),
+            }
+        }
+        // Each person's first stored vote counts, and the deciding one is the last.
+        let (mut approved, mut denied) = (0, 0);
+        for (n, vote) in votes.list().iter().enumerate() {
+            match vote.decision {
+                Approve => approved += 1,
+                Deny => denied += 1,
+            }
+            let decides = approved >= approvals || denied >= denials;
+            prop_assert_eq!(decides, n + 1 == votes.list().len() && votes.settled_by().is_some());
+        }
+        prop_assert_eq!(settled, usize::from(votes.settled_by().is_some()));
+        if votes.settled_by().is_none() {
+            let mut people: Vec<_> = clicks.iter().map(|click| &click.vote.user).collect();
+            people.sort_unstable();
+            people.dedup();
+            prop_assert_eq!(votes.list().len(), people.len(), "a vote is lost");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Why a person's decision in Slack changes nothing: one reason, told to this person only.
+//!
+//! The sentences are [`crate::render::answer`]'s; the daemon's log and metrics use [`Refusal::kind`].
+
+use crate::control::Decision;
+use crate::interaction::Foreign;
+
+/// Why nothing was decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request was approved or denied before.
+    AlreadyDecided {
+        /// How.
+        decision: Decision,
+        /// By whom, if known: Teleport users.
+        by: Vec<String>,
+        /// Why, if said.
+        reason: String,
+    },
+    /// Nobody decided in time.
+    Expired,
+    /// It was taken away.
+    Deleted,
+    /// It became membership of an access list.
+    Promoted,
+    /// It asks for lasting membership, which only Teleport's web UI decides.
+    LongTerm,
+    /// The person has decided already.
+    AlreadyVoted {
+        /// How.
+        decision: Decision,
+        /// Whether in Slack; else in Teleport.
+        in_slack: bool,
+    },
+    /// It is the person's own request.
+    OwnRequest,
+    /// A rule names others for one of the roles.
+    NotNamed {
+        /// The role.
+        role: String,
+        /// Whom the rule names: Teleport users and Slack user groups.
+        named: Vec<String>,
+    },
+    /// No rule covers one of the roles, or no role is asked for.
+    NotCovered {
+        /// The role; empty if there is none.
+        role: String,
+    },
+    /// There are no rules, and the person is not among the request's suggested reviewers.
+    NotSuggested {
+        /// The suggested reviewers.
+        named: Vec<String>,
+    },
+    /// A rule says that this is decided in Teleport only.
+    TeleportOnly,
+    /// Deciding in Slack is not possible on this cluster with this configuration.
+    NotPossible,
+    /// A reason is required and none was given.
+    ReasonMissing,
+    /// The Slack person is linked to no Teleport user.
+    NotLinked,
+    /// The Slack person is linked to more than one Teleport user, or the link contradicts a stronger one.
+    LinkedTwice {
+        /// The Teleport users in question.
+        users: Vec<String>,
+    },
+    /// The Teleport user's time is over.
+    TeleportUserExpired {
+        /// The user.
+        user: String,
+    },
+    /// Teleport knows no such user; of single sign-on, often one whose last login expired.
+    TeleportUserUnknown {
+        /// The user.
+        user: String,
+    },
+    /// A link needs Teleport's list of users, and the daemon may not read it.
+    UsersUnreadable,
+    /// Slack says that the account is not one to be trusted with this.
+    Untrusted(Distrust),
+    /// The link would be the e-mail address, and Slack has not seen it confirmed.
+    EmailUnconfirmed,
+    /// Teleport did not accept the review.
+    TeleportRefused,
+    /// Teleport does not answer; nothing was sent to it.
+    TeleportUnreachable,
+    /// Slack does not say who the person is.
+    SlackUnreachable,
+    /// It took so long that it was given up; nothing was decided.
+    TooSlow,
+    /// The message is none that the request's record lists.
+    StaleMessage,
+    /// The dialogue was open for too long.
+    StaleDialogue,
+    /// The click came through another app or workspace, or cannot be read.
+    NotOurs,
+    /// The votes in the record cannot be read, or no more fit in.
+    VotesUnusable,
+}
+
+/// What Slack says against an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Another account than the one that clicked.
+    SomebodyElse,
+    /// Deactivated.
+    Deactivated,
+    /// Slack's own bot.
+    Slackbot,
+    /// A workflow.
+    Workflow,
+    /// A connector to another system.
+    Connector,
+    /// A bot.
+    Bot,
+    /// A user that stands for an app.
+    AppUser,
+    /// A guest in a single channel.
+    SingleChannelGuest,
+    /// A guest.
+    Guest,
+    /// Somebody external without a channel in common.
+    Stranger,
+    /// Somebody of another workspace or organisation.
+    OtherWorkspace,
+    /// Invited, but never signed in.
+    Invited,
+}
+
+impl Refusal {
+    /// A word for logs and metrics, from a closed list.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AlreadyDecided { .. } => "already_decided",
+            Self::Expired => "expired",
+            Self::Deleted => "deleted",
+            Self::Promoted => "promoted",
+            Self::LongTerm => "long_term",
+            Self::AlreadyVoted { .. } => "already_voted",
+            Self::OwnRequest => "own_request",
+            Self::NotNamed { .. } => "not_named",
+            Self::NotCovered { .. } => "not_covered",
+            Self::NotSuggested { .. } => "not_suggested",
+            Self::TeleportOnly => "teleport_only",
+            Self::NotPossible => "not_possible",
+            Self::ReasonMissing => "reason_missing",
+            Self::NotLinked => "not_linked",
+            Self::LinkedTwice { .. } => "linked_twice",
+            Self::TeleportUserExpired { .. } => "teleport_user_expired",
+            Self::TeleportUserUnknown { .. } => "teleport_user_unknown",
+            Self::UsersUnreadable => "users_unreadable",
+            Self::Untrusted(distrust) => distrust.kind(),
+            Self::EmailUnconfirmed => "email_unconfirmed",
+            Self::TeleportRefused => "teleport_refused",
+            Self::TeleportUnreachable => "teleport_unreachable",
+            Self::SlackUnreachable => "slack_unreachable",
+            Self::TooSlow => "too_slow",
+            Self::StaleMessage => "stale_message",
+            Self::StaleDialogue => "stale_dialogue",
+            Self::NotOurs => "not_ours",
+            Self::VotesUnusable => "votes_unusable",
+        }
+    }
+}
+
+impl Distrust {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::SomebodyElse => "somebody_else",
+            Self::Deactivated => "deactivated",
+            Self::Slackbot => "slackbot",
+            Self::Workflow => "workflow",
+            Self::Connector => "connector",
+            Self::Bot => "bot",
+            Self::AppUser => "app_user",
+            Self::SingleChannelGuest => "single_channel_guest",
+            Self::Guest => "guest",
+            Self::Stranger => "stranger",
+            Self::OtherWorkspace => "other_workspace",
+            Self::Invited => "invited",
+        }
+    }
+}
+
+/// Which app or workspace it was is nobody's business; a message of ours that is not listed is told apart.
+impl From<Foreign> for Refusal {
+    fn from(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::App | Foreign::Workspace => Self::NotOurs,
+            Foreign::Message => Self::StaleMessage,
+        }
+    }
+}

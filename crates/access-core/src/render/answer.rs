@@ -1,0 +1,217 @@
+//! What the person who clicked is told, and nobody else: one sentence each.
+//!
+//! It is sent as an ephemeral message. Which of them applies is decided in [`crate::policy`] and
+//! [`crate::identity`], or by whoever called Slack and Teleport.
+
+use super::blocks::Message;
+use super::mrkdwn::{ListRoom, Mrkdwn};
+use crate::control::Decision;
+use crate::policy::Standing;
+use crate::refusal::{Distrust, Refusal};
+
+const MAX_NAME: usize = 128;
+const MAX_REASON: usize = 500;
+const NAMES: ListRoom = ListRoom { separator: ", ", items: 10, each: MAX_NAME, total: 800 };
+
+/// What became of a decision that counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Teleport took the review and the request still waits.
+    Reviewed(Decision),
+    /// The vote is in and more are needed.
+    Counted(Decision, Standing),
+    /// Teleport confirmed that the request is decided.
+    Resolved(Decision),
+    /// The vote is in and decided, and Teleport does not answer; it will be told as soon as it does.
+    ToBeResolved(Decision),
+    /// Teleport did not say whether it took it.
+    Unsure(Decision),
+}
+
+/// The sentence for a decision that counted.
+pub fn done(done: Done) -> Message {
+    let mut text = Mrkdwn::default();
+    match done {
+        Done::Reviewed(decision) => {
+            text.ours(yours(decision)).ours(" is recorded in Teleport; the request waits for more reviews.");
+        }
+        Done::Counted(decision, standing) => {
+            let (have, need) = match decision {
+                Decision::Approve => (standing.approvals, standing.approvals_needed),
+                Decision::Deny => (standing.denials, standing.denials_needed),
+            };
+            text.ours(yours(decision)).ours(" counts: ").number(have).ours(" of ").number(need);
+            text.ours(many(decision)).ours(".");
+        }
+        Done::Resolved(decision) => {
+            text.ours("The request is ").ours(past(decision)).ours(".");
+        }
+        Done::ToBeResolved(decision) => {
+            text.ours(yours(decision));
+            text.ours(" is recorded, but Teleport does not answer; the request will be ")
+                .ours(past(decision));
+            text.ours(" as soon as it does.");
+        }
+        Done::Unsure(decision) => {
+            text.ours("Teleport did not confirm ").ours(your(decision));
+            text.ours(" in time; watch the message, it shows what counted.");
+        }
+    }
+    Message::plain(text)
+}
+
+/// The sentence for a decision that changed nothing.
+pub fn refused(refusal: &Refusal) -> Message {
+    let mut text = Mrkdwn::default();
+    add_refusal(&mut text, refusal);
+    Message::plain(text)
+}
+
+fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
+    match refusal {
+        Refusal::AlreadyDecided { decision, by, reason } => {
+            text.ours("This request was already ").ours(past(*decision));
+            if !by.is_empty() {
+                text.ours(" by ").list(by, NAMES);
+            }
+            if !reason.trim().is_empty() {
+                text.ours(" (").foreign(reason, MAX_REASON).ours(")");
+            }
+            text.ours("; nothing was changed.")
+        }
+        Refusal::Expired => text.ours("This request has expired; nothing was changed."),
+        Refusal::Deleted => text.ours("This request no longer exists in Teleport; nothing was changed."),
+        Refusal::Promoted => {
+            text.ours("This request became membership of an access list; there is nothing left to decide.")
+        }
+        Refusal::LongTerm => text.ours("This request is for lasting access; decide it in Teleport's web UI."),
+        Refusal::AlreadyVoted { decision, in_slack } => {
+            text.ours("You already ").ours(past(*decision)).ours(" this request in ");
+            text.ours(if *in_slack { "Slack" } else { "Teleport" }).ours("; that cannot be changed.")
+        }
+        Refusal::OwnRequest => text.ours("This is your own request; somebody else must decide it."),
+        Refusal::NotNamed { role, named } => {
+            text.ours("You may not decide on role “").foreign(role, MAX_NAME);
+            text.ours("” in Slack: its rule names ").list(named, NAMES).ours(".")
+        }
+        Refusal::NotCovered { role } if role.is_empty() => {
+            text.ours("This request names no role, so no rule applies to it; decide it in Teleport.")
+        }
+        Refusal::NotCovered { role } => {
+            text.ours("No rule lets anybody decide on role “").foreign(role, MAX_NAME);
+            text.ours("” in Slack; decide it in Teleport.")
+        }
+        Refusal::NotSuggested { named } if named.is_empty() => text.ours(
+            "Only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
+        ),
+        Refusal::NotSuggested { named } => {
+            text.ours("Only this request's suggested reviewers may decide it in Slack: ");
+            text.list(named, NAMES).ours(".")
+        }
+        Refusal::TeleportOnly => {
+            text.ours("The rules leave this role to Teleport; open the request there to decide it.")
+        }
+        Refusal::NotPossible => {
+            text.ours("Deciding in Slack is not possible for this cluster; decide it in Teleport.")
+        }
+        Refusal::ReasonMissing => {
+            text.ours("This role cannot be decided without a reason; nothing was changed.")
+        }
+        Refusal::NotLinked => text.ours(
+            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.",
+        ),
+        Refusal::LinkedTwice { users } => {
+            text.ours("Your Slack account does not lead to exactly one Teleport user (").list(users, NAMES);
+            text.ours("); an administrator must correct the links.")
+        }
+        Refusal::TeleportUserExpired { user } => {
+            text.ours("Your Teleport user “").foreign(user, MAX_NAME);
+            text.ours("” has expired; sign in to Teleport once and try again.")
+        }
+        Refusal::TeleportUserUnknown { user } => {
+            text.ours("Teleport knows no user “").foreign(user, MAX_NAME);
+            text.ours("”; if you use single sign-on, sign in to Teleport once and try again.")
+        }
+        Refusal::UsersUnreadable => text.ours(
+            "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.",
+        ),
+        Refusal::Untrusted(distrust) => text.ours(distrusted(*distrust)),
+        Refusal::EmailUnconfirmed => {
+            text.ours("Your e-mail address is not confirmed in Slack; confirm it and try again.")
+        }
+        Refusal::TeleportRefused => {
+            text.ours("Teleport does not let you review this request; nothing was changed.")
+        }
+        Refusal::TeleportUnreachable => {
+            text.ours("Teleport does not answer, so nothing was decided; try again in a minute.")
+        }
+        Refusal::SlackUnreachable => {
+            text.ours("Slack does not tell who you are, so nothing was decided; try again in a minute.")
+        }
+        Refusal::TooSlow => {
+            text.ours("This took too long and was given up, so nothing was decided; try again.")
+        }
+        Refusal::StaleMessage => {
+            text.ours("This is not one of the request's current messages; use a newer one, or Teleport.")
+        }
+        Refusal::StaleDialogue => {
+            text.ours("The dialogue was open for too long, so nothing was decided; press the button again.")
+        }
+        Refusal::NotOurs => text.ours("This click could not be taken; decide the request in Teleport."),
+        Refusal::VotesUnusable => text.ours(
+            "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.",
+        ),
+    }
+}
+
+fn distrusted(distrust: Distrust) -> &'static str {
+    match distrust {
+        Distrust::SomebodyElse => {
+            "Slack names another account than the one that clicked; nothing was changed."
+        }
+        Distrust::Deactivated => "Your Slack account is deactivated; it cannot decide on access.",
+        Distrust::Slackbot => "Slackbot cannot decide on access.",
+        Distrust::Workflow => "A workflow cannot decide on access.",
+        Distrust::Connector => "A connector cannot decide on access.",
+        Distrust::Bot => "A bot cannot decide on access.",
+        Distrust::AppUser => "An app's user cannot decide on access.",
+        Distrust::SingleChannelGuest => "Single-channel guests cannot decide on access.",
+        Distrust::Guest => "Guests cannot decide on access.",
+        Distrust::Stranger => "People from outside this Slack workspace cannot decide on access.",
+        Distrust::OtherWorkspace => {
+            "Your Slack account belongs to another workspace; it cannot decide on access here."
+        }
+        Distrust::Invited => "Your Slack account was never signed in to; it cannot decide on access.",
+    }
+}
+
+fn past(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "approved",
+        Decision::Deny => "denied",
+    }
+}
+
+fn yours(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "Your approval",
+        Decision::Deny => "Your denial",
+    }
+}
+
+fn your(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => "your approval",
+        Decision::Deny => "your denial",
+    }
+}
+
+fn many(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approve => " approvals",
+        Decision::Deny => " denials",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+use super::*;
+use crate::render::tests::judge::judge;
+
+fn every_refusal(text: &str) -> Vec<Refusal> {
+    let name = || text.to_owned();
+    let names = || vec![name(), "carol@example.com".to_owned()];
+    let mut all = vec![
+        Refusal::AlreadyDecided { decision: Decision::Approve, by: names(), reason: name() },
+        Refusal::AlreadyDecided { decision: Decision::Deny, by: vec![], reason: String::new() },
+        Refusal::Expired,
+        Refusal::Deleted,
+        Refusal::Promoted,
+        Refusal::LongTerm,
+        Refusal::AlreadyVoted { decision: Decision::Approve, in_slack: true },
+        Refusal::AlreadyVoted { decision: Decision::Deny, in_slack: false },
+        Refusal::OwnRequest,
+        Refusal::NotNamed { role: name(), named: names() },
+        Refusal::NotCovered { role: name() },
+        Refusal::NotCovered { role: String::new() },
+        Refusal::NotSuggested { named: names() },
+        Refusal::NotSuggested { named: vec![] },
+        Refusal::TeleportOnly,
+        Refusal::NotPossible,
+        Refusal::ReasonMissing,
+        Refusal::NotLinked,
+        Refusal::LinkedTwice { users: names() },
+        Refusal::TeleportUserExpired { user: name() },
+        Refusal::TeleportUserUnknown { user: name() },
+        Refusal::UsersUnreadable,
+        Refusal::EmailUnconfirmed,
+        Refusal::TeleportRefused,
+        Refusal::TeleportUnreachable,
+        Refusal::SlackUnreachable,
+        Refusal::TooSlow,
+        Refusal::StaleMessage,
+        Refusal::StaleDialogue,
+        Refusal::NotOurs,
+        Refusal::VotesUnusable,
+    ];
+    use Distrust::*;
+    let distrust = [
+        SomebodyElse,
+        Deactivated,
+        Slackbot,
+        Workflow,
+        Connector,
+        Bot,
+        AppUser,
+        SingleChannelGuest,
+        Guest,
+        Stranger,
+        OtherWorkspace,
+        Invited,
+    ];
+    all.extend(distrust.map(Refusal::Untrusted));
+    all
+}
+
+#[test]
+fn each_refusal_has_one_sentence_of_its_own() {
+    let sentences: Vec<_> =
+        every_refusal("bob@example.com").iter().map(|refusal| refused(refusal).text().to_owned()).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r"
+    This request was already approved by bob@example.com, carol@example.com (bob@example.com); nothing was changed.
+    This request was already denied; nothing was changed.
+    This request has expired; nothing was changed.
+    This request no longer exists in Teleport; nothing was changed.
+    This request became membership of an access list; there is nothing left to decide.
+    This request is for lasting access; decide it in Teleport's web UI.
+    You already approved this request in Slack; that cannot be changed.
+    You already denied this request in Teleport; that cannot be changed.
+    This is your own request; somebody else must decide it.
+    You may not decide on role “bob@example.com” in Slack: its rule names bob@example.com, carol@example.com.
+    No rule lets anybody decide on role “bob@example.com” in Slack; decide it in Teleport.
+    This request names no role, so no rule applies to it; decide it in Teleport.
+    Only this request's suggested reviewers may decide it in Slack: bob@example.com, carol@example.com.
+    Only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.
+    The rules leave this role to Teleport; open the request there to decide it.
+    Deciding in Slack is not possible for this cluster; decide it in Teleport.
+    This role cannot be decided without a reason; nothing was changed.
+    Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.
+    Your Slack account does not lead to exactly one Teleport user (bob@example.com, carol@example.com); an administrator must correct the links.
+    Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again.
+    Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again.
+    I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.
+    Your e-mail address is not confirmed in Slack; confirm it and try again.
+    Teleport does not let you review this request; nothing was changed.
+    Teleport does not answer, so nothing was decided; try again in a minute.
+    Slack does not tell who you are, so nothing was decided; try again in a minute.
+    This took too long and was given up, so nothing was decided; try again.
+    This is not one of the request's current messages; use a newer one, or Teleport.
+    The dialogue was open for too long, so nothing was decided; press the button again.
+    This click could not be taken; decide the request in Teleport.
+    This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.
+    Slack names another account than the one that clicked; nothing was changed.
+    Your Slack account is deactivated; it cannot decide on access.
+    Slackbot cannot decide on access.
+    A workflow cannot decide on access.
+    A connector cannot decide on access.
+    A bot cannot decide on access.
+    An app's user cannot decide on access.
+    Single-channel guests cannot decide on access.
+    Guests cannot decide on access.
+    People from outside this Slack workspace cannot decide on access.
+    Your Slack account belongs to another workspace; it cannot decide on access here.
+    Your Slack account was never signed in to; it cannot decide on access.
+    ");
+    for sentence in &sentences {
+        assert!(sentence.ends_with('.') && !sentence.contains('\n'), "{sentence}");
+        assert_eq!(sentence.matches(". ").count(), 0, "{sentence}");
+    }
+    let mut distinct = sentences.clone();
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!(distinct.len(), sentences.len());
+    let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
+    assert_eq!(kinds.len(), sentences.len() - 4, "each has a word for the log; four have two sentences");
+}
+
+#[test]
+fn hostile_names_stay_on_their_line_and_within_the_limits() {
+    for text in [
+        "<!channel>\n*You are root*",
+        "`x`",
+        &"&".repeat(100_000),
+        "\u{202e}bob",
+        "<https://evil.example|ok>",
+    ] {
+        for refusal in every_refusal(text) {
+            let judged = judge(&refused(&refusal));
+            assert!(!judged.text.contains('\n') && judged.blocks.is_empty(), "{}", judged.text);
+        }
+    }
+}
+
+#[test]
+fn what_counted_is_told() {
+    let standing = Standing { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
+    use Decision::{Approve, Deny};
+    let all = [
+        Done::Reviewed(Approve),
+        Done::Counted(Approve, standing),
+        Done::Counted(Deny, standing),
+        Done::Resolved(Deny),
+        Done::ToBeResolved(Approve),
+        Done::Unsure(Deny),
+    ];
+    let sentences = all.map(|what| judge(&done(what)).text).join("\n");
+    insta::assert_snapshot!(sentences, @r"
+    Your approval is recorded in Teleport; the request waits for more reviews.
+    Your approval counts: 1 of 2 approvals.
+    Your denial counts: 1 of 3 denials.
+    The request is denied.
+    Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
+    Teleport did not confirm your denial in time; watch the message, it shows what counted.
+    ");
+}

@@ -1,0 +1,91 @@
+//! The dialogue that asks for a reason, and the correction if a required one is missing.
+//!
+//! When it is shown is [`crate::policy`]'s decision; what comes back is read by [`crate::interaction`].
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::blocks::Block;
+use super::elements::{Input, Plain, View};
+use super::mrkdwn::{ListRoom, Mrkdwn};
+use crate::control::{Decision, Dialogue, REASON};
+use crate::request::AccessRequest;
+
+const MAX_USER: usize = 256;
+const MAX_REASON: usize = 1_400;
+const ROLES: ListRoom = ListRoom { separator: ", ", items: 50, each: 128, total: 900 };
+
+/// The dialogue for a decision on `request`; `None` if an id is not one that Slack or Teleport gives.
+pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue, required: bool) -> Option<View> {
+    let title = match dialogue.decision {
+        Decision::Approve => "Approve the request",
+        Decision::Deny => "Deny the request",
+    };
+    let mut subject = Mrkdwn::default();
+    subject.ours("*User*: ").foreign(&request.user, MAX_USER);
+    subject.ours("\n*Role(s)*: ").list(&request.roles, ROLES);
+    if !request.reason.trim().is_empty() {
+        subject.ours("\n*Reason*: ").foreign(&request.reason, MAX_REASON);
+    }
+    let label = match dialogue.decision {
+        Decision::Approve => "Why do you approve it?",
+        Decision::Deny => "Why do you deny it?",
+    };
+    let hint = Plain::of("Shown in this thread and kept in Teleport's audit log.");
+    let input = Input::reason(Plain::of(label), hint, required);
+    View::reason(dialogue, Plain::of(title), vec![Block::section(subject), Block::Input(input)])
+}
+
+/// The answer to a submission that keeps the dialogue open, as Slack wants it in the response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Correction {
+    response_action: &'static str,
+    errors: BTreeMap<&'static str, &'static str>,
+}
+
+/// Asks for the reason that is missing.
+pub fn reason_missing() -> Correction {
+    let errors = BTreeMap::from([(REASON, "This role cannot be decided without a reason.")]);
+    Correction { response_action: "errors", errors }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::ids::{ChannelId, MessageTs, RequestId};
+    use crate::request::sample;
+
+    fn dialogue(decision: Decision) -> Dialogue {
+        Dialogue {
+            request: sample().id,
+            decision,
+            channel: ChannelId::new("C0TEAM"),
+            ts: MessageTs::new("1795363190.000001"),
+            opened: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_dialogue_as_slack_expects_it() {
+        let view = reason_dialogue(&sample(), &dialogue(Decision::Deny), true).unwrap();
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\"}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
+        let optional = reason_dialogue(&sample(), &dialogue(Decision::Approve), false).unwrap();
+        let json = serde_json::to_value(&optional).unwrap();
+        assert_eq!(json["blocks"][1]["optional"], true);
+        assert_eq!(json["submit"]["text"], "Approve");
+    }
+
+    #[test]
+    fn odd_ids_make_no_dialogue() {
+        let odd = Dialogue { request: RequestId::new("<x>"), ..dialogue(Decision::Deny) };
+        assert_eq!(reason_dialogue(&sample(), &odd, true), None);
+    }
+
+    #[test]
+    fn the_correction_as_slack_expects_it() {
+        insta::assert_snapshot!(serde_json::to_string(&reason_missing()).unwrap(), @r#"{"response_action":"errors","errors":{"reason":"This role cannot be decided without a reason."}}"#);
+    }
+}
