@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use access_core::identity::Links;
 use access_core::ids::SlackUserId;
+use access_core::policy::{self, Approver, ModeSetting, Rule, Rules};
+use access_core::recipients::is_slack_id;
 
 use super::http::{self, HttpConfig};
 use super::raw::{Entry, Field, Reader};
@@ -69,14 +72,70 @@ pub enum ReviewTransport {
 pub struct ReviewRule {
     /// Roles, `*` standing for any text; never empty.
     pub roles: Vec<String>,
-    /// Teleport users; never empty.
+    /// Teleport users, and Slack user groups by id (`S…`); never empty.
     pub approvers: Vec<String>,
-    /// Approvals needed: at least 1, at most the number of approvers.
+    /// Approvals needed: at least 1, at most the number of approvers where no group is among them.
     pub approvals: u32,
+    /// Denials needed: at least 1.
+    pub denials: u32,
     /// Whether a reason is asked for.
     pub reason: ReasonPolicy,
     /// Whether Slack asks "are you sure?".
     pub confirm: bool,
+    /// Whether it is decided in Teleport only; then no buttons are drawn.
+    pub teleport_only: bool,
+}
+
+impl ReviewConfig {
+    /// The rules in the core's words.
+    pub fn policy(&self) -> Rules {
+        Rules(self.rules.iter().map(ReviewRule::policy).collect())
+    }
+
+    /// How Slack people are linked to Teleport users.
+    pub fn links(&self) -> Links {
+        Links {
+            table: self.users.clone(),
+            id_trait: self.slack_user_id_trait.clone(),
+            email_match: self.allow_email_username_match,
+        }
+    }
+}
+
+impl ReviewRule {
+    fn policy(&self) -> Rule {
+        let approver = |name: &String| {
+            if is_group(name) { Approver::Group(name.clone()) } else { Approver::User(name.clone()) }
+        };
+        Rule {
+            roles: self.roles.clone(),
+            approvers: self.approvers.iter().map(approver).collect(),
+            approvals: self.approvals,
+            denials: self.denials,
+            reason: match self.reason {
+                ReasonPolicy::Optional => policy::ReasonPolicy::Optional,
+                ReasonPolicy::Required => policy::ReasonPolicy::Required,
+                ReasonPolicy::Off => policy::ReasonPolicy::Off,
+            },
+            confirm: self.confirm,
+            teleport_only: self.teleport_only,
+        }
+    }
+}
+
+impl From<ReviewMode> for ModeSetting {
+    fn from(mode: ReviewMode) -> Self {
+        match mode {
+            ReviewMode::Auto => Self::Auto,
+            ReviewMode::Reviewer => Self::Reviewer,
+            ReviewMode::Resolver => Self::Resolver,
+        }
+    }
+}
+
+/// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
+fn is_group(name: &str) -> bool {
+    is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a decision in Slack carries a reason.
@@ -276,22 +335,10 @@ fn users(table: &mut Reader<'_, '_>) -> BTreeMap<SlackUserId, String> {
 fn rule(table: &mut Reader<'_, '_>) -> Option<ReviewRule> {
     let roles = names(table, "roles", "name the roles it is for, such as [\"prod-*\"]");
     let approvers = names(table, "approvers", "name the Teleport users who may approve");
-    let approvals = match table.number("approvals") {
-        Field::Absent => Some(1),
-        Field::Bad => None,
-        Field::Given(entry) => {
-            let number =
-                u32::try_from(entry.value).ok().filter(|_| (1..=MAX_APPROVALS).contains(&entry.value));
-            let enough =
-                approvers.as_ref().zip(number).is_none_or(|(all, number)| number as usize <= all.len());
-            if number.is_none() || !enough {
-                let cause = "so many approvals can never be given";
-                let remedy = "write a number from 1 to the number of approvers";
-                table.report().error(Some(entry.line), &entry.key, cause, remedy);
-            }
-            number.filter(|_| enough)
-        }
-    };
+    // How many people are in a group only Slack knows.
+    let most = approvers.as_ref().filter(|all| !all.iter().any(|name| is_group(name))).map(Vec::len);
+    let approvals = votes(table, "approvals", most);
+    let denials = votes(table, "denials", most);
     const POLICIES: [(&str, ReasonPolicy); 3] = [
         ("optional", ReasonPolicy::Optional),
         ("required", ReasonPolicy::Required),
@@ -299,7 +346,35 @@ fn rule(table: &mut Reader<'_, '_>) -> Option<ReviewRule> {
     ];
     let reason = choice(table, "reason", &POLICIES);
     let confirm = table.flag("confirm").given().is_some_and(|entry| entry.value);
-    Some(ReviewRule { roles: roles?, approvers: approvers?, approvals: approvals?, reason: reason?, confirm })
+    let teleport_only = table.flag("teleport_only").given().is_some_and(|entry| entry.value);
+    Some(ReviewRule {
+        roles: roles?,
+        approvers: approvers?,
+        approvals: approvals?,
+        denials: denials?,
+        reason: reason?,
+        confirm,
+        teleport_only,
+    })
+}
+
+/// A number of votes from 1 to `most`; 1 if it is not given.
+fn votes(table: &mut Reader<'_, '_>, name: &'static str, most: Option<usize>) -> Option<u32> {
+    match table.number(name) {
+        Field::Absent => Some(1),
+        Field::Bad => None,
+        Field::Given(entry) => {
+            let number =
+                u32::try_from(entry.value).ok().filter(|_| (1..=MAX_APPROVALS).contains(&entry.value));
+            let number = number.filter(|number| most.is_none_or(|most| *number as usize <= most));
+            if number.is_none() {
+                let cause = format!("so many {name} can never be given");
+                let remedy = "write a number from 1 to the number of approvers";
+                table.report().error(Some(entry.line), &entry.key, cause, remedy);
+            }
+            number
+        }
+    }
 }
 
 /// A list of names that must not be empty, nor hold empty ones.

@@ -83,7 +83,15 @@ pub(super) const REVIEW: Table = Table {
 
 pub(super) const RULE: Table = Table {
     path: "review.rule",
-    keys: &[key("roles"), key("approvers"), key("approvals"), key("reason"), key("confirm")],
+    keys: &[
+        key("roles"),
+        key("approvers"),
+        key("approvals"),
+        key("denials"),
+        key("reason"),
+        key("confirm"),
+        key("teleport_only"),
+    ],
 };
 
 pub(super) const HTTP: Table = Table {

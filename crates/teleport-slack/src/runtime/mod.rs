@@ -11,6 +11,8 @@
 
 pub mod shutdown;
 pub mod tasks;
+pub mod clicks;
+pub mod intake;
 mod audience;
 mod outbox;
 mod pace;

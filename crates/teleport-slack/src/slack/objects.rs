@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use access_core::identity::SlackProfile;
 use access_core::ids::{ChannelId, MessageTs, SlackUserId};
 use http::HeaderMap;
 use serde_json::Value;
@@ -88,6 +89,28 @@ pub struct User {
     pub is_connector_bot: bool,
     /// Whether the e-mail address was confirmed, if Slack says so; unreadable counts as not confirmed.
     pub is_email_confirmed: Option<bool>,
+}
+
+impl From<&User> for SlackProfile {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id.clone(),
+            team_id: user.team_id.clone(),
+            enterprise_id: user.enterprise_id.clone(),
+            enterprise_user_id: user.enterprise_user_id.as_deref().map(SlackUserId::new),
+            email: user.email.clone(),
+            is_email_confirmed: user.is_email_confirmed,
+            deleted: user.deleted,
+            is_bot: user.is_bot,
+            is_app_user: user.is_app_user,
+            is_workflow_bot: user.is_workflow_bot,
+            is_connector_bot: user.is_connector_bot,
+            is_restricted: user.is_restricted,
+            is_ultra_restricted: user.is_ultra_restricted,
+            is_stranger: user.is_stranger,
+            is_invited_user: user.is_invited_user,
+        }
+    }
 }
 
 /// A channel or direct message.

@@ -1,0 +1,520 @@
+//! Works on one interaction after the other's acknowledgement: who is this, may he, then do it, then answer.
+//!
+//! Everything a verdict depends on is read afresh. The verdict is `access_core::policy`'s; what is sent to Teleport
+//! is confirmed by Teleport before anybody is told. Whatever happens, the person gets one answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use access_core::control::{Decision, Dialogue};
+use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, identify};
+use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::interaction::{Interaction, OurApp, Origin, ResponseUrl, belongs, came_through};
+use access_core::policy::{
+    Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh, mode,
+};
+use access_core::record::Record;
+use access_core::refusal::{Distrust, Refusal};
+use access_core::render::Message;
+use access_core::render::answer::{Done, done, refused};
+use access_core::render::modal::reason_dialogue;
+use access_core::request::{AccessRequest, RequestState};
+use access_core::votes::Vote;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::secret::Secret;
+use crate::slack;
+use crate::teleport;
+use crate::teleport::decide::{DecideError, SetState, SubmitReview};
+use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::record::modify_record;
+use crate::teleport::refusal::Refusal as TeleportRefusal;
+
+/// Clicks worked on at once.
+const MAX_AT_WORK: usize = 64;
+/// How long reading everything a verdict needs may take; after it nothing was decided.
+const READING: Duration = Duration::from_secs(10);
+/// How long what was begun may go on after the daemon was told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+/// A decision whose outcome Teleport did not confirm is looked up this often, with a pause in between.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// What deciding in Slack needs.
+#[derive(Debug)]
+pub struct Clicks {
+    /// The way to Teleport.
+    pub teleport: teleport::Client,
+    /// The way to Slack.
+    pub slack: slack::Client,
+    /// What this app is.
+    pub our: OurApp,
+    /// Who is who.
+    pub links: Links,
+    /// Who may.
+    pub rules: Arc<Rules>,
+    /// Which call carries a decision.
+    pub setting: ModeSetting,
+    /// What this Teleport was found to accept; the cards follow it.
+    pub submit: watch::Sender<SubmitForUser>,
+    /// Requests whose record changed.
+    pub wakes: mpsc::Sender<RequestId>,
+}
+
+/// One decision, whichever way it came.
+struct Asked {
+    interaction: Interaction,
+    origin: Origin,
+    user: SlackUserId,
+    request: RequestId,
+    decision: Decision,
+    channel: ChannelId,
+    ts: MessageTs,
+    /// Given with a dialogue.
+    reason: Option<String>,
+    trigger_id: Option<String>,
+    response_url: Option<ResponseUrl>,
+}
+
+/// What became of it.
+enum Outcome {
+    Done(Done),
+    Refused(Refusal),
+    /// The dialogue is open; the answer comes with it.
+    Asking,
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What was read for a verdict.
+struct Known {
+    listed: Option<AccessRequest>,
+    record: Record,
+    person: Person,
+    groups: Vec<String>,
+}
+
+impl Clicks {
+    /// Works until told to stop, and then until what was begun has ended, for at most 15 s.
+    pub async fn run(self, mut interactions: mpsc::Receiver<Interaction>, stop: CancellationToken) {
+        let clicks = Arc::new(self);
+        let mut at_work = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = at_work.join_next() => report(ended),
+                Some(interaction) = interactions.recv(), if at_work.len() < MAX_AT_WORK => {
+                    let clicks = Arc::clone(&clicks);
+                    at_work.spawn(async move { clicks.work(interaction).await });
+                }
+            }
+        }
+        let finish = async { while at_work.join_next().await.is_some() {} };
+        if timeout(DRAIN, finish).await.is_err() {
+            warn!("Clicks were still being worked on and are given up; those who clicked must click again");
+        }
+    }
+
+    async fn work(&self, interaction: Interaction) {
+        let began = Instant::now();
+        let Some(asked) = asked(interaction) else { return };
+        // Not even an answer for what came through another app: it is not ours to give.
+        if let Err(foreign) = came_through(&asked.origin, &self.our) {
+            warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}) and is ignored");
+            return;
+        }
+        let (outcome, who) = self.decide(&asked).await;
+        let verdict = match &outcome {
+            Outcome::Done(done) => done_kind(done),
+            Outcome::Refused(refusal) => refusal.kind(),
+            Outcome::Asking => "asking_for_a_reason",
+        };
+        info!(
+            slack_user = %asked.user,
+            teleport_user = who.as_deref().unwrap_or(""),
+            request = %asked.request,
+            decision = asked.decision.action_id(),
+            channel = %asked.channel,
+            verdict,
+            took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "Click"
+        );
+        let answer = match &outcome {
+            Outcome::Done(what) => done(*what),
+            Outcome::Refused(refusal) => refused(refusal),
+            Outcome::Asking => return,
+        };
+        self.answer(&asked, &answer).await;
+    }
+
+    /// Reads, judges, carries out. The second value is the Teleport user, if known.
+    async fn decide(&self, asked: &Asked) -> (Outcome, Option<String>) {
+        let now = Timestamp::now();
+        if let Interaction::Submission(submission) = &asked.interaction
+            && let Err(refusal) = fresh(&submission.dialogue, now)
+        {
+            return (refusal.into(), None);
+        }
+        let known = match timeout(READING, self.read(asked)).await {
+            Ok(Ok(known)) => known,
+            Ok(Err(refusal)) => return (refusal.into(), None),
+            Err(_) => return (Refusal::TooSlow.into(), None),
+        };
+        let who = Some(known.person.user.clone());
+        let submit = *self.submit.borrow();
+        let outcome = match self.act(asked, &known, mode(self.setting, submit, &self.rules)).await {
+            // Found out just now that this Teleport takes no reviews from us: judge once more by the rules.
+            Err(NotTaken) if self.setting == ModeSetting::Auto => {
+                self.submit.send_replace(SubmitForUser::Refused);
+                info!("This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any");
+                let other = mode(self.setting, SubmitForUser::Refused, &self.rules);
+                self.act(asked, &known, other).await.unwrap_or(Outcome::Refused(Refusal::NotPossible))
+            }
+            Err(NotTaken) => Refusal::NotPossible.into(),
+            Ok(outcome) => outcome,
+        };
+        (outcome, who)
+    }
+
+    /// Everything the verdict depends on, as it is now.
+    async fn read(&self, asked: &Asked) -> Result<Known, Refusal> {
+        let unreachable = |error: TeleportError| {
+            warn!(request = %asked.request, "A click could not be judged: {}", crate::error::chain(&error));
+            Refusal::TeleportUnreachable
+        };
+        let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
+        let data = self.teleport.get_record(&asked.request).await.map_err(unreachable)?;
+        let record = Record::decode(&asked.request, &data).0;
+        belongs(&asked.interaction, &self.our, &record)?;
+
+        let profile = match self.slack.user_info(&asked.user).await {
+            Ok(Some(user)) => SlackProfile::from(&user),
+            Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Err(error) => {
+                warn!(slack_user = %asked.user, "A click could not be judged: {}", error.with_remedy());
+                return Err(Refusal::SlackUnreachable);
+            }
+        };
+        let users = self.users(&profile).await.map_err(unreachable)?;
+        let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
+        let person = identify(&asked.user, &profile, &self.our, &self.links, users, Timestamp::now())?;
+
+        let mut groups = Vec::new();
+        for group in listed.iter().flat_map(|request| self.rules.groups(request)) {
+            match self.slack.usergroup_members(group).await {
+                Ok(members) if members.contains(&asked.user) => groups.push(group.to_owned()),
+                Ok(_) => {}
+                // Not knowing is not being a member.
+                Err(error) => warn!(group, "Cannot read a user group that a rule names: {}", error.with_remedy()),
+            }
+        }
+        Ok(Known { listed, record, person, groups })
+    }
+
+    /// Teleport's users, as far as the links need them; `None` if they may not be read.
+    async fn users(&self, profile: &SlackProfile) -> Result<Option<Vec<TeleportUser>>, TeleportError> {
+        let users = if self.links.id_trait.is_some() {
+            self.teleport.list_users().await
+        } else {
+            let by_table = self.links.table.get(&profile.id);
+            let names = by_table.into_iter().chain(profile.email.as_ref().filter(|_| self.links.email_match));
+            let mut found = Vec::new();
+            for name in names {
+                match self.teleport.get_user(name).await {
+                    Ok(user) => found.extend(user),
+                    Err(error) if error.kind() == Kind::Unauthorised => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(found)
+        };
+        match users {
+            Ok(users) => Ok(Some(
+                users
+                    .into_iter()
+                    .map(|user| TeleportUser { name: user.name, traits: user.traits, expires: user.expires })
+                    .collect(),
+            )),
+            Err(error) if error.kind() == Kind::Unauthorised => {
+                debug!("Teleport's users may not be read: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn act(&self, asked: &Asked, known: &Known, mode: Option<Mode>) -> Result<Outcome, NotTaken> {
+        let verdict = decide(&Facts {
+            mode,
+            rules: &self.rules,
+            listed: known.listed.as_ref(),
+            record: &known.record,
+            person: &known.person,
+            groups: &known.groups,
+            decision: asked.decision,
+            reason: asked.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
+            channel: &asked.channel,
+            ts: &asked.ts,
+            now: Timestamp::now(),
+        });
+        let Some(request) = known.listed.as_ref() else {
+            return Ok(match verdict {
+                Verdict::Refused(refusal) => refusal.into(),
+                _ => Refusal::Deleted.into(),
+            });
+        };
+        Ok(match verdict {
+            Verdict::Refused(refusal) => refusal.into(),
+            Verdict::AskReason { required } => self.ask(asked, request, required).await,
+            Verdict::SubmitReview { author, decision, reason } => {
+                self.review(SubmitReview { id: asked.request.clone(), author, decision, reason }).await?
+            }
+            Verdict::Vote(vote) => self.vote(asked, request, vote).await,
+            Verdict::Resolve(resolution) => self.resolve(&asked.request, &resolution).await,
+        })
+    }
+
+    async fn ask(&self, asked: &Asked, request: &AccessRequest, required: bool) -> Outcome {
+        let dialogue = Dialogue {
+            request: asked.request.clone(),
+            decision: asked.decision,
+            channel: asked.channel.clone(),
+            ts: asked.ts.clone(),
+            opened: Timestamp::now(),
+        };
+        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue, required), &asked.trigger_id) else {
+            return Refusal::NotOurs.into();
+        };
+        match self.slack.views_open(trigger, &view).await {
+            Ok(()) => Outcome::Asking,
+            Err(error) => {
+                warn!(request = %asked.request, "The dialogue could not be opened: {}", error.with_remedy());
+                Refusal::TooSlow.into()
+            }
+        }
+    }
+
+    async fn review(&self, review: SubmitReview) -> Result<Outcome, NotTaken> {
+        let decision = review.decision;
+        let reviewed = |request: &AccessRequest| {
+            if request.state == decision.state() { Done::Resolved(decision) } else { Done::Reviewed(decision) }
+        };
+        match self.teleport.submit_review(&review, Timestamp::now()).await {
+            Ok(request) => {
+                self.submit.send_if_modified(|known| {
+                    let is_news = *known != SubmitForUser::Accepted;
+                    *known = SubmitForUser::Accepted;
+                    is_news
+                });
+                Ok(Outcome::Done(reviewed(&request)))
+            }
+            Err(error) if error.is_ambiguous() => {
+                let found = self.look(&review.id, |request| review.is_in(request)).await;
+                Ok(Outcome::Done(found.as_ref().map_or(Done::Unsure(decision), reviewed)))
+            }
+            Err(error) => {
+                let refusal = error.refusal();
+                warn!(request = %review.id, "Teleport did not take the review: {}", crate::error::chain(&error));
+                let outcome = match refusal {
+                    Some(TeleportRefusal::NotSupported | TeleportRefusal::NotPermitted) => return Err(NotTaken),
+                    Some(TeleportRefusal::AlreadyReviewed) => Refusal::AlreadyVoted { decision, in_slack: false },
+                    Some(TeleportRefusal::AuthorUnknown) => Refusal::TeleportUserUnknown { user: review.author },
+                    Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
+                    Some(TeleportRefusal::NotFound) => Refusal::Deleted,
+                    Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
+                    Some(_) => Refusal::TeleportRefused,
+                    None => Refusal::TeleportUnreachable,
+                };
+                Ok(outcome.into())
+            }
+        }
+    }
+
+    /// What became of a request that is not pending any more.
+    async fn resolved_meanwhile(&self, id: &RequestId) -> Refusal {
+        match self.teleport.get_request(id).await {
+            Ok(Some(request)) => match Decision::of_state(request.state) {
+                Some(decision) => Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason },
+                None => Refusal::TeleportRefused,
+            },
+            Ok(None) => Refusal::Deleted,
+            Err(_) => Refusal::TeleportRefused,
+        }
+    }
+
+    /// Takes the vote by compare-and-swap, and resolves the request if it decides.
+    async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote) -> Outcome {
+        let mut counted = None;
+        let written = modify_record(&self.teleport, &asked.request, |data| {
+            let mut record = Record::decode(&asked.request, data).0;
+            let result = cast(&mut record, &vote, request, &self.rules);
+            let changes = matches!(result, Cast::Counted(_) | Cast::Settled(_));
+            counted = Some(result);
+            changes.then(|| record.encode())
+        })
+        .await;
+        if let Err(error) = written {
+            warn!(request = %asked.request, "A vote could not be recorded: {}", crate::error::chain(&error));
+            return match error.kind() {
+                Kind::Retry => Outcome::Done(Done::Unsure(vote.decision)),
+                Kind::NotFound => Refusal::Deleted.into(),
+                _ => Refusal::TeleportUnreachable.into(),
+            };
+        }
+        // The card counts votes; a full channel means that the request is looked at soon anyway.
+        let _ = self.wakes.try_send(asked.request.clone());
+        match counted {
+            Some(Cast::Counted(standing)) => Outcome::Done(Done::Counted(vote.decision, standing)),
+            Some(Cast::Settled(resolution)) => self.resolve(&asked.request, &resolution).await,
+            Some(Cast::AlreadyVoted(decision)) => Refusal::AlreadyVoted { decision, in_slack: true }.into(),
+            Some(Cast::Overtaken(resolution)) => Refusal::AlreadyDecided {
+                decision: resolution.decision,
+                by: vec![resolution.delegator],
+                reason: resolution.reason,
+            }
+            .into(),
+            Some(Cast::Unusable) | None => Refusal::VotesUnusable.into(),
+        }
+    }
+
+    async fn resolve(&self, id: &RequestId, resolution: &Resolution) -> Outcome {
+        match carry_out(&self.teleport, id, resolution).await {
+            Ok(Carried::Out) => Outcome::Done(Done::Resolved(resolution.decision)),
+            Ok(Carried::Overtaken(state)) => match Decision::of_state(state) {
+                Some(decision) => {
+                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: String::new() }.into()
+                }
+                None => Refusal::Promoted.into(),
+            },
+            Ok(Carried::Gone) => Refusal::Deleted.into(),
+            Err(error) => {
+                warn!(request = %id, "The decision is recorded and could not be carried out yet: {}", crate::error::chain(&error));
+                Outcome::Done(Done::ToBeResolved(resolution.decision))
+            }
+        }
+    }
+
+    /// Looks a few times whether Teleport has what it did not confirm.
+    async fn look(&self, id: &RequestId, is_there: impl Fn(&AccessRequest) -> bool) -> Option<AccessRequest> {
+        for _ in 0..LOOKS {
+            if let Ok(Some(request)) = self.teleport.get_request(id).await
+                && is_there(&request)
+            {
+                return Some(request);
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        None
+    }
+
+    /// Tells the person, and nobody else.
+    async fn answer(&self, asked: &Asked, message: &Message) {
+        let responded = match &asked.response_url {
+            Some(url) => self.slack.respond(&Secret::new(url.as_str()), message).await,
+            None => self.slack.post_ephemeral(&asked.channel, &asked.user, message).await,
+        };
+        let Err(first) = responded else { return };
+        let second = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await;
+        if let Err(second) = second {
+            warn!(slack_user = %asked.user, request = %asked.request, "The person could not be answered: {first}; {}", second.with_remedy());
+        }
+    }
+}
+
+/// This Teleport takes no reviews from the daemon.
+struct NotTaken;
+
+/// What became of a resolution.
+pub(super) enum Carried {
+    /// Teleport confirmed it.
+    Out,
+    /// The request was not pending any more.
+    Overtaken(RequestState),
+    /// The request is gone.
+    Gone,
+}
+
+/// Sets in Teleport what the votes decided, if the request still waits; an old server would turn a decided one.
+pub(super) async fn carry_out(
+    teleport: &teleport::Client,
+    id: &RequestId,
+    resolution: &Resolution,
+) -> Result<Carried, DecideError> {
+    let state = |request: Option<AccessRequest>| request.map(|request| request.state);
+    match state(teleport.get_request(id).await.map_err(DecideError::Failed)?) {
+        None => return Ok(Carried::Gone),
+        Some(state) if state == resolution.decision.state() => return Ok(Carried::Out),
+        Some(RequestState::Pending) => {}
+        Some(state) => return Ok(Carried::Overtaken(state)),
+    }
+    let set = SetState {
+        id: id.clone(),
+        decision: resolution.decision,
+        delegator: resolution.delegator.clone(),
+        reason: resolution.reason.clone(),
+        annotations: resolution.annotations.clone(),
+    };
+    teleport.set_state(&set).await.map(|_| Carried::Out)
+}
+
+/// What is asked for; `None` if nothing.
+fn asked(interaction: Interaction) -> Option<Asked> {
+    match &interaction {
+        Interaction::Click(click) => {
+            let click = click.clone();
+            Some(Asked {
+                interaction,
+                origin: click.origin,
+                user: click.user,
+                request: click.request,
+                decision: click.decision,
+                channel: click.channel,
+                ts: click.ts,
+                reason: None,
+                trigger_id: click.trigger_id,
+                response_url: click.response_url,
+            })
+        }
+        Interaction::Submission(submission) => {
+            let submission = submission.clone();
+            Some(Asked {
+                interaction,
+                origin: submission.origin,
+                user: submission.user,
+                request: submission.dialogue.request,
+                decision: submission.dialogue.decision,
+                channel: submission.dialogue.channel,
+                ts: submission.dialogue.ts,
+                reason: Some(submission.reason),
+                trigger_id: None,
+                response_url: None,
+            })
+        }
+        Interaction::Ignored(_) => None,
+    }
+}
+
+fn done_kind(done: &Done) -> &'static str {
+    match done {
+        Done::Reviewed(_) => "reviewed",
+        Done::Counted(..) => "counted",
+        Done::Resolved(_) => "resolved",
+        Done::ToBeResolved(_) => "to_be_resolved",
+        Done::Unsure(_) => "unsure",
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        tracing::error!("Working on a click panicked; this is a fault of teleport-slack, please report it");
+    }
+}
