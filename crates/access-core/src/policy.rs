@@ -172,11 +172,7 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     if mode == Mode::Resolver {
         match unfinished(&record.votes) {
             Some((due, resolution)) if due <= now => return Ok(Verdict::Resolve(resolution)),
-            Some((_, resolution)) => {
-                let by = vec![resolution.delegator];
-                let reason = resolution.reason;
-                return Err(Refusal::AlreadyDecided { decision: resolution.decision, by, reason });
-            }
+            Some((_, Resolution { decision, .. })) => return Err(Refusal::BeingDecided { decision }),
             None => {}
         }
         if let Some(earlier) = record.votes.of(&person.user, &person.slack_user)
