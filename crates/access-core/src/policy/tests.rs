@@ -132,6 +132,7 @@ fn two_of_three_approve() {
     let late = cast(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules);
     assert_eq!(late, Cast::Overtaken(resolution.clone()));
     assert_eq!(late.refusal(), Some(Refusal::BeingDecided { decision: Approve }));
+    scene.refuses("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     // If nobody told Teleport, the next click does.
     scene.now = 20 + RESOLVE_GRACE.as_secs();
     assert_eq!(scene.verdict("dave", Deny), Verdict::Resolve(resolution.clone()));
