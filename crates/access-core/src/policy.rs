@@ -170,19 +170,16 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     }
     let vote = vote(facts);
     if mode == Mode::Resolver {
-        match unfinished(&record.votes) {
-            Some((due, resolution)) if due <= now => return Ok(Verdict::Resolve(resolution)),
-            Some((_, resolution)) => {
-                let by = vec![resolution.delegator];
-                let reason = resolution.reason;
-                return Err(Refusal::AlreadyDecided { decision: resolution.decision, by, reason });
+        let earlier = record.votes.of(&person.user, &person.slack_user);
+        let voted = |earlier: &Vote| Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true };
+        match (unfinished(&record.votes), earlier) {
+            (Some((due, resolution)), _) if due <= now => return Ok(Verdict::Resolve(resolution)),
+            (Some(_), Some(earlier)) => return Err(voted(earlier)),
+            (Some((_, Resolution { decision, .. })), None) => return Err(Refusal::BeingDecided { decision }),
+            (None, Some(earlier)) if !tally::completes(rules, request, &record.votes, &vote) => {
+                return Err(voted(earlier));
             }
-            None => {}
-        }
-        if let Some(earlier) = record.votes.of(&person.user, &person.slack_user)
-            && !tally::completes(rules, request, &record.votes, &vote)
-        {
-            return Err(Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true });
+            (None, _) => {}
         }
     }
     match (facts.reason, terms.reason) {

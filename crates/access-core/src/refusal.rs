@@ -17,6 +17,11 @@ pub enum Refusal {
         /// Why, if said.
         reason: String,
     },
+    /// Enough votes are in, and Teleport is being told.
+    BeingDecided {
+        /// How.
+        decision: Decision,
+    },
     /// Nobody decided in time.
     Expired,
     /// It was taken away.
@@ -80,7 +85,7 @@ pub enum Refusal {
     Untrusted(Distrust),
     /// The link would be the e-mail address, and Slack has not seen it confirmed.
     EmailUnconfirmed,
-    /// Teleport did not accept the review.
+    /// Teleport did not accept the review or the resolution.
     TeleportRefused,
     /// Teleport does not answer; nothing was sent to it.
     TeleportUnreachable,
@@ -132,6 +137,7 @@ impl Refusal {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::AlreadyDecided { .. } => "already_decided",
+            Self::BeingDecided { .. } => "being_decided",
             Self::Expired => "expired",
             Self::Deleted => "deleted",
             Self::Promoted => "promoted",

@@ -4,8 +4,11 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::control::Decision;
 use crate::ids::RequestId;
+use crate::policy::{Approver, Cast, ReasonPolicy, Rule, cast};
 use crate::record::Outcome;
+use crate::render::card::card;
 use crate::request::{RequestState, Review, sample};
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
@@ -15,8 +18,19 @@ struct World {
     record: Record,
     targets: Vec<Target>,
     waits: BTreeMap<Errand, Timestamp>,
+    mode: Option<Mode>,
+    rules: Rules,
+    requester: Vec<RecipientKey>,
     now: Timestamp,
     posted: u32,
+}
+
+/// `dba` needs two of bob, carol and dave.
+fn rules() -> Rules {
+    let approvers = ["bob", "carol", "dave"].map(|name| Approver::User(name.into())).to_vec();
+    let (roles, reason) = (vec!["dba".into()], ReasonPolicy::Off);
+    let (confirm, teleport_only) = (false, false);
+    Rules(vec![Rule { roles, approvers, approvals: 2, denials: 1, reason, confirm, teleport_only }])
 }
 
 impl World {
@@ -28,6 +42,9 @@ impl World {
             record: Record::default(),
             targets: targets.iter().map(target).collect(),
             waits: BTreeMap::new(),
+            mode: None,
+            rules: rules(),
+            requester: vec![],
             now: sample().created.unwrap(),
             posted: 0,
         }
@@ -40,7 +57,7 @@ impl World {
             targets: &self.targets,
             cluster: "demo",
             web_proxy: None,
-            review: None,
+            review: self.mode.map(|mode| ReviewLook { mode, rules: &self.rules, requester: &self.requester }),
             waits: &self.waits,
             now: self.now,
         })
@@ -95,6 +112,27 @@ impl World {
     #[track_caller]
     fn check(&mut self, expected: &[&str]) {
         assert_eq!(self.work(|_| false), expected);
+    }
+
+    /// The `action_id`s of the buttons of each message in the plan.
+    fn buttons(&self) -> Vec<Vec<String>> {
+        let messages =
+            self.plan().errands.into_iter().flat_map(|(_, steps)| steps).filter_map(|step| match step {
+                Step::Post { message, .. } | Step::Update { message, .. } => Some(message),
+                Step::Reply { .. } => None,
+            });
+        let buttons = |message: Message| {
+            let json = serde_json::to_value(&message).unwrap();
+            let rows = json["blocks"].as_array().unwrap().iter().filter(|block| block["type"] == "actions");
+            let buttons = rows.flat_map(|row| row["elements"].as_array().unwrap().clone());
+            buttons.map(|button| button["action_id"].as_str().unwrap().to_owned()).collect()
+        };
+        messages.map(buttons).collect()
+    }
+
+    fn vote(&mut self, user: &str, decision: Decision) -> Cast {
+        let request = self.listed.clone().unwrap();
+        cast(&mut self.record, &crate::votes::vote(user, decision), &request, &self.rules)
     }
 
     fn set(&mut self, state: RequestState) {
@@ -203,6 +241,98 @@ fn a_crowd_of_reviews_is_told_in_order_and_completely() {
     assert_eq!(rounds, [20, 20, 5, 0]);
 }
 
+const BOTH: [&str; 2] = ["approve", "deny"];
+const NONE: [&str; 0] = [];
+
+#[test]
+fn buttons_are_drawn_where_they_can_decide_something() {
+    #[track_caller]
+    fn check(mode: Option<Mode>, change: impl Fn(&mut World), expected: &[&str]) {
+        let mut world = World { mode, ..World::new(&["team"]) };
+        change(&mut world);
+        assert_eq!(world.buttons(), [expected]);
+    }
+    check(None, |_| {}, &NONE);
+    for mode in [Mode::Reviewer, Mode::Resolver] {
+        check(Some(mode), |_| {}, &BOTH);
+        check(Some(mode), |world| world.rules.0[0].teleport_only = true, &NONE);
+        check(Some(mode), |world| world.listed.as_mut().unwrap().kind = RequestKind::LongTerm, &NONE);
+        check(Some(mode), |world| world.listed.as_mut().unwrap().id = RequestId::new("a b"), &NONE);
+        check(Some(mode), |world| world.set(RequestState::Approved), &NONE);
+    }
+    let uncovered = |world: &mut World| world.listed.as_mut().unwrap().roles.push("root".into());
+    check(Some(Mode::Resolver), uncovered, &NONE);
+    check(Some(Mode::Reviewer), uncovered, &BOTH);
+    let without_rules = |world: &mut World| world.rules = Rules::default();
+    check(Some(Mode::Resolver), without_rules, &NONE);
+    let suggested = |world: &mut World| {
+        world.rules = Rules::default();
+        world.listed.as_mut().unwrap().suggested_reviewers.push("bob".into());
+    };
+    check(Some(Mode::Resolver), suggested, &BOTH);
+}
+
+#[test]
+fn the_requesters_copy_has_no_buttons() {
+    let mut world = World::new(&["team", "alice@example.com", "U0ALICE", "U0BOB"]);
+    world.mode = Some(Mode::Reviewer);
+    world.requester = vec![RecipientKey::new("U0ALICE")];
+    assert_eq!(world.buttons(), [&BOTH[..], &NONE, &NONE, &BOTH]);
+    world.work(|_| false);
+    world.check(&[]);
+    // Without deciding in Slack the buttons vanish; what had none is left alone.
+    world.mode = None;
+    assert_eq!(world.buttons(), [NONE, NONE]);
+    // Of the Go plugin's messages, any direct one may be the requester's.
+    let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2")];
+    let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let (record, _) = Record::decode(&RequestId::new("x"), &data);
+    let adopted = World { record, mode: Some(Mode::Resolver), ..World::new(&[]) };
+    assert_eq!(adopted.buttons(), [&BOTH[..], &NONE]);
+    // A user whose name is a channel's does not take the channel's buttons away.
+    let mut named = World { mode: Some(Mode::Resolver), ..World::new(&["#team"]) };
+    named.listed.as_mut().unwrap().user = "team".into();
+    assert_eq!(named.buttons(), [BOTH]);
+}
+
+#[test]
+fn without_deciding_in_slack_a_card_is_what_it_was() {
+    let world = World::new(&["team"]);
+    let plan = world.plan();
+    let Step::Post { message, .. } = &plan.errands[0].1[0] else { panic!() };
+    let request = sample();
+    let view = CardView { request: &request, phase: Phase::Pending, cluster: "demo", web_proxy: None };
+    assert_eq!(serde_json::to_string(message).unwrap(), serde_json::to_string(&card(&view)).unwrap());
+}
+
+#[test]
+fn votes_are_shown_and_told() {
+    let mut world = World { mode: Some(Mode::Resolver), ..World::new(&["team"]) };
+    world.check(&["post to team: Pending"]);
+    assert!(matches!(world.vote("bob", Decision::Approve), Cast::Counted(_)));
+    let json = |world: &World| {
+        let Step::Update { message, .. } = &world.plan().errands[0].1[0] else { panic!() };
+        serde_json::to_string(message).unwrap()
+    };
+    assert!(json(&world).contains("1 of 2 approvals"));
+    let told = world.work(|_| false);
+    assert_eq!(told[0], "update Cteam: Pending");
+    assert!(told[1].starts_with("reply vote 1 in Cteam: bob reviewed the request in Slack"), "{told:?}");
+    world.check(&[]);
+
+    assert!(matches!(world.vote("carol", Decision::Approve), Cast::Settled(_)));
+    world.set(RequestState::Approved);
+    assert!(json(&world).contains("Decided by bob, carol in Slack"));
+    assert_eq!(world.work(|_| false).len(), 2);
+    world.check(&[]);
+    // When deciding in Slack is switched off, it stays true who decided.
+    world.mode = None;
+    world.check(&[]);
+    // Where something else decided, the votes did not.
+    world.set(RequestState::Denied);
+    assert!(!json(&world).contains("Decided by"));
+}
+
 /// Something that happens to the world between two plans.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -213,6 +343,8 @@ enum Happening {
     Later(i64),
     NewTarget(String),
     Fail(bool),
+    Mode(Option<Mode>),
+    Vote(&'static str, bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -225,6 +357,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         (0..9_000i64).prop_map(Happening::Later),
         "[a-z]{1,3}".prop_map(Happening::NewTarget),
         any::<bool>().prop_map(Happening::Fail),
+        prop::sample::select(vec![None, Some(Mode::Reviewer), Some(Mode::Resolver)])
+            .prop_map(Happening::Mode),
+        (prop::sample::select(vec!["bob", "carol", "eve"]), any::<bool>())
+            .prop_map(|(user, approve)| Happening::Vote(user, approve)),
     ]
 }
 
@@ -239,6 +375,10 @@ proptest! {
                 (Happening::NewTarget(name), _) => world.targets.push(Target { post_to: name.clone(), keys: vec![RecipientKey::new(name)] }),
                 (Happening::Fail(now), _) => fails = now,
                 (Happening::Vanish, _) => world.listed = None,
+                (Happening::Mode(mode), _) => world.mode = mode,
+                (Happening::Vote(user, approve), Some(_)) => {
+                    world.vote(user, if approve { Decision::Approve } else { Decision::Deny });
+                }
                 (Happening::State(state), Some(request)) => request.state = state,
                 (Happening::Review(author), Some(request)) => request.reviews.push(review(&author)),
                 (Happening::Reason(reason), Some(request)) => request.reason = reason,

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::rules::Rules;
 use crate::control::Decision;
 use crate::record::Record;
+use crate::refusal::Refusal;
 use crate::request::AccessRequest;
 use crate::votes::{Vote, Votes};
 
@@ -69,6 +70,20 @@ pub enum Cast {
     Overtaken(Resolution),
     /// The votes in the record cannot be read, or it does not fit in; nothing changed.
     Unusable,
+}
+
+impl Cast {
+    /// What to tell the person if nothing changed.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Counted(_) | Self::Settled(_) => None,
+            Self::AlreadyVoted(decision) => {
+                Some(Refusal::AlreadyVoted { decision: *decision, in_slack: true })
+            }
+            Self::Overtaken(resolution) => Some(Refusal::BeingDecided { decision: resolution.decision }),
+            Self::Unusable => Some(Refusal::VotesUnusable),
+        }
+    }
 }
 
 /// How far the votes on `request` are: those in Slack, and the reviews in Teleport of people whom the rules

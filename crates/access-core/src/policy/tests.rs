@@ -128,14 +128,11 @@ fn two_of_three_approve() {
     assert_eq!((resolution.reason.as_str(), resolution.at), ("for the restore", at(20)));
     insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
     // Whoever comes while it is being carried out changes nothing.
-    scene.refuses(
-        "dave",
-        Refusal::AlreadyDecided {
-            decision: Approve,
-            by: vec!["carol".into()],
-            reason: "for the restore".into(),
-        },
-    );
+    scene.refuses("dave", Refusal::BeingDecided { decision: Approve });
+    let late = cast(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules);
+    assert_eq!(late, Cast::Overtaken(resolution.clone()));
+    assert_eq!(late.refusal(), Some(Refusal::BeingDecided { decision: Approve }));
+    scene.refuses("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     // If nobody told Teleport, the next click does.
     scene.now = 20 + RESOLVE_GRACE.as_secs();
     assert_eq!(scene.verdict("dave", Deny), Verdict::Resolve(resolution.clone()));

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::control::Decision;
 use crate::request::{Resource, sample};
+use crate::votes::{Vote, vote};
 
 fn id() -> RequestId {
     sample().id
@@ -157,6 +159,33 @@ fn work_of_the_go_plugin_in_between_is_seen() {
     assert_eq!((known.state, known.resolve_reason.as_str()), (RequestState::Denied, "no"));
 }
 
+#[test]
+fn votes_are_kept_beside_the_rest() {
+    let mut record = Record {
+        known: Some(bounded(&sample())),
+        deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Pending), 1)],
+        ..Record::default()
+    };
+    assert!(!record.encode().contains_key("x_votes"));
+    assert!(record.votes.push(&vote("bob@example.com", Decision::Approve)));
+    let told = Outcome::Replied {
+        channel: ChannelId::new("C1"),
+        ts: MessageTs::new("1795363190.000001"),
+        replies: Told::Votes(1),
+    };
+    record.apply(&told);
+    assert_eq!((record.deliveries[0].replies, record.deliveries[0].votes_told), (1, 1));
+    let (read, rubbish) = Record::decode(&id(), &record.encode());
+    assert_eq!((&read, rubbish), (&record, vec![]));
+    assert!(!read.has_unreadable_votes());
+
+    let mut data = record.encode();
+    data.insert("x_votes".into(), "{\"v\":9,\"l\":[]}".into());
+    let (newer, _) = Record::decode(&id(), &data);
+    assert!(newer.has_unreadable_votes() && newer.votes.list().is_empty());
+    assert_eq!(newer.encode()["x_votes"], "{\"v\":9,\"l\":[]}");
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -196,17 +225,25 @@ fn record() -> impl Strategy<Value = Record> {
         proptest::option::of(prop_oneof![Just(Phase::Pending), Just(Phase::Approved), Just(Phase::Denied)]);
     let delivery = (proptest::option::of("[#a-z]{1,9}"), "[CD][A-Z0-9]{2,9}", phases, 0..3u32)
         .prop_map(|(key, channel, phase, replies)| delivery(key.as_deref(), &channel, phase, replies));
-    (request(), proptest::collection::vec(delivery, 0..12)).prop_map(|(request, mut deliveries)| {
-        deliveries.sort_by(|a, b| a.channel.cmp(&b.channel));
-        deliveries.dedup_by(|a, b| a.channel == b.channel);
-        // The count that the Go plugin shares is the smallest; what is above it survives in our key.
-        Record {
-            known: Some(bounded(&request)),
-            deliveries,
-            other: map(&[("x_votes", "v")]),
-            ..Record::default()
-        }
-    })
+    let users = proptest::collection::vec("[a-z]{1,9}", 0..6);
+    (request(), proptest::collection::vec(delivery, 0..12), users).prop_map(
+        |(request, mut deliveries, users)| {
+            deliveries.sort_by(|a, b| a.channel.cmp(&b.channel));
+            deliveries.dedup_by(|a, b| a.channel == b.channel);
+            // The count that the Go plugin shares is the smallest; what is above it survives in our key.
+            let mut record = Record { known: Some(bounded(&request)), deliveries, ..Record::default() };
+            match users.first() {
+                None => record.other = map(&[("x_votes", "v")]),
+                Some(first) => {
+                    for user in &users {
+                        record.votes.push(&vote(user, Decision::Deny));
+                    }
+                    record.votes.settle(first);
+                }
+            }
+            record
+        },
+    )
 }
 
 proptest! {
@@ -250,6 +287,11 @@ proptest! {
                 ts: MessageTs::new("1795363190.000001"),
                 shown: Shown { phase: Phase::Pending, digest: "0123456789abcdef".into() },
             });
+        }
+        for n in 0..200 {
+            let reason = "\u{1}\"🔥".repeat(400);
+            let groups = vec!["S".repeat(64); 8];
+            record.votes.push(&Vote { reason, groups, ..vote(&format!("u{n}"), Decision::Approve) });
         }
         let bytes: usize = record.encode().iter().map(|(k, v)| k.len() + v.len()).sum();
         prop_assert!(bytes < 500_000, "{}", bytes);

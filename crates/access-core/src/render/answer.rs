@@ -79,6 +79,10 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             }
             text.ours("; nothing was changed.")
         }
+        Refusal::BeingDecided { decision } => {
+            text.ours("Enough people have ").ours(past(*decision));
+            text.ours(" this request before you, and Teleport is being told; nothing was changed.")
+        }
         Refusal::Expired => text.ours("This request has expired; nothing was changed."),
         Refusal::Deleted => text.ours("This request no longer exists in Teleport; nothing was changed."),
         Refusal::Promoted => {
@@ -140,7 +144,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             text.ours("Your e-mail address is not confirmed in Slack; confirm it and try again.")
         }
         Refusal::TeleportRefused => {
-            text.ours("Teleport does not let you review this request; nothing was changed.")
+            text.ours("Teleport did not accept the decision; nothing was changed.")
         }
         Refusal::TeleportUnreachable => {
             text.ours("Teleport does not answer, so nothing was decided; try again in a minute.")

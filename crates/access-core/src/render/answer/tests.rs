@@ -7,6 +7,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
     let mut all = vec![
         Refusal::AlreadyDecided { decision: Decision::Approve, by: names(), reason: name() },
         Refusal::AlreadyDecided { decision: Decision::Deny, by: vec![], reason: String::new() },
+        Refusal::BeingDecided { decision: Decision::Approve },
         Refusal::Expired,
         Refusal::Deleted,
         Refusal::Promoted,
@@ -63,6 +64,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     insta::assert_snapshot!(sentences.join("\n"), @r"
     This request was already approved by bob@example.com, carol@example.com (bob@example.com); nothing was changed.
     This request was already denied; nothing was changed.
+    Enough people have approved this request before you, and Teleport is being told; nothing was changed.
     This request has expired; nothing was changed.
     This request no longer exists in Teleport; nothing was changed.
     This request became membership of an access list; there is nothing left to decide.
@@ -84,7 +86,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again.
     I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.
     Your e-mail address is not confirmed in Slack; confirm it and try again.
-    Teleport does not let you review this request; nothing was changed.
+    Teleport did not accept the decision; nothing was changed.
     Teleport does not answer, so nothing was decided; try again in a minute.
     Slack does not tell who you are, so nothing was decided; try again in a minute.
     This took too long and was given up, so nothing was decided; try again.

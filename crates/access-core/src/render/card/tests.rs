@@ -281,3 +281,45 @@ fn lengths_in_words() {
     check("2026-11-22T15:00:00Z", None);
     assert!(length_in_words(Timestamp::MIN, Timestamp::MAX).is_some());
 }
+
+#[test]
+fn buttons_and_what_they_ask() {
+    let request = AccessRequest { roles: (0..30).map(|n| format!("role-{n}")).collect(), ..request() };
+    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Pending) };
+    let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
+    let json = serde_json::to_value(card_with(&view, &deciding)).unwrap();
+    let row = json["blocks"].as_array().unwrap().last().unwrap();
+    let texts: Vec<_> =
+        row["elements"].as_array().unwrap().iter().map(|b| b["text"]["text"].clone()).collect();
+    assert_eq!(texts, ["Approve", "Deny", "Open in Teleport"]);
+    assert_eq!(row["elements"][0]["value"], request.id.as_str());
+    assert_eq!(
+        row["elements"][2]["url"],
+        format!("https://teleport.example.com/web/requests/{}", request.id)
+    );
+    insta::assert_snapshot!(row["elements"][0]["confirm"]["text"]["text"].as_str().unwrap(), @r"alice@example.com gets: role-0, role-1, role-2, role-3, role-4, role-5, role-6, role-7, role-8, role-9, role-10, role-11, role-12, role-13, role-14, role-15, role-16, role-17, role-18, role-19, and more.");
+    assert_eq!(row["elements"][1]["confirm"]["title"]["text"], "Deny this request?");
+    assert!(row["elements"][2].get("confirm").is_none());
+    // With everything decided there is nothing to press, and the rest is as ever.
+    let decided = CardView { phase: Phase::Approved, ..view };
+    assert_eq!(card_with(&decided, &deciding), card(&decided));
+}
+
+#[test]
+fn reviewers_and_voters_are_named_together() {
+    use crate::votes::{Votes, vote};
+    let mut request = request();
+    let mut votes = Votes::default();
+    for (user, decision) in [("carol", Decision::Deny), ("bob", Decision::Approve)] {
+        assert!(votes.push(&vote(user, decision)));
+    }
+    let line = |request: &AccessRequest, phase, votes: &Votes| {
+        deciders(&view(request, phase), Some(votes)).as_str().to_owned()
+    };
+    assert_eq!(line(&request, Phase::Approved, &votes), "", "they have not decided");
+    votes.settle("bob");
+    assert_eq!(line(&request, Phase::Approved, &votes), "Decided by bob in Slack");
+    assert_eq!(line(&request, Phase::Denied, &votes), "");
+    request.reviews = vec![review("dave", RequestState::Approved), review("bob", RequestState::Approved)];
+    assert_eq!(line(&request, Phase::Approved, &votes), "Decided by dave, bob");
+}

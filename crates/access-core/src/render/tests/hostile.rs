@@ -5,12 +5,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::judge::{Judged, judge};
-use crate::ids::RequestId;
+use super::judge::{Judged, judge, judge_view};
+use crate::control::{Decision, Dialogue};
+use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::render::card::{CardView, card, short_card};
-use crate::render::reply::review_reply;
+use crate::policy::Standing;
+use crate::render::card::{CardView, Deciding, Offer, card, card_with, short_card};
+use crate::render::modal::reason_dialogue;
+use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use crate::votes::{Vote, Votes, vote};
 
 const STATUSES: [Phase; 6] =
     [Phase::Pending, Phase::Approved, Phase::Denied, Phase::Promoted, Phase::Expired, Phase::Deleted];
@@ -238,6 +242,60 @@ proptest! {
         let short = judge(&short_card(&view));
         assert!(short.blocks.is_empty());
         assert!(short.text.split('\n').count() <= 4, "{}", short.text);
+    }
+
+    #[test]
+    fn any_card_with_buttons_is_within_the_rules(
+        request in request(),
+        phase in proptest::sample::select(&STATUSES),
+        cluster in hostile(),
+        web_proxy in web_proxy(),
+        confirm: bool,
+        (voter, reason) in (hostile(), hostile()),
+        (approvals, approvals_needed, denials, denials_needed) in any::<(usize, usize, usize, usize)>(),
+    ) {
+        let view = CardView { request: &request, phase, cluster: &cluster, web_proxy: web_proxy.as_deref() };
+        let mut votes = Votes::default();
+        let cast = Vote { user: voter, reason, ..vote("bob", Decision::Approve) };
+        if votes.push(&cast) {
+            votes.settle(&cast.user);
+        }
+        let standing = Some(Standing { approvals, approvals_needed, denials, denials_needed });
+        let offers = [Offer::Nothing, Offer::Link, Offer::Buttons { confirm }];
+        let rows = offers.map(|offer| {
+            let message = card_with(&view, &Deciding { offer, standing, votes: Some(&votes) });
+            judge(&message).blocks.iter().filter(|texts| texts.is_empty()).count()
+        });
+        let is_word = request.id.as_word().is_some();
+        let has_link = is_word && judge(&card(&view)).blocks[1][0].contains("\n*Link*: <");
+        let open = phase.is_open();
+        assert_eq!(rows, [0, usize::from(open && has_link), usize::from(open && is_word)]);
+    }
+
+    #[test]
+    fn any_dialogue_is_within_the_rules(request in request(), channel in hostile(), required: bool, approve: bool) {
+        let decision = if approve { Decision::Approve } else { Decision::Deny };
+        let dialogue = |channel: &str| Dialogue {
+            request: request.id.clone(),
+            decision,
+            channel: ChannelId::new(channel),
+            ts: MessageTs::new("1795363190.000001"),
+            opened: Timestamp::UNIX_EPOCH,
+        };
+        let plain = reason_dialogue(&request, &dialogue("C0TEAM"), required);
+        assert_eq!(plain.is_some(), request.id.as_word().is_some());
+        for view in [plain, reason_dialogue(&request, &dialogue(&channel), required)].iter().flatten() {
+            judge_view(view);
+        }
+    }
+
+    #[test]
+    fn any_vote_is_told_within_the_rules(user in hostile(), reason in hostile()) {
+        let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
+        let judged = judge(&vote_reply(&vote));
+        let lines: Vec<_> = judged.text.split('\n').collect();
+        assert_eq!(lines.len(), if vote.reason.trim().is_empty() { 2 } else { 3 });
+        assert!(lines[0].contains(" reviewed the request in Slack at ") && lines[1] == "Resolution: ❌ DENIED.");
     }
 
     #[test]
