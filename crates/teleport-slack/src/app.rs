@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::deciding;
 use crate::error::{Exit, Failure, chain};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
@@ -46,14 +47,24 @@ impl App {
     /// # Errors
     /// What no waiting mends: certificates that cannot be used, a server that is too old, a token that is
     /// refused, a missing scope. The failure's text names the thing and the remedy.
-    pub async fn start(config: &Config, stop: CancellationToken) -> Result<Option<Self>, Failure> {
+    ///
+    /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
+    pub async fn start(
+        config: &Config,
+        insecure_no_tls: bool,
+        stop: CancellationToken,
+    ) -> Result<Option<Self>, Failure> {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
-            app = Self::connect(config, &stop) => app.map(Some),
+            app = Self::connect(config, insecure_no_tls, &stop) => app.map(Some),
         }
     }
 
-    async fn connect(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
+    async fn connect(
+        config: &Config,
+        insecure_no_tls: bool,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let identity = Identity::load(&config.teleport.credentials, Timestamp::now())
             .map_err(|error| Failure::new(Exit::Credentials, error))?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
@@ -75,6 +86,13 @@ impl App {
         let rules = config.rules();
         slack_checks::scopes(&auth, &rules)?;
 
+        let review = match &config.review {
+            Some(review) => {
+                let slack = (&slack, &auth);
+                Some(deciding::start(review, insecure_no_tls, slack, &teleport, &mut tasks, stop).await?)
+            }
+            None => None,
+        };
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES);
@@ -97,6 +115,7 @@ impl App {
                 rules,
                 web_proxy: pong.web_proxy.filter(|_| pong.enterprise),
                 cluster: pong.cluster_name,
+                review,
             },
             ready_tx,
         );

@@ -11,6 +11,7 @@ pub mod slack;
 pub mod http;
 pub mod runtime;
 mod slack_checks;
+mod deciding;
 pub mod app;
 mod visible;
 pub mod error;

@@ -24,6 +24,9 @@ pub struct Args {
     /// Log each step (severity DEBUG), whatever the configuration says.
     #[arg(short, long)]
     pub debug: bool,
+    /// Listen for Slack's callbacks without TLS: only behind a proxy on this machine that does it.
+    #[arg(long)]
+    pub insecure_no_tls: bool,
 }
 
 /// Runs the daemon.
@@ -64,12 +67,7 @@ async fn work(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
-    if loaded.config.review.is_some() {
-        warn!(
-            "Deciding in Slack is configured but not available in this version; messages carry the web link or the commands instead"
-        );
-    }
-    match App::start(&loaded.config, stop).await? {
+    match App::start(&loaded.config, args.insecure_no_tls, stop).await? {
         Some(app) => app.run().await,
         None => Ok(()),
     }

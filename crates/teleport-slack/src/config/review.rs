@@ -194,10 +194,6 @@ pub(super) fn review(
         let remedy = "add slack_user_id_trait, [review.users], or allow_email_username_match = true";
         report.error(here, "review", cause, remedy);
     }
-    if mode == Some(ReviewMode::Resolver) && rules.is_empty() {
-        let remedy = "add a [[review.rule]] with roles and approvers, or another mode";
-        report.error(here, "review.mode", "\"resolver\" needs rules that say who may approve what", remedy);
-    }
     if matches!((&app_token, &signing), (Field::Absent, Field::Absent)) {
         let remedy = "add app_token (Socket Mode), or signing_secret and [http] (callbacks)";
         report.error(here, "review", "there is no way for clicks to arrive", remedy);
@@ -205,12 +201,6 @@ pub(super) fn review(
     let mut secret = |kind, field: Field<String>| token::resolve(kind, &field.given()?, source.read, report);
     let app_token = secret(Kind::App, app_token);
     let signing_secret = secret(Kind::Signing, signing);
-    report.warn(
-        here,
-        "review.enabled",
-        "deciding in Slack is not available in this version yet",
-        "messages show the link or the commands instead; the settings were checked and are kept",
-    );
     let transport = match (app_token, signing_secret) {
         (Some(app_token), _) => ReviewTransport::SocketMode { app_token },
         (None, Some(signing_secret)) => ReviewTransport::Http { signing_secret, listener: listener? },

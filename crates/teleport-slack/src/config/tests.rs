@@ -187,10 +187,6 @@ severity = "INFO"
     assert_eq!(review.transport, ReviewTransport::SocketMode { app_token: Secret::new("xapp-1") });
     assert_eq!(review.slack_user_id_trait.as_deref(), Some("slack_uid"));
     assert_eq!(config.log.output, LogOutput::Stdout);
-    assert!(
-        warnings(text).contains("not available in this version"),
-        "the operator must not wait for buttons"
-    );
 }
 
 #[test]
@@ -489,8 +485,6 @@ fn review_settings_that_contradict_are_refused() {
     the configuration is not valid:
       /etc/slack.toml:7: slack.notify_only: it contradicts `review.enabled` in line 9
           remove notify_only
-      /etc/slack.toml:9: review.mode: "resolver" needs rules that say who may approve what
-          add a [[review.rule]] with roles and approvers, or another mode
       /etc/slack.toml:10: review.app_token: this is a bot token (xoxb-…)
           use an "App-Level Token" (xapp-…) with the scope connections:write from "Basic Information" in your Slack app's settings
 

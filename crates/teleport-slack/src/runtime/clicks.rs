@@ -3,22 +3,23 @@
 //! Everything a verdict depends on is read afresh. The verdict is `access_core::policy`'s; what is sent to Teleport
 //! is confirmed by Teleport before anybody is told. Whatever happens, the person gets one answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
 use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, identify};
-use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::interaction::{Interaction, OurApp, Origin, ResponseUrl, belongs, came_through};
+use access_core::ids::RequestId;
+use access_core::interaction::{Interaction, OurApp, belongs, came_through};
 use access_core::policy::{
-    Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh, mode,
+    Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
+    mode,
 };
 use access_core::record::Record;
 use access_core::refusal::{Distrust, Refusal};
 use access_core::render::Message;
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
-use access_core::request::{AccessRequest, RequestState};
+use access_core::request::AccessRequest;
 use access_core::votes::Vote;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -27,10 +28,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::asked::{Asked, asked};
+use super::resolution::{Carried, carry_out};
 use crate::secret::Secret;
 use crate::slack;
 use crate::teleport;
-use crate::teleport::decide::{DecideError, SetState, SubmitReview};
+use crate::teleport::decide::SubmitReview;
 use crate::teleport::error::{Kind, TeleportError};
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
@@ -64,21 +67,6 @@ pub struct Clicks {
     pub submit: watch::Sender<SubmitForUser>,
     /// Requests whose record changed.
     pub wakes: mpsc::Sender<RequestId>,
-}
-
-/// One decision, whichever way it came.
-struct Asked {
-    interaction: Interaction,
-    origin: Origin,
-    user: SlackUserId,
-    request: RequestId,
-    decision: Decision,
-    channel: ChannelId,
-    ts: MessageTs,
-    /// Given with a dialogue.
-    reason: Option<String>,
-    trigger_id: Option<String>,
-    response_url: Option<ResponseUrl>,
 }
 
 /// What became of it.
@@ -175,7 +163,9 @@ impl Clicks {
             // Found out just now that this Teleport takes no reviews from us: judge once more by the rules.
             Err(NotTaken) if self.setting == ModeSetting::Auto => {
                 self.submit.send_replace(SubmitForUser::Refused);
-                info!("This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any");
+                info!(
+                    "This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any"
+                );
                 let other = mode(self.setting, SubmitForUser::Refused, &self.rules);
                 self.act(asked, &known, other).await.unwrap_or(Outcome::Refused(Refusal::NotPossible))
             }
@@ -214,7 +204,9 @@ impl Clicks {
                 Ok(members) if members.contains(&asked.user) => groups.push(group.to_owned()),
                 Ok(_) => {}
                 // Not knowing is not being a member.
-                Err(error) => warn!(group, "Cannot read a user group that a rule names: {}", error.with_remedy()),
+                Err(error) => {
+                    warn!(group, "Cannot read a user group that a rule names: {}", error.with_remedy())
+                }
             }
         }
         Ok(Known { listed, record, person, groups })
@@ -291,7 +283,8 @@ impl Clicks {
             ts: asked.ts.clone(),
             opened: Timestamp::now(),
         };
-        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue, required), &asked.trigger_id) else {
+        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue, required), &asked.trigger_id)
+        else {
             return Refusal::NotOurs.into();
         };
         match self.slack.views_open(trigger, &view).await {
@@ -306,7 +299,11 @@ impl Clicks {
     async fn review(&self, review: SubmitReview) -> Result<Outcome, NotTaken> {
         let decision = review.decision;
         let reviewed = |request: &AccessRequest| {
-            if request.state == decision.state() { Done::Resolved(decision) } else { Done::Reviewed(decision) }
+            if request.state == decision.state() {
+                Done::Resolved(decision)
+            } else {
+                Done::Reviewed(decision)
+            }
         };
         match self.teleport.submit_review(&review, Timestamp::now()).await {
             Ok(request) => {
@@ -325,9 +322,13 @@ impl Clicks {
                 let refusal = error.refusal();
                 warn!(request = %review.id, "Teleport did not take the review: {}", crate::error::chain(&error));
                 let outcome = match refusal {
-                    Some(TeleportRefusal::NotSupported | TeleportRefusal::NotPermitted) => return Err(NotTaken),
-                    Some(TeleportRefusal::AlreadyReviewed) => Refusal::AlreadyVoted { decision, in_slack: false },
-                    Some(TeleportRefusal::AuthorUnknown) => Refusal::TeleportUserUnknown { user: review.author },
+                    Some(TeleportRefusal::NotSupported) => return Err(NotTaken),
+                    Some(TeleportRefusal::AlreadyReviewed) => {
+                        Refusal::AlreadyVoted { decision, in_slack: false }
+                    }
+                    Some(TeleportRefusal::AuthorUnknown) => {
+                        Refusal::TeleportUserUnknown { user: review.author }
+                    }
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
                     Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
@@ -343,7 +344,9 @@ impl Clicks {
     async fn resolved_meanwhile(&self, id: &RequestId) -> Refusal {
         match self.teleport.get_request(id).await {
             Ok(Some(request)) => match Decision::of_state(request.state) {
-                Some(decision) => Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason },
+                Some(decision) => {
+                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
+                }
                 None => Refusal::TeleportRefused,
             },
             Ok(None) => Refusal::Deleted,
@@ -432,76 +435,6 @@ impl Clicks {
 
 /// This Teleport takes no reviews from the daemon.
 struct NotTaken;
-
-/// What became of a resolution.
-pub(super) enum Carried {
-    /// Teleport confirmed it.
-    Out,
-    /// The request was not pending any more.
-    Overtaken(RequestState),
-    /// The request is gone.
-    Gone,
-}
-
-/// Sets in Teleport what the votes decided, if the request still waits; an old server would turn a decided one.
-pub(super) async fn carry_out(
-    teleport: &teleport::Client,
-    id: &RequestId,
-    resolution: &Resolution,
-) -> Result<Carried, DecideError> {
-    let state = |request: Option<AccessRequest>| request.map(|request| request.state);
-    match state(teleport.get_request(id).await.map_err(DecideError::Failed)?) {
-        None => return Ok(Carried::Gone),
-        Some(state) if state == resolution.decision.state() => return Ok(Carried::Out),
-        Some(RequestState::Pending) => {}
-        Some(state) => return Ok(Carried::Overtaken(state)),
-    }
-    let set = SetState {
-        id: id.clone(),
-        decision: resolution.decision,
-        delegator: resolution.delegator.clone(),
-        reason: resolution.reason.clone(),
-        annotations: resolution.annotations.clone(),
-    };
-    teleport.set_state(&set).await.map(|_| Carried::Out)
-}
-
-/// What is asked for; `None` if nothing.
-fn asked(interaction: Interaction) -> Option<Asked> {
-    match &interaction {
-        Interaction::Click(click) => {
-            let click = click.clone();
-            Some(Asked {
-                interaction,
-                origin: click.origin,
-                user: click.user,
-                request: click.request,
-                decision: click.decision,
-                channel: click.channel,
-                ts: click.ts,
-                reason: None,
-                trigger_id: click.trigger_id,
-                response_url: click.response_url,
-            })
-        }
-        Interaction::Submission(submission) => {
-            let submission = submission.clone();
-            Some(Asked {
-                interaction,
-                origin: submission.origin,
-                user: submission.user,
-                request: submission.dialogue.request,
-                decision: submission.dialogue.decision,
-                channel: submission.dialogue.channel,
-                ts: submission.dialogue.ts,
-                reason: Some(submission.reason),
-                trigger_id: None,
-                response_url: None,
-            })
-        }
-        Interaction::Ignored(_) => None,
-    }
-}
 
 fn done_kind(done: &Done) -> &'static str {
     match done {

@@ -13,6 +13,8 @@ pub mod shutdown;
 pub mod tasks;
 pub mod clicks;
 pub mod intake;
+mod asked;
+mod resolution;
 mod audience;
 mod outbox;
 mod pace;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::ids::RequestId;
+use access_core::policy::{self, ModeSetting, SubmitForUser};
 use access_core::recipients::Rules;
 use access_core::request::AccessRequest;
 use jiff::Timestamp;
@@ -35,7 +38,7 @@ use tracing::{debug, error, info, warn};
 
 use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
-use self::reconciler::{Memory, Reconciler, Seen};
+use self::reconciler::{Deciding, Memory, Reconciler, Seen};
 use crate::slack::directory::Directory;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
@@ -63,6 +66,21 @@ pub struct Surroundings {
     pub cluster: String,
     /// Where the web UI serves access requests, if it does.
     pub web_proxy: Option<String>,
+    /// Deciding in Slack, if that is on.
+    pub review: Option<Review>,
+}
+
+/// What the dispatcher needs to know of deciding in Slack.
+#[derive(Debug)]
+pub struct Review {
+    /// Who may.
+    pub rules: Arc<policy::Rules>,
+    /// Which call carries a decision, as configured.
+    pub setting: ModeSetting,
+    /// What this Teleport was found to accept.
+    pub submit: watch::Receiver<SubmitForUser>,
+    /// Requests on which somebody voted.
+    pub wakes: mpsc::Receiver<RequestId>,
 }
 
 /// The dispatcher: keeps every request's messages true.
@@ -76,6 +94,8 @@ pub struct Dispatcher {
     visits: JoinSet<Visit>,
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
+    wakes: mpsc::Receiver<RequestId>,
+    submit: watch::Receiver<SubmitForUser>,
 }
 
 /// What comes back from a visit.
@@ -85,10 +105,19 @@ impl Dispatcher {
     /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
     /// put on the queue.
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
-        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy } = surroundings;
+        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy, review } = surroundings;
+        // Without deciding in Slack nobody sends, and the receivers stay silent.
+        let review = review.map(|r| {
+            (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
+        });
+        let (review, submit, wakes) = match review {
+            Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
+            None => (None, watch::channel(SubmitForUser::Unknown).1, mpsc::channel(1).1),
+        };
         let outbox = Outbox::new(slack);
         let complaints = Complaints::default();
-        let reconciler = Reconciler { teleport, outbox, directory, rules, cluster, web_proxy, complaints };
+        let reconciler =
+            Reconciler { teleport, outbox, directory, rules, cluster, web_proxy, complaints, review };
         Self {
             reconciler: Arc::new(reconciler),
             listed: HashMap::new(),
@@ -98,6 +127,8 @@ impl Dispatcher {
             visits: JoinSet::new(),
             visiting: HashMap::new(),
             ready,
+            wakes,
+            submit,
         }
     }
 
@@ -111,6 +142,9 @@ impl Dispatcher {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
+                Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
+                // Another mode draws other cards.
+                Ok(()) = self.submit.changed() => self.sweep(),
                 Some(ended) = self.visits.join_next_with_id() => self.ended(ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),

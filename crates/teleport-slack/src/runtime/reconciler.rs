@@ -11,19 +11,23 @@ use std::time::Duration;
 
 use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
-use access_core::plan::{Errand, Situation, Step, plan};
+use access_core::plan::{Errand, ReviewLook, Situation, Step, plan};
+use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode, unfinished};
 use access_core::recipients::{Rules, Target};
 use access_core::record::{Outcome, Record, bounded};
-use access_core::request::AccessRequest;
+use access_core::request::{AccessRequest, RequestState};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, future, poll};
 use jiff::{SignedDuration, Timestamp};
-use tracing::{debug, error, warn};
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
 
 use super::audience::{Audience, Located, NotFound};
 use super::outbox::{Complaints, NotYet, Outbox};
+use super::resolution::carry_out;
 use crate::slack::directory::Directory;
 use crate::teleport;
+use crate::teleport::decide::DecideError;
 use crate::teleport::error::{Kind, TeleportError};
 use crate::teleport::record::modify_record;
 
@@ -38,6 +42,7 @@ const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap:
 /// Where Teleport can fail us; complaints about one do not end with a success of the other.
 const READING: &str = "reading records";
 const WRITING: &str = "writing records";
+const DECIDING: &str = "deciding";
 
 /// A call to Teleport that failed, and at what.
 struct Trouble {
@@ -53,6 +58,10 @@ impl Trouble {
     fn writing(error: TeleportError) -> Self {
         Self { place: WRITING, error }
     }
+
+    fn deciding(error: TeleportError) -> Self {
+        Self { place: DECIDING, error }
+    }
 }
 
 /// What every visit needs.
@@ -64,6 +73,21 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) web_proxy: Option<String>,
     pub(super) complaints: Complaints,
+    pub(super) review: Option<Deciding>,
+}
+
+/// What deciding in Slack needs to be drawn and finished.
+#[derive(Debug)]
+pub(super) struct Deciding {
+    pub(super) rules: Arc<policy::Rules>,
+    pub(super) setting: ModeSetting,
+    pub(super) submit: watch::Receiver<SubmitForUser>,
+}
+
+impl Deciding {
+    fn mode(&self) -> Option<Mode> {
+        mode(self.setting, *self.submit.borrow(), &self.rules)
+    }
 }
 
 /// What Teleport said of a request.
@@ -176,6 +200,7 @@ impl Reconciler {
                 record.known.clone_from(&last);
             }
 
+            let resolve_at = self.finish_decision(id, listed, &record).await?;
             let audience = Audience::of(listed, &record, &self.rules);
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
@@ -206,7 +231,10 @@ impl Reconciler {
                 self.note_missing(&people, &audience, memory);
                 outcome?;
             } else if is_idle {
-                return Ok(next_visit(plan.look_again, &audience, memory));
+                return Ok(next_visit(plan.look_again, &audience, memory)
+                    .into_iter()
+                    .chain(resolve_at)
+                    .min());
             } else {
                 self.run(id, plan.errands, memory).await?;
             }
@@ -223,7 +251,43 @@ impl Reconciler {
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
         let (cluster, web_proxy) = (self.cluster.as_str(), self.web_proxy.as_deref());
-        Situation { listed, record, targets, cluster, web_proxy, review: None, waits, now: Timestamp::now() }
+        // The requester is never told, so no copy is his.
+        let look = |review: &'a Deciding| {
+            Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester: &[] })
+        };
+        let review = self.review.as_ref().and_then(look);
+        Situation { listed, record, targets, cluster, web_proxy, review, waits, now: Timestamp::now() }
+    }
+
+    /// Carries out what votes in Slack decided and nobody told Teleport: whoever took the deciding vote may have
+    /// died, or Teleport was away. Returns when that is due, if it is not yet.
+    async fn finish_decision(
+        &self,
+        id: &RequestId,
+        listed: Option<&AccessRequest>,
+        record: &Record,
+    ) -> Result<Option<Timestamp>, Trouble> {
+        let is_resolver = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
+        let waits = listed.is_some_and(|request| request.state == RequestState::Pending);
+        let Some((due, resolution)) = unfinished(&record.votes).filter(|_| is_resolver && waits) else {
+            return Ok(None);
+        };
+        if due > Timestamp::now() {
+            return Ok(Some(due));
+        }
+        match carry_out(&self.teleport, id, &resolution).await {
+            Ok(_) => {
+                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Carried out what votes in Slack had decided");
+                Ok(None)
+            }
+            Err(DecideError::Failed(error)) => Err(Trouble::deciding(error)),
+            Err(error) => {
+                if self.complaints.open(id.as_str(), &error.to_string()) {
+                    error!(request = %id, "What votes in Slack decided cannot be carried out: {}", crate::error::chain(&error));
+                }
+                Ok(Some(later(Timestamp::now(), TELEPORT_REFUSES.cap)))
+            }
+        }
     }
 
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.

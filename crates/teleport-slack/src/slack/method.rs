@@ -27,6 +27,8 @@ pub enum Method {
     Respond,
     /// `usergroups.users.list`: the members of a user group.
     UsergroupsUsersList,
+    /// `bots.info`: which app the bot belongs to.
+    BotsInfo,
     /// `apps.connections.open`: an address for a Socket Mode connection.
     AppsConnectionsOpen,
 }
@@ -45,6 +47,7 @@ impl Method {
             Self::ChatPostEphemeral => "chat.postEphemeral",
             Self::Respond => "response_url",
             Self::UsergroupsUsersList => "usergroups.users.list",
+            Self::BotsInfo => "bots.info",
             Self::AppsConnectionsOpen => "apps.connections.open",
         }
     }
@@ -60,6 +63,7 @@ impl Method {
             Self::AuthTest
             | Self::UsersLookupByEmail
             | Self::UsersInfo
+            | Self::BotsInfo
             | Self::ConversationsInfo
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen => false,
@@ -81,6 +85,7 @@ impl Method {
             | Self::ChatUpdate
             | Self::UsersLookupByEmail
             | Self::UsersInfo
+            | Self::BotsInfo
             | Self::ConversationsInfo => None,
         }
     }

@@ -187,6 +187,13 @@ impl Client {
         objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
+    /// The app that a bot belongs to (`bots.info`); `None` if Slack does not say. Needs the scope `users:read`.
+    pub async fn bot_app(&self, bot: &str) -> Result<Option<String>, SlackError> {
+        let method = Method::BotsInfo;
+        let (_, fields) = self.form(method, &[("bot", bot)]).await?;
+        Ok(objects::bot_app(&fields))
+    }
+
     /// The members of a user group by its id, `S…` (`usergroups.users.list`). Needs the scope `usergroups:read`.
     /// What is not the id of a person in Slack's answer is passed over: it could not click either.
     pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {

@@ -148,6 +148,10 @@ pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest
     })
 }
 
+pub(super) fn bot_app(fields: &Fields) -> Option<String> {
+    object(fields, "bot").and_then(|bot| text(bot, "app_id"))
+}
+
 pub(super) fn posted(fields: &Fields) -> Result<Posted, Failure> {
     let channel = ChannelId::new(id(fields, "channel")?);
     Ok(Posted { channel, ts: MessageTs::new(id(fields, "ts")?) })

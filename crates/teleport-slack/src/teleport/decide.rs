@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use access_core::control::Decision;
 use access_core::ids::RequestId;
 use access_core::request::{AccessRequest, RequestState};
 use bytes::Bytes;
@@ -17,29 +18,11 @@ use super::error::{Call, Kind, TeleportError, answer_within, quote};
 use super::refusal::{self, Refusal};
 use super::{CALL_LIMIT, Client, convert};
 
-/// What a person decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Grant.
-    Approve,
-    /// Refuse.
-    Deny,
-}
-
-impl Decision {
-    /// The state that is asked for.
-    pub fn state(self) -> RequestState {
-        match self {
-            Self::Approve => RequestState::Approved,
-            Self::Deny => RequestState::Denied,
-        }
-    }
-
-    fn on_wire(self) -> wire::RequestState {
-        match self {
-            Self::Approve => wire::RequestState::Approved,
-            Self::Deny => wire::RequestState::Denied,
-        }
+/// A decision as Teleport's API spells it.
+fn on_wire(decision: Decision) -> wire::RequestState {
+    match decision {
+        Decision::Approve => wire::RequestState::Approved,
+        Decision::Deny => wire::RequestState::Denied,
     }
 }
 
@@ -190,7 +173,7 @@ impl Client {
             request_id: id.as_str().to_owned(),
             review: Some(wire::AccessReview {
                 author: bytes(&review.author),
-                proposed_state: review.decision.on_wire().into(),
+                proposed_state: on_wire(review.decision).into(),
                 reason: bytes(&review.reason),
                 created: Some(prost_types::Timestamp {
                     seconds: now.as_second(),
@@ -225,7 +208,7 @@ impl Client {
         };
         let message = wire::RequestStateSetter {
             id: id.as_str().to_owned(),
-            state: set.decision.on_wire().into(),
+            state: on_wire(set.decision).into(),
             delegator: bytes(&set.delegator),
             reason: bytes(&set.reason),
             annotations: Some(wire::LabelValues { values: set.annotations.iter().map(entry).collect() }),

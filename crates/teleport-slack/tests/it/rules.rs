@@ -162,8 +162,9 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 fn only_one_folder_knows_each_sides_wire_format() {
     let words = ["tonic", "prost", "teleport_proto"];
     assert_none(&outside("teleport"), &words, "only src/teleport speaks gRPC");
-    let words = ["hyper::", "hyper_rustls", "hyper_util::client", "form_urlencoded"];
+    let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
     assert_none(&outside("slack"), &words, "only src/slack speaks HTTP to Slack");
+    assert_none(&outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();

@@ -108,7 +108,7 @@ impl Stage {
     /// The daemon, as `start` would run it with the files of this stage.
     pub(super) async fn daemon(&self, stop: CancellationToken) -> Result<(), Failure> {
         let loaded = config::load(&self.config_path())?;
-        match App::start(&loaded.config, stop).await? {
+        match App::start(&loaded.config, true, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),
         }

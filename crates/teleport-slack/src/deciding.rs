@@ -1,0 +1,131 @@
+//! Sets up deciding in Slack: who this app is, the way clicks arrive, and the task that works on them.
+//!
+//! What a click leads to is `runtime/clicks`; who may decide what is the configuration's `[review]`.
+
+use std::sync::Arc;
+
+use access_core::interaction::OurApp;
+use access_core::policy::{ModeSetting, Rules, SubmitForUser};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{ReviewConfig, ReviewTransport};
+use crate::error::{Exit, Failure};
+use crate::http::Listener;
+use crate::runtime::Review;
+use crate::runtime::clicks::Clicks;
+use crate::runtime::intake::Intake;
+use crate::runtime::tasks::Tasks;
+use crate::slack::objects::AuthTest;
+use crate::slack::socket::SocketMode;
+use crate::{slack, teleport};
+
+/// Clicks that wait to be worked on; beyond this Slack tells the person to try again.
+const CLICKS: usize = 256;
+/// Requests that wait to be looked at because somebody voted; beyond this the watch tells.
+const WAKES: usize = 1_024;
+
+/// Starts the tasks and returns what the dispatcher needs.
+///
+/// # Errors
+/// If Slack does not say which app this is, or the address for callbacks cannot be had.
+pub(crate) async fn start(
+    config: &ReviewConfig,
+    insecure_no_tls: bool,
+    (slack, auth): (&slack::Client, &AuthTest),
+    teleport: &teleport::Client,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) -> Result<Review, Failure> {
+    let our = our_app(slack, auth).await?;
+    let rules = Arc::new(config.policy());
+    let setting = ModeSetting::from(config.mode);
+    tell_who_decides(setting, &rules);
+    let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
+    let (wakes_tx, wakes) = mpsc::channel(WAKES);
+    let submit = watch::Sender::new(SubmitForUser::Unknown);
+    let review = Review { rules: Arc::clone(&rules), setting, submit: submit.subscribe(), wakes };
+
+    let intake = Arc::new(Intake::new(clicks_tx));
+    match &config.transport {
+        ReviewTransport::SocketMode { app_token } => {
+            let socket = SocketMode::new(slack.clone(), app_token.clone());
+            let handler = move |envelope| {
+                let intake = Arc::clone(&intake);
+                async move {
+                    intake.envelope(&envelope);
+                    None
+                }
+            };
+            tasks.start("socket mode", socket.run(handler, stop.clone()));
+        }
+        ReviewTransport::Http { signing_secret, listener } => {
+            if listener.tls.is_none() && !insecure_no_tls {
+                return Err(Failure::new(
+                    Exit::Configuration,
+                    "[http] has neither https_key_file nor https_cert_file; give both, or start with --insecure-no-tls behind a proxy on this machine that does TLS",
+                ));
+            }
+            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
+            let bound = bound.map_err(|error| Failure::new(Exit::Failed, error))?;
+            let secret = signing_secret.clone();
+            let handler = move |headers, body: bytes::Bytes| {
+                let (intake, secret) = (Arc::clone(&intake), secret.clone());
+                async move { intake.callback(&secret, &headers, &body) }
+            };
+            tasks.start("callbacks", bound.run(handler, stop.clone()));
+        }
+    }
+    let clicks = Clicks {
+        teleport: teleport.clone(),
+        slack: slack.clone(),
+        our,
+        links: config.links(),
+        rules,
+        setting,
+        submit,
+        wakes: wakes_tx,
+    };
+    tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
+    Ok(review)
+}
+
+/// Who we are, so that clicks meant for others can be told apart.
+async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failure> {
+    let app_id = match (&auth.app_id, &auth.bot_id) {
+        (Some(app), _) => Some(app.clone()),
+        (None, Some(bot)) => slack
+            .bot_app(bot)
+            .await
+            .map_err(|error| Failure::new(Exit::Credentials, error.with_remedy().to_string()))?,
+        (None, None) => None,
+    };
+    let Some(app_id) = app_id else {
+        return Err(Failure::new(
+            Exit::Credentials,
+            "Slack does not say which app the token belongs to, so clicks cannot be told from another app's; use the app's bot token (xoxb-…) with the scope users:read",
+        ));
+    };
+    Ok(OurApp {
+        app_id,
+        team_id: auth.team_id.clone(),
+        enterprise_id: auth.enterprise_id.clone(),
+        is_org_install: auth.is_enterprise_install,
+    })
+}
+
+fn tell_who_decides(setting: ModeSetting, rules: &Rules) {
+    let rules = rules.0.len();
+    match setting {
+        ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
+        ModeSetting::Resolver if rules == 0 => warn!(
+            "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"
+        ),
+        ModeSetting::Resolver => info!(rules, "Deciding in Slack: the rules judge (mode resolver)"),
+        ModeSetting::Auto => info!(
+            rules,
+            "Deciding in Slack: Teleport judges where it takes reviews from the daemon, else the rules (mode auto)"
+        ),
+    }
+}

@@ -1,0 +1,57 @@
+//! What a person asks for, whether by a button or by the dialogue that followed it.
+
+use access_core::control::Decision;
+use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::interaction::{Interaction, Origin, ResponseUrl};
+
+/// One decision, whichever way it came.
+pub(super) struct Asked {
+    pub(super) interaction: Interaction,
+    pub(super) origin: Origin,
+    pub(super) user: SlackUserId,
+    pub(super) request: RequestId,
+    pub(super) decision: Decision,
+    pub(super) channel: ChannelId,
+    pub(super) ts: MessageTs,
+    /// Given with a dialogue.
+    pub(super) reason: Option<String>,
+    pub(super) trigger_id: Option<String>,
+    pub(super) response_url: Option<ResponseUrl>,
+}
+
+/// What is asked for; `None` if nothing.
+pub(super) fn asked(interaction: Interaction) -> Option<Asked> {
+    match &interaction {
+        Interaction::Click(click) => {
+            let click = click.clone();
+            Some(Asked {
+                interaction,
+                origin: click.origin,
+                user: click.user,
+                request: click.request,
+                decision: click.decision,
+                channel: click.channel,
+                ts: click.ts,
+                reason: None,
+                trigger_id: click.trigger_id,
+                response_url: click.response_url,
+            })
+        }
+        Interaction::Submission(submission) => {
+            let submission = submission.clone();
+            Some(Asked {
+                interaction,
+                origin: submission.origin,
+                user: submission.user,
+                request: submission.dialogue.request,
+                decision: submission.dialogue.decision,
+                channel: submission.dialogue.channel,
+                ts: submission.dialogue.ts,
+                reason: Some(submission.reason),
+                trigger_id: None,
+                response_url: None,
+            })
+        }
+        Interaction::Ignored(_) => None,
+    }
+}
