@@ -50,7 +50,10 @@ async fn a_click_reaches_the_app_signed_and_complete() {
     assert!(payload["response_url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 
     let interaction = sim.interaction(seen.seq().unwrap()).unwrap();
-    assert_eq!((interaction.payload, interaction.status, interaction.deliveries), (payload.clone(), Some(200), 1));
+    assert_eq!(
+        (interaction.payload, interaction.status, interaction.deliveries),
+        (payload.clone(), Some(200), 1)
+    );
     sim.click("U0BOB", "C0REQUESTS", &ts, "approve").await.unwrap();
     let again = app.last().payload();
     assert_ne!(again["actions"][0]["action_ts"], action_ts, "every click has a timestamp of its own");

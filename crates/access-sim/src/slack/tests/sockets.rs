@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::super::faults::{Fault, FaultRule};
+use super::super::interactive::forgery::{Alteration, Forgery};
 use super::super::interactive::{Times, Warning};
 use super::super::people::submit::Answer;
 use super::super::socket::Which;
@@ -167,6 +168,28 @@ async fn a_click_comes_over_the_socket_and_not_over_http() {
     assert_eq!((interaction.deliveries, interaction.status), (1, None));
     assert!(app.heard().is_empty());
     assert_eq!(sim.sockets().complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn forged_payloads_come_over_the_socket_too() {
+    let (sim, client) = start(times()).await;
+    let mut socket = connect(&sim, &client).await;
+    let ts = post_button(&client, "C0DBA", button("approve")).await;
+    for (alteration, pointer, value) in [
+        (Alteration::team("T0OTHER"), "/payload/team/id", json!("T0OTHER")),
+        (Alteration::Body("7".to_owned()), "/payload", json!(7)),
+        (Alteration::Padded(1 << 20), "/payload/padding", json!("x".repeat(1 << 20))),
+    ] {
+        let click = sim.click("U0BOB", "C0DBA", &ts, "approve").forged(Forgery::altered(alteration));
+        let answer = async {
+            let envelope = socket.next().await;
+            socket.ack(&envelope).await;
+            envelope
+        };
+        let (seen, envelope) = tokio::join!(click.into_future(), answer);
+        assert!(seen.unwrap().acknowledged());
+        assert_eq!(envelope.pointer(pointer), Some(&value), "{pointer}");
+    }
 }
 
 #[tokio::test]
