@@ -26,7 +26,7 @@ pub struct Times {
     pub trigger: Duration,
     /// How long a `response_url` takes messages.
     pub response_url: Duration,
-    /// Between the pings that a socket's server sends. A client that answers none of three is dropped.
+    /// Between the pings that a socket's server sends; not zero. A client that answers none of three is dropped.
     pub ping: Duration,
     /// How long a socket lives before the app is asked to open another; at most a year.
     pub connection: Duration,

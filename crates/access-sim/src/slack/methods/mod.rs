@@ -252,10 +252,13 @@ fn run(state: &mut State, method: &Method, arguments: &Arguments, now: Moment) -
     (method.run)(state, arguments, now)
 }
 
+/// Slack's own frameworks add this to every call that a click leads to; with a workspace's token it means nothing.
+const ALWAYS_KNOWN: &str = "team_id";
+
 fn refuse_unknown(arguments: &Arguments, known: &[&str]) -> Result<(), Refusal> {
     let unknown: Vec<String> = arguments
         .names()
-        .filter(|name| !known.contains(name))
+        .filter(|name| !known.contains(name) && *name != ALWAYS_KNOWN)
         .take(10)
         .map(|name| format!("[ERROR] unknown argument: {}", shown(name)))
         .collect();

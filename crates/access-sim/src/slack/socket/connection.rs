@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
@@ -179,7 +180,11 @@ impl<'a> Connection<'a> {
             // The library answers pings, and the client's closing frame, by itself.
             Some(Ok(Message::Ping(_) | Message::Close(_) | Message::Frame(_))) => {}
             Some(Err(tungstenite::Error::ConnectionClosed)) | None => return ControlFlow::Break(End::Closed),
-            Some(Err(tungstenite::Error::Io(_))) => return ControlFlow::Break(End::Broken),
+            // A connection that breaks may be nobody's fault.
+            Some(Err(
+                tungstenite::Error::Io(_)
+                | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
+            )) => return ControlFlow::Break(End::Broken),
             Some(Err(error)) => {
                 self.place.sockets.complain(format!("a broken WebSocket: {error}"));
                 return ControlFlow::Break(End::Broken);

@@ -170,7 +170,7 @@ async fn menus_send_what_is_chosen_of_what_they_offer() {
 
 #[tokio::test]
 async fn a_person_sees_when_the_app_fails() {
-    let times = Times { ack: Duration::from_millis(200), ..Times::default() };
+    let times = Times { ack: Duration::from_secs(1), ..Times::default() };
     let (sim, client, app) = start_with_app(Workspace::demo(), times).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let warning = async || {

@@ -37,7 +37,7 @@ async fn open(sim: &SlackSim, client: &Client, app: &App, ts: &str, view: Value)
 
 #[tokio::test]
 async fn a_trigger_opens_one_modal_soon() {
-    let times = Times { trigger: Duration::from_millis(300), ..Times::default() };
+    let times = Times { trigger: Duration::from_secs(1), ..Times::default() };
     let (sim, client, app, ts) = bed(times).await;
     let id = trigger(&sim, &app, &ts).await;
     let error = async |trigger: &str| {
@@ -245,7 +245,7 @@ async fn answers_update_push_and_clear() {
 
 #[tokio::test]
 async fn answers_of_no_use_leave_the_modal_and_a_warning() {
-    let times = Times { ack: Duration::from_millis(300), ..Times::default() };
+    let times = Times { ack: Duration::from_secs(1), ..Times::default() };
     let (sim, client, app, ts) = bed(times).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
     let answer = async || sim.submit_view("U0BOB", &opened.id, &[("reason", "x")]).await.unwrap().answer;

@@ -88,6 +88,8 @@ async fn auth_test_and_bots_info_name_the_app() {
         (&json!("T0DEMO"), &json!("U0BOT"), &json!("B0BOT"))
     );
     assert_eq!(me["url"], "https://demo.slack.com/");
+    // Slack's own frameworks add it to every call.
+    client.ok("auth.test", json!({ "team_id": "T0DEMO" })).await;
     let bot = client.ok("bots.info", json!({ "bot": me["bot_id"] })).await;
     assert_eq!(bot["bot"]["app_id"], "A0BOT");
     let other = client.ok("bots.info", json!({ "bot": "B0OTHER" })).await;

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::super::faults::{Fault, FaultRule};
+use super::super::interactive::forgery::{Alteration, Forgery};
 use super::super::interactive::{Times, Warning};
 use super::super::people::submit::Answer;
 use super::super::socket::Which;
@@ -61,6 +62,11 @@ impl Socket {
 
 fn times() -> Times {
     Times { ack: Duration::from_millis(300), linger: Duration::from_millis(200), ..Times::default() }
+}
+
+/// For those who acknowledge, however busy the machine is.
+fn patient() -> Times {
+    Times { ack: LIMIT, ..times() }
 }
 
 async fn start(times: Times) -> (SlackSim, Client) {
@@ -143,7 +149,7 @@ async fn a_ticket_lets_one_socket_in() {
 
 #[tokio::test]
 async fn a_click_comes_over_the_socket_and_not_over_http() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(patient()).await;
     let app = App::start().await;
     sim.set_request_url(Some(&app.url()));
     let mut socket = connect(&sim, &client).await;
@@ -167,6 +173,28 @@ async fn a_click_comes_over_the_socket_and_not_over_http() {
     assert_eq!((interaction.deliveries, interaction.status), (1, None));
     assert!(app.heard().is_empty());
     assert_eq!(sim.sockets().complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn forged_payloads_come_over_the_socket_too() {
+    let (sim, client) = start(patient()).await;
+    let mut socket = connect(&sim, &client).await;
+    let ts = post_button(&client, "C0DBA", button("approve")).await;
+    for (alteration, pointer, value) in [
+        (Alteration::team("T0OTHER"), "/payload/team/id", json!("T0OTHER")),
+        (Alteration::Body("7".to_owned()), "/payload", json!(7)),
+        (Alteration::Padded(1 << 20), "/payload/padding", json!("x".repeat(1 << 20))),
+    ] {
+        let click = sim.click("U0BOB", "C0DBA", &ts, "approve").forged(Forgery::altered(alteration));
+        let answer = async {
+            let envelope = socket.next().await;
+            socket.ack(&envelope).await;
+            envelope
+        };
+        let (seen, envelope) = tokio::join!(click.into_future(), answer);
+        assert!(seen.unwrap().acknowledged());
+        assert_eq!(envelope.pointer(pointer), Some(&value), "{pointer}");
+    }
 }
 
 #[tokio::test]
@@ -203,7 +231,7 @@ async fn without_a_socket_the_person_is_warned_and_the_payload_comes_later() {
 
 #[tokio::test]
 async fn payloads_are_spread_and_any_socket_may_acknowledge() {
-    let (sim, client) = start(Times { ack: LIMIT, ..times() }).await;
+    let (sim, client) = start(patient()).await;
     let mut one = connect(&sim, &client).await;
     let mut two = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
@@ -229,7 +257,7 @@ async fn payloads_are_spread_and_any_socket_may_acknowledge() {
 
 #[tokio::test]
 async fn a_modal_is_answered_in_the_acknowledgement() {
-    let (sim, client) = start(Times { ack: LIMIT, ..times() }).await;
+    let (sim, client) = start(patient()).await;
     let mut socket = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("deny")).await;
     let answer = async {
@@ -273,7 +301,7 @@ async fn an_eleventh_socket_is_turned_away() {
 
 #[tokio::test]
 async fn sockets_are_asked_to_go_and_get_no_more_payloads() {
-    let (sim, client) = start(Times { ack: LIMIT, ..times() }).await;
+    let (sim, client) = start(patient()).await;
     let mut old = connect(&sim, &client).await;
     sim.sockets().warn(Which::All);
     assert_eq!(old.next().await["reason"], "warning");
@@ -309,7 +337,7 @@ async fn a_socket_is_refreshed_at_the_end_of_its_life() {
 
 #[tokio::test]
 async fn both_sides_ping_and_a_dead_client_is_dropped() {
-    let (sim, client) = start(Times { ping: Duration::from_millis(50), ..times() }).await;
+    let (sim, client) = start(Times { ping: Duration::from_millis(150), ..times() }).await;
     let mut socket = connect(&sim, &client).await;
     socket.0.send(Message::Ping("mine".into())).await.unwrap();
     let (mut pinged, mut answered) = (0, false);
@@ -395,7 +423,7 @@ async fn the_tcp_connection_outlives_the_closing_handshake() {
 
 #[tokio::test]
 async fn hostile_clients_are_noted_and_dropped() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(patient()).await;
     let mut socket = connect(&sim, &client).await;
     for nonsense in ["", "not json", "[]", "{}", r#"{"envelope_id":7}"#, r#"{"envelope_id":"x"}"#] {
         socket.0.send(Message::text(nonsense)).await.unwrap();

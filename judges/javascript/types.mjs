@@ -1,0 +1,124 @@
+// The TypeScript compiler compares what the simulator answers and sends with the official types.
+//
+// Payloads and blocks may hold no field that the types do not know. The types of answers are gathered from samples and
+// not complete, so there only the known fields count; and their enums, which no JSON can satisfy, count as strings.
+
+import { execFile } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+import { WebClient } from '@slack/web-api';
+
+import { SIM, card, click, control, done, judge, reasonModal, submit } from './judge.mjs';
+
+const client = new WebClient(SIM.token, { slackApiUrl: SIM.api_url });
+const here = new URL('.', import.meta.url);
+const generated = new URL('generated/', here);
+
+/** The payload of the last interaction. */
+async function sent() {
+  return (await control('/interactions')).at(-1).payload;
+}
+
+/** An answer without what the library adds to it. */
+function answered(answer) {
+  const { response_metadata: metadata, ...fields } = answer;
+  const { scopes, acceptedScopes, ...rest } = metadata ?? {};
+  return Object.keys(rest).length > 0 ? { ...fields, response_metadata: rest } : fields;
+}
+
+const posted = await client.chat.postMessage({ channel: 'C0REQUESTS', text: 'asks', blocks: card() });
+await client.chat.postMessage({ channel: 'C0REQUESTS', thread_ts: posted.ts, text: 'thanks' });
+await click('U0BOB', posted.ts, 'approve');
+const pressed = await sent();
+const opened = await client.views.open({ trigger_id: pressed.trigger_id, view: reasonModal() });
+await submit('not now');
+const submitted = await sent();
+await control('/close', { user: 'U0BOB' });
+const closed = await sent();
+const { channel: direct } = await client.conversations.open({ users: 'U0CAROL' });
+
+// Slack sends it in every payload; these two types have not heard of it.
+delete submitted.user.username;
+delete closed.user.username;
+
+const subjects = [
+  ['@slack/web-api', 'AuthTestResponse', await client.auth.test()],
+  ['@slack/web-api', 'BotsInfoResponse', await client.bots.info({ bot: 'B0BOT' })],
+  ['@slack/web-api', 'ChatPostMessageResponse', posted],
+  ['@slack/web-api', 'ChatUpdateResponse', await client.chat.update({ channel: posted.channel, ts: posted.ts, text: 'x' })],
+  ['@slack/web-api', 'ChatPostEphemeralResponse', await client.chat.postEphemeral({ channel: 'C0REQUESTS', user: 'U0BOB', text: 'x' })],
+  ['@slack/web-api', 'ChatGetPermalinkResponse', await client.chat.getPermalink({ channel: posted.channel, message_ts: posted.ts })],
+  ['@slack/web-api', 'ConversationsHistoryResponse', await client.conversations.history({ channel: 'C0REQUESTS' })],
+  ['@slack/web-api', 'ConversationsRepliesResponse', await client.conversations.replies({ channel: 'C0REQUESTS', ts: posted.ts })],
+  ['@slack/web-api', 'ConversationsInfoResponse', await client.conversations.info({ channel: 'C0REQUESTS' })],
+  ['@slack/web-api', 'ConversationsInfoResponse', await client.conversations.info({ channel: direct.id })],
+  ['@slack/web-api', 'ConversationsListResponse', await client.conversations.list()],
+  ['@slack/web-api', 'ConversationsOpenResponse', await client.conversations.open({ users: 'U0BOB', return_im: true })],
+  ['@slack/web-api', 'UsersInfoResponse', await client.users.info({ user: 'U0BOB' })],
+  ['@slack/web-api', 'UsersInfoResponse', await client.users.info({ user: 'U0EVE' })],
+  ['@slack/web-api', 'UsersLookupByEmailResponse', await client.users.lookupByEmail({ email: 'bob@example.com' })],
+  ['@slack/web-api', 'UsergroupsUsersListResponse', await client.usergroups.users.list({ usergroup: 'S0DBA' })],
+  ['@slack/web-api', 'ViewsOpenResponse', opened],
+  ['@slack/bolt', 'BlockAction', pressed],
+  ['@slack/bolt', 'ViewSubmitAction', submitted],
+  ['@slack/bolt', 'ViewClosedAction', closed],
+  ['@slack/types', 'KnownBlock', card()[1]],
+  ['@slack/types', 'ModalView', reasonModal()],
+];
+
+await mkdir(generated, { recursive: true });
+const config = {
+  compilerOptions: {
+    // Slack writes null where the types say that a field may be missing.
+    strict: true, strictNullChecks: false, noImplicitAny: false, noEmit: true, module: 'nodenext', target: 'es2022', skipLibCheck: true, types: [], typeRoots: [],
+  },
+};
+const run = promisify(execFile);
+const compiler = new URL('node_modules/.bin/tsc', here).pathname;
+
+const loose = `type Loose<T> = T extends string ? string
+  : T extends (infer E)[] ? Loose<E>[]
+  : T extends object ? { [K in keyof T]: Loose<T[K]> }
+  : T;
+`;
+
+/** What the compiler says of a value; nothing if it fits. */
+async function complaint(name, module, type, value) {
+  const json = JSON.stringify(value, null, 2);
+  const source = `import type { ${type} } from '${module}';\n${
+    module === '@slack/web-api'
+      ? `${loose}const subject = ${json};\nexport const same: Loose<${type}> = subject;\n`
+      : `export const subject: ${type} = ${json};\n`
+  }`;
+  await writeFile(new URL(`${name}.ts`, generated), source);
+  await writeFile(new URL(`${name}.json`, generated), JSON.stringify({ ...config, files: [`${name}.ts`] }));
+  try {
+    await run(compiler, ['-p', new URL(`${name}.json`, generated).pathname]);
+    return '';
+  } catch (error) {
+    return error.stdout || error.message;
+  }
+}
+
+for (const [index, [module, type, value]] of subjects.entries()) {
+  await judge(`${type} of ${module} fits`, async () => {
+    const shown = module === '@slack/web-api' ? answered(value) : value;
+    const found = await complaint(`subject${index}`, module, type, shown);
+    if (found) throw new Error(found);
+  });
+}
+
+await judge('the compiler finds what does not fit', async () => {
+  const wrong = [
+    ['@slack/web-api', 'ChatPostMessageResponse', { ok: true, ts: 5 }, 'TS2322'],
+    ['@slack/bolt', 'BlockAction', { ...pressed, container: 7 }, 'TS2322'],
+    ['@slack/bolt', 'BlockAction', { ...pressed, colour: 'red' }, 'TS2353'],
+  ];
+  for (const [index, [module, type, value, code]] of wrong.entries()) {
+    const found = await complaint(`wrong${index}`, module, type, value);
+    if (!found.includes(code)) throw new Error(`${code} is not in: ${found}`);
+  }
+});
+
+done();
