@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
@@ -24,9 +25,8 @@ const REVISION: &str = "x_rev";
 /// How often a contended write is tried.
 const TRIES: u32 = 10;
 
-/// Waiting times between these tries double from the first to the last, less a random part.
-const FIRST_WAIT: Duration = Duration::from_millis(25);
-const LAST_WAIT: Duration = Duration::from_millis(500);
+/// The pauses between these tries.
+const PAUSES: Backoff = Backoff { first: Duration::from_millis(25), cap: Duration::from_millis(500) };
 
 /// The fields of a record. A field never holds the empty text: to Teleport that means its absence.
 pub type Fields = BTreeMap<String, String>;
@@ -102,8 +102,7 @@ pub async fn modify_record(
 ) -> Result<Modified, TeleportError> {
     for attempt in 0..TRIES {
         if attempt > 0 {
-            let wait = FIRST_WAIT.saturating_mul(1 << (attempt - 1)).min(LAST_WAIT);
-            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            tokio::time::sleep(PAUSES.delay(attempt, fastrand::u64(..))).await;
         }
         let stored = client.stored(id).await?;
         let current = without_revision(stored.clone());

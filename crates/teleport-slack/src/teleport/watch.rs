@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
+use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
 use futures_util::future::OptionFuture;
@@ -55,30 +56,19 @@ pub enum WatchUpdate {
 /// How long to wait before trying again.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
-    /// After the first loss; doubles with each further one.
-    pub first: Duration,
-    /// The longest.
-    pub last: Duration,
-    /// A watch that lasted as long as this makes the next loss a first one again.
+    /// Between losses; its jitter keeps daemons that lost the server together from returning together.
+    pub backoff: Backoff,
+    /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
+    /// balancer's patience with quiet connections, longer than a server that accepts and drops.
     pub healthy: Duration,
 }
 
 impl Default for Delays {
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(1),
-            last: Duration::from_secs(60),
-            healthy: Duration::from_secs(120),
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
+            healthy: Duration::from_secs(30),
         }
-    }
-}
-
-impl Delays {
-    /// The wait after so many losses before; up to half of it is left to chance, so that daemons that lost the
-    /// server together do not return together.
-    fn wait(&self, losses: u32, chance: f64) -> Duration {
-        let full = self.first.saturating_mul(2u32.saturating_pow(losses)).min(self.last);
-        full.mul_f64(0.5 + chance / 2.0)
     }
 }
 
@@ -163,8 +153,8 @@ async fn keep_watching<Opening, Events, List>(
             }
             Err(error) => error,
         };
-        let wait = delays.wait(losses, fastrand::f64());
         losses = losses.saturating_add(1);
+        let wait = delays.backoff.delay(losses, fastrand::u64(..));
         complain(&error, wait, complaint.replace(error.kind()));
         if sink.send(WatchUpdate::Lost { error }).await.is_err() {
             return;
