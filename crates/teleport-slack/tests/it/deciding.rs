@@ -40,7 +40,7 @@ async fn decided_by_one(way: Way, button: &str, state: RequestState, status: &st
         let replies = bed.until_replies(&daemon, &card, 1).await;
         assert!(replies[0].text.starts_with("bob@example.com reviewed the request in Slack"), "{}", replies[0].text);
     }
-    let line = bed.until_logged(&daemon, "Click").await;
+    let line = bed.until_logged(&daemon, "Click slack_user=").await;
     for part in ["U0BOB", "bob@example.com", &id, "resolved"] {
         assert!(line.contains(part), "{line}");
     }
