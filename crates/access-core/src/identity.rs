@@ -46,8 +46,6 @@ pub struct SlackProfile {
     pub deleted: bool,
     /// A bot.
     pub is_bot: bool,
-    /// A user that stands for an app.
-    pub is_app_user: bool,
     /// A workflow.
     pub is_workflow_bot: bool,
     /// A connector to another system.
@@ -179,7 +177,6 @@ fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Opti
         (profile.is_workflow_bot, Distrust::Workflow),
         (profile.is_connector_bot, Distrust::Connector),
         (profile.is_bot, Distrust::Bot),
-        (profile.is_app_user, Distrust::AppUser),
         (profile.is_stranger, Distrust::Stranger),
         (is_other_workspace(), Distrust::OtherWorkspace),
         (profile.is_ultra_restricted, Distrust::SingleChannelGuest),

@@ -118,8 +118,6 @@ pub enum Distrust {
     Connector,
     /// A bot.
     Bot,
-    /// A user that stands for an app.
-    AppUser,
     /// A guest in a single channel.
     SingleChannelGuest,
     /// A guest.
@@ -178,7 +176,6 @@ impl Distrust {
             Self::Workflow => "workflow",
             Self::Connector => "connector",
             Self::Bot => "bot",
-            Self::AppUser => "app_user",
             Self::SingleChannelGuest => "single_channel_guest",
             Self::Guest => "guest",
             Self::Stranger => "stranger",

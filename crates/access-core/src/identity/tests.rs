@@ -22,7 +22,6 @@ fn bob() -> SlackProfile {
         is_email_confirmed: Some(true),
         deleted: false,
         is_bot: false,
-        is_app_user: false,
         is_workflow_bot: false,
         is_connector_bot: false,
         is_restricted: false,
@@ -74,10 +73,9 @@ fn accounts_that_are_not_to_be_trusted() {
     let all = links(&[("U0BOB", "bob"), ("USLACKBOT", "bob")], true, true);
     check(&bob(), &all, &users(), Ok(("bob", LinkKind::Table)));
     type Change = fn(&mut SlackProfile);
-    let cases: [(Change, Distrust); 12] = [
+    let cases: [(Change, Distrust); 11] = [
         (|p| p.deleted = true, Distrust::Deactivated),
         (|p| p.is_bot = true, Distrust::Bot),
-        (|p| p.is_app_user = true, Distrust::AppUser),
         (|p| p.is_workflow_bot = true, Distrust::Workflow),
         (|p| p.is_connector_bot = true, Distrust::Connector),
         (|p| p.is_restricted = true, Distrust::Guest),

@@ -33,7 +33,6 @@ fn person(user: &str) -> Person {
         is_email_confirmed: None,
         deleted: false,
         is_bot: false,
-        is_app_user: false,
         is_workflow_bot: false,
         is_connector_bot: false,
         is_restricted: false,

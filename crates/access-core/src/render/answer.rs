@@ -178,7 +178,6 @@ fn distrusted(distrust: Distrust) -> &'static str {
         Distrust::Workflow => "A workflow cannot decide on access.",
         Distrust::Connector => "A connector cannot decide on access.",
         Distrust::Bot => "A bot cannot decide on access.",
-        Distrust::AppUser => "An app's user cannot decide on access.",
         Distrust::SingleChannelGuest => "Single-channel guests cannot decide on access.",
         Distrust::Guest => "Guests cannot decide on access.",
         Distrust::Stranger => "People from outside this Slack workspace cannot decide on access.",

@@ -73,8 +73,6 @@ pub struct User {
     pub deleted: bool,
     /// A bot. False for Slackbot, whose id is `USLACKBOT`.
     pub is_bot: bool,
-    /// A user that stands for an app.
-    pub is_app_user: bool,
     /// A guest.
     pub is_restricted: bool,
     /// A guest in a single channel.
@@ -102,7 +100,6 @@ impl From<&User> for SlackProfile {
             is_email_confirmed: user.is_email_confirmed,
             deleted: user.deleted,
             is_bot: user.is_bot,
-            is_app_user: user.is_app_user,
             is_workflow_bot: user.is_workflow_bot,
             is_connector_bot: user.is_connector_bot,
             is_restricted: user.is_restricted,
@@ -172,7 +169,6 @@ pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
         email: text(profile, "email"),
         deleted: flag(user, "deleted"),
         is_bot: flag(user, "is_bot"),
-        is_app_user: flag(user, "is_app_user"),
         is_restricted: flag(user, "is_restricted"),
         is_ultra_restricted: flag(user, "is_ultra_restricted"),
         is_stranger: flag(user, "is_stranger"),

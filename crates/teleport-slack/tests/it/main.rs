@@ -19,3 +19,5 @@ mod cli;
 mod demo;
 mod measure;
 mod rules;
+mod deciding;
+mod attacks;

@@ -46,7 +46,6 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Workflow,
         Connector,
         Bot,
-        AppUser,
         SingleChannelGuest,
         Guest,
         Stranger,
@@ -100,7 +99,6 @@ fn each_refusal_has_one_sentence_of_its_own() {
     A workflow cannot decide on access.
     A connector cannot decide on access.
     A bot cannot decide on access.
-    An app's user cannot decide on access.
     Single-channel guests cannot decide on access.
     Guests cannot decide on access.
     People from outside this Slack workspace cannot decide on access.

@@ -4,6 +4,7 @@
 //! story ends the daemon must stop in order and must not have panicked or shown its token.
 
 pub(crate) mod daemon;
+pub(crate) mod deciding;
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
