@@ -118,3 +118,28 @@ export async function tabTo(page, selector, key = 'Tab') {
   }
   assert.fail(`Tab never came to ${selector}`);
 }
+
+/** Sits down before somebody's Slack. */
+export async function lookAs(page, name) {
+  await page.locator('.viewer', { hasText: name }).locator('input').check({ force: true });
+}
+
+/** Presses a button on a message and answers Slack's “are you sure?” if `sure` is given. */
+export async function press(page, message, label, { sure } = {}) {
+  await message.locator('.slack-button', { hasText: label }).click();
+  if (sure !== undefined) await page.locator('dialog.confirm .slack-button', { hasText: sure }).click();
+}
+
+/** Fills in the dialogue that asks for a reason and submits it. */
+export async function giveReason(page, reason, label = 'Approve') {
+  const dialogue = page.locator('dialog.view');
+  await dialogue.waitFor();
+  await dialogue.locator('textarea').fill(reason);
+  await dialogue.locator('.slack-button', { hasText: label }).click();
+  await dialogue.waitFor({ state: 'detached' });
+}
+
+/** The newest message that only the person who looks can see. */
+export function onlyForMe(page) {
+  return page.locator('#message-list > .message.ephemeral').last();
+}

@@ -1,13 +1,14 @@
 //! The demo's page: both sides of the story on one screen, on 127.0.0.1 only.
 //!
 //! `GET /` and its files, `GET /api/state` (everything, as JSON), `GET /api/events` (server-sent events that say
-//! "look again"), `POST /api/teleport/…` (what people do in Teleport). It knows the two simulators and nothing
-//! of the daemon: what the Slack side shows is what arrived at the simulator. Who may call is decided in
-//! `guard`, what people can do in `actions`, the looks are in `static/`.
+//! "look again"), `POST /api/teleport/…` and `POST /api/slack/…` (what people do there). It knows the two
+//! simulators and nothing of the daemon: what the Slack side shows is what arrived at the simulator. Who may
+//! call is decided in `guard`, what people can do in `actions` and `slack_actions`, the looks are in `static/`.
 
 mod actions;
 mod assets;
 mod guard;
+mod slack_actions;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -82,6 +83,9 @@ pub fn router(world: DemoWorld, shutdown: CancellationToken) -> Router {
         .route("/api/teleport/state", post(actions::set_state))
         .route("/api/teleport/delete", post(actions::delete))
         .route("/api/teleport/expire", post(actions::expire))
+        .route("/api/slack/click", post(slack_actions::click))
+        .route("/api/slack/submit", post(slack_actions::submit))
+        .route("/api/slack/close", post(slack_actions::close))
         .fallback(get(|uri: Uri| async move { assets::serve(uri.path()) }))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn(guard::check))

@@ -14,10 +14,19 @@ async function fetchState() {
 }
 
 /** One action on the Teleport side: `request`, `review`, `state`, `delete` or `expire`. */
-export async function act(action, body) {
+export function act(action, body) {
+  return post(`/api/teleport/${action}`, body);
+}
+
+/** One action on the Slack side: `click`, `submit` or `close`. */
+export function actInSlack(action, body) {
+  return post(`/api/slack/${action}`, body);
+}
+
+async function post(path, body) {
   let response;
   try {
-    response = await fetch(`/api/teleport/${action}`, {
+    response = await fetch(path, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),

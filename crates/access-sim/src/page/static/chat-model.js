@@ -1,16 +1,47 @@
-// Reads the Slack simulator's snapshot into what the page draws: rooms with messages, each with its replies.
+// Reads the Slack simulator's snapshot into what the page draws: people, and rooms with messages, each with its replies.
 
-/** The workspace: `{ team, rooms: [{ id, kind, title, about, messages }], names }`. */
+/**
+ * The workspace: `{ team, people: [{ id, name, sort, signsIn, sees, ephemerals, views }], rooms: [{ id, kind, title, about,
+ * messages }], names }`. `sees(roomId)` tells whether a room is in that person's client.
+ */
 export function readWorkspace(snapshot) {
   const people = new Map(snapshot.people.map((person) => [person.id, person]));
   const nameOf = (id) => people.get(id)?.real_name || people.get(id)?.name;
   return {
     team: snapshot.team.name,
+    people: snapshot.people.filter(isHuman).map((person) => readPerson(person, snapshot, nameOf)),
     rooms: [...snapshot.conversations].sort(liveliestFirst).map((conversation) => readRoom(conversation, snapshot.bot_user_id, nameOf)),
     names: {
       user: nameOf,
       channel: (id) => snapshot.conversations.find((conversation) => conversation.id === id)?.name,
     },
+    bot: nameOf(snapshot.bot_user_id) ?? 'app',
+  };
+}
+
+const SORTS = { guest: 'guest', single_channel_guest: 'guest', external: 'external', deactivated: 'deactivated', invited: 'invited' };
+
+function isHuman({ id, kind }) {
+  return id !== 'USLACKBOT' && (kind === 'member' || sortOf(kind) !== undefined);
+}
+
+function sortOf(kind) {
+  return SORTS[typeof kind === 'string' ? kind : Object.keys(kind)[0]];
+}
+
+function readPerson(person, snapshot, nameOf) {
+  const sort = sortOf(person.kind) ?? '';
+  const signsIn = !['deactivated', 'invited'].includes(sort) && person.kind.external?.stranger !== true;
+  const visible = snapshot.conversations.filter(({ members, kind }) => members.includes(person.id) || (kind === 'public' && person.kind === 'member'));
+  const rooms = new Set(signsIn ? visible.map(({ id }) => id) : []);
+  return {
+    id: person.id,
+    name: nameOf(person.id),
+    sort,
+    signsIn,
+    sees: (room) => rooms.has(room),
+    ephemerals: person.ephemerals.map((message) => ({ ...readMessage(message, nameOf), ephemeral: true })),
+    views: person.views,
   };
 }
 
@@ -46,6 +77,7 @@ function about({ kind, archived, ext_shared: shared, bot_is_member: member, memb
 
 function readMessage(message, nameOf) {
   return {
+    channel: message.channel,
     ts: message.ts,
     time: Date.parse(message.posted_at),
     author: { name: nameOf(message.author) ?? message.author, bot: message.from_bot },

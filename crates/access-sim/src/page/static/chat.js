@@ -1,9 +1,12 @@
 // The Slack side: rooms (channels and direct messages), and the messages of the chosen one, drawn from the
-// blocks that Slack really holds.
+// blocks that Slack really holds, as one person sees them.
 
 import { drawMessageBody } from './blocks.js';
 import { clock } from './dates.js';
 import { byId, h, keyed, roving, setText } from './dom.js';
+import { makeModals } from './modal.js';
+import { makePress } from './press.js';
+import { makeViewers } from './viewers.js';
 
 /** `onUnread(count)` hears how much waits unread; `onNews(sentence)` hears each change, for screen readers. */
 export function makeChat({ onUnread, onNews }) {
@@ -18,6 +21,20 @@ export function makeChat({ onUnread, onNews }) {
   let current = null;
   let chosen = false;
   let first = true;
+  const dismissed = new Set();
+  const viewers = makeViewers(() => draw());
+  const me = () => model.people.find((person) => person.id === viewers.current());
+  let pressed = null;
+  const modals = makeModals({ names: () => model.names, onClosed: () => pressed && keepFocus(byId(pressed.id), pressed.act) });
+  const press = makePress({
+    viewer: me,
+    names: () => model.names,
+    onClick(person) {
+      pressed = { id: document.activeElement?.closest('.message')?.id ?? '', act: document.activeElement?.dataset.act ?? '' };
+      modals.expect(person);
+    },
+    onWarning: () => draw(),
+  });
 
   nav.append(...groups.map((group) => group.element));
   roving(nav, 'button.room-link', 'vertical');
@@ -40,30 +57,60 @@ export function makeChat({ onUnread, onNews }) {
 
   function draw() {
     const room = roomToShow();
-    if (!room) return;
-    current = room.id;
-    markSeen(room);
+    current = room?.id ?? null;
+    if (room) markSeen(room);
     drawRooms();
-    setText(byId('room-title'), room.kind === 'channel' ? `# ${room.title}` : room.title);
-    setText(byId('room-about'), room.about);
+    setText(byId('room-title'), room ? titleOf(room) : 'Signed out');
+    setText(byId('room-about'), room?.about ?? '');
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
-    keyed(list, room.messages, (message) => `${room.id}/${message.ts}`, (message) => h('li.message', { id: `m-${room.id}-${message.ts}`, onanimationend: (event) => event.currentTarget.classList.remove('arrived', 'changed') }), updateMessage);
+    const messages = room ? inOrder([...room.messages, ...ephemeralsIn(room)]) : [];
+    keyed(list, messages, (message) => idOf(message), (message) => h(`li.message${message.ephemeral ? '.ephemeral' : ''}`, { id: idOf(message), tabIndex: -1, onanimationend: (event) => event.currentTarget.classList.remove('arrived', 'changed') }), updateMessage);
     const empty = byId('messages-empty');
-    empty.hidden = room.messages.length > 0;
-    setText(empty, 'Nothing here yet. Ask for access on the Teleport side.');
+    empty.hidden = messages.length > 0;
+    setText(empty, room ? 'Nothing here yet. Ask for access on the Teleport side.' : `Slack lets ${me()?.name ?? 'nobody'} in no more: the account is deactivated.`);
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    modals.update(me());
+  }
+
+  function titleOf(room) {
+    return room.kind === 'channel' ? `# ${room.title}` : model.bot;
+  }
+
+  /** The rooms in the client of the person who looks. */
+  function visibleRooms() {
+    return model.rooms.filter((room) => me()?.sees(room.id));
+  }
+
+  /** What only this person sees here and did not dismiss. */
+  function ephemeralsIn(room) {
+    return me().ephemerals.filter((message) => message.channel === room.id && !dismissed.has(idOf(message)));
+  }
+
+  function dismiss(message) {
+    dismissed.add(idOf(message));
+    const before = byId(idOf(message)).previousElementSibling;
+    draw();
+    (before ?? scroller).focus();
+  }
+
+  /** Puts the focus where it was in a message that was drawn anew, or on the message if that place is gone. */
+  function keepFocus(element, act) {
+    const place = element.querySelector(`[data-act="${CSS.escape(act)}"]`) ?? element;
+    place.focus({ preventScroll: true });
   }
 
   /** The chosen room; until somebody chooses, the first one in which something was said. */
   function roomToShow() {
-    const now = model.rooms.find((room) => room.id === current);
+    const rooms = visibleRooms();
+    const now = rooms.find((room) => room.id === current);
     if (now && (chosen || now.messages.length > 0)) return now;
-    return model.rooms.find((room) => room.messages.length > 0) ?? now ?? model.rooms[0];
+    return rooms.find((room) => room.messages.length > 0) ?? now ?? rooms[0];
   }
 
   function drawRooms() {
+    const rooms = visibleRooms();
     for (const group of groups) {
-      keyed(group.items, model.rooms.filter((room) => room.kind === group.kind), (room) => room.id, makeRoomLink, (item, room) => {
+      keyed(group.items, rooms.filter((room) => room.kind === group.kind), (room) => room.id, makeRoomLink, (item, room) => {
         const button = item.firstElementChild;
         const unread = unreadIn(room);
         button.toggleAttribute('aria-current', room.id === current);
@@ -76,13 +123,13 @@ export function makeChat({ onUnread, onNews }) {
       });
       group.element.hidden = group.items.children.length === 0;
     }
-    onUnread(model.rooms.reduce((sum, room) => sum + unreadIn(room), 0));
+    onUnread(rooms.reduce((sum, room) => sum + unreadIn(room), 0));
   }
 
   function makeRoomLink(room) {
     return h('li', {}, h('button.room-link', { type: 'button', 'data-room': room.id },
       h('span.sigil', { 'aria-hidden': 'true' }, room.kind === 'channel' ? '#' : '@'),
-      h('span.room-name', {}, room.title),
+      h('span.room-name', {}, room.kind === 'channel' ? room.title : model.bot),
       h('span.badge', { hidden: true }),
     ));
   }
@@ -98,7 +145,7 @@ export function makeChat({ onUnread, onNews }) {
   }
 
   function updateMessage(element, message) {
-    const print = JSON.stringify([message.raw, message.replies.map((reply) => reply.raw), shownJson.has(element.id)]);
+    const print = JSON.stringify([message.raw, message.replies.map((reply) => reply.raw), shownJson.has(element.id), press.warning(message) ?? '']);
     if (element.print === print) return;
     const body = JSON.stringify(message.raw);
     const was = drawn.get(element.id);
@@ -108,7 +155,7 @@ export function makeChat({ onUnread, onNews }) {
     const open = thread ? thread.open : true;
     element.print = print;
     element.replaceChildren(...drawMessage(element, message), message.replies.length > 0 ? drawThread(element, message, open) : '');
-    if (focused) element.querySelector(`[data-act="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) keepFocus(element, focused);
     if (was !== body) flash(element, was === undefined ? 'arrived' : 'changed');
   }
 
@@ -121,16 +168,20 @@ export function makeChat({ onUnread, onNews }) {
 
   function drawMessage(element, message) {
     const json = shownJson.has(element.id);
+    const warning = press.warning(message);
     return [
       avatar(message.author),
       h('div.message-main', {},
+        message.ephemeral && h('p.only-you', {}, h('span', { 'aria-hidden': 'true' }, '👁 '), 'Only visible to you'),
         h('div.message-head', {},
           h('bdi.author', {}, message.author.name),
           message.author.bot && h('span.app', {}, 'app'),
           h('time', { dateTime: new Date(message.time).toISOString(), title: new Date(message.time).toLocaleString() }, clock(message.time)),
           h('button.json', { type: 'button', 'data-act': 'json', 'aria-pressed': String(json), onclick: () => toggleJson(element, message) }, 'JSON', h('span.hidden', {}, ' of this message')),
         ),
-        json ? h('pre.raw', { tabIndex: 0, 'aria-label': 'The message as JSON' }, JSON.stringify(message.raw, null, 2)) : drawMessageBody(message, model.names),
+        json ? h('pre.raw', { tabIndex: 0, 'aria-label': 'The message as JSON' }, JSON.stringify(message.raw, null, 2)) : drawMessageBody(message, model.names, press.on(message)),
+        warning && h('p.slack-warning', { role: 'alert' }, h('span', { 'aria-hidden': 'true' }, '⚠ '), warning),
+        message.ephemeral && h('button.dismiss', { type: 'button', 'data-act': 'dismiss', onclick: () => dismiss(message) }, 'Dismiss message'),
         message.edited && h('span.edited', { title: `at ${clock(message.edited, true)}` }, '(edited)'),
       ),
     ];
@@ -162,9 +213,14 @@ export function makeChat({ onUnread, onNews }) {
       const before = model;
       model = next;
       setText(byId('workspace'), model.team);
-      if (first) for (const room of model.rooms) seen.set(room.id, new Set(timestamps(room)));
+      viewers.update(model.people);
+      if (first) {
+        for (const room of model.rooms) seen.set(room.id, new Set(timestamps(room)));
+        // As after a reload of Slack, what only one person saw is gone.
+        for (const message of model.people.flatMap((person) => person.ephemerals)) dismissed.add(idOf(message));
+      }
       draw();
-      if (before) for (const sentence of news(before, model)) onNews(sentence);
+      if (before) for (const sentence of news(before, model, me())) onNews(sentence);
       first = false;
     },
     /** What was covered by a tab is now shown, or the window came back: it counts as read. */
@@ -179,11 +235,24 @@ function timestamps(room) {
   return room.messages.flatMap((message) => [message.ts, ...message.replies.map((reply) => reply.ts)]);
 }
 
-/** One sentence per message that is new, changed or has a new reply; three at most. */
-function news(before, after) {
+/** What a message is called on the page. */
+function idOf(message) {
+  return `${message.ephemeral ? 'e' : 'm'}-${message.channel}-${message.ts}`;
+}
+
+function inOrder(messages) {
+  return messages.sort((a, b) => (a.ts < b.ts ? -1 : Number(a.ts > b.ts)));
+}
+
+/** One sentence per message to this person that is new, changed or has a new reply; three at most. */
+function news(before, after, me) {
   const sentences = [];
-  for (const room of after.rooms) {
-    const name = room.kind === 'channel' ? `#${room.title}` : `the direct messages of ${room.title}`;
+  const told = new Set(before.people.find((person) => person.id === me?.id)?.ephemerals.map(idOf));
+  for (const message of me?.ephemerals ?? []) {
+    if (!told.has(idOf(message))) sentences.push(`Only visible to you: ${message.text}`);
+  }
+  for (const room of after.rooms.filter(({ id }) => me?.sees(id))) {
+    const name = room.kind === 'channel' ? `#${room.title}` : 'your direct messages';
     const old = new Map((before.rooms.find((candidate) => candidate.id === room.id)?.messages ?? []).map((message) => [message.ts, message]));
     for (const message of room.messages) {
       const was = old.get(message.ts);

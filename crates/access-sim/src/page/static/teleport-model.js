@@ -43,7 +43,9 @@ function readEvent(event) {
     code: event.code,
     event: event.event,
     details: shown
-      .map((name) => [name, Array.isArray(event[name]) ? event[name].join(',') : event[name] ?? ''])
+      .map((name) => [name, event[name]])
+      .concat(Object.entries(event.annotations ?? {}))
+      .map(([name, value]) => [name, Array.isArray(value) ? value.join(',') : value ?? ''])
       .filter(([, value]) => value !== ''),
   };
 }

@@ -46,7 +46,7 @@ impl Stage {
         let teleport_version = options.server_version.clone();
         let teleport =
             TeleportSim::start(options).await.map_err(failed("cannot start the make-believe Teleport"))?;
-        let slack = SlackSim::start(slack::Options::new(Workspace::demo()))
+        let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
             .await
             .map_err(failed("cannot start the make-believe Slack"))?;
         let stage = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
@@ -87,12 +87,38 @@ impl Stage {
              dba = [\"dba-approvers\", \"bob@example.com\"]\n\
              \"*\" = [\"dba-approvers\"]\n\
              \n\
+             # Who may decide in Slack, and how clicks arrive (here: Socket Mode).\n\
+             [review]\n\
+             enabled = true\n\
+             app_token = \"{app_token}\"\n\
+             mode = \"resolver\"\n\
+             \n\
+             [review.users]\n\
+             U0ALICE = \"alice@example.com\"\n\
+             U0BOB = \"bob@example.com\"\n\
+             U0CAROL = \"carol@example.com\"\n\
+             \n\
+             [[review.rule]]\n\
+             roles = \"dba\"\n\
+             approvers = [\"bob@example.com\", \"carol@example.com\"]\n\
+             approvals = 1\n\
+             reason = \"optional\"\n\
+             \n\
+             [[review.rule]]\n\
+             roles = [\"admin\", \"prod-db\"]\n\
+             approvers = [\"bob@example.com\", \"carol@example.com\"]\n\
+             approvals = 2\n\
+             denials = 1\n\
+             reason = \"required\"\n\
+             confirm = true\n\
+             \n\
              [log]\n\
              output = \"stderr\"\n\
              severity = \"INFO\"\n",
             teleport = self.teleport.addr(),
             token = self.slack.token(),
             slack = self.slack.api_url(),
+            app_token = self.slack.app().app_token,
         )
     }
 

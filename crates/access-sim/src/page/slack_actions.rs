@@ -1,0 +1,126 @@
+//! What people do in Slack, as the page posts it: they press buttons, submit and close modals.
+//!
+//! What the client lets them do is the simulator's decision. What follows (a modal, an ephemeral message) is in
+//! the state that the page reads anyway; the answer here tells only what the client shows for the act itself.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{Page, Problem};
+use crate::slack::interactive::Warning;
+use crate::slack::people::CannotAct;
+use crate::slack::people::elements::Confirm;
+use crate::slack::people::submit::Answer;
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+/// What the client shows for the act itself; everything is absent if that is nothing unusual.
+#[derive(Default, Serialize)]
+pub(super) struct Shown {
+    /// The sentence beside what was pressed, if the app did not take it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+    /// The question that comes first; nothing was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirm: Option<Confirm>,
+    /// Complaints about a submission, by block; the modal stays.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pressed {
+    user: String,
+    channel: String,
+    ts: String,
+    action_id: String,
+    #[serde(default)]
+    block_id: Option<String>,
+    #[serde(default)]
+    confirmed: bool,
+}
+
+pub(super) async fn click(State(page): State<Page>, body: Body<Pressed>) -> Result<Json<Shown>, Problem> {
+    let pressed = body?.0;
+    let slack = &page.world.slack;
+    let mut click = slack.click(&pressed.user, &pressed.channel, &pressed.ts, &pressed.action_id);
+    if let Some(block_id) = &pressed.block_id {
+        click = click.in_block(block_id);
+    }
+    if pressed.confirmed {
+        click = click.confirmed();
+    }
+    let seen = click.await?;
+    let warning = seen.warning().map(beside_a_message);
+    Ok(Json(Shown { warning, confirm: seen.confirm().cloned(), ..Shown::default() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filled {
+    user: String,
+    view_id: String,
+    /// What was typed, by action id.
+    values: BTreeMap<String, String>,
+}
+
+pub(super) async fn submit(State(page): State<Page>, body: Body<Filled>) -> Result<Json<Shown>, Problem> {
+    let Filled { user, view_id, values } = body?.0;
+    let values: Vec<_> = values.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
+    let submitted = page.world.slack.submit_view(&user, &view_id, &values).await?;
+    Ok(Json(match submitted.answer {
+        Answer::Incomplete(errors) | Answer::Errors(errors) => Shown { errors, ..Shown::default() },
+        Answer::Warned(warning) => Shown { warning: Some(in_a_modal(&warning)), ..Shown::default() },
+        Answer::Closed | Answer::Cleared | Answer::Updated(_) | Answer::Pushed(_) => Shown::default(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Closed {
+    user: String,
+    view_id: String,
+}
+
+pub(super) async fn close(State(page): State<Page>, body: Body<Closed>) -> Result<Json<Shown>, Problem> {
+    let Closed { user, view_id } = body?.0;
+    page.world.slack.close_view(&user, &view_id).await?;
+    Ok(Json(Shown::default()))
+}
+
+/// What Slack writes under a message whose button led to nothing.
+fn beside_a_message(warning: &Warning) -> String {
+    match warning {
+        Warning::NotConfigured => "This app is not configured to handle interactive responses.".to_owned(),
+        Warning::TimedOut => "Operation timed out. Apps need to respond within 3 seconds.".to_owned(),
+        Warning::Status(status) => format!("This app responded with Status Code {status}."),
+        Warning::Unreachable(_) | Warning::BadAnswer(_) => {
+            "This app did not respond the way it should.".to_owned()
+        }
+    }
+}
+
+/// What Slack writes into a modal whose submission led to nothing.
+fn in_a_modal(warning: &Warning) -> String {
+    match warning {
+        Warning::NotConfigured => beside_a_message(warning),
+        _ => "We had some trouble connecting. Try again?".to_owned(),
+    }
+}
+
+impl From<CannotAct> for Problem {
+    fn from(cause: CannotAct) -> Self {
+        let status = match cause {
+            CannotAct::NoClient(_) | CannotAct::CannotSee { .. } => StatusCode::FORBIDDEN,
+            CannotAct::NoMessage(_) | CannotAct::NoView(_) | CannotAct::NoElement(_) => StatusCode::NOT_FOUND,
+            CannotAct::Ambiguous(_) | CannotAct::NoOption(_) | CannotAct::NoSubmit(_) => StatusCode::CONFLICT,
+        };
+        Self::new(status, format!("Slack: {cause}."))
+    }
+}
