@@ -267,9 +267,10 @@ impl Reconciler {
         listed: Option<&AccessRequest>,
         record: &Record,
     ) -> Result<Option<Timestamp>, Trouble> {
-        let is_resolver = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
+        // Also in `auto` before this process found out what Teleport accepts: the votes are there.
+        let may_resolve = self.review.as_ref().is_some_and(|review| review.setting != ModeSetting::Reviewer);
         let waits = listed.is_some_and(|request| request.state == RequestState::Pending);
-        let Some((due, resolution)) = unfinished(&record.votes).filter(|_| is_resolver && waits) else {
+        let Some((due, resolution)) = unfinished(&record.votes).filter(|_| may_resolve && waits) else {
             return Ok(None);
         };
         if due > Timestamp::now() {
