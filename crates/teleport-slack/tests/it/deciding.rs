@@ -234,7 +234,7 @@ fn long_term_and_teleport_only_requests_have_no_buttons() {
 }
 
 /// A cluster of the newest era in which the plugin may submit reviews for people and read users.
-fn newest() -> Options {
+pub(crate) fn newest() -> Options {
     let mut world = World::golden();
     let role = world.role_mut("access-plugin").unwrap();
     role.allow.submit_for_users = vec!["*".to_owned()];
