@@ -457,7 +457,9 @@ impl Clicks {
                 Err(error) => debug!(slack_user = %asked.user, "Answering another way: {error}"),
             }
         }
-        let Err(first) = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await else { return };
+        let Err(first) = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await else {
+            return;
+        };
         // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
         let post = PostMessage { channel: asked.user.as_str(), message, thread_ts: None, metadata: None };
         if let Err(second) = self.slack.post_message(post).await {

@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::Warning;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
 use access_sim::slack::people::Seen;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::socket::Which;
 use access_sim::slack::workspace::{Person, PersonKind, UserGroup};
 use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
@@ -281,7 +283,10 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
         let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
         let later = bed.until_clickable(&daemon, "C0TEAM", &second).await;
         // The daemon has read profile and group once by now.
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "Your approval counts: 1 of 3 approvals.");
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 3 approvals."
+        );
         bed.slack.put_group(group(&["U0DAVE"]));
         assert_eq!(
             bed.told(&daemon, "U0BOB", &later, "approve").await,
@@ -332,15 +337,10 @@ fn a_double_click_counts_once() {
 }
 
 /// Two people press at once; returns what each is told.
-async fn at_once(
-    bed: &Bed,
-    daemons: &[&Daemon],
-    card: &MessageView,
-    buttons: [&str; 2],
-) -> [String; 2] {
+async fn at_once(bed: &Bed, daemon: &Daemon, card: &MessageView, buttons: [&str; 2]) -> [String; 2] {
     let (bob, dave) =
         tokio::join!(bed.press("U0BOB", card, buttons[0]), bed.press("U0DAVE", card, buttons[1]));
-    [told(daemons[0], &bob).await, told(daemons[0], &dave).await]
+    [told(daemon, &bob).await, told(daemon, &dave).await]
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn two_people_at_once_both_count_and_decide_once() {
         for _ in 0..8 {
             let id = bed.ask();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let mut told = at_once(&bed, &[&daemon], &card, ["approve", "approve"]).await;
+            let mut told = at_once(&bed, &daemon, &card, ["approve", "approve"]).await;
             told.sort();
             assert_eq!(told, ["The request is approved.", "Your approval counts: 1 of 2 approvals."]);
             let decided = bed.decided(&id);
@@ -367,15 +367,12 @@ fn two_people_at_once_both_count_and_decide_once() {
 #[test]
 fn of_an_approval_and_a_denial_at_once_one_wins_and_stays() {
     story(async {
-        let (bed, daemon) = {
-            let bed = Bed::deciding().await;
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-            (bed, daemon)
-        };
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
         for _ in 0..8 {
             let id = bed.ask();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let [bob, dave] = at_once(&bed, &[&daemon], &card, ["approve", "deny"]).await;
+            let [bob, dave] = at_once(&bed, &daemon, &card, ["approve", "deny"]).await;
             let decided = bed.decided(&id);
             assert_eq!(decided.len(), 1, "{decided:?}");
             let (won, lost, words) = match bed.teleport.request(&id).unwrap().state {
@@ -402,17 +399,20 @@ fn two_daemons_lose_no_vote_and_double_none() {
         for _ in 0..8 {
             let id = bed.ask();
             let cards = bed
-                .until(&first, "a message", || Some(bed.cards("C0TEAM", &id)).filter(|cards| !cards.is_empty()))
+                .until(&first, "a message", || {
+                    Some(bed.cards("C0TEAM", &id)).filter(|cards| !cards.is_empty())
+                })
                 .await;
             let name = |card: &MessageView| format!("{}/{}", card.channel, card.ts);
-            bed.until_recorded(&first, &id, |record| field(record, "messages").contains(&name(&cards[0]))).await;
+            bed.until_recorded(&first, &id, |record| field(record, "messages").contains(&name(&cards[0])))
+                .await;
             let card = &cards[0];
-            bed.slack.set_request_url(Some(&first_url));
-            let bob = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").into_future();
-            let one = tokio::spawn(bob);
-            bed.slack.set_request_url(Some(&second_url));
-            let two = bed.slack.click("U0DAVE", &card.channel, &card.ts, "approve").await.unwrap();
-            let one = one.await.unwrap().unwrap();
+            // Each click is on its way before the other is answered.
+            let press = async |url: &str, user: &str| {
+                bed.slack.set_request_url(Some(url));
+                bed.slack.click(user, &card.channel, &card.ts, "approve").await.unwrap()
+            };
+            let (one, two) = tokio::join!(press(&first_url, "U0BOB"), press(&second_url, "U0DAVE"));
             let mut answers = [told(&first, &one).await, told(&second, &two).await];
             answers.sort();
             assert_eq!(answers, ["The request is approved.", "Your approval counts: 1 of 2 approvals."]);
@@ -422,7 +422,9 @@ fn two_daemons_lose_no_vote_and_double_none() {
             users.sort();
             assert_eq!(users, [BOB, DAVE]);
         }
-        assert!(second.times_logged("Click slack_user=") > 0, "both daemons took clicks");
+        for daemon in [&first, &second] {
+            assert_eq!(daemon.times_logged("Click slack_user="), 8, "{}", daemon.log());
+        }
         bed.end(first).await;
         bed.end(second).await;
     });
@@ -433,19 +435,17 @@ fn a_click_on_a_copy_that_is_out_of_date() {
     story(async {
         let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
+        // The message cannot be changed, so its buttons stay.
+        let trouble = slack::Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(slack::FaultRule::new("chat.update", trouble));
         bed.teleport.review(DAVE, &id, Decision::Deny, "not now").unwrap();
         let audit = bed.decided(&id).len();
-        // Nobody sees a decided request with buttons for long: this one was pressed before.
-        let late = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").await;
-        let text = match late {
-            Ok(seen) => told(&daemon, &seen).await,
-            // The card has changed already, so the same click is sent once more by hand below.
-            Err(_) => String::new(),
-        };
+        let pressed = bed.told(&daemon, "U0BOB", &card, "approve").await;
         let expected = "This request was already denied by dave@example.com (not now); nothing was changed.";
-        assert!(text.is_empty() || text == expected, "{text}");
+        assert_eq!(pressed, expected);
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Denied);
         assert_eq!(bed.decided(&id).len(), audit);
+        bed.slack.faults().clear();
 
         // The same by a button that is still there, sent for the decided one.
         let other = bed.ask();
@@ -463,7 +463,7 @@ fn a_click_on_a_copy_that_is_out_of_date() {
             let id = bed.ask();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             match decide {
-                0 => drop(bed.teleport.set_state(TCTL, &id, RequestState::Approved, "by hand", "").unwrap()),
+                0 => bed.teleport.set_state(TCTL, &id, RequestState::Approved, "by hand", "").unwrap(),
                 1 => bed.teleport.delete(TCTL, &id).unwrap(),
                 _ => {
                     assert!(bed.teleport.expire_now(&id));
@@ -496,9 +496,8 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
             changed[key] = json!(value);
             Alteration::set("/view/private_metadata", json!(changed.to_string()))
         };
-        let ago = |minutes: i64| {
-            (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes)).to_string()
-        };
+        let ago =
+            |minutes: i64| (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes)).to_string();
         let stale = "The dialogue was open for too long, so nothing was decided; press the button again.";
         let elsewhere = "This is not one of the request's current messages; use a newer one, or Teleport.";
         let cases = [
@@ -557,7 +556,10 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
                 }
                 let request = bed.teleport.request(&id).unwrap();
                 assert_eq!(request.state, RequestState::Pending, "{name}");
-                assert!(!user_says_otherwise || !seen.acknowledged() || seen.ephemerals().is_empty(), "{name}");
+                assert!(
+                    !user_says_otherwise || !seen.acknowledged() || seen.ephemerals().is_empty(),
+                    "{name}"
+                );
             }
             if way == Way::Socket {
                 let sockets = bed.slack.sockets();
@@ -726,7 +728,8 @@ fn reviews_are_submitted_once_each() {
 #[test]
 fn the_rules_are_no_way_around_teleports_judgement() {
     story(async {
-        let review = ANY_OF_THREE.replace("resolver", "auto").replace("\"bob@", "\"carol@example.com\", \"bob@");
+        let review =
+            ANY_OF_THREE.replace("resolver", "auto").replace("\"bob@", "\"carol@example.com\", \"bob@");
         let review = review.replacen("U0BOB = \"carol@example.com\", ", "U0BOB = ", 1);
         let (bed, daemon, id, card) = reviewed(&review).await;
         assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, WAITS);
@@ -737,6 +740,54 @@ fn the_rules_are_no_way_around_teleports_judgement() {
         );
         assert_eq!(bed.decided(&id).len(), 1);
         assert_eq!(field(&bed.record(&id), "x_votes"), "");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn while_slack_does_not_say_who_it_is_nothing_is_decided() {
+    story(async {
+        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+        for trouble in [
+            slack::Fault::Error("fatal_error".to_owned()),
+            slack::Fault::Status { status: 503, body: String::new() },
+            slack::Fault::NotJson,
+            slack::Fault::Hang,
+        ] {
+            bed.slack.faults().add(slack::FaultRule::new("users.info", trouble.clone()));
+            let text = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            assert!(text.contains("nothing was decided"), "{trouble:?}: {text}");
+            bed.assert_untouched(&daemon, &id);
+            bed.slack.faults().clear();
+        }
+        // The answer finds another way if the first one is closed.
+        let refused = slack::Fault::Status { status: 404, body: "no_hook".to_owned() };
+        bed.slack.faults().add(slack::FaultRule::new("response_url", refused));
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn an_envelope_that_is_delivered_again_is_not_acted_on_again() {
+    story(async {
+        let (bed, daemon, id, card) = pending(Way::Socket, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
+        let seen = bed.press("U0BOB", &card, "approve").await;
+        assert_eq!(told(&daemon, &seen).await, "Your approval counts: 1 of 2 approvals.");
+        let payload = bed.slack.interaction(seen.seq().unwrap()).unwrap().payload;
+        // Once as Slack does after a lost acknowledgement, once under another envelope's name.
+        for envelope_id in ["7f1c0e0e-0000-4000-8000-000000000001", "7f1c0e0e-0000-4000-8000-000000000002"] {
+            let envelope = json!({
+                "envelope_id": envelope_id, "type": "interactive", "accepts_response_payload": false,
+                "payload": payload, "retry_attempt": 1, "retry_reason": "timeout",
+            });
+            bed.slack.sockets().send_text(Which::All, &envelope.to_string());
+        }
+        bed.until_logged(&daemon, "An interaction was delivered again").await;
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        assert_eq!(daemon.times_logged("Click slack_user="), 2, "{}", daemon.log());
+        assert_eq!(bed.slack.ephemerals("U0BOB").len(), 1);
+        assert_eq!(bed.decided(&id).len(), 1);
         bed.end(daemon).await;
     });
 }
