@@ -31,7 +31,7 @@ use tracing::{debug, info, warn};
 use super::asked::{Asked, asked};
 use super::resolution::{Carried, carry_out};
 use crate::secret::Secret;
-use crate::slack;
+use crate::slack::{self, PostMessage};
 use crate::teleport;
 use crate::teleport::decide::SubmitReview;
 use crate::teleport::error::{Kind, TeleportError};
@@ -46,6 +46,8 @@ const READING: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(15);
 /// A decision whose outcome Teleport did not confirm is looked up this often, with a pause in between.
 const LOOKS: u32 = 3;
+/// A vote that may or may not have been recorded is written this often.
+const WRITES: u32 = 2;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// What deciding in Slack needs.
@@ -106,7 +108,20 @@ impl Clicks {
                 }
             }
         }
-        let finish = async { while at_work.join_next().await.is_some() {} };
+        // What was acknowledged is worked on; what comes now is turned away, and Slack tells the person so.
+        interactions.close();
+        let finish = async {
+            while let Some(interaction) = interactions.recv().await {
+                if at_work.len() >= MAX_AT_WORK {
+                    at_work.join_next().await.into_iter().for_each(report);
+                }
+                let clicks = Arc::clone(&clicks);
+                at_work.spawn(async move { clicks.work(interaction).await });
+            }
+            while let Some(ended) = at_work.join_next().await {
+                report(ended);
+            }
+        };
         if timeout(DRAIN, finish).await.is_err() {
             warn!("Clicks were still being worked on and are given up; those who clicked must click again");
         }
@@ -160,8 +175,11 @@ impl Clicks {
         let who = Some(known.person.user.clone());
         let submit = *self.submit.borrow();
         let outcome = match self.act(asked, &known, mode(self.setting, submit, &self.rules)).await {
-            // Found out just now that this Teleport takes no reviews from us: judge once more by the rules.
-            Err(NotTaken) if self.setting == ModeSetting::Auto => {
+            // Found out just now that this Teleport takes no reviews from us: judge once more by the rules. Where it
+            // took one before, it is this person for whom it takes none, and the rules are no way around that.
+            Err(NotTaken)
+                if self.setting == ModeSetting::Auto && *self.submit.borrow() != SubmitForUser::Accepted =>
+            {
                 self.submit.send_replace(SubmitForUser::Refused);
                 info!(
                     "This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any"
@@ -357,24 +375,36 @@ impl Clicks {
     /// Takes the vote by compare-and-swap, and resolves the request if it decides.
     async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote) -> Outcome {
         let mut counted = None;
-        let written = modify_record(&self.teleport, &asked.request, |data| {
-            let mut record = Record::decode(&asked.request, data).0;
-            let result = cast(&mut record, &vote, request, &self.rules);
-            let changes = matches!(result, Cast::Counted(_) | Cast::Settled(_));
-            counted = Some(result);
-            changes.then(|| record.encode())
-        })
-        .await;
+        let mut tries = 0;
+        let written = loop {
+            let written = modify_record(&self.teleport, &asked.request, |data| {
+                let mut record = Record::decode(&asked.request, data).0;
+                let result = cast(&mut record, &vote, request, &self.rules);
+                let changes = matches!(result, Cast::Counted(_) | Cast::Settled(_));
+                counted = Some(result);
+                changes.then(|| record.encode())
+            })
+            .await;
+            tries += 1;
+            match &written {
+                // It may be in: `cast` knows its own vote, so writing it again asks and tells.
+                Err(error) if error.kind() == Kind::Retry && counted.is_some() && tries < WRITES => {
+                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                }
+                _ => break written,
+            }
+        };
+        // The card counts votes, and a vote that decided is carried out by a visit if we cannot; a full channel
+        // means that the request is looked at soon anyway.
+        let _ = self.wakes.try_send(asked.request.clone());
         if let Err(error) = written {
             warn!(request = %asked.request, "A vote could not be recorded: {}", crate::error::chain(&error));
             return match error.kind() {
-                Kind::Retry => Outcome::Done(Done::Unsure(vote.decision)),
+                Kind::Retry if counted.is_some() => Outcome::Done(Done::Unsure(vote.decision)),
                 Kind::NotFound => Refusal::Deleted.into(),
                 _ => Refusal::TeleportUnreachable.into(),
             };
         }
-        // The card counts votes; a full channel means that the request is looked at soon anyway.
-        let _ = self.wakes.try_send(asked.request.clone());
         match counted {
             Some(Cast::Counted(standing)) => Outcome::Done(Done::Counted(vote.decision, standing)),
             Some(Cast::Settled(resolution)) => self.resolve(&asked.request, &resolution).await,
@@ -421,13 +451,18 @@ impl Clicks {
 
     /// Tells the person, and nobody else.
     async fn answer(&self, asked: &Asked, message: &Message) {
-        let responded = match &asked.response_url {
-            Some(url) => self.slack.respond(&Secret::new(url.as_str()), message).await,
-            None => self.slack.post_ephemeral(&asked.channel, &asked.user, message).await,
+        if let Some(url) = &asked.response_url {
+            match self.slack.respond(&Secret::new(url.as_str()), message).await {
+                Ok(()) => return,
+                Err(error) => debug!(slack_user = %asked.user, "Answering another way: {error}"),
+            }
+        }
+        let Err(first) = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await else {
+            return;
         };
-        let Err(first) = responded else { return };
-        let second = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await;
-        if let Err(second) = second {
+        // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
+        let post = PostMessage { channel: asked.user.as_str(), message, thread_ts: None, metadata: None };
+        if let Err(second) = self.slack.post_message(post).await {
             warn!(slack_user = %asked.user, request = %asked.request, "The person could not be answered: {first}; {}", second.with_remedy());
         }
     }

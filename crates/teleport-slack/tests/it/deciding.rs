@@ -36,9 +36,17 @@ async fn decided_by_one(way: Way, button: &str, state: RequestState, status: &st
     for place in ["C0TEAM", "U0BOB"] {
         let card = bed.until_status(&daemon, place, &id, status).await;
         assert_eq!(buttons(&card), Vec::<&str>::new(), "{place}");
-        assert!(card.blocks[2].to_string().contains("Decided by bob@example.com in Slack"), "{:?}", card.blocks[2]);
+        assert!(
+            card.blocks[2].to_string().contains("Decided by bob@example.com in Slack"),
+            "{:?}",
+            card.blocks[2]
+        );
         let replies = bed.until_replies(&daemon, &card, 1).await;
-        assert!(replies[0].text.starts_with("bob@example.com reviewed the request in Slack"), "{}", replies[0].text);
+        assert!(
+            replies[0].text.starts_with("bob@example.com reviewed the request in Slack"),
+            "{}",
+            replies[0].text
+        );
     }
     let line = bed.until_logged(&daemon, "Click slack_user=").await;
     for part in ["U0BOB", "bob@example.com", &id, "resolved"] {
@@ -78,7 +86,9 @@ fn two_approvals_are_counted_and_the_second_decides() {
         let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
-        let shows = |card: &access_sim::slack::snapshot::MessageView| card.blocks[2].to_string().contains("1 of 2 approvals");
+        let shows = |card: &access_sim::slack::snapshot::MessageView| {
+            card.blocks[2].to_string().contains("1 of 2 approvals")
+        };
         bed.until(&daemon, "1 of 2", || bed.card("C0TEAM", &id).filter(shows)).await;
         bed.until_replies(&daemon, &card, 1).await;
         let again = bed.told(&daemon, "U0BOB", &card, "approve").await;
@@ -128,7 +138,8 @@ fn a_reason_is_asked_for_and_kept() {
             let request = bed.teleport.request(&id).unwrap();
             assert_eq!(request.resolve_reason, b"not *today*");
             bed.until(&daemon, "the reason on the card", || {
-                bed.card("C0TEAM", &id).filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED (not "))
+                bed.card("C0TEAM", &id)
+                    .filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED (not "))
             })
             .await;
             let replies = bed.until_replies(&daemon, &card, 1).await;
@@ -217,7 +228,8 @@ fn long_term_and_teleport_only_requests_have_no_buttons() {
         let options = Options { proxy_public_addr: "teleport.example.com:443".to_owned(), ..newest() };
         let bed = Bed::with(options, crowd()).await;
         bed.sign_as(PLUGIN_USER);
-        let only = "\n[[review.rule]]\nroles = [\"admin\"]\napprovers = [\"bob@example.com\"]\nteleport_only = true";
+        let only =
+            "\n[[review.rule]]\nroles = [\"admin\"]\napprovers = [\"bob@example.com\"]\nteleport_only = true";
         let review = format!("{}{only}", ANY_OF_THREE.replace("resolver", "reviewer"));
         let daemon = bed.start_deciding(Way::Http, &review).await;
         let lasting = bed.ask_for(NewRequest { long_term: true, ..NewRequest::roles(&["dba"], "") });
@@ -234,12 +246,13 @@ fn long_term_and_teleport_only_requests_have_no_buttons() {
 }
 
 /// A cluster of the newest era in which the plugin may submit reviews for people and read users.
-fn newest() -> Options {
+pub(crate) fn newest() -> Options {
     let mut world = World::golden();
     let role = world.role_mut("access-plugin").unwrap();
     role.allow.submit_for_users = vec!["*".to_owned()];
     role.allow.rules = plugin_rules();
-    let users = Rule { resources: vec!["user".to_owned()], verbs: vec!["list".to_owned(), "read".to_owned()] };
+    let users =
+        Rule { resources: vec!["user".to_owned()], verbs: vec!["list".to_owned(), "read".to_owned()] };
     role.allow.rules.push(users);
     world.user_mut(BOB).unwrap().traits.insert("slack_uid".to_owned(), vec!["U0BOB".to_owned()]);
     Options { advanced_access_workflows: true, ..Options::new(Era::Newest, world) }
@@ -274,7 +287,8 @@ fn teleport_judges_reviews_where_it_takes_them() {
 fn teleport_refuses_a_reviewer_whom_it_does_not_let_review() {
     story(async {
         let bed = Bed::with(newest(), crowd()).await;
-        let review = "mode = \"auto\"\n[review.users]\nU0BOB = \"bob@example.com\"\nU0CAROL = \"carol@example.com\"";
+        let review =
+            "mode = \"auto\"\n[review.users]\nU0BOB = \"bob@example.com\"\nU0CAROL = \"carol@example.com\"";
         let daemon = bed.start_deciding(Way::Http, review).await;
         let id = bed.ask();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
@@ -310,7 +324,8 @@ fn where_nothing_can_be_decided_the_buttons_go() {
             "Deciding in Slack is not possible for this cluster; decide it in Teleport."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.until(&daemon, "no buttons", || bed.card("C0TEAM", &id).filter(|card| buttons(card).is_empty())).await;
+        bed.until(&daemon, "no buttons", || bed.card("C0TEAM", &id).filter(|card| buttons(card).is_empty()))
+            .await;
         bed.end(daemon).await;
     });
 }

@@ -77,9 +77,10 @@ impl Bed {
     pub(crate) fn review_config(&self, way: Way, review: &str) -> String {
         let app = self.slack.app();
         let (key, http) = match way {
-            Way::Http => {
-                (format!("signing_secret = {:?}", app.signing_secret), "[http]\nlisten_addr = \"127.0.0.1:0\"")
-            }
+            Way::Http => (
+                format!("signing_secret = {:?}", app.signing_secret),
+                "[http]\nlisten_addr = \"127.0.0.1:0\"",
+            ),
             Way::Socket => (format!("app_token = {:?}", app.app_token), ""),
         };
         self.config(&format!(
@@ -105,10 +106,7 @@ impl Bed {
     pub(crate) fn launch_deciding(&self, config: &str) -> Daemon {
         let path = self.write_config(config);
         let mut command = Command::new(program());
-        Daemon::run(
-            command.arg("start").arg("-c").arg(path).arg("--insecure-no-tls"),
-            &self.slack.token(),
-        )
+        Daemon::run(command.arg("start").arg("-c").arg(path).arg("--insecure-no-tls"), &self.slack.token())
     }
 
     /// Waits until the message about `id` in a place shows and is recorded, so that clicks on it count.
