@@ -64,11 +64,13 @@ export function makeChat({ onUnread, onNews }) {
     setText(byId('room-about'), room?.about ?? '');
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
     const messages = room ? inOrder([...room.messages, ...ephemeralsIn(room)]) : [];
+    const newest = messages.at(-1);
+    const isAnswer = newest?.ephemeral && !drawn.has(idOf(newest));
     keyed(list, messages, (message) => idOf(message), (message) => h(`li.message${message.ephemeral ? '.ephemeral' : ''}`, { id: idOf(message), tabIndex: -1, onanimationend: (event) => event.currentTarget.classList.remove('arrived', 'changed') }), updateMessage);
     const empty = byId('messages-empty');
     empty.hidden = messages.length > 0;
     setText(empty, room ? 'Nothing here yet. Ask for access on the Teleport side.' : `Slack lets ${me()?.name ?? 'nobody'} in no more: the account is deactivated.`);
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    if (atEnd || isAnswer) scroller.scrollTop = scroller.scrollHeight;
     modals.update(me());
   }
 
