@@ -129,6 +129,11 @@ async fn decide_in_slack(stage: &Stage) -> Result<(), Failure> {
     let labels: Vec<_> = card.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
     say(&format!("   Under the message: {}", labels.join(" ")))?;
 
+    // A click counts once the daemon has noted which message is whose; only a program is fast enough to be earlier.
+    until("the daemon to note its message", stage, || {
+        stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&card.ts)).then_some(())
+    })
+    .await?;
     say("   alice presses Approve. Only she sees the answer:")?;
     let seen = acted(press(stage, "U0ALICE", &card).await)?;
     indent("   ┆ ", &told(&seen).await?)?;
