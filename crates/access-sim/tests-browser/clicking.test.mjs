@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ask, giveReason, lookAs, messageAbout, onlyForMe, openDemo, press, startBrowser, tabTo, uniqueReason, untilLive, untilText } from './support.mjs';
+import { ask, faintTexts, giveReason, lookAs, messageAbout, onlyForMe, openDemo, press, startBrowser, tabTo, uniqueReason, untilLive, untilText } from './support.mjs';
 
 let browser;
 before(async () => (browser = await startBrowser()));
@@ -164,7 +164,7 @@ test('everybody has their own Slack', async () => {
   await untilLive(page);
   const rooms = async () => page.locator('.room-link:visible .room-name').allTextContents();
   await lookAs(page, 'Carol');
-  assert.ok((await rooms()).includes('sec-ops'));
+  assert.ok((await rooms()).includes('sec-ops'), 'a private channel, which she is in');
   await lookAs(page, 'Bob');
   assert.ok(!(await rooms()).includes('sec-ops'), 'a private channel');
   await lookAs(page, 'Gil');
@@ -282,12 +282,22 @@ for (const [colorScheme, viewport] of [['light', { width: 360, height: 740 }], [
       return box.left >= 0 && box.right <= innerWidth && box.top >= 0 && box.bottom <= innerHeight;
     });
     assert.ok(await fits('dialog.confirm'), 'the question');
+    assert.deepEqual(await page.evaluate(faintTexts), [], 'the question');
     await page.locator('dialog.confirm .danger').click();
     await dialogue(page).waitFor();
     assert.ok(await fits('dialog.view'), 'the dialogue');
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
+    await dialogue(page).locator('.slack-button.danger, .slack-button.primary').click();
+    await dialogue(page).locator('.complaint:visible').waitFor();
+    assert.deepEqual(await page.evaluate(faintTexts), [], 'the dialogue');
     await dialogue(page).locator('.slack-button', { hasText: 'Cancel' }).click();
     await dialogue(page).waitFor({ state: 'detached' });
+    await lookAs(page, 'Alice');
+    await page.locator('.room-link', { hasText: 'access-requests' }).click();
+    await press(page, page.locator('#message-list > .message', { hasText: reason }), 'Approve', { sure: 'Approve' });
+    await onlyForMe(page).waitFor();
+    assert.deepEqual(await page.evaluate(faintTexts), [], 'the answer');
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
     await close();
   });
 }

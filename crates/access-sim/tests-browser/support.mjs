@@ -143,3 +143,32 @@ export async function giveReason(page, reason, label = 'Approve') {
 export function onlyForMe(page) {
   return page.locator('#message-list > .message.ephemeral').last();
 }
+
+/** Runs in the page: visible texts whose contrast with what lies behind them is below 4.5. */
+export function faintTexts() {
+  const channels = (colour) => {
+    const numbers = colour.match(/[\d.]+/g).map(Number);
+    const scale = colour.startsWith('color(') ? 255 : 1;
+    return { rgb: numbers.slice(0, 3).map((value) => value * scale), alpha: numbers[3] ?? 1 };
+  };
+  const over = (top, below) => top.rgb.map((value, index) => value * top.alpha + below[index] * (1 - top.alpha));
+  const behind = (element) => {
+    if (!element) return [255, 255, 255];
+    const own = channels(getComputedStyle(element).backgroundColor);
+    return own.alpha === 1 ? own.rgb : over(own, behind(element.parentElement));
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const hasText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '');
+    if (!hasText || !element.checkVisibility({ opacityProperty: true }) || element.closest('.hidden, .skip, option, [disabled]')) continue;
+    const below = behind(element);
+    const [light, dark] = [luminance(over(channels(getComputedStyle(element).color), below)), luminance(below)].sort((a, b) => b - a);
+    const contrast = (light + 0.05) / (dark + 0.05);
+    if (contrast < 4.5) faint.push(`${contrast.toFixed(2)} ${element.tagName}.${element.className} “${element.textContent.trim().slice(0, 40)}”`);
+  }
+  return faint;
+}

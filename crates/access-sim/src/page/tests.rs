@@ -39,9 +39,17 @@ impl Bed {
         tokio::time::timeout(LIMIT, self.server).await.unwrap().unwrap().unwrap();
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the connection ends with the response")]
     async fn send(&self, request: http::Request<Body>) -> http::Response<hyper::body::Incoming> {
-        let stream = TcpStream::connect(self.addr).await.unwrap();
+        self.send_to(self.addr, request).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the connection ends with the response")]
+    async fn send_to(
+        &self,
+        addr: std::net::SocketAddr,
+        request: http::Request<Body>,
+    ) -> http::Response<hyper::body::Incoming> {
+        let stream = TcpStream::connect(addr).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -57,7 +65,15 @@ impl Bed {
     }
 
     async fn act(&self, action: &str, body: Value) -> (StatusCode, Value) {
-        let request = self.request("POST", &format!("/api/teleport/{action}"));
+        self.post(&format!("/api/teleport/{action}"), body).await
+    }
+
+    async fn act_in_slack(&self, action: &str, body: Value) -> (StatusCode, Value) {
+        self.post(&format!("/api/slack/{action}"), body).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.request("POST", path);
         let request = request.header("content-type", "application/json");
         let (status, text) =
             text_of(self.send(request.body(Body::from(body.to_string())).unwrap()).await).await;
@@ -163,6 +179,69 @@ async fn refusals_say_why_in_one_sentence() {
     }
     let large = json!({ "id": "x".repeat(LARGEST_BODY) });
     assert_eq!(bed.act("delete", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    bed.stop().await;
+}
+
+/// The app posts a message with a button that asks first.
+async fn post_button(bed: &Bed) -> String {
+    let text = |text: &str| json!({ "type": "plain_text", "text": text });
+    let confirm = json!({ "title": text("Sure?"), "text": text("Really?"), "confirm": text("Yes"), "deny": text("No") });
+    let button = json!({ "type": "button", "action_id": "go", "text": text("Go"), "confirm": confirm });
+    let message =
+        json!({ "channel": "C0DBA", "text": "x", "blocks": [{ "type": "actions", "elements": [button] }] });
+    let slack = &bed.world.slack;
+    let request = http::Request::post("/api/chat.postMessage")
+        .header("host", slack.addr().to_string())
+        .header("authorization", format!("Bearer {}", slack.token()))
+        .header("content-type", "application/json; charset=utf-8")
+        .body(Body::from(message.to_string()))
+        .unwrap();
+    let (_, answer) = text_of(bed.send_to(slack.addr(), request).await).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    answer["ts"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_button_asks_first_and_then_says_what_became_of_the_click() {
+    let bed = Bed::start().await;
+    let ts = post_button(&bed).await;
+    let click = |user: &str, confirmed: bool| json!({ "user": user, "channel": "C0DBA", "ts": ts, "action_id": "go", "confirmed": confirmed });
+    let (status, asked) = bed.act_in_slack("click", click("U0BOB", false)).await;
+    assert_eq!((status, &asked["confirm"]["text"]), (StatusCode::OK, &json!("Really?")));
+    assert!(bed.world.slack.interactions().is_empty(), "nothing was sent");
+    let (status, shown) = bed.act_in_slack("click", click("U0BOB", true)).await;
+    let warning = "This app is not configured to handle interactive responses.";
+    assert_eq!((status, shown), (StatusCode::OK, json!({ "warning": warning })));
+    // Who has no client, or does not see the channel, has nothing to press.
+    for user in ["U0DAN", "U0GIL", "nobody"] {
+        let (status, answer) = bed.act_in_slack("click", click(user, true)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{user}: {answer}");
+        assert!(answer["error"].as_str().unwrap().starts_with("Slack: "), "{answer}");
+    }
+    bed.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_in_slack_is_refused() {
+    let bed = Bed::start().await;
+    let view = |extra: Value| {
+        let mut body = json!({ "user": "U0BOB", "view_id": "V0" });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        body
+    };
+    let click = json!({ "user": "U0BOB", "channel": "C0DBA", "ts": "1.000001", "action_id": "go", "confirmed": true });
+    for (action, body, status) in [
+        ("click", click, 404),
+        ("click", json!({}), 422),
+        ("submit", view(json!({ "values": {} })), 404),
+        ("submit", view(json!({ "values": { "reason": 1 } })), 422),
+        ("close", view(json!({})), 404),
+        ("close", view(json!({ "nonsense": 1 })), 422),
+    ] {
+        let (got, answer) = bed.act_in_slack(action, body.clone()).await;
+        assert_eq!(got.as_u16(), status, "{action} {body}: {answer}");
+        assert!(answer["error"].is_string(), "{answer}");
+    }
     bed.stop().await;
 }
 

@@ -171,9 +171,17 @@ fn the_script_tells_its_story_and_ends_well() {
     let output = Command::new(program()).args(["demo", "--script"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    for words in
-        ["1 of 2 approvals", "❌ DENIED (not like this)", "⌛ EXPIRED", "It is back: *Status:* ✅ APPROVED"]
-    {
+    for words in [
+        "1 of 2 approvals",
+        "This is your own request; somebody else must decide it.",
+        "Your approval counts: 1 of 2 approvals.",
+        "The request is approved.",
+        "✅ APPROVED (go on)",
+        "APPROVED by access-plugin, delegator carol@example.com, in Slack U0BOB and U0CAROL",
+        "❌ DENIED (not like this)",
+        "⌛ EXPIRED",
+        "It is back: *Status:* ✅ APPROVED",
+    ] {
         assert!(said.contains(words), "{words:?} is missing in\n{said}");
     }
 }

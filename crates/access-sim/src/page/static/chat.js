@@ -25,12 +25,12 @@ export function makeChat({ onUnread, onNews }) {
   const viewers = makeViewers(() => draw());
   const me = () => model.people.find((person) => person.id === viewers.current());
   let pressed = null;
-  const modals = makeModals({ names: () => model.names, onClosed: () => pressed && keepFocus(byId(pressed.id), pressed.act) });
+  const modals = makeModals({ names: () => model.names, onClosed: () => keepFocus(document.getElementById(pressed?.id), pressed?.act) });
   const press = makePress({
     viewer: me,
     names: () => model.names,
-    onClick(person) {
-      pressed = { id: document.activeElement?.closest('.message')?.id ?? '', act: document.activeElement?.dataset.act ?? '' };
+    onClick(person, message, element) {
+      pressed = { id: idOf(message), act: `press:${element.action_id}` };
       modals.expect(person);
     },
     onWarning: () => draw(),
@@ -64,11 +64,13 @@ export function makeChat({ onUnread, onNews }) {
     setText(byId('room-about'), room?.about ?? '');
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
     const messages = room ? inOrder([...room.messages, ...ephemeralsIn(room)]) : [];
+    const newest = messages.at(-1);
+    const isAnswer = newest?.ephemeral && !drawn.has(idOf(newest));
     keyed(list, messages, (message) => idOf(message), (message) => h(`li.message${message.ephemeral ? '.ephemeral' : ''}`, { id: idOf(message), tabIndex: -1, onanimationend: (event) => event.currentTarget.classList.remove('arrived', 'changed') }), updateMessage);
     const empty = byId('messages-empty');
     empty.hidden = messages.length > 0;
-    setText(empty, room ? 'Nothing here yet. Ask for access on the Teleport side.' : `Slack lets ${me()?.name ?? 'nobody'} in no more: the account is deactivated.`);
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    setText(empty, room ? 'Nothing here yet. Ask for access on the Teleport side.' : `Slack does not let ${me()?.name ?? 'nobody'} in: the account is ${me()?.sort}.`);
+    if (atEnd || isAnswer) scroller.scrollTop = scroller.scrollHeight;
     modals.update(me());
   }
 
@@ -95,7 +97,7 @@ export function makeChat({ onUnread, onNews }) {
 
   /** Puts the focus where it was in a message that was drawn anew, or on the message if that place is gone. */
   function keepFocus(element, act) {
-    const place = element.querySelector(`[data-act="${CSS.escape(act)}"]`) ?? element;
+    const place = element?.querySelector(`[data-act="${CSS.escape(act)}"]`) ?? element ?? scroller;
     place.focus({ preventScroll: true });
   }
 

@@ -12,7 +12,9 @@ export function openDialog({ title, kind, content, onCancel }) {
   made += 1;
   const heading = h('h3', { id: `dialog-${made}` }, title);
   const element = h(`dialog.window.${kind}`, { 'aria-labelledby': heading.id }, heading, content);
+  let over = false;
   const close = () => {
+    over = true;
     if (element.open) element.close();
     element.remove();
   };
@@ -20,6 +22,8 @@ export function openDialog({ title, kind, content, onCancel }) {
     event.preventDefault();
     (onCancel ?? close)();
   });
+  // A browser closes it without asking when Escape is pressed again and again.
+  element.addEventListener('close', () => over || (onCancel ?? close)());
   document.body.append(element);
   element.showModal();
   return { element, close };

@@ -74,7 +74,8 @@ export function makeModals({ names, onClosed }) {
     }
 
     async function cancel() {
-      if (!busy) await during('close', {});
+      if (busy) return;
+      await during('close', {});
       if (shown?.dialog === dialog) hide();
     }
 

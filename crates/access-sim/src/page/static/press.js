@@ -5,7 +5,7 @@ import { askToConfirm } from './dialog.js';
 import { drawText } from './rich.js';
 
 /**
- * `viewer()` is the person who looks; `names()` the names for texts; `onClick(person)` is called as a click leaves,
+ * `viewer()` is the person who looks; `names()` the names for texts; `onClick(person, message, element)` is called as a click leaves,
  * `onWarning()` when the warnings changed.
  */
 export function makePress({ viewer, names, onClick, onWarning }) {
@@ -20,7 +20,7 @@ export function makePress({ viewer, names, onClick, onWarning }) {
     if (element.confirm && !(await askToConfirm(element.confirm, (text) => drawText(text, names())))) return;
     underWay.add(key);
     const had = warnings.delete(key);
-    onClick(person);
+    onClick(person, message, element);
     if (had) onWarning();
     try {
       const click = { user: person.id, channel: message.channel, ts: message.ts, action_id: element.action_id, block_id: blockId, confirmed: true };

@@ -64,7 +64,7 @@ async fn play(port: u16) -> Result<(), Failure> {
     let stage = Stage::new(None).await?;
     answer(&format!(
         "The demo is at http://{addr}/\n\
-         Ask for access as alice on the Teleport side, watch the Slack side, approve as bob. Ctrl-C ends it.\n"
+         Ask for access as alice on the Teleport side, then approve as bob: there, or by button in Slack. Ctrl-C ends it.\n"
     ))?;
     let stop = CancellationToken::new();
     let daemon = stage.daemon(stop.clone());

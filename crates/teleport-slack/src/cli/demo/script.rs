@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use access_core::control;
+use access_sim::slack::people::{CannotAct, Seen};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::Refusal;
@@ -81,7 +83,9 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     show(&card)?;
     replies(stage, &card, 2).await?;
 
-    say("\n4. Refused, deleted, expired: each is told as what it was.")?;
+    decide_in_slack(stage).await?;
+
+    say("\n5. Refused, deleted, expired: each is told as what it was.")?;
     let reason = "<!channel> *urgent* `rm -rf /`\n*Status:* ✅ APPROVED";
     let denied = accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
     let pending = status(stage, &denied, "⏳ PENDING").await?;
@@ -103,7 +107,7 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     let card = status(stage, &expired, "⌛ EXPIRED").await?;
     say(&format!("   {}", line(&card, 2)))?;
 
-    say("\n5. Teleport goes away, and a request is decided meanwhile.")?;
+    say("\n6. Teleport goes away, and a request is decided meanwhile.")?;
     let away =
         accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")))?;
     status(stage, &away, "⏳ PENDING").await?;
@@ -113,6 +117,97 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     let card = status(stage, &away, "✅ APPROVED (did you notice?)").await?;
     say(&format!("   It is back: {}", line(&card, 2)))?;
     say("\nThat was all. `teleport-slack demo` lets you play both sides yourself.")
+}
+
+/// Two approvals by button, and one click that is not allowed.
+async fn decide_in_slack(stage: &Stage) -> Result<(), Failure> {
+    say("\n4. The same in Slack: two people press Approve, and a third may not.")?;
+    say("   alice$ tsh login --request-roles=prod-db --request-reason='fix the index'")?;
+    let id =
+        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")))?;
+    let card = status(stage, &id, "⏳ PENDING").await?;
+    let labels: Vec<_> = card.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
+    say(&format!("   Under the message: {}", labels.join(" ")))?;
+
+    // A click counts once the daemon has noted which message is whose; only a program is fast enough to be earlier.
+    until("the daemon to note its message", stage, || {
+        stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&card.ts)).then_some(())
+    })
+    .await?;
+    say("   alice presses Approve. Only she sees the answer:")?;
+    let seen = acted(press(stage, "U0ALICE", &card).await)?;
+    indent("   ┆ ", &told(&seen).await?)?;
+
+    say("   bob presses Approve, confirms, and gives his reason in the dialogue that opens:")?;
+    indent("   ┆ ", &approve(stage, "U0BOB", &card, "seen the plan").await?)?;
+    let progress = until("the count of approvals", stage, || {
+        let card = card_of(stage, &id)?;
+        let text = card.blocks.get(2)?["elements"][1]["text"].as_str()?.to_owned();
+        text.starts_with("1 of 2").then_some(text)
+    })
+    .await?;
+    say(&format!("   The message says: {progress}"))?;
+    say("   carol does the same:")?;
+    indent("   ┆ ", &approve(stage, "U0CAROL", &card, "go on").await?)?;
+
+    let card = status(stage, &id, "✅ APPROVED (go on)").await?;
+    say("   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:")?;
+    show(&card)?;
+    for reply in replies(stage, &card, 2).await? {
+        indent("   ↳ ", &reply.text)?;
+    }
+    let is_left = |message: &MessageView| message.buttons.iter().any(|button| button.action_id == APPROVE);
+    until("the buttons to vanish from every copy", stage, || {
+        let mut copies = stage.slack.all_messages();
+        copies.retain(|message| tells_of(message, &id));
+        (!copies.iter().any(is_left)).then_some(())
+    })
+    .await?;
+    let event = until("the audit log", stage, || {
+        let mut events = stage.teleport.audit().into_iter();
+        events.find(|event| event.request_id == id && event.delegator.is_some())
+    })
+    .await?;
+    let people = event.annotations.get("slack_users").cloned().unwrap_or_default();
+    say(&format!(
+        "   Teleport's audit log: {} {} by {}, delegator {}, in Slack {}",
+        event.code,
+        event.state.name(),
+        event.user,
+        event.delegator.unwrap_or_default(),
+        people.join(" and ")
+    ))
+}
+
+/// The button's action id.
+const APPROVE: &str = "approve";
+
+/// Presses Approve, and Yes to Slack's question.
+async fn press(stage: &Stage, user: &str, card: &MessageView) -> Result<Seen, CannotAct> {
+    stage.slack.click(user, &card.channel, &card.ts, APPROVE).confirmed().await
+}
+
+/// Approves with a reason; returns what the person is told.
+async fn approve(stage: &Stage, user: &str, card: &MessageView, reason: &str) -> Result<String, Failure> {
+    let seen = acted(press(stage, user, card).await)?;
+    let Some(dialogue) = seen.modal_within(PATIENCE).await else {
+        return Err(in_vain("the dialogue for a reason"));
+    };
+    let submitted = stage.slack.submit_view(user, &dialogue.id, &[(control::REASON, reason)]).await;
+    told(&submitted.map_err(|cause| Failure::new(Exit::Failed, cause))?.seen).await
+}
+
+fn acted(seen: Result<Seen, CannotAct>) -> Result<Seen, Failure> {
+    seen.map_err(|cause| Failure::new(Exit::Failed, cause))
+}
+
+/// What only this person sees after they acted.
+async fn told(seen: &Seen) -> Result<String, Failure> {
+    if let Some(warning) = seen.warning() {
+        return Err(Failure::new(Exit::Failed, format!("Slack shows a warning: {warning}")));
+    }
+    let answer = seen.ephemeral_within(PATIENCE).await;
+    answer.map(|message| message.text).ok_or_else(|| in_vain("the answer to a click"))
 }
 
 fn card_of(stage: &Stage, id: &str) -> Option<MessageView> {
@@ -163,10 +258,16 @@ async fn until<T>(what: &str, stage: &Stage, mut look: impl FnMut() -> Option<T>
             }
         };
         if timeout_at(deadline, change).await.is_err() {
-            let words = format!("waited {PATIENCE:?} in vain for {what}; this is a fault, please report it");
-            return Err(Failure::new(Exit::Failed, words));
+            return Err(in_vain(what));
         }
     }
+}
+
+fn in_vain(what: &str) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        format!("waited {PATIENCE:?} in vain for {what}; this is a fault, please report it"),
+    )
 }
 
 fn accepted<T>(answer: Result<T, Refusal>) -> Result<T, Failure> {
