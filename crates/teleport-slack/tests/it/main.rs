@@ -21,3 +21,4 @@ mod measure;
 mod rules;
 mod deciding;
 mod attacks;
+mod races;

@@ -129,6 +129,13 @@ impl Bed {
         told(daemon, &self.press(user, card, button).await).await
     }
 
+    /// Waits until the daemon has told of this many clicks, and of no more.
+    pub(crate) async fn until_clicks(&self, daemon: &Daemon, count: usize) {
+        let told = || daemon.times_logged("Click slack_user=");
+        self.until(daemon, &format!("{count} clicks in the log"), || (told() >= count).then_some(())).await;
+        assert_eq!(told(), count, "{}", daemon.log());
+    }
+
     /// Audit lines about `id` beyond its creation.
     pub(crate) fn decided(&self, id: &str) -> Vec<AuditEvent> {
         let audit = self.teleport.audit().into_iter();
