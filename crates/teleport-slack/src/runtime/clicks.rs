@@ -9,7 +9,7 @@ use std::time::Duration;
 use access_core::control::{Decision, Dialogue};
 use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, identify};
 use access_core::ids::RequestId;
-use access_core::interaction::{Interaction, OurApp, belongs, came_through};
+use access_core::interaction::{Foreign, Interaction, OurApp, belongs, came_through};
 use access_core::policy::{
     Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
     mode,
@@ -44,7 +44,8 @@ const MAX_AT_WORK: usize = 64;
 const READING: Duration = Duration::from_secs(10);
 /// How long what was begun may go on after the daemon was told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
-/// A decision whose outcome Teleport did not confirm is looked up this often, with a pause in between.
+/// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
+/// looked for again this often, with a pause in between.
 const LOOKS: u32 = 3;
 /// A vote that may or may not have been recorded is written this often.
 const WRITES: u32 = 2;
@@ -200,9 +201,7 @@ impl Clicks {
             Refusal::TeleportUnreachable
         };
         let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
-        let data = self.teleport.get_record(&asked.request).await.map_err(unreachable)?;
-        let record = Record::decode(&asked.request, &data).0;
-        belongs(&asked.interaction, &self.our, &record)?;
+        let record = self.record_that_lists(asked).await.map_err(unreachable)??;
 
         let profile = match self.slack.user_info(&asked.user).await {
             Ok(Some(user)) => SlackProfile::from(&user),
@@ -228,6 +227,22 @@ impl Clicks {
             }
         }
         Ok(Known { listed, record, person, groups })
+    }
+
+    /// The request's record, which must list the message. One that was posted this moment may not be noted yet, so
+    /// it is looked for a few times.
+    async fn record_that_lists(&self, asked: &Asked) -> Result<Result<Record, Refusal>, TeleportError> {
+        let mut looks = 0;
+        loop {
+            let data = self.teleport.get_record(&asked.request).await?;
+            let record = Record::decode(&asked.request, &data).0;
+            match belongs(&asked.interaction, &self.our, &record) {
+                Ok(()) => return Ok(Ok(record)),
+                Err(Foreign::Message) if looks < LOOKS => looks += 1,
+                Err(foreign) => return Ok(Err(foreign.into())),
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     /// Teleport's users, as far as the links need them; `None` if they may not be read.
