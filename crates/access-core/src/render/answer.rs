@@ -28,6 +28,19 @@ pub enum Done {
     Unsure(Decision),
 }
 
+impl Done {
+    /// A word for logs and metrics, from a closed list.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Reviewed(_) => "reviewed",
+            Self::Counted(..) => "counted",
+            Self::Resolved(_) => "resolved",
+            Self::ToBeResolved(_) => "to_be_resolved",
+            Self::Unsure(_) => "unsure",
+        }
+    }
+}
+
 /// The sentence for a decision that counted.
 pub fn done(done: Done) -> Message {
     let mut text = Mrkdwn::default();

@@ -138,7 +138,7 @@ impl Clicks {
         }
         let (outcome, who) = self.decide(&asked).await;
         let verdict = match &outcome {
-            Outcome::Done(done) => done_kind(done),
+            Outcome::Done(done) => done.kind(),
             Outcome::Refused(refusal) => refusal.kind(),
             Outcome::Asking => "asking_for_a_reason",
         };
@@ -485,16 +485,6 @@ impl Clicks {
 
 /// This Teleport takes no reviews from the daemon.
 struct NotTaken;
-
-fn done_kind(done: &Done) -> &'static str {
-    match done {
-        Done::Reviewed(_) => "reviewed",
-        Done::Counted(..) => "counted",
-        Done::Resolved(_) => "resolved",
-        Done::ToBeResolved(_) => "to_be_resolved",
-        Done::Unsure(_) => "unsure",
-    }
-}
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
