@@ -29,9 +29,10 @@ fn the_last_lines_are_written_before_the_guard_is_gone() {
 fn a_log_that_nobody_reads_costs_lines_and_no_time() {
     let (reader, writer) = pipe().unwrap();
     let (sink, guard) = start(writer, owned_up).unwrap();
-    // Far more than the pipe and the queue hold together; this loop ends only if nobody waits.
+    // More than the pipe, the queue and what the writer has taken from it hold together; this loop ends only if
+    // nobody waits.
     let line = format!("{}\n", "x".repeat(1023));
-    let sent = 2 * MAX_QUEUED / line.len();
+    let sent = 3 * MAX_QUEUED / line.len();
     for _ in 0..sent {
         sink.push(line.clone());
     }
