@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::deciding;
 use crate::error::{Exit, Failure, chain};
+use crate::observe::metrics::Metrics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
@@ -65,10 +66,11 @@ impl App {
         insecure_no_tls: bool,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
+        let metrics = Metrics::new();
         let identity = Identity::load(&config.teleport.credentials, Timestamp::now())
             .map_err(|error| Failure::new(Exit::Credentials, error))?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport = teleport::Client::new(&config.teleport.addr, &identity);
+        let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
         let mut tasks = Tasks::new(stop.clone());
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
@@ -78,6 +80,7 @@ impl App {
 
         let slack = slack::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
+            metrics: metrics.clone(),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| Failure::new(Exit::Failed, error))?;

@@ -13,9 +13,10 @@ use teleport_proto::auth::auth_service_client::AuthServiceClient;
 use tokio::sync::watch as latest;
 use tonic::transport::Channel;
 
-use self::error::{Call, TeleportError, within};
+use self::error::{Call, TeleportError};
 use self::identity::Identity;
 use crate::config::TeleportAddr;
+use crate::observe::metrics::Metrics;
 
 pub mod error;
 mod pem;
@@ -69,12 +70,13 @@ struct Shared {
     newer_users: AtomicBool,
     /// How often the identity was renewed.
     renewals: latest::Sender<u64>,
+    metrics: Metrics,
 }
 
 impl Client {
     /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
-    /// connects on the first call.
-    pub fn new(addr: &TeleportAddr, identity: &Identity) -> Self {
+    /// connects on the first call. Calls are counted in `metrics`.
+    pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let channel = RwLock::new(channel::open(addr, identity.tls_config()));
         let shared = Shared {
             addr: addr.clone(),
@@ -82,6 +84,7 @@ impl Client {
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
+            metrics,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -96,7 +99,7 @@ impl Client {
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
     pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        Self::new(&self.shared.addr, identity).ping().await.map(drop)
+        Self::new(&self.shared.addr, identity, self.shared.metrics.clone()).ping().await.map(drop)
     }
 
     /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
@@ -107,7 +110,7 @@ impl Client {
     /// Asks the server who it is. Needs no permission.
     pub async fn ping(&self) -> Result<Pong, TeleportError> {
         let mut rpc = self.rpc();
-        let pong = within(Call::Ping, CALL_LIMIT, rpc.ping(PingRequest {})).await?;
+        let pong = self.within(Call::Ping, CALL_LIMIT, rpc.ping(PingRequest {})).await?;
         Ok(Pong {
             cluster_name: pong.cluster_name,
             server_version: pong.server_version,
