@@ -102,6 +102,11 @@ impl Client {
         Self::new(&self.shared.addr, identity, self.shared.metrics.clone()).ping().await.map(drop)
     }
 
+    /// Where calls are counted.
+    fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
     /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
     fn renewals(&self) -> latest::Receiver<u64> {
         self.shared.renewals.subscribe()
