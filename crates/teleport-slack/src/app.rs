@@ -165,7 +165,11 @@ async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
                 return Ok(pong);
             }
             Err(error) if is_final(&error) => return Err(Failure::new(exit_for(&error), error)),
-            Err(error) => wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await,
+            Err(error) => {
+                // Not on a line that may be dead.
+                teleport.reconnect();
+                wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await;
+            }
         }
     }
 }

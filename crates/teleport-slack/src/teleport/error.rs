@@ -153,12 +153,12 @@ impl CallEnd {
     }
 
     fn of<T>(answer: &Result<T, Status>) -> Self {
-        match answer {
-            Ok(_) => Self(End::Answered(Code::Ok)),
-            // A status with a source was made on our side, from a broken connection.
-            Err(status) if status.source().is_some() => Self(End::Unconnected),
-            Err(status) => Self(End::Answered(status.code())),
-        }
+        answer.as_ref().map_or_else(Self::of_status, |_| Self(End::Answered(Code::Ok)))
+    }
+
+    pub(super) fn of_status(status: &Status) -> Self {
+        // A status with a source was made on our side, from a broken connection.
+        Self(if status.source().is_some() { End::Unconnected } else { End::Answered(status.code()) })
     }
 }
 
