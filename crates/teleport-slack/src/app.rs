@@ -14,6 +14,9 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::deciding;
 use crate::error::{Exit, Failure, chain};
+use crate::http::diagnostics::Diagnostics;
+use crate::observe::health::Stage;
+use crate::observe::metrics::Metrics;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
@@ -65,23 +68,33 @@ impl App {
         insecure_no_tls: bool,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
+        let metrics = Metrics::new();
+        let mut tasks = Tasks::new(stop.clone());
+        if let Some(address) = config.diagnostics {
+            // From the beginning, to tell what is waited for.
+            let bound =
+                Diagnostics::bind(address).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+            tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
+        }
         let identity = Identity::load(&config.teleport.credentials, Timestamp::now())
             .map_err(|error| Failure::new(Exit::Credentials, error))?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport = teleport::Client::new(&config.teleport.addr, &identity);
-        let mut tasks = Tasks::new(stop.clone());
+        let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
         tasks.start("identity", reloader.run(reload::INTERVAL, stop.clone()));
         let pong = ping(&teleport).await?;
+        metrics.reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
         let slack = slack::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
+            metrics: metrics.clone(),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| Failure::new(Exit::Failed, error))?;
         let auth = auth_test(&slack).await?;
+        metrics.reached(Stage::List);
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
         let rules = config.rules();
         slack_checks::scopes(&auth, &rules)?;
@@ -89,7 +102,10 @@ impl App {
         let review = match &config.review {
             Some(review) => {
                 let slack = (&slack, &auth);
-                Some(deciding::start(review, insecure_no_tls, slack, &teleport, &mut tasks, stop).await?)
+                Some(
+                    deciding::start(review, insecure_no_tls, slack, &teleport, &metrics, &mut tasks, stop)
+                        .await?,
+                )
             }
             None => None,
         };
@@ -116,6 +132,7 @@ impl App {
                 web_proxy: pong.web_proxy.filter(|_| pong.enterprise),
                 cluster: pong.cluster_name,
                 review,
+                metrics,
             },
             ready_tx,
         );
@@ -148,7 +165,11 @@ async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
                 return Ok(pong);
             }
             Err(error) if is_final(&error) => return Err(Failure::new(exit_for(&error), error)),
-            Err(error) => wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await,
+            Err(error) => {
+                // Not on a line that may be dead.
+                teleport.reconnect();
+                wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await;
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::config::{ReviewConfig, ReviewTransport};
 use crate::error::{Exit, Failure};
 use crate::http::Listener;
+use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
 use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
@@ -35,6 +36,7 @@ pub(crate) async fn start(
     insecure_no_tls: bool,
     (slack, auth): (&slack::Client, &AuthTest),
     teleport: &teleport::Client,
+    metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<Review, Failure> {
@@ -47,7 +49,7 @@ pub(crate) async fn start(
     let submit = watch::Sender::new(SubmitForUser::Unknown);
     let review = Review { rules: Arc::clone(&rules), setting, submit: submit.subscribe(), wakes };
 
-    let intake = Arc::new(Intake::new(clicks_tx));
+    let intake = Arc::new(Intake::new(clicks_tx, metrics.clone()));
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let socket = SocketMode::new(slack.clone(), app_token.clone());
@@ -86,6 +88,7 @@ pub(crate) async fn start(
         setting,
         submit,
         wakes: wakes_tx,
+        metrics: metrics.clone(),
     };
     tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
     Ok(review)

@@ -1,17 +1,23 @@
 //! The listener against raw TCP clients, well-behaved and not.
 
+mod diagnostics;
 mod tls;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use super::callback::{ANSWER_LIMIT, MAX_BODY_BYTES};
+use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
 use crate::captured::Captured;
+use crate::error::chain;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -349,7 +355,7 @@ async fn connections_beyond_the_limit_wait() {
     let log = Captured::start();
     let running = Running::start(ack).await;
     let mut idle = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..CALLBACKS.max_connections {
         idle.push(running.connect().await);
     }
     check_status(&running.exchange(callback("")).await, "200");

@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 
 use super::asked::{Asked, asked};
 use super::resolution::{Carried, carry_out};
+use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
 use crate::slack::{self, PostMessage};
 use crate::teleport;
@@ -70,6 +71,8 @@ pub struct Clicks {
     pub submit: watch::Sender<SubmitForUser>,
     /// Requests whose record changed.
     pub wakes: mpsc::Sender<RequestId>,
+    /// Where clicks are counted.
+    pub metrics: Metrics,
 }
 
 /// What became of it.
@@ -133,15 +136,17 @@ impl Clicks {
         let Some(asked) = asked(interaction) else { return };
         // Not even an answer for what came through another app: it is not ours to give.
         if let Err(foreign) = came_through(&asked.origin, &self.our) {
+            self.metrics.click(Click::Refused(&Refusal::NotOurs));
             warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}) and is ignored");
             return;
         }
         let (outcome, who) = self.decide(&asked).await;
-        let verdict = match &outcome {
-            Outcome::Done(done) => done.kind(),
-            Outcome::Refused(refusal) => refusal.kind(),
-            Outcome::Asking => "asking_for_a_reason",
+        let (verdict, click) = match &outcome {
+            Outcome::Done(done) => (done.kind(), Click::Done(done)),
+            Outcome::Refused(refusal) => (refusal.kind(), Click::Refused(refusal)),
+            Outcome::Asking => ("asking_for_a_reason", Click::Asking),
         };
+        self.metrics.click(click);
         info!(
             slack_user = %asked.user,
             teleport_user = who.as_deref().unwrap_or(""),

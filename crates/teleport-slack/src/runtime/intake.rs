@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 
 use super::outbox::Complaints;
 use crate::http::callback::{Answer, SignatureHeaders};
+use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
 use crate::slack::socket::Envelope;
 
@@ -29,6 +30,7 @@ pub struct Intake {
     signatures: Mutex<SeenSignatures>,
     occasions: Mutex<Recent>,
     complaints: Complaints,
+    metrics: Metrics,
 }
 
 /// The last so many occasions.
@@ -59,13 +61,14 @@ impl Recent {
 }
 
 impl Intake {
-    /// Hands interactions on to `clicks`.
-    pub fn new(clicks: mpsc::Sender<Interaction>) -> Self {
+    /// Hands interactions on to `clicks`; counts those that are not handed on.
+    pub fn new(clicks: mpsc::Sender<Interaction>, metrics: Metrics) -> Self {
         Self {
             clicks,
             signatures: Mutex::new(SeenSignatures::new(SIGNATURES)),
             occasions: Mutex::default(),
             complaints: Complaints::default(),
+            metrics,
         }
     }
 
@@ -76,6 +79,7 @@ impl Intake {
         let verified = match verify(secret.expose().as_bytes(), Some(sent), Some(signature), body, now) {
             Ok(verified) => verified,
             Err(rejection) => {
+                self.metrics.click(Click::Forged);
                 if self.complaints.open("callback", &rejection.to_string()) {
                     warn!("A callback was refused: {rejection}");
                 } else {
@@ -88,6 +92,7 @@ impl Intake {
         if let Some(seal) = verified.seal()
             && !self.signatures.lock().unwrap_or_else(PoisonError::into_inner).remember(seal, now)
         {
+            self.metrics.click(Click::Forged);
             warn!("A callback was refused: its signature was used before");
             return Answer::Unauthorised;
         }
@@ -104,6 +109,7 @@ impl Intake {
         let interaction = match Interaction::read(verified) {
             Ok(interaction) => interaction,
             Err(malformed) => {
+                self.metrics.click(Click::Malformed);
                 warn!("{malformed}");
                 return Answer::Bad;
             }
@@ -111,11 +117,13 @@ impl Intake {
         let Some(occasion) = interaction.occasion() else { return Answer::Ack };
         let mut occasions = self.occasions.lock().unwrap_or_else(PoisonError::into_inner);
         if !occasions.remember(occasion.clone()) {
+            self.metrics.click(Click::Repeated);
             debug!("An interaction was delivered again");
             return Answer::Ack;
         }
         if self.clicks.try_send(interaction).is_err() {
             occasions.forget(&occasion);
+            self.metrics.click(Click::TurnedAway);
             warn!("Too many clicks at once; this one was turned away, and Slack tells the person so");
             return Answer::Busy;
         }

@@ -39,6 +39,8 @@ use tracing::{debug, error, info, warn};
 use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
 use self::reconciler::{Deciding, Memory, Reconciler, Seen};
+use crate::observe::health::Stage;
+use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
@@ -68,6 +70,8 @@ pub struct Surroundings {
     pub web_proxy: Option<String>,
     /// Deciding in Slack, if that is on.
     pub review: Option<Review>,
+    /// Where everything is counted.
+    pub metrics: Metrics,
 }
 
 /// What the dispatcher needs to know of deciding in Slack.
@@ -105,7 +109,8 @@ impl Dispatcher {
     /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
     /// put on the queue.
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
-        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy, review } = surroundings;
+        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy, review, metrics } =
+            surroundings;
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
             (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
@@ -114,10 +119,19 @@ impl Dispatcher {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
             None => (None, watch::channel(SubmitForUser::Unknown).1, mpsc::channel(1).1),
         };
-        let outbox = Outbox::new(slack);
+        let outbox = Outbox::new(slack, metrics.clone());
         let complaints = Complaints::default();
-        let reconciler =
-            Reconciler { teleport, outbox, directory, rules, cluster, web_proxy, complaints, review };
+        let reconciler = Reconciler {
+            teleport,
+            outbox,
+            directory,
+            rules,
+            cluster,
+            web_proxy,
+            complaints,
+            review,
+            metrics,
+        };
         Self {
             reconciler: Arc::new(reconciler),
             listed: HashMap::new(),
@@ -138,7 +152,9 @@ impl Dispatcher {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_due();
-            let next_due = self.queue.next_due().filter(|_| self.visits.len() < MAX_VISITS);
+            let next_due = self.queue.next_due();
+            self.reconciler.metrics.queue(self.queue.len(), self.visits.len(), next_due);
+            let next_due = next_due.filter(|_| self.visits.len() < MAX_VISITS);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
@@ -172,6 +188,7 @@ impl Dispatcher {
                 }
                 debug!(requests = self.listed.len(), "Listed the access requests");
                 wake.into_iter().for_each(|id| self.queue.wake(id, now));
+                self.reconciler.metrics.reached(Stage::Listed);
                 if !self.ready.send_replace(true) {
                     info!(requests = self.listed.len(), "Ready");
                 }
@@ -198,6 +215,7 @@ impl Dispatcher {
         while self.visits.len() < MAX_VISITS {
             let Some(id) = self.queue.start(Instant::now()) else { return };
             let mut memory = self.memories.remove(&id).unwrap_or_default();
+            self.reconciler.metrics.waiting_errands(-memory.waiting());
             let seen = match (self.listed.get(&id), self.vanished.get(&id)) {
                 (Some(request), _) => Seen::Listed(Arc::clone(request)),
                 (None, Some(request)) => Seen::Vanished(Arc::clone(request)),
@@ -217,6 +235,7 @@ impl Dispatcher {
         match ended {
             Ok((task, (id, memory, next))) => {
                 self.visiting.remove(&task);
+                self.reconciler.metrics.waiting_errands(memory.waiting());
                 if self.listed.contains_key(&id) || !memory.is_empty() {
                     self.memories.insert(id.clone(), memory);
                 }
@@ -228,6 +247,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 let Some(id) = self.visiting.remove(&error.id()) else { return };
+                self.reconciler.metrics.visit(metrics::Visit::Panicked);
                 error!(request = %id, retry_in_s = AFTER_PANIC.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
                 self.queue.finish(id, Some(Instant::now() + AFTER_PANIC));
             }

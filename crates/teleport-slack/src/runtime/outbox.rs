@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::pace::Pace;
+use crate::observe::metrics::{Delivery, Metrics};
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::method::Method;
 use crate::slack::{self, Metadata, PostMessage};
@@ -45,6 +46,7 @@ pub(super) struct Outbox {
     gates: Mutex<HashMap<Method, Instant>>,
     pace: Mutex<Pace>,
     complaints: Complaints,
+    metrics: Metrics,
 }
 
 /// A step that did not succeed.
@@ -57,13 +59,14 @@ pub(super) struct NotYet {
 }
 
 impl Outbox {
-    pub(super) fn new(slack: slack::Client) -> Self {
+    pub(super) fn new(slack: slack::Client, metrics: Metrics) -> Self {
         Self {
             slack,
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
             pace: Mutex::default(),
             complaints: Complaints::default(),
+            metrics,
         }
     }
 
@@ -88,8 +91,12 @@ impl Outbox {
         if let Some(delay) = self.gate(method).or_else(turn) {
             return Err(NotYet { delay, is_failure: false });
         }
+        if failures > 0 {
+            self.metrics.retry();
+        }
         match self.call(id, errand, step).await {
             Ok(outcome) => {
+                outcome.iter().for_each(|outcome| self.metrics.delivery(delivery(outcome)));
                 if self.complaints.settle(&place) {
                     info!(%place, "Slack accepts messages for this place again");
                 }
@@ -165,6 +172,10 @@ impl Outbox {
     }
 
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
+        self.metrics.delivery(Delivery::Not(error.kind()));
+        if error.is_ambiguous() && error.method() == Method::ChatPostMessage {
+            self.metrics.ambiguous_post();
+        }
         let seed = fastrand::u64(..);
         let delay = match error.kind() {
             Kind::Retry if error.is_ambiguous() && error.method() == Method::ChatPostMessage => {
@@ -192,6 +203,15 @@ impl Outbox {
             warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         }
         NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)) }
+    }
+}
+
+/// What an outcome counts as.
+fn delivery(outcome: &Outcome) -> Delivery {
+    match outcome {
+        Outcome::Posted { .. } => Delivery::Posted,
+        Outcome::Updated { .. } => Delivery::Updated,
+        Outcome::Replied { .. } => Delivery::Replied,
     }
 }
 

@@ -64,6 +64,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
+    /// How many keys are due now or later.
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     /// When the next key is due that is not being worked on.
     pub(super) fn next_due(&mut self) -> Option<Instant> {
         while let Some(Reverse((at, key))) = self.heap.peek() {

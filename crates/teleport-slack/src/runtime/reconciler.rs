@@ -25,6 +25,7 @@ use tracing::{debug, error, info, warn};
 use super::audience::{Audience, Located, NotFound};
 use super::outbox::{Complaints, NotYet, Outbox};
 use super::resolution::carry_out;
+use crate::observe::metrics::{Metrics, Visit};
 use crate::slack::directory::Directory;
 use crate::teleport;
 use crate::teleport::decide::DecideError;
@@ -74,6 +75,7 @@ pub(super) struct Reconciler {
     pub(super) web_proxy: Option<String>,
     pub(super) complaints: Complaints,
     pub(super) review: Option<Deciding>,
+    pub(super) metrics: Metrics,
 }
 
 /// What deciding in Slack needs to be drawn and finished.
@@ -140,6 +142,11 @@ impl Memory {
         self.waits.is_empty() && self.unsaved.is_empty() && self.failed_visits == 0
     }
 
+    /// Errands that wait to be tried again or for their turn.
+    pub(super) fn waiting(&self) -> i64 {
+        i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
+    }
+
     fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
         if not_yet.is_failure {
             *self.failures.entry(errand.clone()).or_default() += 1;
@@ -165,6 +172,7 @@ impl Reconciler {
     pub(super) async fn visit(&self, id: &RequestId, seen: &Seen, memory: &mut Memory) -> Option<Timestamp> {
         match self.rounds(id, seen, memory).await {
             Ok(next) => {
+                self.metrics.visit(Visit::Done);
                 memory.failed_visits = 0;
                 if next.is_none() {
                     memory.settle();
@@ -172,6 +180,7 @@ impl Reconciler {
                 next
             }
             Err(trouble) => {
+                self.metrics.visit(Visit::Failed);
                 memory.failed_visits += 1;
                 Some(later(Timestamp::now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
             }

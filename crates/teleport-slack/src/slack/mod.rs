@@ -32,6 +32,7 @@ use http::{HeaderMap, Request, Uri};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 
+use crate::observe::metrics::Metrics;
 use crate::secret::Secret;
 use error::{Failure, SetupError, SlackError};
 use method::Method;
@@ -64,16 +65,19 @@ pub struct ClientOptions {
     pub call_timeout: Duration,
     /// The deadline of a new connection, within that of the call.
     pub connect_timeout: Duration,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 impl ClientOptions {
-    /// Slack itself, with the default deadlines.
+    /// Slack itself, with the default deadlines, counted on its own.
     pub fn new(token: Secret) -> Self {
         Self {
             api_url: DEFAULT_API_URL.into(),
             token,
             call_timeout: DEFAULT_CALL_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            metrics: Metrics::new(),
         }
     }
 }
@@ -113,6 +117,7 @@ struct Shared {
     base: String,
     authorization: HeaderValue,
     scrub: Scrub,
+    metrics: Metrics,
 }
 
 impl Client {
@@ -132,7 +137,8 @@ impl Client {
         let authorization = parse_token(options.token.expose())?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
         let scrub = Scrub::new(options.token);
-        Ok(Self { shared: Arc::new(Shared { transport, base, authorization, scrub }) })
+        let metrics = options.metrics;
+        Ok(Self { shared: Arc::new(Shared { transport, base, authorization, scrub, metrics }) })
     }
 
     /// Whose token this is, and what it may do (`auth.test`).
@@ -256,7 +262,9 @@ impl Client {
         scrub: &Scrub,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let outcome = self.shared.transport.call(request, method.limit(), read, scrub).await;
-        outcome.map_err(|failure| SlackError::new(method, failure))
+        let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
+        self.shared.metrics.slack_call(method, &outcome);
+        outcome
     }
 
     fn uri_of(&self, method: Method) -> Uri {

@@ -429,3 +429,24 @@ fn the_token_is_checked_and_not_quoted() {
         assert!(!format!("{error:?}").contains("xoxb-1"));
     }
 }
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_result() {
+    let refused = Reply::json(&json!({"ok": false, "error": "not_in_channel"}));
+    let limited = Reply::http("429 Too Many Requests", "retry-after: 3\r\n", "");
+    let lost = Reply::Cut(Vec::new());
+    let server = Server::start([Reply::json(&posted()), refused, limited, lost]).await;
+    let metrics = Metrics::new();
+    let api_url = format!("http://{}/api", server.address);
+    let client = Client::new(ClientOptions { metrics: metrics.clone(), ..options(api_url) }).unwrap();
+    for _ in 0..4 {
+        let _ = client.post_message(post(&plain())).await;
+    }
+    let text = metrics.text();
+    for result in ["ok", "refused", "limited", "ambiguous"] {
+        let line = format!(
+            "teleport_slack_slack_calls_total{{method=\"chat.postMessage\",result=\"{result}\"}} 1\n"
+        );
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}

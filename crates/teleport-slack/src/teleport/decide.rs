@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use teleport_proto::auth as wire;
 use tonic::Status;
 
-use super::error::{Call, Kind, TeleportError, answer_within, quote};
+use super::error::{Call, Kind, TeleportError, quote};
 use super::refusal::{self, Refusal};
 use super::{CALL_LIMIT, Client, convert};
 
@@ -186,7 +186,7 @@ impl Client {
             }),
         };
         let mut rpc = self.rpc();
-        let answer = answer_within(call, CALL_LIMIT, rpc.submit_access_review(message)).await?;
+        let answer = self.answer_within(call, CALL_LIMIT, rpc.submit_access_review(message)).await?;
         let answer = answer.map_err(|status| DecideError::from_status(call, id, &review.author, &status))?;
         convert::access_request(answer).filter(|request| review.is_in(request)).ok_or_else(|| {
             let cause = format!("the answer does not show the review of {}", quote(&review.author));
@@ -215,7 +215,7 @@ impl Client {
             ..wire::RequestStateSetter::default()
         };
         let mut rpc = self.rpc();
-        let answer = answer_within(call, CALL_LIMIT, rpc.set_access_request_state(message)).await?;
+        let answer = self.answer_within(call, CALL_LIMIT, rpc.set_access_request_state(message)).await?;
         answer.map_err(|status| DecideError::from_status(call, id, &set.delegator, &status))?;
         let cause = match self.get_request(id).await {
             Ok(Some(request)) if request.state == set.decision.state() => return Ok(request),

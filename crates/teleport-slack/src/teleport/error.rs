@@ -11,6 +11,7 @@ use std::time::Duration;
 use access_core::ids::RequestId;
 use tonic::{Code, Response, Status};
 
+use super::Client;
 use super::channel::ConnectError;
 
 /// How much of a foreign text goes into one of ours, in characters.
@@ -122,6 +123,42 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// How a call ended, for metrics; from a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallEnd(End);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Answered(Code),
+    Unconnected,
+    Late,
+}
+
+impl CallEnd {
+    /// The name of the gRPC status code of the answer; of an answer that did not come, what stood in its way.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            End::Answered(code) => code_name(code),
+            End::Unconnected => "NO_CONNECTION",
+            End::Late => "NO_ANSWER",
+        }
+    }
+
+    /// Whether the server said something.
+    pub fn is_answer(self) -> bool {
+        matches!(self.0, End::Answered(_))
+    }
+
+    fn of<T>(answer: &Result<T, Status>) -> Self {
+        answer.as_ref().map_or_else(Self::of_status, |_| Self(End::Answered(Code::Ok)))
+    }
+
+    pub(super) fn of_status(status: &Status) -> Self {
+        // A status with a source was made on our side, from a broken connection.
+        Self(if status.source().is_some() { End::Unconnected } else { End::Answered(status.code()) })
     }
 }
 
@@ -248,24 +285,31 @@ impl TeleportError {
     }
 }
 
-/// Runs one call to its end, at most for `limit`.
-pub(super) async fn within<T>(
-    call: Call,
-    limit: Duration,
-    answer: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, TeleportError> {
-    answer_within(call, limit, answer).await?.map_err(|status| TeleportError::from_status(call, &status))
-}
+impl Client {
+    /// Runs one call to its end, at most for `limit`.
+    pub(super) async fn within<T>(
+        &self,
+        call: Call,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, TeleportError> {
+        let answer = self.answer_within(call, limit, answer).await?;
+        answer.map_err(|status| TeleportError::from_status(call, &status))
+    }
 
-/// The same for a caller who reads the server's refusals himself.
-pub(super) async fn answer_within<T>(
-    call: Call,
-    limit: Duration,
-    answer: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<Result<T, Status>, TeleportError> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => Ok(answer.map(Response::into_inner)),
-        Err(_) => Err(TeleportError::Deadline { call, limit }),
+    /// The same for a caller who reads the server's refusals himself.
+    pub(super) async fn answer_within<T>(
+        &self,
+        call: Call,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<T, Status>, TeleportError> {
+        let answer = tokio::time::timeout(limit, answer).await;
+        self.shared.metrics.teleport_call(call, answer.as_ref().map_or(CallEnd(End::Late), CallEnd::of));
+        match answer {
+            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Err(_) => Err(TeleportError::Deadline { call, limit }),
+        }
     }
 }
 

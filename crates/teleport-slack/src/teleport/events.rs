@@ -12,7 +12,7 @@ use teleport_proto::auth::event::Resource;
 use teleport_proto::auth::{self as wire, Operation, WatchKind};
 use tonic::Streaming;
 
-use super::error::{Call, TeleportError, within};
+use super::error::{Call, TeleportError};
 use super::{Client, convert};
 
 /// How long the server may take to open a watch: it waits until its own cache is ready.
@@ -47,7 +47,7 @@ impl Client {
             let first = stream.message().await?;
             Ok(tonic::Response::new((stream, first)))
         };
-        match within(Call::WatchEvents, INIT_LIMIT, opening).await? {
+        match self.within(Call::WatchEvents, INIT_LIMIT, opening).await? {
             (_, None) => Err(TeleportError::WatchEnded),
             (stream, Some(first)) if first.r#type == Operation::Init as i32 => Ok(Watch { stream }),
             (_, Some(_)) => Err(malformed("a stream of events that does not begin with INIT")),

@@ -38,6 +38,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::Client;
 use super::identity::Identity;
 use crate::config::{Credentials, TeleportAddr};
+use crate::observe::metrics::Metrics;
 
 pub(super) const SERVER_NAME: &str = "teleport.cluster.local";
 
@@ -220,7 +221,7 @@ impl Server {
     }
 
     pub(super) fn client(&self, identity: &Identity) -> Client {
-        Client::new(&TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity)
+        Client::new(&TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity, Metrics::new())
     }
 }
 
@@ -230,7 +231,8 @@ pub(super) async fn client_of(options: Options, user: &str) -> (TeleportSim, Cli
     let signed = sim.credentials(user, CertOptions::default());
     let pair = Pair { crt: signed.cert_pem, key: signed.key_pem };
     let identity = identity_of(&pair, &signed.cas_pem, Timestamp::now());
-    let client = Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity);
+    let client =
+        Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity, Metrics::new());
     (sim, client)
 }
 

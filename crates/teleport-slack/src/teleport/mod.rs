@@ -5,17 +5,19 @@
 //! modules below.
 
 use std::sync::atomic::{AtomicBool, AtomicU8};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
 use tokio::sync::watch as latest;
 use tonic::transport::Channel;
 
-use self::error::{Call, TeleportError, within};
+use self::error::{Call, CallEnd, TeleportError};
 use self::identity::Identity;
 use crate::config::TeleportAddr;
+use crate::observe::metrics::Metrics;
 
 pub mod error;
 mod pem;
@@ -42,6 +44,9 @@ mod vectors;
 /// whose own error says more.
 const CALL_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long the server may take to show that it is there.
+const PROBE_LIMIT: Duration = Duration::from_secs(8);
+
 /// How long a whole listing may take, all its pages together.
 const LIST_LIMIT: Duration = Duration::from_secs(60);
 
@@ -62,26 +67,40 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     addr: TeleportAddr,
-    channel: RwLock<Channel>,
+    line: RwLock<Line>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
     listing: AtomicU8,
     /// Whether the server has only the newer of its services for users.
     newer_users: AtomicBool,
     /// How often the identity was renewed.
     renewals: latest::Sender<u64>,
+    metrics: Metrics,
+}
+
+/// The connection, and what the next one is made with.
+#[derive(Debug)]
+struct Line {
+    tls: Arc<ClientConfig>,
+    channel: Channel,
+}
+
+impl Line {
+    fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Self {
+        Self { channel: channel::open(addr, Arc::clone(&tls)), tls }
+    }
 }
 
 impl Client {
     /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
-    /// connects on the first call.
-    pub fn new(addr: &TeleportAddr, identity: &Identity) -> Self {
-        let channel = RwLock::new(channel::open(addr, identity.tls_config()));
+    /// connects on the first call. Calls are counted in `metrics`.
+    pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            channel,
+            line: RwLock::new(Line::open(addr, identity.tls_config())),
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
+            metrics,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -89,14 +108,24 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        let fresh = channel::open(&self.shared.addr, identity.tls_config());
-        *self.shared.channel.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.line_mut() = Line::open(&self.shared.addr, identity.tls_config());
         self.shared.renewals.send_modify(|count| *count += 1);
+    }
+
+    /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
+    pub fn reconnect(&self) {
+        let mut line = self.line_mut();
+        *line = Line::open(&self.shared.addr, Arc::clone(&line.tls));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
     pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        Self::new(&self.shared.addr, identity).ping().await.map(drop)
+        Self::new(&self.shared.addr, identity, self.shared.metrics.clone()).ping().await.map(drop)
+    }
+
+    /// Where calls are counted.
+    fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
@@ -107,7 +136,7 @@ impl Client {
     /// Asks the server who it is. Needs no permission.
     pub async fn ping(&self) -> Result<Pong, TeleportError> {
         let mut rpc = self.rpc();
-        let pong = within(Call::Ping, CALL_LIMIT, rpc.ping(PingRequest {})).await?;
+        let pong = self.within(Call::Ping, CALL_LIMIT, rpc.ping(PingRequest {})).await?;
         Ok(Pong {
             cluster_name: pong.cluster_name,
             server_version: pong.server_version,
@@ -116,12 +145,31 @@ impl Client {
         })
     }
 
+    /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
+    /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
+    async fn probe(&self) -> Result<(), TeleportError> {
+        let mut rpc = self.rpc();
+        let error = match self.answer_within(Call::Ping, PROBE_LIMIT, rpc.ping(PingRequest {})).await {
+            Ok(Err(status)) if !CallEnd::of_status(&status).is_answer() => {
+                TeleportError::from_status(Call::Ping, &status)
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        self.reconnect();
+        Err(error)
+    }
+
     fn rpc(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
     }
 
     fn channel(&self) -> Channel {
-        self.shared.channel.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.line.read().unwrap_or_else(PoisonError::into_inner).channel.clone()
+    }
+
+    fn line_mut(&self) -> RwLockWriteGuard<'_, Line> {
+        self.shared.line.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

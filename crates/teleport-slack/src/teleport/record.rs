@@ -11,7 +11,7 @@ use access_core::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
 use super::convert::text;
-use super::error::{Call, Kind, TeleportError, within};
+use super::error::{Call, Kind, TeleportError};
 use super::events::ACCESS_REQUEST;
 use super::{CALL_LIMIT, Client, LIST_LIMIT};
 
@@ -59,7 +59,7 @@ impl Client {
             set: entries(set),
             expect: entries(expect),
         };
-        within(Call::UpdatePluginData, CALL_LIMIT, self.rpc().update_plugin_data(update)).await
+        self.within(Call::UpdatePluginData, CALL_LIMIT, self.rpc().update_plugin_data(update)).await
     }
 
     /// The record with its revision.
@@ -75,7 +75,7 @@ impl Client {
             resource: resource.to_owned(),
             plugin: PLUGIN.to_owned(),
         };
-        Ok(within(Call::GetPluginData, limit, self.rpc().get_plugin_data(filter)).await?.plugin_data)
+        Ok(self.within(Call::GetPluginData, limit, self.rpc().get_plugin_data(filter)).await?.plugin_data)
     }
 }
 

@@ -53,6 +53,7 @@ type Stamp = Option<(SystemTime, u64, u64)>;
 impl Reloader {
     /// For a client that was made with the identity `current`, which came from the files of `source`.
     pub fn new(client: Client, source: Credentials, current: Identity) -> Self {
+        client.metrics().certificate_until(current.not_after());
         Self { client, source, current, settled: None, trouble: None, noticed: 0 }
     }
 

@@ -11,7 +11,7 @@ use access_core::request::AccessRequest;
 use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessRequestsRequest};
 use tonic::{Response, Status};
 
-use super::error::{Call, Kind, TeleportError, within};
+use super::error::{Call, Kind, TeleportError};
 use super::{CALL_LIMIT, Client, LIST_LIMIT, convert};
 
 /// The listing methods, newest first.
@@ -59,7 +59,7 @@ impl Client {
                     _ => self.find_whole(filter.clone()).await,
                 }
             };
-            match within(call, limit, answer).await {
+            match self.within(call, limit, answer).await {
                 Ok(Some(found)) => {
                     self.shared.listing.store(index, Ordering::Relaxed);
                     return Ok(found);

@@ -473,3 +473,22 @@ async fn a_connection_is_made_again_after_a_loss() {
     };
     tokio::time::timeout(Duration::from_secs(10), back).await.expect("the client reconnects by itself");
 }
+
+#[tokio::test]
+async fn calls_are_counted_by_method_and_code() {
+    let (server, client, _) = serve(|method, _| match method {
+        "GetPluginData" => Reply::Status(PERMISSION_DENIED, "access denied"),
+        _ => Reply::one(&wire::PingResponse::default()),
+    })
+    .await;
+    client.ping().await.unwrap();
+    client.get_record(&RequestId::new("r1")).await.unwrap_err();
+    server.stop().await;
+    client.ping().await.unwrap_err();
+    let text = client.shared.metrics.text();
+    for (method, code) in [("Ping", "OK"), ("GetPluginData", "PERMISSION_DENIED"), ("Ping", "NO_CONNECTION")]
+    {
+        let line = format!("teleport_slack_teleport_calls_total{{method=\"{method}\",code=\"{code}\"}} 1\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}

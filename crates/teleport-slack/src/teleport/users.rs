@@ -13,7 +13,7 @@ use teleport_proto::users::{self, ListUsersRequest};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::error::{Call, Kind, TeleportError, within};
+use super::error::{Call, Kind, TeleportError};
 use super::{CALL_LIMIT, Client, LIST_LIMIT, MESSAGE_LIMIT, convert};
 
 /// The most users that we take from a server: a bound on memory.
@@ -51,7 +51,7 @@ impl Client {
                     self.rpc().get_user(GetUserRequest { name, with_secrets: false }).await
                 }
             };
-            within(Call::GetUser, CALL_LIMIT, answer).await
+            self.within(Call::GetUser, CALL_LIMIT, answer).await
         };
         match self.by_either_service(ask).await {
             Ok(found) => Ok(user(found).filter(|user| user.name == name)),
@@ -64,9 +64,9 @@ impl Client {
     pub async fn list_users(&self) -> Result<Vec<TeleportUser>, TeleportError> {
         let ask = |newer| async move {
             let (call, found) = if newer {
-                (Call::ListUsers, within(Call::ListUsers, LIST_LIMIT, self.users_paged()).await?)
+                (Call::ListUsers, self.within(Call::ListUsers, LIST_LIMIT, self.users_paged()).await?)
             } else {
-                (Call::GetUsers, within(Call::GetUsers, LIST_LIMIT, self.users_streamed()).await?)
+                (Call::GetUsers, self.within(Call::GetUsers, LIST_LIMIT, self.users_streamed()).await?)
             };
             found.ok_or(TeleportError::TooMany { call, limit: USER_LIMIT })
         };

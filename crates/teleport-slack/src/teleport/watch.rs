@@ -3,7 +3,8 @@
 //! Needs no memory of what it told before: after each loss it tells a full snapshot, and whoever listens
 //! compares. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
 //! us): what is not taken yet is kept here, the newest per request. When the identity is renewed it opens the
-//! next watch, on the new connection, before it leaves the present one.
+//! next watch, on the new connection, before it leaves the present one. A stream that stays silent proves nothing,
+//! and HTTP/2 may ask only once a minute whether the line lives, so small calls are made meanwhile.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -13,7 +14,7 @@ use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
 use futures_util::future::OptionFuture;
-use futures_util::{Stream, StreamExt, TryFutureExt, stream};
+use futures_util::{Stream, StreamExt, TryFutureExt, TryStreamExt, stream};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch as latest;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use super::Client;
 use super::error::{Kind, TeleportError};
 use super::events::{Event, Watch};
 use super::record::Fields;
+use crate::observe::metrics::Metrics;
 
 /// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
 const WAITING_LIMIT: usize = 10_000;
@@ -61,6 +63,9 @@ pub struct Delays {
     /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
     /// balancer's patience with quiet connections, longer than a server that accepts and drops.
     pub healthy: Duration,
+    /// A stream that told nothing for so long is looked after. With the 8 s that the server has to answer, a dead
+    /// line is noticed within 23 s.
+    pub silence: Duration,
 }
 
 impl Default for Delays {
@@ -68,6 +73,7 @@ impl Default for Delays {
         Self {
             backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
             healthy: Duration::from_secs(30),
+            silence: Duration::from_secs(15),
         }
     }
 }
@@ -91,32 +97,49 @@ impl Watcher {
         let open = || {
             let client = client.clone();
             async move {
-                let watch = client.watch().await?;
+                let opened = client.watch().await;
+                if let Err(TeleportError::Deadline { .. }) = opened {
+                    // A line that died would be tried again and again.
+                    client.reconnect();
+                }
+                let watch = opened?;
+                client.metrics().watch_opened();
+                let events = events(watch, client.metrics().clone());
                 let list = async move { tokio::try_join!(client.list_requests(), client.list_records()) };
-                Ok((events(watch), list))
+                Ok((events, list))
             }
         };
         tracing::info!("Starting a request watcher...");
-        let watching = keep_watching(open, client.renewals(), delays, &sink);
+        let probe = || {
+            let client = client.clone();
+            async move { client.probe().await }
+        };
+        let lost = || client.metrics().watch_lost();
+        let watching = keep_watching(open, probe, lost, client.renewals(), delays, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
 
-fn events(watch: Watch) -> impl Stream<Item = Result<Event, TeleportError>> {
-    stream::try_unfold(watch, |mut watch| async move { Ok(watch.next().await?.map(|event| (event, watch))) })
+fn events(watch: Watch, metrics: Metrics) -> impl Stream<Item = Result<Event, TeleportError>> {
+    let next = |mut watch: Watch| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
+    stream::try_unfold(watch, next).inspect_ok(move |_| metrics.watch_event())
 }
 
 type Listed = (Vec<AccessRequest>, Vec<(RequestId, Fields)>);
 
 /// One watch after the other; ends when nobody listens. `open` answers an open stream of events and a list
 /// that is to be fetched after it was opened; after each change of `renewed` it does so on a new connection.
-async fn keep_watching<Opening, Events, List>(
+/// `probe` fails if the line is dead; `lost` is told of each loss.
+async fn keep_watching<Opening, Probing, Events, List>(
     open: impl Fn() -> Opening,
+    probe: impl Fn() -> Probing,
+    lost: impl Fn(),
     mut renewed: latest::Receiver<u64>,
     delays: Delays,
     sink: &Sender<WatchUpdate>,
 ) where
     Opening: Future<Output = Result<(Events, List), TeleportError>>,
+    Probing: Future<Output = Result<(), TeleportError>>,
     Events: Stream<Item = Result<Event, TeleportError>>,
     List: Future<Output = Result<Listed, TeleportError>>,
 {
@@ -138,7 +161,8 @@ async fn keep_watching<Opening, Events, List>(
                 tracing::info!("Watcher connected");
                 let began = Instant::now();
                 let list = list.inspect_ok(|_| complaint = None);
-                let ended = watch_once(events, list, &open, &mut renewed, sink).await;
+                let silence = || dead_line(&probe, delays.silence);
+                let ended = watch_once(events, list, &open, silence, &mut renewed, sink).await;
                 if began.elapsed() >= delays.healthy {
                     losses = 0;
                 }
@@ -153,6 +177,7 @@ async fn keep_watching<Opening, Events, List>(
             }
             Err(error) => error,
         };
+        lost();
         losses = losses.saturating_add(1);
         let wait = delays.backoff.delay(losses, fastrand::u64(..));
         complain(&error, wait, complaint.replace(error.kind()));
@@ -163,6 +188,19 @@ async fn keep_watching<Opening, Events, List>(
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = next_renewal(&mut renewed) => {}
+        }
+    }
+}
+
+/// Looks now and then whether the line lives; ends when it does not.
+async fn dead_line<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
+where
+    Probing: Future<Output = Result<(), TeleportError>>,
+{
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = probe().await {
+            return error;
         }
     }
 }
@@ -200,16 +238,18 @@ enum Ended<Watch> {
 ///
 /// Events are received from the first moment, but told only after the list: one that came while the list was
 /// on its way may be in it already, and telling it again does no harm. What was not told when the watch is
-/// replaced is in the next one's list.
-async fn watch_once<Opening, Watch>(
+/// replaced is in the next one's list. `silence` begins anew with each event.
+async fn watch_once<Opening, Watch, Silence>(
     events: impl Stream<Item = Result<Event, TeleportError>>,
     list: impl Future<Output = Result<Listed, TeleportError>>,
     open: impl Fn() -> Opening,
+    silence: impl Fn() -> Silence,
     renewed: &mut latest::Receiver<u64>,
     sink: &Sender<WatchUpdate>,
 ) -> Ended<Watch>
 where
     Opening: Future<Output = Result<Watch, TeleportError>>,
+    Silence: Future<Output = TeleportError>,
 {
     let mut events = pin!(events);
     let mut list = pin!(list);
@@ -217,11 +257,13 @@ where
     let mut snapshot = None;
     let mut waiting = Waiting::default();
     let mut next = pin!(OptionFuture::from(None));
+    let mut silent = pin!(silence());
     loop {
         let something_to_tell = listed && (snapshot.is_some() || !waiting.is_empty());
         let lost = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
+                    silent.set(silence());
                     waiting.add(event);
                     if waiting.len() <= WAITING_LIMIT {
                         continue;
@@ -246,6 +288,7 @@ where
                 }
                 continue;
             }
+            error = &mut silent => error,
             () = sink.closed(), if !something_to_tell => return Ended::Unheard,
             () = next_renewal(renewed) => {
                 next.set(Some(open()).into());

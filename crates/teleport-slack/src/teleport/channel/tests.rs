@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::observe::metrics::Metrics;
 use crate::teleport::Client;
 use crate::teleport::error::TeleportError;
 use crate::teleport::fixture::{Authority, Leaf, Reply, SERVER_NAME, Script, Server, identity_of};
@@ -25,7 +26,7 @@ async fn problem(client: &Client) -> ConnectError {
 }
 
 async fn problem_at(addr: &str, identity: &Identity) -> ConnectError {
-    problem(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity)).await
+    problem(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity, Metrics::new())).await
 }
 
 /// A client whose certificate was valid only until the start of 2021, as its owner did not notice.

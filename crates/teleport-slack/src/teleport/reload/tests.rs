@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::TeleportAddr;
+use crate::observe::metrics::Metrics;
 use crate::teleport::fixture::Log;
 
 /// Two users of the golden cluster, so that the server's journal tells which identity a call was made with.
@@ -35,7 +36,7 @@ impl Bed {
         };
         let identity = Identity::load(&source, Timestamp::now()).unwrap();
         let addr = TeleportAddr::parse(&sim.addr().to_string()).unwrap();
-        let reloader = Reloader::new(Client::new(&addr, &identity), source, identity);
+        let reloader = Reloader::new(Client::new(&addr, &identity, Metrics::new()), source, identity);
         Self { sim, dir, first, reloader }
     }
 
@@ -189,7 +190,7 @@ async fn it_looks_at_once_and_again_and_ends_when_told() {
     let authority = crate::teleport::fixture::Authority::new("local-site");
     let identity = authority.identity(FIRST);
     let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
-    let client = Client::new(&addr, &identity);
+    let client = Client::new(&addr, &identity, Metrics::new());
     let mut renewals = client.renewals();
     let file = dir.path().join("auth_id");
     let source = Credentials::Identity(file.clone());

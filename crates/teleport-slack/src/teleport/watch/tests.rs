@@ -113,6 +113,22 @@ async fn with_renewals(
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
 ) {
+    with_probe(alive, script, delays, capacity, test).await;
+}
+
+/// A line that lives.
+async fn alive() -> Result<(), TeleportError> {
+    Ok(())
+}
+
+/// The same for a test that says whether the line lives.
+async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
+    probe: impl Fn() -> Probing,
+    script: Vec<Scripted>,
+    delays: Delays,
+    capacity: usize,
+    test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
+) {
     let script = Mutex::new(script.into_iter());
     let open = || {
         let next = script.lock().unwrap().next();
@@ -125,7 +141,7 @@ async fn with_renewals(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = keep_watching(open, renewals.subscribe(), delays, &sink);
+    let watching = keep_watching(open, probe, || (), renewals.subscribe(), delays, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -232,6 +248,7 @@ async fn waits_grow_until_a_watch_was_healthy_for_long() {
     let delays = Delays {
         backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(8) },
         healthy: Duration::from_secs(120),
+        ..Delays::default()
     };
     let (remote, healthy) = watch();
     let (short_lived, flapping) = watch();
@@ -282,7 +299,7 @@ async fn it_ends_when_nobody_listens() {
     };
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
         let renewals = latest::Sender::new(0);
-        tokio::join!(keep_watching(open, renewals.subscribe(), Delays::default(), &sink), test)
+        tokio::join!(keep_watching(open, alive, || (), renewals.subscribe(), Delays::default(), &sink), test)
     });
     ended.await.expect("the watcher ends, though its stream is open");
 }
@@ -403,7 +420,7 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
         assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
     };
     tokio::select! {
-        () = keep_watching(open, renewals.subscribe(), Delays::default(), &sink) => panic!("it ended"),
+        () = keep_watching(open, alive, || (), renewals.subscribe(), Delays::default(), &sink) => panic!("it ended"),
         () = test => {}
     }
 }
@@ -425,6 +442,46 @@ async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
         let _events = new.list(&["b"]);
         assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
         assert!(began.elapsed() < Duration::from_secs(1), "it did not sit out the hour");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_is_looked_after_and_a_dead_line_ends_the_watch() {
+    let (probes, began) = (Mutex::new(Vec::new()), Instant::now());
+    let probe = || {
+        let mut probes = probes.lock().unwrap();
+        probes.push(began.elapsed().as_secs());
+        std::future::ready(if probes.len() < 3 { Ok(()) } else { Err(refused(Kind::Retry)) })
+    };
+    let ((remote, first), (again, second)) = (watch(), watch());
+    with_probe(probe, vec![first, second], Delays::default(), 8, async |mut updates, _| {
+        let events = remote.list(&["a"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a] 0 records");
+        // Each change is proof enough for the next 15 s.
+        for round in 1..=6 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            events.send(Ok(put("a", &round.to_string()))).await.unwrap();
+            assert_eq!(told(&mut updates).await, format!("changed a {round}"));
+        }
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert_eq!(*probes.lock().unwrap(), [75, 90, 105]);
+        assert!(events.is_closed(), "the dead stream is given up");
+        let _events = again.list(&["b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [b] 0 records");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
+    let probe = || std::future::ready(Err(refused(Kind::Retry)));
+    let (remote, first) = watch();
+    with_probe(probe, vec![first], Delays::default(), 8, async |mut updates, _| {
+        let began = Instant::now();
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert_eq!(began.elapsed(), Delays::default().silence);
+        drop(remote);
     })
     .await;
 }
@@ -464,6 +521,7 @@ async fn a_watcher_follows_a_server() {
     let delays = Delays {
         backoff: Backoff { first: Duration::from_millis(10), cap: Duration::from_millis(50) },
         healthy: Duration::from_secs(120),
+        ..Delays::default()
     };
     let watcher = Watcher::new(server.client(&authority.identity("access-plugin")), delays);
     let (sink, mut updates) = mpsc::channel(8);

@@ -1,0 +1,81 @@
+//! What others ask about the daemon: does it live, is it ready, what did it count.
+//!
+//! `/healthz` answers as long as the process does anything, `/readyz` says what stands in the way, `/metrics` is what
+//! `observe::metrics` holds. All of it is read only and tells of no request, person or secret; it has neither TLS nor
+//! a password, so it is meant for this machine or a closed network.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::routing::get;
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::server::{self, Port};
+use super::{ListenError, STOP_LIMIT, bind};
+use crate::observe::metrics::{MEDIA_TYPE, Metrics};
+
+/// The port for diagnostics: a few programs ask every few seconds.
+const DIAGNOSTICS: Port =
+    Port { name: "diagnostics listener", when_full: "health checks may fail", max_connections: 32 };
+
+/// A socket that listens for questions about the daemon.
+#[derive(Debug)]
+pub struct Diagnostics {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Diagnostics {
+    /// Takes the address.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be had.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        let (socket, address) = bind(address, "questions about health", "diagnostics.listen_addr").await?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens; tells the port if port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until told to stop, and then what was begun (3 s at most).
+    pub async fn run(self, metrics: Metrics, stop: CancellationToken) {
+        info!("Serving health and metrics on http://{}", self.address);
+        let mut open = server::serve(self.socket, DIAGNOSTICS, || None, router(metrics), &stop).await;
+        if timeout(STOP_LIMIT, open.end()).await.is_err() {
+            debug!("Somebody who asked about health was slow to read; given up");
+        }
+    }
+}
+
+/// Anything else than a GET or HEAD of these is 404 or 405.
+fn router(metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(all))
+        .with_state(metrics)
+}
+
+async fn ready(State(metrics): State<Metrics>) -> (StatusCode, String) {
+    let troubles = metrics.health().troubles(Instant::now(), Timestamp::now());
+    if troubles.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", troubles.join("; ")))
+    }
+}
+
+async fn all(State(metrics): State<Metrics>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text())
+}

@@ -1,0 +1,180 @@
+//! What every listener of the daemon shares: connections at one time, deadlines, sizes, an orderly end.
+//!
+//! One request per connection: requests are rare, a closed connection cannot be held open, and no proxy sends one
+//! into a connection that is just being given up. What is answered is the router's business (`callback`,
+//! `diagnostics`).
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use crate::error::chain;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the head of a request may take. With `callback::BODY_LIMIT` it makes 5 s for the whole request.
+const HEAD_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a connection may take in all: handshake, request, handler, and a client that is slow to read.
+const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
+
+/// The size of a request's head, in bytes and in headers.
+pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEADERS: usize = 64;
+
+/// How long to wait when the system has no connection to give, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often the same trouble with connections is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Which listener it is, for the log, and how much it takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Port {
+    /// "The … is full".
+    pub(super) name: &'static str,
+    /// What a full listener means for people.
+    pub(super) when_full: &'static str,
+    /// Connections at one time. More wait in the system's queue; each holds a place for some seconds at most.
+    pub(super) max_connections: usize,
+}
+
+/// Connections that were not at their end when the listener was told to stop.
+pub(super) struct Open {
+    port: Port,
+    connections: JoinSet<()>,
+}
+
+impl Open {
+    /// Waits for them; each ends after the answer that it is about.
+    pub(super) async fn end(&mut self) {
+        while let Some(ended) = self.connections.join_next().await {
+            self.port.report(ended);
+        }
+    }
+}
+
+/// Serves until told to stop; no connection is accepted afterwards. `tls` gives the configuration of the moment.
+pub(super) async fn serve(
+    socket: TcpListener,
+    port: Port,
+    tls: impl Fn() -> Option<Arc<ServerConfig>>,
+    router: Router,
+    stop: &CancellationToken,
+) -> Open {
+    let mut connections = JoinSet::new();
+    let mut full = Trouble::default();
+    let mut starved = Trouble::default();
+    loop {
+        let has_room = connections.len() < port.max_connections;
+        if !has_room && full.is_news() {
+            warn!(
+                connections = port.max_connections,
+                "The {} is full; {} until connections end", port.name, port.when_full
+            );
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Open { port, connections },
+            Some(ended) = connections.join_next() => port.report(ended),
+            accepted = socket.accept(), if has_room => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(connection(stream, peer, tls(), router.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    if starved.is_news() {
+                        error!("The {} gets no connections from the system: {error}", port.name);
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+}
+
+impl Port {
+    /// A connection's task has ended; it should not have panicked.
+    fn report(self, ended: Result<(), JoinError>) {
+        if ended.is_err_and(|error| error.is_panic()) {
+            error!(
+                "A connection of the {} panicked; this is a fault of teleport-slack, please report it",
+                self.name
+            );
+        }
+    }
+}
+
+/// Serves one connection. What goes wrong is the other side's business: anyone can connect.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let served = timeout(CONNECTION_LIMIT, async {
+        let Some(config) = tls else { return serve_one(TokioIo::new(stream), router, stop).await };
+        match timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => serve_one(TokioIo::new(stream), router, stop).await,
+            Ok(Err(error)) => debug!(%peer, "No TLS handshake: {error}"),
+            Err(_) => debug!(%peer, "No TLS handshake within {HANDSHAKE_LIMIT:?}"),
+        }
+    });
+    if served.await.is_err() {
+        debug!(%peer, "A connection was cut after {CONNECTION_LIMIT:?}");
+    }
+}
+
+async fn serve_one(io: impl Read + Write + Unpin, router: Router, stop: CancellationToken) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .keep_alive(false)
+        .header_read_timeout(HEAD_LIMIT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(io, TowerToHyperService::new(router));
+    let mut serving = pin!(serving);
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = stop.cancelled() => {
+            // Ends at once if no request has begun, else after its answer.
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        debug!("A request could not be served: {}", chain(&error));
+    }
+}
+
+/// Keeps a log from being flooded by those who can cause a line at will.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    /// Whether it is time to tell it (again).
+    fn is_news(&mut self) -> bool {
+        let now = Instant::now();
+        let is_news = self.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
+        if is_news {
+            self.told = Some(now);
+        }
+        is_news
+    }
+}

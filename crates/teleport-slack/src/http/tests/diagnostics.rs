@@ -1,0 +1,78 @@
+//! Health, readiness and metrics over the wire.
+
+use super::super::diagnostics::Diagnostics;
+use super::*;
+use crate::observe::health::Stage;
+use crate::observe::metrics::{Delivery, Metrics};
+
+async fn start(metrics: &Metrics) -> Running {
+    let listener = Diagnostics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let (address, stop) = (listener.address(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(listener.run(metrics.clone(), stop.clone()));
+    Running { address, stop, tasks }
+}
+
+fn ask(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+#[tokio::test]
+async fn each_question_has_its_answer() {
+    let metrics = Metrics::new();
+    let mut running = start(&metrics).await;
+    let answer = running.exchange(ask("/healthz")).await;
+    check_status(&answer, "200");
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+
+    let answer = running.exchange(ask("/readyz")).await;
+    check_status(&answer, "503");
+    assert!(answer.ends_with("\r\n\r\nnot ready: Teleport has not answered yet\n"), "{answer}");
+    metrics.reached(Stage::Listed);
+    let answer = running.exchange(ask("/readyz")).await;
+    check_status(&answer, "200");
+    assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
+
+    metrics.delivery(Delivery::Posted);
+    let answer = running.exchange(ask("/metrics")).await;
+    check_status(&answer, "200");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+    assert!(answer.contains("\nteleport_slack_deliveries_total{result=\"posted\"} 1\n"), "{answer}");
+    assert!(answer.contains("\nteleport_slack_build_info{version=\""), "{answer}");
+    assert!(answer.ends_with("\n# EOF\n"), "{answer}");
+    running.stop.cancel();
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn nothing_else_is_answered_and_nobody_can_hold_it_up() {
+    let running = start(&Metrics::new()).await;
+    let body = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n";
+    for (request, status) in [
+        (ask("/"), "404"),
+        (ask("/slack/interactivity"), "404"),
+        (ask("/metrics/../etc/passwd"), "404"),
+        (body.to_owned(), "405"),
+        ("DELETE /readyz HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "405"),
+        (format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(MAX_HEAD_BYTES)), "431"),
+    ] {
+        check_status(&running.exchange(request).await, status);
+    }
+    // Those who connect and say nothing are cut off, and then there is room again.
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(running.connect().await);
+    }
+    check_status(&running.exchange(ask("/healthz")).await, "200");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let running = start(&Metrics::new()).await;
+    let error = chain(&Diagnostics::bind(running.address).await.unwrap_err());
+    assert!(
+        error.contains(&running.address.to_string()) && error.contains("diagnostics.listen_addr"),
+        "{error}"
+    );
+    assert!(error.contains("in use"), "{error}");
+}

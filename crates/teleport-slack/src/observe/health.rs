@@ -1,0 +1,135 @@
+//! How the daemon is: how far its start got, whether it hears Teleport, how long its certificate lasts.
+//!
+//! Whoever finds out tells [`super::metrics::Metrics`], which keeps it here; the ages among the metrics and the
+//! answer to "are you ready" are worked out of it at the moment somebody asks. It decides nothing and starts nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// A watch that is lost for longer makes the daemon unready: a restart of the auth server takes less.
+pub const LOST_LIMIT: Duration = Duration::from_secs(60);
+
+/// How far the start got: what is waited for next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Teleport has not answered yet.
+    #[default]
+    Teleport,
+    /// Slack has not answered yet.
+    Slack,
+    /// Both answered; the first list of access requests is not here yet.
+    List,
+    /// Everything that Teleport listed at first was taken in.
+    Listed,
+}
+
+/// The state of health; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    state: Arc<Mutex<State>>,
+}
+
+/// What is known at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    pub(super) stage: Stage,
+    pub(super) watch: Watch,
+    pub(super) last_event: Option<Instant>,
+    pub(super) last_answer: Option<Instant>,
+    pub(super) certificate_until: Option<Timestamp>,
+    pub(super) next_due: Option<Instant>,
+}
+
+/// How it stands with the stream of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// It was never open.
+    #[default]
+    Never,
+    /// It is open.
+    Open,
+    /// It was open, until then.
+    Lost(Instant),
+}
+
+impl Health {
+    /// Why the daemon is not ready, in a few plain words each; empty if it is.
+    ///
+    /// `now` and `time` are the same moment by the two clocks.
+    pub fn troubles(&self, now: Instant, time: Timestamp) -> Vec<String> {
+        let state = *self.lock();
+        let mut troubles = Vec::new();
+        match state.stage {
+            Stage::Teleport => troubles.push("Teleport has not answered yet".to_owned()),
+            Stage::Slack => troubles.push("Slack has not answered yet".to_owned()),
+            Stage::List => troubles.push("the access requests were not listed yet".to_owned()),
+            Stage::Listed => {}
+        }
+        if let Watch::Lost(since) = state.watch {
+            let lost = now.saturating_duration_since(since);
+            if lost > LOST_LIMIT {
+                troubles.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
+            }
+        }
+        if let Some(left) = state.certificate_left(time)
+            && !left.is_positive()
+        {
+            troubles.push("the certificate for Teleport has expired".to_owned());
+        }
+        troubles
+    }
+
+    pub(super) fn state(&self) -> State {
+        *self.lock()
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    pub(super) fn certificate_left(&self, time: Timestamp) -> Option<SignedDuration> {
+        self.certificate_until.map(|until| until.duration_since(time))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_is_missing_is_named_and_nothing_else() {
+        let (health, now, time) = (Health::default(), Instant::now(), Timestamp::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let troubles = |at: Instant| health.troubles(at, time).join("; ");
+        assert_eq!(troubles(now), "Teleport has not answered yet");
+        health.change(|state| state.stage = Stage::Slack);
+        assert_eq!(troubles(now), "Slack has not answered yet");
+        health.change(|state| state.stage = Stage::List);
+        assert_eq!(troubles(now), "the access requests were not listed yet");
+        health.change(|state| {
+            state.stage = Stage::Listed;
+            state.watch = Watch::Open;
+            state.certificate_until = Some(time + SignedDuration::from_secs(1));
+        });
+        assert_eq!(troubles(at(1_000)), "");
+
+        // A loss that is soon mended is nobody's concern.
+        health.change(|state| state.watch = Watch::Lost(now));
+        assert_eq!(troubles(at(60)), "");
+        assert_eq!(troubles(at(61)), "the watch on Teleport is lost for 61 s");
+        health.change(|state| state.certificate_until = Some(time));
+        assert_eq!(
+            troubles(at(61)),
+            "the watch on Teleport is lost for 61 s; the certificate for Teleport has expired"
+        );
+    }
+}

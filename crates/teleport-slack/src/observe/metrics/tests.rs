@@ -1,0 +1,136 @@
+use access_core::control::Decision;
+use jiff::SignedDuration;
+
+use super::*;
+use crate::slack::error::Kind;
+
+/// All samples, by series.
+fn samples(metrics: &Metrics) -> Vec<(String, f64)> {
+    let text = metrics.text();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(series, value)| (series.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+/// The value of a series; `None` if it is not there.
+fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    samples(metrics).into_iter().find(|(found, _)| found == series).map(|(_, value)| value)
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    let metrics = Metrics::new();
+    metrics.watch_opened();
+    metrics.certificate_until(Timestamp::now());
+    let text = metrics.text();
+    assert!(text.ends_with("# EOF\n"));
+    let mut counters = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert!(name.starts_with("teleport_slack_"), "{name}");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} is not explained");
+        assert_eq!(
+            name.ends_with("_age_seconds") || name.ends_with("_left_seconds"),
+            name.ends_with("_seconds")
+        );
+        if kind == "counter" {
+            counters += 1;
+            assert!(!name.ends_with("_total"), "{name}: its samples get the suffix");
+        }
+    }
+    assert_eq!(counters, 9, "clicks and calls have no series yet");
+    let help: Vec<_> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
+    assert!(help.iter().all(|line| line.ends_with('.') && !line.ends_with("..")), "{help:?}");
+}
+
+#[test]
+fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
+    let steps: [(&str, &dyn Fn(&Metrics)); 23] = [
+        ("deliveries_total{result=\"posted\"}", &|m| m.delivery(Delivery::Posted)),
+        ("deliveries_total{result=\"updated\"}", &|m| m.delivery(Delivery::Updated)),
+        ("deliveries_total{result=\"replied\"}", &|m| m.delivery(Delivery::Replied)),
+        ("deliveries_total{result=\"failed\"}", &|m| m.delivery(Delivery::Not(Kind::Retry))),
+        ("deliveries_total{result=\"limited\"}", &|m| {
+            m.delivery(Delivery::Not(Kind::RetryAfter(Duration::from_secs(3))));
+        }),
+        ("deliveries_total{result=\"refused\"}", &|m| m.delivery(Delivery::Not(Kind::Permanent))),
+        ("deliveries_total{result=\"unauthorised\"}", &|m| m.delivery(Delivery::Not(Kind::Unauthorised))),
+        ("retries_total", &Metrics::retry),
+        ("ambiguous_posts_total", &Metrics::ambiguous_post),
+        ("settled_posts_total{history=\"found\"}", &|m| m.settled(Settled::Found)),
+        ("settled_posts_total{history=\"not_found\"}", &|m| m.settled(Settled::NotFound)),
+        ("possible_doubles_total", &Metrics::possible_double),
+        ("withdrawn_doubles_total", &Metrics::withdrew_double),
+        ("claim_takeovers_total", &Metrics::took_over_claim),
+        ("visits_total{result=\"done\"}", &|m| m.visit(Visit::Done)),
+        ("visits_total{result=\"failed\"}", &|m| m.visit(Visit::Failed)),
+        ("visits_total{result=\"panicked\"}", &|m| m.visit(Visit::Panicked)),
+        ("clicks_total{verdict=\"done\",reason=\"resolved\"}", &|m| {
+            m.click(Click::Done(&Done::Resolved(Decision::Approve)));
+        }),
+        ("clicks_total{verdict=\"refused\",reason=\"own_request\"}", &|m| {
+            m.click(Click::Refused(&Refusal::OwnRequest));
+        }),
+        ("clicks_total{verdict=\"asking\",reason=\"\"}", &|m| m.click(Click::Asking)),
+        ("clicks_total{verdict=\"forged\",reason=\"\"}", &|m| m.click(Click::Forged)),
+        ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
+            m.slack_call(Method::AuthTest, &Ok(()))
+        }),
+        ("waiting_errands", &|m| m.waiting_errands(1)),
+    ];
+    for (series, step) in steps {
+        let (metrics, series) = (Metrics::new(), format!("teleport_slack_{series}"));
+        let before = samples(&metrics);
+        step(&metrics.clone());
+        let changed: Vec<_> = samples(&metrics).into_iter().filter(|now| !before.contains(now)).collect();
+        assert_eq!(changed, [(series, 1.0)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
+    let metrics = Metrics::new();
+    let seconds = |name: &str| value(&metrics, &format!("teleport_slack_{name}_seconds"));
+    let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+    let reconnects = || value(&metrics, "teleport_slack_watch_reconnects_total");
+    assert_eq!((seconds("watch_last_event_age"), seconds("certificate_left")), (None, None));
+    metrics.watch_lost();
+    metrics.watch_opened();
+    assert_eq!(reconnects(), Some(0.0), "it was never open before");
+    pass(7).await;
+    assert_eq!(seconds("watch_last_event_age"), Some(7.0));
+    metrics.watch_event();
+    metrics.watch_lost();
+    metrics.watch_lost();
+    pass(2).await;
+    assert_eq!(seconds("watch_last_event_age"), Some(2.0));
+    metrics.watch_opened();
+    metrics.watch_opened();
+    assert_eq!(reconnects(), Some(1.0));
+
+    metrics.queue(3, 2, Some(Instant::now() + Duration::from_secs(5)));
+    assert_eq!(seconds("queue_oldest_due_age"), Some(0.0));
+    pass(6).await;
+    assert_eq!(seconds("queue_oldest_due_age"), Some(1.0));
+    assert_eq!(value(&metrics, "teleport_slack_queued_requests"), Some(3.0));
+    assert_eq!(value(&metrics, "teleport_slack_visiting_requests"), Some(2.0));
+
+    metrics.certificate_until(Timestamp::now() + SignedDuration::from_hours(1));
+    let left = seconds("certificate_left").unwrap();
+    assert!((3_500.0..=3_600.0).contains(&left), "{left}");
+}
+
+#[test]
+fn ready_follows_health() {
+    let metrics = Metrics::new();
+    let ready = || value(&metrics, "teleport_slack_ready");
+    assert_eq!(ready(), Some(0.0));
+    metrics.reached(Stage::Listed);
+    assert_eq!(ready(), Some(1.0));
+    metrics.reached(Stage::List);
+    assert_eq!(ready(), Some(1.0), "a later list does not undo the first");
+    metrics.certificate_until(Timestamp::now());
+    assert_eq!(ready(), Some(0.0));
+}
