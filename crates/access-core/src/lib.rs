@@ -9,6 +9,7 @@ pub mod request;
 pub mod lifecycle;
 pub mod recipients;
 pub mod record;
+pub mod claim;
 pub mod votes;
 pub mod signature;
 pub mod control;

@@ -77,6 +77,15 @@ fn is_past(instant: Option<Timestamp>, margin: SignedDuration, now: Timestamp) -
     instant.and_then(|at| at.checked_add(margin).ok()).is_some_and(|at| at <= now)
 }
 
+/// Whether what we were told of a request is older than what the record remembers: another daemon was told
+/// earlier. A decision is never taken back into waiting, and reviews never become fewer.
+pub fn is_behind(listed: &AccessRequest, known: Option<&AccessRequest>) -> bool {
+    known.is_some_and(|known| {
+        let waits = |request: &AccessRequest| request.state == RequestState::Pending;
+        (waits(listed) && !waits(known)) || listed.reviews.len() < known.reviews.len()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

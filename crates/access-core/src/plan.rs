@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::claim::Doubt;
 use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, next_change, phase};
 use crate::policy::{Mode, Rules, standing};
@@ -75,8 +76,10 @@ impl ReviewLook<'_> {
 pub enum Errand {
     /// Bring a message to somebody who has none.
     Deliver(RecipientKey),
-    /// Keep a delivered message and its thread true.
+    /// Keep a delivered message true.
     Keep(ChannelId, MessageTs),
+    /// Tell reviews and votes in a delivered message's thread.
+    Tell(ChannelId, MessageTs),
 }
 
 /// What to do about one request.
@@ -95,6 +98,8 @@ pub struct Plan {
 pub enum Step {
     /// Post a new message.
     Post {
+        /// Whom it is for.
+        key: RecipientKey,
         /// The `channel` argument: a channel's id or name, or a person's id.
         post_to: String,
         /// What it says.
@@ -128,12 +133,40 @@ pub enum Step {
         /// How many the thread then tells.
         replies: Told,
     },
+    /// Look whether a post was made whose outcome nobody recorded.
+    Settle(Doubt),
+    /// Take a message back: its reader was told already.
+    Withdraw {
+        /// Where it is.
+        channel: ChannelId,
+        /// Which it is.
+        ts: MessageTs,
+    },
+}
+
+impl Step {
+    /// Where the step posts something new, if it does.
+    fn posts_to(&self) -> Option<&str> {
+        match self {
+            Self::Post { post_to, .. } => Some(post_to),
+            Self::Reply { channel, .. } => Some(channel.as_str()),
+            Self::Update { .. } | Self::Settle(_) | Self::Withdraw { .. } => None,
+        }
+    }
 }
 
 impl Plan {
     /// Whether there is nothing to do now.
     pub fn is_empty(&self) -> bool {
         self.remember.is_none() && self.errands.is_empty()
+    }
+
+    /// The errands that post something new, and where.
+    pub fn posts(&self) -> impl Iterator<Item = (Errand, String)> {
+        self.errands.iter().filter_map(|(errand, steps)| {
+            let place = steps.iter().find_map(Step::posts_to)?;
+            Some((errand.clone(), place.to_owned()))
+        })
     }
 }
 
@@ -156,17 +189,34 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let look = |is_requester: bool| if is_requester { for_requester } else { for_others };
     let requester = requester_keys(situation, subject);
     let mut errands = Vec::new();
-    for delivery in &record.deliveries {
-        let look = look(is_requesters(delivery, &requester));
-        let steps = keep(delivery, listed, record, look);
-        errands.push((Errand::Keep(delivery.channel.clone(), delivery.ts.clone()), steps));
+    for (n, delivery) in record.deliveries.iter().enumerate() {
+        let Delivery { channel, ts, key, .. } = delivery;
+        let mut steps = keep(delivery, listed, look(is_requesters(delivery, &requester)));
+        // Two daemons that could not see each other may have told the same person: the first message stays.
+        if key.is_some() && record.deliveries[..n].iter().any(|first| first.key == *key) {
+            steps.push(Step::Withdraw { channel: channel.clone(), ts: ts.clone() });
+            errands.push((Errand::Keep(channel.clone(), ts.clone()), steps));
+            continue;
+        }
+        errands.push((Errand::Keep(channel.clone(), ts.clone()), steps));
+        let tell = Errand::Tell(channel.clone(), ts.clone());
+        if !record.is_in_doubt(&tell) {
+            errands.push((tell, untold(delivery, listed, record)));
+        }
     }
+    errands
+        .extend(record.doubts.iter().map(|doubt| (doubt.errand.clone(), vec![Step::Settle(doubt.clone())])));
     if is_worth_telling(listed, record, phase) {
-        for target in situation.targets.iter().filter(|target| !record.is_delivered(&target.keys)) {
+        let is_open = |target: &&Target| {
+            !record.is_delivered(&target.keys)
+                && !target.keys.iter().any(|key| record.is_in_doubt(&Errand::Deliver(key.clone())))
+        };
+        for target in situation.targets.iter().filter(is_open) {
             let Some(key) = target.keys.first() else { continue };
             let Look { message, short, shown } =
                 look(target.keys.iter().any(|key| requester.contains(key))).clone();
-            let post = Step::Post { post_to: target.post_to.clone(), message, short, shown };
+            let post =
+                Step::Post { key: key.clone(), post_to: target.post_to.clone(), message, short, shown };
             errands.push((Errand::Deliver(key.clone()), vec![post]));
         }
     }
@@ -239,30 +289,36 @@ fn is_requesters(delivery: &Delivery, requester: &[RecipientKey]) -> bool {
     }
 }
 
-/// The steps that keep one delivered message true: first what it shows, then its thread.
-fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, record: &Record, look: &Look) -> Vec<Step> {
-    let Delivery { channel, ts, replies, votes_told, .. } = delivery;
+/// The step that makes a delivered message show what it should, if it does not.
+fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, look: &Look) -> Vec<Step> {
     let is_true = match (&delivery.shown, listed) {
         (None, _) => false,
         (Some(before), Some(_)) => *before == look.shown,
         // Of a vanished request we may know less than the message shows: only a wrong phase is worth an edit.
         (Some(before), None) => before.phase == look.shown.phase,
     };
-    let mut steps = Vec::new();
-    if !is_true {
-        let Look { message, short, shown } = look.clone();
-        steps.push(Step::Update { channel: channel.clone(), ts: ts.clone(), message, short, shown });
+    if is_true {
+        return Vec::new();
     }
-    let untold = |told: u32| usize::try_from(told).unwrap_or(usize::MAX);
+    let Delivery { channel, ts, .. } = delivery;
+    let Look { message, short, shown } = look.clone();
+    vec![Step::Update { channel: channel.clone(), ts: ts.clone(), message, short, shown }]
+}
+
+/// The replies that a delivered message's thread lacks, in their order.
+fn untold(delivery: &Delivery, listed: Option<&AccessRequest>, record: &Record) -> Vec<Step> {
+    let Delivery { channel, ts, replies, votes_told, .. } = delivery;
+    let told = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let reviews = listed.map_or(&[][..], |request| &request.reviews);
-    let reviews = reviews.iter().zip(1u32..).skip(untold(*replies));
+    let reviews = reviews.iter().zip(1u32..).skip(told(*replies));
     let reviews = reviews.map(|(review, told)| (review_reply(review), Told::Reviews(told)));
-    let votes = record.votes.list().iter().zip(1u32..).skip(untold(*votes_told));
+    let votes = record.votes.list().iter().zip(1u32..).skip(told(*votes_told));
     let votes = votes.map(|(vote, told)| (vote_reply(vote), Told::Votes(told)));
-    for (message, replies) in reviews.chain(votes).take(MAX_REPLIES) {
-        steps.push(Step::Reply { channel: channel.clone(), ts: ts.clone(), message, replies });
-    }
-    steps
+    let replies = reviews.chain(votes).take(MAX_REPLIES);
+    let (channel, ts) = (channel.clone(), ts.clone());
+    replies
+        .map(|(message, replies)| Step::Reply { channel: channel.clone(), ts: ts.clone(), message, replies })
+        .collect()
 }
 
 #[cfg(test)]

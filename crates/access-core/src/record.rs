@@ -6,13 +6,22 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::claim::{Claim, Doubt, DoubtJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
+use crate::plan::Errand;
 use crate::recipients::RecipientKey;
-use crate::request::{AccessRequest, RequestKind, RequestState, Review};
+use crate::request::{AccessRequest, RequestKind, RequestState};
 use crate::votes::Votes;
+
+mod bounds;
+
+use bounds::MAX_TEXT;
+pub use bounds::bounded;
+pub(crate) use bounds::cut;
 
 /// The Go plugin's keys, in its meaning.
 mod go {
@@ -49,21 +58,21 @@ mod ours {
     pub(super) const DELIVERY: &str = "x_delivery";
     /// The votes given in Slack: JSON of [`super::Votes`].
     pub(super) const VOTES: &str = "x_votes";
-    pub(super) const ALL: [&str; 4] = [VERSION, REQUEST, DELIVERY, VOTES];
+    /// Who works on the request now: JSON of [`super::Claim`].
+    pub(super) const CLAIM: &str = "x_claim";
+    /// Posts that may have been made: JSON list.
+    pub(super) const DOUBTS: &str = "x_doubts";
+    pub(super) const ALL: [&str; 6] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
 const VERSION: &str = "1";
 
-/// Long texts are kept up to this many characters: enough for any card, far below the server's limit of
-/// 1,000,000 bytes for all plugins together.
-const MAX_TEXT: usize = 4_000;
-/// Names (users, roles, resources) are kept up to this many characters.
-const MAX_NAME: usize = 256;
-/// Lists are kept up to this many entries.
-const MAX_LIST: usize = 60;
 /// No more deliveries than this are kept: the audience's limit, doubled for a changed configuration.
 const MAX_DELIVERIES: usize = 2 * crate::recipients::MAX_RECIPIENTS;
+
+/// No more doubts than this are kept: what one plan may post.
+pub(crate) const MAX_DOUBTS: usize = 2 * crate::recipients::MAX_RECIPIENTS;
 
 /// What is remembered of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +83,10 @@ pub struct Record {
     pub deliveries: Vec<Delivery>,
     /// The decisions made in Slack, where the daemon counts them.
     pub votes: Votes,
+    /// Which daemon works on the request now, if one does.
+    pub claim: Option<Claim>,
+    /// Posts that may have been made by somebody who could not record them.
+    pub doubts: Vec<Doubt>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
@@ -117,8 +130,31 @@ pub enum Outcome {
         channel: ChannelId,
         /// Which it is.
         ts: MessageTs,
-        /// What it shows.
-        shown: Shown,
+        /// What it shows; `None` if it was found rather than posted.
+        shown: Option<Shown>,
+    },
+    /// What became of an attempt to post is known, whatever it was.
+    Settled {
+        /// What it was part of.
+        errand: Errand,
+        /// When it was about to be made, which tells one attempt from another.
+        since: Timestamp,
+    },
+    /// An attempt to post has ended, and nobody knows how.
+    Unclear {
+        /// What it was part of.
+        errand: Errand,
+        /// When it was about to be made.
+        since: Timestamp,
+        /// From when on it is there or never will be.
+        ripe: Timestamp,
+    },
+    /// A message that was one too many was taken back.
+    Withdrawn {
+        /// Where it was.
+        channel: ChannelId,
+        /// Which it was.
+        ts: MessageTs,
     },
     /// A message was edited.
     Updated {
@@ -190,6 +226,11 @@ impl Record {
         json(ours::REQUEST, request.is_none());
         let listed: Option<Vec<DeliveryJson>> = serde_json::from_str(text(ours::DELIVERY)).ok();
         json(ours::DELIVERY, listed.is_none());
+        let claim: Option<Claim> = serde_json::from_str(text(ours::CLAIM)).ok();
+        json(ours::CLAIM, claim.is_none());
+        let doubts: Option<Vec<DoubtJson>> = serde_json::from_str(text(ours::DOUBTS)).ok();
+        json(ours::DOUBTS, doubts.is_none());
+        let doubts = doubts.into_iter().flatten().filter_map(DoubtJson::read).take(MAX_DOUBTS).collect();
         let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
         json(go::REVIEWS_COUNT, replies.is_none());
         let (pairs, torn) = message_pairs(text(go::MESSAGES));
@@ -245,7 +286,7 @@ impl Record {
         let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (Self { known, deliveries, votes: votes.unwrap_or_default(), other }, rubbish)
+        (Self { known, deliveries, votes: votes.unwrap_or_default(), claim, doubts, other }, rubbish)
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -274,6 +315,13 @@ impl Record {
             put(ours::DELIVERY, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
         put(ours::VOTES, self.votes.encode());
+        if let Some(claim) = &self.claim {
+            put(ours::CLAIM, serde_json::to_string(claim).expect("plain data has a JSON form"));
+        }
+        if !self.doubts.is_empty() {
+            let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
+            put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
+        }
         if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
             put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
@@ -292,12 +340,20 @@ impl Record {
                         key: Some(key.clone()),
                         channel: channel.clone(),
                         ts: ts.clone(),
-                        shown: Some(shown.clone()),
+                        shown: shown.clone(),
                         replies: 0,
                         votes_told: 0,
                     });
                 }
             }
+            Outcome::Settled { errand, since } => {
+                self.doubts.retain(|doubt| doubt.errand != *errand || doubt.since != *since);
+            }
+            Outcome::Unclear { errand, since, ripe } => {
+                let doubts = self.doubts.iter_mut().filter(|d| d.errand == *errand && d.since == *since);
+                doubts.for_each(|doubt| doubt.ripe = *ripe);
+            }
+            Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
             Outcome::Updated { channel, ts, shown } => {
                 if let Some(delivery) = self.find(channel, ts) {
                     delivery.shown = Some(shown.clone());
@@ -405,59 +461,6 @@ fn from_go_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRe
         kind: RequestKind::Unstated,
         promoted_to: None,
     }
-}
-
-/// A request cut to what the record may hold. Cutting twice changes nothing.
-pub fn bounded(request: &AccessRequest) -> AccessRequest {
-    let name = |text: &String| cut(text, MAX_NAME);
-    let names = |list: &[String]| list.iter().take(MAX_LIST).map(name).collect();
-    AccessRequest {
-        id: RequestId::new(cut(request.id.as_str(), MAX_NAME)),
-        user: name(&request.user),
-        roles: names(&request.roles),
-        state: request.state,
-        reason: cut(&request.reason, MAX_TEXT),
-        resolve_reason: cut(&request.resolve_reason, MAX_TEXT),
-        created: request.created,
-        access_until: request.access_until,
-        expires: request.expires,
-        assume_start: request.assume_start,
-        thresholds: Vec::new(),
-        reviews: request.reviews.iter().take(MAX_LIST).map(bounded_review).collect(),
-        suggested_reviewers: Vec::new(),
-        resources: request
-            .resources
-            .iter()
-            .take(MAX_LIST)
-            .map(|r| {
-                let mut resource = r.clone();
-                for part in [
-                    &mut resource.cluster,
-                    &mut resource.kind,
-                    &mut resource.name,
-                    &mut resource.sub_resource,
-                ] {
-                    *part = cut(part, MAX_NAME);
-                }
-                resource
-            })
-            .collect(),
-        kind: request.kind,
-        promoted_to: request.promoted_to.as_ref().map(name),
-    }
-}
-
-/// A review without its reason, which is told in the thread and nowhere else.
-fn bounded_review(review: &Review) -> Review {
-    Review { author: cut(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
-}
-
-/// The first `max` characters, the last of them "…" if anything was cut.
-pub(crate) fn cut(text: &str, max: usize) -> String {
-    if text.chars().nth(max).is_none() {
-        return text.to_owned();
-    }
-    text.chars().take(max - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
 use crate::slack::error::{Kind, SlackError};
+use crate::slack::history::Author;
 use crate::slack::objects::AuthTest;
 use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
@@ -127,6 +128,7 @@ impl App {
             Surroundings {
                 teleport,
                 slack,
+                author: Author::from(&auth),
                 directory,
                 rules,
                 web_proxy: pong.web_proxy.filter(|_| pong.enterprise),

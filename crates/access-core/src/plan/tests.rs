@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::claim::Claim;
 use crate::control::Decision;
 use crate::ids::RequestId;
 use crate::policy::{Approver, Cast, ReasonPolicy, Rule, cast};
@@ -22,7 +23,11 @@ struct World {
     rules: Rules,
     requester: Vec<RecipientKey>,
     now: Timestamp,
-    posted: u32,
+    /// Everything in Slack that the bot posted: for whom or in which thread, and where.
+    slack: Vec<(Errand, ChannelId, MessageTs, Option<Told>)>,
+    /// Whether the daemon dies in the middle of the next plan: what it did is done, and nothing is recorded.
+    dies: bool,
+    turn: u64,
 }
 
 /// `dba` needs two of bob, carol and dave.
@@ -46,7 +51,9 @@ impl World {
             rules: rules(),
             requester: vec![],
             now: sample().created.unwrap(),
-            posted: 0,
+            slack: Vec::new(),
+            dies: false,
+            turn: 0,
         }
     }
 
@@ -66,44 +73,80 @@ impl World {
     /// Carries out the plan, skipping errands that `fails` names, and returns one line a step.
     fn work(&mut self, fails: impl Fn(&Errand) -> bool) -> Vec<String> {
         let plan = self.plan();
-        if let Some(known) = plan.remember {
-            self.record.known = Some(known);
+        if let Some(known) = &plan.remember {
+            self.record.known = Some(known.clone());
         }
-        let mut story = Vec::new();
+        self.turn += 1;
+        let turn = SignedDuration::from_nanos(self.turn.cast_signed());
+        let claim = Claim { holder: "us".into(), turn: self.turn, taken: self.now + turn };
+        self.record.take(claim.clone(), plan.posts());
+        let (mut story, mut outcomes) = (Vec::new(), Vec::new());
         for (errand, steps) in plan.errands {
+            let settled = Outcome::Settled { errand: errand.clone(), since: claim.taken };
             if fails(&errand) {
                 self.waits.insert(errand, self.now + SignedDuration::from_secs(10));
+                outcomes.push(settled);
                 continue;
             }
             for step in steps {
-                let (line, outcome) = self.carry_out(&errand, step);
+                let (line, more) = self.carry_out(&errand, step);
                 story.push(line);
-                self.record.apply(&outcome);
+                outcomes.extend(more);
             }
+            outcomes.push(settled);
+        }
+        if !std::mem::take(&mut self.dies) {
+            outcomes.iter().for_each(|outcome| self.record.apply(outcome));
+            self.record.give_up(&claim);
         }
         self.record = Record::decode(&sample().id, &self.record.encode()).0;
         story
     }
 
-    fn carry_out(&mut self, errand: &Errand, step: Step) -> (String, Outcome) {
+    fn carry_out(&mut self, errand: &Errand, step: Step) -> (String, Vec<Outcome>) {
+        let new_ts = MessageTs::new(format!("{}.0", self.slack.len() + 1));
         match (step, errand) {
-            (Step::Post { post_to, shown, .. }, Errand::Deliver(key)) => {
-                self.posted += 1;
-                let (channel, ts) =
-                    (ChannelId::new(format!("C{post_to}")), MessageTs::new(format!("{}.0", self.posted)));
+            (Step::Post { key, post_to, shown, .. }, Errand::Deliver(_)) => {
+                let (channel, ts) = (ChannelId::new(format!("C{post_to}")), new_ts);
+                self.slack.push((errand.clone(), channel.clone(), ts.clone(), None));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
-                (line, Outcome::Posted { key: key.clone(), channel, ts, shown })
+                (line, vec![Outcome::Posted { key, channel, ts, shown: Some(shown) }])
             }
-            (Step::Update { channel, ts, shown, .. }, Errand::Keep(..)) => {
-                (format!("update {channel}: {:?}", shown.phase), Outcome::Updated { channel, ts, shown })
-            }
-            (Step::Reply { channel, ts, replies, message }, Errand::Keep(..)) => {
+            (Step::Update { channel, ts, shown, .. }, Errand::Keep(..)) => (
+                format!("update {channel}: {:?}", shown.phase),
+                vec![Outcome::Updated { channel, ts, shown }],
+            ),
+            (Step::Reply { channel, ts, replies, message }, Errand::Tell(..)) => {
+                self.slack.push((errand.clone(), channel.clone(), new_ts, Some(replies)));
                 let number = match replies {
                     Told::Reviews(told) => told.to_string(),
                     Told::Votes(told) => format!("vote {told}"),
                 };
                 let line = format!("reply {number} in {channel}: {}", message.text().lines().next().unwrap());
-                (line, Outcome::Replied { channel, ts, replies })
+                (line, vec![Outcome::Replied { channel, ts, replies }])
+            }
+            (Step::Settle(doubt), errand) if doubt.errand == *errand => {
+                let found = self.slack.iter().filter(|(posted, ..)| posted == errand);
+                let mut outcomes: Vec<_> = found
+                    .map(|(_, channel, ts, replies)| match (errand, *replies) {
+                        (Errand::Deliver(key), None) => Outcome::Posted {
+                            key: key.clone(),
+                            channel: channel.clone(),
+                            ts: ts.clone(),
+                            shown: None,
+                        },
+                        (Errand::Tell(_, thread), Some(replies)) => {
+                            Outcome::Replied { channel: channel.clone(), ts: thread.clone(), replies }
+                        }
+                        other => panic!("{other:?}"),
+                    })
+                    .collect();
+                outcomes.push(Outcome::Settled { errand: errand.clone(), since: doubt.since });
+                (format!("settle {}", doubt.place), outcomes)
+            }
+            (Step::Withdraw { channel, ts }, Errand::Keep(..)) => {
+                self.slack.retain(|(_, _, posted, _)| *posted != ts);
+                (format!("withdraw {ts} in {channel}"), vec![Outcome::Withdrawn { channel, ts }])
             }
             (step, errand) => panic!("{step:?} is no step of {errand:?}"),
         }
@@ -119,7 +162,7 @@ impl World {
         let messages =
             self.plan().errands.into_iter().flat_map(|(_, steps)| steps).filter_map(|step| match step {
                 Step::Post { message, .. } | Step::Update { message, .. } => Some(message),
-                Step::Reply { .. } => None,
+                Step::Reply { .. } | Step::Settle(_) | Step::Withdraw { .. } => None,
             });
         let buttons = |message: Message| {
             let json = serde_json::to_value(&message).unwrap();
@@ -218,6 +261,46 @@ fn one_that_fails_waits_alone() {
     assert_eq!(again, world.now + SignedDuration::from_secs(10));
     world.now = again;
     world.check(&["post to ops: Pending"]);
+}
+
+#[test]
+fn a_post_that_nobody_recorded_is_looked_for_and_not_made_again() {
+    let mut world = World::new(&["team"]);
+    world.dies = true;
+    world.check(&["post to team: Pending"]);
+    // Meanwhile the request is taken back: the message that nobody recorded must not stay as it is.
+    world.listed = None;
+    world.check(&["settle team"]);
+    world.check(&["update Cteam: Deleted"]);
+    world.check(&[]);
+}
+
+#[test]
+fn a_reply_that_nobody_recorded_is_not_made_again_and_holds_up_no_edit() {
+    let mut world = World::new(&["team"]);
+    world.check(&["post to team: Pending"]);
+    world.listed.as_mut().unwrap().reviews.push(review("bob"));
+    world.dies = true;
+    assert_eq!(world.work(|_| false).len(), 1);
+    world.set(RequestState::Approved);
+    world.listed.as_mut().unwrap().reviews.push(review("carol"));
+    world.check(&["update Cteam: Approved", "settle Cteam"]);
+    let last = world.work(|_| false);
+    assert!(last.len() == 1 && last[0].starts_with("reply 2 in Cteam"), "{last:?}");
+    world.check(&[]);
+}
+
+#[test]
+fn of_two_messages_to_one_person_the_second_is_taken_back() {
+    let mut world = World::new(&["team"]);
+    world.check(&["post to team: Pending"]);
+    // A daemon that was frozen in the middle of its post records it after another one took over.
+    let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
+    let late = Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), shown: None };
+    world.record.apply(&late);
+    world.check(&["update Cteam: Pending", "withdraw 9.9 in Cteam"]);
+    world.check(&[]);
+    assert_eq!(world.record.deliveries.len(), 1);
 }
 
 #[test]
@@ -345,6 +428,7 @@ enum Happening {
     Fail(bool),
     Mode(Option<Mode>),
     Vote(&'static str, bool),
+    Die,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -357,6 +441,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         (0..9_000i64).prop_map(Happening::Later),
         "[a-z]{1,3}".prop_map(Happening::NewTarget),
         any::<bool>().prop_map(Happening::Fail),
+        Just(Happening::Die),
         prop::sample::select(vec![None, Some(Mode::Reviewer), Some(Mode::Resolver)])
             .prop_map(Happening::Mode),
         (prop::sample::select(vec!["bob", "carol", "eve"]), any::<bool>())
@@ -374,6 +459,7 @@ proptest! {
                 (Happening::Later(seconds), _) => world.now += SignedDuration::from_secs(seconds),
                 (Happening::NewTarget(name), _) => world.targets.push(Target { post_to: name.clone(), keys: vec![RecipientKey::new(name)] }),
                 (Happening::Fail(now), _) => fails = now,
+                (Happening::Die, _) => world.dies = true,
                 (Happening::Vanish, _) => world.listed = None,
                 (Happening::Mode(mode), _) => world.mode = mode,
                 (Happening::Vote(user, approve), Some(_)) => {
@@ -386,15 +472,27 @@ proptest! {
             }
             world.work(|_| fails);
         }
-        // Whatever was in the way is gone: two rounds (post, then replies) settle everything, and it stays so.
+        // Whatever was in the way is gone: a few rounds (look, post, edit, reply) settle everything, and it stays so.
+        world.dies = false;
         world.now += SignedDuration::from_secs(11);
-        world.work(|_| false);
-        world.work(|_| false);
+        for _ in 0..4 {
+            world.work(|_| false);
+        }
         prop_assert!(world.plan().is_empty(), "{:?}", world.plan());
         let mut keys: Vec<_> = world.record.deliveries.iter().map(|d| d.key.clone()).collect();
         keys.sort();
         let told = keys.len();
         keys.dedup();
         prop_assert_eq!(keys.len(), told, "somebody was told twice");
+        prop_assert!(world.record.claim.is_none() && world.record.doubts.is_empty(), "{:?}", world.record);
+        let mut posted: Vec<_> = world.slack.iter().map(|(errand, _, _, told)| format!("{errand:?} {told:?}")).collect();
+        let count = posted.len();
+        posted.sort();
+        posted.dedup();
+        prop_assert_eq!(posted.len(), count, "something stands in Slack twice: {:?}", world.slack);
+        let recorded = |ts: &MessageTs| world.record.deliveries.iter().any(|d| d.ts == *ts);
+        for (errand, _, ts, _) in &world.slack {
+            prop_assert!(matches!(errand, Errand::Tell(..)) || recorded(ts), "{errand:?} is forgotten");
+        }
     }
 }

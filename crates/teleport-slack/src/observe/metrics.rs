@@ -47,6 +47,8 @@ pub enum Delivery {
     Updated,
     /// A reply was posted in a thread.
     Replied,
+    /// A message that was one too many was taken back.
+    Withdrawn,
     /// It did not succeed, and this is how it goes on.
     Not(SlackKind),
 }
@@ -351,6 +353,7 @@ impl Delivery {
             Self::Posted => "posted",
             Self::Updated => "updated",
             Self::Replied => "replied",
+            Self::Withdrawn => "withdrawn",
             Self::Not(kind) => fault(kind),
         }
     }

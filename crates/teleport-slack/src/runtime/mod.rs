@@ -16,10 +16,14 @@ pub mod intake;
 mod asked;
 mod resolution;
 mod audience;
+mod carrying;
+mod lease;
+mod memory;
 mod outbox;
 mod pace;
 mod queue;
 mod reconciler;
+mod settle;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,12 +40,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use self::lease::Holder;
+use self::memory::{Memory, Seen};
 use self::outbox::{Complaints, Outbox};
 use self::queue::Queue;
-use self::reconciler::{Deciding, Memory, Reconciler, Seen};
+use self::reconciler::{Deciding, Reconciler};
 use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
+use crate::slack::history::Author;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
@@ -60,6 +67,8 @@ pub struct Surroundings {
     pub teleport: teleport::Client,
     /// The way to Slack.
     pub slack: slack::Client,
+    /// Who we are there.
+    pub author: Author,
     /// Slack's people and channels, cached.
     pub directory: Directory,
     /// Who is told.
@@ -109,7 +118,7 @@ impl Dispatcher {
     /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
     /// put on the queue.
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
-        let Surroundings { teleport, slack, directory, rules, cluster, web_proxy, review, metrics } =
+        let Surroundings { teleport, slack, author, directory, rules, cluster, web_proxy, review, metrics } =
             surroundings;
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
@@ -119,10 +128,11 @@ impl Dispatcher {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
             None => (None, watch::channel(SubmitForUser::Unknown).1, mpsc::channel(1).1),
         };
-        let outbox = Outbox::new(slack, metrics.clone());
+        let outbox = Outbox::new(slack, author, metrics.clone());
         let complaints = Complaints::default();
         let reconciler = Reconciler {
             teleport,
+            holder: Holder::new(),
             outbox,
             directory,
             rules,

@@ -3,23 +3,30 @@
 //! It obeys `Retry-After` for the method it was said of and slows down for the place (`pace`), limits how many calls
 //! are under way, and complains about each cause once. What to do is decided in `access_core::plan`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
-use access_core::ids::RequestId;
+use access_core::claim::{Doubt, LATE};
+use access_core::ids::{ChannelId, MessageTs, RequestId};
 use access_core::plan::{Errand, Step};
-use access_core::record::Outcome;
+use access_core::recipients::RecipientKey;
+use access_core::record::{Outcome, Shown, Told};
+use access_core::render::Message;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::lease::Lease;
 use super::pace::Pace;
-use crate::observe::metrics::{Delivery, Metrics};
+use super::settle::{self, Finding, message_mark, reply_mark};
+use crate::observe::metrics::{Delivery, Metrics, Settled};
 use crate::slack::error::{Kind, SlackError};
+use crate::slack::history::Author;
 use crate::slack::method::Method;
-use crate::slack::{self, Metadata, PostMessage};
+use crate::slack::{self, PostMessage};
 
 /// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
 /// one slow channel does not hold up the others.
@@ -35,13 +42,11 @@ const REFUSED: Duration = Duration::from_secs(600);
 /// Complaints remembered; beyond this the oldest story is forgotten and may be told again.
 const MAX_COMPLAINTS: usize = 1_000;
 
-/// The `event_type` of our messages' metadata, by which they are found again.
-const EVENT_TYPE: &str = "teleport_access_request";
-
 /// The way to Slack.
 #[derive(Debug)]
 pub(super) struct Outbox {
     slack: slack::Client,
+    author: Author,
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
     pace: Mutex<Pace>,
@@ -56,18 +61,74 @@ pub(super) struct NotYet {
     pub(super) delay: Duration,
     /// Whether it was really tried, so that the next delay is longer.
     pub(super) is_failure: bool,
+    /// Whether it may have been done all the same.
+    pub(super) fate: Fate,
+}
+
+/// What is known of a step that did not succeed.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It was not done.
+    NotDone,
+    /// It may have been done, and will not be after this time.
+    Unclear {
+        /// The time.
+        ripe: Timestamp,
+    },
+}
+
+impl NotYet {
+    /// It was not its turn yet.
+    fn turn(delay: Duration) -> Self {
+        Self { delay, is_failure: false, fate: Fate::NotDone }
+    }
+
+    /// It was tried in vain and nothing was done.
+    pub(super) fn failed(delay: Duration) -> Self {
+        Self { delay, is_failure: true, fate: Fate::NotDone }
+    }
+}
+
+/// Why a call was not made, or failed.
+enum Setback {
+    Slack(SlackError),
+    /// The claim's time is over.
+    LeaseOver,
+}
+
+impl From<SlackError> for Setback {
+    fn from(error: SlackError) -> Self {
+        Self::Slack(error)
+    }
 }
 
 impl Outbox {
-    pub(super) fn new(slack: slack::Client, metrics: Metrics) -> Self {
+    pub(super) fn new(slack: slack::Client, author: Author, metrics: Metrics) -> Self {
         Self {
             slack,
+            author,
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
             pace: Mutex::default(),
             complaints: Complaints::default(),
             metrics,
         }
+    }
+
+    /// How long the step must wait for its turn, if it must. Asked before the claim is taken, which would otherwise be taken
+    /// for nothing; the turn is kept.
+    pub(super) fn wait(&self, id: &RequestId, errand: &Errand, step: &Step) -> Option<Duration> {
+        let (method, place) = whereto(step);
+        let wait = || match method {
+            Method::ChatPostMessage => self.pace().wait(&place, id, errand, Instant::now()),
+            _ => None,
+        };
+        self.gate(method).or_else(wait)
+    }
+
+    /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
+    pub(super) async fn room(&self) {
+        drop(self.calls.acquire().await.expect("the semaphore is never closed"));
     }
 
     /// Makes one call. `failures` counts the failures of this errand in a row.
@@ -77,87 +138,157 @@ impl Outbox {
         errand: &Errand,
         step: Step,
         failures: u32,
-    ) -> Result<Option<Outcome>, NotYet> {
-        let (method, place) = match &step {
-            Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
-            Step::Update { channel, .. } => (Method::ChatUpdate, channel.to_string()),
-            Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
-        };
+        lease: &Lease,
+    ) -> Result<Vec<Outcome>, NotYet> {
+        let (method, place) = whereto(&step);
         let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
-        let turn = || match method {
-            Method::ChatPostMessage => self.pace().turn(&place, id, errand, Instant::now()),
-            _ => None,
-        };
-        if let Some(delay) = self.gate(method).or_else(turn) {
-            return Err(NotYet { delay, is_failure: false });
+        if let Some(delay) = self.wait(id, errand, &step) {
+            return Err(NotYet::turn(delay));
+        }
+        if !lease.is_good() {
+            return Err(NotYet::turn(Duration::ZERO));
+        }
+        if method == Method::ChatPostMessage {
+            self.pace().go(&place, id, errand);
         }
         if failures > 0 {
             self.metrics.retry();
         }
-        match self.call(id, errand, step).await {
-            Ok(outcome) => {
-                outcome.iter().for_each(|outcome| self.metrics.delivery(delivery(outcome)));
+        let outcome = match step {
+            Step::Settle(doubt) => return self.settle(id, &doubt, failures).await,
+            Step::Post { key, post_to, message, short, shown } => {
+                self.post(id, &key, &post_to, [&message, &short], shown, lease).await
+            }
+            Step::Update { channel, ts, message, short, shown } => {
+                self.update(id, (channel, ts), [&message, &short], shown, lease).await
+            }
+            Step::Reply { channel, ts, message, replies } => {
+                self.reply(id, channel, ts, &message, replies).await
+            }
+            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await,
+        };
+        match outcome {
+            Ok((outcome, delivery)) => {
+                self.metrics.delivery(delivery);
                 if self.complaints.settle(&place) {
                     info!(%place, "Slack accepts messages for this place again");
                 }
-                Ok(outcome)
+                Ok(vec![outcome])
             }
-            Err(error) => Err(self.refused(id, &place, &error, failures)),
+            Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
+            Err(Setback::Slack(error)) => {
+                self.metrics.delivery(Delivery::Not(error.kind()));
+                Err(self.refused(id, &place, &error, failures))
+            }
         }
     }
 
-    async fn call(&self, id: &RequestId, errand: &Errand, step: Step) -> Result<Option<Outcome>, SlackError> {
-        match step {
-            Step::Post { post_to, message, short, shown } => {
-                let Errand::Deliver(key) = errand else { return Ok(None) };
-                let payload = BTreeMap::from([
-                    ("request_id".to_owned(), id.to_string()),
-                    ("recipient".to_owned(), key.to_string()),
-                ]);
-                let metadata = Some(Metadata { event_type: EVENT_TYPE.to_owned(), payload });
-                let post = |message| PostMessage {
-                    channel: &post_to,
-                    message,
-                    thread_ts: None,
-                    metadata: metadata.clone(),
-                };
-                let posted = match self.slack.post_message(post(&message)).await {
-                    Err(error) if refuses_blocks(&error) => {
-                        self.tell_short(id, &error);
-                        self.slack.post_message(post(&short)).await?
-                    }
-                    posted => posted?,
-                };
-                info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
-                Ok(Some(Outcome::Posted { key: key.clone(), channel: posted.channel, ts: posted.ts, shown }))
+    async fn post(
+        &self,
+        id: &RequestId,
+        key: &RecipientKey,
+        channel: &str,
+        [message, short]: [&Message; 2],
+        shown: Shown,
+        lease: &Lease,
+    ) -> Result<(Outcome, Delivery), Setback> {
+        let metadata = Some(message_mark(id, key));
+        let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
+        let posted = match self.slack.post_message(post(message)).await {
+            Err(error) if refuses_blocks(&error) => {
+                self.fall_back(id, &error, lease)?;
+                self.slack.post_message(post(short)).await?
             }
-            Step::Update { channel, ts, message, short, shown } => {
-                match self.slack.update_message(&channel, &ts, &message).await {
-                    Err(error) if refuses_blocks(&error) => {
-                        self.tell_short(id, &error);
-                        self.slack.update_message(&channel, &ts, &short).await?;
-                    }
-                    updated => updated?,
+            posted => posted?,
+        };
+        info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
+        let slack::objects::Posted { channel, ts } = posted;
+        Ok((Outcome::Posted { key: key.clone(), channel, ts, shown: Some(shown) }, Delivery::Posted))
+    }
+
+    async fn update(
+        &self,
+        id: &RequestId,
+        (channel, ts): (ChannelId, MessageTs),
+        [message, short]: [&Message; 2],
+        shown: Shown,
+        lease: &Lease,
+    ) -> Result<(Outcome, Delivery), Setback> {
+        match self.slack.update_message(&channel, &ts, message).await {
+            Err(error) if refuses_blocks(&error) => {
+                self.fall_back(id, &error, lease)?;
+                self.slack.update_message(&channel, &ts, short).await?;
+            }
+            updated => updated?,
+        }
+        info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
+        Ok((Outcome::Updated { channel, ts, shown }, Delivery::Updated))
+    }
+
+    async fn reply(
+        &self,
+        id: &RequestId,
+        channel: ChannelId,
+        ts: MessageTs,
+        message: &Message,
+        replies: Told,
+    ) -> Result<(Outcome, Delivery), Setback> {
+        let metadata = Some(reply_mark(id, replies));
+        let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
+        self.slack.post_message(post).await?;
+        info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
+        Ok((Outcome::Replied { channel, ts, replies }, Delivery::Replied))
+    }
+
+    async fn withdraw(
+        &self,
+        id: &RequestId,
+        channel: ChannelId,
+        ts: MessageTs,
+    ) -> Result<(Outcome, Delivery), Setback> {
+        self.slack.delete_message(&channel, &ts).await?;
+        self.metrics.withdrew_double();
+        warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
+        Ok((Outcome::Withdrawn { channel, ts }, Delivery::Withdrawn))
+    }
+
+    /// Looks whether a post was made whose outcome nobody recorded.
+    async fn settle(&self, id: &RequestId, doubt: &Doubt, failures: u32) -> Result<Vec<Outcome>, NotYet> {
+        let Doubt { errand, place, since, ripe } = doubt;
+        let settled = Outcome::Settled { errand: errand.clone(), since: *since };
+        match settle::look(&self.slack, &self.author, id, doubt).await {
+            Ok(Finding::Found(mut outcomes)) => {
+                self.metrics.settled(Settled::Found);
+                info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
+                outcomes.push(settled);
+                Ok(outcomes)
+            }
+            Ok(Finding::Absent) => {
+                let left = Duration::try_from(ripe.duration_since(Timestamp::now())).unwrap_or_default();
+                if !left.is_zero() {
+                    debug!(request = %id, %place, look_again_in_s = left.as_secs_f32(), "A post whose answer was lost is not there yet");
+                    return Err(NotYet::turn(left));
                 }
-                info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
-                Ok(Some(Outcome::Updated { channel, ts, shown }))
+                self.metrics.settled(Settled::NotFound);
+                info!(request = %id, %place, "A post whose answer was lost never arrived; it is made again");
+                Ok(vec![settled])
             }
-            Step::Reply { channel, ts, message, replies } => {
-                let post = PostMessage {
-                    channel: channel.as_str(),
-                    message: &message,
-                    thread_ts: Some(&ts),
-                    metadata: None,
-                };
-                self.slack.post_message(post).await?;
-                info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
-                Ok(Some(Outcome::Replied { channel, ts, replies }))
+            Ok(Finding::Hidden(error)) => {
+                self.metrics.possible_double();
+                warn!(request = %id, %place, "A message is posted once more although it may be there already, because Slack does not let the bot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {}", error.with_remedy());
+                Ok(vec![settled])
+            }
+            Err(error) => {
+                let NotYet { delay, is_failure, .. } = self.refused(id, place, &error, failures);
+                Err(NotYet { delay, is_failure, fate: Fate::NotDone })
             }
         }
     }
 
-    fn tell_short(&self, id: &RequestId, error: &SlackError) {
+    /// Says that Slack refuses the layout; the short message follows if there is time left for it.
+    fn fall_back(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), Setback> {
         warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
+        if lease.is_good() { Ok(()) } else { Err(Setback::LeaseOver) }
     }
 
     /// How long `method` may not be called, if Slack said so.
@@ -172,15 +303,13 @@ impl Outbox {
     }
 
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
-        self.metrics.delivery(Delivery::Not(error.kind()));
-        if error.is_ambiguous() && error.method() == Method::ChatPostMessage {
+        let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
+        if is_unclear {
             self.metrics.ambiguous_post();
         }
         let seed = fastrand::u64(..);
         let delay = match error.kind() {
-            Kind::Retry if error.is_ambiguous() && error.method() == Method::ChatPostMessage => {
-                AMBIGUOUS.delay(failures + 1, seed)
-            }
+            Kind::Retry if is_unclear => AMBIGUOUS.delay(failures + 1, seed),
             Kind::Retry => PASSING.delay(failures + 1, seed),
             Kind::RetryAfter(delay) => {
                 let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,16 +331,31 @@ impl Outbox {
         } else {
             warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         }
-        NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)) }
+        let fate = if is_unclear {
+            let now = Timestamp::now();
+            let ripe = if error.is_answered() { now } else { now.saturating_add(LATE).unwrap_or(now) };
+            Fate::Unclear { ripe }
+        } else {
+            Fate::NotDone
+        };
+        NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)), fate }
     }
 }
 
-/// What an outcome counts as.
-fn delivery(outcome: &Outcome) -> Delivery {
-    match outcome {
-        Outcome::Posted { .. } => Delivery::Posted,
-        Outcome::Updated { .. } => Delivery::Updated,
-        Outcome::Replied { .. } => Delivery::Replied,
+/// The method that a step begins with, and the place that it is about.
+fn whereto(step: &Step) -> (Method, String) {
+    match step {
+        Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
+        Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
+        Step::Update { channel, .. } => (Method::ChatUpdate, channel.to_string()),
+        Step::Withdraw { channel, .. } => (Method::ChatDelete, channel.to_string()),
+        Step::Settle(doubt) => {
+            let method = match doubt.errand {
+                Errand::Deliver(_) => Method::ConversationsHistory,
+                Errand::Keep(..) | Errand::Tell(..) => Method::ConversationsReplies,
+            };
+            (method, doubt.place.clone())
+        }
     }
 }
 

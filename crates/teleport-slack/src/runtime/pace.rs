@@ -34,8 +34,8 @@ impl Pace {
         self.0.insert(place.to_owned(), Line { next: from, promised: BTreeMap::new() });
     }
 
-    /// `None` if the errand may post now; else when its turn comes, which is then kept for it.
-    pub(super) fn turn(
+    /// `None` if the errand may post now; else when its turn comes. The turn is kept until it is used.
+    pub(super) fn wait(
         &mut self,
         place: &str,
         id: &RequestId,
@@ -47,17 +47,20 @@ impl Pace {
             self.0.remove(place);
             return None;
         }
-        let who = (id.clone(), errand.clone());
-        let at = line.promised.remove(&who).unwrap_or_else(|| {
-            let at = line.next.max(now);
-            line.next = at + INTERVAL;
+        let next = &mut line.next;
+        let at = line.promised.entry((id.clone(), errand.clone())).or_insert_with(|| {
+            let at = (*next).max(now);
+            *next = at + INTERVAL;
             at
         });
-        if at <= now {
-            return None;
+        Some(at.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// The errand uses its turn.
+    pub(super) fn go(&mut self, place: &str, id: &RequestId, errand: &Errand) {
+        if let Some(line) = self.0.get_mut(place) {
+            line.promised.remove(&(id.clone(), errand.clone()));
         }
-        line.promised.insert(who, at);
-        Some(at - now)
     }
 }
 
@@ -69,8 +72,16 @@ mod tests {
 
     fn turns(pace: &mut Pace, place: &str, ids: &[&str], now: Instant) -> Vec<Option<u64>> {
         let errand = Errand::Deliver(RecipientKey::new(place));
-        let turn = |id: &&str| pace.turn(place, &RequestId::new(*id), &errand, now);
-        ids.iter().map(turn).map(|wait| wait.map(|wait| wait.as_secs())).collect()
+        let mut turn = |id: &&str| {
+            let id = RequestId::new(*id);
+            let wait = pace.wait(place, &id, &errand, now);
+            assert_eq!(pace.wait(place, &id, &errand, now), wait, "asking takes nothing away");
+            if wait.is_none() {
+                pace.go(place, &id, &errand);
+            }
+            wait.map(|wait| wait.as_secs())
+        };
+        ids.iter().map(&mut turn).collect()
     }
 
     #[test]

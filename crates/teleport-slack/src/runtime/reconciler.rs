@@ -11,18 +11,21 @@ use std::time::Duration;
 
 use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
-use access_core::plan::{Errand, ReviewLook, Situation, Step, plan};
+use access_core::lifecycle::is_behind;
+use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode, unfinished};
 use access_core::recipients::{Rules, Target};
-use access_core::record::{Outcome, Record, bounded};
+use access_core::record::{Record, bounded};
 use access_core::request::{AccessRequest, RequestState};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{StreamExt, future, poll};
-use jiff::{SignedDuration, Timestamp};
+use futures_util::{future, poll};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use super::audience::{Audience, Located, NotFound};
+use super::carrying::{Intent, Taken};
+use super::lease::Holder;
+use super::memory::{Memory, Seen, later};
 use super::outbox::{Complaints, NotYet, Outbox};
 use super::resolution::carry_out;
 use crate::observe::metrics::{Metrics, Visit};
@@ -30,7 +33,6 @@ use crate::slack::directory::Directory;
 use crate::teleport;
 use crate::teleport::decide::DecideError;
 use crate::teleport::error::{Kind, TeleportError};
-use crate::teleport::record::modify_record;
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
@@ -42,11 +44,11 @@ const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap:
 
 /// Where Teleport can fail us; complaints about one do not end with a success of the other.
 const READING: &str = "reading records";
-const WRITING: &str = "writing records";
+pub(super) const WRITING: &str = "writing records";
 const DECIDING: &str = "deciding";
 
 /// A call to Teleport that failed, and at what.
-struct Trouble {
+pub(super) struct Trouble {
     place: &'static str,
     error: TeleportError,
 }
@@ -56,7 +58,7 @@ impl Trouble {
         Self { place: READING, error }
     }
 
-    fn writing(error: TeleportError) -> Self {
+    pub(super) fn writing(error: TeleportError) -> Self {
         Self { place: WRITING, error }
     }
 
@@ -68,6 +70,7 @@ impl Trouble {
 /// What every visit needs.
 pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
+    pub(super) holder: Holder,
     pub(super) outbox: Outbox,
     pub(super) directory: Directory,
     pub(super) rules: Rules,
@@ -89,80 +92,6 @@ pub(super) struct Deciding {
 impl Deciding {
     fn mode(&self) -> Option<Mode> {
         mode(self.setting, *self.submit.borrow(), &self.rules)
-    }
-}
-
-/// What Teleport said of a request.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Seen {
-    /// It lists it, like this.
-    Listed(Arc<AccessRequest>),
-    /// It listed it like this, and lists it no more.
-    Vanished(Arc<AccessRequest>),
-    /// It does not list it, and we never saw it.
-    #[default]
-    Unknown,
-}
-
-impl Seen {
-    fn listed(&self) -> Option<&AccessRequest> {
-        match self {
-            Self::Listed(request) => Some(request),
-            Self::Vanished(_) | Self::Unknown => None,
-        }
-    }
-
-    fn vanished(&self) -> Option<&AccessRequest> {
-        match self {
-            Self::Vanished(request) => Some(request),
-            Self::Listed(_) | Self::Unknown => None,
-        }
-    }
-}
-
-/// What is remembered of one request between visits, and lost with the process: the record in Teleport holds
-/// everything that matters.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// Errands that failed, and when they may be tried again.
-    waits: BTreeMap<Errand, Timestamp>,
-    /// How often they failed in a row.
-    failures: BTreeMap<Errand, u32>,
-    /// What Slack confirmed and Teleport has not yet recorded.
-    unsaved: Vec<Outcome>,
-    /// Failed visits in a row.
-    failed_visits: u32,
-    /// Whether the audience's oddities were told.
-    told_oddities: bool,
-}
-
-impl Memory {
-    /// Whether nothing would be lost by forgetting it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waits.is_empty() && self.unsaved.is_empty() && self.failed_visits == 0
-    }
-
-    /// Errands that wait to be tried again or for their turn.
-    pub(super) fn waiting(&self) -> i64 {
-        i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
-    }
-
-    fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
-        if not_yet.is_failure {
-            *self.failures.entry(errand.clone()).or_default() += 1;
-        }
-        self.waits.insert(errand, later(now, not_yet.delay));
-    }
-
-    /// Nothing is left to be done, so nothing waits.
-    fn settle(&mut self) {
-        self.waits.clear();
-        self.failures.clear();
-    }
-
-    fn succeeded(&mut self, errand: &Errand) {
-        self.waits.remove(errand);
-        self.failures.remove(errand);
     }
 }
 
@@ -193,7 +122,6 @@ impl Reconciler {
         seen: &Seen,
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Trouble> {
-        let listed = seen.listed();
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -202,6 +130,8 @@ impl Reconciler {
                 warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
             }
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
+            let fresh = self.listed_now(id, seen, &record).await?;
+            let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);
             // What was last seen of a vanished request may be newer than what was remembered.
             let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
@@ -228,28 +158,78 @@ impl Reconciler {
                 self.note_missing(people, &audience, memory);
             }
 
-            let plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
-            if !self.save(id, known, &mut memory.unsaved).await? {
-                // A message now could never be kept true. If the request is still listed, its end is on the way.
-                return Ok(None);
+            if plan.errands.is_empty() {
+                // A claim of ours that could not be given up.
+                let done = record.claim.as_ref().filter(|claim| claim.holder == self.holder.name());
+                if !self.save(id, known, done, memory).await? {
+                    return Ok(None);
+                }
+                if people.is_none() {
+                    self.note_missing(&lookups.await, &audience, memory);
+                    continue;
+                }
+                let next = next_visit(plan.look_again, &audience, memory);
+                return Ok(next.into_iter().chain(resolve_at).min());
             }
-            let is_idle = plan.errands.is_empty();
+            self.outbox.room().await;
+            let posts = plan.posts().collect();
+            let intent = Intent { read: &data, known, errands: plan.errands, posts };
+            let lease = match self.take(id, &intent, &record, memory).await? {
+                Taken::Ours(lease) => lease,
+                Taken::Theirs(until) => return Ok(Some(until)),
+                Taken::Changed => continue,
+                // A message now could never be kept true. If the request is still listed, its end is on the way.
+                Taken::NoRecord => return Ok(None),
+            };
             if people.is_none() {
-                let (outcome, people) = future::join(self.run(id, plan.errands, memory), lookups).await;
+                let run = self.run(id, intent.errands, &lease, memory);
+                let (outcome, people) = future::join(run, lookups).await;
                 self.note_missing(&people, &audience, memory);
                 outcome?;
-            } else if is_idle {
-                return Ok(next_visit(plan.look_again, &audience, memory)
-                    .into_iter()
-                    .chain(resolve_at)
-                    .min());
             } else {
-                self.run(id, plan.errands, memory).await?;
+                self.run(id, intent.errands, &lease, memory).await?;
             }
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(Timestamp::now()))
+    }
+
+    /// What Teleport lists at this moment, where what we were told may be out of date: the record knows more than we
+    /// do, or knows a request that we never saw. `None` if what we were told will do.
+    async fn listed_now(
+        &self,
+        id: &RequestId,
+        seen: &Seen,
+        record: &Record,
+    ) -> Result<Option<Option<AccessRequest>>, Trouble> {
+        let is_doubtful = match seen {
+            Seen::Listed(request) => is_behind(request, record.known.as_ref()),
+            Seen::Vanished(_) => false,
+            Seen::Unknown => record.known.is_some(),
+        };
+        if !is_doubtful {
+            return Ok(None);
+        }
+        self.teleport.get_request(id).await.map(Some).map_err(Trouble::reading)
+    }
+
+    /// Takes errands out of the plan that must wait for their turn in Slack.
+    fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
+        let now = Timestamp::now();
+        let mut first = plan.look_again;
+        plan.errands.retain(|(errand, steps)| {
+            let wait = steps.first().and_then(|step| self.outbox.wait(id, errand, step));
+            if let Some(wait) = wait {
+                let until = later(now, wait);
+                memory.waits.insert(errand.clone(), until);
+                first = Some(first.map_or(until, |first| first.min(until)));
+            }
+            wait.is_none()
+        });
+        plan.look_again = first;
     }
 
     fn situation<'a>(
@@ -306,94 +286,6 @@ impl Reconciler {
         !plan(&self.situation(None, &record, &[], &BTreeMap::new())).is_empty()
     }
 
-    /// Runs errands side by side and records each outcome as soon as it is there.
-    ///
-    /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
-    async fn run(
-        &self,
-        id: &RequestId,
-        errands: Vec<(Errand, Vec<Step>)>,
-        memory: &mut Memory,
-    ) -> Result<(), Trouble> {
-        let failures = &memory.failures;
-        let mut running: FuturesUnordered<_> = errands
-            .into_iter()
-            .map(|(errand, steps)| {
-                let failures = failures.get(&errand).copied().unwrap_or(0);
-                self.run_errand(id, errand, steps, failures)
-            })
-            .collect();
-        let mut result = Ok(());
-        while let Some(first) = running.next().await {
-            let mut ended = vec![first];
-            while let Poll::Ready(Some(next)) = poll!(running.next()) {
-                ended.push(next);
-            }
-            for (errand, outcomes, not_yet) in ended {
-                outcomes.iter().for_each(|outcome| self.learn(outcome));
-                memory.unsaved.extend(outcomes);
-                match not_yet {
-                    Some(not_yet) => memory.postpone(errand, &not_yet, Timestamp::now()),
-                    None => memory.succeeded(&errand),
-                }
-            }
-            if result.is_ok() {
-                result = self.save(id, None, &mut memory.unsaved).await.map(|_| ());
-            }
-        }
-        result
-    }
-
-    async fn run_errand(
-        &self,
-        id: &RequestId,
-        errand: Errand,
-        steps: Vec<Step>,
-        failures: u32,
-    ) -> (Errand, Vec<Outcome>, Option<NotYet>) {
-        let mut outcomes = Vec::new();
-        for step in steps {
-            match self.outbox.carry_out(id, &errand, step, failures).await {
-                Ok(outcome) => outcomes.extend(outcome),
-                Err(not_yet) => return (errand, outcomes, Some(not_yet)),
-            }
-        }
-        (errand, outcomes, None)
-    }
-
-    /// Writes down what Teleport said and what Slack confirmed. Returns whether there is a record to write to:
-    /// none if the request vanished and never had one.
-    async fn save(
-        &self,
-        id: &RequestId,
-        remember: Option<&AccessRequest>,
-        unsaved: &mut Vec<Outcome>,
-    ) -> Result<bool, Trouble> {
-        if remember.is_none() && unsaved.is_empty() {
-            return Ok(true);
-        }
-        let written = modify_record(&self.teleport, id, |data| {
-            let mut record = Record::decode(id, data).0;
-            if let Some(known) = remember {
-                record.known = Some(known.clone());
-            }
-            unsaved.iter().for_each(|outcome| record.apply(outcome));
-            Some(record.encode())
-        })
-        .await;
-        let exists = match written {
-            Ok(_) => true,
-            Err(error) if error.kind() == Kind::NotFound => {
-                debug!(request = %id, "The request is gone and has no record");
-                false
-            }
-            Err(error) => return Err(Trouble::writing(error)),
-        };
-        unsaved.clear();
-        self.complaints.settle(WRITING);
-        Ok(exists)
-    }
-
     fn teleport_failed(&self, id: &RequestId, trouble: &Trouble, failures: u32) -> Duration {
         let Trouble { place, error } = trouble;
         let seed = fastrand::u64(..);
@@ -426,7 +318,7 @@ impl Reconciler {
             if self.complaints.open(missing.recipient.key().as_str(), &missing.cause()) {
                 missing.tell(delay);
             }
-            memory.postpone(errand, &NotYet { delay, is_failure: true }, now);
+            memory.postpone(errand, &NotYet::failed(delay), now);
         }
     }
 }
@@ -436,10 +328,4 @@ fn next_visit(look_again: Option<Timestamp>, audience: &Audience, memory: &Memor
     let wanted = audience.people(|_| true);
     let lookups = wanted.iter().filter_map(|r| memory.waits.get(&Errand::Deliver(r.key()))).copied();
     lookups.chain(look_again).min()
-}
-
-/// `now + delay`, or the end of time.
-fn later(now: Timestamp, delay: Duration) -> Timestamp {
-    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-    now.checked_add(delay).unwrap_or(Timestamp::MAX)
 }

@@ -106,6 +106,17 @@ impl SlackError {
             }
     }
 
+    /// Whether Slack itself answered, so that the call has ended there too. A gateway that gave up waiting has not.
+    pub fn is_answered(&self) -> bool {
+        match &self.failure {
+            Failure::Refused(_) | Failure::TooLarge { .. } | Failure::Unreadable { .. } => true,
+            Failure::Status { status } => {
+                !matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+            }
+            _ => false,
+        }
+    }
+
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.failure {

@@ -12,6 +12,16 @@ pub enum Method {
     ChatPostMessage,
     /// `chat.update`: a message shown anew.
     ChatUpdate,
+    /// `chat.delete`: a message taken back.
+    ChatDelete,
+    /// `conversations.history`: what was posted in a conversation.
+    ConversationsHistory,
+    /// `conversations.replies`: what was posted in a thread.
+    ConversationsReplies,
+    /// `conversations.open`: the direct message with a person.
+    ConversationsOpen,
+    /// `conversations.list`: the channels there are.
+    ConversationsList,
     /// `users.lookupByEmail`: a person by e-mail.
     UsersLookupByEmail,
     /// `users.info`: a person by id.
@@ -40,6 +50,11 @@ impl Method {
             Self::AuthTest => "auth.test",
             Self::ChatPostMessage => "chat.postMessage",
             Self::ChatUpdate => "chat.update",
+            Self::ChatDelete => "chat.delete",
+            Self::ConversationsHistory => "conversations.history",
+            Self::ConversationsReplies => "conversations.replies",
+            Self::ConversationsOpen => "conversations.open",
+            Self::ConversationsList => "conversations.list",
             Self::UsersLookupByEmail => "users.lookupByEmail",
             Self::UsersInfo => "users.info",
             Self::ConversationsInfo => "conversations.info",
@@ -57,6 +72,7 @@ impl Method {
         match self {
             Self::ChatPostMessage
             | Self::ChatUpdate
+            | Self::ChatDelete
             | Self::ViewsOpen
             | Self::ChatPostEphemeral
             | Self::Respond => true,
@@ -65,6 +81,10 @@ impl Method {
             | Self::UsersInfo
             | Self::BotsInfo
             | Self::ConversationsInfo
+            | Self::ConversationsHistory
+            | Self::ConversationsReplies
+            | Self::ConversationsOpen
+            | Self::ConversationsList
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen => false,
         }
@@ -80,13 +100,17 @@ impl Method {
             | Self::Respond
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
+            // A claim covers them for so long.
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => Some(access_core::claim::CALL),
             Self::AuthTest
-            | Self::ChatPostMessage
-            | Self::ChatUpdate
             | Self::UsersLookupByEmail
             | Self::UsersInfo
             | Self::BotsInfo
-            | Self::ConversationsInfo => None,
+            | Self::ConversationsInfo
+            | Self::ConversationsHistory
+            | Self::ConversationsReplies
+            | Self::ConversationsOpen
+            | Self::ConversationsList => None,
         }
     }
 }

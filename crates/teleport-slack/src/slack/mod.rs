@@ -2,13 +2,14 @@
 //!
 //! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
 //! Rate limits, order and repetition are the runtime's business; what a message says is `access-core`'s.
-//! See `error` for what can go wrong, `directory` for lookups with a memory, `answer` for what a person who clicked
+//! See `error` for what can go wrong, `directory` for lookups with a memory, `history` for finding messages again, `answer` for what a person who clicked
 //! gets to see, `socket` for clicks that arrive over a WebSocket.
 
 pub mod error;
 pub mod method;
 pub mod objects;
 pub mod directory;
+pub mod history;
 pub mod socket;
 mod answer;
 mod cache;

@@ -196,6 +196,21 @@ pub(super) fn conversation(fields: &Fields) -> Result<Conversation, Failure> {
     })
 }
 
+/// The id of a conversation, of which nothing else matters.
+pub(super) fn conversation_id(channel: &Fields) -> Result<ChannelId, Failure> {
+    id(channel, "id").map(ChannelId::new)
+}
+
+/// Which message this is.
+pub(super) fn message_ts(message: &Fields) -> Result<MessageTs, Failure> {
+    id(message, "ts").map(MessageTs::new)
+}
+
+/// Where the next page begins; empty at the end.
+pub(super) fn next_cursor(fields: &Fields) -> String {
+    object(fields, "response_metadata").and_then(|metadata| text(metadata, "next_cursor")).unwrap_or_default()
+}
+
 /// The people in a user group.
 pub(super) fn members(fields: &Fields) -> Result<Vec<SlackUserId>, Failure> {
     let users = fields.get("users").and_then(Value::as_array).ok_or_else(|| wire::incomplete("users"))?;

@@ -1,0 +1,155 @@
+//! Who works on a request, and which posts nobody has confirmed: what lets several daemons share the work.
+//!
+//! A claim stands in the request's record. It is taken by compare-and-swap with the write that goes before the
+//! calls to Slack, together with the posts that are about to be made, and given up with the write that records
+//! what came of them. So a post whose outcome is not known stays on record as a doubt, whoever died, and is
+//! looked for in Slack before it is made again (`plan`).
+//!
+//! Nothing here trusts two machines' clocks to agree: a claim lapses when whoever watches it has seen no change
+//! for [`LAPSE`] by his own clock, and its holder begins nothing later than [`WORK`] after he took it. The
+//! protocol is tried in every order of events in `claim/tests.rs`.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ChannelId, MessageTs};
+use crate::plan::Errand;
+use crate::recipients::RecipientKey;
+use crate::record::Record;
+
+/// A claim that did not change for this long may be taken over.
+pub const LAPSE: Duration = Duration::from_secs(12);
+/// How long after he began to take the claim its holder may begin a call to Slack. A call lasts [`CALL`] at
+/// most, so everything has ended before anybody else begins.
+pub const WORK: Duration = Duration::from_secs(3);
+/// The most that a call under a claim may take.
+pub const CALL: Duration = Duration::from_secs(8);
+/// A post of which nobody knows more arrives within this time after its daemon took the claim, or never: [`WORK`]
+/// and [`CALL`], and nearly as much again for clocks that differ and a Slack that is slow.
+const ARRIVAL: SignedDuration = SignedDuration::from_secs(20);
+/// A post that got no answer arrives within this time after its daemon gave it up, or never.
+pub const LATE: SignedDuration = SignedDuration::from_secs(9);
+/// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
+/// replicas may differ by this much, less [`LAPSE`].
+const LONG_AGO: SignedDuration = SignedDuration::from_secs(120);
+/// Longer names of places are not ours; channel names have at most 80 characters, ids far fewer.
+const MAX_PLACE: usize = 160;
+
+/// The right to work on one request for a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// Which process holds it: a name that no other process has.
+    #[serde(rename = "h")]
+    pub holder: String,
+    /// Another number each time that process takes a claim, so that a new one is not taken for an old one.
+    #[serde(rename = "n")]
+    pub turn: u64,
+    /// When it was taken, by the holder's wall clock.
+    #[serde(rename = "at")]
+    pub taken: Timestamp,
+}
+
+/// A post that may have been made: it was about to be, and its outcome is not recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What it was part of.
+    pub errand: Errand,
+    /// Where it went: a channel's id or name, or a person's id.
+    pub place: String,
+    /// When it was about to be made, by that daemon's wall clock. It tells one attempt from another.
+    pub since: Timestamp,
+    /// From when on it is there or never will be. Before, that it is not found means nothing.
+    pub ripe: Timestamp,
+}
+
+/// A doubt as JSON.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DoubtJson {
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    key: Option<RecipientKey>,
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    channel: Option<ChannelId>,
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    ts: Option<MessageTs>,
+    #[serde(rename = "p")]
+    place: String,
+    #[serde(rename = "s")]
+    since: Timestamp,
+    #[serde(rename = "r")]
+    ripe: Timestamp,
+}
+
+impl From<&Doubt> for DoubtJson {
+    fn from(doubt: &Doubt) -> Self {
+        let Doubt { errand, place, since, ripe } = doubt.clone();
+        let (key, channel, ts) = match errand {
+            Errand::Deliver(key) => (Some(key), None, None),
+            Errand::Keep(channel, ts) | Errand::Tell(channel, ts) => (None, Some(channel), Some(ts)),
+        };
+        Self { key, channel, ts, place, since, ripe }
+    }
+}
+
+impl DoubtJson {
+    pub(crate) fn read(self) -> Option<Doubt> {
+        let errand = match (self.key, self.channel, self.ts) {
+            (Some(key), ..) => Errand::Deliver(key),
+            (None, Some(channel), Some(ts)) => Errand::Tell(channel, ts),
+            _ => return None,
+        };
+        let (place, since, ripe) = (self.place, self.since, self.ripe);
+        (place.len() <= MAX_PLACE).then_some(Doubt { errand, place, since, ripe })
+    }
+}
+
+/// Whether to work on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nobody else does.
+    Free,
+    /// Somebody else did, and has not been heard of for too long.
+    Lapsed,
+    /// Somebody else does: look again after this long.
+    Wait(Duration),
+}
+
+/// Whether `me` may take the claim, having watched what is there without a change for `watched`.
+pub fn turn(claim: Option<&Claim>, me: &str, watched: Duration, now: Timestamp) -> Turn {
+    match claim {
+        None => Turn::Free,
+        Some(claim) if claim.holder == me => Turn::Free,
+        Some(claim) if now.duration_since(claim.taken) > LONG_AGO || watched >= LAPSE => Turn::Lapsed,
+        Some(_) => Turn::Wait(LAPSE - watched),
+    }
+}
+
+impl Record {
+    /// Takes the claim and notes the posts that are about to be made.
+    pub fn take(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Errand, String)>) {
+        let since = claim.taken;
+        let ripe = since.saturating_add(ARRIVAL).expect("a duration of seconds is no calendar span");
+        for (errand, place) in posts {
+            if !self.is_in_doubt(&errand) {
+                self.doubts.push(Doubt { errand, place, since, ripe });
+            }
+        }
+        self.claim = Some(claim);
+    }
+
+    /// Gives the claim up, unless somebody else has taken it over.
+    pub fn give_up(&mut self, claim: &Claim) {
+        if self.claim.as_ref() == Some(claim) {
+            self.claim = None;
+        }
+    }
+
+    /// Whether this errand may have been carried out by somebody who could not record it.
+    pub fn is_in_doubt(&self, errand: &Errand) -> bool {
+        self.doubts.iter().any(|doubt| doubt.errand == *errand)
+    }
+}
+
+#[cfg(test)]
+mod tests;

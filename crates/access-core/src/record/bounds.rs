@@ -1,0 +1,65 @@
+//! What the record may hold of a request: enough for any card, far below the server's limit.
+
+use crate::ids::RequestId;
+use crate::request::{AccessRequest, Review};
+
+/// Long texts are kept up to this many characters: enough for any card, far below the server's limit of
+/// 1,000,000 bytes for all plugins together.
+pub(super) const MAX_TEXT: usize = 4_000;
+/// Names (users, roles, resources) are kept up to this many characters.
+const MAX_NAME: usize = 256;
+/// Lists are kept up to this many entries.
+const MAX_LIST: usize = 60;
+
+/// A request cut to what the record may hold. Cutting twice changes nothing.
+pub fn bounded(request: &AccessRequest) -> AccessRequest {
+    let name = |text: &String| cut(text, MAX_NAME);
+    let names = |list: &[String]| list.iter().take(MAX_LIST).map(name).collect();
+    AccessRequest {
+        id: RequestId::new(cut(request.id.as_str(), MAX_NAME)),
+        user: name(&request.user),
+        roles: names(&request.roles),
+        state: request.state,
+        reason: cut(&request.reason, MAX_TEXT),
+        resolve_reason: cut(&request.resolve_reason, MAX_TEXT),
+        created: request.created,
+        access_until: request.access_until,
+        expires: request.expires,
+        assume_start: request.assume_start,
+        thresholds: Vec::new(),
+        reviews: request.reviews.iter().take(MAX_LIST).map(bounded_review).collect(),
+        suggested_reviewers: Vec::new(),
+        resources: request
+            .resources
+            .iter()
+            .take(MAX_LIST)
+            .map(|r| {
+                let mut resource = r.clone();
+                for part in [
+                    &mut resource.cluster,
+                    &mut resource.kind,
+                    &mut resource.name,
+                    &mut resource.sub_resource,
+                ] {
+                    *part = cut(part, MAX_NAME);
+                }
+                resource
+            })
+            .collect(),
+        kind: request.kind,
+        promoted_to: request.promoted_to.as_ref().map(name),
+    }
+}
+
+/// A review without its reason, which is told in the thread and nowhere else.
+fn bounded_review(review: &Review) -> Review {
+    Review { author: cut(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
+}
+
+/// The first `max` characters, the last of them "…" if anything was cut.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
+}

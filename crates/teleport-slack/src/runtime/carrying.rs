@@ -1,0 +1,218 @@
+//! Carries out a plan's errands under a claim, and records what came of each as soon as it is there.
+//!
+//! The order that keeps every promise: the claim and the posts that are about to be made are written, then the calls
+//! are made, then what came of them is written and the claim given up. Whatever dies in between leaves a doubt on
+//! record, never a secret.
+
+use std::collections::BTreeMap;
+use std::task::Poll;
+
+use access_core::claim::{Claim, Turn, turn};
+use access_core::ids::RequestId;
+use access_core::plan::{Errand, Step};
+use access_core::record::{Outcome, Record};
+use access_core::request::AccessRequest;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, poll};
+use jiff::Timestamp;
+use tracing::{debug, info};
+
+use super::lease::Lease;
+use super::memory::{Memory, later};
+use super::outbox::{Fate, NotYet};
+use super::reconciler::{Reconciler, Trouble, WRITING};
+use crate::teleport::error::Kind;
+use crate::teleport::record::{Fields, modify_record};
+
+/// What is about to be done, and on what knowledge.
+pub(super) struct Intent<'a> {
+    /// The record as it was read.
+    pub(super) read: &'a Fields,
+    /// What Teleport says, if that is news.
+    pub(super) known: Option<&'a AccessRequest>,
+    /// What is about to be done.
+    pub(super) errands: Vec<(Errand, Vec<Step>)>,
+    /// The posts among it, and where.
+    pub(super) posts: Vec<(Errand, String)>,
+}
+
+/// Whether the claim was taken.
+pub(super) enum Taken {
+    /// It was.
+    Ours(Lease),
+    /// Somebody else works on the request; look again then.
+    Theirs(Timestamp),
+    /// The record is not what it was.
+    Changed,
+    /// The request vanished and has no record.
+    NoRecord,
+}
+
+impl Reconciler {
+    /// Takes the claim, unless somebody else holds it or the record changed since it was read.
+    pub(super) async fn take(
+        &self,
+        id: &RequestId,
+        intent: &Intent<'_>,
+        record: &Record,
+        memory: &mut Memory,
+    ) -> Result<Taken, Trouble> {
+        let now = Timestamp::now();
+        let watched = memory.watch(record.claim.as_ref());
+        match turn(record.claim.as_ref(), self.holder.name(), watched, now) {
+            Turn::Free => {}
+            Turn::Wait(left) => return Ok(Taken::Theirs(later(now, left))),
+            Turn::Lapsed => {
+                self.metrics.took_over_claim();
+                info!(request = %id, "Whoever worked on this request (another teleport-slack, or an earlier run of this one) has not been heard of; taking over");
+            }
+        }
+        let lease = self.holder.lease();
+        let mut is_changed = false;
+        let unsaved = &memory.unsaved;
+        let written = modify_record(&self.teleport, id, |data| {
+            is_changed = data != intent.read;
+            if is_changed {
+                return None;
+            }
+            let mut record = Record::decode(id, data).0;
+            if let Some(known) = intent.known {
+                record.known = Some(known.clone());
+            }
+            unsaved.iter().for_each(|outcome| record.apply(outcome));
+            record.take(lease.claim.clone(), intent.posts.iter().cloned());
+            Some(record.encode())
+        })
+        .await;
+        match written {
+            Ok(_) if is_changed => Ok(Taken::Changed),
+            Ok(_) => {
+                memory.unsaved.clear();
+                memory.watch(None);
+                self.complaints.settle(WRITING);
+                Ok(Taken::Ours(lease))
+            }
+            Err(error) if error.kind() == Kind::NotFound => {
+                debug!(request = %id, "The request is gone and has no record");
+                memory.unsaved.clear();
+                Ok(Taken::NoRecord)
+            }
+            Err(error) => {
+                // It may have been written all the same; but nothing was posted.
+                let since = lease.claim.taken;
+                let errands = intent.posts.iter().map(|(errand, _)| errand.clone());
+                memory.unsaved.extend(errands.map(|errand| Outcome::Settled { errand, since }));
+                Err(Trouble::writing(error))
+            }
+        }
+    }
+
+    /// Runs errands side by side, records each outcome as soon as it is there, and gives the claim up.
+    ///
+    /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
+    pub(super) async fn run(
+        &self,
+        id: &RequestId,
+        errands: Vec<(Errand, Vec<Step>)>,
+        lease: &Lease,
+        memory: &mut Memory,
+    ) -> Result<(), Trouble> {
+        let failures: BTreeMap<_, _> = errands
+            .iter()
+            .map(|(errand, _)| (errand.clone(), memory.failures.get(errand).copied().unwrap_or(0)))
+            .collect();
+        let mut running: FuturesUnordered<_> = errands
+            .into_iter()
+            .map(|(errand, steps)| {
+                let failures = failures.get(&errand).copied().unwrap_or(0);
+                self.run_errand(id, errand, steps, failures, lease)
+            })
+            .collect();
+        let mut result = Ok(());
+        while let Some(first) = running.next().await {
+            let mut ended = vec![first];
+            while let Poll::Ready(Some(next)) = poll!(running.next()) {
+                ended.push(next);
+            }
+            for (errand, outcomes, not_yet) in ended {
+                outcomes.iter().for_each(|outcome| self.learn(outcome));
+                memory.unsaved.extend(outcomes);
+                match not_yet {
+                    Some(not_yet) => memory.postpone(errand, &not_yet, Timestamp::now()),
+                    None => memory.succeeded(&errand),
+                }
+            }
+            let done = running.is_empty().then_some(&lease.claim);
+            if result.is_ok() {
+                result = self.save(id, None, done, memory).await.map(|_| ());
+            }
+        }
+        result
+    }
+
+    async fn run_errand(
+        &self,
+        id: &RequestId,
+        errand: Errand,
+        steps: Vec<Step>,
+        failures: u32,
+        lease: &Lease,
+    ) -> (Errand, Vec<Outcome>, Option<NotYet>) {
+        let mut outcomes = Vec::new();
+        let mut not_yet = None;
+        let since = lease.claim.taken;
+        for step in steps {
+            match self.outbox.carry_out(id, &errand, step, failures, lease).await {
+                Ok(more) => outcomes.extend(more),
+                Err(error) => {
+                    not_yet = Some(error);
+                    break;
+                }
+            }
+        }
+        let errand_of = || errand.clone();
+        outcomes.push(match not_yet.as_ref().map(|not_yet| &not_yet.fate) {
+            Some(Fate::Unclear { ripe }) => Outcome::Unclear { errand: errand_of(), since, ripe: *ripe },
+            Some(Fate::NotDone) | None => Outcome::Settled { errand: errand_of(), since },
+        });
+        (errand, outcomes, not_yet)
+    }
+
+    /// Writes down what Teleport said and what Slack confirmed, and gives a claim up. Returns whether there is a
+    /// record to write to: none if the request vanished and never had one.
+    pub(super) async fn save(
+        &self,
+        id: &RequestId,
+        known: Option<&AccessRequest>,
+        done: Option<&Claim>,
+        memory: &mut Memory,
+    ) -> Result<bool, Trouble> {
+        if known.is_none() && done.is_none() && memory.unsaved.is_empty() {
+            return Ok(true);
+        }
+        let unsaved = &memory.unsaved;
+        let written = modify_record(&self.teleport, id, |data| {
+            let mut record = Record::decode(id, data).0;
+            if let Some(known) = known {
+                record.known = Some(known.clone());
+            }
+            unsaved.iter().for_each(|outcome| record.apply(outcome));
+            if let Some(claim) = done {
+                record.give_up(claim);
+            }
+            Some(record.encode())
+        })
+        .await;
+        let exists = match written {
+            Ok(_) => true,
+            Err(error) if error.kind() == Kind::NotFound => {
+                debug!(request = %id, "The request is gone and has no record");
+                false
+            }
+            Err(error) => return Err(Trouble::writing(error)),
+        };
+        memory.unsaved.clear();
+        self.complaints.settle(WRITING);
+        Ok(exists)
+    }
+}

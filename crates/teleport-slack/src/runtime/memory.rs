@@ -1,0 +1,110 @@
+//! What is known of one request between visits: what Teleport lists, and what failed.
+//!
+//! Lost with the process, and nothing is lost with it: what matters is in the record (`access_core::record`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::claim::Claim;
+use access_core::plan::Errand;
+use access_core::record::Outcome;
+use access_core::request::AccessRequest;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::outbox::NotYet;
+
+/// What Teleport said of a request.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Seen {
+    /// It lists it, like this.
+    Listed(Arc<AccessRequest>),
+    /// It listed it like this, and lists it no more.
+    Vanished(Arc<AccessRequest>),
+    /// It does not list it, and we never saw it.
+    #[default]
+    Unknown,
+}
+
+impl Seen {
+    pub(super) fn listed(&self) -> Option<&AccessRequest> {
+        match self {
+            Self::Listed(request) => Some(request),
+            Self::Vanished(_) | Self::Unknown => None,
+        }
+    }
+
+    pub(super) fn vanished(&self) -> Option<&AccessRequest> {
+        match self {
+            Self::Vanished(request) => Some(request),
+            Self::Listed(_) | Self::Unknown => None,
+        }
+    }
+}
+
+/// What is remembered of one request between visits, and lost with the process: the record in Teleport holds
+/// everything that matters.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Errands that failed, and when they may be tried again.
+    pub(super) waits: BTreeMap<Errand, Timestamp>,
+    /// How often they failed in a row.
+    pub(super) failures: BTreeMap<Errand, u32>,
+    /// What Slack confirmed and Teleport has not yet recorded.
+    pub(super) unsaved: Vec<Outcome>,
+    /// Failed visits in a row.
+    pub(super) failed_visits: u32,
+    /// Whether the audience's oddities were told.
+    pub(super) told_oddities: bool,
+    /// The claim that somebody else held when we last looked, and since when we have seen it unchanged.
+    watched: Option<(Claim, Instant)>,
+}
+
+impl Memory {
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waits.is_empty() && self.unsaved.is_empty() && self.failed_visits == 0 && self.watched.is_none()
+    }
+
+    /// Errands that wait to be tried again or for their turn.
+    pub(super) fn waiting(&self) -> i64 {
+        i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
+        if not_yet.is_failure {
+            *self.failures.entry(errand.clone()).or_default() += 1;
+        }
+        self.waits.insert(errand, later(now, not_yet.delay));
+    }
+
+    /// Nothing is left to be done, so nothing waits.
+    pub(super) fn settle(&mut self) {
+        self.waits.clear();
+        self.failures.clear();
+    }
+
+    pub(super) fn succeeded(&mut self, errand: &Errand) {
+        self.waits.remove(errand);
+        self.failures.remove(errand);
+    }
+
+    /// For how long this claim has been seen without a change.
+    pub(super) fn watch(&mut self, claim: Option<&Claim>) -> Duration {
+        let now = Instant::now();
+        match (&self.watched, claim) {
+            (Some((before, since)), Some(claim)) if before == claim => now - *since,
+            _ => {
+                self.watched = claim.map(|claim| (claim.clone(), now));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// `now + delay`, or the end of time.
+pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
+    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    now.checked_add(delay).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,178 @@
+//! Looks in Slack for a post whose outcome nobody recorded, by the mark that it was posted with.
+
+use std::collections::BTreeMap;
+
+use access_core::claim::Doubt;
+use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::plan::Errand;
+use access_core::recipients::{RecipientKey, is_slack_id};
+use access_core::record::{Outcome, Told};
+
+use crate::slack::error::{Kind, SlackError};
+use crate::slack::history::{Author, Marked, Window};
+use crate::slack::{self, Metadata};
+
+/// The `event_type` of our messages' marks.
+const EVENT_TYPE: &str = "teleport_access_request";
+const REQUEST: &str = "request_id";
+const RECIPIENT: &str = "recipient";
+const REVIEW: &str = "review";
+const VOTE: &str = "vote";
+
+/// The mark of a message that tells a recipient of a request.
+pub(super) fn message_mark(id: &RequestId, key: &RecipientKey) -> Metadata {
+    mark(id, RECIPIENT, key.to_string())
+}
+
+/// The mark of a reply that tells a review or a vote.
+pub(super) fn reply_mark(id: &RequestId, told: Told) -> Metadata {
+    let kind = match told {
+        Told::Reviews(_) => REVIEW,
+        Told::Votes(_) => VOTE,
+    };
+    mark(id, kind, told.count().to_string())
+}
+
+fn mark(id: &RequestId, key: &str, value: String) -> Metadata {
+    let payload = BTreeMap::from([(REQUEST.to_owned(), id.to_string()), (key.to_owned(), value)]);
+    Metadata { event_type: EVENT_TYPE.to_owned(), payload }
+}
+
+/// What was found of a post.
+#[derive(Debug)]
+pub(super) enum Finding {
+    /// It is there.
+    Found(Vec<Outcome>),
+    /// It is not there.
+    Absent,
+    /// Slack does not let us look.
+    Hidden(SlackError),
+}
+
+/// Looks for what a doubt is about.
+///
+/// # Errors
+/// If Slack did not answer; then the doubt stays.
+pub(super) async fn look(
+    slack: &slack::Client,
+    author: &Author,
+    id: &RequestId,
+    doubt: &Doubt,
+) -> Result<Finding, SlackError> {
+    match find(slack, author, id, doubt).await {
+        Ok(found) if found.is_empty() => Ok(Finding::Absent),
+        Ok(found) => Ok(Finding::Found(found)),
+        Err(error) if hides(&error) => Ok(Finding::Hidden(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether Slack said "no" to the look itself: a scope is missing, or the bot is not in the channel.
+fn hides(error: &SlackError) -> bool {
+    match error.kind() {
+        Kind::Permanent => error.code().is_some(),
+        Kind::Unauthorised => {
+            matches!(error.code(), Some("missing_scope" | "no_permission" | "not_allowed_token_type"))
+        }
+        Kind::Retry | Kind::RetryAfter(_) => false,
+    }
+}
+
+async fn find(
+    slack: &slack::Client,
+    author: &Author,
+    id: &RequestId,
+    doubt: &Doubt,
+) -> Result<Vec<Outcome>, SlackError> {
+    let window = |channel, thread| Window { channel, thread, from: doubt.since, until: doubt.ripe };
+    match &doubt.errand {
+        Errand::Deliver(key) => {
+            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(Vec::new()) };
+            let marked = slack.marked_messages(author, EVENT_TYPE, window(&channel, None)).await?;
+            Ok(messages(id, key, &channel, &marked))
+        }
+        Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
+            let marked = slack.marked_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
+            Ok(replies(id, channel, ts, &marked))
+        }
+    }
+}
+
+/// The conversation that a post to this place goes to; `None` if there is none.
+async fn conversation(slack: &slack::Client, place: &str) -> Result<Option<ChannelId>, SlackError> {
+    if is_slack_id(place, &['U', 'W']) {
+        slack.open_direct_message(&SlackUserId::new(place)).await.map(Some)
+    } else if is_slack_id(place, &['C', 'G', 'D']) {
+        Ok(Some(ChannelId::new(place)))
+    } else {
+        slack.channel_by_name(place.strip_prefix('#').unwrap_or(place)).await
+    }
+}
+
+fn messages(id: &RequestId, key: &RecipientKey, channel: &ChannelId, marked: &[Marked]) -> Vec<Outcome> {
+    let is_it = |mark: &&Marked| is(mark, REQUEST, id.as_str()) && is(mark, RECIPIENT, key.as_str());
+    let found = marked.iter().filter(is_it).map(|mark| Outcome::Posted {
+        key: key.clone(),
+        channel: channel.clone(),
+        ts: mark.ts.clone(),
+        shown: None,
+    });
+    found.collect()
+}
+
+fn replies(id: &RequestId, channel: &ChannelId, thread: &MessageTs, marked: &[Marked]) -> Vec<Outcome> {
+    let told = |mark: &Marked| {
+        let count = |kind: &str| mark.payload.get(kind)?.parse().ok();
+        count(REVIEW).map(Told::Reviews).or_else(|| count(VOTE).map(Told::Votes))
+    };
+    let ours = marked.iter().filter(|mark| is(mark, REQUEST, id.as_str()));
+    ours.filter_map(told)
+        .map(|replies| Outcome::Replied { channel: channel.clone(), ts: thread.clone(), replies })
+        .collect()
+}
+
+fn is(mark: &Marked, key: &str, value: &str) -> bool {
+    mark.payload.get(key).is_some_and(|found| found == value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(ts: &str, mark: Metadata) -> Marked {
+        Marked { ts: MessageTs::new(ts), payload: mark.payload }
+    }
+
+    #[test]
+    fn only_the_message_for_this_request_and_recipient_is_it() {
+        let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
+        let all = [
+            marked("1.1", message_mark(&RequestId::new("r2"), &key)),
+            marked("1.2", message_mark(&id, &RecipientKey::new("#ops"))),
+            marked("1.3", message_mark(&id, &key)),
+            marked("1.4", reply_mark(&id, Told::Reviews(1))),
+        ];
+        let found = messages(&id, &key, &ChannelId::new("C1"), &all);
+        let [Outcome::Posted { ts, shown: None, .. }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(ts.as_str(), "1.3");
+    }
+
+    #[test]
+    fn replies_are_counted_by_kind() {
+        let id = RequestId::new("r1");
+        let all = [
+            marked("1.1", reply_mark(&id, Told::Reviews(1))),
+            marked("1.2", reply_mark(&id, Told::Votes(2))),
+            marked("1.3", reply_mark(&RequestId::new("r2"), Told::Votes(7))),
+            marked("1.4", mark(&id, REVIEW, "-1".into())),
+        ];
+        let told: Vec<_> = replies(&id, &ChannelId::new("C1"), &MessageTs::new("1.0"), &all)
+            .into_iter()
+            .map(|outcome| match outcome {
+                Outcome::Replied { replies, .. } => replies,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [Told::Reviews(1), Told::Votes(2)]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Finding our own messages again: what became of a post whose outcome nobody knows, and taking one back.
+//!
+//! Needs scopes that posting does not (`channels:history` and its sisters, `im:write` for direct messages); without them the
+//! caller has to live with the doubt. Who asks: `runtime/settle.rs`.
+
+use std::collections::BTreeMap;
+
+use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::Client;
+use super::error::SlackError;
+use super::method::Method;
+use super::objects::{self, AuthTest};
+use super::wire::{self, Fields};
+
+/// Slack's clock and ours may differ by this much.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// Messages a page; Slack asks for no more than 200.
+const PAGE: &str = "200";
+/// Pages read at most: far more than a channel holds of a quarter of an hour.
+const MAX_PAGES: usize = 20;
+/// Channels a page, and pages of channels: at most 20,000 channels are looked through for a name.
+const CHANNELS_PAGE: &str = "1000";
+
+/// Whose messages are ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    user: SlackUserId,
+    bot: Option<String>,
+}
+
+impl From<&AuthTest> for Author {
+    fn from(auth: &AuthTest) -> Self {
+        Self { user: auth.user_id.clone(), bot: auth.bot_id.clone() }
+    }
+}
+
+impl Author {
+    fn wrote(&self, message: &Fields) -> bool {
+        let is = |key: &str, id: &str| message.get(key).and_then(Value::as_str) == Some(id);
+        match &self.bot {
+            Some(bot) => is("bot_id", bot),
+            None => is("user", self.user.as_str()),
+        }
+    }
+}
+
+/// Where to look, and for messages of which time.
+#[derive(Clone, Copy, Debug)]
+pub struct Window<'a> {
+    /// The conversation.
+    pub channel: &'a ChannelId,
+    /// The thread in it; `None` for the conversation itself.
+    pub thread: Option<&'a MessageTs>,
+    /// Not earlier than this, by our clock.
+    pub from: Timestamp,
+    /// Not later than this, by our clock.
+    pub until: Timestamp,
+}
+
+/// A message of ours, with the mark that it was posted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Which message.
+    pub ts: MessageTs,
+    /// The payload of its mark, as far as it is text.
+    pub payload: BTreeMap<String, String>,
+}
+
+impl Client {
+    /// Our own messages with a mark of this type (`conversations.history`, `conversations.replies`), oldest first.
+    /// Needs `channels:history`, `groups:history` or `im:history`, and the bot in the channel.
+    pub async fn marked_messages(
+        &self,
+        author: &Author,
+        event_type: &str,
+        window: Window<'_>,
+    ) -> Result<Vec<Marked>, SlackError> {
+        let method =
+            if window.thread.is_some() { Method::ConversationsReplies } else { Method::ConversationsHistory };
+        let seconds = |at: Timestamp| format!("{}.000000", at.as_second());
+        let (oldest, latest) = (
+            seconds(window.from.saturating_sub(SKEW).unwrap_or(window.from)),
+            seconds(window.until.saturating_add(SKEW).unwrap_or(window.until)),
+        );
+        let mut fixed = vec![
+            ("channel", window.channel.as_str()),
+            ("oldest", &oldest),
+            ("latest", &latest),
+            ("limit", PAGE),
+            ("include_all_metadata", "true"),
+        ];
+        fixed.extend(window.thread.map(|ts| ("ts", ts.as_str())));
+        let mut found = Vec::new();
+        self.pages(method, &fixed, |page| {
+            let messages = page.get("messages").and_then(Value::as_array).into_iter().flatten();
+            let ours = messages.filter_map(Value::as_object).filter(|message| author.wrote(message));
+            found.extend(ours.filter_map(|message| marked(message, event_type)));
+            true
+        })
+        .await?;
+        found.sort_by(|a, b| a.ts.cmp(&b.ts));
+        Ok(found)
+    }
+
+    /// The direct message with a person (`conversations.open`). Needs `im:write`.
+    pub async fn open_direct_message(&self, user: &SlackUserId) -> Result<ChannelId, SlackError> {
+        let method = Method::ConversationsOpen;
+        let fields = self.json(method, &serde_json::json!({ "users": user })).await?;
+        let channel = fields.get("channel").and_then(Value::as_object).map(objects::conversation_id);
+        let channel = channel.unwrap_or_else(|| Err(wire::incomplete("channel")));
+        channel.map_err(|failure| SlackError::new(method, failure))
+    }
+
+    /// The public channel of this name, without `#` (`conversations.list`); `None` if there is none. Needs
+    /// `channels:read`, and many calls where there are many channels.
+    pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
+        let fixed = [("types", "public_channel"), ("exclude_archived", "true"), ("limit", CHANNELS_PAGE)];
+        let mut found = None;
+        self.pages(Method::ConversationsList, &fixed, |page| {
+            let channels = page.get("channels").and_then(Value::as_array).into_iter().flatten();
+            let mut channels = channels.filter_map(Value::as_object);
+            let named = channels.find(|c| c.get("name").and_then(Value::as_str) == Some(name));
+            found = named.and_then(|channel| objects::conversation_id(channel).ok());
+            found.is_none()
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Takes a message of ours back (`chat.delete`). One that is not there any more counts as taken back.
+    pub async fn delete_message(&self, channel: &ChannelId, ts: &MessageTs) -> Result<(), SlackError> {
+        let body = serde_json::json!({ "channel": channel, "ts": ts });
+        match self.json(Method::ChatDelete, &body).await {
+            Err(error) if error.code() != Some("message_not_found") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads page after page until `next` has seen enough or there is no more.
+    async fn pages(
+        &self,
+        method: Method,
+        fixed: &[(&str, &str)],
+        mut next: impl FnMut(&Fields) -> bool,
+    ) -> Result<(), SlackError> {
+        let mut cursor = String::new();
+        for _ in 0..MAX_PAGES {
+            let mut pairs = fixed.to_vec();
+            if !cursor.is_empty() {
+                pairs.push(("cursor", &cursor));
+            }
+            let (_, page) = self.form(method, &pairs).await?;
+            if !next(&page) {
+                return Ok(());
+            }
+            cursor = objects::next_cursor(&page);
+            if cursor.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(SlackError::new(method, wire::incomplete("end of its pages")))
+    }
+}
+
+/// The mark of a message, if it has one of this type.
+fn marked(message: &Fields, event_type: &str) -> Option<Marked> {
+    let metadata = message.get("metadata")?.as_object()?;
+    if metadata.get("event_type")?.as_str()? != event_type {
+        return None;
+    }
+    let payload = metadata.get("event_payload")?.as_object()?;
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    let ts = objects::message_ts(message).ok()?;
+    Some(Marked { ts, payload: payload.iter().filter_map(text).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn message(value: Value) -> Fields {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn only_our_own_marked_messages_count() {
+        let ours = Author { user: SlackUserId::new("U0BOT"), bot: Some("B0US".into()) };
+        assert!(ours.wrote(&message(json!({"bot_id": "B0US", "user": "U0BOT"}))));
+        assert!(!ours.wrote(&message(json!({"bot_id": "B0OTHER", "user": "U0BOT"}))));
+        assert!(!ours.wrote(&message(json!({"user": "U0BOT"}))));
+        assert!(!ours.wrote(&message(json!({"bot_id": ["B0US"]}))));
+        let by_user = Author { bot: None, ..ours };
+        assert!(by_user.wrote(&message(json!({"user": "U0BOT"}))));
+        assert!(!by_user.wrote(&message(json!({"user": "U0ALICE"}))));
+    }
+
+    #[test]
+    fn marks_of_any_shape_are_read_or_passed_over() {
+        let mark =
+            json!({"event_type": "t", "event_payload": {"request_id": "r", "n": 7, "deep": {"a": "b"}}});
+        let found = marked(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
+        assert_eq!(found.payload, BTreeMap::from([("request_id".to_owned(), "r".to_owned())]));
+        for bad in [
+            json!({"ts": "1.2"}),
+            json!({"ts": "1.2", "metadata": {"event_type": "other", "event_payload": {}}}),
+            json!({"ts": "1.2", "metadata": {"event_type": "t"}}),
+            json!({"ts": "1,2", "metadata": mark}),
+            json!({"ts": 7, "metadata": mark}),
+            json!({"ts": "1.2", "metadata": "t"}),
+        ] {
+            assert_eq!(marked(&message(bad), "t"), None);
+        }
+    }
+}
