@@ -163,6 +163,14 @@ pub fn identify(
     Ok(Person { user, slack_user: clicked.clone(), team, link, names })
 }
 
+/// The Teleport users whom the table or the e-mail address name for an account: those that [`identify`] must be given,
+/// if they exist, where no trait is a link.
+pub fn candidates(profile: &SlackProfile, links: &Links) -> Vec<String> {
+    let mut names = in_table(profile, links);
+    names.extend(profile.email.clone().filter(|_| links.email_match));
+    names
+}
+
 /// What speaks against the account, the plainest first.
 fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Option<Distrust> {
     let is_other_workspace = || {
