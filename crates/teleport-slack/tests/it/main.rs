@@ -23,3 +23,4 @@ mod deciding;
 mod attacks;
 mod races;
 mod enterprise;
+mod callbacks;
