@@ -34,9 +34,8 @@ const REQUESTS: usize = 200;
 const RATE: u32 = 200;
 /// How long everything may take to settle; on a busy machine much longer than expected.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Who presses Approve on each of the requests: both votes are needed, and one of them comes twice.
-const CLICKS: [&str; 3] = ["U0BOB", "U0DAVE", "U0BOB"];
-const VOTERS: [(&str, &str); 2] = [("U0BOB", BOB), ("U0DAVE", DAVE)];
+/// Who presses Approve on each of the requests; the votes of all three are needed.
+const VOTERS: [(&str, &str); 3] = [("U0BOB", BOB), ("U0DAVE", DAVE), ("U0CAROL", "carol@example.com")];
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -102,7 +101,9 @@ struct Pressed {
 /// Whether no vote was lost or doubled and each request was decided once.
 async fn many_at_once() -> bool {
     let bed = Bed::deciding().await;
-    let daemon = start(&bed, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
+    // Alice asks; carol decides in her stead.
+    let review = ANY_OF_THREE.replace("\"alice@example.com\"]", "\"carol@example.com\"]");
+    let daemon = start(&bed, &format!("{review}\napprovals = {}", VOTERS.len())).await;
     let targets = targets(&bed, &daemon).await;
 
     let (pressed, firing) = fire(&bed, &targets).await;
@@ -149,15 +150,31 @@ async fn targets(bed: &Bed, daemon: &Daemon) -> Vec<Target> {
     ids.into_iter().map(|id| Target { card: card(&id), id }).collect()
 }
 
-/// Everybody presses everywhere, in an order of chance that is the same each time, [`RATE`] clicks a second, whether
-/// or not earlier ones are done. The second value is the time from the first click to the last.
+/// Who presses where, in an order of chance that is the same each time: somebody on every request, then on each the
+/// second person, the first one once more and the third, all within the time that one click takes.
+fn order() -> Vec<(usize, &'static str)> {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut requests: Vec<_> = (0..REQUESTS).collect();
+    let voters = |request: usize| {
+        let user = |place: usize| VOTERS[(request + place) % VOTERS.len()].0;
+        (user(0), user(1), user(2))
+    };
+    chance.shuffle(&mut requests);
+    let mut clicks: Vec<_> = requests.iter().map(|&request| (request, voters(request).0)).collect();
+    chance.shuffle(&mut requests);
+    for &request in &requests {
+        let (first, second, third) = voters(request);
+        clicks.extend([second, first, third].map(|user| (request, user)));
+    }
+    clicks
+}
+
+/// [`RATE`] clicks a second, whether or not earlier ones are done. The second value is the time from the first click to
+/// the last.
 async fn fire(bed: &Bed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
-    let mut clicks: Vec<_> =
-        (0..targets.len()).flat_map(|request| CLICKS.map(|user| (request, user))).collect();
-    fastrand::Rng::with_seed(7).shuffle(&mut clicks);
     let mut under_way = JoinSet::new();
     let begun = Instant::now();
-    for (number, (request, user)) in (0..).zip(clicks) {
+    for (number, (request, user)) in (0..).zip(order()) {
         sleep_until(begun + Duration::from_secs(1) * number / RATE).await;
         let card = &targets[request].card;
         let click = bed.slack.click(user, &card.channel, &card.ts, "approve");
@@ -184,7 +201,7 @@ struct Count {
     votes: usize,
     lost: usize,
     doubled: usize,
-    /// Requests on which both have voted.
+    /// Requests on which all have voted.
     due: usize,
     decisions: usize,
     wrong: usize,
@@ -193,7 +210,8 @@ struct Count {
 fn judge(bed: &Bed, targets: &[Target], pressed: &[Pressed]) -> Count {
     let mut count = Count::default();
     for (index, target) in targets.iter().enumerate() {
-        let of = |user: &'static str| pressed.iter().filter(move |one| one.request == index && one.user == user);
+        let of =
+            |user: &'static str| pressed.iter().filter(move |one| one.request == index && one.user == user);
         let record = bed.record(&target.id);
         let recorded: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap_or_default();
         let votes: Vec<_> =
