@@ -218,7 +218,7 @@ impl Clicks {
         let mut groups = Vec::new();
         for group in listed.iter().flat_map(|request| self.rules.groups(request)) {
             match self.slack.usergroup_members(group).await {
-                Ok(members) if members.contains(&asked.user) => groups.push(group.to_owned()),
+                Ok(members) if profile.ids().any(|id| members.contains(id)) => groups.push(group.to_owned()),
                 Ok(_) => {}
                 // Not knowing is not being a member.
                 Err(error) => {

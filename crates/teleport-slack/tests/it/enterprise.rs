@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::support::deciding::*;
 use crate::support::*;
 
-/// Bob's account is the organisation's, dave's is of the team and of the organisation, under two ids.
+/// Bob's account is the organisation's. Dave's is of the team and of the organisation, under two ids, and so is his
+/// place in the group.
 const REVIEW: &str = r#"
     mode = "resolver"
     [review.users]
@@ -19,7 +20,7 @@ const REVIEW: &str = r#"
     W0DAVE = "dave@example.com"
     [[review.rule]]
     roles = ["*"]
-    approvers = ["bob@example.com", "dave@example.com"]
+    approvers = ["bob@example.com", "S0OPS"]
     approvals = 2
     reason = "off"
 "#;
@@ -29,7 +30,8 @@ async fn pending(installed: bool, way: Way) -> (Bed, Daemon, String, MessageView
     let workspace = workspace()
         .in_enterprise(installed)
         .add_person(Person::member("W0BOB", "wbob"))
-        .add_person(Person::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"));
+        .add_person(Person::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"))
+        .add_group("S0OPS", "ops", &["W0DAVE"]);
     let bed = Bed::with(Options::golden(), workspace).await;
     bed.sign_as(PLUGIN_RW);
     let daemon = bed.start_deciding(way, REVIEW).await;
