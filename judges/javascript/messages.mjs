@@ -1,6 +1,6 @@
 // The TypeScript compiler finds that every message, dialogue and call of the daemon has the official types, to the field.
 
-import { complaint } from './compiler.mjs';
+import { complaints } from './compiler.mjs';
 import { SIM, control, done, judge, ours, same } from './judge.mjs';
 
 const lines = (await ours('messages')).trimEnd().split('\n').map((line) => JSON.parse(line));
@@ -11,14 +11,16 @@ await ours('slack_calls', SIM.api_url, SIM.token);
 const calls = (await control('/calls')).map((call) => ({ name: call.method, content: call.arguments }));
 const of = (method) => calls.filter((call) => call.name === method);
 
-/** What the compiler says if each value is given where `type` is expected. Excess fields are found, too. */
-async function misfit(name, module, type, values) {
+/** Gives each value where `type` is expected, so that excess fields are found, too. */
+function source(module, type, values) {
   const imported = type.replace('[]', '');
   const head = `import type { ${imported} } from '${module}';\ndeclare function take(value: ${type}): void;\n`;
-  const found = await complaint(name, head + values.map((value) => `take(${JSON.stringify(value)});\n`).join(''));
-  const line = Number(/\.ts\((\d+),/.exec(found)?.[1]);
-  return found && { which: line - 3, found };
+  return head + values.map((value) => `take(${JSON.stringify(value)});\n`).join('');
 }
+
+// The first value is on this line.
+const FIRST = 3;
+const place = (complaint) => Number(/\.ts\((\d+),/.exec(complaint)[1]) - FIRST;
 
 const subjects = [
   ['@slack/types', 'KnownBlock[]', messages, (message) => message.blocks],
@@ -32,11 +34,15 @@ const subjects = [
   ['@slack/bolt', 'RespondArguments', of('response_url'), (call) => call],
 ];
 
-for (const [index, [module, type, chosen, change]] of subjects.entries()) {
+const sources = subjects.map(([module, type, chosen, change]) =>
+  source(module, type, chosen.map(({ content }) => change(content))),
+);
+const found = await complaints('ours', sources);
+for (const [index, [module, type, chosen]] of subjects.entries()) {
   await judge(`${chosen.length} of ${chosen[0]?.kind ?? chosen[0]?.name} fit ${type} of ${module}`, async () => {
     if (chosen.length === 0) throw new Error('there is none');
-    const wrong = await misfit(`ours${index}`, module, type, chosen.map(({ content }) => change(content)));
-    if (wrong) throw new Error(`${chosen[wrong.which]?.name}: ${wrong.found.slice(0, 2_000)}`);
+    const complaint = found[index];
+    if (complaint) throw new Error(`${chosen[place(complaint)]?.name}: ${complaint.slice(0, 2_000)}`);
   });
 }
 
@@ -70,10 +76,13 @@ await judge('the compiler finds what is wrong', async () => {
       changed(of('chat.update')[0].content, (call) => delete call.ts),
     ],
   ];
-  for (const [index, [module, type, right, value]] of wrong.entries()) {
-    // The second of two: what is said must be of this one.
-    const found = await misfit(`wrong${index}`, module, type, [right, value]);
-    same(found && found.which, 1, `${type} was taken: ${JSON.stringify(value).slice(0, 200)}`);
+  // The second of two: what is said must be of this one.
+  const found = await complaints(
+    'wrong',
+    wrong.map(([module, type, right, value]) => source(module, type, [right, value])),
+  );
+  for (const [index, [, type, , value]] of wrong.entries()) {
+    same(found[index] && place(found[index]), 1, `${type} was taken: ${JSON.stringify(value).slice(0, 200)}`);
   }
 });
 

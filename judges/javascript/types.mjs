@@ -5,7 +5,7 @@
 
 import { WebClient } from '@slack/web-api';
 
-import { complaint } from './compiler.mjs';
+import { complaints } from './compiler.mjs';
 import { SIM, card, click, control, done, judge, reasonModal, submit } from './judge.mjs';
 
 const client = new WebClient(SIM.token, { slackApiUrl: SIM.api_url });
@@ -71,22 +71,20 @@ const loose = `type Loose<T> = T extends string ? string
   : T;
 `;
 
-/** What the compiler says of a value; nothing if it fits. */
-function mismatch(name, module, type, value) {
-  const json = JSON.stringify(value, null, 2);
-  const source = `import type { ${type} } from '${module}';\n${
+/** What asks the compiler about a value. */
+function source([module, type, value]) {
+  const json = JSON.stringify(module === '@slack/web-api' ? answered(value) : value, null, 2);
+  return `import type { ${type} } from '${module}';\n${
     module === '@slack/web-api'
       ? `${loose}const subject = ${json};\nexport const same: Loose<${type}> = subject;\n`
       : `export const subject: ${type} = ${json};\n`
   }`;
-  return complaint(name, source, OPTIONS);
 }
 
-for (const [index, [module, type, value]] of subjects.entries()) {
+const found = await complaints('subject', subjects.map(source), OPTIONS);
+for (const [index, [module, type]] of subjects.entries()) {
   await judge(`${type} of ${module} fits`, async () => {
-    const shown = module === '@slack/web-api' ? answered(value) : value;
-    const found = await mismatch(`subject${index}`, module, type, shown);
-    if (found) throw new Error(found);
+    if (found[index]) throw new Error(found[index]);
   });
 }
 
@@ -96,9 +94,9 @@ await judge('the compiler finds what does not fit', async () => {
     ['@slack/bolt', 'BlockAction', { ...pressed, container: 7 }, 'TS2322'],
     ['@slack/bolt', 'BlockAction', { ...pressed, colour: 'red' }, 'TS2353'],
   ];
-  for (const [index, [module, type, value, code]] of wrong.entries()) {
-    const found = await mismatch(`wrong${index}`, module, type, value);
-    if (!found.includes(code)) throw new Error(`${code} is not in: ${found}`);
+  const found = await complaints('wrong', wrong.map(source), OPTIONS);
+  for (const [index, [, , , code]] of wrong.entries()) {
+    if (!found[index].includes(code)) throw new Error(`${code} is not in: ${found[index]}`);
   }
 });
 
