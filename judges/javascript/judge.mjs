@@ -1,7 +1,10 @@
 // What the JavaScript judges have in common: the simulator, its people, and one line for each thing judged.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 export const SIM = JSON.parse(process.env.SIM);
 
@@ -11,6 +14,12 @@ export async function control(path, body) {
   const answer = await fetch(SIM.control_url + path, body === undefined ? undefined : asked);
   if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
   return answer.json();
+}
+
+/** What one of the example programs prints that show what the daemon does. */
+export async function ours(name, ...args) {
+  const options = { maxBuffer: 64 << 20, timeout: 120_000 };
+  return (await promisify(execFile)(join(process.env.PROGRAMS, name), args, options)).stdout;
 }
 
 /** How someone's client looks. */

@@ -3,17 +3,12 @@
 // Payloads and blocks may hold no field that the types do not know. The types of answers are gathered from samples and
 // not complete, so there only the known fields count; and their enums, which no JSON can satisfy, count as strings.
 
-import { execFile } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-
 import { WebClient } from '@slack/web-api';
 
+import { complaints } from './compiler.mjs';
 import { SIM, card, click, control, done, judge, reasonModal, submit } from './judge.mjs';
 
 const client = new WebClient(SIM.token, { slackApiUrl: SIM.api_url });
-const here = new URL('.', import.meta.url);
-const generated = new URL('generated/', here);
 
 /** The payload of the last interaction. */
 async function sent() {
@@ -67,15 +62,8 @@ const subjects = [
   ['@slack/types', 'ModalView', reasonModal()],
 ];
 
-await mkdir(generated, { recursive: true });
-const config = {
-  compilerOptions: {
-    // Slack writes null where the types say that a field may be missing.
-    strict: true, strictNullChecks: false, noImplicitAny: false, noEmit: true, module: 'nodenext', target: 'es2022', skipLibCheck: true, types: [], typeRoots: [],
-  },
-};
-const run = promisify(execFile);
-const compiler = new URL('node_modules/.bin/tsc', here).pathname;
+// Slack writes null where the types say that a field may be missing.
+const OPTIONS = { strictNullChecks: false, noImplicitAny: false };
 
 const loose = `type Loose<T> = T extends string ? string
   : T extends (infer E)[] ? Loose<E>[]
@@ -83,29 +71,20 @@ const loose = `type Loose<T> = T extends string ? string
   : T;
 `;
 
-/** What the compiler says of a value; nothing if it fits. */
-async function complaint(name, module, type, value) {
-  const json = JSON.stringify(value, null, 2);
-  const source = `import type { ${type} } from '${module}';\n${
+/** What asks the compiler about a value. */
+function source([module, type, value]) {
+  const json = JSON.stringify(module === '@slack/web-api' ? answered(value) : value, null, 2);
+  return `import type { ${type} } from '${module}';\n${
     module === '@slack/web-api'
       ? `${loose}const subject = ${json};\nexport const same: Loose<${type}> = subject;\n`
       : `export const subject: ${type} = ${json};\n`
   }`;
-  await writeFile(new URL(`${name}.ts`, generated), source);
-  await writeFile(new URL(`${name}.json`, generated), JSON.stringify({ ...config, files: [`${name}.ts`] }));
-  try {
-    await run(compiler, ['-p', new URL(`${name}.json`, generated).pathname]);
-    return '';
-  } catch (error) {
-    return error.stdout || error.message;
-  }
 }
 
-for (const [index, [module, type, value]] of subjects.entries()) {
+const found = await complaints('subject', subjects.map(source), OPTIONS);
+for (const [index, [module, type]] of subjects.entries()) {
   await judge(`${type} of ${module} fits`, async () => {
-    const shown = module === '@slack/web-api' ? answered(value) : value;
-    const found = await complaint(`subject${index}`, module, type, shown);
-    if (found) throw new Error(found);
+    if (found[index]) throw new Error(found[index]);
   });
 }
 
@@ -115,9 +94,9 @@ await judge('the compiler finds what does not fit', async () => {
     ['@slack/bolt', 'BlockAction', { ...pressed, container: 7 }, 'TS2322'],
     ['@slack/bolt', 'BlockAction', { ...pressed, colour: 'red' }, 'TS2353'],
   ];
-  for (const [index, [module, type, value, code]] of wrong.entries()) {
-    const found = await complaint(`wrong${index}`, module, type, value);
-    if (!found.includes(code)) throw new Error(`${code} is not in: ${found}`);
+  const found = await complaints('wrong', wrong.map(source), OPTIONS);
+  for (const [index, [, , , code]] of wrong.entries()) {
+    if (!found[index].includes(code)) throw new Error(`${code} is not in: ${found[index]}`);
   }
 });
 

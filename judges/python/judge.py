@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 import traceback
@@ -16,6 +17,16 @@ def control(path, body=None):
     request = urllib.request.Request(SIM["control_url"] + path, data, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def program(name):
+    """One of the example programs that show what the daemon does."""
+    return os.path.join(os.environ["PROGRAMS"], name)
+
+
+def ours(name):
+    """What such a program prints."""
+    return subprocess.run([program(name)], capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 def person(user):

@@ -60,6 +60,13 @@ pub struct SlackProfile {
     pub is_invited_user: bool,
 }
 
+impl SlackProfile {
+    /// The account's ids: in an Enterprise organisation it may have two.
+    pub fn ids(&self) -> impl Iterator<Item = &SlackUserId> {
+        std::iter::once(&self.id).chain(&self.enterprise_user_id)
+    }
+}
+
 /// How the operator links Slack people to Teleport users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -163,6 +170,14 @@ pub fn identify(
     Ok(Person { user, slack_user: clicked.clone(), team, link, names })
 }
 
+/// The Teleport users whom the table or the e-mail address name for an account: those that [`identify`] must be given,
+/// if they exist, where no trait is a link.
+pub fn candidates(profile: &SlackProfile, links: &Links) -> Vec<String> {
+    let mut names = in_table(profile, links);
+    names.extend(profile.email.clone().filter(|_| links.email_match));
+    names
+}
+
 /// What speaks against the account, the plainest first.
 fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Option<Distrust> {
     let is_other_workspace = || {
@@ -171,8 +186,8 @@ fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Opti
         !(same_team || same_org)
     };
     let reasons = [
-        (!ids(profile).any(|id| id == clicked), Distrust::SomebodyElse),
-        (ids(profile).any(|id| id.as_str() == SLACKBOT), Distrust::Slackbot),
+        (!profile.ids().any(|id| id == clicked), Distrust::SomebodyElse),
+        (profile.ids().any(|id| id.as_str() == SLACKBOT), Distrust::Slackbot),
         (profile.deleted, Distrust::Deactivated),
         (profile.is_workflow_bot, Distrust::Workflow),
         (profile.is_connector_bot, Distrust::Connector),
@@ -184,11 +199,6 @@ fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Opti
         (profile.is_invited_user, Distrust::Invited),
     ];
     reasons.into_iter().find_map(|(applies, distrust)| applies.then_some(distrust))
-}
-
-/// The account's ids: in an Enterprise organisation it may have two.
-fn ids(profile: &SlackProfile) -> impl Iterator<Item = &SlackUserId> {
-    std::iter::once(&profile.id).chain(&profile.enterprise_user_id)
 }
 
 /// The strongest link, unless a stronger or an equal one speaks against it.
@@ -245,7 +255,7 @@ fn by_email(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Result<S
 
 /// The users whom the table names for this account.
 fn in_table(profile: &SlackProfile, links: &Links) -> Vec<String> {
-    let mut names: Vec<_> = ids(profile).filter_map(|id| links.table.get(id)).cloned().collect();
+    let mut names: Vec<_> = profile.ids().filter_map(|id| links.table.get(id)).cloned().collect();
     names.dedup();
     names
 }
@@ -254,7 +264,7 @@ fn in_table(profile: &SlackProfile, links: &Links) -> Vec<String> {
 fn by_trait(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Vec<String> {
     let Users::Listed(all) = users else { return Vec::new() };
     let is_named = |user: &&TeleportUser| {
-        slack_ids(user, links).iter().any(|named| ids(profile).any(|id| id.as_str() == *named))
+        slack_ids(user, links).iter().any(|named| profile.ids().any(|id| id.as_str() == *named))
     };
     all.iter().filter(is_named).map(|user| user.name.clone()).collect()
 }
@@ -268,7 +278,7 @@ fn slack_ids<'a>(user: &'a TeleportUser, links: &Links) -> Vec<&'a str> {
 /// Whether the table gives the user other accounts, and not this one.
 fn is_others(user: &str, profile: &SlackProfile, table: &BTreeMap<SlackUserId, String>) -> bool {
     let accounts = || table.iter().filter(|(_, named)| *named == user).map(|(id, _)| id);
-    accounts().next().is_some() && !accounts().any(|id| ids(profile).any(|own| own == id))
+    accounts().next().is_some() && !accounts().any(|id| profile.ids().any(|own| own == id))
 }
 
 #[cfg(test)]

@@ -276,3 +276,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
+    let two = SlackProfile { enterprise_user_id: Some(SlackUserId::new("W0BOB")), ..bob() };
+    let both = [("U0BOB", "bob"), ("W0BOB", "robert"), ("U0EVE", "eve")];
+    assert_eq!(candidates(&two, &links(&both, true, false)), ["bob", "robert"]);
+    assert_eq!(candidates(&two, &links(&both[1..], false, true)), ["robert", "bob@example.com"]);
+    assert_eq!(candidates(&bob(), &links(&[], false, false)), Vec::<String>::new());
+}

@@ -22,7 +22,8 @@ use super::socket::tickets::Tickets;
 use super::ts::Ts;
 use super::views::Views;
 use super::workspace::{
-    App, Bot, Channel, ChannelKind, Person, PersonKind, SLACKBOT, Team, TokenState, UserGroup, Workspace,
+    App, Bot, Channel, ChannelKind, Enterprise, Person, PersonKind, SLACKBOT, Team, TokenState, UserGroup,
+    Workspace,
 };
 
 /// More messages than any test or demo posts; beyond it Slack's own `message_limit_exceeded` answers.
@@ -96,6 +97,7 @@ impl Conversation {
 /// Everything that calls can see and change.
 pub(super) struct State {
     pub(super) team: Team,
+    pub(super) enterprise: Option<Enterprise>,
     pub(super) bot: Bot,
     pub(super) app: App,
     pub(super) token: TokenState,
@@ -122,7 +124,7 @@ impl State {
         times: Times,
         public_addr: SocketAddr,
     ) -> Self {
-        let Workspace { team, bot, app, people, channels, groups, edit_window } = workspace;
+        let Workspace { team, enterprise, bot, app, people, channels, groups, edit_window } = workspace;
         let mut known = BTreeMap::new();
         let own = Person::member(&bot.user_id, &bot.name).without_email().kind(PersonKind::Bot);
         let slackbot = Person::member(SLACKBOT, "slackbot").without_email().kind(PersonKind::Slackbot);
@@ -135,6 +137,7 @@ impl State {
             .collect();
         State {
             team,
+            enterprise,
             bot,
             app,
             token: TokenState::Valid,
@@ -165,6 +168,11 @@ impl State {
             (Some(_), TokenState::AccountInactive) => "account_inactive",
         };
         Err(Refusal::new(code))
+    }
+
+    /// Whether the whole organisation installed the app.
+    pub(super) fn is_enterprise_install(&self) -> bool {
+        self.enterprise.as_ref().is_some_and(|enterprise| enterprise.installed)
     }
 
     pub(super) fn has_scope(&self, scope: &str) -> bool {

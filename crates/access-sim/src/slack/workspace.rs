@@ -40,6 +40,17 @@ pub struct Team {
     pub domain: String,
 }
 
+/// The Enterprise organisation that the team is one of.
+#[derive(Debug, Clone, Serialize)]
+pub struct Enterprise {
+    /// `E…`.
+    pub id: String,
+    /// The name people read.
+    pub name: String,
+    /// Whether the organisation installed the app for all its teams, or this team for itself.
+    pub installed: bool,
+}
+
 /// The app whose token calls the Web API. It has no `Debug`, because it holds the token.
 #[derive(Clone)]
 pub struct Bot {
@@ -147,6 +158,8 @@ pub struct Person {
     pub email_confirmed: bool,
     /// What sort of account.
     pub kind: PersonKind,
+    /// The id in the whole organisation, for an account that has another one in the team; else it is `id`.
+    pub enterprise_user_id: Option<String>,
 }
 
 impl Person {
@@ -159,6 +172,7 @@ impl Person {
             email: Some(format!("{name}@example.com")),
             email_confirmed: true,
             kind: PersonKind::Member,
+            enterprise_user_id: None,
         }
     }
 
@@ -170,6 +184,11 @@ impl Person {
     /// The same person with another address.
     pub fn email(self, email: &str) -> Self {
         Person { email: Some(email.to_owned()), ..self }
+    }
+
+    /// The same person with another id in the whole organisation.
+    pub fn known_to_enterprise_as(self, id: &str) -> Self {
+        Person { enterprise_user_id: Some(id.to_owned()), ..self }
     }
 
     /// The same person with no address that the API would show.
@@ -288,6 +307,8 @@ impl Channel {
 pub struct Workspace {
     /// The team.
     pub team: Team,
+    /// The organisation it belongs to.
+    pub enterprise: Option<Enterprise>,
     /// The app's bot.
     pub bot: Bot,
     /// The app's settings.
@@ -307,6 +328,7 @@ impl Workspace {
     pub fn empty() -> Self {
         Workspace {
             team: Team { id: "T0DEMO".to_owned(), name: "Demo".to_owned(), domain: "demo".to_owned() },
+            enterprise: None,
             bot: Bot {
                 token: "xoxb-simulated-0000000000".to_owned(),
                 user_id: "U0BOT".to_owned(),
@@ -377,6 +399,12 @@ impl Workspace {
     pub fn add_group(mut self, id: &str, handle: &str, users: &[&str]) -> Self {
         let users = users.iter().map(|user| (*user).to_owned()).collect();
         self.groups.push(UserGroup { id: id.to_owned(), handle: handle.to_owned(), users, disabled: false });
+        self
+    }
+
+    /// Makes the team one of the organisation E0ORG, which installed the app for all its teams, or did not.
+    pub fn in_enterprise(mut self, installed: bool) -> Self {
+        self.enterprise = Some(Enterprise { id: "E0ORG".to_owned(), name: "Org".to_owned(), installed });
         self
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
-use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, identify};
+use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, candidates, identify};
 use access_core::ids::RequestId;
 use access_core::interaction::{Foreign, Interaction, OurApp, belongs, came_through};
 use access_core::policy::{
@@ -223,7 +223,7 @@ impl Clicks {
         let mut groups = Vec::new();
         for group in listed.iter().flat_map(|request| self.rules.groups(request)) {
             match self.slack.usergroup_members(group).await {
-                Ok(members) if members.contains(&asked.user) => groups.push(group.to_owned()),
+                Ok(members) if profile.ids().any(|id| members.contains(id)) => groups.push(group.to_owned()),
                 Ok(_) => {}
                 // Not knowing is not being a member.
                 Err(error) => {
@@ -255,11 +255,9 @@ impl Clicks {
         let users = if self.links.id_trait.is_some() {
             self.teleport.list_users().await
         } else {
-            let by_table = self.links.table.get(&profile.id);
-            let names = by_table.into_iter().chain(profile.email.as_ref().filter(|_| self.links.email_match));
             let mut found = Vec::new();
-            for name in names {
-                match self.teleport.get_user(name).await {
+            for name in candidates(profile, &self.links) {
+                match self.teleport.get_user(&name).await {
                     Ok(user) => found.extend(user),
                     Err(error) if error.kind() == Kind::Unauthorised => return Ok(None),
                     Err(error) => return Err(error),

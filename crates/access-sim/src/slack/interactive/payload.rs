@@ -22,13 +22,27 @@ fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("type", json!(kind));
-    put("team", json!({ "id": state.team.id, "domain": state.team.domain }));
+    put("team", team(state));
     put("user", json!({ "id": person.id, "username": person.name, "name": person.name, "team_id": home }));
     put("api_app_id", json!(state.bot.app_id));
     put("token", json!(state.app.verification_token));
-    put("enterprise", Value::Null);
-    put("is_enterprise_install", json!(false));
+    put("enterprise", json!(state.enterprise.as_ref().map(|org| json!({ "id": org.id, "name": org.name }))));
+    put("is_enterprise_install", json!(state.is_enterprise_install()));
     fields
+}
+
+/// Null where the whole organisation installed the app.
+fn team(state: &State) -> Value {
+    let mut team = json!({ "id": state.team.id, "domain": state.team.domain });
+    match &state.enterprise {
+        Some(enterprise) if enterprise.installed => return Value::Null,
+        Some(enterprise) => {
+            team["enterprise_id"] = json!(enterprise.id);
+            team["enterprise_name"] = json!(enterprise.name);
+        }
+        None => {}
+    }
+    team
 }
 
 /// Someone used a button or menu.

@@ -8,15 +8,25 @@ use super::super::state::{Moment, State};
 use super::super::workspace::{Person, PersonKind};
 
 pub(super) fn auth_test(state: &mut State, _arguments: &Arguments, _now: Moment) -> Reply {
-    Ok(json!({
-        "url": format!("https://{}.slack.com/", state.team.domain),
-        "team": state.team.name,
-        "user": state.bot.name,
-        "team_id": state.team.id,
-        "user_id": state.bot.user_id,
-        "bot_id": state.bot.bot_id,
-        "is_enterprise_install": false,
-    }))
+    let (team, bot) = (&state.team, &state.bot);
+    let mut answer = json!({
+        "url": format!("https://{}.slack.com/", team.domain),
+        "team": team.name,
+        "user": bot.name,
+        "team_id": team.id,
+        "user_id": bot.user_id,
+        "bot_id": bot.bot_id,
+        "is_enterprise_install": state.is_enterprise_install(),
+    });
+    if let Some(enterprise) = &state.enterprise {
+        answer["enterprise_id"] = json!(enterprise.id);
+        // An organisation's token belongs to no team; its own id takes the place.
+        if enterprise.installed {
+            answer["team_id"] = json!(enterprise.id);
+            answer["team"] = json!(enterprise.name);
+        }
+    }
+    Ok(answer)
 }
 
 pub(super) fn bots_info(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
@@ -129,6 +139,19 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
         | PersonKind::SingleChannelGuest
         | PersonKind::Bot
         | PersonKind::Slackbot => {}
+    }
+    if let Some(enterprise) = &state.enterprise {
+        put(
+            "enterprise_user",
+            json!({
+                "id": person.enterprise_user_id.as_ref().unwrap_or(&person.id),
+                "enterprise_id": enterprise.id,
+                "enterprise_name": enterprise.name,
+                "is_admin": false,
+                "is_owner": false,
+                "teams": [state.team.id],
+            }),
+        );
     }
     let single = person.kind == PersonKind::SingleChannelGuest;
     put("real_name", json!(person.real_name));

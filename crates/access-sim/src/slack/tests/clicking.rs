@@ -262,3 +262,21 @@ async fn user_groups_list_their_members() {
     sim.remove_scope("usergroups:read");
     assert_eq!(code(json!({ "usergroup": "S0DBA" })).await, "missing_scope");
 }
+
+#[tokio::test]
+async fn payloads_name_the_organisation_and_no_team_where_it_installed_the_app() {
+    let team = json!({
+        "id": "T0DEMO", "domain": "demo", "enterprise_id": "E0ORG", "enterprise_name": "Org"
+    });
+    for (installed, team) in [(false, team), (true, Value::Null)] {
+        let workspace = Workspace::demo().in_enterprise(installed);
+        let (sim, client, app) = start_with_app(workspace, Times::default()).await;
+        let ts = post_button(&client, "C0REQUESTS", button("approve")).await;
+        sim.click("U0BOB", "C0REQUESTS", &ts, "approve").await.unwrap();
+        let payload = app.last().payload();
+        assert_eq!(payload["team"], team);
+        assert_eq!(payload["enterprise"], json!({ "id": "E0ORG", "name": "Org" }));
+        assert_eq!(payload["is_enterprise_install"], json!(installed));
+        assert_eq!(payload["user"]["team_id"], "T0DEMO");
+    }
+}

@@ -1,0 +1,130 @@
+//! Prints every message, dialogue and correction that can be shown in Slack, so that Slack's own libraries can judge
+//! them (`judges/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
+//! `correction`.
+//!
+//! Nothing here is written by hand: it is what the renderer makes of the inputs in `inputs`, for every variant that
+//! `variants` goes through.
+
+mod inputs;
+mod variants;
+
+use std::error::Error;
+use std::io::{BufWriter, StdoutLock, Write, stdout};
+
+use access_core::control::Dialogue;
+use access_core::ids::{ChannelId, MessageTs};
+use access_core::policy::{Standing, standing};
+use access_core::render::answer::{done, refused};
+use access_core::render::card::{CardView, Deciding, card_with, short_card};
+use access_core::render::modal::{reason_dialogue, reason_missing};
+use access_core::render::reply::{review_reply, vote_reply};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use inputs::Inputs;
+use variants::{chain, decision, done_after, offer, phase, refusal_after, state};
+
+/// Where the lines go.
+struct Lines {
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl Lines {
+    fn print(&mut self, kind: &str, name: &str, content: &impl Serialize) -> Result<(), Box<dyn Error>> {
+        writeln!(self.out, "{}", json!({ "name": name, "kind": kind, "content": content }))?;
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut lines = Lines { out: BufWriter::new(stdout().lock()) };
+    for inputs in inputs::all() {
+        cards(&mut lines, &inputs)?;
+        replies(&mut lines, &inputs)?;
+        answers(&mut lines, &inputs)?;
+        dialogues(&mut lines, &inputs)?;
+    }
+    lines.print("correction", "reason missing", &reason_missing())?;
+    lines.out.flush()?;
+    Ok(())
+}
+
+/// The message in every phase, with everything that can be pressed on it and with both ways to Teleport; and in short.
+fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+    let Inputs { name, request, votes, rules, cluster, .. } = inputs;
+    let counted = Some(standing(rules, request, votes)).filter(|_| !votes.list().is_empty());
+    for phase in chain(phase) {
+        for web_proxy in [None, Some("teleport.example.com:443"), Some("javascript:alert(1)")] {
+            let view = CardView { request, phase, cluster, web_proxy };
+            for offer in chain(offer) {
+                let deciding = Deciding { offer, standing: counted, votes: Some(votes) };
+                let name = format!("card, {name}, {phase:?}, {offer:?}, {web_proxy:?}");
+                lines.print("message", &name, &card_with(&view, &deciding))?;
+            }
+            let name = format!("short card, {name}, {phase:?}, {web_proxy:?}");
+            lines.print("message", &name, &short_card(&view))?;
+        }
+    }
+    Ok(())
+}
+
+fn replies(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+    let name = inputs.name;
+    for state in chain(state) {
+        let review = inputs.review(state);
+        lines.print("message", &format!("review, {name}, {state:?}"), &review_reply(&review))?;
+    }
+    for decision in chain(decision) {
+        lines.print(
+            "message",
+            &format!("vote, {name}, {decision:?}"),
+            &vote_reply(&inputs.vote(decision)),
+        )?;
+    }
+    Ok(())
+}
+
+/// What only the person who clicked is told.
+fn answers(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+    let name = inputs.name;
+    for decision in chain(decision) {
+        let standing = Standing { approvals: 1, approvals_needed: 2, denials: 0, denials_needed: usize::MAX };
+        for what in chain(|last| done_after(last, decision, standing)) {
+            lines.print("message", &format!("done, {name}, {what:?}"), &done(what))?;
+        }
+        for (index, refusal) in chain(|last| refusal_after(last, inputs, decision)).enumerate() {
+            let kind = refusal.kind();
+            lines.print(
+                "message",
+                &format!("refused {index}, {name}, {kind}, {decision:?}"),
+                &refused(&refusal),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn dialogues(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+    let Inputs { name, request, .. } = inputs;
+    for decision in chain(decision) {
+        for required in [false, true] {
+            let dialogue = Dialogue {
+                request: request.id.clone(),
+                decision,
+                channel: ChannelId::new("C0TEAM"),
+                ts: MessageTs::new("1795363190.000001"),
+                opened: Timestamp::from_second(1_800_000_000)?,
+            };
+            // A request whose id is no word has none: its cards have no buttons either.
+            if let Some(view) = reason_dialogue(request, &dialogue, required) {
+                lines.print(
+                    "view",
+                    &format!("dialogue, {name}, {decision:?}, required {required}"),
+                    &view,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! How fast clicks are acknowledged and carried out, and whether any is lost when there are many: the built daemon
+//! against both simulators, over real sockets on this machine (`cargo bench -p teleport-slack --bench deciding`).
+//!
+//! Figures are printed, not judged, for machines differ. What is counted is judged: it ends with a failure if a vote is
+//! lost or doubled, or if a request is decided other than once.
+
+#![expect(clippy::unwrap_used, reason = "what fails to set the scene ends the benchmark")]
+#![expect(clippy::print_stdout, reason = "the figures are for whoever started it")]
+
+#[path = "../tests/it/support/mod.rs"]
+#[expect(dead_code, reason = "the stories use the rest of it")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use access_sim::slack::people::Seen;
+use access_sim::slack::snapshot::MessageView;
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::request::RequestState;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use support::deciding::*;
+use support::*;
+
+/// Clicks that are timed one by one.
+const SINGLE: usize = 100;
+/// Requests that are clicked on all at the same time.
+const REQUESTS: usize = 200;
+/// Clicks a second.
+const RATE: u32 = 200;
+/// How long everything may take to settle; on a busy machine much longer than expected.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Who presses Approve on each of the requests; the votes of all three are needed.
+const VOTERS: [(&str, &str); 3] = [("U0BOB", BOB), ("U0DAVE", DAVE), ("U0CAROL", "carol@example.com")];
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        one_at_a_time().await;
+        if many_at_once().await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    })
+}
+
+/// Starts the daemon as in production: Slack calls it, its log is not for finding faults, one channel is told.
+async fn start(bed: &Bed, review: &str) -> Daemon {
+    let config = bed.review_config(Way::Http, review);
+    let config = config.replace("\"DEBUG\"", "\"INFO\"").replace(", \"bob@example.com\"]", "]");
+    let daemon = bed.launch_deciding(&config);
+    bed.until_logged(&daemon, "Ready").await;
+    bed.slack.set_request_url(Some(&callback_url(bed, &daemon).await));
+    daemon
+}
+
+/// From a click to its acknowledgement and to Teleport, with nothing else to do.
+async fn one_at_a_time() {
+    let bed = Bed::deciding().await;
+    let daemon = start(&bed, ANY_OF_THREE).await;
+    let (mut acknowledged, mut first, mut deciding) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..SINGLE {
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let seen = bed.press("U0BOB", &card, "approve").await;
+        // The next click must not meet calls that this one caused.
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        bed.until_replies(&daemon, &card, 1).await;
+        let interaction = bed.slack.interaction(seen.seq().unwrap()).unwrap();
+        let calls = bed.teleport.journal().calls();
+        let mut since = calls.iter().filter(|call| call.at >= interaction.time);
+        acknowledged.push(interaction.acknowledged_after.unwrap());
+        first.push(between(interaction.time, since.next().unwrap().at));
+        let set = since.find(|call| call.method == Method::SetAccessRequestState).unwrap();
+        deciding.push(between(interaction.time, set.at));
+        bed.slack.delete_message(&card.channel, &card.ts);
+    }
+    daemon.stop().await;
+    println!("{SINGLE} clicks, one at a time:");
+    println!("  acknowledged after              {}   (wanted: under 50 ms)", Figures::of(acknowledged));
+    println!("  first call to Teleport after    {}   (wanted: under 20 ms)", Figures::of(first));
+    println!("  deciding call to Teleport after {}", Figures::of(deciding));
+}
+
+/// One request under fire.
+struct Target {
+    id: String,
+    card: MessageView,
+}
+
+/// What somebody's click came to.
+struct Pressed {
+    request: usize,
+    user: &'static str,
+    /// Absent if the button was gone already.
+    acknowledged: Option<bool>,
+    after: Option<Duration>,
+}
+
+/// Whether no vote was lost or doubled and each request was decided once.
+async fn many_at_once() -> bool {
+    let bed = Bed::deciding().await;
+    // Alice asks; carol decides in her stead.
+    let review = ANY_OF_THREE.replace("\"alice@example.com\"]", "\"carol@example.com\"]");
+    let daemon = start(&bed, &format!("{review}\napprovals = {}", VOTERS.len())).await;
+    let targets = targets(&bed, &daemon).await;
+
+    let (pressed, firing) = fire(&bed, &targets).await;
+    let fired = Instant::now();
+    let acknowledged = pressed.iter().filter(|one| one.acknowledged == Some(true)).count();
+    let sent = pressed.iter().filter(|one| one.acknowledged.is_some()).count();
+    settled(&daemon, "every click is worked on", || daemon.times_logged("Click slack_user=") >= acknowledged)
+        .await;
+    let working = fired.elapsed();
+    settled(&daemon, "every click is answered", || answers(&bed) >= acknowledged).await;
+    let log = daemon.stop().await;
+
+    let count = judge(&bed, &targets, &pressed);
+    let took = |line: &str| {
+        Some(Duration::from_millis(line.split_once("took_ms=")?.1.split(' ').next()?.parse().ok()?))
+    };
+    println!(
+        "{sent} clicks on {REQUESTS} requests in {:.2} s ({:.0} a second):",
+        firing.as_secs_f64(),
+        rate(sent, firing)
+    );
+    println!("  acknowledged                    {acknowledged}, turned away {}", sent - acknowledged);
+    println!("  acknowledged after              {}", Figures::of(pressed.iter().filter_map(|one| one.after)));
+    println!("  worked on for                   {}", Figures::of(log.lines().filter_map(took)));
+    println!("  last one done after             {:.0} ms since the last click", working.as_secs_f64() * 1e3);
+    println!("  answers to who clicked          {}", answers(&bed));
+    println!(
+        "  votes recorded                  {}, {} of them by acknowledged clicks",
+        count.votes, count.cast
+    );
+    println!("  votes lost, doubled             {}, {}", count.lost, count.doubled);
+    println!("  decisions made                  {} of {}", count.decisions, count.due);
+    println!("  requests not decided just once  {}", count.wrong);
+    count.lost + count.doubled + count.wrong == 0 && answers(&bed) >= acknowledged
+}
+
+/// All requests, each with its message and recorded.
+async fn targets(bed: &Bed, daemon: &Daemon) -> Vec<Target> {
+    let ids: Vec<_> = (0..REQUESTS).map(|_| bed.ask()).collect();
+    let is_recorded = |id: &String| !field(&bed.record(id), "messages").is_empty();
+    settled(daemon, "every request is posted", || ids.iter().all(is_recorded)).await;
+    let cards = bed.slack.messages("C0TEAM");
+    let card = |id: &str| cards.iter().find(|card| block_text(card, 1).contains(id)).unwrap().clone();
+    ids.into_iter().map(|id| Target { card: card(&id), id }).collect()
+}
+
+/// Who presses where, in an order of chance that is the same each time: somebody on every request, then on each the
+/// second person, the first one once more and the third, all within the time that one click takes.
+fn order() -> Vec<(usize, &'static str)> {
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut requests: Vec<_> = (0..REQUESTS).collect();
+    let voters = |request: usize| {
+        let user = |place: usize| VOTERS[(request + place) % VOTERS.len()].0;
+        (user(0), user(1), user(2))
+    };
+    chance.shuffle(&mut requests);
+    let mut clicks: Vec<_> = requests.iter().map(|&request| (request, voters(request).0)).collect();
+    chance.shuffle(&mut requests);
+    for &request in &requests {
+        let (first, second, third) = voters(request);
+        clicks.extend([second, first, third].map(|user| (request, user)));
+    }
+    clicks
+}
+
+/// [`RATE`] clicks a second, whether or not earlier ones are done. The second value is the time from the first click to
+/// the last.
+async fn fire(bed: &Bed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
+    let mut under_way = JoinSet::new();
+    let begun = Instant::now();
+    for (number, (request, user)) in (0..).zip(order()) {
+        sleep_until(begun + Duration::from_secs(1) * number / RATE).await;
+        let card = &targets[request].card;
+        let click = bed.slack.click(user, &card.channel, &card.ts, "approve");
+        under_way.spawn(async move { (request, user, click.await.ok()) });
+    }
+    let firing = begun.elapsed();
+    let seen = under_way.join_all().await;
+    let interactions: BTreeMap<_, _> =
+        bed.slack.interactions().into_iter().map(|interaction| (interaction.seq, interaction)).collect();
+    let pressed = seen.into_iter().map(|(request, user, seen)| Pressed {
+        request,
+        user,
+        acknowledged: seen.as_ref().map(Seen::acknowledged),
+        after: seen.and_then(|seen| interactions.get(&seen.seq()?)?.acknowledged_after),
+    });
+    (pressed.collect(), firing)
+}
+
+/// What became of the clicks.
+#[derive(Default)]
+struct Count {
+    /// Votes by clicks that were acknowledged.
+    cast: usize,
+    votes: usize,
+    lost: usize,
+    doubled: usize,
+    /// Requests on which all have voted.
+    due: usize,
+    decisions: usize,
+    wrong: usize,
+}
+
+fn judge(bed: &Bed, targets: &[Target], pressed: &[Pressed]) -> Count {
+    let mut count = Count::default();
+    for (index, target) in targets.iter().enumerate() {
+        let of =
+            |user: &'static str| pressed.iter().filter(move |one| one.request == index && one.user == user);
+        let record = bed.record(&target.id);
+        let recorded: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap_or_default();
+        let votes: Vec<_> =
+            recorded["l"].as_array().into_iter().flatten().map(|vote| vote["u"].as_str().unwrap()).collect();
+        count.votes += votes.len();
+        // One that Slack gave up waiting for may count, once like any other.
+        let mut may = 0;
+        for (slack_user, user) in VOTERS {
+            let times = votes.iter().filter(|voter| **voter == user).count();
+            let must = of(slack_user).any(|one| one.acknowledged == Some(true));
+            may += times.min(of(slack_user).count()).min(1);
+            count.cast += usize::from(must);
+            count.lost += usize::from(must && times == 0);
+        }
+        count.doubled += votes.len() - may;
+
+        let due = usize::from(may == VOTERS.len());
+        let decisions = bed.decided(&target.id).len();
+        let expected = if due == 1 { RequestState::Approved } else { RequestState::Pending };
+        let is_right = decisions == due && bed.teleport.request(&target.id).unwrap().state == expected;
+        count.due += due;
+        count.decisions += decisions;
+        count.wrong += usize::from(!is_right);
+    }
+    count
+}
+
+/// What was sent to those who clicked.
+fn answers(bed: &Bed) -> usize {
+    bed.slack.calls_of("response_url").iter().filter(|call| call.succeeded()).count()
+}
+
+/// Looks ten times a second, so that looking does not take the time that is measured.
+async fn settled(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}\n{}", daemon.log());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    later.duration_since(earlier).try_into().unwrap_or_default()
+}
+
+fn rate(count: usize, time: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / time.as_secs_f64()
+}
+
+/// Of many durations the usual, the bad and the worst.
+struct Figures {
+    median: Duration,
+    p99: Duration,
+    max: Duration,
+}
+
+impl Figures {
+    fn of(durations: impl IntoIterator<Item = Duration>) -> Self {
+        let mut sorted: Vec<_> = durations.into_iter().collect();
+        sorted.sort();
+        let at = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1];
+        Self { median: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(f, "median {:.1} ms, p99 {:.1} ms, max {:.1} ms", ms(self.median), ms(self.p99), ms(self.max))
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes one call of each form in which the daemon shows something in Slack, so that Slack's own types can judge the
+//! arguments (`judges/run`): `slack_calls API_URL TOKEN`.
+//!
+//! What the messages say is judged by `access-core/examples/messages`. The simulator that is called here keeps the
+//! arguments, whether or not it can do what is asked.
+
+use access_core::control::{Decision, Dialogue};
+use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::lifecycle::Phase;
+use access_core::render::answer::{Done, done};
+use access_core::render::card::{CardView, Deciding, Offer, card_with, short_card};
+use access_core::render::modal::reason_dialogue;
+use access_core::request::{AccessRequest, RequestKind, RequestState};
+use anyhow::Context;
+use jiff::Timestamp;
+use teleport_slack::secret::Secret;
+use teleport_slack::slack::{Client, ClientOptions, Metadata, PostMessage};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(api_url), Some(token)) = (arguments.next(), arguments.next()) else {
+        anyhow::bail!("usage: slack_calls API_URL TOKEN")
+    };
+    let options = ClientOptions { api_url: api_url.clone(), ..ClientOptions::new(Secret::new(token)) };
+    let slack = Client::new(options)?;
+
+    let request = request();
+    let view = CardView { request: &request, phase: Phase::Pending, cluster: "local-site", web_proxy: None };
+    let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
+    let (card, short) = (card_with(&view, &deciding), short_card(&view));
+    let answer = done(Done::Resolved(Decision::Approve));
+    let metadata = Metadata {
+        event_type: "access_request".to_owned(),
+        payload: [("id".to_owned(), request.id.to_string())].into(),
+    };
+
+    let post =
+        PostMessage { channel: "C0REQUESTS", message: &card, thread_ts: None, metadata: Some(metadata) };
+    let posted = slack.post_message(post).await?;
+    let (channel, ts) = (&posted.channel, &posted.ts);
+    let reply =
+        PostMessage { channel: channel.as_str(), message: &answer, thread_ts: Some(ts), metadata: None };
+    slack.post_message(reply).await?;
+    slack.update_message(channel, ts, &card).await?;
+    slack.update_message(channel, ts, &short).await?;
+    slack.post_ephemeral(channel, &SlackUserId::new("U0BOB"), &answer).await?;
+    let dialogue = Dialogue {
+        request: request.id.clone(),
+        decision: Decision::Deny,
+        channel: ChannelId::new(channel.as_str()),
+        ts: MessageTs::new(ts.as_str()),
+        opened: Timestamp::UNIX_EPOCH,
+    };
+    let view = reason_dialogue(&request, &dialogue, true).context("the sample has a proper id")?;
+    // Nobody clicked, so these two are refused; what was asked is in the log all the same.
+    let _refused = slack.views_open("1.2.x", &view).await;
+    let hook = format!("{}actions/T0DEMO/never-made", api_url.trim_end_matches("api/"));
+    let _refused = slack.respond(&Secret::new(hook), &answer).await;
+    Ok(())
+}
+
+fn request() -> AccessRequest {
+    AccessRequest {
+        id: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
+        user: "alice@example.com".to_owned(),
+        roles: vec!["dba".to_owned()],
+        state: RequestState::Pending,
+        reason: "nightly restore".to_owned(),
+        resolve_reason: String::new(),
+        created: None,
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: Vec::new(),
+        reviews: Vec::new(),
+        suggested_reviewers: Vec::new(),
+        resources: Vec::new(),
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}
