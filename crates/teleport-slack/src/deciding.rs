@@ -16,6 +16,7 @@ use crate::http::Listener;
 use crate::runtime::Review;
 use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
+use crate::runtime::reading::Reader;
 use crate::runtime::tasks::Tasks;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
@@ -80,8 +81,14 @@ pub(crate) async fn start(
     let clicks = Clicks {
         teleport: teleport.clone(),
         slack: slack.clone(),
+        reader: Reader {
+            teleport: teleport.clone(),
+            slack: slack.clone(),
+            our: our.clone(),
+            links: config.links(),
+            rules: Arc::clone(&rules),
+        },
         our,
-        links: config.links(),
         rules,
         setting,
         submit,

@@ -14,6 +14,7 @@ pub mod tasks;
 pub mod clicks;
 pub mod intake;
 mod asked;
+pub mod reading;
 mod resolution;
 mod audience;
 mod outbox;
