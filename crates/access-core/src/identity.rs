@@ -15,6 +15,8 @@
 //!
 //! Whether the person may decide is [`crate::policy`]'s question. Decision note: `docs/decisions/0004`.
 
+pub mod index;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

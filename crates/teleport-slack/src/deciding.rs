@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use access_core::interaction::OurApp;
-use access_core::policy::{ModeSetting, Rules, SubmitForUser};
-use tokio::sync::{mpsc, watch};
+use access_core::policy::{ModeSetting, Rules};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,7 +16,9 @@ use crate::http::Listener;
 use crate::runtime::Review;
 use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
+use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
+use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
@@ -45,8 +47,14 @@ pub(crate) async fn start(
     tell_who_decides(setting, &rules);
     let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
     let (wakes_tx, wakes) = mpsc::channel(WAKES);
-    let submit = watch::Sender::new(SubmitForUser::Unknown);
-    let review = Review { rules: Arc::clone(&rules), setting, submit: submit.subscribe(), wakes };
+    let submitting = Arc::new(Submitting::new(teleport.clone(), setting, rules.0.len()));
+    if setting != ModeSetting::Resolver {
+        // Before the first card, so that none is drawn with buttons that lead nowhere.
+        submitting.look().await;
+        let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
+        tasks.start("review support", async move { submitting.keep_looking(&stop).await });
+    }
+    let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
 
     let intake = Arc::new(Intake::new(clicks_tx));
     match &config.transport {
@@ -54,10 +62,7 @@ pub(crate) async fn start(
             let socket = SocketMode::new(slack.clone(), app_token.clone());
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
-                async move {
-                    intake.envelope(&envelope);
-                    None
-                }
+                async move { intake.envelope(&envelope).await }
             };
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
@@ -78,6 +83,11 @@ pub(crate) async fn start(
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
     }
+    let people = Arc::new(People::new(teleport.clone(), config.links()));
+    {
+        let (people, stop) = (Arc::clone(&people), stop.clone());
+        tasks.start("users", async move { people.list(&stop).await });
+    }
     let clicks = Clicks {
         teleport: teleport.clone(),
         slack: slack.clone(),
@@ -85,13 +95,13 @@ pub(crate) async fn start(
             teleport: teleport.clone(),
             slack: slack.clone(),
             our: our.clone(),
-            links: config.links(),
+            people,
             rules: Arc::clone(&rules),
         },
         our,
         rules,
         setting,
-        submit,
+        submitting,
         wakes: wakes_tx,
     };
     tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));

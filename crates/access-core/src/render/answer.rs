@@ -131,6 +131,10 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::NotPossible => {
             text.ours("Deciding in Slack is not possible for this cluster; decide it in Teleport.")
         }
+        Refusal::NotOnBehalf { user } => {
+            text.ours("Teleport does not let me submit a review for you (“").foreign(user, MAX_NAME);
+            text.ours("”), so nothing was changed; decide it in Teleport.")
+        }
         Refusal::ReasonMissing => {
             text.ours("This role cannot be decided without a reason; nothing was changed.")
         }
@@ -155,6 +159,9 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::Untrusted(distrust) => text.ours(distrusted(*distrust)),
         Refusal::EmailUnconfirmed => {
             text.ours("Your e-mail address is not confirmed in Slack; confirm it and try again.")
+        }
+        Refusal::MayNotReview => {
+            text.ours("Teleport does not let you review this request; nothing was changed.")
         }
         Refusal::TeleportRefused => {
             text.ours("Teleport did not accept the decision; nothing was changed.")

@@ -21,7 +21,7 @@ use access_core::render::modal::reason_dialogue;
 use access_core::request::AccessRequest;
 use access_core::votes::Vote;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ use tracing::{debug, info, warn};
 use super::asked::{Asked, asked};
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
+use super::submitting::Submitting;
 use crate::secret::Secret;
 use crate::slack::{self, PostMessage};
 use crate::teleport;
@@ -62,8 +63,8 @@ pub struct Clicks {
     pub rules: Arc<Rules>,
     /// Which call carries a decision.
     pub setting: ModeSetting,
-    /// What this Teleport was found to accept; the cards follow it.
-    pub submit: watch::Sender<SubmitForUser>,
+    /// Whether this Teleport can take reviews at all; the cards follow it.
+    pub submitting: Arc<Submitting>,
     /// Requests whose record changed.
     pub wakes: mpsc::Sender<RequestId>,
 }
@@ -162,24 +163,27 @@ impl Clicks {
             Err(_) => return (Refusal::TooSlow.into(), None),
         };
         let who = Some(known.person.user.clone());
-        let submit = *self.submit.borrow();
+        let submit = self.submitting.known();
         let outcome = match self.act(asked, &known, mode(self.setting, submit, &self.rules)).await {
-            // Found out just now that this Teleport takes no reviews from us: judge once more by the rules. Where it
-            // took one before, it is this person for whom it takes none, and the rules are no way around that.
-            Err(NotTaken)
-                if self.setting == ModeSetting::Auto && *self.submit.borrow() != SubmitForUser::Accepted =>
-            {
-                self.submit.send_replace(SubmitForUser::Refused);
-                info!(
-                    "This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any"
-                );
-                let other = mode(self.setting, SubmitForUser::Refused, &self.rules);
-                self.act(asked, &known, other).await.unwrap_or(Outcome::Refused(Refusal::NotPossible))
-            }
-            Err(NotTaken) => Refusal::NotPossible.into(),
+            Err(NotTaken) => self.act_otherwise(asked, &known).await,
             Ok(outcome) => outcome,
         };
         (outcome, who)
+    }
+
+    /// After Teleport said that we may not submit this review. If it cannot take any, the rules judge where `auto`
+    /// says so. Else it takes none for this person, and the rules are no way around that.
+    async fn act_otherwise(&self, asked: &Asked, known: &Known) -> Outcome {
+        if self.submitting.look().await == SubmitForUser::Possible {
+            return Refusal::NotOnBehalf { user: known.person.user.clone() }.into();
+        }
+        match mode(self.setting, SubmitForUser::Impossible, &self.rules) {
+            Some(Mode::Resolver) => {
+                let outcome = self.act(asked, known, Some(Mode::Resolver)).await;
+                outcome.unwrap_or(Outcome::Refused(Refusal::NotPossible))
+            }
+            Some(Mode::Reviewer) | None => Refusal::NotPossible.into(),
+        }
     }
 
     async fn act(&self, asked: &Asked, known: &Known, mode: Option<Mode>) -> Result<Outcome, NotTaken> {
@@ -220,9 +224,9 @@ impl Clicks {
             channel: asked.channel.clone(),
             ts: asked.ts.clone(),
             opened: Timestamp::now(),
+            required,
         };
-        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue, required), &asked.trigger_id)
-        else {
+        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue), &asked.trigger_id) else {
             return Refusal::NotOurs.into();
         };
         match self.slack.views_open(trigger, &view).await {
@@ -244,14 +248,7 @@ impl Clicks {
             }
         };
         match self.teleport.submit_review(&review, Timestamp::now()).await {
-            Ok(request) => {
-                self.submit.send_if_modified(|known| {
-                    let is_news = *known != SubmitForUser::Accepted;
-                    *known = SubmitForUser::Accepted;
-                    is_news
-                });
-                Ok(Outcome::Done(reviewed(&request)))
-            }
+            Ok(request) => Ok(Outcome::Done(reviewed(&request))),
             Err(error) if error.is_ambiguous() => {
                 let found = self.look(&review.id, |request| review.is_in(request)).await;
                 Ok(Outcome::Done(found.as_ref().map_or(Done::Unsure(decision), reviewed)))
@@ -267,6 +264,7 @@ impl Clicks {
                     Some(TeleportRefusal::AuthorUnknown) => {
                         Refusal::TeleportUserUnknown { user: review.author }
                     }
+                    Some(TeleportRefusal::AuthorMayNotReview) => Refusal::MayNotReview,
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
                     Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
@@ -388,7 +386,7 @@ impl Clicks {
     }
 }
 
-/// This Teleport takes no reviews from the daemon.
+/// Teleport said that the daemon may not submit this review.
 struct NotTaken;
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -15,6 +15,8 @@ pub mod clicks;
 pub mod intake;
 mod asked;
 pub mod reading;
+pub mod people;
+pub mod submitting;
 mod resolution;
 mod audience;
 mod outbox;
@@ -113,7 +115,7 @@ impl Dispatcher {
         });
         let (review, submit, wakes) = match review {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
-            None => (None, watch::channel(SubmitForUser::Unknown).1, mpsc::channel(1).1),
+            None => (None, watch::channel(SubmitForUser::default()).1, mpsc::channel(1).1),
         };
         let outbox = Outbox::new(slack);
         let complaints = Complaints::default();

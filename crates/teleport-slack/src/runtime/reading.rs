@@ -7,17 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, identify};
+use access_core::identity::{Person, SlackProfile, Users, identify};
 use access_core::interaction::{Foreign, OurApp, belongs};
 use access_core::policy::Rules;
 use access_core::record::Record;
 use access_core::refusal::{Distrust, Refusal};
 use access_core::request::AccessRequest;
 use jiff::Timestamp;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::asked::Asked;
-use crate::teleport::error::{Kind, TeleportError};
+use super::people::People;
+use crate::teleport::error::TeleportError;
 use crate::{slack, teleport};
 
 /// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
@@ -45,7 +46,7 @@ pub struct Reader {
     /// What this app is.
     pub our: OurApp,
     /// Who is who.
-    pub links: Links,
+    pub people: Arc<People>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
 }
@@ -68,9 +69,10 @@ impl Reader {
                 return Err(Refusal::SlackUnreachable);
             }
         };
-        let users = self.users(&profile).await.map_err(unreachable)?;
+        let users = self.people.users(&profile).await.map_err(unreachable)?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
-        let person = identify(&asked.user, &profile, &self.our, &self.links, users, Timestamp::now())?;
+        let links = self.people.links();
+        let person = identify(&asked.user, &profile, &self.our, links, users, Timestamp::now())?;
 
         let mut groups = Vec::new();
         for group in listed.iter().flat_map(|request| self.rules.groups(request)) {
@@ -99,38 +101,6 @@ impl Reader {
                 Err(foreign) => return Ok(Err(foreign.into())),
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-        }
-    }
-
-    /// Teleport's users, as far as the links need them; `None` if they may not be read.
-    async fn users(&self, profile: &SlackProfile) -> Result<Option<Vec<TeleportUser>>, TeleportError> {
-        let users = if self.links.id_trait.is_some() {
-            self.teleport.list_users().await
-        } else {
-            let by_table = self.links.table.get(&profile.id);
-            let names = by_table.into_iter().chain(profile.email.as_ref().filter(|_| self.links.email_match));
-            let mut found = Vec::new();
-            for name in names {
-                match self.teleport.get_user(name).await {
-                    Ok(user) => found.extend(user),
-                    Err(error) if error.kind() == Kind::Unauthorised => return Ok(None),
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(found)
-        };
-        match users {
-            Ok(users) => Ok(Some(
-                users
-                    .into_iter()
-                    .map(|user| TeleportUser { name: user.name, traits: user.traits, expires: user.expires })
-                    .collect(),
-            )),
-            Err(error) if error.kind() == Kind::Unauthorised => {
-                debug!("Teleport's users may not be read: {error}");
-                Ok(None)
-            }
-            Err(error) => Err(error),
         }
     }
 }

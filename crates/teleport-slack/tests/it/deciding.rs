@@ -293,7 +293,7 @@ fn teleport_refuses_a_reviewer_whom_it_does_not_let_review() {
         let id = bed.ask();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let refused = bed.told(&daemon, "U0CAROL", &card, "approve").await;
-        assert_eq!(refused, "Teleport did not accept the decision; nothing was changed.");
+        assert_eq!(refused, "Teleport does not let you review this request; nothing was changed.");
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;
     });

@@ -264,7 +264,7 @@ fn the_rules_are_no_way_around_teleports_judgement() {
         // A rule names carol, but Teleport takes no review for her from this plugin.
         assert_eq!(
             bed.told(&daemon, "U0CAROL", &card, "approve").await,
-            "Deciding in Slack is not possible for this cluster; decide it in Teleport."
+            "Teleport does not let me submit a review for you (“carol@example.com”), so nothing was changed; decide it in Teleport."
         );
         assert_eq!(bed.decided(&id).len(), 1);
         assert_eq!(field(&bed.record(&id), "x_votes"), "");
