@@ -44,7 +44,7 @@ pub(crate) async fn start(
     let our = our_app(slack, auth).await?;
     let rules = Arc::new(config.policy());
     let setting = ModeSetting::from(config.mode);
-    tell_who_decides(setting, &rules);
+    tell_who_decides(config, &rules);
     let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
     let (wakes_tx, wakes) = mpsc::channel(WAKES);
     let submitting = Arc::new(Submitting::new(teleport.clone(), setting, rules.0.len()));
@@ -132,9 +132,15 @@ async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failu
     })
 }
 
-fn tell_who_decides(setting: ModeSetting, rules: &Rules) {
+fn tell_who_decides(config: &ReviewConfig, rules: &Rules) {
     let rules = rules.0.len();
-    match setting {
+    if config.is_old_file {
+        warn!(
+            "Deciding in Slack is on (mode resolver), because this configuration has slack.secret and [http], as the 0.x releases did: only a request's suggested reviewers may decide, if their e-mail address in Slack equals their Teleport user name; to name approvers, write [review] with enabled = true and [[review.rule]]s, and to switch it off, [review] with enabled = false"
+        );
+        return;
+    }
+    match ModeSetting::from(config.mode) {
         ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
         ModeSetting::Resolver if rules == 0 => warn!(
             "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"
@@ -142,7 +148,7 @@ fn tell_who_decides(setting: ModeSetting, rules: &Rules) {
         ModeSetting::Resolver => info!(rules, "Deciding in Slack: the rules judge (mode resolver)"),
         ModeSetting::Auto => info!(
             rules,
-            "Deciding in Slack: Teleport judges where it takes reviews from the daemon, else the rules (mode auto)"
+            "Deciding in Slack: Teleport judges where it takes reviews for users, else the rules (mode auto)"
         ),
     }
 }

@@ -99,3 +99,92 @@ impl Candidates {
             && self.by_table.iter().all(|name| find(name).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::super::tests::{bob, our_app};
+    use super::super::{Users, identify};
+    use super::*;
+    use crate::ids::SlackUserId;
+
+    fn name() -> impl Strategy<Value = String> {
+        proptest::sample::select(vec!["bob@x", "Bob@x", "carol@x", "dave@x"]).prop_map(str::to_owned)
+    }
+
+    fn slack_id() -> impl Strategy<Value = String> {
+        proptest::sample::select(vec!["U0BOB", "W0BOB", "U0EVE", ""]).prop_map(str::to_owned)
+    }
+
+    fn users() -> impl Strategy<Value = Vec<TeleportUser>> {
+        let user = (name(), proptest::collection::vec(slack_id(), 0..3)).prop_map(|(name, ids)| {
+            TeleportUser { name, traits: [("slack".to_owned(), ids)].into(), expires: None }
+        });
+        proptest::collection::vec(user, 0..6).prop_map(|mut users| {
+            users.sort_by(|a, b| a.name.cmp(&b.name));
+            users.dedup_by(|a, b| a.name == b.name);
+            users
+        })
+    }
+
+    fn links() -> impl Strategy<Value = Links> {
+        (proptest::option::of(name()), any::<bool>()).prop_map(|(table, email_match)| Links {
+            table: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
+            id_trait: Some("slack".to_owned()),
+            email_match,
+        })
+    }
+
+    fn read(candidates: &Candidates, users: &[TeleportUser]) -> Vec<TeleportUser> {
+        users.iter().filter(|user| candidates.names().contains(&user.name.as_str())).cloned().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn whom_it_finds_are_all_who_matter(users in users(), links in links(), email in proptest::option::of(name())) {
+            let profile = SlackProfile {
+                enterprise_user_id: Some(SlackUserId::new("W0BOB")),
+                email,
+                ..bob()
+            };
+            let who = |users: &[TeleportUser]| {
+                identify(&profile.id, &profile, &our_app(), &links, Users::Listed(users), Timestamp::UNIX_EPOCH)
+            };
+            let found = UserIndex::new(&users, &links).candidates(&profile, &links);
+            prop_assert_eq!(who(&read(&found, &users)), who(&users));
+        }
+
+        #[test]
+        fn an_old_index_gives_nobody_away(before in users(), after in users(), links in links()) {
+            let profile = SlackProfile { email: Some("bob@x".to_owned()), ..bob() };
+            let found = UserIndex::new(&before, &links).candidates(&profile, &links);
+            let now = read(&found, &after);
+            // About one case in five is.
+            if !found.are_borne_out(&now, &profile, &links) {
+                return Ok(());
+            }
+            let listed = Users::Listed(now.as_slice());
+            if let Ok(person) = identify(&profile.id, &profile, &our_app(), &links, listed, Timestamp::UNIX_EPOCH) {
+                // The table or the user's own trait says so now, and no e-mail address stood in for them.
+                let user = after.iter().find(|user| user.name == person.user).unwrap();
+                let by_trait = slack_ids(user, &links).contains(&"U0BOB");
+                prop_assert!(by_trait || links.table.values().any(|name| *name == person.user));
+            }
+        }
+    }
+
+    #[test]
+    fn one_id_for_everybody_stays_small() {
+        let links = Links { id_trait: Some("slack".to_owned()), ..Links::default() };
+        let user = |number: usize| TeleportUser {
+            name: format!("user-{number}"),
+            traits: [("slack".to_owned(), vec!["U0BOB".to_owned()])].into(),
+            expires: None,
+        };
+        let users: Vec<_> = (0..1_000).map(user).collect();
+        let found = UserIndex::new(&users, &links).candidates(&bob(), &links);
+        assert_eq!(found.names().len(), MAX_ALIKE);
+    }
+}

@@ -8,11 +8,11 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
-fn our_app() -> OurApp {
+pub(super) fn our_app() -> OurApp {
     OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
 }
 
-fn bob() -> SlackProfile {
+pub(super) fn bob() -> SlackProfile {
     SlackProfile {
         id: SlackUserId::new("U0BOB"),
         team_id: Some("T0US".into()),

@@ -139,7 +139,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             text.ours("This role cannot be decided without a reason; nothing was changed.")
         }
         Refusal::NotLinked => text.ours(
-            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.",
+            "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.",
         ),
         Refusal::LinkedTwice { users } => {
             text.ours("Your Slack account does not lead to exactly one Teleport user (").list(users, NAMES);

@@ -22,3 +22,5 @@ mod rules;
 mod deciding;
 mod attacks;
 mod races;
+mod refusals;
+mod modes;

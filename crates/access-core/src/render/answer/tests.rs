@@ -82,7 +82,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Deciding in Slack is not possible for this cluster; decide it in Teleport.
     Teleport does not let me submit a review for you (“bob@example.com”), so nothing was changed; decide it in Teleport.
     This role cannot be decided without a reason; nothing was changed.
-    Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.
+    Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.
     Your Slack account does not lead to exactly one Teleport user (bob@example.com, carol@example.com); an administrator must correct the links.
     Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again.
     Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again.
