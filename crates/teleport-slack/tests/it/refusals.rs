@@ -1,12 +1,18 @@
 //! Refusals that a person meets who presses a button in good faith: each has a sentence of its own, said to this
 //! person only, and changes nothing. Those of attackers are in `attacks`, those of outages in `races`.
 
+use std::time::Duration;
+
+use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::Person;
+use access_sim::teleport::Options;
+use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::request::{NewRequest, RequestState};
-use access_sim::teleport::world::{User, World};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::{Rule, User, World};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::deciding::newest;
 use crate::support::deciding::*;
@@ -78,9 +84,9 @@ fn user(name: &str, slack_id: &str) -> User {
     }
 }
 
-/// A cluster of this era with 500 more users; the trait links bob to one user and dave to two.
-fn many(era: Era) -> Options {
-    let mut options = Options { era, server_version: "18.11.0".to_owned(), ..newest() };
+/// A cluster with 500 more users; the trait links bob to one user and dave to two.
+fn many() -> Options {
+    let mut options = newest();
     let more = |number: usize| user(&format!("user-{number}@example.com"), &format!("U0{number}"));
     options.world.users.extend((0..500).map(more));
     options.world.users.push(user("david@example.com", "U0DAVE"));
@@ -98,7 +104,7 @@ const BY_TRAIT: &str = "mode = \"reviewer\"\nslack_user_id_trait = \"slack_uid\"
 #[test]
 fn by_the_trait_people_are_found_without_listing_everybody_for_each_click() {
     story(async {
-        let bed = Bed::with(many(Era::Newest), crowd()).await;
+        let bed = Bed::with(many(), crowd()).await;
         let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
         let mut cards = Vec::new();
         for _ in 0..5 {
@@ -129,7 +135,7 @@ fn by_the_trait_people_are_found_without_listing_everybody_for_each_click() {
 #[test]
 fn many_clicks_at_once_share_one_list_of_users() {
     story(async {
-        let bed = Bed::with(many(Era::Newest), crowd()).await;
+        let bed = Bed::with(many(), crowd()).await;
         let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
         let mut cards = Vec::new();
         for _ in 0..10 {
@@ -149,7 +155,7 @@ fn many_clicks_at_once_share_one_list_of_users() {
 #[test]
 fn links_that_contradict_each_other_or_lead_nowhere() {
     story(async {
-        let mut options = many(Era::Newest);
+        let mut options = many();
         // Carol's record went away when her login from single sign-on ended.
         options.world.users.retain(|user| user.name != "carol@example.com");
         let bed = Bed::with(options, crowd()).await;
@@ -218,21 +224,21 @@ fn the_requester_does_not_decide_on_any_surface() {
             let review = ANY_OF_THREE.replace("\"off\"", "\"required\"");
             let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
             let daemon = bed.start_deciding(way, &review).await;
-            // She suggests herself, so that she has a copy of her own.
+            // She suggests herself, which brings her no copy.
             let suggested_reviewers = vec![ALICE.to_owned(), BOB.to_owned()];
             let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let copy = bed.until_clickable(&daemon, "U0BOB", &id).await;
             let own = "This is your own request; somebody else must decide it.";
-            let copy = bed.until_clickable(&daemon, "U0ALICE", &id).await;
-            assert_eq!(buttons(&copy), Vec::<&str>::new(), "her copy has no buttons");
-            // The channel's buttons, and her copy's as if it had some.
             for button in ["approve", "deny"] {
                 assert_eq!(bed.told(&daemon, "U0ALICE", &card, button).await, own);
             }
-            let place = Alteration::channel(&copy.channel);
-            let forgery = Forgery::altered(place).and(Alteration::message_ts(&copy.ts));
-            let click = bed.slack.click("U0ALICE", &card.channel, &card.ts, "approve");
-            assert_eq!(told(&daemon, &click.forged(forgery).await.unwrap()).await, own);
+            // The buttons of bob's copy, as if she had got hold of it.
+            let forgery = Forgery::altered(Alteration::user("U0ALICE"));
+            let click = bed.slack.click("U0BOB", &copy.channel, &copy.ts, "approve");
+            click.forged(forgery).await.unwrap();
+            let own_requests = || daemon.times_logged("verdict=own_request");
+            bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
             // Bob's dialogue, sent by her.
             let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
             let before = bed.slack.ephemerals("U0ALICE").len();
@@ -242,8 +248,63 @@ fn the_requester_does_not_decide_on_any_surface() {
                 .until(&daemon, "an answer to alice", || bed.slack.ephemerals("U0ALICE").get(before).cloned())
                 .await;
             assert_eq!(answer.text, own);
+            assert_eq!(own_requests(), 4);
+            assert!(bed.cards("U0ALICE", &id).is_empty());
             bed.assert_untouched(&daemon, &id);
             bed.end(daemon).await;
         });
     }
+}
+
+#[test]
+fn a_teleport_user_whose_time_is_over() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.teleport.edit_world(|world| {
+            let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
+            rules.push(Rule { resources: vec!["user".to_owned()], verbs: vec!["read".to_owned()] });
+        });
+        // Two users are read for bob: his own, and the one whose name his address would be.
+        bed.slack.put_person(Person::member("U0BOB", "bob").email("robert@example.com"));
+        let review = ANY_OF_THREE.replace("mode =", "allow_email_username_match = true\nmode =");
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // His record is there when it is read, and its end has passed when the other one was.
+        let faults = bed.teleport.faults();
+        faults.script(Method::GetUser, Fault::Delay(Duration::ZERO), Times::Next(1));
+        faults.script(Method::GetUser, Fault::Delay(Duration::from_secs(6)), Times::Next(1));
+        let end = Timestamp::now() + SignedDuration::from_secs(4);
+        bed.teleport.edit_world(|world| world.user_mut(BOB).unwrap().expires = Some(end));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again."
+        );
+        assert!(Timestamp::now() > end);
+        // Now Teleport does not know it any more.
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_dialogue_that_could_not_be_opened_in_time() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("\"off\"", "\"required\"")).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let expired = slack::Fault::Error("expired_trigger_id".to_owned());
+        bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "This took too long and was given up, so nothing was decided; try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
 }
