@@ -97,8 +97,8 @@ impl Intake {
             return Answer::Unauthorised;
         }
         match self.sort(&verified) {
-            Sorted::Answer(answer) => answer,
-            Sorted::Work(interaction, occasion) => {
+            Err(answer) => answer,
+            Ok((interaction, occasion)) => {
                 if self.clicks.try_send(interaction).is_err() {
                     self.turn_away(&occasion, "Slack tells the person so");
                     return Answer::Busy;
@@ -113,9 +113,9 @@ impl Intake {
     pub async fn envelope(&self, envelope: &Envelope) -> Option<Value> {
         let payload = envelope.payload.to_string();
         match self.sort(&Verified::from_socket(payload.as_bytes())) {
-            Sorted::Answer(Answer::AckWith(answer)) => Some(answer),
-            Sorted::Answer(_) => None,
-            Sorted::Work(interaction, occasion) => {
+            Err(Answer::AckWith(answer)) => Some(answer),
+            Err(_) => None,
+            Ok((interaction, occasion)) => {
                 if !matches!(timeout(PATIENCE, self.clicks.send(interaction)).await, Ok(Ok(()))) {
                     self.turn_away(&occasion, "nothing was decided, and whoever clicked must click again");
                 }
@@ -124,15 +124,15 @@ impl Intake {
         }
     }
 
-    /// What is to be done with it. All that is decided here is decided from these bytes alone, at once.
-    fn sort(&self, verified: &Verified<'_>) -> Sorted {
+    /// What is new and to be worked on; else the answer to it. Decided from these bytes alone, at once.
+    fn sort(&self, verified: &Verified<'_>) -> Result<(Interaction, Occasion), Answer> {
         let interaction = match Interaction::read(verified) {
             Ok(interaction) => interaction,
             Err(malformed) => {
                 let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
-                let text = format!("{malformed} (Slack user {user}); nothing was done about it");
+                let text = format!("{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it");
                 self.complain("interaction", malformed.part, &text);
-                return Sorted::Answer(Answer::Bad);
+                return Err(Answer::Bad);
             }
         };
         if let Interaction::Submission(submission) = &interaction
@@ -140,15 +140,15 @@ impl Intake {
         {
             // Not an occasion yet: the same dialogue will be sent again.
             debug!(slack_user = %submission.user, request = %submission.dialogue.request, "A dialogue came without its reason and stays open");
-            return Sorted::Answer(Answer::AckWith(reason_missing()));
+            return Err(Answer::AckWith(reason_missing()));
         }
-        let Some(occasion) = interaction.occasion() else { return Sorted::Answer(Answer::Ack) };
+        let Some(occasion) = interaction.occasion() else { return Err(Answer::Ack) };
         let mut occasions = self.occasions.lock().unwrap_or_else(PoisonError::into_inner);
         if !occasions.remember(occasion.clone()) {
             debug!("An interaction was delivered again");
-            return Sorted::Answer(Answer::Ack);
+            return Err(Answer::Ack);
         }
-        Sorted::Work(interaction, occasion)
+        Ok((interaction, occasion))
     }
 
     /// Forgets it, so that the person may try again.
@@ -165,12 +165,4 @@ impl Intake {
             debug!("{text}");
         }
     }
-}
-
-/// What is to be done with an interaction.
-enum Sorted {
-    /// Only this answer.
-    Answer(Answer),
-    /// It is new: hand it on.
-    Work(Interaction, Occasion),
 }
