@@ -130,7 +130,9 @@ impl Intake {
             Ok(interaction) => interaction,
             Err(malformed) => {
                 let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
-                let text = format!("{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it");
+                let text = format!(
+                    "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
+                );
                 self.complain("interaction", malformed.part, &text);
                 return Err(Answer::Bad);
             }

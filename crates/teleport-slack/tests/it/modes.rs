@@ -3,10 +3,14 @@
 
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::refusal::Refusal;
 use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::world::Rule;
+use jiff::{SignedDuration, Timestamp};
+use tonic::Code;
 
 use crate::deciding::newest;
 use crate::support::deciding::*;
@@ -77,10 +81,8 @@ fn a_refusal_for_one_person_does_not_bring_in_the_rules() {
         let line = bed.until_logged(&daemon, "Teleport did not take the review").await;
         assert!(line.contains("submit_for_users"), "{line}");
         // Nor when the daemon's own roles cannot be read.
-        let denied = access_sim::teleport::refusal::Refusal::new(tonic::Code::PermissionDenied, "no");
-        let fault = access_sim::teleport::faults::Fault::Answer(denied);
-        let always = access_sim::teleport::faults::Times::UntilCleared;
-        bed.teleport.faults().script(Method::GetCurrentUserRoles, fault, always);
+        let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "no"));
+        bed.teleport.faults().script(Method::GetCurrentUserRoles, denied, Times::UntilCleared);
         assert_eq!(bed.told(&daemon, "U0CAROL", &card, "deny").await, refused);
         bed.assert_untouched(&daemon, &id);
         assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
@@ -194,6 +196,48 @@ fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
         let audit = bed.decided(&id);
         assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(BOB)), "{audit:?}");
         assert_eq!(audit[0].submitted_by.as_deref(), Some(PLUGIN_USER));
+        bed.end(daemon).await;
+    });
+}
+
+/// Bob's approval is in the notes of a request, and whoever took it died a minute ago without telling Teleport.
+async fn left_behind(bed: &Bed) -> (String, MessageView) {
+    let (daemon, id, card) = pending(bed, ANY_OF_THREE).await;
+    bed.teleport.faults().script(Method::SetAccessRequestState, Fault::unavailable(), Times::UntilCleared);
+    let recorded = bed.told(&daemon, "U0BOB", &card, "approve").await;
+    assert!(recorded.starts_with("Your approval is recorded, but"), "{recorded}");
+    daemon.kill().await;
+    let mut record = bed.record(&id);
+    let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
+    for vote in votes["l"].as_array_mut().unwrap() {
+        let at: Timestamp = vote["t"].as_str().unwrap().parse().unwrap();
+        vote["t"] = (at - SignedDuration::from_mins(1)).to_string().into();
+    }
+    record.insert("x_votes".to_owned(), votes.to_string());
+    let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
+    bed.teleport.set_plugin_data(&id, "slack", bytes).unwrap();
+    bed.teleport.faults().clear();
+    (id, card)
+}
+
+#[test]
+fn votes_in_the_record_decide_only_where_the_rules_do() {
+    story(async {
+        let bed = cluster(&["*"]).await;
+        // The notes are anybody's who may update plugin data; here Teleport judges.
+        let (id, card) = left_behind(&bed).await;
+        let daemon = bed.start_deciding(Way::Http, &auto()).await;
+        let later = bed.ask();
+        bed.until_clickable(&daemon, "C0TEAM", &later).await;
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        let audit = bed.decided(&id);
+        assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(DAVE)), "{audit:?}");
+        bed.end(daemon).await;
+
+        let (id, _) = left_behind(&bed).await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
         bed.end(daemon).await;
     });
 }
