@@ -200,8 +200,8 @@ fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
     });
 }
 
-/// Bob's approval is in the notes of a request, and whoever took it died a minute ago without telling Teleport.
-async fn left_behind(bed: &Bed) -> (String, MessageView) {
+/// Bob's approval is in the notes of a request, from so long ago, and whoever took it died without telling Teleport.
+pub(crate) async fn left_behind(bed: &Bed, ago: SignedDuration) -> (String, MessageView) {
     let (daemon, id, card) = pending(bed, ANY_OF_THREE).await;
     bed.teleport.faults().script(Method::SetAccessRequestState, Fault::unavailable(), Times::UntilCleared);
     let recorded = bed.told(&daemon, "U0BOB", &card, "approve").await;
@@ -211,7 +211,7 @@ async fn left_behind(bed: &Bed) -> (String, MessageView) {
     let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
     for vote in votes["l"].as_array_mut().unwrap() {
         let at: Timestamp = vote["t"].as_str().unwrap().parse().unwrap();
-        vote["t"] = (at - SignedDuration::from_mins(1)).to_string().into();
+        vote["t"] = (at - ago).to_string().into();
     }
     record.insert("x_votes".to_owned(), votes.to_string());
     let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
@@ -225,7 +225,7 @@ fn votes_in_the_record_decide_only_where_the_rules_do() {
     story(async {
         let bed = cluster(&["*"]).await;
         // The notes are anybody's who may update plugin data; here Teleport judges.
-        let (id, card) = left_behind(&bed).await;
+        let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
         let daemon = bed.start_deciding(Way::Http, &auto()).await;
         let later = bed.ask();
         bed.until_clickable(&daemon, "C0TEAM", &later).await;
@@ -234,7 +234,7 @@ fn votes_in_the_record_decide_only_where_the_rules_do() {
         assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(DAVE)), "{audit:?}");
         bed.end(daemon).await;
 
-        let (id, _) = left_behind(&bed).await;
+        let (id, _) = left_behind(&bed, SignedDuration::from_mins(1)).await;
         let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));

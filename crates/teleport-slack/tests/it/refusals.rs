@@ -15,6 +15,7 @@ use access_sim::teleport::world::{Rule, User, World};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::deciding::newest;
+use crate::modes::left_behind;
 use crate::support::deciding::*;
 use crate::support::*;
 
@@ -305,6 +306,57 @@ fn a_dialogue_that_could_not_be_opened_in_time() {
             "This took too long and was given up, so nothing was decided; try again."
         );
         bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn an_address_that_slack_has_not_seen_confirmed() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.slack.put_person(Person { email_confirmed: false, ..Person::member("U0BOB", "bob") });
+        let review = "mode = \"resolver\"\nallow_email_username_match = true";
+        let daemon = bed.start_deciding(Way::Http, review).await;
+        let suggested_reviewers = vec![BOB.to_owned()];
+        let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your e-mail address is not confirmed in Slack; confirm it and try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn votes_that_are_being_carried_out_or_cannot_be_read() {
+    story(async {
+        let bed = Bed::deciding().await;
+        // From the future, so that nobody but whoever took it carries it out yet.
+        let (id, card) = left_behind(&bed, SignedDuration::from_mins(-5)).await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "deny").await,
+            "Enough people have approved this request before you, and Teleport is being told; nothing was changed."
+        );
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "You already approved this request in Slack; that cannot be changed."
+        );
+        assert!(bed.decided(&id).is_empty());
+
+        let other = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        let mut record = bed.record(&other);
+        record.insert("x_votes".to_owned(), "{\"v\":9,\"l\":[]}".to_owned());
+        let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
+        bed.teleport.set_plugin_data(&other, "slack", bytes).unwrap();
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport."
+        );
+        assert!(bed.decided(&other).is_empty());
         bed.end(daemon).await;
     });
 }
