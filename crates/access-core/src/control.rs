@@ -77,6 +77,10 @@ pub struct Dialogue {
     /// When the button was pressed.
     #[serde(rename = "o")]
     pub opened: Timestamp,
+    /// Whether it may not be sent without a reason, so that one that is can be sent back at once. The verdict does
+    /// not rely on it: the rules are asked again.
+    #[serde(rename = "q", default)]
+    pub required: bool,
 }
 
 impl Dialogue {
@@ -107,14 +111,18 @@ mod tests {
             channel: ChannelId::new(channel),
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::from_second(1_800_000_000).unwrap(),
+            required: true,
         }
     }
 
     #[test]
     fn a_dialogue_comes_back_as_it_was() {
         let text = dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
-        insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z"}"#);
+        insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z","q":true}"#);
         assert_eq!(Dialogue::decode(&text), Some(dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM")));
+        // As an earlier release drew it.
+        let older = text.replace(",\"q\":true", "");
+        assert!(!Dialogue::decode(&older).unwrap().required);
         let longest = dialogue(&"a".repeat(64), &"C".repeat(64)).encode().unwrap();
         assert!(longest.len() < 3_000);
     }

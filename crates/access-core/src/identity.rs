@@ -15,6 +15,8 @@
 //!
 //! Whether the person may decide is [`crate::policy`]'s question. Decision note: `docs/decisions/0004`.
 
+pub mod index;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -168,14 +170,6 @@ pub fn identify(
     names.push(user.clone());
     let team = profile.team_id.clone();
     Ok(Person { user, slack_user: clicked.clone(), team, link, names })
-}
-
-/// The Teleport users whom the table or the e-mail address name for an account: those that [`identify`] must be given,
-/// if they exist, where no trait is a link.
-pub fn candidates(profile: &SlackProfile, links: &Links) -> Vec<String> {
-    let mut names = in_table(profile, links);
-    names.extend(profile.email.clone().filter(|_| links.email_match));
-    names
 }
 
 /// What speaks against the account, the plainest first.

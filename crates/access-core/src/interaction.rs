@@ -80,6 +80,13 @@ pub struct Submission {
     pub view_id: String,
 }
 
+impl Submission {
+    /// Whether it can be sent back at once, for want of the reason that the dialogue demanded.
+    pub fn lacks_reason(&self) -> bool {
+        self.dialogue.required && self.reason.is_empty()
+    }
+}
+
 /// Through which app, workspace and organisation an interaction came, as far as Slack said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -108,15 +115,13 @@ impl fmt::Debug for ResponseUrl {
     }
 }
 
-/// A payload that cannot be understood, with what is needed to tell the person so.
+/// A payload that cannot be understood. Nothing of it is in here but who sent it: it holds addresses and tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// The first part that is missing or odd.
     pub part: &'static str,
     /// Who did it, if that can be read.
     pub user: Option<SlackUserId>,
-    /// Where an answer can go, if that can be read.
-    pub response_url: Option<ResponseUrl>,
 }
 
 impl fmt::Display for Malformed {
@@ -223,11 +228,7 @@ fn read_json(payload: &[u8]) -> Result<Interaction, Malformed> {
         Some(_) => Ok(Interaction::Ignored(Ignored::OtherType)),
         None => Err("type"),
     };
-    read.map_err(|part| Malformed {
-        part,
-        user: id(&payload["user"]["id"]).map(SlackUserId::new),
-        response_url: response_url(&payload),
-    })
+    read.map_err(|part| Malformed { part, user: id(&payload["user"]["id"]).map(SlackUserId::new) })
 }
 
 fn click(payload: &Value) -> Result<Interaction, &'static str> {
@@ -297,7 +298,7 @@ fn response_url(payload: &Value) -> Option<ResponseUrl> {
 }
 
 fn nobody(part: &'static str) -> Malformed {
-    Malformed { part, user: None, response_url: None }
+    Malformed { part, user: None }
 }
 
 /// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).

@@ -50,17 +50,16 @@ pub enum Mode {
     Resolver,
 }
 
-/// Whether this Teleport takes reviews that a plugin submits for a user.
+/// Whether this Teleport can take reviews that the daemon submits for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SubmitForUser {
-    /// Nobody tried yet.
+    /// It may; whose reviews it takes is its judgement.
     #[default]
-    Unknown,
-    /// It took one.
-    Accepted,
-    /// It said that nobody may submit reviews on behalf of others. A review refused for any other cause, such
-    /// as a user who may not review, is not this: `auto` would then go around Teleport's judgement.
-    Refused,
+    Possible,
+    /// For nobody at all, as its release, its edition or the daemon's own roles show. A review that was refused does
+    /// not show it, whatever the words: it may be refused for this person only, and `auto` would then go around
+    /// Teleport's judgement.
+    Impossible,
 }
 
 /// The mode in effect; `None`: nothing can be decided in Slack and no buttons are drawn.
@@ -68,8 +67,8 @@ pub fn mode(setting: ModeSetting, submit: SubmitForUser, rules: &Rules) -> Optio
     match (setting, submit) {
         (ModeSetting::Reviewer, _) => Some(Mode::Reviewer),
         (ModeSetting::Resolver, _) => Some(Mode::Resolver),
-        (ModeSetting::Auto, SubmitForUser::Unknown | SubmitForUser::Accepted) => Some(Mode::Reviewer),
-        (ModeSetting::Auto, SubmitForUser::Refused) => (!rules.0.is_empty()).then_some(Mode::Resolver),
+        (ModeSetting::Auto, SubmitForUser::Possible) => Some(Mode::Reviewer),
+        (ModeSetting::Auto, SubmitForUser::Impossible) => (!rules.0.is_empty()).then_some(Mode::Resolver),
     }
 }
 

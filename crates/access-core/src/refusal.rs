@@ -60,6 +60,11 @@ pub enum Refusal {
     TeleportOnly,
     /// Deciding in Slack is not possible on this cluster with this configuration.
     NotPossible,
+    /// Teleport takes reviews for users from the daemon, but not for this one.
+    NotOnBehalf {
+        /// The user.
+        user: String,
+    },
     /// A reason is required and none was given.
     ReasonMissing,
     /// The Slack person is linked to no Teleport user.
@@ -85,6 +90,8 @@ pub enum Refusal {
     Untrusted(Distrust),
     /// The link would be the e-mail address, and Slack has not seen it confirmed.
     EmailUnconfirmed,
+    /// Teleport does not let this user review this request.
+    MayNotReview,
     /// Teleport did not accept the review or the resolution.
     TeleportRefused,
     /// Teleport does not answer; nothing was sent to it.
@@ -147,6 +154,7 @@ impl Refusal {
             Self::NotSuggested { .. } => "not_suggested",
             Self::TeleportOnly => "teleport_only",
             Self::NotPossible => "not_possible",
+            Self::NotOnBehalf { .. } => "not_on_behalf",
             Self::ReasonMissing => "reason_missing",
             Self::NotLinked => "not_linked",
             Self::LinkedTwice { .. } => "linked_twice",
@@ -155,6 +163,7 @@ impl Refusal {
             Self::UsersUnreadable => "users_unreadable",
             Self::Untrusted(distrust) => distrust.kind(),
             Self::EmailUnconfirmed => "email_unconfirmed",
+            Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",

@@ -51,8 +51,9 @@ async fn main() -> anyhow::Result<()> {
         channel: ChannelId::new(channel.as_str()),
         ts: MessageTs::new(ts.as_str()),
         opened: Timestamp::UNIX_EPOCH,
+        required: true,
     };
-    let view = reason_dialogue(&request, &dialogue, true).context("the sample has a proper id")?;
+    let view = reason_dialogue(&request, &dialogue).context("the sample has a proper id")?;
     // Nobody clicked, so these two are refused; what was asked is in the log all the same.
     let _refused = slack.views_open("1.2.x", &view).await;
     let hook = format!("{}actions/T0DEMO/never-made", api_url.trim_end_matches("api/"));

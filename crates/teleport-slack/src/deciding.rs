@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use access_core::interaction::OurApp;
-use access_core::policy::{ModeSetting, Rules, SubmitForUser};
-use tokio::sync::{mpsc, watch};
+use access_core::policy::{ModeSetting, Rules};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -17,6 +17,9 @@ use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
 use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
+use crate::runtime::people::People;
+use crate::runtime::reading::Reader;
+use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
@@ -43,11 +46,17 @@ pub(crate) async fn start(
     let our = our_app(slack, auth).await?;
     let rules = Arc::new(config.policy());
     let setting = ModeSetting::from(config.mode);
-    tell_who_decides(setting, &rules);
+    tell_who_decides(config, &rules);
     let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
     let (wakes_tx, wakes) = mpsc::channel(WAKES);
-    let submit = watch::Sender::new(SubmitForUser::Unknown);
-    let review = Review { rules: Arc::clone(&rules), setting, submit: submit.subscribe(), wakes };
+    let submitting = Arc::new(Submitting::new(teleport.clone(), setting, rules.0.len()));
+    if setting != ModeSetting::Resolver {
+        // Before the first card, so that none is drawn with buttons that lead nowhere.
+        submitting.look().await;
+        let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
+        tasks.start("review support", async move { submitting.keep_looking(&stop).await });
+    }
+    let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
 
     let intake = Arc::new(Intake::new(clicks_tx, metrics.clone()));
     match &config.transport {
@@ -55,10 +64,7 @@ pub(crate) async fn start(
             let socket = SocketMode::new(slack.clone(), app_token.clone());
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
-                async move {
-                    intake.envelope(&envelope);
-                    None
-                }
+                async move { intake.envelope(&envelope).await }
             };
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
@@ -79,14 +85,25 @@ pub(crate) async fn start(
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
     }
+    let people = Arc::new(People::new(teleport.clone(), config.links()));
+    {
+        let (people, stop) = (Arc::clone(&people), stop.clone());
+        tasks.start("users", async move { people.list(&stop).await });
+    }
     let clicks = Clicks {
         teleport: teleport.clone(),
         slack: slack.clone(),
+        reader: Reader {
+            teleport: teleport.clone(),
+            slack: slack.clone(),
+            our: our.clone(),
+            people,
+            rules: Arc::clone(&rules),
+        },
         our,
-        links: config.links(),
         rules,
         setting,
-        submit,
+        submitting,
         wakes: wakes_tx,
         metrics: metrics.clone(),
     };
@@ -118,9 +135,15 @@ async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failu
     })
 }
 
-fn tell_who_decides(setting: ModeSetting, rules: &Rules) {
+fn tell_who_decides(config: &ReviewConfig, rules: &Rules) {
     let rules = rules.0.len();
-    match setting {
+    if config.is_old_file {
+        warn!(
+            "Deciding in Slack is on (mode resolver), because this configuration has slack.secret and [http], as the 0.x releases did: only a request's suggested reviewers may decide, if their e-mail address in Slack equals their Teleport user name; to name approvers, write [review] with enabled = true and [[review.rule]]s, and to switch it off, [review] with enabled = false"
+        );
+        return;
+    }
+    match ModeSetting::from(config.mode) {
         ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
         ModeSetting::Resolver if rules == 0 => warn!(
             "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"
@@ -128,7 +151,7 @@ fn tell_who_decides(setting: ModeSetting, rules: &Rules) {
         ModeSetting::Resolver => info!(rules, "Deciding in Slack: the rules judge (mode resolver)"),
         ModeSetting::Auto => info!(
             rules,
-            "Deciding in Slack: Teleport judges where it takes reviews from the daemon, else the rules (mode auto)"
+            "Deciding in Slack: Teleport judges where it takes reviews for users, else the rules (mode auto)"
         ),
     }
 }

@@ -115,9 +115,10 @@ fn dialogues(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
                 channel: ChannelId::new("C0TEAM"),
                 ts: MessageTs::new("1795363190.000001"),
                 opened: Timestamp::from_second(1_800_000_000)?,
+                required,
             };
             // A request whose id is no word has none: its cards have no buttons either.
-            if let Some(view) = reason_dialogue(request, &dialogue, required) {
+            if let Some(view) = reason_dialogue(request, &dialogue) {
                 lines.print(
                     "view",
                     &format!("dialogue, {name}, {decision:?}, required {required}"),

@@ -2,17 +2,18 @@
 
 use proptest::prelude::*;
 
+use super::index::Candidates;
 use super::*;
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
-fn our_app() -> OurApp {
+pub(super) fn our_app() -> OurApp {
     OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
 }
 
-fn bob() -> SlackProfile {
+pub(super) fn bob() -> SlackProfile {
     SlackProfile {
         id: SlackUserId::new("U0BOB"),
         team_id: Some("T0US".into()),
@@ -281,7 +282,8 @@ proptest! {
 fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
     let two = SlackProfile { enterprise_user_id: Some(SlackUserId::new("W0BOB")), ..bob() };
     let both = [("U0BOB", "bob"), ("W0BOB", "robert"), ("U0EVE", "eve")];
-    assert_eq!(candidates(&two, &links(&both, true, false)), ["bob", "robert"]);
-    assert_eq!(candidates(&two, &links(&both[1..], false, true)), ["robert", "bob@example.com"]);
-    assert_eq!(candidates(&bob(), &links(&[], false, false)), Vec::<String>::new());
+    assert_eq!(Candidates::named(&two, &links(&both, true, false)).names(), ["bob", "robert"]);
+    let names = Candidates::named(&two, &links(&both[1..], false, true));
+    assert_eq!(names.names(), ["bob@example.com", "robert"]);
+    assert_eq!(Candidates::named(&bob(), &links(&[], false, false)).names(), Vec::<String>::new());
 }

@@ -320,15 +320,14 @@ fn auto_never_goes_around_teleports_judgement() {
     let rules = Scene::new(Mode::Resolver).rules;
     let none = Rules::default();
     use ModeSetting::{Auto, Resolver, Reviewer};
-    use SubmitForUser::{Accepted, Refused, Unknown};
+    use SubmitForUser::{Impossible, Possible};
     for (setting, submit, rules, expected) in [
-        (Auto, Unknown, &rules, Some(Mode::Reviewer)),
-        (Auto, Accepted, &rules, Some(Mode::Reviewer)),
-        (Auto, Refused, &rules, Some(Mode::Resolver)),
-        (Auto, Refused, &none, None),
-        (Auto, Unknown, &none, Some(Mode::Reviewer)),
-        (Reviewer, Refused, &rules, Some(Mode::Reviewer)),
-        (Resolver, Accepted, &none, Some(Mode::Resolver)),
+        (Auto, Possible, &rules, Some(Mode::Reviewer)),
+        (Auto, Impossible, &rules, Some(Mode::Resolver)),
+        (Auto, Impossible, &none, None),
+        (Auto, Possible, &none, Some(Mode::Reviewer)),
+        (Reviewer, Impossible, &rules, Some(Mode::Reviewer)),
+        (Resolver, Possible, &none, Some(Mode::Resolver)),
     ] {
         assert_eq!(mode(setting, submit, rules), expected, "{setting:?} {submit:?}");
     }
@@ -342,6 +341,7 @@ fn a_dialogue_is_good_for_half_an_hour() {
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1.1"),
         opened: at(0),
+        required: false,
     };
     for (now, expected) in [
         (0, Ok(())),

@@ -131,11 +131,15 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::NotPossible => {
             text.ours("Deciding in Slack is not possible for this cluster; decide it in Teleport.")
         }
+        Refusal::NotOnBehalf { user } => {
+            text.ours("Teleport does not let me submit a review for you (“").foreign(user, MAX_NAME);
+            text.ours("”), so nothing was changed; decide it in Teleport.")
+        }
         Refusal::ReasonMissing => {
             text.ours("This role cannot be decided without a reason; nothing was changed.")
         }
         Refusal::NotLinked => text.ours(
-            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.",
+            "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.",
         ),
         Refusal::LinkedTwice { users } => {
             text.ours("Your Slack account does not lead to exactly one Teleport user (").list(users, NAMES);
@@ -155,6 +159,9 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::Untrusted(distrust) => text.ours(distrusted(*distrust)),
         Refusal::EmailUnconfirmed => {
             text.ours("Your e-mail address is not confirmed in Slack; confirm it and try again.")
+        }
+        Refusal::MayNotReview => {
+            text.ours("Teleport does not let you review this request; nothing was changed.")
         }
         Refusal::TeleportRefused => {
             text.ours("Teleport did not accept the decision; nothing was changed.")

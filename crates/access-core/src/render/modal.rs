@@ -2,9 +2,7 @@
 //!
 //! When it is shown is [`crate::policy`]'s decision; what comes back is read by [`crate::interaction`].
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::blocks::Block;
 use super::elements::{Input, Plain, View};
@@ -17,7 +15,7 @@ const MAX_REASON: usize = 1_400;
 const ROLES: ListRoom = ListRoom { separator: ", ", items: 50, each: 128, total: 900 };
 
 /// The dialogue for a decision on `request`; `None` if an id is not one that Slack or Teleport gives.
-pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue, required: bool) -> Option<View> {
+pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue) -> Option<View> {
     let title = match dialogue.decision {
         Decision::Approve => "Approve the request",
         Decision::Deny => "Deny the request",
@@ -33,21 +31,14 @@ pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue, required: b
         Decision::Deny => "Why do you deny it?",
     };
     let hint = Plain::of("Shown in this thread and kept in Teleport's audit log.");
-    let input = Input::reason(Plain::of(label), hint, required);
+    let input = Input::reason(Plain::of(label), hint, dialogue.required);
     View::reason(dialogue, Plain::of(title), vec![Block::section(subject), Block::Input(input)])
 }
 
-/// The answer to a submission that keeps the dialogue open, as Slack wants it in the response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Correction {
-    response_action: &'static str,
-    errors: BTreeMap<&'static str, &'static str>,
-}
-
-/// Asks for the reason that is missing.
-pub fn reason_missing() -> Correction {
-    let errors = BTreeMap::from([(REASON, "This role cannot be decided without a reason.")]);
-    Correction { response_action: "errors", errors }
+/// The answer to a submission without the reason that it needs, as Slack wants it in the response: the dialogue stays
+/// open and says so at its input.
+pub fn reason_missing() -> Value {
+    json!({"response_action": "errors", "errors": {REASON: "This role cannot be decided without a reason."}})
 }
 
 #[cfg(test)]
@@ -65,14 +56,16 @@ mod tests {
             channel: ChannelId::new("C0TEAM"),
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::from_second(1_800_000_000).unwrap(),
+            required: true,
         }
     }
 
     #[test]
     fn the_dialogue_as_slack_expects_it() {
-        let view = reason_dialogue(&sample(), &dialogue(Decision::Deny), true).unwrap();
-        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\"}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
-        let optional = reason_dialogue(&sample(), &dialogue(Decision::Approve), false).unwrap();
+        let view = reason_dialogue(&sample(), &dialogue(Decision::Deny)).unwrap();
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
+        let optional = Dialogue { required: false, ..dialogue(Decision::Approve) };
+        let optional = reason_dialogue(&sample(), &optional).unwrap();
         let json = serde_json::to_value(&optional).unwrap();
         assert_eq!(json["blocks"][1]["optional"], true);
         assert_eq!(json["submit"]["text"], "Approve");
@@ -81,11 +74,11 @@ mod tests {
     #[test]
     fn odd_ids_make_no_dialogue() {
         let odd = Dialogue { request: RequestId::new("<x>"), ..dialogue(Decision::Deny) };
-        assert_eq!(reason_dialogue(&sample(), &odd, true), None);
+        assert_eq!(reason_dialogue(&sample(), &odd), None);
     }
 
     #[test]
     fn the_correction_as_slack_expects_it() {
-        insta::assert_snapshot!(serde_json::to_string(&reason_missing()).unwrap(), @r#"{"response_action":"errors","errors":{"reason":"This role cannot be decided without a reason."}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&reason_missing()).unwrap(), @r#"{"errors":{"reason":"This role cannot be decided without a reason."},"response_action":"errors"}"#);
     }
 }

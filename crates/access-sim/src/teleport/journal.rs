@@ -44,6 +44,8 @@ pub enum Method {
     GetUser,
     /// All users.
     GetUsers,
+    /// One's own roles.
+    GetCurrentUserRoles,
     /// A certificate, perhaps for someone else.
     GenerateUserCerts,
 }

@@ -40,7 +40,7 @@ impl Era {
     pub(super) fn serves(self, method: Method) -> bool {
         match method {
             Method::GetAccessRequests => self == Self::Old,
-            Method::GetAccessRequestsV2 => self != Self::Old,
+            Method::GetAccessRequestsV2 | Method::GetCurrentUserRoles => self != Self::Old,
             Method::ListAccessRequests | Method::CreateAccessRequestV2 => self == Self::Newest,
             Method::CreateAccessRequest => self != Self::Newest,
             _ => true,

@@ -292,6 +292,20 @@ impl AuthService for Service {
         found.await.map(streamed)
     }
 
+    type GetCurrentUserRolesStream = Streamed<pb::RoleV6>;
+
+    async fn get_current_user_roles(
+        &self,
+        request: Request<()>,
+    ) -> Result<Response<Self::GetCurrentUserRolesStream>, Status> {
+        let era = self.era;
+        let found = self.serve(Method::GetCurrentUserRoles, request, |state, caller, ()| {
+            let roles = state.own_roles(caller)?;
+            Ok(roles.into_iter().map(|role| wire::role(role, era)).collect::<Vec<_>>())
+        });
+        found.await.map(streamed)
+    }
+
     async fn generate_user_certs(
         &self,
         request: Request<pb::UserCertsRequest>,

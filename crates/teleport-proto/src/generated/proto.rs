@@ -404,6 +404,33 @@ pub struct UserSpecV2 {
     pub expires: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoleV6 {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub metadata: ::core::option::Option<Metadata>,
+    #[prost(message, optional, tag = "5")]
+    pub spec: ::core::option::Option<RoleSpecV6>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoleSpecV6 {
+    #[prost(message, optional, tag = "2")]
+    pub allow: ::core::option::Option<RoleConditions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RoleConditions {
+    #[prost(message, optional, tag = "15")]
+    pub review_requests: ::core::option::Option<AccessReviewConditions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessReviewConditions {
+    /// From about Teleport 18: for whom a plugin may submit reviews.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub submit_for_users: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserCertsRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub public_key: ::prost::bytes::Bytes,
@@ -917,6 +944,31 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("proto.AuthService", "GetUsers"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// From about Teleport 12: the roles that this identity has, of which only one right is of interest.
+        pub async fn get_current_user_roles(
+            &mut self,
+            request: impl tonic::IntoRequest<()>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RoleV6>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proto.AuthService/GetCurrentUserRoles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proto.AuthService", "GetCurrentUserRoles"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn generate_user_certs(
             &mut self,
             request: impl tonic::IntoRequest<super::UserCertsRequest>,
@@ -1040,6 +1092,20 @@ pub mod auth_service_server {
             &self,
             request: tonic::Request<super::GetUsersRequest>,
         ) -> std::result::Result<tonic::Response<Self::GetUsersStream>, tonic::Status>;
+        /// Server streaming response type for the GetCurrentUserRoles method.
+        type GetCurrentUserRolesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RoleV6, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// From about Teleport 12: the roles that this identity has, of which only one right is of interest.
+        async fn get_current_user_roles(
+            &self,
+            request: tonic::Request<()>,
+        ) -> std::result::Result<
+            tonic::Response<Self::GetCurrentUserRolesStream>,
+            tonic::Status,
+        >;
         async fn generate_user_certs(
             &self,
             request: tonic::Request<super::UserCertsRequest>,
@@ -1750,6 +1816,48 @@ pub mod auth_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetUsersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proto.AuthService/GetCurrentUserRoles" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCurrentUserRolesSvc<T: AuthService>(pub Arc<T>);
+                    impl<T: AuthService> tonic::server::ServerStreamingService<()>
+                    for GetCurrentUserRolesSvc<T> {
+                        type Response = super::RoleV6;
+                        type ResponseStream = T::GetCurrentUserRolesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(&mut self, request: tonic::Request<()>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuthService>::get_current_user_roles(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCurrentUserRolesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

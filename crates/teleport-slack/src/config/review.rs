@@ -36,6 +36,8 @@ pub struct ReviewConfig {
     pub allow_email_username_match: bool,
     /// Who may approve what, in the order of the file.
     pub rules: Vec<ReviewRule>,
+    /// Whether the file is a 0.x release's, which has no `[review]`: its buttons work on, though not for everybody.
+    pub is_old_file: bool,
 }
 
 /// Which Teleport call carries a decision.
@@ -164,6 +166,10 @@ pub(super) fn review(
 ) -> Option<ReviewConfig> {
     let (listener, http_line) = http::listener(root, source);
     let mut table = root.section(&schema::REVIEW, "review");
+    let is_old_file = table.line().is_none()
+        && http_line.is_some()
+        && old.secret.is_some()
+        && !old.notify_only.as_ref().is_some_and(|only| only.value);
     let enabled = table.flag("enabled");
     let app_token = table.text("app_token").unless_empty();
     let signing_secret = table.text("signing_secret").unless_empty();
@@ -174,9 +180,12 @@ pub(super) fn review(
     let rules = table.each(&schema::RULE, "rule", rule);
     let report = table.report();
 
-    let is_on = enabled.as_given().is_some_and(|entry| entry.value);
+    let is_on = is_old_file || enabled.as_given().is_some_and(|entry| entry.value);
     let signing = signing(signing_secret, old.secret, is_on, report);
     let one_way = one_way(&app_token, &signing, http_line, report);
+    if is_old_file {
+        return old_file(signing, listener, source, report);
+    }
     let enabled = match enabled {
         Field::Given(entry) if entry.value => entry,
         _ => {
@@ -213,6 +222,27 @@ pub(super) fn review(
         slack_user_id_trait: id_trait.given().map(|entry| entry.value),
         allow_email_username_match: email_match,
         rules: rules.into_iter().collect::<Option<_>>()?,
+        is_old_file: false,
+    })
+}
+
+/// What a file of a 0.x release means: callbacks, the e-mail address as the only link, as then, and no rules, so that
+/// only suggested reviewers decide where then everybody did.
+fn old_file(
+    signing: Field<String>,
+    listener: Option<HttpConfig>,
+    source: &Source<'_>,
+    report: &mut Report,
+) -> Option<ReviewConfig> {
+    let signing_secret = token::resolve(Kind::Signing, &signing.given()?, source.read, report);
+    Some(ReviewConfig {
+        mode: ReviewMode::Resolver,
+        transport: ReviewTransport::Http { signing_secret: signing_secret?, listener: listener? },
+        users: BTreeMap::new(),
+        slack_user_id_trait: None,
+        allow_email_username_match: true,
+        rules: Vec::new(),
+        is_old_file: true,
     })
 }
 

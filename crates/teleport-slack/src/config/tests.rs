@@ -140,10 +140,8 @@ severity = "info"
     4 teleport.client-key: this is an old name; write `client_key`
     5 teleport.client-crt: this is an old name; write `client_crt`
     6 teleport.root-cas: this is an old name; write `root_cas`
-    9 slack.secret: this is an old name; write signing_secret under [review]; it has no effect until deciding in Slack is enabled there
+    9 slack.secret: this is an old name; write signing_secret under [review]
     10 slack.channel: this is an old name; write it as recipients = ["…"]
-    11 slack.notify_only: deciding in Slack is off unless [review] enables it; remove it, or enable deciding in Slack under [review]
-    12 http: no callback listener is started: deciding in Slack is off; remove it, or enable deciding in Slack under [review]
     13 http.listen: this is an old name; write `listen_addr`
     14 http.host: this is an old name; write `public_addr`
     15 http.https-key-file: this is an old name; write `https_key_file`
@@ -151,11 +149,34 @@ severity = "info"
     "#);
     let config = config(text);
     assert_eq!(config.slack.recipients, [Recipient::ChannelName("channel-name".into())]);
-    assert_eq!(config.review, None);
+    let review = config.review.expect("its buttons worked");
+    assert!(review.is_old_file && review.rules.is_empty() && review.users.is_empty());
+    assert_eq!((review.mode, review.allow_email_username_match), (ReviewMode::Resolver, true));
+    let ReviewTransport::Http { signing_secret, listener } = review.transport else {
+        panic!("callbacks were the only way")
+    };
+    assert_eq!(signing_secret, Secret::new("secret-value"));
+    assert_eq!(listener.listen_addr.port(), 8081);
     let Credentials::Files { client_key, .. } = config.teleport.credentials else {
         panic!("three files were given")
     };
     assert_eq!(client_key, Path::new("/etc/auth.key"), "relative paths start at the configuration file");
+}
+
+#[test]
+fn of_an_old_file_only_what_had_buttons_has_them() {
+    let slack = |more: &str| {
+        with(&format!("{more}[http]\nlisten_addr = \":8081\""))
+            .replace("recipients =", "secret = \"s\"\nrecipients =")
+    };
+    assert!(config(&slack("")).review.expect("it had buttons").is_old_file);
+    // It is told not to, or has a [review] of its own, or no way for clicks.
+    let told = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
+    assert_eq!(config(&told).review, None);
+    for more in ["[review]\n", "[review]\nenabled = false\n"] {
+        assert_eq!(config(&slack(more)).review, None, "{more}");
+    }
+    assert_eq!(config(&slack("").replace("[http]\nlisten_addr = \":8081\"", "")).review, None);
 }
 
 #[test]
@@ -254,6 +275,7 @@ listen_addr = "127.0.0.1:9091"
                 confirm: false,
             },
         ],
+        is_old_file: false,
     };
     assert_eq!(config.review, Some(expected));
 }

@@ -7,35 +7,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
-use access_core::identity::{Links, Person, SlackProfile, TeleportUser, Users, candidates, identify};
 use access_core::ids::RequestId;
-use access_core::interaction::{Foreign, Interaction, OurApp, belongs, came_through};
+use access_core::interaction::{Interaction, OurApp, came_through};
 use access_core::policy::{
     Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
     mode,
 };
 use access_core::record::Record;
-use access_core::refusal::{Distrust, Refusal};
+use access_core::refusal::Refusal;
 use access_core::render::Message;
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::AccessRequest;
 use access_core::votes::Vote;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::asked::{Asked, asked};
+use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
+use super::submitting::Submitting;
 use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
 use crate::slack::{self, PostMessage};
 use crate::teleport;
 use crate::teleport::decide::SubmitReview;
-use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::error::Kind;
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
@@ -45,12 +46,8 @@ const MAX_AT_WORK: usize = 64;
 const READING: Duration = Duration::from_secs(10);
 /// How long what was begun may go on after the daemon was told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
-/// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
-/// looked for again this often, with a pause in between.
-const LOOKS: u32 = 3;
 /// A vote that may or may not have been recorded is written this often.
 const WRITES: u32 = 2;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// What deciding in Slack needs.
 #[derive(Debug)]
@@ -59,16 +56,16 @@ pub struct Clicks {
     pub teleport: teleport::Client,
     /// The way to Slack.
     pub slack: slack::Client,
+    /// Reads what a verdict depends on.
+    pub reader: Reader,
     /// What this app is.
     pub our: OurApp,
-    /// Who is who.
-    pub links: Links,
     /// Who may.
     pub rules: Arc<Rules>,
     /// Which call carries a decision.
     pub setting: ModeSetting,
-    /// What this Teleport was found to accept; the cards follow it.
-    pub submit: watch::Sender<SubmitForUser>,
+    /// Whether this Teleport can take reviews at all; the cards follow it.
+    pub submitting: Arc<Submitting>,
     /// Requests whose record changed.
     pub wakes: mpsc::Sender<RequestId>,
     /// Where clicks are counted.
@@ -87,14 +84,6 @@ impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
-}
-
-/// What was read for a verdict.
-struct Known {
-    listed: Option<AccessRequest>,
-    record: Record,
-    person: Person,
-    groups: Vec<String>,
 }
 
 impl Clicks {
@@ -173,110 +162,32 @@ impl Clicks {
         {
             return (refusal.into(), None);
         }
-        let known = match timeout(READING, self.read(asked)).await {
+        let known = match timeout(READING, self.reader.read(asked)).await {
             Ok(Ok(known)) => known,
             Ok(Err(refusal)) => return (refusal.into(), None),
             Err(_) => return (Refusal::TooSlow.into(), None),
         };
         let who = Some(known.person.user.clone());
-        let submit = *self.submit.borrow();
+        let submit = self.submitting.known();
         let outcome = match self.act(asked, &known, mode(self.setting, submit, &self.rules)).await {
-            // Found out just now that this Teleport takes no reviews from us: judge once more by the rules. Where it
-            // took one before, it is this person for whom it takes none, and the rules are no way around that.
-            Err(NotTaken)
-                if self.setting == ModeSetting::Auto && *self.submit.borrow() != SubmitForUser::Accepted =>
-            {
-                self.submit.send_replace(SubmitForUser::Refused);
-                info!(
-                    "This Teleport takes no reviews from the daemon on behalf of users; the rules decide instead, where there are any"
-                );
-                let other = mode(self.setting, SubmitForUser::Refused, &self.rules);
-                self.act(asked, &known, other).await.unwrap_or(Outcome::Refused(Refusal::NotPossible))
-            }
-            Err(NotTaken) => Refusal::NotPossible.into(),
+            Err(NotTaken) => self.act_otherwise(asked, &known).await,
             Ok(outcome) => outcome,
         };
         (outcome, who)
     }
 
-    /// Everything the verdict depends on, as it is now.
-    async fn read(&self, asked: &Asked) -> Result<Known, Refusal> {
-        let unreachable = |error: TeleportError| {
-            warn!(request = %asked.request, "A click could not be judged: {}", crate::error::chain(&error));
-            Refusal::TeleportUnreachable
-        };
-        let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
-        let record = self.record_that_lists(asked).await.map_err(unreachable)??;
-
-        let profile = match self.slack.user_info(&asked.user).await {
-            Ok(Some(user)) => SlackProfile::from(&user),
-            Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
-            Err(error) => {
-                warn!(slack_user = %asked.user, "A click could not be judged: {}", error.with_remedy());
-                return Err(Refusal::SlackUnreachable);
-            }
-        };
-        let users = self.users(&profile).await.map_err(unreachable)?;
-        let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
-        let person = identify(&asked.user, &profile, &self.our, &self.links, users, Timestamp::now())?;
-
-        let mut groups = Vec::new();
-        for group in listed.iter().flat_map(|request| self.rules.groups(request)) {
-            match self.slack.usergroup_members(group).await {
-                Ok(members) if profile.ids().any(|id| members.contains(id)) => groups.push(group.to_owned()),
-                Ok(_) => {}
-                // Not knowing is not being a member.
-                Err(error) => {
-                    warn!(group, "Cannot read a user group that a rule names: {}", error.with_remedy())
-                }
-            }
+    /// After Teleport said that we may not submit this review. If it cannot take any, the rules judge where `auto`
+    /// says so. Else it takes none for this person, and the rules are no way around that.
+    async fn act_otherwise(&self, asked: &Asked, known: &Known) -> Outcome {
+        if self.submitting.look().await == SubmitForUser::Possible {
+            return Refusal::NotOnBehalf { user: known.person.user.clone() }.into();
         }
-        Ok(Known { listed, record, person, groups })
-    }
-
-    /// The request's record, which must list the message. One that was posted this moment may not be noted yet, so
-    /// it is looked for a few times.
-    async fn record_that_lists(&self, asked: &Asked) -> Result<Result<Record, Refusal>, TeleportError> {
-        let mut looks = 0;
-        loop {
-            let data = self.teleport.get_record(&asked.request).await?;
-            let record = Record::decode(&asked.request, &data).0;
-            match belongs(&asked.interaction, &self.our, &record) {
-                Ok(()) => return Ok(Ok(record)),
-                Err(Foreign::Message) if looks < LOOKS => looks += 1,
-                Err(foreign) => return Ok(Err(foreign.into())),
+        match mode(self.setting, SubmitForUser::Impossible, &self.rules) {
+            Some(Mode::Resolver) => {
+                let outcome = self.act(asked, known, Some(Mode::Resolver)).await;
+                outcome.unwrap_or(Outcome::Refused(Refusal::NotPossible))
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
-        }
-    }
-
-    /// Teleport's users, as far as the links need them; `None` if they may not be read.
-    async fn users(&self, profile: &SlackProfile) -> Result<Option<Vec<TeleportUser>>, TeleportError> {
-        let users = if self.links.id_trait.is_some() {
-            self.teleport.list_users().await
-        } else {
-            let mut found = Vec::new();
-            for name in candidates(profile, &self.links) {
-                match self.teleport.get_user(&name).await {
-                    Ok(user) => found.extend(user),
-                    Err(error) if error.kind() == Kind::Unauthorised => return Ok(None),
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(found)
-        };
-        match users {
-            Ok(users) => Ok(Some(
-                users
-                    .into_iter()
-                    .map(|user| TeleportUser { name: user.name, traits: user.traits, expires: user.expires })
-                    .collect(),
-            )),
-            Err(error) if error.kind() == Kind::Unauthorised => {
-                debug!("Teleport's users may not be read: {error}");
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Some(Mode::Reviewer) | None => Refusal::NotPossible.into(),
         }
     }
 
@@ -318,9 +229,9 @@ impl Clicks {
             channel: asked.channel.clone(),
             ts: asked.ts.clone(),
             opened: Timestamp::now(),
+            required,
         };
-        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue, required), &asked.trigger_id)
-        else {
+        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue), &asked.trigger_id) else {
             return Refusal::NotOurs.into();
         };
         match self.slack.views_open(trigger, &view).await {
@@ -342,14 +253,7 @@ impl Clicks {
             }
         };
         match self.teleport.submit_review(&review, Timestamp::now()).await {
-            Ok(request) => {
-                self.submit.send_if_modified(|known| {
-                    let is_news = *known != SubmitForUser::Accepted;
-                    *known = SubmitForUser::Accepted;
-                    is_news
-                });
-                Ok(Outcome::Done(reviewed(&request)))
-            }
+            Ok(request) => Ok(Outcome::Done(reviewed(&request))),
             Err(error) if error.is_ambiguous() => {
                 let found = self.look(&review.id, |request| review.is_in(request)).await;
                 Ok(Outcome::Done(found.as_ref().map_or(Done::Unsure(decision), reviewed)))
@@ -365,6 +269,7 @@ impl Clicks {
                     Some(TeleportRefusal::AuthorUnknown) => {
                         Refusal::TeleportUserUnknown { user: review.author }
                     }
+                    Some(TeleportRefusal::AuthorMayNotReview) => Refusal::MayNotReview,
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
                     Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
@@ -486,7 +391,7 @@ impl Clicks {
     }
 }
 
-/// This Teleport takes no reviews from the daemon.
+/// Teleport said that the daemon may not submit this review.
 struct NotTaken;
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

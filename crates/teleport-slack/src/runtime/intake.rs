@@ -5,11 +5,16 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use access_core::ids::SlackUserId;
 use access_core::interaction::{Interaction, Occasion};
+use access_core::render::modal::reason_missing;
 use access_core::signature::{SeenSignatures, Verified, verify};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::outbox::Complaints;
@@ -22,6 +27,9 @@ use crate::slack::socket::Envelope;
 const SIGNATURES: usize = 20_000;
 /// Interactions remembered, so that one that is delivered again is not worked on again.
 const OCCASIONS: usize = 20_000;
+
+/// How long a click that Slack has no use for an answer to waits for a place among those that are worked on.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Takes what the transports bring.
 #[derive(Debug)]
@@ -80,11 +88,8 @@ impl Intake {
             Ok(verified) => verified,
             Err(rejection) => {
                 self.metrics.click(Click::Forged);
-                if self.complaints.open("callback", &rejection.to_string()) {
-                    warn!("A callback was refused: {rejection}");
-                } else {
-                    debug!("A callback was refused: {rejection}");
-                }
+                let cause = rejection.to_string();
+                self.complain("callback", &cause, &format!("A callback was refused: {cause}"));
                 return Answer::Unauthorised;
             }
         };
@@ -93,40 +98,81 @@ impl Intake {
             && !self.signatures.lock().unwrap_or_else(PoisonError::into_inner).remember(seal, now)
         {
             self.metrics.click(Click::Forged);
-            warn!("A callback was refused: its signature was used before");
+            self.complain("replay", "", "A callback was refused: its signature was used before");
             return Answer::Unauthorised;
         }
-        self.take(&verified)
+        match self.sort(&verified) {
+            Err(answer) => answer,
+            Ok((interaction, occasion)) => {
+                if self.clicks.try_send(interaction).is_err() {
+                    self.turn_away(&occasion, "Slack tells the person so");
+                    return Answer::Busy;
+                }
+                Answer::Ack
+            }
+        }
     }
 
-    /// An envelope over Socket Mode; it was acknowledged already.
-    pub fn envelope(&self, envelope: &Envelope) {
+    /// An envelope over Socket Mode. A click was acknowledged already, so it waits for its turn; a dialogue was
+    /// not, and what this returns goes into its acknowledgement.
+    pub async fn envelope(&self, envelope: &Envelope) -> Option<Value> {
         let payload = envelope.payload.to_string();
-        self.take(&Verified::from_socket(payload.as_bytes()));
+        match self.sort(&Verified::from_socket(payload.as_bytes())) {
+            Err(Answer::AckWith(answer)) => Some(answer),
+            Err(_) => None,
+            Ok((interaction, occasion)) => {
+                if !matches!(timeout(PATIENCE, self.clicks.send(interaction)).await, Ok(Ok(()))) {
+                    self.turn_away(&occasion, "nothing was decided, and whoever clicked must click again");
+                }
+                None
+            }
+        }
     }
 
-    fn take(&self, verified: &Verified<'_>) -> Answer {
+    /// What is new and to be worked on; else the answer to it. Decided from these bytes alone, at once.
+    fn sort(&self, verified: &Verified<'_>) -> Result<(Interaction, Occasion), Answer> {
         let interaction = match Interaction::read(verified) {
             Ok(interaction) => interaction,
             Err(malformed) => {
                 self.metrics.click(Click::Malformed);
-                warn!("{malformed}");
-                return Answer::Bad;
+                let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
+                let text = format!(
+                    "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
+                );
+                self.complain("interaction", malformed.part, &text);
+                return Err(Answer::Bad);
             }
         };
-        let Some(occasion) = interaction.occasion() else { return Answer::Ack };
+        if let Interaction::Submission(submission) = &interaction
+            && submission.lacks_reason()
+        {
+            // Not an occasion yet: the same dialogue will be sent again.
+            debug!(slack_user = %submission.user, request = %submission.dialogue.request, "A dialogue came without its reason and stays open");
+            return Err(Answer::AckWith(reason_missing()));
+        }
+        let Some(occasion) = interaction.occasion() else { return Err(Answer::Ack) };
         let mut occasions = self.occasions.lock().unwrap_or_else(PoisonError::into_inner);
         if !occasions.remember(occasion.clone()) {
             self.metrics.click(Click::Repeated);
             debug!("An interaction was delivered again");
-            return Answer::Ack;
+            return Err(Answer::Ack);
         }
-        if self.clicks.try_send(interaction).is_err() {
-            occasions.forget(&occasion);
-            self.metrics.click(Click::TurnedAway);
-            warn!("Too many clicks at once; this one was turned away, and Slack tells the person so");
-            return Answer::Busy;
+        Ok((interaction, occasion))
+    }
+
+    /// Forgets it, so that the person may try again.
+    fn turn_away(&self, occasion: &Occasion, consequence: &str) {
+        self.occasions.lock().unwrap_or_else(PoisonError::into_inner).forget(occasion);
+        self.metrics.click(Click::TurnedAway);
+        warn!("Too many clicks at once; this one was turned away: {consequence}");
+    }
+
+    /// Tells each cause once, so that nobody who can send something can fill the log; the rest is for DEBUG.
+    fn complain(&self, about: &str, cause: &str, text: &str) {
+        if self.complaints.open(about, cause) {
+            warn!("{text}");
+        } else {
+            debug!("{text}");
         }
-        Answer::Ack
     }
 }

@@ -14,6 +14,9 @@ pub mod tasks;
 pub mod clicks;
 pub mod intake;
 mod asked;
+pub mod reading;
+pub mod people;
+pub mod submitting;
 mod resolution;
 mod audience;
 mod carrying;
@@ -126,7 +129,7 @@ impl Dispatcher {
         });
         let (review, submit, wakes) = match review {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
-            None => (None, watch::channel(SubmitForUser::Unknown).1, mpsc::channel(1).1),
+            None => (None, watch::channel(SubmitForUser::default()).1, mpsc::channel(1).1),
         };
         let outbox = Outbox::new(slack, author, metrics.clone());
         let complaints = Complaints::default();

@@ -256,8 +256,8 @@ impl Reconciler {
         listed: Option<&AccessRequest>,
         record: &Record,
     ) -> Result<Option<Timestamp>, Trouble> {
-        // Also in `auto` before this process found out what Teleport accepts: the votes are there.
-        let may_resolve = self.review.as_ref().is_some_and(|review| review.setting != ModeSetting::Reviewer);
+        // Votes decide only where the rules do; elsewhere Teleport judges, whatever is in the record.
+        let may_resolve = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
         let waits = listed.is_some_and(|request| request.state == RequestState::Pending);
         let Some((due, resolution)) = unfinished(&record.votes).filter(|_| may_resolve && waits) else {
             return Ok(None);

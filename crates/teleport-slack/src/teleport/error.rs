@@ -61,6 +61,8 @@ pub enum Call {
     GetUsers,
     /// All users, of servers without the older method.
     ListUsers,
+    /// The roles of our own identity.
+    GetCurrentUserRoles,
 }
 
 impl Call {
@@ -79,13 +81,14 @@ impl Call {
             Self::GetUser => "GetUser",
             Self::GetUsers => "GetUsers",
             Self::ListUsers => "ListUsers",
+            Self::GetCurrentUserRoles => "GetCurrentUserRoles",
         }
     }
 
     /// What the plugin's role must have for this call, as in a role's YAML.
     pub(super) fn right(self) -> Option<&'static str> {
         match self {
-            Self::Ping => None,
+            Self::Ping | Self::GetCurrentUserRoles => None,
             Self::WatchEvents
             | Self::ListAccessRequests
             | Self::GetAccessRequestsV2

@@ -27,6 +27,7 @@ pub mod convert;
 mod requests;
 pub mod users;
 pub mod refusal;
+pub mod reviewing;
 pub mod decide;
 pub mod events;
 pub mod record;

@@ -10,8 +10,8 @@ use super::error::Call;
 /// Why Teleport refused a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// The server does not let this plugin submit reviews for users: it is too old, not Enterprise, or the
-    /// plugin's role lacks `submit_for_users`.
+    /// The server does not let this plugin submit reviews, for users at all or for this one; the words do not tell
+    /// which. [`super::reviewing`] does.
     NotSupported,
     /// The plugin's role may not set the state of requests.
     NotPermitted,

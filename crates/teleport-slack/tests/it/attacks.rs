@@ -2,6 +2,7 @@
 //! the daemon (`races` has clicks at the same time and outages). Each time Teleport's state, reviews, audit log and votes stay as they were, and
 //! the daemon goes on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use access_sim::slack::faults as slack;
@@ -244,7 +245,7 @@ fn people_whom_nobody_linked_or_no_rule_names() {
         let (bed, daemon, id, card) = pending(Way::Http, &review).await;
         assert_eq!(
             bed.told(&daemon, "U0DAVE", &card, "approve").await,
-            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it."
+            "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it."
         );
         assert_eq!(
             bed.told(&daemon, "U0CAROL", &card, "deny").await,
@@ -442,6 +443,24 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
                 bed.until(&daemon, "two sockets again", || (sockets.count() >= 2).then_some(())).await;
             }
             assert!(bed.decided(&id).is_empty());
+            // Each cause is told once, by its name, and nothing of what could be used to answer.
+            let log = daemon.log();
+            let told: Vec<_> =
+                log.lines().filter(|l| l.contains("WARN") && l.contains("cannot be understood")).collect();
+            let part = |line: &str| {
+                line.split("understood: ").nth(1).unwrap().split(" is missing").next().unwrap().to_owned()
+            };
+            let parts: BTreeSet<_> = told.iter().map(|line| part(line)).collect();
+            assert_eq!(parts.len(), told.len(), "{told:#?}");
+            for wanted in ["type", "user", "actions", "action_id", "value"] {
+                assert!(parts.contains(wanted), "{wanted} is not among {parts:?}");
+            }
+            for sent in bed.slack.interactions() {
+                for secret in ["/trigger_id", "/response_url"] {
+                    let secret = sent.payload.pointer(secret).and_then(|value| value.as_str());
+                    assert!(secret.is_none_or(|secret| secret.len() < 20 || !log.contains(secret)));
+                }
+            }
             let votes = bed.record(&id);
             assert!(!field(&votes, "x_votes").contains("alice"), "{votes:?}");
             let fresh = bed.ask();

@@ -24,3 +24,5 @@ mod attacks;
 mod races;
 mod enterprise;
 mod callbacks;
+mod refusals;
+mod modes;

@@ -142,23 +142,46 @@ fn two_daemons_lose_no_vote_and_double_none() {
 
 #[test]
 fn with_teleport_away_the_click_is_answered_and_not_done() {
-    for method in [Method::GetAccessRequests, Method::GetPluginData, Method::UpdatePluginData] {
-        for fault in [Fault::unavailable(), Fault::Hang] {
-            if method == Method::UpdatePluginData && matches!(fault, Fault::Hang) {
-                continue; // Below: nobody knows what became of a write without an answer.
-            }
-            let fault = fault.clone();
-            story(async move {
-                let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
-                bed.teleport.faults().script(method, fault, Times::UntilCleared);
-                let text = bed.told(&daemon, "U0BOB", &card, "approve").await;
-                assert!(text.contains("nothing was decided") || text.contains("watch the message"), "{text}");
-                bed.assert_untouched(&daemon, &id);
-                bed.teleport.faults().clear();
-                bed.assert_bob_can(&daemon, &card, &id).await;
-                bed.end(daemon).await;
-            });
-        }
+    const AWAY: &str = "Teleport does not answer, so nothing was decided; try again in a minute.";
+    const SLOW: &str = "This took too long and was given up, so nothing was decided; try again.";
+    const UNSURE: &str =
+        "Teleport did not confirm your approval in time; watch the message, it shows what counted.";
+    for (method, fault, sentence) in [
+        (Method::GetAccessRequests, Fault::unavailable(), AWAY),
+        (Method::GetAccessRequests, Fault::Hang, SLOW),
+        (Method::GetPluginData, Fault::unavailable(), AWAY),
+        (Method::GetPluginData, Fault::Hang, SLOW),
+        // A write without an answer is below: nobody knows what became of it.
+        (Method::UpdatePluginData, Fault::unavailable(), UNSURE),
+    ] {
+        story(async move {
+            let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+            bed.teleport.faults().script(method, fault, Times::UntilCleared);
+            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, sentence, "{}", daemon.log());
+            bed.assert_untouched(&daemon, &id);
+            bed.teleport.faults().clear();
+            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn with_teleport_gone_altogether_the_click_is_answered_and_stays_undone() {
+    for way in [Way::Http, Way::Socket] {
+        story(async move {
+            let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
+            bed.teleport.stop().await;
+            let text = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            assert!(text.contains("so nothing was decided; try again"), "{text}");
+            bed.teleport.restart().await.unwrap();
+            // The daemon sees what it missed, and by then would have done what it had kept.
+            let later = bed.ask();
+            bed.until_clickable(&daemon, "C0TEAM", &later).await;
+            bed.assert_untouched(&daemon, &id);
+            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.end(daemon).await;
+        });
     }
 }
 
@@ -264,7 +287,7 @@ fn the_rules_are_no_way_around_teleports_judgement() {
         // A rule names carol, but Teleport takes no review for her from this plugin.
         assert_eq!(
             bed.told(&daemon, "U0CAROL", &card, "approve").await,
-            "Deciding in Slack is not possible for this cluster; decide it in Teleport."
+            "Teleport does not let me submit a review for you (“carol@example.com”), so nothing was changed; decide it in Teleport."
         );
         assert_eq!(bed.decided(&id).len(), 1);
         assert_eq!(field(&bed.record(&id), "x_votes"), "");

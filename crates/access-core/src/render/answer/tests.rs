@@ -22,6 +22,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::NotSuggested { named: vec![] },
         Refusal::TeleportOnly,
         Refusal::NotPossible,
+        Refusal::NotOnBehalf { user: name() },
         Refusal::ReasonMissing,
         Refusal::NotLinked,
         Refusal::LinkedTwice { users: names() },
@@ -29,6 +30,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::TeleportUserUnknown { user: name() },
         Refusal::UsersUnreadable,
         Refusal::EmailUnconfirmed,
+        Refusal::MayNotReview,
         Refusal::TeleportRefused,
         Refusal::TeleportUnreachable,
         Refusal::SlackUnreachable,
@@ -78,13 +80,15 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.
     The rules leave this role to Teleport; open the request there to decide it.
     Deciding in Slack is not possible for this cluster; decide it in Teleport.
+    Teleport does not let me submit a review for you (“bob@example.com”), so nothing was changed; decide it in Teleport.
     This role cannot be decided without a reason; nothing was changed.
-    Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.
+    Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.
     Your Slack account does not lead to exactly one Teleport user (bob@example.com, carol@example.com); an administrator must correct the links.
     Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again.
     Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again.
     I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.
     Your e-mail address is not confirmed in Slack; confirm it and try again.
+    Teleport does not let you review this request; nothing was changed.
     Teleport did not accept the decision; nothing was changed.
     Teleport does not answer, so nothing was decided; try again in a minute.
     Slack does not tell who you are, so nothing was decided; try again in a minute.

@@ -281,10 +281,11 @@ proptest! {
             channel: ChannelId::new(channel),
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::UNIX_EPOCH,
+            required,
         };
-        let plain = reason_dialogue(&request, &dialogue("C0TEAM"), required);
+        let plain = reason_dialogue(&request, &dialogue("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_word().is_some());
-        for view in [plain, reason_dialogue(&request, &dialogue(&channel), required)].iter().flatten() {
+        for view in [plain, reason_dialogue(&request, &dialogue(&channel))].iter().flatten() {
             judge_view(view);
         }
     }

@@ -162,3 +162,31 @@ async fn the_server_picks_the_id_and_a_dry_run_stores_nothing() {
     let refused = alice.create_access_request(wanted(false)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
 }
+
+#[tokio::test]
+async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_knows_that() {
+    for (era, expected) in
+        [(Era::Old, Err(Code::Unimplemented)), (Era::Middle, Ok(Vec::new())), (Era::Newest, Ok(vec!["bob*"]))]
+    {
+        let sim = start(era).await;
+        sim.edit_world(|world| {
+            let role = world.role_mut("access-plugin").unwrap();
+            role.allow.rules.clear();
+            role.allow.submit_for_users = vec!["bob*".to_owned()];
+        });
+        let mut plugin = client(&sim, PLUGIN).await;
+        let mut roles = match plugin.get_current_user_roles(()).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                assert_eq!(Err(status.code()), expected, "{era:?}");
+                continue;
+            }
+        };
+        let role = roles.message().await.unwrap().unwrap();
+        assert_eq!(role.metadata.unwrap().name, "access-plugin");
+        let review = role.spec.unwrap().allow.unwrap().review_requests.unwrap();
+        let expected: Vec<_> = expected.unwrap().into_iter().map(bytes::Bytes::from).collect();
+        assert_eq!(review.submit_for_users, expected, "{era:?}");
+        assert!(roles.message().await.unwrap().is_none(), "{era:?}");
+    }
+}

@@ -1,0 +1,190 @@
+//! Finds, among all of Teleport's users, the few who can matter for one Slack account, so that only these have to be
+//! read again for a decision.
+//!
+//! It may be a little out of date, so it says nothing by itself: who somebody is, [`super::identify`] tells from the
+//! users as they are now.
+
+use std::collections::HashMap;
+
+use super::{Links, SlackProfile, TeleportUser, in_table, slack_ids};
+
+/// Users kept and returned for one account; two who fit are enough for a refusal.
+const MAX_ALIKE: usize = 10;
+
+/// All users, by what links lead to them.
+#[derive(Clone, Debug, Default)]
+pub struct UserIndex {
+    /// By the Slack ids in the trait.
+    by_slack_id: HashMap<String, Vec<String>>,
+    /// By the name in small letters; empty unless e-mail addresses are links.
+    by_name: HashMap<String, Vec<String>>,
+}
+
+/// The users who can matter for an account, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// Whose trait names the account.
+    by_trait: Vec<String>,
+    /// Whom the table names.
+    by_table: Vec<String>,
+    /// Whose name is the e-mail address, in whatever capitals.
+    by_email: Vec<String>,
+}
+
+impl UserIndex {
+    /// Of all users.
+    pub fn new(users: &[TeleportUser], links: &Links) -> Self {
+        let mut index = Self::default();
+        let add = |names: &mut Vec<String>, user: &TeleportUser| {
+            if names.len() < MAX_ALIKE && !names.contains(&user.name) {
+                names.push(user.name.clone());
+            }
+        };
+        for user in users {
+            for id in slack_ids(user, links) {
+                add(index.by_slack_id.entry(id.to_owned()).or_default(), user);
+            }
+            if links.email_match {
+                add(index.by_name.entry(user.name.to_lowercase()).or_default(), user);
+            }
+        }
+        index
+    }
+
+    /// Those who can matter for the account.
+    pub fn candidates(&self, profile: &SlackProfile, links: &Links) -> Candidates {
+        let mut by_trait: Vec<String> = Vec::new();
+        for name in profile.ids().filter_map(|id| self.by_slack_id.get(id.as_str())).flatten() {
+            if !by_trait.contains(name) {
+                by_trait.push(name.clone());
+            }
+        }
+        let email = profile.email.as_ref().map(|email| email.to_lowercase());
+        let alike = email.and_then(|email| self.by_name.get(&email)).cloned().unwrap_or_default();
+        Candidates { by_trait, by_table: in_table(profile, links), by_email: alike }
+    }
+}
+
+impl Candidates {
+    /// Without an index, which the table and the e-mail address can do without.
+    pub fn named(profile: &SlackProfile, links: &Links) -> Self {
+        let email = profile.email.clone().filter(|email| links.email_match && !email.is_empty());
+        Self {
+            by_trait: Vec::new(),
+            by_table: in_table(profile, links),
+            by_email: email.into_iter().collect(),
+        }
+    }
+
+    /// Their names, each once: to be read again.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> =
+            self.by_trait.iter().chain(&self.by_table).chain(&self.by_email).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether the users as they are now bear out what the index said: the table or a trait names somebody, the user
+    /// is there, and each trait still names the account. Without this, an index that is out of date could have
+    /// missed somebody, and must not be relied on.
+    pub fn are_borne_out(&self, now: &[TeleportUser], profile: &SlackProfile, links: &Links) -> bool {
+        let find = |name: &String| now.iter().find(|user| user.name == *name);
+        let is_named = |user: &TeleportUser| {
+            slack_ids(user, links).iter().any(|named| profile.ids().any(|id| id.as_str() == *named))
+        };
+        let is_stated = !self.by_trait.is_empty() || !self.by_table.is_empty();
+        is_stated
+            && self.by_trait.iter().all(|name| find(name).is_some_and(is_named))
+            && self.by_table.iter().all(|name| find(name).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::super::tests::{bob, our_app};
+    use super::super::{Users, identify};
+    use super::*;
+    use crate::ids::SlackUserId;
+
+    fn name() -> impl Strategy<Value = String> {
+        proptest::sample::select(vec!["bob@x", "Bob@x", "carol@x", "dave@x"]).prop_map(str::to_owned)
+    }
+
+    fn slack_id() -> impl Strategy<Value = String> {
+        proptest::sample::select(vec!["U0BOB", "W0BOB", "U0EVE", ""]).prop_map(str::to_owned)
+    }
+
+    fn users() -> impl Strategy<Value = Vec<TeleportUser>> {
+        let user = (name(), proptest::collection::vec(slack_id(), 0..3)).prop_map(|(name, ids)| {
+            TeleportUser { name, traits: [("slack".to_owned(), ids)].into(), expires: None }
+        });
+        proptest::collection::vec(user, 0..6).prop_map(|mut users| {
+            users.sort_by(|a, b| a.name.cmp(&b.name));
+            users.dedup_by(|a, b| a.name == b.name);
+            users
+        })
+    }
+
+    fn links() -> impl Strategy<Value = Links> {
+        (proptest::option::of(name()), any::<bool>()).prop_map(|(table, email_match)| Links {
+            table: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
+            id_trait: Some("slack".to_owned()),
+            email_match,
+        })
+    }
+
+    fn read(candidates: &Candidates, users: &[TeleportUser]) -> Vec<TeleportUser> {
+        users.iter().filter(|user| candidates.names().contains(&user.name.as_str())).cloned().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn whom_it_finds_are_all_who_matter(users in users(), links in links(), email in proptest::option::of(name())) {
+            let profile = SlackProfile {
+                enterprise_user_id: Some(SlackUserId::new("W0BOB")),
+                email,
+                ..bob()
+            };
+            let who = |users: &[TeleportUser]| {
+                identify(&profile.id, &profile, &our_app(), &links, Users::Listed(users), Timestamp::UNIX_EPOCH)
+            };
+            let found = UserIndex::new(&users, &links).candidates(&profile, &links);
+            prop_assert_eq!(who(&read(&found, &users)), who(&users));
+        }
+
+        #[test]
+        fn an_old_index_gives_nobody_away(before in users(), after in users(), links in links()) {
+            let profile = SlackProfile { email: Some("bob@x".to_owned()), ..bob() };
+            let found = UserIndex::new(&before, &links).candidates(&profile, &links);
+            let now = read(&found, &after);
+            // About one case in five is.
+            if !found.are_borne_out(&now, &profile, &links) {
+                return Ok(());
+            }
+            let listed = Users::Listed(now.as_slice());
+            if let Ok(person) = identify(&profile.id, &profile, &our_app(), &links, listed, Timestamp::UNIX_EPOCH) {
+                // The table or the user's own trait says so now, and no e-mail address stood in for them.
+                let user = after.iter().find(|user| user.name == person.user).unwrap();
+                let by_trait = slack_ids(user, &links).contains(&"U0BOB");
+                prop_assert!(by_trait || links.table.values().any(|name| *name == person.user));
+            }
+        }
+    }
+
+    #[test]
+    fn one_id_for_everybody_stays_small() {
+        let links = Links { id_trait: Some("slack".to_owned()), ..Links::default() };
+        let user = |number: usize| TeleportUser {
+            name: format!("user-{number}"),
+            traits: [("slack".to_owned(), vec!["U0BOB".to_owned()])].into(),
+            expires: None,
+        };
+        let users: Vec<_> = (0..1_000).map(user).collect();
+        let found = UserIndex::new(&users, &links).candidates(&bob(), &links);
+        assert_eq!(found.names().len(), MAX_ALIKE);
+    }
+}

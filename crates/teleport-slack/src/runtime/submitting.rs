@@ -1,0 +1,104 @@
+//! Knows whether this Teleport can take reviews for users at all, and keeps knowing it: at the start, every ten
+//! minutes, and when a review was refused.
+//!
+//! It looks at what says nothing about persons (`teleport/reviewing`). The cards and the clicks go by it; in mode
+//! `auto` the rules decide only while it says "impossible".
+
+use std::time::Duration;
+
+use access_core::policy::{ModeSetting, SubmitForUser};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::error::chain;
+use crate::teleport;
+use crate::teleport::reviewing::ForUsers;
+
+/// How often it is looked again: a server may be upgraded, a role changed.
+const AGAIN: Duration = Duration::from_secs(10 * 60);
+/// How long one look may take; what was known stands if it takes longer.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What is known, and how to know it again.
+#[derive(Debug)]
+pub struct Submitting {
+    teleport: teleport::Client,
+    setting: ModeSetting,
+    /// How many `[[review.rule]]`s there are to go by instead.
+    rules: usize,
+    known: watch::Sender<SubmitForUser>,
+}
+
+impl Submitting {
+    /// Nothing is ruled out before the first look.
+    pub fn new(teleport: teleport::Client, setting: ModeSetting, rules: usize) -> Self {
+        Self { teleport, setting, rules, known: watch::Sender::new(SubmitForUser::Possible) }
+    }
+
+    /// What is known, and told when it changes.
+    pub fn subscribe(&self) -> watch::Receiver<SubmitForUser> {
+        self.known.subscribe()
+    }
+
+    /// What was seen last.
+    pub(super) fn known(&self) -> SubmitForUser {
+        *self.known.borrow()
+    }
+
+    /// Looks now; at most 10 s. If Teleport does not say, what was known stands.
+    pub async fn look(&self) -> SubmitForUser {
+        let found = match timeout(LOOK, self.teleport.reviews_for_users()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                debug!("Whether Teleport takes reviews for users is not known: {}", chain(&error));
+                return self.known();
+            }
+            Err(_) => return self.known(),
+        };
+        let now = match found {
+            ForUsers::Perhaps => SubmitForUser::Possible,
+            _ => SubmitForUser::Impossible,
+        };
+        let is_news = self.known.send_if_modified(|known| std::mem::replace(known, now) != now);
+        if is_news {
+            self.tell(&found);
+        }
+        now
+    }
+
+    /// Looks every ten minutes until told to stop.
+    pub async fn keep_looking(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
+            self.look().await;
+        }
+    }
+
+    fn tell(&self, found: &ForUsers) {
+        let cause = match found {
+            ForUsers::Perhaps => {
+                info!("Teleport can take reviews for users now; it judges each (review.mode)");
+                return;
+            }
+            ForUsers::OldRelease(release) => {
+                format!("its release {release} is too old; upgrade it to one that has submit_for_users")
+            }
+            ForUsers::NotEnterprise => "reviews need Teleport Enterprise".to_owned(),
+            ForUsers::NoRole => "none of this plugin's roles names anybody; give one of them allow.review_requests.submit_for_users".to_owned(),
+        };
+        match (self.setting, self.rules) {
+            (ModeSetting::Auto, 0) => warn!(
+                "Nobody can decide in Slack, and no buttons are drawn: there is no [[review.rule]], and this Teleport takes no reviews for users: {cause}, or add rules"
+            ),
+            (ModeSetting::Auto, rules) => info!(
+                rules,
+                "The rules decide in Slack, because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\""
+            ),
+            (ModeSetting::Reviewer, _) => warn!(
+                "Nobody can decide in Slack (review.mode = \"reviewer\"), because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\" and add rules"
+            ),
+            (ModeSetting::Resolver, _) => {}
+        }
+    }
+}

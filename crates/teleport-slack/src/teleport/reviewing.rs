@@ -1,0 +1,155 @@
+//! Whether this Teleport can take reviews that the daemon submits for users: its release, its edition, and the
+//! daemon's own roles.
+//!
+//! These say nothing about any person, which is why they are asked for: the words of a refused review would not tell
+//! "for nobody" from "not for this one". What follows from it is `access_core::policy`'s.
+
+use teleport_proto::auth::RoleV6;
+use tonic::{Response, Status};
+
+use super::error::{Call, Kind, TeleportError};
+use super::{CALL_LIMIT, Client, Pong, parse_version};
+
+/// The first major release of which any version lets a role name users to submit reviews for.
+const FIRST_MAJOR: u32 = 18;
+
+/// More roles than this are not looked at; a right in those beyond is then not seen, and nothing is ruled out.
+const ROLE_LIMIT: usize = 1_000;
+
+/// What can be known before any review is submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForUsers {
+    /// For some users at least, or it cannot be known; Teleport judges each.
+    Perhaps,
+    /// The release, which is this, is too old.
+    OldRelease(String),
+    /// Reviews are part of Teleport Enterprise, which this is not.
+    NotEnterprise,
+    /// None of the daemon's own roles names any user to submit reviews for.
+    NoRole,
+}
+
+impl Client {
+    /// Asks the server who it is and, if it could, which roles we have. At most 15 s for each.
+    ///
+    /// # Errors
+    /// If the server does not say who it is, or breaks off while it tells our roles; nothing is known then.
+    pub async fn reviews_for_users(&self) -> Result<ForUsers, TeleportError> {
+        let pong = self.ping().await?;
+        if let Some(ruled_out) = by_server(&pong) {
+            return Ok(ruled_out);
+        }
+        match self.within(Call::GetCurrentUserRoles, CALL_LIMIT, self.has_right()).await {
+            Ok(true) => Ok(ForUsers::Perhaps),
+            Ok(false) => Ok(ForUsers::NoRole),
+            // Not being told rules nothing out.
+            Err(error) if matches!(error.kind(), Kind::Unauthorised | Kind::Unimplemented) => {
+                Ok(ForUsers::Perhaps)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a role of ours names anybody, or there are more roles than we look at.
+    async fn has_right(&self) -> Result<Response<bool>, Status> {
+        let mut roles = self.rpc().get_current_user_roles(()).await?.into_inner();
+        for _ in 0..ROLE_LIMIT {
+            match roles.message().await? {
+                None => return Ok(Response::new(false)),
+                Some(role) if names_users(&role) => return Ok(Response::new(true)),
+                Some(_) => {}
+            }
+        }
+        Ok(Response::new(true))
+    }
+}
+
+/// What the server's own words rule out; a release that cannot be read rules nothing out.
+fn by_server(pong: &Pong) -> Option<ForUsers> {
+    match parse_version(&pong.server_version) {
+        Some((major, _)) if major < FIRST_MAJOR => Some(ForUsers::OldRelease(pong.server_version.clone())),
+        _ if !pong.enterprise => Some(ForUsers::NotEnterprise),
+        _ => None,
+    }
+}
+
+fn names_users(role: &RoleV6) -> bool {
+    let allow = role.spec.as_ref().and_then(|spec| spec.allow.as_ref());
+    let review = allow.and_then(|allow| allow.review_requests.as_ref());
+    review.is_some_and(|review| !review.submit_for_users.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use access_sim::teleport::faults::{Fault, Times};
+    use access_sim::teleport::journal::Method;
+    use access_sim::teleport::presets::PLUGIN_USER;
+    use access_sim::teleport::refusal::Refusal;
+    use access_sim::teleport::world::World;
+    use access_sim::teleport::{Era, Options};
+    use tonic::Code;
+
+    use super::super::fixture::client_of;
+    use super::*;
+
+    fn options(era: Era, enterprise: bool, for_users: &[&str]) -> Options {
+        let mut world = World::golden();
+        let role = world.role_mut("access-plugin").unwrap();
+        role.allow.submit_for_users = for_users.iter().map(|name| (*name).to_owned()).collect();
+        Options { advanced_access_workflows: enterprise, ..Options::new(era, world) }
+    }
+
+    #[tokio::test]
+    async fn release_edition_and_role_tell() {
+        for (era, enterprise, for_users, expected) in [
+            (Era::Old, true, ["bob@example.com"].as_slice(), ForUsers::OldRelease("6.2.1".to_owned())),
+            (Era::Middle, true, &["*"], ForUsers::OldRelease("13.4.0".to_owned())),
+            (Era::Newest, false, &["*"], ForUsers::NotEnterprise),
+            (Era::Newest, true, &[], ForUsers::NoRole),
+            (Era::Newest, true, &["bob@example.com"], ForUsers::Perhaps),
+        ] {
+            let (_sim, client) = client_of(options(era, enterprise, for_users), PLUGIN_USER).await;
+            let found = client.reviews_for_users().await.unwrap();
+            assert_eq!(found, expected, "{era:?} {enterprise} {for_users:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_given_later_is_seen() {
+        let (sim, client) = client_of(options(Era::Newest, true, &[]), PLUGIN_USER).await;
+        assert_eq!(client.reviews_for_users().await.unwrap(), ForUsers::NoRole);
+        sim.edit_world(|world| {
+            world.role_mut("access-plugin").unwrap().allow.submit_for_users = vec!["*".to_owned()];
+        });
+        assert_eq!(client.reviews_for_users().await.unwrap(), ForUsers::Perhaps);
+    }
+
+    #[tokio::test]
+    async fn not_being_told_rules_nothing_out() {
+        let (sim, client) = client_of(options(Era::Newest, true, &[]), PLUGIN_USER).await;
+        for code in [Code::PermissionDenied, Code::Unimplemented] {
+            let fault = Fault::Answer(Refusal::new(code, "no"));
+            sim.faults().script(Method::GetCurrentUserRoles, fault, Times::Next(1));
+            assert_eq!(client.reviews_for_users().await.unwrap(), ForUsers::Perhaps, "{code:?}");
+        }
+        for method in [Method::Ping, Method::GetCurrentUserRoles] {
+            sim.faults().script(method, Fault::unavailable(), Times::Next(1));
+            client.reviews_for_users().await.unwrap_err();
+        }
+        assert_eq!(client.reviews_for_users().await.unwrap(), ForUsers::NoRole);
+    }
+
+    #[test]
+    fn a_release_that_cannot_be_read_rules_nothing_out() {
+        let pong = |version: &str| Pong {
+            cluster_name: String::new(),
+            server_version: version.to_owned(),
+            enterprise: true,
+            web_proxy: None,
+        };
+        for version in ["18.0.0", "18.11.0-dev", "99.1.2", "", "dev"] {
+            assert_eq!(by_server(&pong(version)), None, "{version}");
+        }
+        assert_eq!(by_server(&pong("v17.9.9")), Some(ForUsers::OldRelease("v17.9.9".to_owned())));
+    }
+}

@@ -1,0 +1,243 @@
+//! Which call carries a decision: what `auto` makes of each kind of cluster, and what older and newer configurations
+//! mean.
+
+use access_sim::slack::snapshot::MessageView;
+use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::request::{NewRequest, RequestState};
+use access_sim::teleport::world::Rule;
+use jiff::{SignedDuration, Timestamp};
+use tonic::Code;
+
+use crate::deciding::newest;
+use crate::support::deciding::*;
+use crate::support::*;
+
+const AUTO: &str = "mode = \"auto\"";
+
+/// The rules of `ANY_OF_THREE` in mode `auto`, with carol among those who may.
+fn auto() -> String {
+    let review = ANY_OF_THREE.replace("mode = \"resolver\"", AUTO);
+    review.replace("approvers = [", "approvers = [\"carol@example.com\", ")
+}
+
+/// A cluster of the newest era whose plugin may set states, and submit reviews for these users.
+async fn cluster(for_users: &[&str]) -> Bed {
+    let mut options = newest();
+    let role = options.world.role_mut("access-plugin").unwrap();
+    role.allow.submit_for_users = for_users.iter().map(|name| (*name).to_owned()).collect();
+    role.allow
+        .rules
+        .push(Rule { resources: vec!["access_request".to_owned()], verbs: vec!["update".to_owned()] });
+    Bed::with(options, crowd()).await
+}
+
+async fn pending(bed: &Bed, review: &str) -> (Daemon, String, MessageView) {
+    let daemon = bed.start_deciding(Way::Http, review).await;
+    let id = bed.ask();
+    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (daemon, id, card)
+}
+
+#[test]
+fn auto_goes_by_the_rules_where_the_release_takes_no_reviews() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let (daemon, id, card) = pending(&bed, &auto()).await;
+        let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
+        assert!(line.contains("its release 6.2.1 is too old") && line.contains("review.mode"), "{line}");
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        // It was known before anybody's review had to be refused.
+        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn auto_goes_by_the_rules_where_the_role_lacks_the_right() {
+    story(async {
+        let bed = cluster(&[]).await;
+        let (daemon, id, card) = pending(&bed, &auto()).await;
+        let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
+        assert!(line.contains("allow.review_requests.submit_for_users"), "{line}");
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_refusal_for_one_person_does_not_bring_in_the_rules() {
+    story(async {
+        let bed = cluster(&[BOB, DAVE]).await;
+        let (daemon, id, card) = pending(&bed, &auto()).await;
+        // Nobody's review was taken yet. A rule names carol, and the daemon may set states.
+        let refused = "Teleport does not let me submit a review for you (“carol@example.com”), so nothing was changed; decide it in Teleport.";
+        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, refused);
+        bed.assert_untouched(&daemon, &id);
+        let line = bed.until_logged(&daemon, "Teleport did not take the review").await;
+        assert!(line.contains("submit_for_users"), "{line}");
+        // Nor when the daemon's own roles cannot be read.
+        let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "no"));
+        bed.teleport.faults().script(Method::GetCurrentUserRoles, denied, Times::UntilCleared);
+        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "deny").await, refused);
+        bed.assert_untouched(&daemon, &id);
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        let audit = bed.decided(&id);
+        assert_eq!((audit.len(), audit[0].kind), (1, AuditKind::Review), "{audit:?}");
+        assert!(daemon.logged("The rules decide in Slack").is_none());
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_rules_come_in_when_the_right_is_taken_from_the_role() {
+    story(async {
+        let bed = cluster(&["*"]).await;
+        let (daemon, id, card) = pending(&bed, &auto()).await;
+        bed.teleport.edit_world(|world| {
+            world.role_mut("access-plugin").unwrap().allow.submit_for_users.clear();
+        });
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.until_logged(&daemon, "The rules decide in Slack").await;
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn where_nobody_can_decide_no_buttons_are_drawn() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let review = auto();
+        let (links, _) = review.split_once("[[review.rule]]").unwrap();
+        let (daemon, _, card) = pending(&bed, links).await;
+        assert_eq!(buttons(&card), Vec::<&str>::new());
+        let line = bed.until_logged(&daemon, "Nobody can decide in Slack, and no buttons are drawn").await;
+        assert!(line.contains("too old") && line.contains("or add rules"), "{line}");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_mode_reviewer_never_goes_by_the_rules() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let (daemon, id, card) = pending(&bed, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Deciding in Slack is not possible for this cluster; decide it in Teleport."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.until_logged(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let secret = bed.slack.app().signing_secret;
+        let config = bed.config(&format!(
+            "secret = {secret:?}\nchannel = \"team\"\nnotify_only = false\n[http]\nlisten = \"127.0.0.1:0\""
+        ));
+        bed.slack.set_socket_mode(false);
+        let daemon = bed.launch_deciding(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
+        let line = bed.until_logged(&daemon, "Deciding in Slack is on (mode resolver)").await;
+        for part in ["WARN", "suggested reviewers", "e-mail address", "[[review.rule]]", "enabled = false"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        let new = NewRequest { suggested_reviewers: vec![BOB.to_owned()], ..NewRequest::roles(&["dba"], "") };
+        let id = bed.ask_for(new);
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            "Only this request's suggested reviewers may decide it in Slack: bob@example.com."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
+    story(async {
+        let bed = cluster(&["*"]).await;
+        let app = bed.slack.app();
+        for (name, secret) in [("token", &bed.slack.token()), ("app-token", &app.app_token)] {
+            std::fs::write(bed.dir.path().join(name), format!("{secret}\n")).unwrap();
+        }
+        let path = |name: &str| bed.dir.path().join(name);
+        let config = bed
+            .config("recipients = [\"team\"]")
+            .replace(&format!("token = \"{}\"", bed.slack.token()), &format!("token = {:?}", path("token")));
+        let review = format!(
+            "[review]\nenabled = true\napp_token = {:?}\nslack_user_id_trait = \"slack_uid\"\nallow_email_username_match = false\n[log]",
+            path("app-token")
+        );
+        bed.slack.set_socket_mode(true);
+        let daemon = bed.launch(&config.replace("[log]", &review));
+        bed.until_logged(&daemon, "Ready").await;
+        let sockets = bed.slack.sockets();
+        bed.until(&daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // Dave's e-mail address is his user name, and that is no link.
+        assert!(bed.told(&daemon, "U0DAVE", &card, "approve").await.contains("linked to no Teleport user"));
+        bed.assert_untouched(&daemon, &id);
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
+        let audit = bed.decided(&id);
+        assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(BOB)), "{audit:?}");
+        assert_eq!(audit[0].submitted_by.as_deref(), Some(PLUGIN_USER));
+        bed.end(daemon).await;
+    });
+}
+
+/// Bob's approval is in the notes of a request, from so long ago, and whoever took it died without telling Teleport.
+pub(crate) async fn left_behind(bed: &Bed, ago: SignedDuration) -> (String, MessageView) {
+    let (daemon, id, card) = pending(bed, ANY_OF_THREE).await;
+    bed.teleport.faults().script(Method::SetAccessRequestState, Fault::unavailable(), Times::UntilCleared);
+    let recorded = bed.told(&daemon, "U0BOB", &card, "approve").await;
+    assert!(recorded.starts_with("Your approval is recorded, but"), "{recorded}");
+    daemon.kill().await;
+    let mut record = bed.record(&id);
+    let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
+    for vote in votes["l"].as_array_mut().unwrap() {
+        let at: Timestamp = vote["t"].as_str().unwrap().parse().unwrap();
+        vote["t"] = (at - ago).to_string().into();
+    }
+    record.insert("x_votes".to_owned(), votes.to_string());
+    let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
+    bed.teleport.set_plugin_data(&id, "slack", bytes).unwrap();
+    bed.teleport.faults().clear();
+    (id, card)
+}
+
+#[test]
+fn votes_in_the_record_decide_only_where_the_rules_do() {
+    story(async {
+        let bed = cluster(&["*"]).await;
+        // The notes are anybody's who may update plugin data; here Teleport judges.
+        let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
+        let daemon = bed.start_deciding(Way::Http, &auto()).await;
+        let later = bed.ask();
+        bed.until_clickable(&daemon, "C0TEAM", &later).await;
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        let audit = bed.decided(&id);
+        assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(DAVE)), "{audit:?}");
+        bed.end(daemon).await;
+
+        let (id, _) = left_behind(&bed, SignedDuration::from_mins(1)).await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.end(daemon).await;
+    });
+}

@@ -1,0 +1,362 @@
+//! Refusals that a person meets who presses a button in good faith: each has a sentence of its own, said to this
+//! person only, and changes nothing. Those of attackers are in `attacks`, those of outages in `races`.
+
+use std::time::Duration;
+
+use access_sim::slack::faults as slack;
+use access_sim::slack::interactive::forgery::{Alteration, Forgery};
+use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::Person;
+use access_sim::teleport::Options;
+use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::request::{NewRequest, RequestState};
+use access_sim::teleport::world::{Rule, User, World};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::deciding::newest;
+use crate::modes::left_behind;
+use crate::support::deciding::*;
+use crate::support::*;
+
+/// Bob presses a button that was still there for `id`, on its message `card`; `other` has one to press with.
+async fn late(bed: &Bed, daemon: &Daemon, other: &MessageView, id: &str, card: &MessageView) -> String {
+    let forgery = Forgery::altered(Alteration::value(id)).and(Alteration::message_ts(&card.ts));
+    let click = bed.slack.click("U0BOB", &other.channel, &other.ts, "approve");
+    told(daemon, &click.confirmed().forged(forgery).await.unwrap()).await
+}
+
+#[test]
+fn promoted_and_long_term_requests() {
+    story(async {
+        let bed = Bed::with(newest(), crowd()).await;
+        let review = ANY_OF_THREE.replace("resolver", "reviewer");
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let other = bed.ask();
+        let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+
+        let promoted = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &promoted).await;
+        bed.teleport.promote(&promoted, "DBAs").unwrap();
+        let sentence = "This request became membership of an access list; there is nothing left to decide.";
+        assert_eq!(late(&bed, &daemon, &other, &promoted, &card).await, sentence);
+        assert_eq!(bed.teleport.request(&promoted).unwrap().state, RequestState::Promoted);
+
+        let lasting = bed.ask_for(NewRequest { long_term: true, ..NewRequest::roles(&["dba"], "") });
+        let card = bed.until_clickable(&daemon, "C0TEAM", &lasting).await;
+        let sentence = "This request is for lasting access; decide it in Teleport's web UI.";
+        assert_eq!(late(&bed, &daemon, &other, &lasting, &card).await, sentence);
+        bed.assert_untouched(&daemon, &lasting);
+        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn roles_that_no_rule_covers_or_that_are_left_to_teleport() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let only =
+            "\n[[review.rule]]\nroles = [\"admin\"]\napprovers = [\"bob@example.com\"]\nteleport_only = true";
+        let review = format!("{}{only}", ANY_OF_THREE.replace("roles = [\"*\"]", "roles = [\"dba\"]"));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let other = bed.ask();
+        let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        for (role, sentence) in [
+            ("prod-a", "No rule lets anybody decide on role “prod-a” in Slack; decide it in Teleport."),
+            ("admin", "The rules leave this role to Teleport; open the request there to decide it."),
+        ] {
+            let id = bed.ask_for(NewRequest::roles(&[role], ""));
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            bed.assert_untouched(&daemon, &id);
+        }
+        bed.end(daemon).await;
+    });
+}
+
+fn user(name: &str, slack_id: &str) -> User {
+    let traits = [("slack_uid".to_owned(), vec![slack_id.to_owned()])];
+    User {
+        name: name.to_owned(),
+        roles: vec!["reviewer".to_owned()],
+        traits: traits.into(),
+        ..User::default()
+    }
+}
+
+/// A cluster with 500 more users; the trait links bob to one user and dave to two.
+fn many() -> Options {
+    let mut options = newest();
+    let more = |number: usize| user(&format!("user-{number}@example.com"), &format!("U0{number}"));
+    options.world.users.extend((0..500).map(more));
+    options.world.users.push(user("david@example.com", "U0DAVE"));
+    give(&mut options.world, DAVE, "U0DAVE");
+    options
+}
+
+fn give(world: &mut World, name: &str, slack_id: &str) {
+    let user = world.user_mut(name).unwrap();
+    user.traits.insert("slack_uid".to_owned(), vec![slack_id.to_owned()]);
+}
+
+const BY_TRAIT: &str = "mode = \"reviewer\"\nslack_user_id_trait = \"slack_uid\"";
+
+#[test]
+fn by_the_trait_people_are_found_without_listing_everybody_for_each_click() {
+    story(async {
+        let bed = Bed::with(many(), crowd()).await;
+        let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
+        let mut cards = Vec::new();
+        for _ in 0..5 {
+            let id = bed.ask();
+            cards.push((bed.until_clickable(&daemon, "C0TEAM", &id).await, id));
+        }
+        let listings = || bed.teleport.journal().count(Method::GetUsers);
+        for (card, _) in &cards[..3] {
+            assert_eq!(bed.told(&daemon, "U0BOB", card, "approve").await, "The request is approved.");
+        }
+        assert_eq!(listings(), 1, "{}", daemon.log());
+        let twice = "Your Slack account does not lead to exactly one Teleport user (dave@example.com, david@example.com); an administrator must correct the links.";
+        assert_eq!(bed.told(&daemon, "U0DAVE", &cards[3].0, "approve").await, twice);
+        assert_eq!(listings(), 1, "{}", daemon.log());
+        // Whoever loses the trait is nobody at once, although the list is still young.
+        bed.teleport.edit_world(|world| {
+            world.user_mut(BOB).unwrap().traits.clear();
+            world.user_mut("david@example.com").unwrap().traits.clear();
+        });
+        let nobody = bed.told(&daemon, "U0BOB", &cards[3].0, "approve").await;
+        assert!(nobody.starts_with("Your Slack account is linked to no Teleport user"), "{nobody}");
+        assert_eq!(bed.told(&daemon, "U0DAVE", &cards[4].0, "deny").await, "The request is denied.");
+        bed.assert_untouched(&daemon, &cards[3].1);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn many_clicks_at_once_share_one_list_of_users() {
+    story(async {
+        let bed = Bed::with(many(), crowd()).await;
+        let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
+        let mut cards = Vec::new();
+        for _ in 0..10 {
+            let id = bed.ask();
+            cards.push(bed.until_clickable(&daemon, "C0TEAM", &id).await);
+        }
+        let clicks = cards.iter().map(|card| async { bed.told(&daemon, "U0BOB", card, "approve").await });
+        for text in futures_util::future::join_all(clicks).await {
+            assert_eq!(text, "The request is approved.");
+        }
+        // One that the first asked for, and at most one more for those who came while it was read.
+        assert!(bed.teleport.journal().count(Method::GetUsers) <= 2, "{}", daemon.log());
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn links_that_contradict_each_other_or_lead_nowhere() {
+    story(async {
+        let mut options = many();
+        // Carol's record went away when her login from single sign-on ended.
+        options.world.users.retain(|user| user.name != "carol@example.com");
+        let bed = Bed::with(options, crowd()).await;
+        let review = format!(
+            "{BY_TRAIT}\n[review.users]\nU0BOB = \"david@example.com\"\nU0CAROL = \"carol@example.com\""
+        );
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your Slack account does not lead to exactly one Teleport user (bob@example.com, david@example.com); an administrator must correct the links."
+        );
+        assert_eq!(
+            bed.told(&daemon, "U0CAROL", &card, "approve").await,
+            "Teleport knows no user “carol@example.com”; if you use single sign-on, sign in to Teleport once and try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn without_the_right_to_read_users_the_trait_finds_nobody() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let review = ANY_OF_THREE
+            .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
+        let review = review.replace("U0DAVE = \"dave@example.com\"", "");
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        for _ in 0..2 {
+            assert_eq!(
+                bed.told(&daemon, "U0DAVE", &card, "approve").await,
+                "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it."
+            );
+        }
+        let line = bed.until_logged(&daemon, "People cannot be found by slack_user_id_trait").await;
+        assert!(line.contains("{resources: ['user'], verbs: ['list', 'read']}"), "{line}");
+        assert_eq!(
+            daemon.times_logged("People cannot be found by slack_user_id_trait"),
+            1,
+            "{}",
+            daemon.log()
+        );
+        bed.assert_untouched(&daemon, &id);
+        // Whom the table names needs no list.
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_requester_does_not_decide_on_any_surface() {
+    for way in [Way::Http, Way::Socket] {
+        story(async move {
+            let bed = Bed::deciding().await;
+            let group = access_sim::slack::workspace::UserGroup {
+                id: "S0DBA".to_owned(),
+                handle: "dba".to_owned(),
+                users: vec!["U0ALICE".to_owned(), "U0BOB".to_owned()],
+                disabled: false,
+            };
+            bed.slack.put_group(group);
+            let review = ANY_OF_THREE.replace("\"off\"", "\"required\"");
+            let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
+            let daemon = bed.start_deciding(way, &review).await;
+            // She suggests herself, which brings her no copy.
+            let suggested_reviewers = vec![ALICE.to_owned(), BOB.to_owned()];
+            let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let copy = bed.until_clickable(&daemon, "U0BOB", &id).await;
+            let own = "This is your own request; somebody else must decide it.";
+            for button in ["approve", "deny"] {
+                assert_eq!(bed.told(&daemon, "U0ALICE", &card, button).await, own);
+            }
+            // The buttons of bob's copy, as if she had got hold of it.
+            let forgery = Forgery::altered(Alteration::user("U0ALICE"));
+            let click = bed.slack.click("U0BOB", &copy.channel, &copy.ts, "approve");
+            click.forged(forgery).await.unwrap();
+            let own_requests = || daemon.times_logged("verdict=own_request");
+            bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
+            // Bob's dialogue, sent by her.
+            let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+            let before = bed.slack.ephemerals("U0ALICE").len();
+            let sent = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
+            sent.forged(Forgery::altered(Alteration::user("U0ALICE"))).await.unwrap();
+            let answer = bed
+                .until(&daemon, "an answer to alice", || bed.slack.ephemerals("U0ALICE").get(before).cloned())
+                .await;
+            assert_eq!(answer.text, own);
+            bed.until(&daemon, "a fourth refusal", || (own_requests() >= 4).then_some(())).await;
+            assert!(bed.cards("U0ALICE", &id).is_empty());
+            bed.assert_untouched(&daemon, &id);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn a_teleport_user_whose_time_is_over() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.teleport.edit_world(|world| {
+            let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
+            rules.push(Rule { resources: vec!["user".to_owned()], verbs: vec!["read".to_owned()] });
+        });
+        // Two users are read for bob: his own, and the one whose name his address would be.
+        bed.slack.put_person(Person::member("U0BOB", "bob").email("robert@example.com"));
+        let review = ANY_OF_THREE.replace("mode =", "allow_email_username_match = true\nmode =");
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // His record is there when it is read, and its end has passed when the other one was.
+        let faults = bed.teleport.faults();
+        faults.script(Method::GetUser, Fault::Delay(Duration::ZERO), Times::Next(1));
+        faults.script(Method::GetUser, Fault::Delay(Duration::from_secs(6)), Times::Next(1));
+        let end = Timestamp::now() + SignedDuration::from_secs(4);
+        bed.teleport.edit_world(|world| world.user_mut(BOB).unwrap().expires = Some(end));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again."
+        );
+        assert!(Timestamp::now() > end);
+        // Now Teleport does not know it any more.
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_dialogue_that_could_not_be_opened_in_time() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("\"off\"", "\"required\"")).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let expired = slack::Fault::Error("expired_trigger_id".to_owned());
+        bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "This took too long and was given up, so nothing was decided; try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn an_address_that_slack_has_not_seen_confirmed() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.slack.put_person(Person { email_confirmed: false, ..Person::member("U0BOB", "bob") });
+        let review = "mode = \"resolver\"\nallow_email_username_match = true";
+        let daemon = bed.start_deciding(Way::Http, review).await;
+        let suggested_reviewers = vec![BOB.to_owned()];
+        let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your e-mail address is not confirmed in Slack; confirm it and try again."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn votes_that_are_being_carried_out_or_cannot_be_read() {
+    story(async {
+        let bed = Bed::deciding().await;
+        // From the future, so that nobody but whoever took it carries it out yet.
+        let (id, card) = left_behind(&bed, SignedDuration::from_mins(-5)).await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "deny").await,
+            "Enough people have approved this request before you, and Teleport is being told; nothing was changed."
+        );
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "You already approved this request in Slack; that cannot be changed."
+        );
+        assert!(bed.decided(&id).is_empty());
+
+        let other = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        let mut record = bed.record(&other);
+        record.insert("x_votes".to_owned(), "{\"v\":9,\"l\":[]}".to_owned());
+        let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
+        bed.teleport.set_plugin_data(&other, "slack", bytes).unwrap();
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport."
+        );
+        assert!(bed.decided(&other).is_empty());
+        bed.end(daemon).await;
+    });
+}
