@@ -23,6 +23,7 @@ use super::methods::response::{RESPONSE_URL, respond as respond_to};
 use super::reply::{Answer, Refusal};
 use super::server::Line;
 use super::state::Moment;
+use crate::order::Side;
 
 /// More than any message could need; larger bodies are refused while they are read.
 const MAX_BODY: usize = 20 << 20;
@@ -91,6 +92,7 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
     let seq = shared.calls.begin(&method, arguments, encoding, size, now);
     shared.calls.amend(seq, |call| call.channel.clone_from(&channel));
     shared.changed();
+    let pass = shared.order.enter(Side::Slack { seq }, &method, channel.as_deref().unwrap_or_default()).await;
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
@@ -119,6 +121,7 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
             Some(outcome)
         }
     };
+    pass.leave().await;
     match strike {
         None => delivery::of(outcome),
         Some(strike) => {

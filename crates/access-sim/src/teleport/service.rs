@@ -19,8 +19,10 @@ use super::options::{Era, Options};
 use super::refusal::Refusal;
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::{Cluster, State};
+use super::subject::Subject;
 use super::watch::{EventStream, Filter};
 use super::wire;
+use crate::order::Side;
 
 /// Set when the answer to a call must not reach the client; the connection looks at it after the call.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,7 @@ fn streamed<T: Send + 'static>(response: Response<Vec<T>>) -> Response<Streamed<
 }
 
 impl Service {
-    async fn serve<M, T>(
+    async fn serve<M: Subject, T>(
         &self,
         method: Method,
         request: Request<M>,
@@ -55,6 +57,8 @@ impl Service {
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
         let lost = request.extensions().get::<LostAnswer>().cloned().unwrap_or_default();
         self.cluster.journal.note_call(method, caller.name());
+        let (name, subject) = (format!("{method:?}"), request.get_ref().subject());
+        let pass = self.cluster.order.enter(Side::Teleport, &name, subject).await;
         State::require_method(self.era, method)?;
         require_version(self.era, request.metadata())?;
         match self.cluster.faults.meet(method) {
@@ -65,7 +69,9 @@ impl Service {
             Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
         }
         let message = request.into_inner();
-        Ok(Response::new(self.cluster.with(|state| work(state, &caller, message))?))
+        let answer = self.cluster.with(|state| work(state, &caller, message));
+        pass.leave().await;
+        Ok(Response::new(answer?))
     }
 }
 
