@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use access_sim::order::Order;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{Person, Workspace};
 use access_sim::slack::{self, SlackSim};
@@ -38,6 +39,8 @@ pub(crate) const DAVE: &str = "dave@example.com";
 pub(crate) struct Bed {
     pub(crate) teleport: TeleportSim,
     pub(crate) slack: SlackSim,
+    /// Numbers the calls of both.
+    pub(crate) order: Order,
     pub(crate) dir: TempDir,
 }
 
@@ -59,10 +62,13 @@ impl Bed {
     }
 
     pub(crate) async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
-        let slack = slack::Options { rate_limits: None, ..slack::Options::new(workspace) };
+        let order = cluster.order.clone();
+        let slack =
+            slack::Options { rate_limits: None, order: order.clone(), ..slack::Options::new(workspace) };
         let bed = Self {
             teleport: TeleportSim::start(cluster).await.unwrap(),
             slack: SlackSim::start(slack).await.unwrap(),
+            order,
             dir: tempfile::tempdir().unwrap(),
         };
         bed.sign(CertOptions::default());
@@ -303,7 +309,12 @@ pub(crate) fn status_line(message: &MessageView) -> String {
 }
 
 fn tells_of(message: &MessageView, id: &str) -> bool {
-    block_text(message, 1).lines().any(|line| line == format!("*ID*: {id}"))
+    told_of(message).as_deref() == Some(id)
+}
+
+/// The id of the request that a card tells of.
+pub(crate) fn told_of(card: &MessageView) -> Option<String> {
+    block_text(card, 1).lines().find_map(|line| line.strip_prefix("*ID*: ").map(str::to_owned))
 }
 
 /// One value of a record, or "" if it is not there.

@@ -1,0 +1,14 @@
+//! The hard suites: the daemon is killed between any two calls (`crash`), and everything goes wrong at random
+//! (`chaos`). What must hold afterwards is the same in both.
+//!
+//! Stories that can be told in order are in `tests/it`, whose bed this borrows.
+
+#![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
+
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "the bed of the stories, of which less is needed here")]
+mod support;
+
+mod promises;
+mod shown;
+mod crash;
