@@ -103,9 +103,13 @@ async fn live(tale: Tale, crash: Option<Crash>) -> Life {
     let first = bed.launch(&config);
     let over = CancellationToken::new();
     let people = async {
-        let result = tale.play(&bed).await;
+        let mut wrong: Vec<_> = tale.play(&bed).await.err().into_iter().collect();
+        let end = || Some(tale.complaints(&bed)).filter(Vec::is_empty).map(drop);
+        if wrong.is_empty() && wait(&bed, end).await.is_err() {
+            wrong = tale.complaints(&bed);
+        }
         over.cancel();
-        result
+        wrong
     };
     let fate = async {
         tokio::select! {
@@ -118,13 +122,10 @@ async fn live(tale: Tale, crash: Option<Crash>) -> Life {
         bed.order.release();
         (bed.launch(&config), log)
     };
-    let (played, (daemon, mut log)) = tokio::join!(people, fate);
-    let mut wrong: Vec<_> = played.err().into_iter().collect();
-    if wrong.is_empty() {
-        let end = || Some(tale.complaints(&bed)).filter(Vec::is_empty).map(drop);
-        if wait(&bed, end).await.is_err() {
-            wrong = tale.complaints(&bed);
-        }
+    let (mut wrong, (daemon, mut log)) = tokio::join!(people, fate);
+    // Before that it may not hear a signal, and it may still spoil what is right.
+    if wait_for(LIMIT, &bed, Some(&daemon), || daemon.logged("Ready")).await.is_err() {
+        wrong.push("started again, the daemon was never ready".to_owned());
     }
     daemon.signal("TERM");
     let (status, rest) = daemon.ended_anyhow().await;
@@ -190,13 +191,14 @@ impl Tale {
                     }
                     self.until(bed, "#team told", |shown| !shown.about(&id).is_empty()).await?;
                     let cards = Shown::of(bed);
-                    let card = cards.about(&id).iter().find(|card| card.message.channel == "C0TEAM");
+                    // Of two copies the newer one is in the record.
+                    let card = cards.about(&id).iter().rfind(|card| card.message.channel == "C0TEAM");
                     if let Some(card) = card {
                         // He is answered, or warned, or sees nothing; then he looks at the request.
                         let click = bed.slack.click("U0BOB", "C0TEAM", &card.message.ts, "approve");
                         let _ = click.confirmed().await;
                     }
-                    let _ = wait_for(PATIENCE, bed, || approved().then_some(())).await;
+                    let _ = wait_for(PATIENCE, bed, None, || approved().then_some(())).await;
                 }
             }
         }
@@ -244,21 +246,36 @@ impl Tale {
 
 /// Waits until both simulators are as wished.
 async fn wait<T>(bed: &Bed, look: impl FnMut() -> Option<T>) -> Result<T, ()> {
-    wait_for(LIMIT, bed, look).await
+    wait_for(LIMIT, bed, None, look).await
 }
 
-async fn wait_for<T>(limit: Duration, bed: &Bed, mut look: impl FnMut() -> Option<T>) -> Result<T, ()> {
+/// The same within another limit; also looks after each line of a daemon's log.
+async fn wait_for<T>(
+    limit: Duration,
+    bed: &Bed,
+    daemon: Option<&Daemon>,
+    mut look: impl FnMut() -> Option<T>,
+) -> Result<T, ()> {
     let (mut teleport, mut slack) = (bed.teleport.changes(), bed.slack.changes());
+    let mut log = daemon.map(Daemon::log_changes);
     let waiting = async {
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
+            log.iter_mut().for_each(|log| log.mark_unchanged());
             if let Some(found) = look() {
                 return found;
             }
+            let written = async {
+                let Some(log) = &mut log else { return std::future::pending().await };
+                if log.changed().await.is_err() {
+                    std::future::pending().await
+                }
+            };
             tokio::select! {
                 _ = teleport.changed() => {}
                 _ = slack.changed() => {}
+                () = written => {}
             }
         }
     };
