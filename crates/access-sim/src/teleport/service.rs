@@ -54,11 +54,22 @@ impl Service {
         request: Request<M>,
         work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
     ) -> Result<Response<T>, Status> {
+        let (name, subject) = (format!("{method:?}"), request.get_ref().subject());
+        let pass = self.cluster.order.enter(Side::Teleport, &name, subject).await;
+        let answer = self.answer(method, request, work).await;
+        pass.leave().await;
+        answer
+    }
+
+    async fn answer<M, T>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
+    ) -> Result<Response<T>, Status> {
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
         let lost = request.extensions().get::<LostAnswer>().cloned().unwrap_or_default();
         self.cluster.journal.note_call(method, caller.name());
-        let (name, subject) = (format!("{method:?}"), request.get_ref().subject());
-        let pass = self.cluster.order.enter(Side::Teleport, &name, subject).await;
         State::require_method(self.era, method)?;
         require_version(self.era, request.metadata())?;
         match self.cluster.faults.meet(method) {
@@ -69,9 +80,7 @@ impl Service {
             Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
         }
         let message = request.into_inner();
-        let answer = self.cluster.with(|state| work(state, &caller, message));
-        pass.leave().await;
-        Ok(Response::new(answer?))
+        Ok(Response::new(self.cluster.with(|state| work(state, &caller, message))?))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The hard suites: the daemon is killed between any two calls (`crash`), and everything goes wrong at random
-//! (`chaos`). What must hold afterwards is the same in both.
+//! (`at_random`). What must hold afterwards is the same in both.
 //!
 //! Stories that can be told in order are in `tests/it`, whose bed this borrows.
 
@@ -12,3 +12,10 @@ mod support;
 mod promises;
 mod shown;
 mod crash;
+mod settings;
+mod schedule;
+mod replica;
+mod diary;
+mod run;
+mod judge;
+mod at_random;

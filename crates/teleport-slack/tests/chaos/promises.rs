@@ -7,3 +7,11 @@ const NO_DOUBLES: bool = false;
 pub(crate) fn no_doubles() -> bool {
     NO_DOUBLES || std::env::var_os("CHAOS_STRICT").is_some()
 }
+
+/// Whether daemons that share a cluster share the work, so that a run may have several.
+const SEVERAL_REPLICAS: bool = false;
+
+/// Whether runs have two and three daemons too. `CHAOS_STRICT` in the environment says yes.
+pub(crate) fn several_replicas() -> bool {
+    SEVERAL_REPLICAS || std::env::var_os("CHAOS_STRICT").is_some()
+}
