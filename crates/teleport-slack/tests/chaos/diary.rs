@@ -35,6 +35,15 @@ impl Diary {
         self.entries().push(Entry { at: Timestamp::now(), request, text });
     }
 
+    /// All of it.
+    pub(crate) fn whole(&self) -> String {
+        let mut text = String::new();
+        for Entry { at, text: line, .. } in self.entries().iter() {
+            writeln!(text, "{:>8.3} {line}", self.second(*at)).unwrap();
+        }
+        text
+    }
+
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap()
     }
@@ -55,10 +64,8 @@ impl Diary {
                 lines.push((entry.at, entry.text.clone()));
             }
         }
-        let messages: Vec<_> = bed.slack.all_messages().into_iter().map(|m| (m.channel, m.ts)).collect();
         let cards = crate::shown::Shown::of(bed);
         let names: Vec<_> = cards.about(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
-        let _ = messages;
         let calls = bed.slack.calls();
         for call in bed.order.calls() {
             match call.side {

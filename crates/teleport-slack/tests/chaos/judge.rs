@@ -38,7 +38,7 @@ pub(crate) fn judge(run: &Run) -> Vec<Wrong> {
     let asked = run.asked.lock().unwrap().clone();
     let audit = run.bed.teleport.audit();
     let mut wrong = Vec::new();
-    for (number, asked) in asked.iter().enumerate() {
+    for (number, asked) in asked.iter().enumerate().filter(|(_, asked)| !asked.is_over) {
         let decided: Vec<_> = audit
             .iter()
             .filter(|line| line.request_id == asked.id && line.kind != AuditKind::Create)

@@ -17,5 +17,6 @@ mod schedule;
 mod replica;
 mod diary;
 mod run;
+mod acts;
 mod judge;
 mod at_random;

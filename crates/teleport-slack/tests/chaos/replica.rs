@@ -22,6 +22,8 @@ pub(crate) struct Replica {
     slack: Breaker,
     /// Held by whoever does something to it, so that nothing happens twice at once.
     daemon: tokio::sync::Mutex<Option<Daemon>>,
+    /// Where this life takes callbacks, once that is known.
+    callbacks: Mutex<Option<String>>,
     /// What earlier lives logged.
     past: Mutex<Vec<String>>,
     /// What a daemon may not do.
@@ -30,10 +32,10 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// Starts it and waits until it is ready.
-    pub(crate) async fn start(bed: &Bed, number: usize, way: Way, review: &str) -> Self {
+    pub(crate) async fn start(bed: &Bed, number: usize, way: Way, review: &str, logs: &str) -> Self {
         let teleport = Breaker::start(bed.teleport.addr()).await.unwrap();
         let slack = Breaker::start(bed.slack.addr()).await.unwrap();
-        let config = bed.review_config(way, review);
+        let config = bed.review_config(way, review).replace("DEBUG", logs);
         let config = config.replace(&bed.teleport.addr().to_string(), &teleport.addr().to_string());
         let config = config.replace(&bed.slack.addr().to_string(), &slack.addr().to_string());
         let path = bed.dir.path().join(format!("replica-{number}.toml"));
@@ -45,6 +47,7 @@ impl Replica {
             teleport,
             slack,
             daemon: tokio::sync::Mutex::default(),
+            callbacks: Mutex::default(),
             past: Mutex::default(),
             wrong: Mutex::default(),
         };
@@ -62,6 +65,7 @@ impl Replica {
     /// SIGKILL or SIGTERM, then nothing for a while, then a new life. `false` if something else is being done to it.
     pub(crate) async fn end(&self, signal: &str, away: Duration) -> bool {
         let Ok(mut daemon) = self.daemon.try_lock() else { return false };
+        *self.callbacks.lock().unwrap() = None;
         self.bury(daemon.take(), signal).await;
         tokio::time::sleep(away).await;
         *daemon = Some(self.launch());
@@ -131,16 +135,20 @@ impl Replica {
     /// Where it takes callbacks, if it is there and does.
     pub(crate) fn callback_url(&self) -> Option<String> {
         let daemon = self.daemon.try_lock().ok()?;
-        let line = daemon.as_ref()?.logged("Starting insecure HTTP server on ")?;
-        let address = line.split_once("server on ")?.1.split_whitespace().next()?;
-        Some(format!("http://{address}/slack/interactivity"))
+        let mut known = self.callbacks.lock().unwrap();
+        if known.is_none() {
+            let line = daemon.as_ref()?.logged("Starting insecure HTTP server on ")?;
+            let address = line.split_once("server on ")?.1.split_whitespace().next()?;
+            *known = Some(format!("http://{address}/slack/interactivity"));
+        }
+        known.clone()
     }
 
-    /// What of it is in memory now, in KiB; nought if it is not running.
-    pub(crate) async fn resident_kib(&self) -> u64 {
+    /// What it uses now; nothing if it is not running.
+    pub(crate) async fn usage(&self) -> Usage {
         let daemon = self.daemon.lock().await;
         let running = daemon.as_ref().filter(|daemon| daemon.exit_status().is_none());
-        running.map_or(0, |daemon| resident_kib(daemon.pid()))
+        running.map_or(Usage::default(), |daemon| Usage::of(daemon.pid()))
     }
 
     fn past(&self) -> MutexGuard<'_, Vec<String>> {
@@ -152,9 +160,25 @@ impl Replica {
     }
 }
 
-/// `VmRSS`: what of a process is in memory.
-pub(crate) fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+/// What a process uses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) resident_kib: u64,
+    pub(crate) files: usize,
+}
+
+impl Usage {
+    fn of(pid: u32) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident_kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        Self { resident_kib, files }
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} MiB resident, {} files", self.resident_kib as f64 / 1024.0, self.files)
+    }
 }

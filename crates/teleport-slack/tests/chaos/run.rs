@@ -4,21 +4,15 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use access_sim::slack::faults::FaultRule;
-use access_sim::teleport::faults::{Ending, Times};
-use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::refusal::Refusal;
-use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tonic::Code;
 
 use crate::diary::Diary;
 use crate::judge::{Wrong, judge};
-use crate::replica::Replica;
-use crate::schedule::{Act, Timed, schedule};
+use crate::replica::{Replica, Usage};
+use crate::schedule::{CLICKERS, Timed, schedule};
 use crate::settings::Settings;
 use crate::support::deciding::{PLUGIN_RW, Way, crowd};
 use crate::support::*;
@@ -28,8 +22,8 @@ use crate::support::*;
 const CALM: Duration = Duration::from_secs(150);
 /// And stay true for this long, in which every claim of a dead daemon lapses.
 const HOLD: Duration = Duration::from_secs(15);
-/// How long a person waits for an answer.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long a request lives in a long run.
+const SOAKED: Duration = Duration::from_secs(90);
 /// A daemon at rest may have grown by this factor.
 const GROWTH: u64 = 3;
 /// Of admin requests two approvals are needed by the rule; everyone named may decide.
@@ -57,6 +51,8 @@ pub(crate) struct Asked {
     pub(crate) id: String,
     pub(crate) by: &'static str,
     pub(crate) at: Timestamp,
+    /// In a long run: everything about it was cleared away, and it is not judged.
+    pub(crate) is_over: bool,
 }
 
 /// What a person was told after a click.
@@ -73,23 +69,28 @@ pub(crate) struct Run {
     pub(crate) diary: Diary,
     pub(crate) asked: Mutex<Vec<Asked>>,
     pub(crate) told: Mutex<Vec<Told>>,
-    replicas: Vec<Replica>,
-    way: Way,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) way: Way,
 }
 
 /// Does it all; the error is the story of what went wrong.
 pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let way = if settings.seed % 2 == 0 { Way::Http } else { Way::Socket };
-    let bed = Bed::with(access_sim::teleport::Options::golden(), crowd()).await;
+    let mut cluster = access_sim::teleport::Options::golden();
+    if settings.is_soak() {
+        cluster.access_ttl = SOAKED;
+    }
+    let bed = Bed::with(cluster, crowd()).await;
     bed.sign_as(PLUGIN_RW);
     bed.slack.set_socket_mode(way == Way::Socket);
-    let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, way, REVIEW));
+    let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
+    let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, way, REVIEW, logs));
     let replicas = futures_util::future::join_all(starting).await;
     let run =
         Run { diary: Diary::new(), asked: Mutex::default(), told: Mutex::default(), replicas, way, bed };
-    let idle = run.resident().await;
+    let idle = run.usage().await;
 
-    run.follow(&schedule(settings)).await;
+    run.follow(&schedule(settings), settings.is_soak()).await;
     run.bed.slack.faults().clear();
     run.bed.teleport.faults().clear();
     run.diary.note(None, "--- everything works from now on".to_owned());
@@ -100,10 +101,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         tokio::time::sleep(HOLD).await;
         wrong = judge(&run);
     }
-    let full = run.resident().await;
-    let grown = idle.iter().zip(&full).enumerate().filter(|(_, (idle, full))| *full > &(**idle * GROWTH));
-    for (n, (idle, full)) in grown {
-        wrong.push(Wrong::general(format!("replica {} grew from {idle} KiB to {full} KiB", n + 1)));
+    let full = run.usage().await;
+    for (n, (idle, full)) in idle.iter().zip(&full).enumerate() {
+        if full.resident_kib > idle.resident_kib * GROWTH {
+            wrong.push(Wrong::general(format!("replica {} grew from {idle} to {full}", n + 1)));
+        }
     }
     let mut logs = Vec::new();
     for replica in &run.replicas {
@@ -114,7 +116,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let asked = run.asked.lock().unwrap().clone();
     let summary = format!(
         "{} requests, {} messages, {} calls, {} answers to clicks, {} lives of {} replicas by {way:?}; true after {:.1} s; \
-         KiB resident {idle:?} -> {full:?}",
+         {}",
         asked.len(),
         run.bed.slack.all_messages().len(),
         run.bed.order.count(),
@@ -122,7 +124,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         logs.len(),
         settings.replicas,
         took.as_secs_f32(),
+        in_words(&idle, &full),
     );
+    if std::env::var_os("CHAOS_DIARY").is_some() {
+        println!("{}", run.diary.whole());
+    }
     if wrong.is_empty() {
         return Ok(summary);
     }
@@ -141,9 +147,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
 }
 
 impl Run {
-    async fn follow(&self, schedule: &[Timed]) {
+    async fn follow(&self, schedule: &[Timed], is_soak: bool) {
         let begun = Instant::now();
         let mut under_way = FuturesUnordered::new();
+        let minute = Duration::from_secs(60);
+        let mut minutes = tokio::time::interval_at(begun + minute, minute);
         for timed in schedule {
             let due = tokio::time::sleep_until(begun + timed.at);
             tokio::pin!(due);
@@ -151,6 +159,7 @@ impl Run {
                 tokio::select! {
                     () = &mut due => break,
                     Some(()) = under_way.next() => {}
+                    now = minutes.tick(), if is_soak => self.minute((now - begun).as_secs() / 60).await,
                 }
             }
             under_way.push(self.carry_out(timed.act.clone()));
@@ -170,129 +179,38 @@ impl Run {
         }
     }
 
-    async fn resident(&self) -> Vec<u64> {
-        futures_util::future::join_all(self.replicas.iter().map(Replica::resident_kib)).await
+    async fn usage(&self) -> Vec<Usage> {
+        futures_util::future::join_all(self.replicas.iter().map(Replica::usage)).await
     }
 
-    fn id(&self, request: usize) -> String {
+    /// Once a minute of a long run: says how things are, and clears away what is over, as Teleport does by itself.
+    async fn minute(&self, minute: u64) {
+        let usage: Vec<_> = self.usage().await.iter().map(ToString::to_string).collect();
+        let (open, messages) = (self.bed.teleport.requests().len(), self.bed.slack.all_messages());
+        println!(
+            "{minute:>4} min: {}; {} requests made, {open} open, {} messages",
+            usage.join("; "),
+            self.asked.lock().unwrap().len(),
+            messages.len(),
+        );
+        let over = Timestamp::now() - jiff::SignedDuration::try_from(2 * SOAKED).unwrap();
+        // Replies first: the head of a thread leaves something behind as long as there are any.
+        let (replies, heads): (Vec<_>, Vec<_>) =
+            messages.iter().filter(|m| m.posted_at < over).partition(|m| m.thread_ts.is_some());
+        for message in replies.into_iter().chain(heads) {
+            self.bed.slack.delete_message(&message.channel, &message.ts);
+        }
+        CLICKERS.iter().for_each(|person| self.bed.slack.reload_client(person));
+        let mut asked = self.asked.lock().unwrap();
+        asked.iter_mut().filter(|asked| asked.at < over).for_each(|asked| asked.is_over = true);
+    }
+
+    pub(crate) fn id(&self, request: usize) -> String {
         self.asked.lock().unwrap()[request].id.clone()
     }
-
-    async fn carry_out(&self, act: Act) {
-        let result = match &act {
-            Act::Click { request, by, place, approve } => self.click(*request, by, place, *approve).await,
-            Act::Line { replica, side, dead, lasts } => {
-                self.diary.note(None, format!("{act:?}"));
-                self.replicas[*replica].disturb(*side, *dead, *lasts).await;
-                "the line is back".to_owned()
-            }
-            Act::End { replica, signal, away } => {
-                self.diary.note(None, format!("{act:?}"));
-                done(self.replicas[*replica].end(signal, *away).await)
-            }
-            Act::Pause { replica, lasts } => {
-                self.diary.note(None, format!("{act:?}"));
-                done(self.replicas[*replica].pause(*lasts).await)
-            }
-            Act::EndWatches { losing, after } => {
-                self.bed.teleport.faults().drop_events(Times::Next(*losing));
-                tokio::time::sleep(*after).await;
-                self.bed.teleport.faults().drop_events(Times::Next(0));
-                let refusal = Refusal::new(Code::Unavailable, "the cache is being rebuilt");
-                self.bed.teleport.faults().end_watches(&Ending::Error(refusal));
-                String::new()
-            }
-            _ => self.at_once(&act),
-        };
-        self.diary.note(self.about(&act), format!("{act:?} {result}"));
-    }
-
-    /// The request that a line of the diary is about.
-    fn about(&self, act: &Act) -> Option<usize> {
-        match act {
-            Act::Ask { .. } => Some(self.asked.lock().unwrap().len() - 1),
-            _ => act.request(),
-        }
-    }
-
-    fn at_once(&self, act: &Act) -> String {
-        let (teleport, slack) = (&self.bed.teleport, &self.bed.slack);
-        match act {
-            Act::Ask { by, role, expires } => {
-                let new = NewRequest { pending_ttl: *expires, ..NewRequest::roles(&[role], "because") };
-                let id = teleport.request_access(by, new).unwrap();
-                self.asked.lock().unwrap().push(Asked { id: id.clone(), by, at: Timestamp::now() });
-                id
-            }
-            Act::Review { request, by, approve } => {
-                let decision = if *approve { Decision::Approve } else { Decision::Deny };
-                said(teleport.review(by, &self.id(*request), decision, "looked at"))
-            }
-            Act::Resolve { request, approve } => {
-                let state = if *approve { RequestState::Approved } else { RequestState::Denied };
-                // Nobody changes what is decided.
-                match teleport.request(&self.id(*request)) {
-                    Some(now) if now.state == RequestState::Pending => {
-                        said(teleport.set_state(TCTL, &self.id(*request), state, "by hand", ""))
-                    }
-                    _ => "too late".to_owned(),
-                }
-            }
-            Act::Delete { request } => said(teleport.delete(TCTL, &self.id(*request))),
-            Act::Slack { method, fault, after_work, calls } => {
-                let rule = FaultRule::new(method, fault.clone()).times(*calls);
-                slack.faults().add(if *after_work { rule.after_work() } else { rule });
-                String::new()
-            }
-            Act::Teleport { method, fault, calls } => {
-                teleport.faults().script(*method, fault.clone(), Times::Next(*calls));
-                String::new()
-            }
-            Act::Conflicts { calls } => {
-                teleport.faults().conflict_updates(*calls);
-                String::new()
-            }
-            Act::Click { .. }
-            | Act::Line { .. }
-            | Act::End { .. }
-            | Act::Pause { .. }
-            | Act::EndWatches { .. } => String::new(),
-        }
-    }
-
-    async fn click(&self, request: usize, who: &'static str, place: &str, approve: bool) -> String {
-        let id = self.id(request);
-        if self.way == Way::Http {
-            // As a balancer before the replicas would: any that is there.
-            let Some(url) = self.replicas.iter().find_map(Replica::callback_url) else {
-                return "no replica takes callbacks".to_owned();
-            };
-            self.bed.slack.set_request_url(Some(&url));
-        }
-        let Some(card) = self.bed.cards(place, &id).pop() else { return "sees no message".to_owned() };
-        let button = if approve { "approve" } else { "deny" };
-        let seen = match self.bed.slack.click(who, &card.channel, &card.ts, button).confirmed().await {
-            Ok(seen) => seen,
-            Err(cannot) => return cannot.to_string(),
-        };
-        if let Some(warning) = seen.warning() {
-            return warning.to_string();
-        }
-        match seen.ephemeral_within(ANSWER).await {
-            Some(message) => {
-                let text = message.text;
-                self.told.lock().unwrap().push(Told { request, who, text: text.clone() });
-                text
-            }
-            None => "was told nothing".to_owned(),
-        }
-    }
 }
 
-fn done(done: bool) -> String {
-    if done { "over".to_owned() } else { "not now".to_owned() }
-}
-
-fn said<T>(result: Result<T, Refusal>) -> String {
-    result.map_or_else(|refusal| format!("{refusal:?}"), |_| "done".to_owned())
+fn in_words(idle: &[Usage], full: &[Usage]) -> String {
+    let pairs = idle.iter().zip(full).map(|(idle, full)| format!("{idle} -> {full}"));
+    pairs.collect::<Vec<_>>().join("; ")
 }
