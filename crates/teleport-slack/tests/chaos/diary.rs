@@ -84,7 +84,9 @@ impl Diary {
         for (replica, log) in logs {
             for line in log.lines().filter(|line| line.contains(&asked.id)) {
                 let (time, words) = line.split_once(' ').unwrap_or(("", line));
-                if let Ok(at) = time.parse() {
+                if let Ok(second) = time.parse::<Timestamp>() {
+                    // The log has whole seconds: at the end of it everything in it has happened.
+                    let at = second + jiff::SignedDuration::from_millis(999);
                     lines.push((at, format!("        replica {replica}: {}", words.trim())));
                 }
             }
@@ -95,7 +97,8 @@ impl Diary {
             writeln!(story, "{:>8.3} {text}", self.second(at)).unwrap();
         }
         writeln!(story, "record: {:#?}", bed.record(&asked.id)).unwrap();
-        writeln!(story, "in Teleport: {:#?}", bed.teleport.request(&asked.id)).unwrap();
+        let listed = serde_json::to_string(&bed.teleport.request(&asked.id)).unwrap();
+        writeln!(story, "in Teleport: {listed}").unwrap();
         story
     }
 }

@@ -1,10 +1,11 @@
 //! What must hold when a run has calmed down: of every request, of every vote, of everybody who was told something.
 
+use access_sim::slack::calls::Call;
 use access_sim::teleport::audit::{AuditEvent, AuditKind};
 use access_sim::teleport::request::RequestState;
 use serde_json::Value;
 
-use crate::run::{Asked, Run, Told};
+use crate::run::{Asked, Run};
 use crate::schedule::PLACES;
 use crate::shown::{Shown, Truth};
 use crate::support::*;
@@ -37,6 +38,7 @@ pub(crate) fn judge(run: &Run) -> Vec<Wrong> {
     let shown = Shown::of(&run.bed);
     let asked = run.asked.lock().unwrap().clone();
     let audit = run.bed.teleport.audit();
+    let answers = run.bed.slack.calls_of("response_url");
     let mut wrong = Vec::new();
     for (number, asked) in asked.iter().enumerate().filter(|(_, asked)| !asked.is_over) {
         let decided: Vec<_> = audit
@@ -46,9 +48,17 @@ pub(crate) fn judge(run: &Run) -> Vec<Wrong> {
         let votes = votes(&field(&run.bed.record(&asked.id), "x_votes"));
         let mut what = is_shown_right(run, asked, &decided, &votes, &shown);
         what.extend(is_decided_right(run, asked, &decided, &votes));
-        let told = run.told.lock().unwrap();
-        for told in told.iter().filter(|told| told.request == number) {
-            what.extend(was_told_right(asked, told, &decided, &votes));
+        let here = |call: &&Call, ts: &str| {
+            shown
+                .about(&asked.id)
+                .iter()
+                .any(|card| card.message.ts == ts && call.channel.as_ref() == Some(&card.message.channel))
+        };
+        for call in &answers {
+            if let Some(answered) = call.answers.as_ref().filter(|answered| here(&call, &answered.ts)) {
+                let text = call.arguments.get("text").and_then(Value::as_str).unwrap_or_default();
+                what.extend(was_told_right(asked, &answered.user, text, &decided, &votes));
+            }
         }
         wrong.extend(what.into_iter().map(|what| Wrong { request: Some(number), what }));
     }
@@ -133,23 +143,29 @@ fn is_decided_right(run: &Run, asked: &Asked, decided: &[&AuditEvent], votes: &V
     wrong
 }
 
-fn was_told_right(asked: &Asked, told: &Told, decided: &[&AuditEvent], votes: &Votes) -> Vec<String> {
-    let user = format!("{}@example.com", told.who.trim_start_matches("U0").to_lowercase());
-    let says = |words: &str| told.text.contains(words);
-    let promise = says("counts: ") || says(" is recorded") || told.text.starts_with("The request is ");
-    if !promise {
+/// Whether what `slack_user` was told of his own decision is so.
+fn was_told_right(
+    asked: &Asked,
+    slack_user: &str,
+    text: &str,
+    decided: &[&AuditEvent],
+    votes: &Votes,
+) -> Vec<String> {
+    let user = format!("{}@example.com", slack_user.trim_start_matches("U0").to_lowercase());
+    let says = |words: &str| text.contains(words);
+    if !says("counts: ") && !says(" is recorded") && !text.starts_with("The request is ") {
         return Vec::new();
     }
     let mut wrong = Vec::new();
     if !may(&user, asked.by) {
-        wrong.push(format!("{user}, who may not decide, was told {:?}", told.text));
+        wrong.push(format!("{user}, who may not decide, was told {text:?}"));
     }
-    let named = |line: &&&AuditEvent| {
+    let names = |line: &&&AuditEvent| {
         line.delegator.as_ref() == Some(&user)
             || line.annotations.get("teleport_users").is_some_and(|users| users.contains(&user))
     };
-    if !votes.users.contains(&user) && !decided.iter().any(|line| named(&line)) {
-        wrong.push(format!("{user} was told {:?} and there is no such vote", told.text));
+    if !votes.users.contains(&user) && !decided.iter().any(|line| names(&line)) {
+        wrong.push(format!("{user} was told {text:?} and there is no such vote"));
     }
     wrong
 }

@@ -55,20 +55,11 @@ pub(crate) struct Asked {
     pub(crate) is_over: bool,
 }
 
-/// What a person was told after a click.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub(crate) request: usize,
-    pub(crate) who: &'static str,
-    pub(crate) text: String,
-}
-
 /// A run under way.
 pub(crate) struct Run {
     pub(crate) bed: Bed,
     pub(crate) diary: Diary,
     pub(crate) asked: Mutex<Vec<Asked>>,
-    pub(crate) told: Mutex<Vec<Told>>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) way: Way,
 }
@@ -86,8 +77,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
     let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, way, REVIEW, logs));
     let replicas = futures_util::future::join_all(starting).await;
-    let run =
-        Run { diary: Diary::new(), asked: Mutex::default(), told: Mutex::default(), replicas, way, bed };
+    let run = Run { diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
     let idle = run.usage().await;
 
     run.follow(&schedule(settings), settings.is_soak()).await;
@@ -120,7 +110,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         asked.len(),
         run.bed.slack.all_messages().len(),
         run.bed.order.count(),
-        run.told.lock().unwrap().len(),
+        run.bed.slack.calls_of("response_url").len(),
         logs.len(),
         settings.replicas,
         took.as_secs_f32(),
