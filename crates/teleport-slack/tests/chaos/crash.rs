@@ -4,7 +4,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use access_sim::order::Stop;
+use access_sim::order::{Order, Stop};
+use access_sim::teleport::Options;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use futures_util::StreamExt;
@@ -95,9 +96,10 @@ struct Life {
 
 /// Leads one life and judges it.
 async fn live(tale: Tale, crash: Option<Crash>) -> Life {
-    let bed = tale.bed().await;
+    let order = Order::default();
+    let bed = tale.bed(order.clone()).await;
     if let Some((n, stop)) = crash {
-        bed.order.hang_at(n, stop);
+        order.hang_at(n, stop);
     }
     let config = tale.config(&bed);
     let first = bed.launch(&config);
@@ -114,12 +116,12 @@ async fn live(tale: Tale, crash: Option<Crash>) -> Life {
     let fate = async {
         tokio::select! {
             biased;
-            () = bed.order.stopped() => {}
+            () = order.stopped() => {}
             () = over.cancelled() => return (first, String::new()),
         }
         first.signal("KILL");
         let (_, log) = first.ended_anyhow().await;
-        bed.order.release();
+        order.release();
         (bed.launch(&config), log)
     };
     let (mut wrong, (daemon, mut log)) = tokio::join!(people, fate);
@@ -140,8 +142,8 @@ async fn live(tale: Tale, crash: Option<Crash>) -> Life {
     if wrong.is_empty() {
         wrong = tale.complaints(&bed);
     }
-    let crashed = bed.order.has_stopped() && crash.is_some();
-    let calls = bed.order.calls();
+    let crashed = order.has_stopped() && crash.is_some();
+    let calls = order.calls();
     let at = calls.iter().find(|call| call.held.is_some());
     let at = at.map_or_else(String::new, |call| format!("{} {}", call.method, call.subject));
     let listed: Vec<_> = calls.iter().map(ToString::to_string).collect();
@@ -150,12 +152,12 @@ async fn live(tale: Tale, crash: Option<Crash>) -> Life {
         wrong.join("\n"),
         listed.join("\n")
     );
-    Life { crash, calls: bed.order.count(), crashed, at, wrong, story }
+    Life { crash, calls: order.count(), crashed, at, wrong, story }
 }
 
 impl Tale {
-    async fn bed(self) -> Bed {
-        let bed = Bed::with(access_sim::teleport::Options::golden(), crowd()).await;
+    async fn bed(self, order: Order) -> Bed {
+        let bed = Bed::with(Options { order, ..Options::golden() }, crowd()).await;
         bed.sign_as(if self == Self::Click { PLUGIN_RW } else { PLUGIN_USER });
         bed.slack.set_socket_mode(self == Self::Click);
         bed

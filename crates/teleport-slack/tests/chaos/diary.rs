@@ -8,8 +8,7 @@ use access_sim::order::Side;
 use access_sim::slack::calls::Call;
 use jiff::Timestamp;
 
-use crate::run::Asked;
-use crate::support::*;
+use crate::run::{Asked, Run};
 
 /// A line of the diary.
 #[derive(Clone, Debug)]
@@ -55,7 +54,8 @@ impl Diary {
 
     /// Everything about one request in the order of time: what people did, what went wrong meanwhile, the calls, and
     /// the daemons' own words.
-    pub(crate) fn story(&self, bed: &Bed, number: usize, asked: &Asked, logs: &[(usize, String)]) -> String {
+    pub(crate) fn story(&self, run: &Run, number: usize, asked: &Asked, logs: &[(usize, String)]) -> String {
+        let bed = &run.bed;
         let mut lines: Vec<(Timestamp, String)> = Vec::new();
         let own = |entry: &&Entry| entry.request.is_none_or(|request| request == number);
         for entry in self.entries().iter().filter(own) {
@@ -67,7 +67,7 @@ impl Diary {
         let cards = crate::shown::Shown::of(bed);
         let names: Vec<_> = cards.about(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
         let calls = bed.slack.calls();
-        for call in bed.order.calls() {
+        for call in run.order.calls() {
             match call.side {
                 Side::Teleport if call.subject == asked.id => {
                     lines.push((call.time, format!("    Teleport <- {}", call.method)));

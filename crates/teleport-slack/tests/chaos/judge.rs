@@ -45,7 +45,7 @@ pub(crate) fn judge(run: &Run) -> Vec<Wrong> {
             .iter()
             .filter(|line| line.request_id == asked.id && line.kind != AuditKind::Create)
             .collect();
-        let votes = votes(&field(&run.bed.record(&asked.id), "x_votes"));
+        let votes = votes(field(&run.bed.record(&asked.id), "x_votes"));
         let mut what = is_shown_right(run, asked, &decided, &votes, &shown);
         what.extend(is_decided_right(run, asked, &decided, &votes));
         let here = |call: &&Call, ts: &str| {

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use access_sim::order::Order;
+use access_sim::teleport::Options;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -58,6 +60,7 @@ pub(crate) struct Asked {
 /// A run under way.
 pub(crate) struct Run {
     pub(crate) bed: Bed,
+    pub(crate) order: Order,
     pub(crate) diary: Diary,
     pub(crate) asked: Mutex<Vec<Asked>>,
     pub(crate) replicas: Vec<Replica>,
@@ -66,8 +69,9 @@ pub(crate) struct Run {
 
 /// Does it all; the error is the story of what went wrong.
 pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
-    let way = if settings.seed % 2 == 0 { Way::Http } else { Way::Socket };
-    let mut cluster = access_sim::teleport::Options::golden();
+    let way = if settings.seed.is_multiple_of(2) { Way::Http } else { Way::Socket };
+    let order = Order::default();
+    let mut cluster = Options { order: order.clone(), ..Options::golden() };
     if settings.is_soak() {
         cluster.access_ttl = SOAKED;
     }
@@ -77,7 +81,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
     let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, way, REVIEW, logs));
     let replicas = futures_util::future::join_all(starting).await;
-    let run = Run { diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
+    let run = Run { order, diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
     let idle = run.usage().await;
 
     run.follow(&schedule(settings), settings.is_soak()).await;
@@ -109,7 +113,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
          {}",
         asked.len(),
         run.bed.slack.all_messages().len(),
-        run.bed.order.count(),
+        run.order.count(),
         run.bed.slack.calls_of("response_url").len(),
         logs.len(),
         settings.replicas,
@@ -130,7 +134,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let mut told: Vec<_> = wrong.iter().filter_map(|wrong| wrong.request).collect();
     told.dedup();
     for number in told.into_iter().take(2) {
-        let one = run.diary.story(&run.bed, number, &asked[number], &logs);
+        let one = run.diary.story(&run, number, &asked[number], &logs);
         writeln!(story, "\nThe story of request {number}, {}:\n{one}", asked[number].id).unwrap();
     }
     Err(story)

@@ -135,7 +135,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.status.borrow().is_none() {
+        if self.exit_status().is_none() {
             self.signal("KILL");
         }
     }

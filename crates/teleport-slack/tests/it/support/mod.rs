@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use access_sim::order::Order;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{Person, Workspace};
 use access_sim::slack::{self, SlackSim};
@@ -39,8 +38,6 @@ pub(crate) const DAVE: &str = "dave@example.com";
 pub(crate) struct Bed {
     pub(crate) teleport: TeleportSim,
     pub(crate) slack: SlackSim,
-    /// Numbers the calls of both.
-    pub(crate) order: Order,
     pub(crate) dir: TempDir,
 }
 
@@ -62,13 +59,12 @@ impl Bed {
     }
 
     pub(crate) async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
+        // One order for the calls of both, if the story looks at it.
         let order = cluster.order.clone();
-        let slack =
-            slack::Options { rate_limits: None, order: order.clone(), ..slack::Options::new(workspace) };
+        let slack = slack::Options { rate_limits: None, order, ..slack::Options::new(workspace) };
         let bed = Self {
             teleport: TeleportSim::start(cluster).await.unwrap(),
             slack: SlackSim::start(slack).await.unwrap(),
-            order,
             dir: tempfile::tempdir().unwrap(),
         };
         bed.sign(CertOptions::default());
