@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access_sim::breaker::Breaker;
 use access_sim::slack::faults::FaultRule;
 use access_sim::teleport::faults::{Ending, Times};
 use access_sim::teleport::presets::TCTL;
@@ -12,7 +13,7 @@ use tonic::Code;
 
 use crate::replica::Replica;
 use crate::run::{Asked, Run};
-use crate::schedule::Act;
+use crate::schedule::{Act, Side};
 use crate::support::deciding::Way;
 
 /// How long a person waits for an answer.
@@ -24,7 +25,11 @@ impl Run {
             Act::Click { request, by, place, approve } => self.click(*request, by, place, *approve).await,
             Act::Line { replica, side, dead, lasts } => {
                 self.diary.note(None, format!("{act:?}"));
-                self.replicas[*replica].disturb(*side, *dead, *lasts).await;
+                let line = match side {
+                    Side::Teleport => &self.replicas[*replica].line,
+                    Side::Slack => &self.line,
+                };
+                disturb(line, *dead, *lasts).await;
                 "the line is back".to_owned()
             }
             Act::End { replica, signal, away } => {
@@ -129,6 +134,19 @@ impl Run {
             Some(message) => format!("sees {:?}", message.text),
             None => "was told nothing".to_owned(),
         }
+    }
+}
+
+/// Cuts or freezes a line for a while.
+async fn disturb(line: &Breaker, dead: bool, lasts: Duration) {
+    if dead {
+        line.freeze();
+        tokio::time::sleep(lasts).await;
+        line.thaw();
+    } else {
+        line.cut().await;
+        tokio::time::sleep(lasts).await;
+        line.restore().await.unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! One of the daemons of a run, behind lines of its own that can be cut: started, killed, frozen, started again.
+//! One of the daemons of a run, with a line of its own to Teleport that can be cut: started, killed, frozen, started again.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use access_sim::breaker::Breaker;
 
-use crate::schedule::Side;
-use crate::support::deciding::Way;
 use crate::support::*;
 
 /// How long a daemon may take to be ready at the start, when nothing is wrong yet.
@@ -18,8 +16,7 @@ pub(crate) struct Replica {
     pub(crate) number: usize,
     config: PathBuf,
     secret: String,
-    teleport: Breaker,
-    slack: Breaker,
+    pub(crate) line: Breaker,
     /// Held by whoever does something to it, so that nothing happens twice at once.
     daemon: tokio::sync::Mutex<Option<Daemon>>,
     /// Where this life takes callbacks, once that is known.
@@ -31,21 +28,17 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// Starts it and waits until it is ready.
-    pub(crate) async fn start(bed: &Bed, number: usize, way: Way, review: &str, logs: &str) -> Self {
-        let teleport = Breaker::start(bed.teleport.addr()).await.unwrap();
-        let slack = Breaker::start(bed.slack.addr()).await.unwrap();
-        let config = bed.review_config(way, review).replace("DEBUG", logs);
-        let config = config.replace(&bed.teleport.addr().to_string(), &teleport.addr().to_string());
-        let config = config.replace(&bed.slack.addr().to_string(), &slack.addr().to_string());
+    /// Starts it with this configuration and waits until it is ready.
+    pub(crate) async fn start(bed: &Bed, number: usize, config: &str) -> Self {
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let config = config.replace(&bed.teleport.addr().to_string(), &line.addr().to_string());
         let path = bed.dir.path().join(format!("replica-{number}.toml"));
         std::fs::write(&path, config).unwrap();
         let replica = Self {
             number,
             config: path,
             secret: bed.slack.token(),
-            teleport,
-            slack,
+            line,
             daemon: tokio::sync::Mutex::default(),
             callbacks: Mutex::default(),
             past: Mutex::default(),
@@ -113,23 +106,6 @@ impl Replica {
         tokio::time::sleep(lasts).await;
         daemon.signal("CONT");
         true
-    }
-
-    /// Cuts or freezes the line to one side for a while.
-    pub(crate) async fn disturb(&self, side: Side, dead: bool, lasts: Duration) {
-        let line = match side {
-            Side::Teleport => &self.teleport,
-            Side::Slack => &self.slack,
-        };
-        if dead {
-            line.freeze();
-            tokio::time::sleep(lasts).await;
-            line.thaw();
-        } else {
-            line.cut().await;
-            tokio::time::sleep(lasts).await;
-            line.restore().await.unwrap();
-        }
     }
 
     /// Where it takes callbacks, if it is there and does.

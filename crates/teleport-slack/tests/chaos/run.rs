@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use access_sim::breaker::Breaker;
 use access_sim::order::Order;
 use access_sim::teleport::Options;
 use futures_util::StreamExt;
@@ -63,6 +64,8 @@ pub(crate) struct Run {
     pub(crate) order: Order,
     pub(crate) diary: Diary,
     pub(crate) asked: Mutex<Vec<Asked>>,
+    /// Everybody's line to Slack.
+    pub(crate) line: Breaker,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) way: Way,
 }
@@ -79,9 +82,14 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     bed.sign_as(PLUGIN_RW);
     bed.slack.set_socket_mode(way == Way::Socket);
     let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
-    let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, way, REVIEW, logs));
+    // What Slack hands out leads through the line too.
+    let line = Breaker::start(bed.slack.addr()).await.unwrap();
+    bed.slack.set_public_addr(line.addr());
+    let config = bed.review_config(way, REVIEW).replace("DEBUG", logs);
+    let config = config.replace(&bed.slack.addr().to_string(), &line.addr().to_string());
+    let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, &config));
     let replicas = futures_util::future::join_all(starting).await;
-    let run = Run { order, diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
+    let run = Run { order, line, diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
     let idle = run.usage().await;
 
     run.follow(&schedule(settings), settings.is_soak()).await;

@@ -70,7 +70,7 @@ pub(crate) enum Act {
         losing: u32,
         after: Duration,
     },
-    /// The line between a replica and one side is cut, or goes dead, and comes back.
+    /// A replica's line to Teleport, or everybody's to Slack, is cut or goes dead, and comes back.
     Line {
         replica: usize,
         side: Side,
