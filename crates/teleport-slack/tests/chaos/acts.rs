@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 impl Run {
     pub(crate) async fn carry_out(&self, act: Act) {
         let result = match &act {
-            Act::Click { request, by, place, approve } => self.click(*request, by, place, *approve).await,
+            Act::Click { request, by, copy, approve } => self.click(*request, by, *copy, *approve).await,
             Act::Line { replica, side, dead, lasts } => {
                 self.diary.note(None, format!("{act:?}"));
                 let line = match side {
@@ -67,12 +67,12 @@ impl Run {
             Act::Ask { by, role, expires } => {
                 let new = NewRequest { pending_ttl: *expires, ..NewRequest::roles(&[role], "because") };
                 let id = teleport.request_access(by, new).unwrap();
-                self.asked.lock().unwrap().push(Asked {
-                    id: id.clone(),
-                    by,
-                    at: Timestamp::now(),
-                    is_over: false,
-                });
+                let places = match role.strip_prefix("prod-") {
+                    Some(number) => vec![format!("C0N{number}")],
+                    None => vec!["C0TEAM".to_owned(), "U0BOB".to_owned()],
+                };
+                let asked = Asked { id: id.clone(), by, places, at: Timestamp::now(), is_over: false };
+                self.asked.lock().unwrap().push(asked);
                 id
             }
             Act::Review { request, by, approve } => {
@@ -111,8 +111,12 @@ impl Run {
         }
     }
 
-    async fn click(&self, request: usize, who: &str, place: &str, approve: bool) -> String {
-        let id = self.id(request);
+    async fn click(&self, request: usize, who: &str, copy: usize, approve: bool) -> String {
+        let (id, place) = {
+            let asked = self.asked.lock().unwrap();
+            let Asked { id, places, .. } = &asked[request];
+            (id.clone(), places[copy.min(places.len() - 1)].clone())
+        };
         if self.way == Way::Http {
             // As a balancer before the replicas would: any that is there.
             let Some(url) = self.replicas.iter().find_map(Replica::callback_url) else {
@@ -120,7 +124,7 @@ impl Run {
             };
             self.bed.slack.set_request_url(Some(&url));
         }
-        let Some(card) = self.bed.cards(place, &id).pop() else { return "sees no message".to_owned() };
+        let Some(card) = self.bed.cards(&place, &id).pop() else { return "sees no message".to_owned() };
         let button = if approve { "approve" } else { "deny" };
         let seen = match self.bed.slack.click(who, &card.channel, &card.ts, button).confirmed().await {
             Ok(seen) => seen,

@@ -6,7 +6,6 @@ use access_sim::teleport::request::RequestState;
 use serde_json::Value;
 
 use crate::run::{Asked, Run};
-use crate::schedule::PLACES;
 use crate::shown::{Shown, Truth};
 use crate::support::*;
 
@@ -102,9 +101,10 @@ fn is_shown_right(
     let reviews = reviewers.map(|author| format!("{author} reviewed the request at"));
     let voted = votes.users.iter().map(|user| format!("{user} reviewed the request in Slack"));
     let is_pending = listed.as_ref().is_some_and(|request| request.state == RequestState::Pending);
+    let places: Vec<_> = asked.places.iter().map(String::as_str).collect();
     let truth = Truth {
         id: &asked.id,
-        places: &PLACES,
+        places: &places,
         statuses,
         has_buttons: is_pending,
         replies: reviews.chain(voted).collect(),

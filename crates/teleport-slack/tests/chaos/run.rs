@@ -7,6 +7,7 @@ use std::time::Duration;
 use access_sim::breaker::Breaker;
 use access_sim::order::Order;
 use access_sim::teleport::Options;
+use access_sim::teleport::world::Role;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use crate::diary::Diary;
 use crate::judge::{Wrong, judge};
 use crate::replica::{Replica, Usage};
-use crate::schedule::{CLICKERS, Timed, schedule};
+use crate::schedule::{CHANNELS, CLICKERS, Timed, schedule};
 use crate::settings::Settings;
 use crate::support::deciding::{PLUGIN_RW, Way, crowd};
 use crate::support::*;
@@ -38,7 +39,7 @@ pub(crate) const REVIEW: &str = r#"
     U0CAROL = "carol@example.com"
     U0DAVE = "dave@example.com"
     [[review.rule]]
-    roles = ["dba"]
+    roles = ["dba", "prod-*"]
     approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
     reason = "off"
     [[review.rule]]
@@ -53,6 +54,8 @@ pub(crate) const REVIEW: &str = r#"
 pub(crate) struct Asked {
     pub(crate) id: String,
     pub(crate) by: &'static str,
+    /// Who is to be told: channels by id, people by theirs.
+    pub(crate) places: Vec<String>,
     pub(crate) at: Timestamp,
     /// In a long run: everything about it was cleared away, and it is not judged.
     pub(crate) is_over: bool,
@@ -75,17 +78,27 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let way = if settings.seed.is_multiple_of(2) { Way::Http } else { Way::Socket };
     let order = Order::default();
     let mut cluster = Options { order: order.clone(), ..Options::golden() };
+    let mut workspace = crowd();
+    for n in 0..CHANNELS {
+        cluster.world.roles.push(Role { name: format!("prod-{n}"), ..Role::default() });
+        workspace = workspace.add_channel(&format!("C0N{n}"), &format!("n{n}"));
+    }
     if settings.is_soak() {
         cluster.access_ttl = SOAKED;
     }
-    let bed = Bed::with(cluster, crowd()).await;
+    let bed = Bed::with(cluster, workspace).await;
     bed.sign_as(PLUGIN_RW);
     bed.slack.set_socket_mode(way == Way::Socket);
     let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
     // What Slack hands out leads through the line too.
     let line = Breaker::start(bed.slack.addr()).await.unwrap();
     bed.slack.set_public_addr(line.addr());
-    let config = bed.review_config(way, REVIEW).replace("DEBUG", logs);
+    let mut config = bed.review_config(way, REVIEW).replace("DEBUG", logs);
+    if settings.rate > 1 {
+        let channels = (0..CHANNELS).map(|n| format!("\"prod-{n}\" = \"C0N{n}\"\n"));
+        config = config.replace(r#"recipients = ["team", "bob@example.com"]"#, "");
+        config += &format!("[role_to_recipients]\n{}", channels.collect::<String>());
+    }
     let config = config.replace(&bed.slack.addr().to_string(), &line.addr().to_string());
     let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, &config));
     let replicas = futures_util::future::join_all(starting).await;

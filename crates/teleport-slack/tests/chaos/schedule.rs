@@ -16,7 +16,8 @@ use crate::settings::Settings;
 const RECENT: usize = 12;
 /// Who presses buttons: two who may, the requester of most requests, and three who never may.
 pub(crate) const CLICKERS: [&str; 6] = ["U0BOB", "U0DAVE", "U0ALICE", "U0CAROL", "U0GIL", "U0EVE"];
-pub(crate) const PLACES: [&str; 2] = ["C0TEAM", "U0BOB"];
+/// With more than a request a second, each goes to one of so many channels: Slack takes one message a second in each.
+pub(crate) const CHANNELS: usize = 50;
 
 /// An act and its time since the beginning.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Timed {
 pub(crate) enum Act {
     Ask {
         by: &'static str,
-        role: &'static str,
+        role: String,
         expires: Option<Duration>,
     },
     Review {
@@ -45,10 +46,11 @@ pub(crate) enum Act {
     Delete {
         request: usize,
     },
+    /// On the first message about it, or on the second.
     Click {
         request: usize,
         by: &'static str,
-        place: &'static str,
+        copy: usize,
         approve: bool,
     },
     Slack {
@@ -154,17 +156,20 @@ fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
     // Buttons are pressed while they are new, mostly before somebody else decides.
     let newest = if asked == 0 { 0 } else { rng.usize(asked.saturating_sub(4)..asked) };
     let replica = rng.usize(..settings.replicas);
-    // More requests do not mean more crashes, and one daemon alone must be there most of the time.
-    let spare = rng.u32(..settings.rate) == 0 && (settings.replicas > 1 || rng.bool());
+    // More requests do not mean more faults, and one daemon alone must be there most of the time.
+    let fails = rng.u32(..settings.rate) == 0;
+    let crashes = fails && (settings.replicas > 1 || rng.bool());
     let approve = rng.f32() < 0.7;
     let by = if rng.bool() { "bob@example.com" } else { "dave@example.com" };
     let chance = rng.u32(if asked == 0 { 0..1 } else { 0..100 });
     match chance {
         0..25 => {
+            let role = rng.usize(..CHANNELS);
             let (by, role) = match rng.u32(..3) {
-                0 => ("carol@example.com", "admin"),
-                1 => ("alice@example.com", "dba"),
-                _ => ("alice@example.com", "admin"),
+                _ if settings.rate > 1 => ("alice@example.com", format!("prod-{role}")),
+                0 => ("carol@example.com", "admin".to_owned()),
+                1 => ("alice@example.com", "dba".to_owned()),
+                _ => ("alice@example.com", "admin".to_owned()),
             };
             let expires = (rng.u32(..5) == 0).then(|| millis(rng, 2_000..20_000));
             Act::Ask { by, role, expires }
@@ -172,29 +177,30 @@ fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
         25..38 => Act::Review { request, by, approve },
         38..42 => Act::Resolve { request, approve },
         42..45 => Act::Delete { request },
-        45..57 => slack_fault(rng),
-        57..65 => teleport_fault(rng),
-        65..67 => Act::Conflicts { calls: rng.u32(1..6) },
-        67..69 => {
+        45..57 if fails => slack_fault(rng),
+        57..65 if fails => teleport_fault(rng),
+        65..67 if fails => Act::Conflicts { calls: rng.u32(1..6) },
+        67..69 if fails => {
             let losing = if rng.bool() { 0 } else { rng.u32(1..5) };
             Act::EndWatches { losing, after: millis(rng, 200..3_000) }
         }
-        90..93 if spare => {
+        90..93 if crashes => {
             let side = if rng.bool() { Side::Teleport } else { Side::Slack };
             let dead = rng.bool();
             Act::Line { replica, side, dead, lasts: millis(rng, 100..6_000) }
         }
-        93..95 if spare => Act::End { replica, signal: "KILL", away: millis(rng, 0..3_000) },
-        95..97 if spare => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
-        97..100 if spare => {
+        93..95 if crashes => Act::End { replica, signal: "KILL", away: millis(rng, 0..3_000) },
+        95..97 if crashes => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
+        97..100 if crashes => {
             let longest = if settings.replicas > 1 { 20_000 } else { 4_000 };
             Act::Pause { replica, lasts: millis(rng, 500..longest) }
         }
         _ => {
             // Those who may click more often.
             let by = CLICKERS[if rng.bool() { rng.usize(..2) } else { rng.usize(..CLICKERS.len()) }];
-            let place = if by == "U0BOB" { PLACES[rng.usize(..2)] } else { "C0TEAM" };
-            Act::Click { request: newest, by, place, approve }
+            // The second is in bob's direct messages.
+            let copy = if by == "U0BOB" { rng.usize(..2) } else { 0 };
+            Act::Click { request: newest, by, copy, approve }
         }
     }
 }
