@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(crate) struct Replica {
     pub(crate) line: Breaker,
     /// Held by whoever does something to it, so that nothing happens twice at once.
     daemon: tokio::sync::Mutex<Option<Daemon>>,
+    /// Of the present or the last life.
+    pid: AtomicU32,
     /// Where this life takes callbacks, once that is known.
     callbacks: Mutex<Option<String>>,
     /// What earlier lives logged.
@@ -40,6 +43,7 @@ impl Replica {
             secret: bed.slack.token(),
             line,
             daemon: tokio::sync::Mutex::default(),
+            pid: AtomicU32::new(0),
             callbacks: Mutex::default(),
             past: Mutex::default(),
             wrong: Mutex::default(),
@@ -52,7 +56,10 @@ impl Replica {
 
     fn launch(&self) -> Daemon {
         let mut command = Command::new(program());
-        Daemon::run(command.arg("start").arg("-c").arg(&self.config).arg("--insecure-no-tls"), &self.secret)
+        let command = command.arg("start").arg("-c").arg(&self.config).arg("--insecure-no-tls");
+        let daemon = Daemon::run(command, &self.secret);
+        self.pid.store(daemon.pid(), Ordering::Relaxed);
+        daemon
     }
 
     /// SIGKILL or SIGTERM, then nothing for a while, then a new life. `false` if something else is being done to it.
@@ -121,10 +128,8 @@ impl Replica {
     }
 
     /// What it uses now; nothing if it is not running.
-    pub(crate) async fn usage(&self) -> Usage {
-        let daemon = self.daemon.lock().await;
-        let running = daemon.as_ref().filter(|daemon| daemon.exit_status().is_none());
-        running.map_or(Usage::default(), |daemon| Usage::of(daemon.pid()))
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.pid.load(Ordering::Relaxed))
     }
 
     fn past(&self) -> MutexGuard<'_, Vec<String>> {

@@ -103,7 +103,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, &config));
     let replicas = futures_util::future::join_all(starting).await;
     let run = Run { order, line, diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
-    let idle = run.usage().await;
+    let idle = run.usage();
 
     run.follow(&schedule(settings), settings.is_soak()).await;
     run.bed.slack.faults().clear();
@@ -116,7 +116,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         tokio::time::sleep(HOLD).await;
         wrong = judge(&run);
     }
-    let full = run.usage().await;
+    let full = run.usage();
     for (n, (idle, full)) in idle.iter().zip(&full).enumerate() {
         if full.resident_kib > idle.resident_kib * GROWTH {
             wrong.push(Wrong::general(format!("replica {} grew from {idle} to {full}", n + 1)));
@@ -174,7 +174,7 @@ impl Run {
                 tokio::select! {
                     () = &mut due => break,
                     Some(()) = under_way.next() => {}
-                    now = minutes.tick(), if is_soak => self.minute((now - begun).as_secs() / 60).await,
+                    now = minutes.tick(), if is_soak => self.minute((now - begun).as_secs() / 60),
                 }
             }
             under_way.push(self.carry_out(timed.act.clone()));
@@ -194,13 +194,13 @@ impl Run {
         }
     }
 
-    async fn usage(&self) -> Vec<Usage> {
-        futures_util::future::join_all(self.replicas.iter().map(Replica::usage)).await
+    fn usage(&self) -> Vec<Usage> {
+        self.replicas.iter().map(Replica::usage).collect()
     }
 
     /// Once a minute of a long run: says how things are, and clears away what is over, as Teleport does by itself.
-    async fn minute(&self, minute: u64) {
-        let usage: Vec<_> = self.usage().await.iter().map(ToString::to_string).collect();
+    fn minute(&self, minute: u64) {
+        let usage: Vec<_> = self.usage().iter().map(ToString::to_string).collect();
         let (open, messages) = (self.bed.teleport.requests().len(), self.bed.slack.all_messages());
         println!(
             "{minute:>4} min: {}; {} requests made, {open} open, {} messages",

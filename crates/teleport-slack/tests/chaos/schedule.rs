@@ -190,7 +190,7 @@ fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
             Act::Line { replica, side, dead, lasts: millis(rng, 100..6_000) }
         }
         93..95 if crashes => Act::End { replica, signal: "KILL", away: millis(rng, 0..3_000) },
-        95..97 if crashes => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
+        95 if crashes => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
         97..100 if crashes => {
             let longest = if settings.replicas > 1 { 20_000 } else { 4_000 };
             Act::Pause { replica, lasts: millis(rng, 500..longest) }
