@@ -4,6 +4,7 @@
 //! It knows nothing of the daemon's types. Modules in reading order.
 
 pub mod breaker;
+pub mod order;
 pub mod teleport;
 pub mod slack;
 pub mod page;

@@ -31,6 +31,8 @@ pub struct Call {
     pub encoding: Option<Encoding>,
     /// The `channel` argument as given, or the channel that a `response_url` belongs to.
     pub channel: Option<String>,
+    /// Of a POST to a `response_url`: who acted on which message.
+    pub answers: Option<Answered>,
     /// When the call arrived, on tokio's clock.
     #[serde(skip)]
     pub at: Instant,
@@ -43,6 +45,15 @@ pub struct Call {
     pub answer: Value,
     /// The fault that hit this call.
     pub fault: Option<String>,
+}
+
+/// The act that a `response_url` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answered {
+    /// The person.
+    pub user: String,
+    /// The message.
+    pub ts: String,
 }
 
 impl Call {
@@ -92,6 +103,7 @@ impl CallLog {
             arguments,
             encoding,
             channel,
+            answers: None,
             at: now.instant,
             time: now.wall,
             status: None,

@@ -42,6 +42,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::order::Order;
 use crate::tasks::Tasks;
 use calls::{Call, CallLog};
 use faults::Faults;
@@ -67,6 +68,8 @@ pub struct Options {
     pub latency: Duration,
     /// Slack's time limits for clicks and sockets.
     pub times: Times,
+    /// Numbers the calls, together with another simulator that has a clone.
+    pub order: Order,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             rate_limits: Some(RateLimits::default()),
             latency: Duration::ZERO,
             times: Times::default(),
+            order: Order::default(),
         }
     }
 }
@@ -92,6 +96,7 @@ struct Shared {
     changes: watch::Sender<u64>,
     latency: Duration,
     times: Times,
+    order: Order,
 }
 
 impl Shared {
@@ -147,6 +152,7 @@ impl SlackSim {
             changes: watch::Sender::new(0),
             latency: options.latency,
             times: options.times,
+            order: options.order,
         });
         let life = CancellationToken::new();
         let running = run(listener, Arc::clone(&shared), life.child_token());

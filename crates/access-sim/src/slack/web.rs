@@ -16,13 +16,16 @@ use serde_json::Value;
 
 use super::Shared;
 use super::arguments::{self, Arguments, Incoming};
+use super::calls::Answered;
 use super::delivery::{self, Outcome};
 use super::faults::Fault;
+use super::interactive::hooks::Origin;
 use super::methods;
 use super::methods::response::{RESPONSE_URL, respond as respond_to};
 use super::reply::{Answer, Refusal};
 use super::server::Line;
 use super::state::Moment;
+use crate::order::Side;
 
 /// More than any message could need; larger bodies are refused while they are read.
 const MAX_BODY: usize = 20 << 20;
@@ -83,14 +86,23 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
         Ok(incoming) => (incoming.arguments.clone(), Some(incoming.encoding)),
         Err(_) => (Arguments::default(), None),
     };
-    let channel = match &target {
-        Target::Method(_) => arguments.get("channel").and_then(Value::as_str).map(str::to_owned),
-        Target::Response(secret) => shared.state().hooks.origin(secret).map(|origin| origin.channel.clone()),
+    let (channel, answers) = match &target {
+        Target::Method(_) => (arguments.get("channel").and_then(Value::as_str).map(str::to_owned), None),
+        Target::Response(secret) => match shared.state().hooks.origin(secret) {
+            Some(Origin { user, channel, ts }) => {
+                (Some(channel.clone()), Some(Answered { user: user.clone(), ts: ts.to_string() }))
+            }
+            None => (None, None),
+        },
     };
     let size = body.len() + parts.uri.query().map_or(0, str::len);
     let seq = shared.calls.begin(&method, arguments, encoding, size, now);
-    shared.calls.amend(seq, |call| call.channel.clone_from(&channel));
+    shared.calls.amend(seq, |call| {
+        call.channel.clone_from(&channel);
+        call.answers = answers;
+    });
     shared.changed();
+    let pass = shared.order.enter(Side::Slack { seq }, &method, channel.as_deref().unwrap_or_default()).await;
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
@@ -119,6 +131,7 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
             Some(outcome)
         }
     };
+    pass.leave().await;
     match strike {
         None => delivery::of(outcome),
         Some(strike) => {

@@ -23,6 +23,7 @@ mod plugin_data;
 mod watch;
 mod impersonate;
 mod wire;
+mod subject;
 mod service;
 mod server;
 mod ssh;

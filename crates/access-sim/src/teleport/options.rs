@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::journal::Method;
 use super::world::World;
+use crate::order::Order;
 
 /// A stretch of Teleport's history; decides which methods exist and how strict the server is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Options {
     pub delete_delay: Duration,
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Numbers the calls, together with another simulator that has a clone.
+    pub order: Order,
 }
 
 impl Options {
@@ -85,6 +88,7 @@ impl Options {
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            order: Order::default(),
         }
     }
 

@@ -19,8 +19,10 @@ use super::options::{Era, Options};
 use super::refusal::Refusal;
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::{Cluster, State};
+use super::subject::Subject;
 use super::watch::{EventStream, Filter};
 use super::wire;
+use crate::order::Side;
 
 /// Set when the answer to a call must not reach the client; the connection looks at it after the call.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,20 @@ fn streamed<T: Send + 'static>(response: Response<Vec<T>>) -> Response<Streamed<
 }
 
 impl Service {
-    async fn serve<M, T>(
+    async fn serve<M: Subject, T>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
+    ) -> Result<Response<T>, Status> {
+        let (name, subject) = (format!("{method:?}"), request.get_ref().subject());
+        let pass = self.cluster.order.enter(Side::Teleport, &name, subject).await;
+        let answer = self.answer(method, request, work).await;
+        pass.leave().await;
+        answer
+    }
+
+    async fn answer<M, T>(
         &self,
         method: Method,
         request: Request<M>,

@@ -19,6 +19,7 @@ use super::rules::Caller;
 use super::watch::Watchers;
 use super::wire;
 use super::world::World;
+use crate::order::Order;
 
 /// Lines of audit kept; a demo may run for days.
 const AUDIT_KEPT: usize = 10_000;
@@ -111,6 +112,7 @@ pub(super) struct Cluster {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) changes: Changes,
+    pub(super) order: Order,
 }
 
 impl Cluster {
@@ -120,6 +122,7 @@ impl Cluster {
         let faults = Faults::new(watchers.clone());
         let journal = Journal::default();
         let authorities = Authorities::new(&options.world.cluster)?;
+        let order = options.order.clone();
         let state = State {
             world: options.world.clone(),
             options,
@@ -133,7 +136,7 @@ impl Cluster {
             faults: faults.clone(),
             journal: journal.clone(),
         };
-        Ok(Self { state: Mutex::new(state), authorities, watchers, faults, journal, changes })
+        Ok(Self { state: Mutex::new(state), authorities, watchers, faults, journal, changes, order })
     }
 
     /// Runs one operation, after what expired meanwhile has been cleared away.

@@ -81,6 +81,11 @@ impl Daemon {
         self.changes.clone()
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
+        *self.status.borrow()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
@@ -93,7 +98,16 @@ impl Daemon {
     }
 
     /// Waits for the end and returns how it ended and all output.
-    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+        let secret = self.secret.clone();
+        let (status, log) = self.ended_anyhow().await;
+        assert!(!log.contains("panicked"), "{log}");
+        assert!(secret.is_empty() || !log.contains(&secret), "the log shows the token\n{log}");
+        (status, log)
+    }
+
+    /// The same, whatever the output says.
+    pub(crate) async fn ended_anyhow(mut self) -> (ExitStatus, String) {
         let wait = tokio::time::timeout(LIMIT, self.status.wait_for(Option::is_some)).await;
         let Ok(Ok(Some(status))) = wait.map(|status| status.map(|s| *s)) else {
             panic!("the daemon does not end\n{}", self.log())
@@ -101,10 +115,7 @@ impl Daemon {
         // The readers end when the streams do.
         let mut changes = self.changes.clone();
         while changes.changed().await.is_ok() {}
-        let log = self.log();
-        assert!(!log.contains("panicked"), "{log}");
-        assert!(self.secret.is_empty() || !log.contains(&self.secret), "the log shows the token\n{log}");
-        (status, log)
+        (status, self.log())
     }
 
     /// SIGTERM; the daemon must end in order.
@@ -124,7 +135,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if self.status.borrow().is_none() {
+        if self.exit_status().is_none() {
             self.signal("KILL");
         }
     }

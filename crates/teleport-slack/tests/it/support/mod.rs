@@ -59,7 +59,9 @@ impl Bed {
     }
 
     pub(crate) async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
-        let slack = slack::Options { rate_limits: None, ..slack::Options::new(workspace) };
+        // One order for the calls of both, if the story looks at it.
+        let order = cluster.order.clone();
+        let slack = slack::Options { rate_limits: None, order, ..slack::Options::new(workspace) };
         let bed = Self {
             teleport: TeleportSim::start(cluster).await.unwrap(),
             slack: SlackSim::start(slack).await.unwrap(),
@@ -303,7 +305,12 @@ pub(crate) fn status_line(message: &MessageView) -> String {
 }
 
 fn tells_of(message: &MessageView, id: &str) -> bool {
-    block_text(message, 1).lines().any(|line| line == format!("*ID*: {id}"))
+    told_of(message).as_deref() == Some(id)
+}
+
+/// The id of the request that a card tells of.
+pub(crate) fn told_of(card: &MessageView) -> Option<String> {
+    block_text(card, 1).lines().find_map(|line| line.strip_prefix("*ID*: ").map(str::to_owned))
 }
 
 /// One value of a record, or "" if it is not there.

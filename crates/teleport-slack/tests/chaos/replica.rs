@@ -1,0 +1,165 @@
+//! One of the daemons of a run, with a line of its own to Teleport that can be cut: started, killed, frozen, started again.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use access_sim::breaker::Breaker;
+
+use crate::support::*;
+
+/// How long a daemon may take to be ready at the start, when nothing is wrong yet.
+const READY: Duration = Duration::from_secs(60);
+
+pub(crate) struct Replica {
+    pub(crate) number: usize,
+    config: PathBuf,
+    secret: String,
+    pub(crate) line: Breaker,
+    /// Held by whoever does something to it, so that nothing happens twice at once.
+    daemon: tokio::sync::Mutex<Option<Daemon>>,
+    /// Of the present or the last life.
+    pid: AtomicU32,
+    /// Where this life takes callbacks, once that is known.
+    callbacks: Mutex<Option<String>>,
+    /// What earlier lives logged.
+    past: Mutex<Vec<String>>,
+    /// What a daemon may not do.
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Replica {
+    /// Starts it with this configuration and waits until it is ready.
+    pub(crate) async fn start(bed: &Bed, number: usize, config: &str) -> Self {
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let config = config.replace(&bed.teleport.addr().to_string(), &line.addr().to_string());
+        let path = bed.dir.path().join(format!("replica-{number}.toml"));
+        std::fs::write(&path, config).unwrap();
+        let replica = Self {
+            number,
+            config: path,
+            secret: bed.slack.token(),
+            line,
+            daemon: tokio::sync::Mutex::default(),
+            pid: AtomicU32::new(0),
+            callbacks: Mutex::default(),
+            past: Mutex::default(),
+            wrong: Mutex::default(),
+        };
+        let daemon = replica.launch();
+        bed.until_within(READY, &daemon, "a replica", || daemon.logged("Ready")).await;
+        *replica.daemon.lock().await = Some(daemon);
+        replica
+    }
+
+    fn launch(&self) -> Daemon {
+        let mut command = Command::new(program());
+        let command = command.arg("start").arg("-c").arg(&self.config).arg("--insecure-no-tls");
+        let daemon = Daemon::run(command, &self.secret);
+        self.pid.store(daemon.pid(), Ordering::Relaxed);
+        daemon
+    }
+
+    /// SIGKILL or SIGTERM, then nothing for a while, then a new life. `false` if something else is being done to it.
+    pub(crate) async fn end(&self, signal: &str, away: Duration) -> bool {
+        let Ok(mut daemon) = self.daemon.try_lock() else { return false };
+        *self.callbacks.lock().unwrap() = None;
+        self.bury(daemon.take(), signal).await;
+        tokio::time::sleep(away).await;
+        *daemon = Some(self.launch());
+        true
+    }
+
+    /// Ends it for good, in order. Returns all that it ever logged, life by life, and what it did wrong.
+    pub(crate) async fn finish(&self) -> (Vec<String>, Vec<String>) {
+        let daemon = self.daemon.lock().await.take();
+        self.bury(daemon, "TERM").await;
+        (self.past().clone(), self.wrong().clone())
+    }
+
+    async fn bury(&self, daemon: Option<Daemon>, signal: &str) {
+        let Some(daemon) = daemon else { return };
+        match daemon.exit_status() {
+            Some(status) => self.complain(&format!("ended by itself: {status}")),
+            None => daemon.signal(signal),
+        }
+        let (status, log) = daemon.ended_anyhow().await;
+        // Before its first line it may not listen to signals yet.
+        if signal == "TERM" && !status.success() && !log.is_empty() {
+            self.complain(&format!("was told to stop and ended with {status}"));
+        }
+        if log.contains("panicked") {
+            self.complain("panicked");
+        }
+        if log.contains(&self.secret) {
+            self.complain("showed its token in the log");
+        }
+        self.past().push(log);
+    }
+
+    fn complain(&self, what: &str) {
+        self.wrong().push(format!("replica {} {what}", self.number));
+    }
+
+    /// SIGSTOP, and SIGCONT after a while.
+    pub(crate) async fn pause(&self, lasts: Duration) -> bool {
+        let Ok(daemon) = self.daemon.try_lock() else { return false };
+        let Some(daemon) = daemon.as_ref().filter(|daemon| daemon.exit_status().is_none()) else {
+            return false;
+        };
+        daemon.signal("STOP");
+        tokio::time::sleep(lasts).await;
+        daemon.signal("CONT");
+        true
+    }
+
+    /// Where it takes callbacks, if it is there and does.
+    pub(crate) fn callback_url(&self) -> Option<String> {
+        let daemon = self.daemon.try_lock().ok()?;
+        let mut known = self.callbacks.lock().unwrap();
+        if known.is_none() {
+            let line = daemon.as_ref()?.logged("Starting insecure HTTP server on ")?;
+            let address = line.split_once("server on ")?.1.split_whitespace().next()?;
+            *known = Some(format!("http://{address}/slack/interactivity"));
+        }
+        known.clone()
+    }
+
+    /// What it uses now; nothing if it is not running.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.pid.load(Ordering::Relaxed))
+    }
+
+    fn past(&self) -> MutexGuard<'_, Vec<String>> {
+        self.past.lock().unwrap()
+    }
+
+    fn wrong(&self) -> MutexGuard<'_, Vec<String>> {
+        self.wrong.lock().unwrap()
+    }
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) resident_kib: u64,
+    pub(crate) files: usize,
+}
+
+impl Usage {
+    fn of(pid: u32) -> Self {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident_kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        Self { resident_kib, files }
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} MiB resident, {} files", self.resident_kib as f64 / 1024.0, self.files)
+    }
+}

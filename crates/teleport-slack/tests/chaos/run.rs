@@ -1,0 +1,231 @@
+//! Carries out a schedule against a bed with one or more daemons, lets everything calm down, and judges.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use access_sim::breaker::Breaker;
+use access_sim::order::Order;
+use access_sim::teleport::Options;
+use access_sim::teleport::world::Role;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::diary::Diary;
+use crate::judge::{Wrong, judge};
+use crate::replica::{Replica, Usage};
+use crate::schedule::{CHANNELS, CLICKERS, Timed, schedule};
+use crate::settings::Settings;
+use crate::support::deciding::{PLUGIN_RW, Way, crowd};
+use crate::support::*;
+
+/// When nothing goes wrong any more, everything must be true within this time: the longest waits that the daemon
+/// allows itself after a few failures in a row are below it.
+const CALM: Duration = Duration::from_secs(150);
+/// And stay true for this long, in which every claim of a dead daemon lapses.
+const HOLD: Duration = Duration::from_secs(15);
+/// How long a request lives in a long run.
+const SOAKED: Duration = Duration::from_secs(90);
+/// A daemon at rest may have grown by this factor.
+const GROWTH: u64 = 3;
+/// Of admin requests two approvals are needed by the rule; everyone named may decide.
+pub(crate) const REVIEW: &str = r#"
+    mode = "resolver"
+    [review.users]
+    U0ALICE = "alice@example.com"
+    U0BOB = "bob@example.com"
+    U0CAROL = "carol@example.com"
+    U0DAVE = "dave@example.com"
+    [[review.rule]]
+    roles = ["dba", "prod-*"]
+    approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
+    reason = "off"
+    [[review.rule]]
+    roles = ["admin"]
+    approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
+    approvals = 2
+    reason = "off"
+"#;
+
+/// A request that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: String,
+    pub(crate) by: &'static str,
+    /// Who is to be told: channels by id, people by theirs.
+    pub(crate) places: Vec<String>,
+    pub(crate) at: Timestamp,
+    /// In a long run: everything about it was cleared away, and it is not judged.
+    pub(crate) is_over: bool,
+}
+
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) bed: Bed,
+    pub(crate) order: Order,
+    pub(crate) diary: Diary,
+    pub(crate) asked: Mutex<Vec<Asked>>,
+    /// Everybody's line to Slack.
+    pub(crate) line: Breaker,
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) way: Way,
+}
+
+/// Does it all; the error is the story of what went wrong.
+pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
+    let way = if settings.seed.is_multiple_of(2) { Way::Http } else { Way::Socket };
+    let order = Order::default();
+    let mut cluster = Options { order: order.clone(), ..Options::golden() };
+    let mut workspace = crowd();
+    for n in 0..CHANNELS {
+        cluster.world.roles.push(Role { name: format!("prod-{n}"), ..Role::default() });
+        workspace = workspace.add_channel(&format!("C0N{n}"), &format!("n{n}"));
+    }
+    if settings.is_soak() {
+        cluster.access_ttl = SOAKED;
+    }
+    let bed = Bed::with(cluster, workspace).await;
+    bed.sign_as(PLUGIN_RW);
+    bed.slack.set_socket_mode(way == Way::Socket);
+    let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
+    // What Slack hands out leads through the line too.
+    let line = Breaker::start(bed.slack.addr()).await.unwrap();
+    bed.slack.set_public_addr(line.addr());
+    let mut config = bed.review_config(way, REVIEW).replace("DEBUG", logs);
+    if settings.rate > 1 {
+        let channels = (0..CHANNELS).map(|n| format!("\"prod-{n}\" = \"C0N{n}\"\n"));
+        config = config.replace(r#"recipients = ["team", "bob@example.com"]"#, "");
+        config += &format!("[role_to_recipients]\n{}", channels.collect::<String>());
+    }
+    let config = config.replace(&bed.slack.addr().to_string(), &line.addr().to_string());
+    let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, &config));
+    let replicas = futures_util::future::join_all(starting).await;
+    let run = Run { order, line, diary: Diary::new(), asked: Mutex::default(), replicas, way, bed };
+    let idle = run.usage();
+
+    run.follow(&schedule(settings), settings.is_soak()).await;
+    run.bed.slack.faults().clear();
+    run.bed.teleport.faults().clear();
+    run.diary.note(None, "--- everything works from now on".to_owned());
+    let calm = Instant::now();
+    let mut wrong = run.until_right().await;
+    let took = calm.elapsed();
+    if wrong.is_empty() {
+        tokio::time::sleep(HOLD).await;
+        wrong = judge(&run);
+    }
+    let full = run.usage();
+    for (n, (idle, full)) in idle.iter().zip(&full).enumerate() {
+        if full.resident_kib > idle.resident_kib * GROWTH {
+            wrong.push(Wrong::general(format!("replica {} grew from {idle} to {full}", n + 1)));
+        }
+    }
+    let mut logs = Vec::new();
+    for replica in &run.replicas {
+        let (past, complaints) = replica.finish().await;
+        logs.extend(past.into_iter().map(|log| (replica.number, log)));
+        wrong.extend(complaints.into_iter().map(Wrong::general));
+    }
+    let asked = run.asked.lock().unwrap().clone();
+    let summary = format!(
+        "{} requests, {} messages, {} calls, {} answers to clicks, {} lives of {} replicas by {way:?}; true after {:.1} s; \
+         {}",
+        asked.len(),
+        run.bed.slack.all_messages().len(),
+        run.order.count(),
+        run.bed.slack.calls_of("response_url").len(),
+        logs.len(),
+        settings.replicas,
+        took.as_secs_f32(),
+        in_words(&idle, &full),
+    );
+    if std::env::var_os("CHAOS_DIARY").is_some() {
+        println!("{}", run.diary.whole());
+    }
+    if wrong.is_empty() {
+        return Ok(summary);
+    }
+    let mut story =
+        format!("{} things are wrong; again with\n  {}\n{summary}\n", wrong.len(), settings.command());
+    for wrong in wrong.iter().take(30) {
+        writeln!(story, "- {wrong}").unwrap();
+    }
+    let mut told: Vec<_> = wrong.iter().filter_map(|wrong| wrong.request).collect();
+    told.dedup();
+    for number in told.into_iter().take(2) {
+        let one = run.diary.story(&run, number, &asked[number], &logs);
+        writeln!(story, "\nThe story of request {number}, {}:\n{one}", asked[number].id).unwrap();
+    }
+    Err(story)
+}
+
+impl Run {
+    async fn follow(&self, schedule: &[Timed], is_soak: bool) {
+        let begun = Instant::now();
+        let mut under_way = FuturesUnordered::new();
+        let minute = Duration::from_secs(60);
+        let mut minutes = tokio::time::interval_at(begun + minute, minute);
+        for timed in schedule {
+            let due = tokio::time::sleep_until(begun + timed.at);
+            tokio::pin!(due);
+            loop {
+                tokio::select! {
+                    () = &mut due => break,
+                    Some(()) = under_way.next() => {}
+                    now = minutes.tick(), if is_soak => self.minute((now - begun).as_secs() / 60),
+                }
+            }
+            under_way.push(self.carry_out(timed.act.clone()));
+        }
+        while under_way.next().await.is_some() {}
+    }
+
+    /// Waits until nothing is wrong any more, or long enough; returns what still is.
+    async fn until_right(&self) -> Vec<Wrong> {
+        let deadline = Instant::now() + CALM;
+        loop {
+            let wrong = judge(self);
+            if wrong.is_empty() || Instant::now() > deadline {
+                return wrong;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn usage(&self) -> Vec<Usage> {
+        self.replicas.iter().map(Replica::usage).collect()
+    }
+
+    /// Once a minute of a long run: says how things are, and clears away what is over, as Teleport does by itself.
+    fn minute(&self, minute: u64) {
+        let usage: Vec<_> = self.usage().iter().map(ToString::to_string).collect();
+        let (open, messages) = (self.bed.teleport.requests().len(), self.bed.slack.all_messages());
+        println!(
+            "{minute:>4} min: {}; {} requests made, {open} open, {} messages",
+            usage.join("; "),
+            self.asked.lock().unwrap().len(),
+            messages.len(),
+        );
+        let over = Timestamp::now() - jiff::SignedDuration::try_from(2 * SOAKED).unwrap();
+        // Replies first: the head of a thread leaves something behind as long as there are any.
+        let (replies, heads): (Vec<_>, Vec<_>) =
+            messages.iter().filter(|m| m.posted_at < over).partition(|m| m.thread_ts.is_some());
+        for message in replies.into_iter().chain(heads) {
+            self.bed.slack.delete_message(&message.channel, &message.ts);
+        }
+        CLICKERS.iter().for_each(|person| self.bed.slack.reload_client(person));
+        let mut asked = self.asked.lock().unwrap();
+        asked.iter_mut().filter(|asked| asked.at < over).for_each(|asked| asked.is_over = true);
+    }
+
+    pub(crate) fn id(&self, request: usize) -> String {
+        self.asked.lock().unwrap()[request].id.clone()
+    }
+}
+
+fn in_words(idle: &[Usage], full: &[Usage]) -> String {
+    let pairs = idle.iter().zip(full).map(|(idle, full)| format!("{idle} -> {full}"));
+    pairs.collect::<Vec<_>>().join("; ")
+}

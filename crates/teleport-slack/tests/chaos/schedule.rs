@@ -1,0 +1,288 @@
+//! From a seed to a schedule: what people do and what goes wrong, and when. Nothing here looks at a clock or at
+//! what happened, so one seed always gives the same.
+
+use std::time::Duration;
+
+use access_sim::slack::faults::Fault as SlackFault;
+use access_sim::teleport::faults::Fault as TeleportFault;
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::refusal::Refusal;
+use fastrand::Rng;
+use tonic::Code;
+
+use crate::settings::Settings;
+
+/// People look at the last so many requests.
+const RECENT: usize = 12;
+/// Who presses buttons: two who may, the requester of most requests, and three who never may.
+pub(crate) const CLICKERS: [&str; 6] = ["U0BOB", "U0DAVE", "U0ALICE", "U0CAROL", "U0GIL", "U0EVE"];
+/// With more than a request a second, each goes to one of so many channels: Slack takes one message a second in each.
+pub(crate) const CHANNELS: usize = 50;
+
+/// An act and its time since the beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Timed {
+    pub(crate) at: Duration,
+    pub(crate) act: Act,
+}
+
+/// Something that happens. Requests are numbered in the order in which they are made.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Ask {
+        by: &'static str,
+        role: String,
+        expires: Option<Duration>,
+    },
+    Review {
+        request: usize,
+        by: &'static str,
+        approve: bool,
+    },
+    Resolve {
+        request: usize,
+        approve: bool,
+    },
+    Delete {
+        request: usize,
+    },
+    /// On the first message about it, or on the second.
+    Click {
+        request: usize,
+        by: &'static str,
+        copy: usize,
+        approve: bool,
+    },
+    Slack {
+        method: &'static str,
+        fault: SlackFault,
+        after_work: bool,
+        calls: u32,
+    },
+    Teleport {
+        method: Method,
+        fault: TeleportFault,
+        calls: u32,
+    },
+    Conflicts {
+        calls: u32,
+    },
+    /// Every watch ends; before that, for a while, the next events reach nobody.
+    EndWatches {
+        losing: u32,
+        after: Duration,
+    },
+    /// A replica's line to Teleport, or everybody's to Slack, is cut or goes dead, and comes back.
+    Line {
+        replica: usize,
+        side: Side,
+        dead: bool,
+        lasts: Duration,
+    },
+    /// SIGKILL or SIGTERM, and a new start.
+    End {
+        replica: usize,
+        signal: &'static str,
+        away: Duration,
+    },
+    /// SIGSTOP, and SIGCONT.
+    Pause {
+        replica: usize,
+        lasts: Duration,
+    },
+}
+
+/// One end of the daemon's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Teleport,
+    Slack,
+}
+
+impl Act {
+    /// Its name in `CHAOS_WITHOUT`; requests are always made.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Ask { .. } => "requests",
+            Self::Review { .. } => "reviews",
+            Self::Resolve { .. } => "resolutions",
+            Self::Delete { .. } => "deletions",
+            Self::Click { .. } => "clicks",
+            Self::Slack { .. } => "slack",
+            Self::Teleport { .. } => "teleport",
+            Self::Conflicts { .. } => "conflicts",
+            Self::EndWatches { .. } => "watches",
+            Self::Line { .. } => "lines",
+            Self::End { signal: "KILL", .. } => "kills",
+            Self::End { .. } => "stops",
+            Self::Pause { .. } => "pauses",
+        }
+    }
+
+    /// The request it is about.
+    pub(crate) fn request(&self) -> Option<usize> {
+        match self {
+            Self::Review { request, .. }
+            | Self::Resolve { request, .. }
+            | Self::Delete { request }
+            | Self::Click { request, .. } => Some(*request),
+            _ => None,
+        }
+    }
+}
+
+/// The whole schedule of a run.
+pub(crate) fn schedule(settings: &Settings) -> Vec<Timed> {
+    let mut rng = Rng::with_seed(settings.seed);
+    let (mut acts, mut asked, mut at) = (Vec::new(), 0, Duration::ZERO);
+    loop {
+        // One act of four is a request.
+        at += Duration::from_micros(rng.u64(50_000..450_000)) / settings.rate;
+        if at > settings.length {
+            break;
+        }
+        let act = act(&mut rng, asked, settings);
+        asked += usize::from(matches!(act, Act::Ask { .. }));
+        acts.push(Timed { at, act });
+    }
+    acts.retain(|timed| !settings.without.iter().any(|kind| kind == timed.act.kind()));
+    acts
+}
+
+fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
+    let millis = |rng: &mut Rng, range: std::ops::Range<u64>| Duration::from_millis(rng.u64(range));
+    let first = asked.saturating_sub(RECENT);
+    let request = if asked == 0 { 0 } else { rng.usize(first..asked) };
+    // Buttons are pressed while they are new, mostly before somebody else decides.
+    let newest = if asked == 0 { 0 } else { rng.usize(asked.saturating_sub(4)..asked) };
+    let replica = rng.usize(..settings.replicas);
+    // More requests do not mean more faults, and one daemon alone must be there most of the time.
+    let fails = rng.u32(..settings.rate) == 0;
+    let crashes = fails && (settings.replicas > 1 || rng.bool());
+    let approve = rng.f32() < 0.7;
+    let by = if rng.bool() { "bob@example.com" } else { "dave@example.com" };
+    let chance = rng.u32(if asked == 0 { 0..1 } else { 0..100 });
+    match chance {
+        0..25 => {
+            let role = rng.usize(..CHANNELS);
+            let (by, role) = match rng.u32(..3) {
+                _ if settings.rate > 1 => ("alice@example.com", format!("prod-{role}")),
+                0 => ("carol@example.com", "admin".to_owned()),
+                1 => ("alice@example.com", "dba".to_owned()),
+                _ => ("alice@example.com", "admin".to_owned()),
+            };
+            let expires = (rng.u32(..5) == 0).then(|| millis(rng, 2_000..20_000));
+            Act::Ask { by, role, expires }
+        }
+        25..38 => Act::Review { request, by, approve },
+        38..42 => Act::Resolve { request, approve },
+        42..45 => Act::Delete { request },
+        45..57 if fails => slack_fault(rng),
+        57..65 if fails => teleport_fault(rng),
+        65..67 if fails => Act::Conflicts { calls: rng.u32(1..6) },
+        67..69 if fails => {
+            let losing = if rng.bool() { 0 } else { rng.u32(1..5) };
+            Act::EndWatches { losing, after: millis(rng, 200..3_000) }
+        }
+        90..93 if crashes => {
+            let side = if rng.bool() { Side::Teleport } else { Side::Slack };
+            let dead = rng.bool();
+            Act::Line { replica, side, dead, lasts: millis(rng, 100..6_000) }
+        }
+        93..95 if crashes => Act::End { replica, signal: "KILL", away: millis(rng, 0..3_000) },
+        95 if crashes => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
+        97..100 if crashes => {
+            let longest = if settings.replicas > 1 { 20_000 } else { 4_000 };
+            Act::Pause { replica, lasts: millis(rng, 500..longest) }
+        }
+        _ => {
+            // Those who may click more often.
+            let by = CLICKERS[if rng.bool() { rng.usize(..2) } else { rng.usize(..CLICKERS.len()) }];
+            // The second is in bob's direct messages.
+            let copy = if by == "U0BOB" { rng.usize(..2) } else { 0 };
+            Act::Click { request: newest, by, copy, approve }
+        }
+    }
+}
+
+fn slack_fault(rng: &mut Rng) -> Act {
+    const METHODS: [&str; 9] = [
+        "chat.postMessage",
+        "chat.postMessage",
+        "chat.postMessage",
+        "chat.update",
+        "users.lookupByEmail",
+        "users.info",
+        "conversations.history",
+        "response_url",
+        "*",
+    ];
+    let method = METHODS[rng.usize(..METHODS.len())];
+    let pause = Duration::from_millis(rng.u64(100..3_000));
+    let faults = [
+        (SlackFault::RateLimited { retry_after: rng.u64(1..4) }, false),
+        (SlackFault::Status { status: [500, 502, 503][rng.usize(..3)], body: "<html>".into() }, false),
+        (SlackFault::Status { status: 500, body: String::new() }, true),
+        (SlackFault::Error(["fatal_error", "internal_error"][rng.usize(..2)].into()), false),
+        (SlackFault::Error("service_unavailable".into()), false),
+        (SlackFault::Hang, false),
+        (SlackFault::Hang, true),
+        (SlackFault::Reset, false),
+        (SlackFault::Reset, true),
+        (SlackFault::NotJson, rng.bool()),
+        (SlackFault::NoOk, rng.bool()),
+        (SlackFault::WrongContentType, false),
+        (SlackFault::HalfBody, false),
+        (SlackFault::Delay(pause), rng.bool()),
+        (SlackFault::Slow(pause / 10), false),
+    ];
+    let (fault, after_work) = faults[rng.usize(..faults.len())].clone();
+    let calls = if fault == SlackFault::Hang { 1 } else { rng.u32(1..4) };
+    Act::Slack { method, fault, after_work, calls }
+}
+
+fn teleport_fault(rng: &mut Rng) -> Act {
+    const METHODS: [Method; 8] = [
+        Method::UpdatePluginData,
+        Method::UpdatePluginData,
+        Method::UpdatePluginData,
+        Method::GetPluginData,
+        Method::GetAccessRequests,
+        Method::SetAccessRequestState,
+        Method::GetUser,
+        Method::WatchEvents,
+    ];
+    let method = METHODS[rng.usize(..METHODS.len())];
+    // A list may take a minute before the daemon gives it up, which no run has.
+    let may_hang = !matches!(method, Method::GetAccessRequests | Method::WatchEvents);
+    let fault = match rng.u32(..8) {
+        0..3 => TeleportFault::unavailable(),
+        3 => TeleportFault::Answer(Refusal::new(Code::Unknown, "the backend is confused")),
+        4 => TeleportFault::Answer(Refusal::new(Code::ResourceExhausted, "rate limit exceeded")),
+        5 if may_hang => TeleportFault::Hang,
+        6 if may_hang => TeleportFault::LoseAnswer,
+        _ => TeleportFault::Delay(Duration::from_millis(rng.u64(100..3_000))),
+    };
+    let calls = if matches!(fault, TeleportFault::Hang) { 1 } else { rng.u32(1..4) };
+    Act::Teleport { method, fault, calls }
+}
+
+#[test]
+fn a_seed_gives_one_schedule_and_less_of_it_is_a_part_of_it() {
+    let settings = |seconds, without: &[&str]| Settings {
+        seed: 7,
+        length: Duration::from_secs(seconds),
+        replicas: 2,
+        rate: 1,
+        without: without.iter().map(|kind| (*kind).to_owned()).collect(),
+    };
+    let acts = |settings: &Settings| -> Vec<String> {
+        schedule(settings).iter().map(|timed| format!("{timed:?}")).collect()
+    };
+    let whole = acts(&settings(60, &[]));
+    assert!(whole.len() > 100, "{whole:#?}");
+    assert_eq!(acts(&settings(60, &[])), whole);
+    assert!(whole.starts_with(&acts(&settings(20, &[]))));
+    let mildly = acts(&settings(60, &["kills", "slack"]));
+    assert!(mildly.len() < whole.len() && mildly.iter().all(|act| whole.contains(act)));
+}
