@@ -1,0 +1,88 @@
+//! Very many requests at once: made while the daemon was down, and while it is up. Everything is shown, once.
+//!
+//! A thousand in the ordinary run; `BACKLOG=10000 cargo test --test it backlog -- --nocapture` is the whole measure.
+//! Time and memory are printed for people and judged only by the limits of a wait.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use access_sim::teleport::request::NewRequest;
+
+use crate::measure::resident_kib;
+use crate::support::*;
+
+/// How many, unless the environment says so.
+const REQUESTS: usize = 1_000;
+
+/// A busy machine and a build without optimisation have their time.
+const LIMIT: Duration = Duration::from_secs(1_800);
+
+const TEAM: &str = "recipients = [\"C0TEAM\"]";
+
+fn ask_often(bed: &Bed) -> BTreeSet<String> {
+    let count = std::env::var("BACKLOG").map_or(REQUESTS, |count| count.parse().unwrap());
+    let ask = |n| bed.ask_for(NewRequest::roles(&["dba"], &format!("number {n}")));
+    (0..count).map(ask).collect()
+}
+
+/// Waits until the daemon has posted all of them and nothing is due, then compares with what Slack shows.
+async fn all_are_shown(bed: &Bed, daemon: &Daemon, ids: &BTreeSet<String>, what: &str) {
+    let count = ids.len();
+    let begun = Instant::now();
+    let mut largest = 0;
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tick.tick().await;
+        largest = largest.max(resident_kib(daemon.pid()));
+        let figures = daemon.figures().await;
+        if figures["deliveries_total{result=\"posted\"}"] >= count as f64
+            && figures["visiting_requests"] == 0.0
+        {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "after {LIMIT:?}: {figures:?}\n{}", tail(&daemon.log()));
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let mut shown = BTreeSet::new();
+    for message in bed.slack.messages("C0TEAM") {
+        let metadata = message.metadata.unwrap();
+        let id = metadata["event_payload"]["request_id"].as_str().unwrap().to_owned();
+        assert!(shown.insert(id), "{metadata} was posted twice");
+    }
+    assert!(shown == *ids, "{} of {count} are shown", shown.len());
+    println!(
+        "{count} requests {what}: all shown after {took:.1} s, {:.0} a second, at most {:.1} MiB resident",
+        count as f64 / took,
+        f64::from(largest) / 1024.0
+    );
+}
+
+/// The end of a log, which would else hide the message of the failure.
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+#[test]
+fn a_backlog_from_while_it_was_down_is_shown_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let ids = ask_often(&bed);
+        let daemon = bed.start_watched(TEAM).await;
+        all_are_shown(&bed, &daemon, &ids, "made while it was down").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_burst_is_shown_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched(TEAM).await;
+        let ids = ask_often(&bed);
+        all_are_shown(&bed, &daemon, &ids, "in a burst").await;
+        let figures = daemon.figures().await;
+        println!("{} times the watch was opened again", figures["watch_reconnects_total"]);
+        daemon.stop().await;
+    });
+}
