@@ -268,6 +268,60 @@ fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
 }
 
 #[test]
+fn a_right_that_is_missing_for_a_while_is_named_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let denied = Refusal::new(Code::PermissionDenied, "access denied to perform action \"list\"");
+        bed.teleport.faults().script(Method::WatchEvents, Fault::Answer(denied), Times::UntilCleared);
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        let missed = bed.ask();
+        until_called(&bed, &daemon, Method::WatchEvents, 3).await;
+        let told = bed.until_logged(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
+        assert!(told.contains("ERROR") && told.contains("; trying again in "), "{told}");
+        assert!(told.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{told}");
+        assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
+        bed.teleport.faults().clear();
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &missed).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let shown = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &shown, |record| record.contains_key("messages")).await;
+        let methods = [
+            Method::Ping,
+            Method::WatchEvents,
+            Method::GetAccessRequests,
+            Method::GetPluginData,
+            Method::UpdatePluginData,
+        ];
+        for method in methods {
+            bed.teleport.faults().script(method, Fault::unavailable(), Times::UntilCleared);
+        }
+        bed.teleport.faults().end_watches(&Ending::Error(Refusal::new(Code::Unavailable, "going away")));
+        let missed = bed.ask();
+        bed.approve(&shown);
+        until_called(&bed, &daemon, Method::WatchEvents, 3).await;
+        assert_eq!(daemon.times_logged("WARN  Watcher lost"), 1, "{}", daemon.log());
+        assert_eq!(daemon.times_logged("ERROR"), 0, "{}", daemon.log());
+        bed.teleport.faults().clear();
+        bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &missed).await;
+        daemon.stop().await;
+        assert_eq!(bed.cards("C0TEAM", &shown).len(), 1);
+    });
+}
+
+#[test]
 fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
     story(async {
         let bed = Bed::new().await;

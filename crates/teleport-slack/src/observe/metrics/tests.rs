@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use access_core::control::Decision;
 use jiff::SignedDuration;
 
@@ -17,6 +19,25 @@ fn samples(metrics: &Metrics) -> Vec<(String, f64)> {
 /// The value of a series; `None` if it is not there.
 fn value(metrics: &Metrics, series: &str) -> Option<f64> {
     samples(metrics).into_iter().find(|(found, _)| found == series).map(|(_, value)| value)
+}
+
+#[test]
+fn the_document_lists_every_name_and_no_other() {
+    let metrics = Metrics::new();
+    metrics.watch_opened();
+    metrics.certificate_until(Timestamp::now());
+    metrics.click(Click::Asking);
+    metrics.slack_call(Method::AuthTest, &Ok(()));
+    metrics.teleport_call(Call::Ping, CallEnd::OK);
+    let told: BTreeSet<_> = samples(&metrics)
+        .into_iter()
+        .map(|(series, _)| series.split('{').next().unwrap().to_owned())
+        .collect();
+    let document = include_str!("../../../../../docs/metrics.md");
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = document.split(|c| !is_name(c)).filter(|word| word.starts_with(PREFIX) && *word != PREFIX);
+    let documented: BTreeSet<_> = words.map(str::to_owned).collect();
+    assert_eq!(documented, told);
 }
 
 #[test]
