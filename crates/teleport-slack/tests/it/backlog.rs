@@ -25,8 +25,9 @@ fn ask_often(bed: &Bed) -> BTreeSet<String> {
     (0..count).map(ask).collect()
 }
 
-/// Waits until the daemon has posted all of them and nothing is due, then compares with what Slack shows.
-async fn all_are_shown(bed: &Bed, daemon: &Daemon, ids: &BTreeSet<String>, what: &str) {
+/// Waits until the daemon has posted all of them and nothing is due, then compares with what Slack shows. Returns
+/// what it took.
+async fn all_are_shown(bed: &Bed, daemon: &Daemon, ids: &BTreeSet<String>) -> String {
     let count = ids.len();
     let begun = Instant::now();
     let mut largest = 0;
@@ -50,11 +51,11 @@ async fn all_are_shown(bed: &Bed, daemon: &Daemon, ids: &BTreeSet<String>, what:
         assert!(shown.insert(id), "{metadata} was posted twice");
     }
     assert!(shown == *ids, "{} of {count} are shown", shown.len());
-    println!(
-        "{count} requests {what}: all shown after {took:.1} s, {:.0} a second, at most {:.1} MiB resident",
+    format!(
+        "{count} requests: all shown after {took:.1} s, {:.0} a second, at most {:.1} MiB resident",
         count as f64 / took,
         f64::from(largest) / 1024.0
-    );
+    )
 }
 
 /// The end of a log, which would else hide the message of the failure.
@@ -69,7 +70,8 @@ fn a_backlog_from_while_it_was_down_is_shown_once() {
         let bed = Bed::new().await;
         let ids = ask_often(&bed);
         let daemon = bed.start_watched(TEAM).await;
-        all_are_shown(&bed, &daemon, &ids, "made while it was down").await;
+        let took = all_are_shown(&bed, &daemon, &ids).await;
+        println!("Made while it was down: {took}");
         daemon.stop().await;
     });
 }
@@ -80,9 +82,9 @@ fn a_burst_is_shown_once() {
         let bed = Bed::new().await;
         let daemon = bed.start_watched(TEAM).await;
         let ids = ask_often(&bed);
-        all_are_shown(&bed, &daemon, &ids, "in a burst").await;
-        let figures = daemon.figures().await;
-        println!("{} times the watch was opened again", figures["watch_reconnects_total"]);
+        let took = all_are_shown(&bed, &daemon, &ids).await;
+        let again = daemon.figures().await["watch_reconnects_total"];
+        println!("In a burst: {took}; the watch was opened again {again} times");
         daemon.stop().await;
     });
 }

@@ -66,9 +66,12 @@ fn names_follow_the_conventions() {
     assert!(help.iter().all(|line| line.ends_with('.') && !line.ends_with("..")), "{help:?}");
 }
 
+/// A series and what makes it one.
+type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
+
 #[test]
 fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
-    let steps: [(&str, &dyn Fn(&Metrics)); 23] = [
+    let steps: [Step<'_>; 23] = [
         ("deliveries_total{result=\"posted\"}", &|m| m.delivery(Delivery::Posted)),
         ("deliveries_total{result=\"updated\"}", &|m| m.delivery(Delivery::Updated)),
         ("deliveries_total{result=\"replied\"}", &|m| m.delivery(Delivery::Replied)),
