@@ -264,6 +264,9 @@ impl State {
     /// Clears away what has expired.
     pub(super) fn expire_due(&mut self) {
         let (now, delay) = (self.now, self.options.delete_delay);
+        if self.next_expiry.is_none_or(|next| next > now) {
+            return;
+        }
         let due = |request: &&AccessRequest| request.expiry + delay <= now;
         let due: Vec<String> = self.requests.values().filter(due).map(|request| request.id.clone()).collect();
         for id in due {
@@ -274,11 +277,8 @@ impl State {
         if self.plugin_data.len() != before {
             self.touch();
         }
-    }
-
-    /// When the next request has to be cleared away.
-    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.requests.values().map(|request| request.expiry + self.options.delete_delay).min()
+        let requests = self.requests.values().map(|request| request.expiry + delay);
+        self.next_expiry = requests.chain(self.plugin_data.values().map(|item| item.expires)).min();
     }
 }
 

@@ -101,11 +101,11 @@ impl State {
         require_kind(kind)?;
         self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "list")?;
         self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "read")?;
-        let wanted = |(id, item): &(&String, &PluginItem)| {
-            (resource.is_empty() || resource == *id)
-                && (plugin.is_empty() || item.entries.contains_key(plugin))
-        };
-        let found = self.plugin_data.iter().filter(wanted);
+        let by_id = self.plugin_data.get_key_value(resource);
+        let all = self.plugin_data.iter().filter(|_| resource.is_empty());
+        let wanted =
+            |(_, item): &(&String, &PluginItem)| plugin.is_empty() || item.entries.contains_key(plugin);
+        let found = by_id.into_iter().chain(all).filter(wanted);
         Ok(found.map(|(id, item)| (id.clone(), item.clone())).collect())
     }
 
@@ -133,6 +133,7 @@ impl State {
 
     fn store(&mut self, id: String, mut item: PluginItem) {
         item.revision = self.next_revision();
+        self.expires_at(item.expires);
         self.plugin_data.insert(id, item);
     }
 }

@@ -277,7 +277,7 @@ async fn expire(cluster: Arc<Cluster>) {
     let mut changes = cluster.changes.subscribe();
     loop {
         changes.borrow_and_update();
-        let next = cluster.with(|state| state.next_expiry());
+        let next = cluster.with(|state| state.next_expiry);
         let wait =
             next.map(|next| Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default());
         let sleep = async {

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) audit: VecDeque<AuditEvent>,
     /// The time of the operation that is going on.
     pub(super) now: Timestamp,
+    /// Nothing expires before; looking through everything for each call would make many requests slow.
+    pub(super) next_expiry: Option<Timestamp>,
     revision: i64,
     changed: bool,
     watchers: Watchers,
@@ -54,7 +56,13 @@ impl State {
         request.revision = self.next_revision();
         let event = wire::put_event(&request, self.options.era);
         self.publish(&request.id, &event, Some(&request));
+        self.expires_at(request.expiry + self.options.delete_delay);
         self.requests.insert(request.id.clone(), request);
+    }
+
+    /// Something expires then.
+    pub(super) fn expires_at(&mut self, at: Timestamp) {
+        self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
     }
 
     /// Forgets a request and tells the watchers.
@@ -130,6 +138,7 @@ impl Cluster {
             plugin_data: BTreeMap::new(),
             audit: VecDeque::new(),
             now: Timestamp::now(),
+            next_expiry: None,
             revision: 0,
             changed: false,
             watchers: watchers.clone(),

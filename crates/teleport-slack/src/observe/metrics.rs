@@ -2,7 +2,7 @@
 //!
 //! One [`Metrics`] is made at start, and a clone is given to whoever has something to count when it is made; nothing
 //! is global. Labels are closed lists, so that no request, person or channel makes a series of its own. Ages are
-//! worked out when they are asked for. What the figures tell an operator: `docs/configuration.md`.
+//! worked out when they are asked for. What the figures tell an operator: `docs/metrics.md`.
 
 use std::fmt;
 use std::sync::Arc;

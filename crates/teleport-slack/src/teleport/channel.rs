@@ -29,7 +29,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long we wait after a TLS 1.3 handshake for the server's verdict on our certificate.
 const VERDICT_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often we ask whether the connection lives. Teleport forbids asking more often than once a minute.
+/// How often HTTP/2 asks whether the connection lives. Teleport forbids asking more often than once a minute; a
+/// silent watch is looked after sooner, by calls (`watch.rs`).
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the answer to that may take before the connection counts as lost.

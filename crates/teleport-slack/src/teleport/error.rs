@@ -141,6 +141,9 @@ enum End {
 }
 
 impl CallEnd {
+    /// It was answered, and not refused.
+    pub const OK: Self = Self(End::Answered(Code::Ok));
+
     /// The name of the gRPC status code of the answer; of an answer that did not come, what stood in its way.
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -156,7 +159,7 @@ impl CallEnd {
     }
 
     fn of<T>(answer: &Result<T, Status>) -> Self {
-        answer.as_ref().map_or_else(Self::of_status, |_| Self(End::Answered(Code::Ok)))
+        answer.as_ref().map_or_else(Self::of_status, |_| Self::OK)
     }
 
     pub(super) fn of_status(status: &Status) -> Self {

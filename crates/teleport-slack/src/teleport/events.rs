@@ -56,8 +56,8 @@ impl Client {
 }
 
 impl Watch {
-    /// The next change; `None` when the server ends the stream. Waits without limit: that the connection
-    /// lives is seen to by HTTP/2 keep-alive. An event that cannot be understood is an error, never
+    /// The next change; `None` when the server ends the stream. Waits without limit: `watch.rs` sees to it that
+    /// the connection lives. An event that cannot be understood is an error, never
     /// skipped: open a new watch and list.
     pub async fn next(&mut self) -> Result<Option<Event>, TeleportError> {
         loop {

@@ -8,6 +8,7 @@ mod support;
 
 mod lifecycle;
 mod away;
+mod backlog;
 mod go_compat;
 mod bad_input;
 mod slack_faults;
@@ -19,6 +20,7 @@ mod cli;
 mod demo;
 mod measure;
 mod rules;
+mod diagnostics;
 mod deciding;
 mod attacks;
 mod races;

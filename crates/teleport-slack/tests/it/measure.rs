@@ -59,7 +59,7 @@ fn three_figures() {
 }
 
 /// `VmRSS`: what of a process is in memory.
-fn resident_kib(pid: u32) -> u32 {
+pub(crate) fn resident_kib(pid: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()

@@ -1,7 +1,7 @@
 //! Teleport fails for a while, refuses, or the line to it does: what Slack shows becomes true afterwards, and nobody
 //! is told twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_sim::breaker::Breaker;
 use access_sim::slack::faults::{Fault as SlackFault, FaultRule};
@@ -234,6 +234,115 @@ fn a_line_that_goes_dead_ends_each_call_by_its_deadline() {
         bed.until_status(&daemon, "C0TEAM", &meanwhile, "⏳ PENDING").await;
         assert_told_once(&bed, &daemon, &id).await;
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
+    story(async {
+        let bed = Bed::new().await;
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
+        bed.until_logged(&daemon, "Ready").await;
+        let shown = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &shown, |record| record.contains_key("messages")).await;
+
+        line.freeze();
+        let since = Instant::now();
+        let missed = bed.ask();
+        bed.approve(&shown);
+        // 15 s of silence and 8 s for an answer; HTTP/2's own keep-alive takes 80 s.
+        let limit = Duration::from_secs(60);
+        let told = bed.until_within(limit, &daemon, "the loss", || daemon.logged("Watcher lost")).await;
+        let took = since.elapsed();
+        assert!(took < Duration::from_secs(40), "noticed after {took:?}");
+        assert!(told.contains("WARN") && told.contains("Ping had no answer within 8 s"), "{told}");
+        line.thaw();
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
+        bed.until(&daemon, "the end of the old watch", || (bed.teleport.watchers() == 1).then_some(())).await;
+        daemon.stop().await;
+        assert_eq!(bed.cards("C0TEAM", &missed).len(), 1);
+    });
+}
+
+#[test]
+fn a_right_that_is_missing_for_a_while_is_named_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let denied = Refusal::new(Code::PermissionDenied, "access denied to perform action \"list\"");
+        bed.teleport.faults().script(Method::WatchEvents, Fault::Answer(denied), Times::UntilCleared);
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        let missed = bed.ask();
+        until_called(&bed, &daemon, Method::WatchEvents, 3).await;
+        let told = bed.until_logged(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
+        assert!(told.contains("ERROR") && told.contains("; trying again in "), "{told}");
+        assert!(told.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{told}");
+        assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
+        bed.teleport.faults().clear();
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &missed).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let shown = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &shown, |record| record.contains_key("messages")).await;
+        let methods = [
+            Method::Ping,
+            Method::WatchEvents,
+            Method::GetAccessRequests,
+            Method::GetPluginData,
+            Method::UpdatePluginData,
+        ];
+        for method in methods {
+            bed.teleport.faults().script(method, Fault::unavailable(), Times::UntilCleared);
+        }
+        bed.teleport.faults().end_watches(&Ending::Error(Refusal::new(Code::Unavailable, "going away")));
+        let missed = bed.ask();
+        bed.approve(&shown);
+        until_called(&bed, &daemon, Method::WatchEvents, 3).await;
+        assert_eq!(daemon.times_logged("WARN  Watcher lost"), 1, "{}", daemon.log());
+        assert_eq!(daemon.times_logged("ERROR"), 0, "{}", daemon.log());
+        bed.teleport.faults().clear();
+        bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
+        bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &missed).await;
+        daemon.stop().await;
+        assert_eq!(bed.cards("C0TEAM", &shown).len(), 1);
+    });
+}
+
+#[test]
+fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let slow = Fault::Delay(Duration::from_secs(2));
+        for method in [Method::Ping, Method::GetPluginData, Method::UpdatePluginData] {
+            bed.teleport.faults().script(method, slow.clone(), Times::UntilCleared);
+        }
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
+        // After some silence the daemon asks whether the line lives, and hears that it does.
+        let pings = bed.teleport.journal().count(Method::Ping);
+        let told =
+            || daemon.logged("Watcher lost").is_some() || bed.teleport.journal().count(Method::Ping) > pings;
+        bed.until_within(Duration::from_secs(60), &daemon, "a Ping", || told().then_some(())).await;
+        let log = daemon.stop().await;
+        let (_, since) = log.split_once("Ready").unwrap();
+        assert!(!since.contains("WARN") && !since.contains("ERROR"), "{log}");
+        assert_eq!(bed.teleport.journal().count(Method::WatchEvents), 1);
+        assert_eq!(bed.slack.all_messages().len(), 1);
     });
 }
 

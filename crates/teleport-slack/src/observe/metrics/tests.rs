@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use access_core::control::Decision;
 use jiff::SignedDuration;
 
@@ -17,6 +19,25 @@ fn samples(metrics: &Metrics) -> Vec<(String, f64)> {
 /// The value of a series; `None` if it is not there.
 fn value(metrics: &Metrics, series: &str) -> Option<f64> {
     samples(metrics).into_iter().find(|(found, _)| found == series).map(|(_, value)| value)
+}
+
+#[test]
+fn the_document_lists_every_name_and_no_other() {
+    let metrics = Metrics::new();
+    metrics.watch_opened();
+    metrics.certificate_until(Timestamp::now());
+    metrics.click(Click::Asking);
+    metrics.slack_call(Method::AuthTest, &Ok(()));
+    metrics.teleport_call(Call::Ping, CallEnd::OK);
+    let told: BTreeSet<_> = samples(&metrics)
+        .into_iter()
+        .map(|(series, _)| series.split('{').next().unwrap().to_owned())
+        .collect();
+    let document = include_str!("../../../../../docs/metrics.md");
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = document.split(|c| !is_name(c)).filter(|word| word.starts_with(PREFIX) && *word != PREFIX);
+    let documented: BTreeSet<_> = words.map(str::to_owned).collect();
+    assert_eq!(documented, told);
 }
 
 #[test]
@@ -45,9 +66,12 @@ fn names_follow_the_conventions() {
     assert!(help.iter().all(|line| line.ends_with('.') && !line.ends_with("..")), "{help:?}");
 }
 
+/// A series and what makes it one.
+type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
+
 #[test]
 fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
-    let steps: [(&str, &dyn Fn(&Metrics)); 23] = [
+    let steps: [Step<'_>; 23] = [
         ("deliveries_total{result=\"posted\"}", &|m| m.delivery(Delivery::Posted)),
         ("deliveries_total{result=\"updated\"}", &|m| m.delivery(Delivery::Updated)),
         ("deliveries_total{result=\"replied\"}", &|m| m.delivery(Delivery::Replied)),

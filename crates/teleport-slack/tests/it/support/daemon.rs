@@ -1,5 +1,6 @@
 //! The daemon as a process: its log is read as it comes, and it never outlives its test.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -12,6 +13,9 @@ use super::program;
 
 /// The daemon ends within this time, its own 15 s for what is under way included.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the daemon counted, by series, without the beginning that all names have.
+pub(crate) type Figures = BTreeMap<String, f64>;
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -84,6 +88,25 @@ impl Daemon {
     /// How it ended, if it has.
     pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         *self.status.borrow()
+    }
+
+    /// Asks at the port for diagnostics.
+    pub(crate) async fn ask(&self, path: &str) -> (::http::StatusCode, String) {
+        let line = self.logged("Serving health and metrics on ").unwrap();
+        let address = line.split_once("metrics on ").unwrap().1.split_whitespace().next().unwrap();
+        super::http::get(&format!("{address}{path}")).await
+    }
+
+    /// All figures of this moment.
+    pub(crate) async fn figures(&self) -> Figures {
+        let (status, text) = self.ask("/metrics").await;
+        assert!(status.is_success() && text.ends_with("# EOF\n"), "{status} {text}");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| {
+            let (series, value) = line.strip_prefix("teleport_slack_").unwrap().rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        };
+        lines.map(sample).collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {

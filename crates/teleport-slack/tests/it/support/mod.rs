@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, Figures};
 
 /// Nothing that a story waits for takes longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -105,6 +105,11 @@ impl Bed {
         )
     }
 
+    /// The same with a port for diagnostics; `more` must not end in a table of its own.
+    pub(crate) fn watched_config(&self, more: &str) -> String {
+        self.config(&format!("{more}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""))
+    }
+
     pub(crate) fn write_config(&self, text: &str) -> std::path::PathBuf {
         let path = self.dir.path().join("teleport-slack.toml");
         std::fs::write(&path, text).unwrap();
@@ -114,6 +119,13 @@ impl Bed {
     /// Starts the daemon with these keys under `[slack]` and waits until it is ready.
     pub(crate) async fn start(&self, more: &str) -> Daemon {
         let daemon = self.launch(&self.config(more));
+        self.until_logged(&daemon, "Ready").await;
+        daemon
+    }
+
+    /// The same with a port for diagnostics.
+    pub(crate) async fn start_watched(&self, more: &str) -> Daemon {
+        let daemon = self.launch(&self.watched_config(more));
         self.until_logged(&daemon, "Ready").await;
         daemon
     }

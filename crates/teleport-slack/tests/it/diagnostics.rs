@@ -1,0 +1,149 @@
+//! What the daemon tells those who watch it: figures that agree with what really happened, and whether it is ready.
+
+use std::collections::BTreeMap;
+
+use ::http::StatusCode;
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::faults::Ending;
+use access_sim::teleport::journal::Method;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::*;
+
+const TEAM_AND_BOB: &str = "recipients = [\"team\", \"bob@example.com\"]\n";
+
+/// What does not depend on the Slack method: what the simulator saw of each, and what the daemon counted.
+const SLACK_METHODS: [&str; 4] = ["auth.test", "chat.postMessage", "chat.update", "users.lookupByEmail"];
+const TELEPORT_METHODS: [(Method, &str); 5] = [
+    (Method::Ping, "Ping"),
+    (Method::WatchEvents, "WatchEvents"),
+    (Method::GetAccessRequests, "GetAccessRequests"),
+    (Method::GetPluginData, "GetPluginData"),
+    (Method::UpdatePluginData, "UpdatePluginData"),
+];
+
+/// The sum over all series of a metric that have these labels.
+fn sum(figures: &Figures, name: &str, label: &str) -> f64 {
+    let wanted = |series: &str| {
+        series.strip_prefix(name).is_some_and(|labels| labels.starts_with('{') && labels.contains(label))
+    };
+    figures.iter().filter(|(series, _)| wanted(series)).map(|(_, value)| value).sum()
+}
+
+#[test]
+fn the_figures_agree_with_what_slack_and_teleport_saw() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched(TEAM_AND_BOB).await;
+        let limited = Fault::RateLimited { retry_after: 1 };
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
+        let [approved, pending] = [bed.ask(), bed.ask()];
+        for id in [&approved, &pending] {
+            for place in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, place, id, "⏳ PENDING").await;
+            }
+        }
+        bed.approve(&approved);
+        for place in ["C0TEAM", "U0BOB"] {
+            let card = bed.until_status(&daemon, place, &approved, "✅ APPROVED (looks fine)").await;
+            bed.until_replies(&daemon, &card, 1).await;
+        }
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        let last = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &last, "⏳ PENDING").await;
+        bed.until_status(&daemon, "U0BOB", &last, "⏳ PENDING").await;
+
+        let wanted = BTreeMap::from([
+            ("deliveries_total{result=\"posted\"}", 6.0),
+            ("deliveries_total{result=\"updated\"}", 2.0),
+            ("deliveries_total{result=\"replied\"}", 2.0),
+            ("deliveries_total{result=\"limited\"}", 1.0),
+            ("deliveries_total{result=\"failed\"}", 0.0),
+            ("slack_calls_total{method=\"chat.postMessage\",result=\"limited\"}", 1.0),
+            ("slack_calls_total{method=\"chat.postMessage\",result=\"ok\"}", 8.0),
+            ("slack_calls_total{method=\"chat.update\",result=\"ok\"}", 2.0),
+            ("ambiguous_posts_total", 0.0),
+            ("possible_doubles_total", 0.0),
+            ("watch_reconnects_total", 1.0),
+            ("visits_total{result=\"failed\"}", 0.0),
+            ("visits_total{result=\"panicked\"}", 0.0),
+            ("visiting_requests", 0.0),
+            ("waiting_errands", 0.0),
+            ("ready", 1.0),
+        ]);
+        // The last answers may still be on their way.
+        let agree = async || {
+            let figures = daemon.figures().await;
+            let got = |name: &&str| figures.get(*name).copied();
+            let is_wanted = wanted.iter().all(|(name, value)| got(name) == Some(*value));
+            let slack = SLACK_METHODS.iter().all(|method| {
+                let seen = bed.slack.calls_of(method).len();
+                sum(&figures, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
+            });
+            let teleport = TELEPORT_METHODS.iter().all(|(method, name)| {
+                let seen = bed.teleport.journal().count(*method);
+                sum(&figures, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
+            });
+            (is_wanted && slack && teleport).then_some(figures)
+        };
+        let figures = poll("the figures", daemon.log_changes(), agree).await;
+
+        assert!(figures["watch_last_event_age_seconds"] < 30.0);
+        assert!(figures["queue_oldest_due_age_seconds"] < 5.0);
+        assert!(figures["certificate_left_seconds"] > 60.0);
+        assert!(figures["visits_total{result=\"done\"}"] >= 4.0);
+        assert_eq!(sum(&figures, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))), 1.0);
+        for series in figures.keys() {
+            let tells = [&approved, &pending, &last].iter().any(|id| series.contains(id.as_str()));
+            assert!(!tells && !series.contains("C0TEAM") && !series.contains("bob"), "{series}");
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn readiness_says_what_is_missing() {
+    story(async {
+        let bed = Bed::new().await;
+        let end = Timestamp::now() + SignedDuration::from_secs(25);
+        bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
+        bed.teleport.stop().await;
+        bed.slack.stop().await;
+        let daemon = bed.launch(&bed.watched_config(TEAM_AND_BOB));
+        let is = async |status, words: &str| {
+            poll(words, daemon.log_changes(), async || {
+                let answer = daemon.ask("/readyz").await;
+                (answer == (status, format!("{words}\n"))).then_some(())
+            })
+            .await;
+        };
+        bed.until_logged(&daemon, "Serving health and metrics on").await;
+        is(StatusCode::SERVICE_UNAVAILABLE, "not ready: Teleport has not answered yet").await;
+        assert_eq!(daemon.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+        bed.teleport.restart().await.unwrap();
+        is(StatusCode::SERVICE_UNAVAILABLE, "not ready: Slack has not answered yet").await;
+        bed.slack.restart().await.unwrap();
+        is(StatusCode::OK, "ready").await;
+        is(StatusCode::SERVICE_UNAVAILABLE, "not ready: the certificate for Teleport has expired").await;
+        assert!(daemon.figures().await["certificate_left_seconds"] <= 0.0);
+        bed.sign(CertOptions::default());
+        is(StatusCode::OK, "ready").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_start_and_is_named() {
+    story(async {
+        let bed = Bed::new().await;
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let config = format!("{TEAM_AND_BOB}[diagnostics]\nlisten_addr = \"{address}\"");
+        let (status, log) = bed.refused(&bed.config(&config)).await;
+        assert_eq!(status, Some(1), "{log}");
+        assert!(log.contains(&format!("cannot listen for questions about health on {address}")), "{log}");
+        assert!(log.contains("diagnostics.listen_addr") && log.contains("in use"), "{log}");
+        assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
+    });
+}
