@@ -22,3 +22,4 @@ mod rules;
 mod deciding;
 mod attacks;
 mod races;
+mod corpus;
