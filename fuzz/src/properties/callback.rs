@@ -19,8 +19,8 @@ use serde_json::Value;
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const SENT: &str = "1800000000";
 
-/// Whatever `body` is: it is read only if it is signed, and as the payload in it would be.
-pub(crate) fn check(body: &[u8]) {
+/// Whatever `body` is: it is read only if it is signed, and as the payload in it would be. Returns what it was.
+pub(crate) fn check(body: &[u8]) -> &'static str {
     let signature = sign(SECRET, SENT, body);
     let longer = [body, b"&"].concat();
     for (secret, body) in [("another", body), (SECRET, &longer)] {
@@ -33,11 +33,13 @@ pub(crate) fn check(body: &[u8]) {
     match (payloads.next(), payloads.next()) {
         (Some((_, payload)), None) if body.len() <= MAX_BODY => {
             assert_eq!(form, payload_of(payload.as_bytes()));
-            check_payload(payload.as_bytes());
+            check_payload(payload.as_bytes())
         }
-        _ => assert!(form.is_err(), "{form:?}"),
+        _ => {
+            assert!(form.is_err(), "{form:?}");
+            check_payload(body)
+        }
     }
-    check_payload(body);
 }
 
 fn verified<'a>(secret: &str, signature: &str, body: &'a [u8]) -> Result<Verified<'a>, Rejection> {
@@ -50,7 +52,8 @@ fn payload_of(json: &[u8]) -> Result<Interaction, Malformed> {
 }
 
 /// Whatever a payload is: what is read of it is bounded, is told apart, and belongs to us only if all of it does.
-pub(crate) fn check_payload(json: &[u8]) {
+/// Returns what it was.
+pub(crate) fn check_payload(json: &[u8]) -> &'static str {
     let read = payload_of(json);
     match &read {
         Ok(interaction) => {
@@ -65,6 +68,12 @@ pub(crate) fn check_payload(json: &[u8]) {
     }
     if json.len() <= MAX_BODY {
         check_secrecy(json, &read);
+    }
+    match read {
+        Ok(Interaction::Click(_)) => "click",
+        Ok(Interaction::Submission(_)) => "submission",
+        Ok(Interaction::Ignored(_)) => "ignored",
+        Err(_) => "malformed",
     }
 }
 

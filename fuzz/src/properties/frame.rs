@@ -6,25 +6,32 @@ use teleport_slack::slack::socket::frame::{Frame, Reason, ack, parse};
 use super::callback::check_payload;
 
 /// Whatever `bytes` are: a known kind with what that kind has, an acknowledgement that Slack finds its envelope by,
-/// nothing of the payload in what is printed.
-pub(crate) fn check(bytes: &[u8]) {
+/// nothing of the payload in what is printed. Returns what it was.
+pub(crate) fn check(bytes: &[u8]) -> &'static str {
     // What is not UTF-8 ends the connection before anybody reads it.
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else { return "no text" };
     let fields: Option<Map<String, Value>> = serde_json::from_str(text).ok();
     let (frame, fields) = match (parse(text), fields) {
         (Ok(frame), Some(fields)) => (frame, fields),
-        (Err(what), None) => return assert_eq!(what, "it is not a JSON object"),
+        (Err(what), None) => {
+            assert_eq!(what, "it is not a JSON object");
+            return "no object";
+        }
         (Err(what), Some(fields)) => {
             assert_eq!(what, "its envelope_id is not usable");
             let id = fields["envelope_id"].as_str().unwrap_or_default();
-            return assert!(id.is_empty() || id.len() > 200);
+            assert!(id.is_empty() || id.len() > 200);
+            return "no usable id";
         }
         (Ok(frame), None) => panic!("{frame:?} was read from what is no JSON object"),
     };
     let text_of = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = text_of("type");
-    match &frame {
-        Frame::Hello => assert_eq!(kind, "hello"),
+    let seen = match &frame {
+        Frame::Hello => {
+            assert_eq!(kind, "hello");
+            "hello"
+        }
         Frame::Disconnect(reason) => {
             assert_eq!(kind, "disconnect");
             let expected = match text_of("reason") {
@@ -33,9 +40,11 @@ pub(crate) fn check(bytes: &[u8]) {
                 _ => Reason::Refresh,
             };
             assert_eq!(*reason, expected);
+            "disconnect"
         }
         Frame::Unknown => {
             assert!(!["hello", "disconnect"].contains(&kind) && !fields.contains_key("envelope_id"));
+            "unknown"
         }
         Frame::Envelope(sealed) => {
             assert_eq!(sealed.id, text_of("envelope_id"));
@@ -46,13 +55,12 @@ pub(crate) fn check(bytes: &[u8]) {
             let takes_answer = fields.get("accepts_response_payload") != Some(&Value::Bool(false));
             assert_eq!(sealed.takes_answer, takes_answer);
             check_ack(&sealed.id);
-            if let Some(payload) = payload {
-                // As the daemon hands it on.
-                check_payload(payload.to_string().as_bytes());
-            }
+            // As the daemon hands it on.
+            payload.map_or("envelope", |payload| check_payload(payload.to_string().as_bytes()))
         }
-    }
+    };
     check_secrecy(&frame, fields);
+    seen
 }
 
 fn check_ack(id: &str) {

@@ -10,8 +10,8 @@ use teleport_slack::teleport::identity::{Identity, IdentityError};
 const WINDOW: usize = 24;
 
 /// Whatever the file holds: an identity that is valid now and can be used for TLS, or a short error that names the
-/// file and shows nothing of a key.
-pub(crate) fn check(bytes: &[u8]) {
+/// file and shows nothing of a key. Returns what it was: an identity, or the error's name.
+pub(crate) fn check(bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("auth_id");
     std::fs::write(&file, bytes).unwrap();
@@ -25,7 +25,7 @@ pub(crate) fn check(bytes: &[u8]) {
         Err(error) => complaint(&error, &file.display().to_string()),
     });
     let keys = key_text(&String::from_utf8_lossy(bytes));
-    for printed in printed {
+    for printed in &printed {
         assert!(printed.len() < 10_000, "{printed}");
         let shown =
             printed.as_bytes().windows(WINDOW).filter(|window| window.iter().all(|byte| is_base64(*byte)));
@@ -33,6 +33,12 @@ pub(crate) fn check(bytes: &[u8]) {
             assert!(!keys.contains(&*shown), "{shown} of a key is shown in {printed}");
         }
     }
+    name_of(&printed[0]).to_owned()
+}
+
+/// The word before the fields in what `Debug` prints.
+fn name_of(printed: &str) -> &str {
+    printed.split(' ').next().unwrap_or_default()
 }
 
 /// What is printed of an identity that may be used.
@@ -58,7 +64,7 @@ fn complaint(error: &IdentityError, file: &str) -> String {
     let said = error.to_string();
     assert!(said.contains(file) && !said.contains(char::is_control), "{said}");
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    let printed = format!("{said} {cause} {error:?}").replace(file, "FILE");
+    let printed = format!("{error:?} {said} {cause}").replace(file, "FILE");
     assert!(printed.len() < 1_500, "{printed}");
     printed
 }

@@ -27,8 +27,8 @@ const GO_KEYS: [&str; 7] =
 const OLD_PAIR: [&str; 2] = ["channel_id", "timestamp"];
 
 /// Whatever the data is: what is understood of it survives writing, the Go plugin understands what is written, and
-/// Slack takes what is drawn of it.
-pub(crate) fn check(bytes: &[u8]) {
+/// Slack takes what is drawn of it. Returns what it was.
+pub(crate) fn check(bytes: &[u8]) -> &'static str {
     let id = RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807");
     let data = entries(&String::from_utf8_lossy(bytes));
     let (mut record, rubbish) = Record::decode(&id, &data);
@@ -50,6 +50,13 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     show_everywhere(&mut record, phase);
     check_rewriting(&id, &record);
+    match &record {
+        Record { known: None, .. } => "nothing known",
+        record if record.is_adopted() => "adopted",
+        record if record.has_unreadable_votes() => "newer votes",
+        record if record.votes.list().is_empty() => "ours",
+        _ => "ours with votes",
+    }
 }
 
 fn entries(text: &str) -> Data {
