@@ -196,15 +196,6 @@ impl Interaction {
     }
 }
 
-/// Everything that reads foreign bytes, for fuzzing. It returns nothing, so it is no way around [`Verified`].
-pub fn fuzz(bytes: &[u8]) {
-    for read in [read_form, read_json] {
-        if let Ok(interaction) = read(bytes) {
-            std::hint::black_box((interaction.occasion(), interaction.request()));
-        }
-    }
-}
-
 fn read_form(body: &[u8]) -> Result<Interaction, Malformed> {
     if body.len() > MAX_BODY {
         return Err(nobody("the size"));

@@ -65,7 +65,7 @@ enum At {
     Claiming {
         claim: Claim,
         began: u8,
-        base: Written,
+        base: Box<Written>,
     },
     /// The claim is written.
     Claimed {
@@ -235,7 +235,7 @@ impl World {
             }
             At::Idle if self.now < replica.rests => return Vec::new(),
             At::Idle => {
-                let (base, record) = (self.record.clone(), self.record());
+                let (base, record) = (Box::new(self.record.clone()), self.record());
                 if Step::of(&record).is_none() {
                     *replica =
                         Replica { at: At::Idle, watched: None, rests: self.now + 1, ..replica.clone() };
@@ -260,7 +260,7 @@ impl World {
                 let mut record = base.0.clone();
                 let step = Step::of(&record).unwrap();
                 // The write lands only on what was read.
-                if base != self.record {
+                if *base != self.record {
                     replica.at = At::Idle;
                     return vec![world];
                 }

@@ -10,6 +10,8 @@ pub(super) trait Subject {
     }
 }
 
+impl Subject for () {}
+
 macro_rules! subjects {
     ($($message:ident $(. $field:ident)?),* $(,)?) => {
         $(impl Subject for pb::$message {

@@ -1,7 +1,6 @@
 //! Everything at once and at random, from a seed. The settings are in `settings.rs`, the commands in
 //! `CONTRIBUTING.md`.
 
-use crate::promises::several_replicas;
 use crate::run::run;
 use crate::settings::Settings;
 use crate::support::story;
@@ -11,10 +10,9 @@ const SECONDS: u64 = 40;
 
 #[test]
 fn nothing_is_lost_doubled_or_left_untrue_at_random() {
-    let most = if several_replicas() { 3 } else { 1 };
     let counts: Vec<_> = match std::env::var_os("CHAOS_REPLICAS") {
         Some(_) => vec![1],
-        None => (1..=most).collect(),
+        None => (1..=3).collect(),
     };
     story(async {
         let all: Vec<_> = counts.iter().map(|count| Settings::from_environment(*count, SECONDS)).collect();

@@ -10,7 +10,6 @@
 #[expect(dead_code, reason = "the bed of the stories, of which less is needed here")]
 mod support;
 
-mod promises;
 mod shown;
 mod crash;
 mod settings;

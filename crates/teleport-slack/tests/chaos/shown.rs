@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use access_sim::slack::snapshot::MessageView;
 
-use crate::promises::no_doubles;
 use crate::support::*;
 
 /// A message that tells of a request, with its thread.
@@ -92,15 +91,11 @@ impl Truth<'_> {
                 }
                 continue;
             }
-            // Of a request that is gone a copy that nobody noted stays as it is.
-            if known.is_empty() && !self.must_be_shown && !no_doubles() {
-                continue;
-            }
             if known.len() != 1 {
                 let of = cards.len();
                 wrong.push(format!("{place}: {} of its {of} messages are in the record, not 1", known.len()));
             }
-            if cards.len() > 1 && no_doubles() {
+            if cards.len() > 1 {
                 let names: Vec<_> = cards.iter().map(|card| card.name()).collect();
                 wrong.push(format!("{place} was told {} times: {}", cards.len(), names.join(" ")));
             }
@@ -128,9 +123,6 @@ impl Truth<'_> {
                 }
                 None => {}
             }
-        }
-        if !no_doubles() {
-            left.retain(|text| !self.replies.iter().any(|wanted| text.starts_with(wanted)));
         }
         for text in left {
             wrong.push(format!("{place}: a reply too many: {text:?}"));

@@ -9,6 +9,7 @@ use access_sim::teleport::faults::Ending;
 use access_sim::teleport::journal::Method;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::support::daemon::Figures;
 use crate::support::*;
 
 const TEAM_AND_BOB: &str = "recipients = [\"team\", \"bob@example.com\"]\n";

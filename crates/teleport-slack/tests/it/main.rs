@@ -28,3 +28,4 @@ mod enterprise;
 mod callbacks;
 mod refusals;
 mod modes;
+mod corpus;

@@ -11,7 +11,7 @@ const MAX_ID_BYTES: usize = 200;
 
 /// One text frame.
 #[derive(Debug, PartialEq)]
-pub(super) enum Frame {
+pub enum Frame {
     /// The connection works.
     Hello,
     /// The connection is about to end.
@@ -24,7 +24,7 @@ pub(super) enum Frame {
 
 /// Why Slack ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
     /// It has served its time, or whatever we do not know: open another one.
     Refresh,
     /// Socket Mode was switched off.
@@ -35,12 +35,13 @@ pub(super) enum Reason {
 
 /// An envelope as it came.
 #[derive(PartialEq)]
-pub(super) struct Sealed {
-    pub(super) id: String,
-    /// `None` for what is acknowledged and dropped, such as events that nobody here asked for.
-    pub(super) interactive: Option<Value>,
+pub struct Sealed {
+    /// What the acknowledgement names; 1 to 200 bytes.
+    pub id: String,
+    /// The payload, an object; `None` for what is acknowledged and dropped, such as events that nobody here asked for.
+    pub interactive: Option<Value>,
     /// Whether the acknowledgement may carry an answer.
-    pub(super) takes_answer: bool,
+    pub takes_answer: bool,
 }
 
 /// Without the payload: it holds addresses that let anyone answer in the app's name.
@@ -51,7 +52,10 @@ impl fmt::Debug for Sealed {
 }
 
 /// Reads a text frame.
-pub(super) fn parse(text: &str) -> Result<Frame, &'static str> {
+///
+/// # Errors
+/// A fixed text that says what is wrong, if it is no JSON object or has an `envelope_id` that cannot be acknowledged.
+pub fn parse(text: &str) -> Result<Frame, &'static str> {
     // The parser refuses nesting beyond 128 levels.
     let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
         return Err("it is not a JSON object");
@@ -85,7 +89,7 @@ fn reason(fields: &Map<String, Value>) -> Reason {
 }
 
 /// The acknowledgement of an envelope, with an answer if there is one.
-pub(super) fn ack(id: &str, answer: Option<&Value>) -> String {
+pub fn ack(id: &str, answer: Option<&Value>) -> String {
     match answer {
         None => json!({"envelope_id": id}).to_string(),
         Some(answer) => json!({"envelope_id": id, "payload": answer}).to_string(),

@@ -9,7 +9,7 @@
 //! `dial` opens connections, `link` serves one, `frame` reads what comes over it, `trouble` says what can go wrong.
 
 mod dial;
-mod frame;
+pub mod frame;
 mod intake;
 mod keeper;
 mod link;

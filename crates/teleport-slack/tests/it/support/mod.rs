@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use daemon::{Daemon, Figures};
+pub(crate) use daemon::Daemon;
 
 /// Nothing that a story waits for takes longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(30);

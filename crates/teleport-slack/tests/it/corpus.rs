@@ -1,0 +1,78 @@
+//! What the fuzz targets demand, of every input that they keep, so that neither can rot. How to fuzz: `fuzz/README.md`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[path = "../../../../fuzz/src/properties/mod.rs"]
+mod properties;
+
+/// Checks each file kept for a target; all the `kinds` of input must be among them, or the corpus has rotted.
+fn replay<K: Into<String>>(target: &str, check: fn(&[u8]) -> K, kinds: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut seen = BTreeSet::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let held = std::panic::catch_unwind(|| check(&bytes).into());
+        seen.insert(held.unwrap_or_else(|_| panic!("{} does not hold; the reason is above", path.display())));
+    }
+    for kind in kinds {
+        assert!(seen.contains(*kind), "nothing in {} is read as {kind:?}: {seen:?}", folder.display());
+    }
+}
+
+#[test]
+fn kept_callbacks_hold() {
+    replay("callback", properties::callback::check, &["click", "submission", "ignored", "malformed"]);
+}
+
+#[test]
+fn kept_frames_hold() {
+    replay(
+        "frame",
+        properties::frame::check,
+        &[
+            "hello",
+            "disconnect",
+            "unknown",
+            "envelope",
+            "click",
+            "submission",
+            "malformed",
+            "no text",
+            "no object",
+            "no usable id",
+        ],
+    );
+}
+
+#[test]
+fn kept_identities_hold() {
+    replay(
+        "identity",
+        properties::identity::check,
+        &[
+            "Identity",
+            "Damaged",
+            "NoKey",
+            "UnsupportedKey",
+            "BadKey",
+            "NoCertificate",
+            "BadCertificate",
+            "NoUser",
+            "NoCa",
+            "KeyMismatch",
+            "NotYetValid",
+            "Expired",
+        ],
+    );
+}
+
+#[test]
+fn kept_records_hold() {
+    replay(
+        "record",
+        properties::record::check,
+        &["nothing known", "adopted", "newer votes", "ours", "ours with votes"],
+    );
+}

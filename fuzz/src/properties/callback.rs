@@ -1,0 +1,194 @@
+//! The body of a callback, which is a form, and the JSON in it, which Socket Mode brings without the form.
+//!
+//! Bodies are signed here as Slack signs them, so that they take the daemon's one way in.
+
+use std::collections::BTreeMap;
+
+use access_core::control::{Dialogue, MAX_REASON};
+use access_core::ids::{ChannelId, MessageTs, RequestId, is_plain};
+use access_core::interaction::{
+    Click, Foreign, Interaction, MAX_BODY, Malformed, Origin, OurApp, Submission, belongs,
+};
+use access_core::policy::fresh;
+use access_core::record::Record;
+use access_core::signature::{Rejection, Verified, verify};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::Sha256;
+
+const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+const SENT: &str = "1800000000";
+
+/// Whatever `body` is: it is read only if it is signed, and as the payload in it would be. Returns what it was.
+pub(crate) fn check(body: &[u8]) -> &'static str {
+    let signature = sign(body);
+    let longer = [body, b"&"].concat();
+    for (secret, body) in [("another", body), (SECRET, &longer)] {
+        assert_eq!(verified(secret, &signature, body).map(|_| "verified"), Err(Rejection::Forged));
+    }
+    let signed = verified(SECRET, &signature, body).expect("it is signed");
+    let form = Interaction::read(&signed);
+
+    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
+    match (payloads.next(), payloads.next()) {
+        (Some((_, payload)), None) if body.len() <= MAX_BODY => {
+            assert_eq!(form, payload_of(payload.as_bytes()));
+            check_payload(payload.as_bytes())
+        }
+        _ => {
+            assert!(form.is_err(), "{form:?}");
+            check_payload(body)
+        }
+    }
+}
+
+/// The value of `X-Slack-Signature`.
+fn sign(body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    for part in [b"v0:", SENT.as_bytes(), b":", body] {
+        mac.update(part);
+    }
+    let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("v0={digits}")
+}
+
+fn verified<'a>(secret: &str, signature: &str, body: &'a [u8]) -> Result<Verified<'a>, Rejection> {
+    let now = Timestamp::from_second(1_800_000_060).unwrap();
+    verify(secret.as_bytes(), Some(SENT.as_bytes()), Some(signature.as_bytes()), body, now)
+}
+
+fn payload_of(json: &[u8]) -> Result<Interaction, Malformed> {
+    Interaction::read(&Verified::from_socket(json))
+}
+
+/// Whatever a payload is: what is read of it is bounded, is told apart, and belongs to us only if all of it does.
+/// Returns what it was.
+pub(crate) fn check_payload(json: &[u8]) -> &'static str {
+    let read = payload_of(json);
+    match &read {
+        Ok(interaction) => {
+            check_bounds(interaction);
+            check_belonging(interaction);
+        }
+        Err(malformed) => {
+            assert!(malformed.user.iter().all(|user| is_plain(user.as_str())));
+            assert!(malformed.to_string().len() < 100);
+        }
+    }
+    if json.len() <= MAX_BODY {
+        check_secrecy(json, &read);
+    }
+    match read {
+        Ok(Interaction::Click(_)) => "click",
+        Ok(Interaction::Submission(_)) => "submission",
+        Ok(Interaction::Ignored(_)) => "ignored",
+        Err(_) => "malformed",
+    }
+}
+
+fn check_bounds(interaction: &Interaction) {
+    let named = match interaction {
+        Interaction::Click(click) => {
+            let Click { origin, user, request, channel, ts, action_ts, trigger_id, response_url, .. } = click;
+            check_ids(origin, &[user.as_str(), channel.as_str(), ts.as_str(), action_ts]);
+            check_ticket(trigger_id.as_deref());
+            check_ticket(response_url.as_ref().map(|url| url.as_str()));
+            Some(request)
+        }
+        Interaction::Submission(Submission { origin, user, dialogue, reason, view_id }) => {
+            check_ids(origin, &[user.as_str(), view_id, dialogue.channel.as_str(), dialogue.ts.as_str()]);
+            assert!(reason.chars().count() <= MAX_REASON && reason.trim() == reason);
+            let metadata = dialogue.encode().expect("what was read can be written");
+            assert!(metadata.len() < 1_000, "{metadata}");
+            assert_eq!(Dialogue::decode(&metadata).as_ref(), Some(dialogue));
+            // Old, young, or from a year beyond counting.
+            let _ = fresh(dialogue, Timestamp::from_second(1_800_000_000).unwrap());
+            Some(&dialogue.request)
+        }
+        Interaction::Ignored(_) => None,
+    };
+    assert!(named.is_none_or(|request| request.as_word().is_some()));
+    assert_eq!(interaction.request(), named);
+    assert_eq!(interaction.occasion().is_some(), named.is_some());
+    assert!(format!("{interaction:?}").len() < 20_000);
+}
+
+fn check_ids(origin: &Origin, ids: &[&str]) {
+    let origins = [&origin.app_id, &origin.team_id, &origin.enterprise_id].into_iter().flatten();
+    for id in ids.iter().copied().chain(origins.map(String::as_str)) {
+        assert!(is_plain(id), "{id:?}");
+    }
+}
+
+fn check_ticket(ticket: Option<&str>) {
+    assert!(ticket.is_none_or(|ticket| (1..=1_000).contains(&ticket.len())));
+}
+
+/// It belongs to the app, the workspace and the message that it names, if it names all of them, and to no other.
+fn check_belonging(interaction: &Interaction) {
+    let (origin, request, channel, ts) = match interaction {
+        Interaction::Click(click) => (&click.origin, &click.request, &click.channel, &click.ts),
+        Interaction::Submission(Submission { origin, dialogue, .. }) => {
+            (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
+        }
+        Interaction::Ignored(_) => {
+            assert_eq!(
+                belongs(interaction, &our_app(&Origin::default(), false), &Record::default()),
+                Err(Foreign::Message)
+            );
+            return;
+        }
+    };
+    let its = record_of(request, channel, ts);
+    for is_org_install in [false, true] {
+        let our = our_app(origin, is_org_install);
+        let place = if is_org_install { &origin.enterprise_id } else { &origin.team_id };
+        let expected = match (&origin.app_id, place) {
+            (None, _) => Err(Foreign::App),
+            (Some(_), None) => Err(Foreign::Workspace),
+            (Some(_), Some(_)) => Ok(()),
+        };
+        assert_eq!(belongs(interaction, &our, &its), expected);
+
+        let mut others = vec![Record::default()];
+        others.push(record_of(&RequestId::new("another request"), channel, ts));
+        others.push(record_of(request, &ChannelId::new("another-channel"), ts));
+        for other in others {
+            assert_eq!(belongs(interaction, &our, &other), expected.and(Err(Foreign::Message)));
+        }
+        let other_app = OurApp { app_id: "another app".into(), ..our.clone() };
+        assert_eq!(belongs(interaction, &other_app, &its), Err(Foreign::App));
+        let elsewhere = "another place".to_owned();
+        let other_place = OurApp { team_id: elsewhere.clone(), enterprise_id: Some(elsewhere), ..our };
+        assert!(belongs(interaction, &other_place, &its).is_err());
+    }
+}
+
+fn our_app(origin: &Origin, is_org_install: bool) -> OurApp {
+    OurApp {
+        app_id: origin.app_id.clone().unwrap_or_else(|| "A0OURS".into()),
+        team_id: origin.team_id.clone().unwrap_or_else(|| "T0US".into()),
+        enterprise_id: origin.enterprise_id.clone(),
+        is_org_install,
+    }
+}
+
+fn record_of(request: &RequestId, channel: &ChannelId, ts: &MessageTs) -> Record {
+    let data = [("user", "alice".to_owned()), ("messages", format!("{channel}/{ts}"))];
+    let data = BTreeMap::from(data.map(|(key, value)| (key.to_owned(), value)));
+    Record::decode(request, &data).0
+}
+
+/// What is printed of a click does not depend on the one-time address. A malformed payload keeps none.
+fn check_secrecy(json: &[u8], read: &Result<Interaction, Malformed>) {
+    let Ok(Interaction::Click(click)) = read else { return };
+    if click.response_url.is_some() {
+        let mut payload: Value = serde_json::from_slice(json).unwrap();
+        payload["response_url"] = "https://hooks.slack.com/actions/secret".into();
+        let Ok(Interaction::Click(now)) = payload_of(&serde_json::to_vec(&payload).unwrap()) else {
+            panic!("another address made something else of {click:?}")
+        };
+        assert_eq!(format!("{now:?}"), format!("{click:?}"));
+    }
+}

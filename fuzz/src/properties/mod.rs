@@ -1,0 +1,9 @@
+//! One file a target, and the judge of what Slack takes.
+
+pub(crate) mod callback;
+pub(crate) mod frame;
+pub(crate) mod identity;
+pub(crate) mod record;
+
+#[path = "../../../crates/access-core/src/render/tests/judge.rs"]
+mod judge;
