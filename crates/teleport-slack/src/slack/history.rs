@@ -21,8 +21,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 const PAGE: &str = "200";
 /// Pages read at most: far more than a channel holds of a quarter of an hour.
 const MAX_PAGES: usize = 20;
-/// Channels a page, and pages of channels: at most 20,000 channels are looked through for a name.
-const CHANNELS_PAGE: &str = "1000";
+/// Channels a page, the most that Slack gives; nearly 20,000 are looked through for a name.
+const CHANNELS_PAGE: &str = "999";
 
 /// Whose messages are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
