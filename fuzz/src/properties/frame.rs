@@ -49,8 +49,7 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
         Frame::Envelope(sealed) => {
             assert_eq!(sealed.id, text_of("envelope_id"));
             assert!((1..=200).contains(&sealed.id.len()));
-            let payload =
-                fields.get("payload").filter(|payload| kind == "interactive" && payload.is_object());
+            let payload = fields.get("payload").filter(|_| kind == "interactive");
             assert_eq!(sealed.interactive.as_ref(), payload);
             let takes_answer = fields.get("accepts_response_payload") != Some(&Value::Bool(false));
             assert_eq!(sealed.takes_answer, takes_answer);

@@ -38,7 +38,7 @@ pub enum Reason {
 pub struct Sealed {
     /// What the acknowledgement names; 1 to 200 bytes.
     pub id: String,
-    /// The payload, an object; `None` for what is acknowledged and dropped, such as events that nobody here asked for.
+    /// The payload, whatever it is; `None` for what is acknowledged and dropped, such as events that nobody here asked for.
     pub interactive: Option<Value>,
     /// Whether the acknowledgement may carry an answer.
     pub takes_answer: bool,
@@ -72,9 +72,8 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
                 Some(id) if (1..=MAX_ID_BYTES).contains(&id.len()) => id.to_owned(),
                 _ => return Err("its envelope_id is not usable"),
             };
-            let interactive =
-                // A payload that is none is the reader's to complain of.
-                fields.remove("payload").filter(|_| is_interactive);
+            // A payload that is no object is the reader's to complain of.
+            let interactive = fields.remove("payload").filter(|_| is_interactive);
             Ok(Frame::Envelope(Sealed { id, interactive, takes_answer }))
         }
     }
