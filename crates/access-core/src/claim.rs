@@ -20,12 +20,13 @@ use crate::recipients::RecipientKey;
 use crate::record::Record;
 
 /// A claim that did not change for this long may be taken over.
-pub const LAPSE: Duration = Duration::from_secs(12);
-/// How long after he began to take the claim its holder may begin a call to Slack. A call lasts [`CALL`] at
-/// most, so everything has ended before anybody else begins.
-pub const WORK: Duration = Duration::from_secs(3);
+pub const LAPSE: Duration = Duration::from_secs(13);
+/// How long after he began to write the claim its holder may begin a call to Slack. A call lasts [`CALL`] at
+/// most, so everything has ended before anybody else begins. A Teleport that needs longer than this for one write
+/// stops all work.
+pub const WORK: Duration = Duration::from_secs(6);
 /// The most that a call under a claim may take.
-pub const CALL: Duration = Duration::from_secs(8);
+pub const CALL: Duration = Duration::from_secs(6);
 /// A post of which nobody knows more arrives within this time after its daemon took the claim, or never: [`WORK`]
 /// and [`CALL`], and nearly as much again for clocks that differ and a Slack that is slow.
 const ARRIVAL: SignedDuration = SignedDuration::from_secs(20);

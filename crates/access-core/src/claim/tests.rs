@@ -18,7 +18,7 @@ fn a_claim_is_respected_until_it_shows_no_life() {
     assert_eq!(turn(None, "us", seconds(0), now), Turn::Free);
     assert_eq!(turn(Some(&claim("us", 999)), "us", seconds(0), now), Turn::Free);
     assert_eq!(turn(Some(&claim("them", 999)), "us", seconds(0), now), Turn::Wait(LAPSE));
-    assert_eq!(turn(Some(&claim("them", 999)), "us", seconds(11), now), Turn::Wait(seconds(1)));
+    assert_eq!(turn(Some(&claim("them", 999)), "us", seconds(11), now), Turn::Wait(seconds(2)));
     assert_eq!(turn(Some(&claim("them", 999)), "us", LAPSE, now), Turn::Lapsed);
     // Their clock is ahead or a little behind: only what we watched counts.
     assert_eq!(turn(Some(&claim("them", 5_000)), "us", seconds(0), now), Turn::Wait(LAPSE));
@@ -52,8 +52,9 @@ fn deliver() -> Errand {
     Errand::Deliver(RecipientKey::new("C1"))
 }
 
-/// The model's clock ticks in steps of 4 s: one is longer than [`WORK`], two are [`CALL`], three are [`LAPSE`].
-const TICK: u8 = 4;
+/// The model's clock ticks in steps of 5 s, and it is kept stricter than the daemon: calls begin in the tick in which
+/// the claim was begun, last two ticks at most, and a claim lapses after three, which are not less than [`LAPSE`].
+const TICK: u8 = 5;
 const CALL_TICKS: u8 = 2;
 
 /// Where a replica stands.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::task::Poll;
 
-use access_core::claim::{Claim, Turn, turn};
+use access_core::claim::{Claim, Turn, WORK, turn};
 use access_core::ids::RequestId;
 use access_core::plan::{Errand, Step};
 use access_core::record::{Outcome, Record};
@@ -15,7 +15,7 @@ use access_core::request::AccessRequest;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
 use jiff::Timestamp;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::lease::Lease;
 use super::memory::{Memory, later};
@@ -67,7 +67,7 @@ impl Reconciler {
                 info!(request = %id, "Whoever worked on this request (another teleport-slack, or an earlier run of this one) has not been heard of; taking over");
             }
         }
-        let lease = self.holder.lease();
+        let mut lease = self.holder.lease();
         let mut is_changed = false;
         let unsaved = &memory.unsaved;
         let written = modify_record(&self.teleport, id, |data| {
@@ -80,6 +80,8 @@ impl Reconciler {
                 record.known = Some(known.clone());
             }
             unsaved.iter().for_each(|outcome| record.apply(outcome));
+            // Its time runs from the write, not from the read before it.
+            lease = self.holder.lease();
             record.take(lease.claim.clone(), intent.posts.iter().cloned());
             Some(record.encode())
         })
@@ -89,7 +91,11 @@ impl Reconciler {
             Ok(_) => {
                 memory.unsaved.clear();
                 memory.watch(None);
-                self.complaints.settle(WRITING);
+                if lease.is_good() {
+                    self.complaints.settle(WRITING);
+                } else if self.complaints.open(WRITING, "slow") {
+                    warn!(request = %id, "Teleport took longer than {} s to write a record; nothing is sent to Slack until it is faster, because another daemon could be at work by then", WORK.as_secs());
+                }
                 Ok(Taken::Ours(lease))
             }
             Err(error) if error.kind() == Kind::NotFound => {

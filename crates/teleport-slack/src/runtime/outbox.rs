@@ -31,10 +31,10 @@ use crate::slack::{self, PostMessage};
 /// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
 /// one slow channel does not hold up the others.
 const MAX_CALLS: usize = 16;
-/// Passing faults: soon again, then each minute.
-const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+/// Passing faults: soon again, then a few times a minute.
+const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// The outcome of a post is not known: it may be there already, so it is not hurried.
-const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(300) };
+const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 /// Refused credentials: an operator must act, so look now and then.
 const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
 /// Refused for good as long as nobody changes anything in Slack (invites the bot, unarchives the channel).

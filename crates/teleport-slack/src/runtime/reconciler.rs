@@ -37,8 +37,8 @@ use crate::teleport::error::{Kind, TeleportError};
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
 const MAX_ROUNDS: usize = 8;
-/// Teleport does not answer: soon again, then each minute.
-const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+/// Teleport does not answer: soon again, and at once when the watch is back.
+const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// Teleport refuses: an operator must act.
 const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
 

@@ -29,6 +29,10 @@ use crate::observe::metrics::Metrics;
 /// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
 const WAITING_LIMIT: usize = 10_000;
 
+/// How often a list that failed is tried again while its watch lives, and the pauses before.
+const LIST_RETRIES: u32 = 5;
+const BETWEEN_LISTS: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(4) };
+
 /// What a watcher tells.
 #[derive(Debug)]
 pub enum WatchUpdate {
@@ -71,8 +75,9 @@ pub struct Delays {
 impl Default for Delays {
     fn default() -> Self {
         Self {
-            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
-            healthy: Duration::from_secs(30),
+            // Nobody hears of a new request meanwhile, so not for long, however often it happens.
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
+            healthy: Duration::from_secs(10),
             silence: Duration::from_secs(15),
         }
     }
@@ -105,7 +110,7 @@ impl Watcher {
                 let watch = opened?;
                 client.metrics().watch_opened();
                 let events = events(watch, client.metrics().clone());
-                let list = async move { tokio::try_join!(client.list_requests(), client.list_records()) };
+                let list = async move { list(&client).await };
                 Ok((events, list))
             }
         };
@@ -126,6 +131,21 @@ fn events(watch: Watch, metrics: Metrics) -> impl Stream<Item = Result<Event, Te
 }
 
 type Listed = (Vec<AccessRequest>, Vec<(RequestId, Fields)>);
+
+/// Lists everything. A passing failure is no reason to give up a watch that works, so it is tried a few times.
+async fn list(client: &Client) -> Result<Listed, TeleportError> {
+    let mut failures = 0;
+    loop {
+        match tokio::try_join!(client.list_requests(), client.list_records()) {
+            Err(error) if error.kind() == Kind::Retry && failures < LIST_RETRIES => {
+                failures += 1;
+                tracing::debug!("Listing failed and is tried again: {error}");
+                tokio::time::sleep(BETWEEN_LISTS.delay(failures, fastrand::u64(..))).await;
+            }
+            listed => return listed,
+        }
+    }
+}
 
 /// One watch after the other; ends when nobody listens. `open` answers an open stream of events and a list
 /// that is to be fetched after it was opened; after each change of `renewed` it does so on a new connection.

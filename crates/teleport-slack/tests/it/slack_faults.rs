@@ -135,7 +135,7 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
             bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
         }
         assert!(bed.card("C0DBA", &hung).is_none() && daemon.logged("no full answer").is_none());
-        let line = bed.until_logged(&daemon, "no full answer within 8s").await;
+        let line = bed.until_logged(&daemon, "no full answer within 6s").await;
         assert!(line.contains("place=C0DBA") && line.contains(IN_DOUBT), "{line}");
         bed.until_status(&daemon, "C0DBA", &hung, "⏳ PENDING").await;
         daemon.stop().await;
