@@ -24,6 +24,7 @@ mod diagnostics;
 mod deciding;
 mod attacks;
 mod races;
+mod replicas;
 mod enterprise;
 mod callbacks;
 mod refusals;
