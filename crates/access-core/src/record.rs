@@ -144,6 +144,8 @@ pub enum Outcome {
     Unclear {
         /// What it was part of.
         errand: Errand,
+        /// Where it went: a channel's id or name, or a person's id.
+        place: String,
         /// When it was about to be made.
         since: Timestamp,
         /// From when on it is there or never will be.
@@ -349,9 +351,15 @@ impl Record {
             Outcome::Settled { errand, since } => {
                 self.doubts.retain(|doubt| doubt.errand != *errand || doubt.since != *since);
             }
-            Outcome::Unclear { errand, since, ripe } => {
-                let doubts = self.doubts.iter_mut().filter(|d| d.errand == *errand && d.since == *since);
-                doubts.for_each(|doubt| doubt.ripe = *ripe);
+            Outcome::Unclear { errand, place, since, ripe } => {
+                let mut doubts = self.doubts.iter_mut();
+                if let Some(doubt) = doubts.find(|d| d.errand == *errand && d.since == *since) {
+                    doubt.ripe = *ripe;
+                } else if self.doubts.len() < MAX_DOUBTS {
+                    // Somebody looked for it while its daemon was frozen, and it may have arrived since.
+                    let (errand, place) = (errand.clone(), place.clone());
+                    self.doubts.push(Doubt { errand, place, since: *since, ripe: *ripe });
+                }
             }
             Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
             Outcome::Updated { channel, ts, shown } => {

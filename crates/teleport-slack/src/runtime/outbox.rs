@@ -74,6 +74,8 @@ pub(super) enum Fate {
     Unclear {
         /// The time.
         ripe: Timestamp,
+        /// Where it was posted.
+        place: String,
     },
 }
 
@@ -334,7 +336,7 @@ impl Outbox {
         let fate = if is_unclear {
             let now = Timestamp::now();
             let ripe = if error.is_answered() { now } else { now.saturating_add(LATE).unwrap_or(now) };
-            Fate::Unclear { ripe }
+            Fate::Unclear { ripe, place: place.to_owned() }
         } else {
             Fate::NotDone
         };
