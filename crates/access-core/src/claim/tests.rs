@@ -437,8 +437,7 @@ fn a_post_that_was_settled_by_others_and_ends_unclear_is_looked_for_again() {
         Outcome::Unclear { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
     for _ in 0..2 {
         record.apply(&outcome);
-        let doubt =
-            Doubt { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+        let doubt = Doubt { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
         assert_eq!(record.doubts, [doubt]);
     }
 }

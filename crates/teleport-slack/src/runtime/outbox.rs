@@ -37,8 +37,9 @@ const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration:
 const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(300) };
 /// Refused credentials: an operator must act, so look now and then.
 const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
-/// Refused for good as long as nobody changes anything in Slack (invites the bot, unarchives the channel).
-const REFUSED: Duration = Duration::from_secs(600);
+/// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
+/// it work soon, and nothing is hammered.
+const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 /// Complaints remembered; beyond this the oldest story is forgotten and may be told again.
 const MAX_COMPLAINTS: usize = 1_000;
 
@@ -156,12 +157,13 @@ impl Outbox {
         if failures > 0 {
             self.metrics.retry();
         }
+        let kept = kept(&step);
         let outcome = match step {
             Step::Settle(doubt) => return self.settle(id, &doubt, failures).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
-            Step::Update { channel, ts, message, short, shown } => {
+            Step::Update { channel, ts, message, short, shown, .. } => {
                 self.update(id, (channel, ts), [&message, &short], shown, lease).await
             }
             Step::Reply { channel, ts, message, replies } => {
@@ -180,6 +182,10 @@ impl Outbox {
             Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
             Err(Setback::Slack(error)) => {
                 self.metrics.delivery(Delivery::Not(error.kind()));
+                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_lost(&error, *is_last)) {
+                    self.tell_lost(id, &place, &ts, &error);
+                    return Ok(vec![Outcome::Lost { channel, ts }]);
+                }
                 Err(self.refused(id, &place, &error, failures))
             }
         }
@@ -293,6 +299,18 @@ impl Outbox {
         if lease.is_good() { Ok(()) } else { Err(Setback::LeaseOver) }
     }
 
+    /// Says that a message is given up: of a deleted one each time, of what an operator can change once a place.
+    fn tell_lost(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+        let is_deleted = is_lost(error, false);
+        if is_deleted && error.method() == Method::ChatUpdate {
+            info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
+        } else if !is_deleted && self.complaints.open(place, &error.to_string()) {
+            error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
+        } else {
+            debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
+        }
+    }
+
     /// How long `method` may not be called, if Slack said so.
     fn gate(&self, method: Method) -> Option<Duration> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -323,7 +341,7 @@ impl Outbox {
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
-            Kind::Permanent => REFUSED,
+            Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
         let again = delay.as_secs_f32();
         if !self.complaints.open(place, &error.to_string()) {
@@ -358,6 +376,25 @@ fn whereto(step: &Step) -> (Method, String) {
             };
             (method, doubt.place.clone())
         }
+    }
+}
+
+/// The message that the step keeps true, and whether this is the last that there is to show.
+fn kept(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
+    match step {
+        Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
+        Step::Reply { channel, ts, .. } => Some((channel.clone(), ts.clone(), false)),
+        Step::Post { .. } | Step::Settle(_) | Step::Withdraw { .. } => None,
+    }
+}
+
+/// Whether the message is out of reach for good: it was deleted; or it may not be edited, and the request is over, so that
+/// nobody need ask again and again until the rules are changed.
+fn is_lost(error: &SlackError, is_last: bool) -> bool {
+    match error.code() {
+        Some("message_not_found" | "thread_not_found") => true,
+        Some("edit_window_closed" | "cant_update_message") => is_last,
+        _ => false,
     }
 }
 

@@ -12,6 +12,7 @@ mod backlog;
 mod go_compat;
 mod bad_input;
 mod slack_faults;
+mod healing;
 mod teleport_faults;
 mod tls;
 mod renewal;
