@@ -174,8 +174,11 @@ impl Outbox {
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.delivery(delivery);
-                if self.complaints.settle(&place) {
-                    info!(%place, "Slack accepts messages for this place again");
+                if self.complaints.settle(&topic(method, &place)) {
+                    match method {
+                        Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
+                        _ => info!(%place, "Slack accepts messages for this place again"),
+                    }
                 }
                 Ok(vec![outcome])
             }
@@ -304,7 +307,7 @@ impl Outbox {
         let is_deleted = is_lost(error, false);
         if is_deleted && error.method() == Method::ChatUpdate {
             info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
-        } else if !is_deleted && self.complaints.open(place, &error.to_string()) {
+        } else if !is_deleted && self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
         } else {
             debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
@@ -344,7 +347,7 @@ impl Outbox {
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
         let again = delay.as_secs_f32();
-        if !self.complaints.open(place, &error.to_string()) {
+        if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.kind(), Kind::Permanent | Kind::Unauthorised) {
             error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
@@ -376,6 +379,14 @@ fn whereto(step: &Step) -> (Method, String) {
             };
             (method, doubt.place.clone())
         }
+    }
+}
+
+/// What complaints are about: a place that takes messages may still refuse edits.
+fn topic(method: Method, place: &str) -> String {
+    match method {
+        Method::ChatUpdate => format!("edits in {place}"),
+        _ => place.to_owned(),
     }
 }
 
