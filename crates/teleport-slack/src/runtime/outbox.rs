@@ -443,22 +443,4 @@ impl Complaints {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_cause_is_told_once_until_the_place_works() {
-        let complaints = Complaints::default();
-        assert!(complaints.open("#team", "not_in_channel"));
-        assert!(!complaints.open("#team", "not_in_channel"));
-        assert!(complaints.open("#team", "is_archived"));
-        assert!(complaints.open("#ops", "not_in_channel"));
-        assert!(complaints.settle("#team"));
-        assert!(!complaints.settle("#team"));
-        assert!(complaints.open("#team", "not_in_channel"));
-        for n in 0..3 * MAX_COMPLAINTS {
-            complaints.open(&format!("#c{n}"), "is_archived");
-        }
-        assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
-    }
-}
+mod tests;
