@@ -121,6 +121,8 @@ pub enum Step {
         short: Message,
         /// What it then shows.
         shown: Shown,
+        /// Whether the request is over, so that a refusal is not worth another try.
+        is_last: bool,
     },
     /// Tell a review or a vote in a message's thread.
     Reply {
@@ -190,10 +192,14 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let requester = requester_keys(situation, subject);
     let mut errands = Vec::new();
     for (n, delivery) in record.deliveries.iter().enumerate() {
-        let Delivery { channel, ts, key, .. } = delivery;
+        let Delivery { channel, ts, key, is_lost, .. } = delivery;
+        if *is_lost {
+            continue;
+        }
         let mut steps = keep(delivery, listed, look(is_requesters(delivery, &requester)));
         // Two daemons that could not see each other may have told the same person: the first message stays.
-        if key.is_some() && record.deliveries[..n].iter().any(|first| first.key == *key) {
+        let is_told = |first: &Delivery| first.key == *key && !first.is_lost;
+        if key.is_some() && record.deliveries[..n].iter().any(is_told) {
             steps.push(Step::Withdraw { channel: channel.clone(), ts: ts.clone() });
             errands.push((Errand::Keep(channel.clone(), ts.clone()), steps));
             continue;
@@ -302,7 +308,8 @@ fn keep(delivery: &Delivery, listed: Option<&AccessRequest>, look: &Look) -> Vec
     }
     let Delivery { channel, ts, .. } = delivery;
     let Look { message, short, shown } = look.clone();
-    vec![Step::Update { channel: channel.clone(), ts: ts.clone(), message, short, shown }]
+    let is_last = listed.is_none();
+    vec![Step::Update { channel: channel.clone(), ts: ts.clone(), message, short, shown, is_last }]
 }
 
 /// The replies that a delivered message's thread lacks, in their order.

@@ -106,6 +106,8 @@ pub struct Delivery {
     pub replies: u32,
     /// How many votes have been told in its thread.
     pub votes_told: u32,
+    /// Whether it cannot be kept true any more: it was deleted, or Slack refuses to edit it for good.
+    pub is_lost: bool,
 }
 
 /// What a message shows.
@@ -144,6 +146,8 @@ pub enum Outcome {
     Unclear {
         /// What it was part of.
         errand: Errand,
+        /// Where it went: a channel's id or name, or a person's id.
+        place: String,
         /// When it was about to be made.
         since: Timestamp,
         /// From when on it is there or never will be.
@@ -151,6 +155,13 @@ pub enum Outcome {
     },
     /// A message that was one too many was taken back.
     Withdrawn {
+        /// Where it was.
+        channel: ChannelId,
+        /// Which it was.
+        ts: MessageTs,
+    },
+    /// A message cannot be kept true any more.
+    Lost {
         /// Where it was.
         channel: ChannelId,
         /// Which it was.
@@ -209,6 +220,8 @@ struct DeliveryJson {
     replies: u32,
     #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
     votes_told: u32,
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    is_lost: bool,
 }
 
 impl Record {
@@ -246,6 +259,7 @@ impl Record {
             // If the Go plugin worked on the record since, it counted on.
             replies: d.replies.max(replies),
             votes_told: d.votes_told,
+            is_lost: d.is_lost,
         });
         let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
         let old_pair = Some(old_pair).filter(|(channel, ts)| !channel.is_empty() && !ts.is_empty());
@@ -256,6 +270,7 @@ impl Record {
             shown: None,
             replies,
             votes_told: 0,
+            is_lost: false,
         });
         for delivery in ours.chain(theirs).take(MAX_DELIVERIES) {
             let is_new = !deliveries.iter().any(|d| d.is(&delivery.channel, &delivery.ts));
@@ -343,15 +358,27 @@ impl Record {
                         shown: shown.clone(),
                         replies: 0,
                         votes_told: 0,
+                        is_lost: false,
                     });
                 }
             }
             Outcome::Settled { errand, since } => {
                 self.doubts.retain(|doubt| doubt.errand != *errand || doubt.since != *since);
             }
-            Outcome::Unclear { errand, since, ripe } => {
-                let doubts = self.doubts.iter_mut().filter(|d| d.errand == *errand && d.since == *since);
-                doubts.for_each(|doubt| doubt.ripe = *ripe);
+            Outcome::Unclear { errand, place, since, ripe } => {
+                let mut doubts = self.doubts.iter_mut();
+                if let Some(doubt) = doubts.find(|d| d.errand == *errand && d.since == *since) {
+                    doubt.ripe = *ripe;
+                } else if self.doubts.len() < MAX_DOUBTS {
+                    // Somebody looked for it while its daemon was frozen, and it may have arrived since.
+                    let (errand, place) = (errand.clone(), place.clone());
+                    self.doubts.push(Doubt { errand, place, since: *since, ripe: *ripe });
+                }
+            }
+            Outcome::Lost { channel, ts } => {
+                if let Some(delivery) = self.find(channel, ts) {
+                    delivery.is_lost = true;
+                }
             }
             Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
             Outcome::Updated { channel, ts, shown } => {
@@ -385,10 +412,11 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
-    /// The phase that every message shows, if they agree and there is one.
+    /// The phase that every message shows that can be kept true, if they agree and there is one.
     fn shown_everywhere(&self) -> Option<Phase> {
-        let phase = self.deliveries.first()?.shown.as_ref()?.phase;
-        self.deliveries.iter().all(|d| d.shown.as_ref().is_some_and(|s| s.phase == phase)).then_some(phase)
+        let mut kept = self.deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
+        let phase = kept.next()??;
+        kept.all(|other| other == Some(phase)).then_some(phase)
     }
 
     fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
@@ -404,8 +432,8 @@ impl Delivery {
 
 impl From<&Delivery> for DeliveryJson {
     fn from(delivery: &Delivery) -> Self {
-        let Delivery { key, channel, ts, shown, replies, votes_told } = delivery.clone();
-        Self { key, channel, ts, shown, replies, votes_told }
+        let Delivery { key, channel, ts, shown, replies, votes_told, is_lost } = delivery.clone();
+        Self { key, channel, ts, shown, replies, votes_told, is_lost }
     }
 }
 

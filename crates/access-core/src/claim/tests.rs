@@ -110,7 +110,9 @@ impl Known {
                 Outcome::Posted { key: RecipientKey::new("C1"), channel, ts: ts(n), shown: None }
             }
             Self::Settled(since) => Outcome::Settled { errand: deliver(), since: *since },
-            Self::Unclear(since, ripe) => Outcome::Unclear { errand: deliver(), since: *since, ripe: *ripe },
+            Self::Unclear(since, ripe) => {
+                Outcome::Unclear { errand: deliver(), place: "C1".into(), since: *since, ripe: *ripe }
+            }
             Self::Withdrawn(n) => Outcome::Withdrawn { channel, ts: ts(n) },
         }
     }
@@ -423,6 +425,21 @@ fn nothing_is_lost_or_doubled_in_any_order_of_events() {
             assert_eq!((record.deliveries.len(), record.doubts), (1, vec![]), "{world:#?}\nends as {end:#?}");
         });
         assert!(worlds > 100, "{worlds} worlds with {} replicas are no search", hardship.replicas);
+    }
+}
+
+#[test]
+fn a_post_that_was_settled_by_others_and_ends_unclear_is_looked_for_again() {
+    let mut record = Record::default();
+    record.take(claim("frozen", 1), [(deliver(), "C1".to_owned())]);
+    record.apply(&Outcome::Settled { errand: deliver(), since: claim("frozen", 1).taken });
+    let ripe = Timestamp::from_second(60).unwrap();
+    let outcome =
+        Outcome::Unclear { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+    for _ in 0..2 {
+        record.apply(&outcome);
+        let doubt = Doubt { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+        assert_eq!(record.doubts, [doubt]);
     }
 }
 

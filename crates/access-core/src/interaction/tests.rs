@@ -74,6 +74,7 @@ fn record() -> Record {
         shown: Some(Shown { phase: Phase::Pending, digest: "0".into() }),
         replies: 0,
         votes_told: 0,
+        is_lost: false,
     };
     Record { known: Some(bounded(&sample())), deliveries: vec![delivery], ..Record::default() }
 }

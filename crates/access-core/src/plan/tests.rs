@@ -304,6 +304,26 @@ fn of_two_messages_to_one_person_the_second_is_taken_back() {
 }
 
 #[test]
+fn a_lost_message_is_left_alone_and_nobody_is_told_again() {
+    let mut world = World::new(&["team", "ops"]);
+    world.check(&["post to team: Pending", "post to ops: Pending"]);
+    let lost = Outcome::Lost { channel: ChannelId::new("Cteam"), ts: world.record.deliveries[0].ts.clone() };
+    world.record.apply(&lost);
+    world.set(RequestState::Approved);
+    world.listed.as_mut().unwrap().reviews.push(review("bob"));
+    let told = world.work(|_| false);
+    assert_eq!(told[0], "update Cops: Approved");
+    assert!(told.len() == 2 && told[1].starts_with("reply 1 in Cops"), "{told:?}");
+    world.check(&[]);
+    assert!(world.record.deliveries[0].is_lost, "it is remembered in the record");
+    assert_eq!(world.record.encode()["resolution"], "APPROVED", "every message that is left shows it");
+    // A second message to the same person is no double of one that is gone.
+    let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
+    world.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), shown: None });
+    assert_eq!(world.work(|_| false)[0], "update Cteam: Approved");
+}
+
+#[test]
 fn messages_of_the_go_plugin_are_corrected_and_nobody_is_told_twice() {
     let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2"), ("resolution", "APPROVED")];
     let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();

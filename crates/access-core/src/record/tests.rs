@@ -23,6 +23,7 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
         shown: phase.map(|phase| Shown { phase, digest: "0123456789abcdef".into() }),
         replies,
         votes_told: 0,
+        is_lost: false,
     }
 }
 

@@ -59,13 +59,9 @@ impl Reconciler {
     ) -> Result<Taken, Trouble> {
         let now = Timestamp::now();
         let watched = memory.watch(record.claim.as_ref());
-        match turn(record.claim.as_ref(), self.holder.name(), watched, now) {
-            Turn::Free => {}
-            Turn::Wait(left) => return Ok(Taken::Theirs(later(now, left))),
-            Turn::Lapsed => {
-                self.metrics.took_over_claim();
-                info!(request = %id, "Whoever worked on this request (another teleport-slack, or an earlier run of this one) has not been heard of; taking over");
-            }
+        let turn = turn(record.claim.as_ref(), self.holder.name(), watched, now);
+        if let Turn::Wait(left) = turn {
+            return Ok(Taken::Theirs(later(now, left)));
         }
         let mut lease = self.holder.lease();
         let mut is_changed = false;
@@ -89,6 +85,10 @@ impl Reconciler {
         match written {
             Ok(_) if is_changed => Ok(Taken::Changed),
             Ok(_) => {
+                if turn == Turn::Lapsed {
+                    self.metrics.took_over_claim();
+                    info!(request = %id, "Whoever worked on this request (another teleport-slack, or an earlier run of this one) has not been heard of; taking over");
+                }
                 memory.unsaved.clear();
                 memory.watch(None);
                 if lease.is_good() {
@@ -178,7 +178,9 @@ impl Reconciler {
         }
         let errand_of = || errand.clone();
         outcomes.push(match not_yet.as_ref().map(|not_yet| &not_yet.fate) {
-            Some(Fate::Unclear { ripe }) => Outcome::Unclear { errand: errand_of(), since, ripe: *ripe },
+            Some(Fate::Unclear { ripe, place }) => {
+                Outcome::Unclear { errand: errand_of(), place: place.clone(), since, ripe: *ripe }
+            }
             Some(Fate::NotDone) | None => Outcome::Settled { errand: errand_of(), since },
         });
         (errand, outcomes, not_yet)

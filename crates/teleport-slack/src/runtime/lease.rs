@@ -46,3 +46,42 @@ impl Lease {
         self.began.elapsed() < WORK && by_wall.unsigned_abs() < WORK
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn no_two_claims_are_the_same() {
+        let (one, two) = (Holder::new(), Holder::new());
+        assert_ne!(one.name(), two.name());
+        let [first, second, other] = [one.lease(), one.lease(), two.lease()].map(|lease| lease.claim);
+        assert_eq!((first.holder.as_str(), other.holder.as_str()), (one.name(), two.name()));
+        assert!(second.turn > first.turn);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_ends_by_the_clock_that_nobody_sets() {
+        let lease = Holder::new().lease();
+        tokio::time::advance(WORK - TICK).await;
+        assert!(lease.is_good());
+        tokio::time::advance(TICK).await;
+        assert!(!lease.is_good());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_ends_by_the_wall_clock_and_when_that_was_set_back() {
+        let work = SignedDuration::try_from(WORK).unwrap();
+        for (ago, is_good) in [(work / 2, true), (work, false), (-work / 2, true), (-work * 2, false)] {
+            let mut lease = Holder::new().lease();
+            lease.claim.taken -= ago;
+            assert_eq!(lease.is_good(), is_good, "taken {ago:#} ago");
+        }
+    }
+}

@@ -79,10 +79,11 @@ impl Memory {
         self.waits.insert(errand, later(now, not_yet.delay));
     }
 
-    /// Nothing is left to be done, so nothing waits.
+    /// Nothing is left to be done, so nothing waits, and whose claim there was does not matter any more.
     pub(super) fn settle(&mut self) {
         self.waits.clear();
         self.failures.clear();
+        self.watched = None;
     }
 
     pub(super) fn succeeded(&mut self, errand: &Errand) {
@@ -107,4 +108,40 @@ impl Memory {
 pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
     let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
     now.checked_add(delay).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(holder: &str, turn: u64) -> Claim {
+        Claim { holder: holder.into(), turn, taken: Timestamp::UNIX_EPOCH }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_is_watched_from_its_last_change_on() {
+        let mut memory = Memory::default();
+        let second = Duration::from_secs(1);
+        assert_eq!(memory.watch(Some(&claim("a", 1))), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert_eq!(memory.watch(Some(&claim("a", 1))), second);
+        tokio::time::advance(second).await;
+        assert_eq!(memory.watch(Some(&claim("a", 1))), 2 * second);
+        // Its holder lives, or somebody else took over.
+        assert_eq!(memory.watch(Some(&claim("a", 2))), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert_eq!(memory.watch(Some(&claim("b", 2))), Duration::ZERO);
+        assert_eq!(memory.watch(None), Duration::ZERO);
+        tokio::time::advance(second).await;
+        assert_eq!(memory.watch(Some(&claim("b", 2))), Duration::ZERO);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_request_that_somebody_else_finished() {
+        let mut memory = Memory::default();
+        memory.watch(Some(&claim("them", 1)));
+        assert!(!memory.is_empty(), "a claim that is watched must not be forgotten");
+        memory.settle();
+        assert!(memory.is_empty());
+    }
 }

@@ -37,8 +37,9 @@ const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration:
 const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 /// Refused credentials: an operator must act, so look now and then.
 const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
-/// Refused for good as long as nobody changes anything in Slack (invites the bot, unarchives the channel).
-const REFUSED: Duration = Duration::from_secs(600);
+/// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
+/// it work soon, and nothing is hammered.
+const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 /// Complaints remembered; beyond this the oldest story is forgotten and may be told again.
 const MAX_COMPLAINTS: usize = 1_000;
 
@@ -74,6 +75,8 @@ pub(super) enum Fate {
     Unclear {
         /// The time.
         ripe: Timestamp,
+        /// Where it was posted.
+        place: String,
     },
 }
 
@@ -154,12 +157,13 @@ impl Outbox {
         if failures > 0 {
             self.metrics.retry();
         }
+        let kept = kept(&step);
         let outcome = match step {
             Step::Settle(doubt) => return self.settle(id, &doubt, failures).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
-            Step::Update { channel, ts, message, short, shown } => {
+            Step::Update { channel, ts, message, short, shown, .. } => {
                 self.update(id, (channel, ts), [&message, &short], shown, lease).await
             }
             Step::Reply { channel, ts, message, replies } => {
@@ -170,14 +174,21 @@ impl Outbox {
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.delivery(delivery);
-                if self.complaints.settle(&place) {
-                    info!(%place, "Slack accepts messages for this place again");
+                if self.complaints.settle(&topic(method, &place)) {
+                    match method {
+                        Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
+                        _ => info!(%place, "Slack accepts messages for this place again"),
+                    }
                 }
                 Ok(vec![outcome])
             }
             Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
             Err(Setback::Slack(error)) => {
                 self.metrics.delivery(Delivery::Not(error.kind()));
+                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_lost(&error, *is_last)) {
+                    self.tell_lost(id, &place, &ts, &error);
+                    return Ok(vec![Outcome::Lost { channel, ts }]);
+                }
                 Err(self.refused(id, &place, &error, failures))
             }
         }
@@ -291,6 +302,18 @@ impl Outbox {
         if lease.is_good() { Ok(()) } else { Err(Setback::LeaseOver) }
     }
 
+    /// Says that a message is given up: of a deleted one each time, of what an operator can change once a place.
+    fn tell_lost(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+        let is_deleted = is_lost(error, false);
+        if is_deleted && error.method() == Method::ChatUpdate {
+            info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
+        } else if !is_deleted && self.complaints.open(&topic(error.method(), place), &error.to_string()) {
+            error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
+        } else {
+            debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
+        }
+    }
+
     /// How long `method` may not be called, if Slack said so.
     fn gate(&self, method: Method) -> Option<Duration> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,10 +344,10 @@ impl Outbox {
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
-            Kind::Permanent => REFUSED,
+            Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
         let again = delay.as_secs_f32();
-        if !self.complaints.open(place, &error.to_string()) {
+        if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.kind(), Kind::Permanent | Kind::Unauthorised) {
             error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
@@ -334,7 +357,7 @@ impl Outbox {
         let fate = if is_unclear {
             let now = Timestamp::now();
             let ripe = if error.is_answered() { now } else { now.saturating_add(LATE).unwrap_or(now) };
-            Fate::Unclear { ripe }
+            Fate::Unclear { ripe, place: place.to_owned() }
         } else {
             Fate::NotDone
         };
@@ -356,6 +379,33 @@ fn whereto(step: &Step) -> (Method, String) {
             };
             (method, doubt.place.clone())
         }
+    }
+}
+
+/// What complaints are about: a place that takes messages may still refuse edits.
+fn topic(method: Method, place: &str) -> String {
+    match method {
+        Method::ChatUpdate => format!("edits in {place}"),
+        _ => place.to_owned(),
+    }
+}
+
+/// The message that the step keeps true, and whether this is the last that there is to show.
+fn kept(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
+    match step {
+        Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
+        Step::Reply { channel, ts, .. } => Some((channel.clone(), ts.clone(), false)),
+        Step::Post { .. } | Step::Settle(_) | Step::Withdraw { .. } => None,
+    }
+}
+
+/// Whether the message is out of reach for good: it was deleted; or it may not be edited, and the request is over, so that
+/// nobody need ask again and again until the rules are changed.
+fn is_lost(error: &SlackError, is_last: bool) -> bool {
+    match error.code() {
+        Some("message_not_found" | "thread_not_found") => true,
+        Some("edit_window_closed" | "cant_update_message") => is_last,
+        _ => false,
     }
 }
 
@@ -393,22 +443,4 @@ impl Complaints {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_cause_is_told_once_until_the_place_works() {
-        let complaints = Complaints::default();
-        assert!(complaints.open("#team", "not_in_channel"));
-        assert!(!complaints.open("#team", "not_in_channel"));
-        assert!(complaints.open("#team", "is_archived"));
-        assert!(complaints.open("#ops", "not_in_channel"));
-        assert!(complaints.settle("#team"));
-        assert!(!complaints.settle("#team"));
-        assert!(complaints.open("#team", "not_in_channel"));
-        for n in 0..3 * MAX_COMPLAINTS {
-            complaints.open(&format!("#c{n}"), "is_archived");
-        }
-        assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
-    }
-}
+mod tests;

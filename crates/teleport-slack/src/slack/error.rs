@@ -282,21 +282,38 @@ pub enum SetupError {
     },
 }
 
+/// Errors for the tests of those who act on them.
+#[cfg(test)]
+impl SlackError {
+    pub(crate) fn refused(method: Method, code: &str) -> Self {
+        let refusal = Refusal {
+            code: code.into(),
+            meaning: super::codes::meaning(code),
+            wait: Duration::from_secs(7),
+            needed: None,
+            provided: None,
+            messages: vec![],
+        };
+        Self::new(method, Failure::Refused(Box::new(refusal)))
+    }
+
+    pub(crate) fn timed_out(method: Method, begun: bool) -> Self {
+        Self::new(method, Failure::TimedOut { begun, limit: Duration::from_secs(8) })
+    }
+
+    pub(crate) fn status(method: Method, status: u16) -> Self {
+        let status = StatusCode::from_u16(status).expect("a status code");
+        Self::new(method, Failure::Status { status })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::codes::meaning;
     use super::*;
 
     fn refused(method: Method, code: &str) -> SlackError {
-        let refusal = Refusal {
-            code: code.into(),
-            meaning: meaning(code),
-            wait: Duration::from_secs(7),
-            needed: None,
-            provided: None,
-            messages: vec![],
-        };
-        SlackError::new(method, Failure::Refused(Box::new(refusal)))
+        SlackError::refused(method, code)
     }
 
     fn check(failure: Failure, kind: Kind, ambiguous: bool) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::RequestState;
 
@@ -98,6 +99,76 @@ fn our_record_keeps_the_keys_of_the_go_plugin() {
         ];
         assert_eq!(record, expected.map(|(k, v)| (k.to_owned(), v)).into());
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
+    story(async {
+        let bed = Bed::new().await;
+        let id = bed.ask();
+        let (channel, ts) = go_plugin_posts(&bed, &id).await;
+        let claim = format!(r#"{{"h":"gone","n":1,"at":"{}"}}"#, jiff::Timestamp::now());
+        let record = [
+            ("user", ALICE.to_owned()),
+            ("roles", "dba".to_owned()),
+            ("request_reason", "because".to_owned()),
+            ("messages", format!("{channel}/{ts}")),
+            ("x_claim", claim.clone()),
+        ];
+        plant(&bed, &id, &record);
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
+        bed.approve(&id);
+        bed.until_logged(&daemon, "taking over").await;
+        let card = bed.until_status(&daemon, &channel, &id, "✅ APPROVED (looks fine)").await;
+        assert_eq!(card.ts, ts);
+        bed.until_replies(&daemon, &card, 1).await;
+        bed.until_recorded(&daemon, &id, |record| {
+            field(record, "resolution") == "APPROVED" && !record.contains_key("x_claim")
+        })
+        .await;
+        daemon.stop().await;
+        assert!(bed.cards("C0DBA", &id).is_empty(), "somebody was told again of what the Go plugin had told");
+    });
+}
+
+#[test]
+fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_ours() {
+    story(async {
+        let bed = Bed::new().await;
+        let both = r#"recipients = ["C0TEAM", "C0DBA"]"#;
+        let daemon = bed.start(both).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang).in_channel("C0DBA").times(1));
+        let id = bed.ask();
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let messages = format!("C0TEAM/{}", card.ts);
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages") == messages).await;
+        daemon.kill().await;
+        // In the middle of its work: whose turn it is and what is in doubt stand beside the Go plugin's keys.
+        let mut left = bed.record(&id);
+        assert!(left.contains_key("x_claim") && left.contains_key("x_doubts"), "{left:?}");
+        let of_go: Vec<_> = left.iter().filter(|(key, _)| !key.starts_with("x_")).collect();
+        let expected = [
+            ("messages", messages.as_str()),
+            ("request_reason", "nightly restore"),
+            ("roles", "dba"),
+            ("user", ALICE),
+        ];
+        assert_eq!(of_go.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
+        // It tells the review, notes the end, and leaves the other keys as they are.
+        bed.approve(&id);
+        left.extend([("reviews_count", "1"), ("resolution", "APPROVED")].map(|(k, v)| (k.into(), v.into())));
+        let left: Vec<_> = left.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        plant(&bed, &id, &left);
+        let daemon = bed.start(both).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_recorded(&daemon, &id, |record| {
+            ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
+        })
+        .await;
+        daemon.stop().await;
+        assert!(bed.replies(&card).is_empty(), "a review was told again that the Go plugin had told");
     });
 }
 

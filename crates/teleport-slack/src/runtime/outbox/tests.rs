@@ -1,0 +1,130 @@
+//! What is told of a place, and what a failed call means for its errand.
+
+use std::ops::RangeInclusive;
+
+use access_core::ids::SlackUserId;
+use jiff::SignedDuration;
+
+use super::*;
+use crate::secret::Secret;
+use crate::slack::ClientOptions;
+use crate::slack::objects::AuthTest;
+
+#[test]
+fn each_cause_is_told_once_until_the_place_works() {
+    let complaints = Complaints::default();
+    assert!(complaints.open("#team", "not_in_channel"));
+    assert!(!complaints.open("#team", "not_in_channel"));
+    assert!(complaints.open("#team", "is_archived"));
+    assert!(complaints.open("#ops", "not_in_channel"));
+    assert!(complaints.settle("#team"));
+    assert!(!complaints.settle("#team"));
+    assert!(complaints.open("#team", "not_in_channel"));
+    for n in 0..3 * MAX_COMPLAINTS {
+        complaints.open(&format!("#c{n}"), "is_archived");
+    }
+    assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
+}
+
+fn outbox() -> Outbox {
+    let options = ClientOptions {
+        api_url: "http://127.0.0.1:9/api/".into(),
+        ..ClientOptions::new(Secret::new("xoxb-1"))
+    };
+    let auth = AuthTest {
+        team_id: "T0".into(),
+        team: String::new(),
+        url: String::new(),
+        user_id: SlackUserId::new("U0BOT"),
+        bot_id: None,
+        app_id: None,
+        enterprise_id: None,
+        is_enterprise_install: false,
+        scopes: None,
+    };
+    Outbox::new(slack::Client::new(options).unwrap(), Author::from(&auth), Metrics::new())
+}
+
+const POST: Method = Method::ChatPostMessage;
+
+fn refused(outbox: &Outbox, error: &SlackError, failures: u32) -> NotYet {
+    outbox.refused(&RequestId::new("r1"), "C0TEAM", error, failures)
+}
+
+#[test]
+fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive() {
+    let outbox = outbox();
+    let coded = |method, code| SlackError::refused(method, code);
+    // Slack has answered, so it is there or never will be; or it may still be on its way.
+    let (now, late) = (Some(SignedDuration::ZERO), Some(LATE));
+    for (error, ripe_after) in [
+        (SlackError::timed_out(POST, true), late),
+        (SlackError::status(POST, 502), late),
+        (SlackError::status(POST, 500), now),
+        (coded(POST, "fatal_error"), now),
+        (SlackError::timed_out(POST, false), None),
+        (SlackError::status(POST, 403), None),
+        (coded(POST, "ratelimited"), None),
+        (coded(POST, "not_in_channel"), None),
+        (coded(POST, "invalid_auth"), None),
+        // Made twice it does no harm.
+        (SlackError::timed_out(Method::ChatUpdate, true), None),
+        (SlackError::timed_out(Method::ConversationsHistory, true), None),
+    ] {
+        let before = Timestamp::now();
+        match (refused(&outbox, &error, 0).fate, ripe_after) {
+            (Fate::Unclear { ripe, place }, Some(after)) => {
+                assert_eq!(place, "C0TEAM");
+                assert!(ripe >= before + after && ripe <= Timestamp::now() + after, "{error}: {ripe}");
+            }
+            (Fate::NotDone, None) => {}
+            (fate, _) => panic!("{error}: {fate:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
+    let outbox = outbox();
+    let coded = |code| SlackError::refused(POST, code);
+    let cases: [(_, _, RangeInclusive<u64>); 8] = [
+        (coded("not_in_channel"), 0, 7..=15),
+        (coded("is_archived"), 1, 15..=30),
+        (coded("is_archived"), 50, 300..=600),
+        (coded("invalid_auth"), 0, 5..=10),
+        (SlackError::status(POST, 403), 0, 0..=1),
+        (SlackError::timed_out(POST, true), 0, 1..=2),
+        (SlackError::timed_out(POST, true), 50, 150..=300),
+        (SlackError::timed_out(POST, false), 50, 30..=60),
+    ];
+    for (error, failures, seconds) in cases {
+        let not_yet = refused(&outbox, &error, failures);
+        assert!(not_yet.is_failure && seconds.contains(&not_yet.delay.as_secs()), "{error}: {not_yet:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_slack_asks_for_is_kept_to_the_second_and_is_no_failure() {
+    let outbox = outbox();
+    let not_yet = refused(&outbox, &SlackError::refused(POST, "ratelimited"), 50);
+    assert_eq!((not_yet.delay, not_yet.is_failure), (Duration::from_secs(7), false));
+    let left = outbox.gate(POST).unwrap();
+    assert!(left > Duration::from_secs(6) && left <= Duration::from_secs(7), "{left:?}");
+    assert_eq!(outbox.gate(Method::ChatUpdate), None);
+}
+
+#[test]
+fn a_message_is_given_up_when_it_is_gone_or_nobody_needs_it() {
+    let coded = |code| SlackError::refused(Method::ChatUpdate, code);
+    for (error, while_listed, at_last) in [
+        (coded("message_not_found"), true, true),
+        (coded("thread_not_found"), true, true),
+        (coded("edit_window_closed"), false, true),
+        (coded("cant_update_message"), false, true),
+        (coded("is_archived"), false, false),
+        (coded("not_in_channel"), false, false),
+        (SlackError::status(Method::ChatUpdate, 500), false, false),
+    ] {
+        assert_eq!((is_lost(&error, false), is_lost(&error, true)), (while_listed, at_last), "{error}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Two and three daemons on one cluster share the work: nothing is told twice, a daemon that died or froze is replaced
+//! within 15 s, and one that comes back notices.
+
+use std::time::Duration;
+
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::audit::AuditKind;
+use tokio::time::Instant;
+
+use crate::support::deciding::*;
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+const BOTH: &str = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#;
+const PLACES: [&str; 3] = ["C0TEAM", "C0DBA", "U0BOB"];
+const POST: &str = "chat.postMessage";
+const POSTED: &str = "Posted the request";
+/// How soon another daemon goes on where one stopped.
+const TAKEN_OVER: Duration = Duration::from_secs(15);
+/// How soon it posts again what the first one may have posted: it is looked for until it cannot arrive any more.
+const POSTED_AGAIN: Duration = Duration::from_secs(30);
+
+/// Stops all in order and returns how many lines of their logs have each of these words.
+async fn count_lines<const N: usize>(daemons: Vec<Daemon>, words: [&str; N]) -> [usize; N] {
+    let mut logs = String::new();
+    for daemon in daemons {
+        logs += &daemon.stop().await;
+    }
+    words.map(|words| logs.lines().filter(|line| line.contains(words)).count())
+}
+
+#[test]
+fn many_requests_at_once_are_each_shown_once() {
+    for replicas in [2, 3] {
+        story(async move {
+            let bed = Bed::new().await;
+            let mut daemons = Vec::new();
+            for _ in 0..replicas {
+                daemons.push(bed.start(BOTH).await);
+            }
+            let ids: Vec<_> = (0..20).map(|_| bed.ask()).collect();
+            for id in &ids {
+                for place in PLACES {
+                    bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
+                }
+                bed.until_recorded(&daemons[0], id, |record| {
+                    field(record, "messages").split(',').count() == 3 && !record.contains_key("x_claim")
+                })
+                .await;
+            }
+            let [posted, doubted] = count_lines(daemons, [POSTED, "may be there already"]).await;
+            assert_eq!((posted, doubted), (60, 0));
+            assert_eq!(bed.slack.all_messages().len(), 60);
+        });
+    }
+}
+
+#[test]
+fn an_approval_is_shown_with_one_edit_and_told_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemons = vec![bed.start(BOTH).await, bed.start(BOTH).await, bed.start(BOTH).await];
+        let ids: Vec<_> = (0..5).map(|_| bed.ask()).collect();
+        for id in &ids {
+            for place in PLACES {
+                bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
+            }
+            bed.until_recorded(&daemons[0], id, |record| field(record, "messages").split(',').count() == 3)
+                .await;
+        }
+        ids.iter().for_each(|id| bed.approve(id));
+        for id in &ids {
+            for place in PLACES {
+                let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED (looks fine)").await;
+                bed.until_replies(&daemons[0], &card, 1).await;
+            }
+        }
+        let [told] = count_lines(daemons, ["Told the review"]).await;
+        let edits = bed.slack.calls_of("chat.update");
+        assert_eq!((told, edits.len()), (15, 15), "{edits:#?}");
+        assert_eq!(bed.slack.all_messages().len(), 30);
+    });
+}
+
+/// Two daemons, of which the first is in the middle of posting a request that the second has seen too.
+async fn in_the_middle_of_a_post(fault: FaultRule) -> (Bed, Daemon, Daemon, String) {
+    let bed = Bed::new().await;
+    let (first, second) = (bed.start(TEAM).await, bed.start_watched(TEAM).await);
+    bed.slack.faults().add(fault.in_channel("C0TEAM").times(1));
+    second.signal("STOP");
+    let id = bed.ask();
+    bed.until(&first, "the post", || (!bed.slack.calls_of(POST).is_empty()).then_some(())).await;
+    second.signal("CONT");
+    (bed, first, second, id)
+}
+
+/// The second daemon takes over in time.
+async fn until_taken_over(bed: &Bed, second: &Daemon, since: Instant) {
+    bed.until_logged(second, "taking over").await;
+    assert!(since.elapsed() < TAKEN_OVER, "it took {:?}\n{}", since.elapsed(), second.log());
+    assert_eq!(second.figures().await["claim_takeovers_total"], 1.0);
+}
+
+#[test]
+fn who_is_killed_after_slack_posted_is_replaced_and_the_post_is_found() {
+    story(async {
+        let (bed, first, second, id) =
+            in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
+        first.kill().await;
+        let killed = Instant::now();
+        until_taken_over(&bed, &second, killed).await;
+        let card = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
+        let name = format!("C0TEAM/{}", card.ts);
+        bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
+        assert!(killed.elapsed() < TAKEN_OVER, "it took {:?}", killed.elapsed());
+        bed.approve(&id);
+        bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&second, &card, 1).await;
+        let [posted, found] = count_lines(vec![second], [POSTED, "it is not made again"]).await;
+        assert_eq!((posted, found), (0, 1));
+        assert_eq!(bed.slack.all_messages().len(), 2);
+    });
+}
+
+#[test]
+fn who_is_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
+    story(async {
+        let (bed, first, second, id) = in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang)).await;
+        first.kill().await;
+        let killed = Instant::now();
+        until_taken_over(&bed, &second, killed).await;
+        bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
+        assert!(killed.elapsed() < POSTED_AGAIN, "it took {:?}", killed.elapsed());
+        let [posted] = count_lines(vec![second], [POSTED]).await;
+        assert_eq!((posted, bed.slack.all_messages().len()), (1, 1));
+    });
+}
+
+#[test]
+fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
+    story(async {
+        let (bed, first, second, id) =
+            in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
+        first.signal("STOP");
+        let frozen = Instant::now();
+        until_taken_over(&bed, &second, frozen).await;
+        let card = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
+        let name = format!("C0TEAM/{}", card.ts);
+        bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
+        first.signal("CONT");
+        bed.until_logged(&first, "no full answer within 8s").await;
+        // Both go on with what comes next.
+        let next = bed.ask();
+        bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
+        bed.until_recorded(&second, &next, |record| field(record, "messages").starts_with("C0TEAM/")).await;
+        bed.until_recorded(&second, &id, |record| {
+            ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
+        })
+        .await;
+        let [posted] = count_lines(vec![first, second], [POSTED]).await;
+        assert_eq!((posted, bed.slack.all_messages().len()), (1, 2));
+    });
+}
+
+#[test]
+fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
+    story(async {
+        // Later than anybody waits for it.
+        let late = Fault::Delay(Duration::from_secs(35));
+        let (bed, first, second, id) = in_the_middle_of_a_post(FaultRule::new(POST, late)).await;
+        first.signal("STOP");
+        until_taken_over(&bed, &second, Instant::now()).await;
+        bed.until_within(POSTED_AGAIN, &second, "the second daemon's post", || bed.card("C0TEAM", &id)).await;
+        let name = |ts: &str| format!("C0TEAM/{ts}");
+        let kept = bed.card("C0TEAM", &id).unwrap();
+        bed.until_recorded(&second, &id, |record| field(record, "messages") == name(&kept.ts)).await;
+        bed.until(&second, "the frozen daemon's post", || {
+            (bed.cards("C0TEAM", &id).len() == 2).then_some(())
+        })
+        .await;
+        first.signal("CONT");
+        bed.until(&second, "one message", || (bed.cards("C0TEAM", &id).len() == 1).then_some(())).await;
+        assert_eq!(bed.card("C0TEAM", &id).unwrap().ts, kept.ts);
+        bed.until_recorded(&second, &id, |record| {
+            field(record, "messages") == name(&kept.ts) && !record.contains_key("x_claim")
+        })
+        .await;
+        bed.approve(&id);
+        bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&second, &kept, 1).await;
+        let [taken_back] = count_lines(vec![first, second], ["the second message is taken back"]).await;
+        assert_eq!((taken_back, bed.slack.all_messages().len()), (1, 2));
+    });
+}
+
+#[test]
+fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let mut daemons = Vec::new();
+        for _ in 0..2 {
+            daemons.push(bed.start_deciding(Way::Socket, ANY_OF_THREE).await);
+        }
+        let sockets = bed.slack.sockets();
+        bed.until(&daemons[1], "four sockets", || (sockets.count() == 4).then_some(())).await;
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let old = daemons.remove(0);
+            let stays = &daemons[0];
+            let restart = async {
+                bed.end(old).await;
+                bed.start_deciding(Way::Socket, ANY_OF_THREE).await
+            };
+            let load = async {
+                for _ in 0..12 {
+                    let id = bed.ask();
+                    let card = bed.until_clickable(stays, "C0TEAM", &id).await;
+                    let answer = bed.told(stays, "U0BOB", &card, "approve").await;
+                    assert_eq!(answer, "The request is approved.", "{}", stays.log());
+                    ids.push(id);
+                }
+            };
+            let (new, ()) = tokio::join!(restart, load);
+            daemons.push(new);
+        }
+        for id in &ids {
+            for place in ["C0TEAM", "U0BOB"] {
+                let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED").await;
+                bed.until_replies(&daemons[0], &card, 1).await;
+            }
+            let decided = bed.decided(id);
+            assert_eq!(decided.len(), 1, "{decided:?}");
+            assert_eq!((decided[0].kind, decided[0].delegator.as_deref()), (AuditKind::Update, Some(BOB)));
+        }
+        for daemon in daemons {
+            bed.end(daemon).await;
+        }
+        let count = ids.len();
+        assert_eq!(bed.slack.ephemerals("U0BOB").len(), count);
+        assert_eq!(bed.slack.all_messages().len(), 4 * count, "a card and a reply in two places each");
+    });
+}
