@@ -148,7 +148,7 @@ fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
         let name = format!("C0TEAM/{}", card.ts);
         bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
         first.signal("CONT");
-        bed.until_logged(&first, "no full answer within 8s").await;
+        bed.until_logged(&first, "no full answer within 6s").await;
         // Both go on with what comes next.
         let next = bed.ask();
         bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
