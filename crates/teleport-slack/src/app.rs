@@ -17,6 +17,7 @@ use crate::error::{Exit, Failure, chain};
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use crate::observe::seconds;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
@@ -69,6 +70,9 @@ impl App {
         insecure_no_tls: bool,
         stop: &CancellationToken,
     ) -> Result<Self, Failure> {
+        if let Some(review) = &config.review {
+            deciding::check_tls(review, insecure_no_tls)?;
+        }
         let metrics = Metrics::new();
         let mut tasks = Tasks::new(stop.clone());
         if let Some(address) = config.diagnostics {
@@ -103,10 +107,7 @@ impl App {
         let review = match &config.review {
             Some(review) => {
                 let slack = (&slack, &auth);
-                Some(
-                    deciding::start(review, insecure_no_tls, slack, &teleport, &metrics, &mut tasks, stop)
-                        .await?,
-                )
+                Some(deciding::start(review, slack, &teleport, &metrics, &mut tasks, stop).await?)
             }
             None => None,
         };
@@ -223,7 +224,7 @@ fn told_with_remedy(error: &SlackError) -> String {
 async fn wait(failures: &mut u32, told: &mut String, what: &str, cause: &str) {
     *failures += 1;
     let delay = AWAY.delay(*failures, fastrand::u64(..));
-    let retry_in_s = delay.as_secs_f32();
+    let retry_in_s = seconds(delay);
     if told != cause || failures.is_multiple_of(10) {
         cause.clone_into(told);
         error!(retry_in_s, "{what}: {cause}");

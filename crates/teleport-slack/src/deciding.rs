@@ -30,13 +30,29 @@ const CLICKS: usize = 256;
 /// Requests that wait to be looked at because somebody voted; beyond this the watch tells.
 const WAKES: usize = 1_024;
 
+/// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
+/// called, like everything that is wrong with a configuration.
+///
+/// # Errors
+/// If nothing does TLS and nobody said that this is meant.
+pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), Failure> {
+    match &config.transport {
+        ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
+            Err(Failure::new(
+                Exit::Configuration,
+                "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
+            ))
+        }
+        ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => Ok(()),
+    }
+}
+
 /// Starts the tasks and returns what the dispatcher needs.
 ///
 /// # Errors
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
 pub(crate) async fn start(
     config: &ReviewConfig,
-    insecure_no_tls: bool,
     (slack, auth): (&slack::Client, &AuthTest),
     teleport: &teleport::Client,
     metrics: &Metrics,
@@ -69,12 +85,6 @@ pub(crate) async fn start(
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
-            if listener.tls.is_none() && !insecure_no_tls {
-                return Err(Failure::new(
-                    Exit::Configuration,
-                    "[http] has neither https_key_file nor https_cert_file; give both, or start with --insecure-no-tls behind a proxy on this machine that does TLS",
-                ));
-            }
             let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
             let bound = bound.map_err(|error| Failure::new(Exit::Failed, error))?;
             let secret = signing_secret.clone();

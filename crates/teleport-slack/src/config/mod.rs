@@ -69,7 +69,7 @@ impl Config {
 /// The cluster and the way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeleportConfig {
-    /// The auth server or the proxy.
+    /// The auth server.
     pub addr: TeleportAddr,
     /// Who the daemon is.
     pub credentials: Credentials,

@@ -65,7 +65,7 @@ fn teleport(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<TeleportCo
     let addr = match table.text("addr") {
         Field::Bad => None,
         Field::Absent => {
-            let remedy = "add the address of the auth server or the proxy, such as \"auth.example.com:3025\"";
+            let remedy = "add the address of the auth server, such as \"auth.example.com:3025\"";
             table.report().error(line, "teleport.addr", "this is missing", remedy);
             None
         }

@@ -11,7 +11,7 @@ pub mod diagnostics;
 mod server;
 
 use std::future::Future;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub struct Listener {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address is taken, or not this machine's.
-    #[error("cannot listen for {purpose} on {address} ({key})")]
+    #[error("cannot listen for {purpose} on {address} ({key}){}", remedy(source))]
     Bind {
         /// For what.
         purpose: &'static str,
@@ -134,6 +134,20 @@ async fn bind(
     let socket = TcpListener::bind(address).await.map_err(fail)?;
     let address = socket.local_addr().map_err(fail)?;
     Ok((socket, address))
+}
+
+/// What to do about an address that cannot be had, as the end of a sentence; empty if nothing is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; another program, perhaps another teleport-slack, listens there: end it, or choose another port"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: choose one that it has, or 0.0.0.0 for all"
+        }
+        ErrorKind::PermissionDenied => "; ports below 1024 need more rights: choose a higher one",
+        _ => "",
+    }
 }
 
 #[cfg(test)]

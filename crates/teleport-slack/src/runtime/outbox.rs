@@ -23,6 +23,7 @@ use super::lease::Lease;
 use super::pace::Pace;
 use super::settle::{self, Finding, message_mark, reply_mark};
 use crate::observe::metrics::{Delivery, Metrics, Settled};
+use crate::observe::seconds;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::Author;
 use crate::slack::method::Method;
@@ -346,7 +347,7 @@ impl Outbox {
             Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
-        let again = delay.as_secs_f32();
+        let again = seconds(delay);
         if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.kind(), Kind::Permanent | Kind::Unauthorised) {

@@ -29,6 +29,7 @@ use super::memory::{Memory, Seen, later};
 use super::outbox::{Complaints, NotYet, Outbox};
 use super::resolution::carry_out;
 use crate::observe::metrics::{Metrics, Visit};
+use crate::observe::seconds;
 use crate::slack::directory::Directory;
 use crate::teleport;
 use crate::teleport::decide::DecideError;
@@ -295,7 +296,7 @@ impl Reconciler {
                 (TELEPORT_REFUSES.delay(failures, seed), true)
             }
         };
-        let retry_in_s = delay.as_secs_f32();
+        let retry_in_s = seconds(delay);
         let cause = crate::error::chain(error);
         if !self.complaints.open(place, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");

@@ -60,6 +60,17 @@ fn a_token_that_slack_refuses_ends_the_start() {
 }
 
 #[test]
+fn callbacks_without_tls_end_the_start_before_anybody_is_called() {
+    story(async {
+        let bed = Bed::new().await;
+        let review = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"";
+        let words = ["https_key_file and https_cert_file under [http]", "--insecure-no-tls"];
+        check_refused(&bed, &bed.config(&format!("{TEAM}\n{review}")), 78, &words).await;
+        assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
+    });
+}
+
+#[test]
 fn a_missing_scope_ends_the_start_only_if_nothing_works_without_it() {
     story(async {
         let bed = Bed::new().await;

@@ -145,6 +145,7 @@ fn a_port_that_is_taken_ends_the_start_and_is_named() {
         assert_eq!(status, Some(1), "{log}");
         assert!(log.contains(&format!("cannot listen for questions about health on {address}")), "{log}");
         assert!(log.contains("diagnostics.listen_addr") && log.contains("in use"), "{log}");
+        assert!(log.contains("another program") && log.contains("choose another port"), "{log}");
         assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
     });
 }

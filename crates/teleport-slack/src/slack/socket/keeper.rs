@@ -19,6 +19,7 @@ use super::dial::{self, Wire};
 use super::intake::Intake;
 use super::link::{Link, Served};
 use super::trouble::{Pause, Trouble};
+use crate::observe::seconds;
 use crate::secret::Secret;
 use crate::slack::Client;
 
@@ -130,7 +131,7 @@ impl<'a> Keeper<'a> {
         let text = format!("{trouble}{remedy}");
         let told = format!("{is_error} {text}");
         let mut last = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let retry_in_s = pause.as_secs_f32();
+        let retry_in_s = seconds(pause);
         if last.as_ref() == Some(&told) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
             return;
