@@ -12,7 +12,7 @@ pub mod tally;
 use jiff::{SignedDuration, Timestamp};
 
 pub use rules::{Approver, ReasonPolicy, Rule, Rules};
-pub use tally::{Cast, Resolution, Standing, cast, standing, unfinished};
+pub use tally::{Cast, Resolution, Standing, cast, complete, standing, unfinished};
 
 use crate::control::{Decision, Dialogue};
 use crate::identity::Person;

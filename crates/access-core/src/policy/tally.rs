@@ -161,6 +161,25 @@ pub fn cast(record: &mut Record, vote: &Vote, request: &AccessRequest, rules: &R
     }
 }
 
+/// Marks a vote as the deciding one where the last that was needed was not cast in Slack but is a review in Teleport,
+/// or the rules ask for less than before. The newest vote of that decision is taken; without any there is nobody in
+/// whose name to decide. Returns whether anything changed.
+pub fn complete(record: &mut Record, request: &AccessRequest, rules: &Rules) -> bool {
+    if record.votes.settled_by().is_some() {
+        return false;
+    }
+    let standing = standing(rules, request, &record.votes);
+    let deciding = [Decision::Deny, Decision::Approve].into_iter().find_map(|decision| {
+        let counts = |vote: &&Vote| {
+            vote.decision == decision && rules.allow(request, &vote.user, &vote.groups).is_ok()
+        };
+        standing.suffices(decision).then(|| record.votes.list().iter().rev().find(counts))?
+    });
+    let Some(user) = deciding.map(|vote| vote.user.clone()) else { return false };
+    record.votes.settle(&user);
+    true
+}
+
 /// Whether the person's vote that is in already would now decide.
 pub(super) fn completes(rules: &Rules, request: &AccessRequest, votes: &Votes, vote: &Vote) -> bool {
     let is_same = |stored: &Vote| {

@@ -13,7 +13,7 @@ use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
-use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode, unfinished};
+use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, complete, mode, unfinished};
 use access_core::recipients::{Rules, Target};
 use access_core::record::{Record, bounded};
 use access_core::request::{AccessRequest, RequestState};
@@ -34,6 +34,7 @@ use crate::slack::directory::Directory;
 use crate::teleport;
 use crate::teleport::decide::DecideError;
 use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::record::{Modified, modify_record};
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
@@ -259,10 +260,22 @@ impl Reconciler {
     ) -> Result<Option<Timestamp>, Trouble> {
         // Votes decide only where the rules do; elsewhere Teleport judges, whatever is in the record.
         let may_resolve = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
-        let waits = listed.is_some_and(|request| request.state == RequestState::Pending);
-        let Some((due, resolution)) = unfinished(&record.votes).filter(|_| may_resolve && waits) else {
+        let waiting = listed.filter(|request| request.state == RequestState::Pending);
+        let (Some(review), Some(waiting)) = (self.review.as_ref().filter(|_| may_resolve), waiting) else {
             return Ok(None);
         };
+        let mut record = record.clone();
+        if complete(&mut record, waiting, &review.rules) {
+            // The last that was needed came as a review in Teleport. Marked in the record first, as any deciding vote is.
+            let marked = modify_record(&self.teleport, id, |data| {
+                let mut record = Record::decode(id, data).0;
+                complete(&mut record, waiting, &review.rules).then(|| record.encode())
+            });
+            let (Modified::Unchanged(data) | Modified::Written(data)) =
+                marked.await.map_err(Trouble::writing)?;
+            record = Record::decode(id, &data).0;
+        }
+        let Some((due, resolution)) = unfinished(&record.votes) else { return Ok(None) };
         if due > Timestamp::now() {
             return Ok(Some(due));
         }

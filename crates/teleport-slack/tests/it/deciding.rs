@@ -4,7 +4,7 @@ use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::people::submit::Answer;
 use access_sim::teleport::audit::AuditKind;
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
-use access_sim::teleport::request::{NewRequest, RequestState};
+use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use access_sim::teleport::world::{Rule, World};
 use access_sim::teleport::{Era, Options};
 use serde_json::json;
@@ -115,6 +115,25 @@ fn the_requests_own_threshold_holds_where_the_rule_asks_for_less() {
         let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
         assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "")).unwrap();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
+        // For Teleport it is the first of two, for us the second; nobody presses anything after it.
+        bed.teleport.review(DAVE, &id, Decision::Approve, "fine").unwrap();
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        let request = bed.teleport.request(&id).unwrap();
+        assert_eq!(request.resolve_annotations["slack_user"], ["U0BOB"]);
+        assert_eq!(bed.decided(&id).len(), 2, "the review, and what we set");
         bed.end(daemon).await;
     });
 }
