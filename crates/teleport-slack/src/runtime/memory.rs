@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use access_core::claim::Claim;
 use access_core::plan::Errand;
-use access_core::record::Outcome;
+use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -91,6 +91,16 @@ impl Memory {
         self.failures.remove(errand);
     }
 
+    /// Forgets what is settled anyway: while Teleport cannot record, every visit adds to it.
+    pub(super) fn forget_settled(&mut self, record: &Record) {
+        self.unsaved.retain(|outcome| match outcome {
+            Outcome::Settled { errand, since } => {
+                record.doubts.iter().any(|doubt| doubt.errand == *errand && doubt.since == *since)
+            }
+            _ => true,
+        });
+    }
+
     /// For how long this claim has been seen without a change.
     pub(super) fn watch(&mut self, claim: Option<&Claim>) -> Duration {
         let now = Instant::now();
@@ -112,6 +122,8 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use access_core::recipients::RecipientKey;
+
     use super::*;
 
     fn claim(holder: &str, turn: u64) -> Claim {
@@ -134,6 +146,24 @@ mod tests {
         assert_eq!(memory.watch(None), Duration::ZERO);
         tokio::time::advance(second).await;
         assert_eq!(memory.watch(Some(&claim("b", 2))), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_does_not_pile_up() {
+        let errand = Errand::Deliver(RecipientKey::new("#team"));
+        let since = |second| Timestamp::from_second(second).unwrap();
+        let mut record = Record::default();
+        let claim = Claim { taken: since(7), ..claim("us", 7) };
+        record.take(claim, [(errand.clone(), "C0TEAM".to_owned())]);
+        let mut memory = Memory::default();
+        for second in 0..1_000 {
+            memory.forget_settled(&record);
+            memory.unsaved.push(Outcome::Settled { errand: errand.clone(), since: since(second) });
+            assert!(memory.unsaved.len() <= 2, "{:?}", memory.unsaved);
+        }
+        memory.forget_settled(&record);
+        memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
+        assert_eq!(record.doubts, [], "the one that stands in the record is kept");
     }
 
     #[test]

@@ -285,6 +285,11 @@ impl Outbox {
                 info!(request = %id, %place, "A post whose answer was lost never arrived; it is made again");
                 Ok(vec![settled])
             }
+            Ok(Finding::Gone(lost)) => {
+                self.metrics.settled(Settled::NotFound);
+                info!(request = %id, %place, "Somebody deleted the message, so it is not kept current any more");
+                Ok(vec![lost, settled])
+            }
             Ok(Finding::Hidden(error)) => {
                 self.metrics.possible_double();
                 warn!(request = %id, %place, "A message is posted once more although it may be there already, because Slack does not let the bot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {}", error.with_remedy());

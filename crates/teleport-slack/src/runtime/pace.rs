@@ -15,6 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A place where nobody waited for so long is served without delay again.
 const RELAXED: Duration = Duration::from_secs(10);
 
+/// A turn that nobody used for so long is forgotten: another daemon did the errand, or nobody needs it any more.
+const KEPT: Duration = Duration::from_secs(60);
+
 /// The places that are served slowly.
 #[derive(Debug, Default)]
 pub(super) struct Pace(HashMap<String, Line>);
@@ -47,12 +50,17 @@ impl Pace {
             self.0.remove(place);
             return None;
         }
-        let next = &mut line.next;
-        let at = line.promised.entry((id.clone(), errand.clone())).or_insert_with(|| {
-            let at = (*next).max(now);
-            *next = at + INTERVAL;
-            at
-        });
+        let who = (id.clone(), errand.clone());
+        let at = match line.promised.get(&who) {
+            Some(at) => *at,
+            None => {
+                let at = line.next.max(now);
+                line.next = at + INTERVAL;
+                line.promised.retain(|_, at| *at + KEPT > now);
+                line.promised.insert(who, at);
+                at
+            }
+        };
         Some(at.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
@@ -101,6 +109,18 @@ mod tests {
         assert_eq!(turns(&mut pace, "C1", &["a", "b"], start), [Some(1), Some(2)]);
         assert_eq!(turns(&mut pace, "C1", &["b", "a", "new"], at(1)), [Some(1), None, Some(2)]);
         assert_eq!(turns(&mut pace, "C1", &["b", "a"], at(2)), [None, Some(2)]);
+    }
+
+    #[test]
+    fn turns_that_nobody_uses_are_forgotten() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.slow_down("C1", start, start);
+        for second in 0..1_000 {
+            let now = start + Duration::from_secs(second);
+            turns(&mut pace, "C1", &[&format!("a {second}"), &format!("b {second}")], now);
+            let kept = pace.0["C1"].promised.values().filter(|at| **at + KEPT <= now).count();
+            assert!(kept <= 1, "{kept} after {second} s");
+        }
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl Reconciler {
             if !rubbish.is_empty() && self.complaints.open(id.as_str(), "rubbish") {
                 warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
             }
+            memory.forget_settled(&record);
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
             let fresh = self.listed_now(id, seen, &record).await?;
             let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);

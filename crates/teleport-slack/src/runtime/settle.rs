@@ -45,6 +45,8 @@ pub(super) enum Finding {
     Found(Vec<Outcome>),
     /// It is not there.
     Absent,
+    /// The message whose thread it went to was deleted.
+    Gone(Outcome),
     /// Slack does not let us look.
     Hidden(SlackError),
 }
@@ -62,6 +64,14 @@ pub(super) async fn look(
     match find(slack, author, id, doubt).await {
         Ok(found) if found.is_empty() => Ok(Finding::Absent),
         Ok(found) => Ok(Finding::Found(found)),
+        Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
+            Ok(match &doubt.errand {
+                Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
+                    Finding::Gone(Outcome::Lost { channel: channel.clone(), ts: ts.clone() })
+                }
+                Errand::Deliver(_) => Finding::Hidden(error),
+            })
+        }
         Err(error) if hides(&error) => Ok(Finding::Hidden(error)),
         Err(error) => Err(error),
     }

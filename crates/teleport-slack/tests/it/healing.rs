@@ -127,6 +127,31 @@ fn a_deleted_message_is_told_once_and_left_alone_for_good() {
 }
 
 #[test]
+fn a_reply_in_doubt_under_a_message_that_was_deleted_is_given_up() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let (id, ts) = shown(&bed, &daemon).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang).times(1));
+        bed.approve(&id);
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until(&daemon, "the reply", || (bed.slack.calls_of("chat.postMessage").len() == 2).then_some(()))
+            .await;
+        daemon.kill().await;
+        assert!(bed.slack.delete_message("C0TEAM", &ts));
+        let daemon = bed.start(TEAM).await;
+        bed.until_recorded(&daemon, &id, |record| {
+            ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
+        })
+        .await;
+        assert!(field(&bed.record(&id), "x_delivery").contains(r#""x":true"#));
+        let log = daemon.stop().await;
+        assert!(!log.contains("posted once more") && !log.contains("ERROR"), "{log}");
+        assert!(bed.slack.all_messages().is_empty());
+    });
+}
+
+#[test]
 fn a_message_too_old_to_be_edited_is_named_once_and_given_up_with_its_request() {
     story(async {
         let bed = Bed::with(Options::golden(), workspace().with_edit_window(Duration::ZERO)).await;
