@@ -265,19 +265,20 @@ impl Reconciler {
         let (Some(review), Some(waiting)) = (self.review.as_ref().filter(|_| may_resolve), waiting) else {
             return Ok(None);
         };
-        let mut record = record.clone();
+        let (mut record, mut is_ours) = (record.clone(), false);
         if complete(&mut record, waiting, &review.rules) {
             // The last that was needed came as a review in Teleport. Marked in the record first, as any deciding vote is.
             let marked = modify_record(&self.teleport, id, |data| {
                 let mut record = Record::decode(id, data).0;
                 complete(&mut record, waiting, &review.rules).then(|| record.encode())
             });
-            let (Modified::Unchanged(data) | Modified::Written(data)) =
-                marked.await.map_err(Trouble::writing)?;
+            let marked = marked.await.map_err(Trouble::writing)?;
+            is_ours = matches!(marked, Modified::Written(_));
+            let (Modified::Unchanged(data) | Modified::Written(data)) = marked;
             record = Record::decode(id, &data).0;
         }
         let Some((due, resolution)) = unfinished(&record.votes) else { return Ok(None) };
-        if due > Timestamp::now() {
+        if due > Timestamp::now() && !is_ours {
             return Ok(Some(due));
         }
         match carry_out(&self.teleport, id, &resolution).await {

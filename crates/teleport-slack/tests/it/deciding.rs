@@ -1,5 +1,7 @@
 //! Deciding in Slack, as it should go: each way for clicks, each mode, votes, reasons, and what is drawn.
 
+use std::time::Duration;
+
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::people::submit::Answer;
 use access_sim::teleport::audit::AuditKind;
@@ -130,6 +132,9 @@ fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
         assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
         // For Teleport it is the first of two, for us the second; nobody presses anything after it.
         bed.teleport.review(DAVE, &id, Decision::Approve, "fine").unwrap();
+        let soon = Duration::from_secs(20);
+        let is_approved = || (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(());
+        bed.until_within(soon, &daemon, "the approval in Teleport", is_approved).await;
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         let request = bed.teleport.request(&id).unwrap();
         assert_eq!(request.resolve_annotations["slack_user"], ["U0BOB"]);
