@@ -173,7 +173,11 @@ async fn keep_watching<Opening, Probing, Events, List>(
             Some(watch) => Ok(watch),
             None => {
                 renewed.mark_unchanged();
-                open().await
+                // A server may take long until it is ready to watch; a dead line is not waited for as long.
+                tokio::select! {
+                    opened = open() => opened,
+                    error = dead_line(&probe, delays.silence) => Err(error),
+                }
             }
         };
         let error = match watch {

@@ -94,8 +94,8 @@ fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
         (coded("invalid_auth"), 0, 5..=10),
         (SlackError::status(POST, 403), 0, 0..=1),
         (SlackError::timed_out(POST, true), 0, 1..=2),
-        (SlackError::timed_out(POST, true), 50, 150..=300),
-        (SlackError::timed_out(POST, false), 50, 30..=60),
+        (SlackError::timed_out(POST, true), 50, 30..=60),
+        (SlackError::timed_out(POST, false), 50, 10..=20),
     ];
     for (error, failures, seconds) in cases {
         let not_yet = refused(&outbox, &error, failures);

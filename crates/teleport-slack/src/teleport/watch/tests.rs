@@ -486,6 +486,17 @@ async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_line_that_dies_before_the_watch_is_open_is_not_waited_for() {
+    let probe = || std::future::ready(Err(refused(Kind::Retry)));
+    with_probe(probe, vec![], Delays::default(), 8, async |mut updates, _| {
+        let began = Instant::now();
+        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert_eq!(began.elapsed(), Delays::default().silence);
+    })
+    .await;
+}
+
 /// The whole watcher, against a server that goes away and comes back.
 #[tokio::test]
 async fn a_watcher_follows_a_server() {
