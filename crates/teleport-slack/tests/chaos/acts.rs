@@ -96,6 +96,8 @@ impl Run {
                 String::new()
             }
             Act::Teleport { method, fault, calls } => {
+                // One at a time: faults of a method that is seldom called must not pile up to an outage without end.
+                teleport.faults().clear_method(*method);
                 teleport.faults().script(*method, fault.clone(), Times::Next(*calls));
                 String::new()
             }
