@@ -9,6 +9,9 @@ use std::hash::Hash;
 
 use tokio::time::Instant;
 
+/// Superseded times that are not worth clearing away.
+const SPARE: usize = 64;
+
 /// Keys and the times at which they are due. Holds each key once: bounded by the number of requests.
 #[derive(Debug)]
 pub(super) struct Queue<K> {
@@ -31,7 +34,16 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
         self.due.insert(key.clone(), at);
         if !self.running.contains(&key) {
-            self.heap.push(Reverse((at, key)));
+            self.push(at, key);
+        }
+    }
+
+    /// Superseded times would stay until they have come, which may be days; once they are the greater part, they go.
+    fn push(&mut self, at: Instant, key: K) {
+        self.heap.push(Reverse((at, key)));
+        if self.heap.len() > 2 * self.due.len() + SPARE {
+            let waiting = self.due.iter().filter(|(key, _)| !self.running.contains(*key));
+            self.heap = waiting.map(|(key, at)| Reverse((*at, key.clone()))).collect();
         }
     }
 
@@ -59,8 +71,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         if let Some(at) = again {
             self.wake(key.clone(), at);
         }
-        if let Some(at) = self.due.get(&key) {
-            self.heap.push(Reverse((*at, key)));
+        if let Some(at) = self.due.get(&key).copied() {
+            self.push(at, key);
         }
     }
 
@@ -110,6 +122,24 @@ mod tests {
         assert_eq!(queue.next_due(), Some(at(5)));
         assert_eq!(drain(&mut queue, at(60)), [1]);
         assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn times_that_were_superseded_do_not_pile_up() {
+        let (mut queue, start) = (Queue::new(), Instant::now());
+        let expiry = start + Duration::from_secs(86_400);
+        for round in 0..10_000 {
+            let now = start + Duration::from_millis(round);
+            for key in 0..10 {
+                queue.wake(key, now);
+            }
+            for key in drain(&mut queue, now) {
+                queue.finish(key, Some(expiry));
+            }
+            assert!(queue.heap.len() <= 2 * queue.due.len() + SPARE, "{}", queue.heap.len());
+        }
+        assert_eq!(queue.next_due(), Some(expiry));
+        assert_eq!(drain(&mut queue, expiry).len(), 10);
     }
 
     #[test]
