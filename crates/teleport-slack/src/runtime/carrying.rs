@@ -4,7 +4,6 @@
 //! are made, then what came of them is written and the claim given up. Whatever dies in between leaves a doubt on
 //! record, never a secret.
 
-use std::collections::BTreeMap;
 use std::task::Poll;
 
 use access_core::claim::{Claim, Turn, WORK, turn};
@@ -123,14 +122,10 @@ impl Reconciler {
         lease: &Lease,
         memory: &mut Memory,
     ) -> Result<(), Trouble> {
-        let failures: BTreeMap<_, _> = errands
-            .iter()
-            .map(|(errand, _)| (errand.clone(), memory.failures.get(errand).copied().unwrap_or(0)))
-            .collect();
         let mut running: FuturesUnordered<_> = errands
             .into_iter()
             .map(|(errand, steps)| {
-                let failures = failures.get(&errand).copied().unwrap_or(0);
+                let failures = memory.failures.get(&errand).copied().unwrap_or(0);
                 self.run_errand(id, errand, steps, failures, lease)
             })
             .collect();
@@ -176,12 +171,12 @@ impl Reconciler {
                 }
             }
         }
-        let errand_of = || errand.clone();
+        let tried = errand.clone();
         outcomes.push(match not_yet.as_ref().map(|not_yet| &not_yet.fate) {
             Some(Fate::Unclear { ripe, place }) => {
-                Outcome::Unclear { errand: errand_of(), place: place.clone(), since, ripe: *ripe }
+                Outcome::Unclear { errand: tried, place: place.clone(), since, ripe: *ripe }
             }
-            Some(Fate::NotDone) | None => Outcome::Settled { errand: errand_of(), since },
+            Some(Fate::NotDone) | None => Outcome::Settled { errand: tried, since },
         });
         (errand, outcomes, not_yet)
     }
