@@ -82,7 +82,7 @@ impl Replica {
     async fn bury(&self, daemon: Option<Daemon>, signal: &str) {
         let Some(daemon) = daemon else { return };
         match daemon.exit_status() {
-            Some(status) => self.complain(&format!("ended by itself: {status}")),
+            Some(status) => self.complain(&format!("ended by itself: {status}\n{}", daemon.log_tail())),
             None => daemon.signal(signal),
         }
         let (status, log) = daemon.ended_anyhow().await;

@@ -126,7 +126,8 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     for replica in &run.replicas {
         let (past, complaints) = replica.finish().await;
         logs.extend(past.into_iter().map(|log| (replica.number, log)));
-        wrong.extend(complaints.into_iter().map(Wrong::general));
+        // First: what a daemon did to itself explains the rest.
+        wrong.splice(0..0, complaints.into_iter().map(Wrong::general));
     }
     let asked = run.asked.lock().unwrap().clone();
     let summary = format!(

@@ -37,7 +37,7 @@ async fn all_are_shown(bed: &Bed, daemon: Daemon, ids: &BTreeSet<String>) -> Str
         if posted >= count {
             break;
         }
-        assert!(begun.elapsed() < LIMIT, "{posted} of {count} after {LIMIT:?}\n{}", tail(&daemon.log()));
+        assert!(begun.elapsed() < LIMIT, "{posted} of {count} after {LIMIT:?}\n{}", daemon.log_tail());
     }
     let took = begun.elapsed().as_secs_f64();
     let opened = daemon.stop().await.matches("Watcher connected").count();
@@ -53,12 +53,6 @@ async fn all_are_shown(bed: &Bed, daemon: Daemon, ids: &BTreeSet<String>) -> Str
         count as f64 / took,
         f64::from(largest) / 1024.0
     )
-}
-
-/// The end of a log, which would else hide the message of the failure.
-fn tail(log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 #[test]

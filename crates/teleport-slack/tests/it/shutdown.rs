@@ -41,7 +41,7 @@ fn a_second_signal_ends_at_once() {
         daemon.signal("TERM");
         let (status, log) = daemon.ended().await;
         assert_eq!(status.code(), Some(1), "{log}");
-        assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     });
 }
 

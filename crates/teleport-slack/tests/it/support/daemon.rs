@@ -66,6 +66,13 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its last lines, where the whole would be too much to read.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
     /// The first line of the log with these words.
     pub(crate) fn logged(&self, words: &str) -> Option<String> {
         self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
