@@ -192,8 +192,9 @@ impl Dispatcher {
                 self.listed = requests.into_iter().map(|r| (r.id.clone(), Arc::new(r))).collect();
                 // Those that vanished while we were away, those that are there, and those whose record
                 // outlived them and still promises something.
-                let mut wake: Vec<RequestId> =
-                    before.into_keys().chain(self.listed.keys().cloned()).collect();
+                let mut wake: Vec<RequestId> = before.keys().chain(self.listed.keys()).cloned().collect();
+                let gone = before.into_iter().filter(|(id, _)| !self.listed.contains_key(id));
+                self.vanished.extend(gone);
                 for (id, data) in records {
                     if !self.listed.contains_key(&id) && self.reconciler.needs_visit(&id, &data) {
                         wake.push(id);

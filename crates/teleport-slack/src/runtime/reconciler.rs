@@ -135,9 +135,10 @@ impl Reconciler {
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
             let fresh = self.listed_now(id, seen, &record).await?;
             let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);
-            // What was last seen of a vanished request may be newer than what was remembered.
+            // What was last seen of a vanished request may be newer than what was remembered, or older.
             let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
+            let last = last.filter(|last| !is_behind(last, record.known.as_ref()));
             if last.is_some() {
                 record.known.clone_from(&last);
             }

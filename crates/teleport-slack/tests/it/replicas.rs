@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use access_sim::breaker::Breaker;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::presets::TCTL;
 use tokio::time::Instant;
 
 use crate::support::deciding::*;
@@ -53,6 +55,34 @@ fn many_requests_at_once_are_each_shown_once() {
             assert_eq!(bed.slack.all_messages().len(), 60);
         });
     }
+}
+
+#[test]
+fn who_missed_an_approval_does_not_take_it_back_when_the_request_is_gone() {
+    story(async {
+        let bed = Bed::new().await;
+        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+        let behind = bed.launch(&bed.config_at(line.addr(), TEAM));
+        bed.until_logged(&behind, "Ready").await;
+        let id = bed.ask();
+        bed.until_status(&behind, "C0TEAM", &id, "⏳ PENDING").await;
+        let first = bed.start(TEAM).await;
+        line.cut().await;
+        bed.approve(&id);
+        bed.until_status(&first, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_recorded(&first, &id, |record| {
+            record.contains_key("resolution") && !record.contains_key("x_claim")
+        })
+        .await;
+        first.kill().await;
+        bed.teleport.delete(TCTL, &id).unwrap();
+        line.restore().await.unwrap();
+        let marker = bed.ask();
+        bed.until_status(&behind, "C0TEAM", &marker, "⏳ PENDING").await;
+        behind.stop().await;
+        let status = status_line(&bed.card("C0TEAM", &id).unwrap());
+        assert!(status.contains("✅ APPROVED (looks fine)"), "{status}");
+    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use access_sim::breaker::Breaker;
 use access_sim::slack::faults::{Fault as SlackFault, FaultRule};
 use access_sim::teleport::faults::{Ending, Fault, Times};
 use access_sim::teleport::journal::Method;
-use access_sim::teleport::presets::plugin_rules;
+use access_sim::teleport::presets::{TCTL, plugin_rules};
 use access_sim::teleport::refusal::Refusal;
 use tonic::Code;
 
@@ -264,6 +264,29 @@ fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
         bed.until(&daemon, "the end of the old watch", || (bed.teleport.watchers() == 1).then_some(())).await;
         daemon.stop().await;
         assert_eq!(bed.cards("C0TEAM", &missed).len(), 1);
+    });
+}
+
+#[test]
+fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_gone() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
+        let faults = bed.teleport.faults();
+        faults.script(Method::GetPluginData, Fault::unavailable(), Times::UntilCleared);
+        bed.approve(&id);
+        until_called(&bed, &daemon, Method::GetPluginData, 1).await;
+        // That it is gone is learnt from a list, not from an event.
+        faults.drop_events(Times::UntilCleared);
+        bed.teleport.delete(TCTL, &id).unwrap();
+        faults.end_watches(&Ending::Clean);
+        until_called(&bed, &daemon, Method::GetAccessRequests, 1).await;
+        faults.clear();
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        daemon.stop().await;
     });
 }
 
