@@ -3,39 +3,31 @@
 //! Order of start: identity readable and current → Teleport answers → Slack answers → watch → list → ready.
 //! The configuration was validated before any of it (`config`); the tasks are drawn in `runtime`.
 
-use std::time::Duration;
-
-use access_core::backoff::Backoff;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::config::Config;
 use crate::deciding;
-use crate::error::{Exit, Failure, chain};
+use crate::error::{Exit, Failure};
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
-use crate::observe::seconds;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
-use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::Author;
-use crate::slack::objects::AuthTest;
 use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
-use crate::teleport::error::{Kind as TeleportKind, TeleportError};
+use crate::startup;
+use crate::teleport;
 use crate::teleport::identity::Identity;
 use crate::teleport::reload::{self, Reloader};
 use crate::teleport::watch::{Delays, Watcher};
-use crate::teleport::{self, Pong};
 
 /// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
 const UPDATES: usize = 256;
-/// A side that is away at start is asked again: soon, then each half minute.
-const AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// A daemon whose both sides have answered.
 #[derive(Debug)]
@@ -88,7 +80,7 @@ impl App {
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
         tasks.start("identity", reloader.run(reload::INTERVAL, stop.clone()));
-        let pong = ping(&teleport).await?;
+        let pong = startup::ping(&teleport).await?;
         metrics.reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
@@ -98,8 +90,8 @@ impl App {
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| Failure::new(Exit::Failed, error))?;
-        let auth = auth_test(&slack).await?;
-        metrics.reached(Stage::List);
+        // What refuses the question is not Slack: something else answers at slack.api_url.
+        let auth = startup::ask_slack(Exit::Configuration, || slack.auth_test()).await?;
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
         let rules = config.rules();
         slack_checks::scopes(&auth, &rules)?;
@@ -111,6 +103,7 @@ impl App {
             }
             None => None,
         };
+        metrics.reached(Stage::List);
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES);
@@ -155,79 +148,4 @@ impl App {
     pub async fn run(self) -> Result<(), Failure> {
         self.tasks.run().await.map_err(|died| Failure::new(Exit::Failed, died))
     }
-}
-
-/// Asks Teleport until it answers; refuses a server that is too old.
-async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
-    let mut failures = 0;
-    let mut told = String::new();
-    loop {
-        match teleport.ping().await {
-            Ok(pong) => {
-                pong.check_version().map_err(|error| Failure::new(Exit::Failed, error))?;
-                return Ok(pong);
-            }
-            Err(error) if is_final(&error) => return Err(Failure::new(exit_for(&error), error)),
-            Err(error) => {
-                // Not on a line that may be dead.
-                teleport.reconnect();
-                wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await;
-            }
-        }
-    }
-}
-
-fn is_final(error: &TeleportError) -> bool {
-    matches!(error.kind(), TeleportKind::Unauthorised | TeleportKind::Permanent)
-}
-
-/// Whether the address is to be mended or the identity.
-fn exit_for(error: &TeleportError) -> Exit {
-    match error {
-        TeleportError::Connect(error) if error.problem.is_wrong_address() => Exit::Configuration,
-        _ => Exit::Credentials,
-    }
-}
-
-/// Asks Slack until it answers; refuses a token that Slack refuses.
-async fn auth_test(slack: &slack::Client) -> Result<AuthTest, Failure> {
-    let mut failures = 0;
-    let mut told = String::new();
-    loop {
-        match slack.auth_test().await {
-            Ok(auth) => return Ok(auth),
-            Err(error) => match error.kind() {
-                Kind::Unauthorised => {
-                    return Err(Failure::new(Exit::Credentials, told_with_remedy(&error)));
-                }
-                // Not the token is refused but the question: something else answers at slack.api_url.
-                Kind::Permanent => {
-                    return Err(Failure::new(Exit::Configuration, told_with_remedy(&error)));
-                }
-                Kind::RetryAfter(delay) => {
-                    warn!(retry_in_s = delay.as_secs(), "{}", error.with_remedy());
-                    tokio::time::sleep(delay).await;
-                }
-                Kind::Retry => {
-                    wait(&mut failures, &mut told, "Slack does not answer", &told_with_remedy(&error)).await;
-                }
-            },
-        }
-    }
-}
-
-fn told_with_remedy(error: &SlackError) -> String {
-    error.with_remedy().to_string()
-}
-
-/// Waits before the next try; each new cause is told at once, the same one every tenth time.
-async fn wait(failures: &mut u32, told: &mut String, what: &str, cause: &str) {
-    *failures += 1;
-    let delay = AWAY.delay(*failures, fastrand::u64(..));
-    let retry_in_s = seconds(delay);
-    if told != cause || failures.is_multiple_of(10) {
-        cause.clone_into(told);
-        error!(retry_in_s, "{what}: {cause}");
-    }
-    tokio::time::sleep(delay).await;
 }

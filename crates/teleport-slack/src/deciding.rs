@@ -23,6 +23,7 @@ use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
+use crate::startup;
 use crate::{slack, teleport};
 
 /// Clicks that wait to be worked on; beyond this Slack tells the person to try again.
@@ -125,10 +126,7 @@ pub(crate) async fn start(
 async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failure> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
-        (None, Some(bot)) => slack
-            .bot_app(bot)
-            .await
-            .map_err(|error| Failure::new(Exit::Credentials, error.with_remedy().to_string()))?,
+        (None, Some(bot)) => startup::ask_slack(Exit::Credentials, || slack.bot_app(bot)).await?,
         (None, None) => None,
     };
     let Some(app_id) = app_id else {

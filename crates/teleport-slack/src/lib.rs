@@ -12,6 +12,7 @@ pub mod http;
 pub mod runtime;
 mod slack_checks;
 mod deciding;
+mod startup;
 pub mod app;
 mod visible;
 pub mod error;

@@ -10,6 +10,7 @@ use access_sim::slack::workspace::TokenState;
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
+use crate::support::deciding::Way;
 use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -331,5 +332,33 @@ fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
         let (code, log) = bed.refused(&bed.config(TEAM)).await;
         assert_eq!(code, Some(78), "{log}");
         assert!(log.contains("HTTP status 302") && log.contains("remedy: check that slack.api_url"), "{log}");
+    });
+}
+
+#[test]
+fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
+    story(async {
+        let bed = Bed::new().await;
+        for fault in [
+            Fault::Status { status: 503, body: "<html>".into() },
+            Fault::Reset,
+            Fault::Error("internal_error".into()),
+            Fault::RateLimited { retry_after: 1 },
+            Fault::NotJson,
+        ] {
+            let told = bed.slack.calls_of("bots.info").len();
+            bed.slack.faults().add(FaultRule::new("bots.info", fault).times(2));
+            let daemon =
+                bed.launch_deciding(&bed.review_config(Way::Http, "allow_email_username_match = true"));
+            bed.until_logged(&daemon, "Ready").await;
+            assert_eq!(bed.slack.calls_of("bots.info").len(), told + 3);
+            daemon.stop().await;
+        }
+        let refused = FaultRule::new("bots.info", Fault::Error("missing_scope".into()));
+        bed.slack.faults().add(refused);
+        let daemon = bed.launch_deciding(&bed.review_config(Way::Http, "allow_email_username_match = true"));
+        let (status, log) = daemon.ended().await;
+        assert_eq!(status.code(), Some(77), "{log}");
+        assert!(log.contains("bots.info") && log.contains("missing_scope"), "{log}");
     });
 }
