@@ -68,6 +68,8 @@ pub struct Options {
     pub access_ttl: Duration,
     /// How long after its expiry a request is still listed and its DELETE awaited; zero is prompt.
     pub delete_delay: Duration,
+    /// How long plugin data outlives the access that its request asks for.
+    pub plugin_data_afterlife: Duration,
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
     /// Numbers the calls, together with another simulator that has a clone.
@@ -87,6 +89,7 @@ impl Options {
             pending_ttl: if era == Era::Newest { 24 * 7 * hour } else { hour },
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
+            plugin_data_afterlife: hour,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             order: Order::default(),
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::lifecycle::text;
 use super::refusal::Refusal;
@@ -13,8 +13,6 @@ use super::state::State;
 
 /// Largest item, in bytes of its stored (JSON) form.
 const SIZE_LIMIT: usize = 1_000_000;
-/// How long an item outlives the access that its request asks for.
-const AFTERLIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// One plugin's notes. Bytes, because a test may plant what is not UTF-8.
 pub(super) type Entry = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -128,7 +126,8 @@ impl State {
         let request = self.requests.get(id);
         let request =
             request.ok_or_else(|| Refusal::not_found(format!("access request {id:?} not found")))?;
-        Ok(PluginItem { expires: request.access_expiry + AFTERLIFE, revision: 0, entries: BTreeMap::new() })
+        let expires = request.access_expiry + self.options.plugin_data_afterlife;
+        Ok(PluginItem { expires, revision: 0, entries: BTreeMap::new() })
     }
 
     fn store(&mut self, id: String, mut item: PluginItem) {
