@@ -26,6 +26,8 @@ use crate::support::*;
 const CALM: Duration = Duration::from_secs(150);
 /// And stay true for this long, in which every claim of a dead daemon lapses.
 const HOLD: Duration = Duration::from_secs(15);
+/// What happens by itself at the end, such as that a request expires, is shown within this time.
+const SHOWN: Duration = Duration::from_secs(10);
 /// How long a request lives in a long run.
 const SOAKED: Duration = Duration::from_secs(90);
 /// A daemon at rest may have grown by this factor.
@@ -111,11 +113,11 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     run.bed.teleport.faults().clear();
     run.diary.note(None, "--- everything works from now on".to_owned());
     let calm = Instant::now();
-    let mut wrong = run.until_right().await;
+    let mut wrong = run.until_right(CALM).await;
     let took = calm.elapsed();
     if wrong.is_empty() {
         tokio::time::sleep(HOLD).await;
-        wrong = judge(&run);
+        wrong = run.until_right(SHOWN).await;
     }
     let full = run.usage();
     for (n, (idle, full)) in idle.iter().zip(&full).enumerate() {
@@ -185,8 +187,8 @@ impl Run {
     }
 
     /// Waits until nothing is wrong any more, or long enough; returns what still is.
-    async fn until_right(&self) -> Vec<Wrong> {
-        let deadline = Instant::now() + CALM;
+    async fn until_right(&self, limit: Duration) -> Vec<Wrong> {
+        let deadline = Instant::now() + limit;
         loop {
             let wrong = judge(self);
             if wrong.is_empty() || Instant::now() > deadline {
