@@ -165,7 +165,10 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
             for (method, who) in [("users.lookupByEmail", "bob@example.com"), ("users.info", "U0DAVE")] {
                 let named = format!("Slack's {method} failed: {words}");
                 let line = bed.until_logged(&daemon, &named).await;
-                assert!(line.contains(&format!("recipient={who} ")) && line.contains("retry_in_s="), "{line}");
+                assert!(
+                    line.contains(&format!("recipient={who} ")) && line.contains("retry_in_s="),
+                    "{line}"
+                );
             }
             for place in ["U0BOB", "U0DAVE"] {
                 bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
