@@ -174,6 +174,13 @@ pub struct Rules {
     pub by_role: BTreeMap<String, Vec<Recipient>>,
 }
 
+impl Rules {
+    /// Every recipient that the rules name, some perhaps more than once.
+    pub fn named(&self) -> impl Iterator<Item = &Recipient> {
+        self.always.iter().chain(self.by_role.values().flatten())
+    }
+}
+
 /// The recipients of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience {

@@ -131,6 +131,8 @@ test('two approvals: confirmed, with a reason each; the first is counted, the se
   await untilText(onlyForMe(page), 'Your approval counts: 1 of 2 approvals.');
   await untilText(message.locator('> .message-main'), '1 of 2 approvals');
   await untilText(row.locator('.state'), 'PENDING');
+  await untilText(row.locator('.progress'), /^0 of 2 approvals .*in Teleport$/);
+  await untilText(row.locator('.votes'), 'Votes pressed in Slack are counted there');
 
   await press(page, message, 'Approve', { sure: 'Approve' });
   await untilText(onlyForMe(page), 'You already approved this request in Slack');

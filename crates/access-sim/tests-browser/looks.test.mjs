@@ -32,6 +32,31 @@ test('nothing sticks out at 360 pixels, and both sides can be reached', async ()
   await close();
 });
 
+test('Slack shows the newest message when it comes into sight, and keeps a place that was scrolled to', async () => {
+  const { page, close } = await openDemo(browser, { viewport: { width: 360, height: 740 }, hasTouch: true });
+  await untilLive(page);
+  const below = () => page.evaluate(() => {
+    const { scrollHeight, scrollTop, clientHeight } = document.querySelector('#messages');
+    return { height: clientHeight, left: scrollHeight - scrollTop - clientHeight };
+  });
+  const reasons = [1, 2, 3].map((n) => uniqueReason(`newest ${n}`));
+  for (const reason of reasons) await ask(page, reason);
+  await untilText(page.locator('#tab-unread'), /\d/);
+  await page.locator('#tab-slack').click();
+  const newest = page.locator('.message', { hasText: reasons.at(-1) });
+  await newest.waitFor();
+  await page.waitForFunction(() => {
+    const { scrollHeight, scrollTop, clientHeight } = document.querySelector('#messages');
+    return scrollHeight > clientHeight && scrollHeight - scrollTop - clientHeight < 60;
+  });
+  // Who reads older messages is not torn away by a look at the other side.
+  await page.evaluate(() => { document.querySelector('#messages').scrollTop = 0; });
+  await page.locator('#tab-teleport').click();
+  await page.locator('#tab-slack').click();
+  assert.ok((await below()).left > 60, 'the place that was scrolled to is kept');
+  await close();
+});
+
 test('a dark scheme changes both worlds', async () => {
   const { page, close } = await openDemo(browser, { colorScheme: 'light' });
   await untilLive(page);

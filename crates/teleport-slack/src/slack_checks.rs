@@ -1,7 +1,7 @@
 //! What can be said at start about the Slack side: scopes that are missing, channels that cannot be posted to.
 //!
-//! A missing scope that every message needs ends the start; everything else is a warning, because Slack may be
-//! put right while the daemon runs.
+//! A missing scope that every message needs ends the start. Everything else is a warning, because nothing is missing yet
+//! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
 
 use access_core::ids::ChannelId;
 use access_core::recipients::{Recipient, Rules};
@@ -28,7 +28,7 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
             "the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again",
         ));
     }
-    let names_people = all(rules).any(|r| matches!(r, Recipient::Email(_)));
+    let names_people = rules.named().any(|r| matches!(r, Recipient::Email(_)));
     for scope in ["users:read", "users:read.email"] {
         if !has(scope) && names_people {
             warn!(
@@ -43,7 +43,7 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
 /// Looks at each configured channel id and says which cannot be posted to, and why.
 pub(crate) async fn channels(directory: &Directory, rules: &Rules) {
     let mut seen = std::collections::BTreeSet::new();
-    for recipient in all(rules) {
+    for recipient in rules.named() {
         let Recipient::ChannelId(id) = recipient else { continue };
         if !seen.insert(id) {
             continue;
@@ -70,8 +70,4 @@ pub(crate) async fn channels(directory: &Directory, rules: &Rules) {
             Err(error) => debug!(channel = %id, "Cannot check the channel: {}", error.with_remedy()),
         }
     }
-}
-
-fn all(rules: &Rules) -> impl Iterator<Item = &Recipient> {
-    rules.always.iter().chain(rules.by_role.values().flatten())
 }

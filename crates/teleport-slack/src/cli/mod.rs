@@ -21,7 +21,6 @@ use crate::error::{Exit, Failure};
 #[command(
     name = "teleport-slack",
     version = version::LINE,
-    disable_help_subcommand = true,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \

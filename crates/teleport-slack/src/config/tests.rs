@@ -581,6 +581,24 @@ fn severities_are_read_in_any_case() {
 }
 
 #[test]
+fn the_documents_name_each_severity_that_the_message_names() {
+    let shown = mistakes(&with("[log]\nseverity = \"LOUD\""));
+    let remedy = shown.lines().find_map(|line| line.trim().strip_prefix("write ")).unwrap();
+    let named = |text: &str| -> Vec<_> {
+        let words = text.split('"').skip(1).step_by(2).filter(|word| word.chars().all(char::is_uppercase));
+        words.map(str::to_owned).collect()
+    };
+    let expected = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR"];
+    assert_eq!(named(remedy), expected);
+    let row = |text: &'static str, begins: &str| {
+        text.lines().find_map(|line| line.strip_prefix(begins)).unwrap().to_owned()
+    };
+    let document = row(include_str!("../../../../docs/configuration.md"), "| `severity` | `\"INFO\"` | ");
+    assert_eq!(named(document.split_once("in any case").unwrap().0), expected);
+    assert_eq!(named(&row(EXAMPLE, "severity = \"INFO\" # ")), expected);
+}
+
+#[test]
 fn the_example_is_sound_and_explains_every_key() {
     let loaded = parsed(EXAMPLE).expect("the example is a valid file");
     assert_eq!(loaded.warnings, []);

@@ -165,22 +165,25 @@ impl NotFound {
         }
     }
 
-    /// Says it in the log.
-    pub(super) fn tell(&self, delay: Duration) {
+    /// Says it in the log. A person whom the configuration names and who is not there is an error, like a channel
+    /// that is not there (`outbox.rs`): somebody must act, and until then messages are missing. Of a suggested
+    /// reviewer it is a warning, because a requester's slip is nothing that an operator could mend.
+    pub(super) fn tell(&self, delay: Duration, is_configured: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
-        match &self.why {
-            Why::Nobody => {
-                warn!(%recipient, retry_in_s, "Nobody in this Slack workspace goes by this recipient; correct it in the configuration (or the suggested reviewer in Teleport), or invite the person");
-            }
+        let (words, is_error) = match &self.why {
+            Why::Nobody => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration (or the suggested reviewer in Teleport), or invite the person".to_owned(), is_configured),
             Why::Deactivated => {
-                warn!(%recipient, retry_in_s, "This recipient is deactivated in Slack; take it out of the configuration");
+                ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
             }
-            Why::Slack(error) if matches!(error.kind(), Kind::Permanent | Kind::Unauthorised) => {
-                error!(%recipient, retry_in_s, "Cannot look the recipient up: {}", error.with_remedy());
-            }
-            Why::Slack(error) => {
-                warn!(%recipient, retry_in_s, "Cannot look the recipient up: {}", error.with_remedy());
-            }
+            Why::Slack(error) => (
+                format!("Cannot look the recipient up: {}", error.with_remedy()),
+                matches!(error.kind(), Kind::Permanent | Kind::Unauthorised),
+            ),
+        };
+        if is_error {
+            error!(%recipient, retry_in_s, "{words}");
+        } else {
+            warn!(%recipient, retry_in_s, "{words}");
         }
     }
 }

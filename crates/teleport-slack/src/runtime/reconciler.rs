@@ -333,7 +333,8 @@ impl Reconciler {
             let failures = memory.failures.get(&errand).copied().unwrap_or(0);
             let delay = missing.delay(failures);
             if self.complaints.open(missing.recipient.key().as_str(), &missing.cause()) {
-                missing.tell(delay);
+                let is_configured = self.rules.named().any(|named| *named == missing.recipient);
+                missing.tell(delay, is_configured);
             }
             memory.postpone(errand, &NotYet::failed(delay), now);
         }

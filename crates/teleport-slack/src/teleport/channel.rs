@@ -137,13 +137,16 @@ pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Channel {
         let (addr, tls) = (addr.clone(), Arc::clone(&tls));
         async move { dial(&addr, tls).await.map(TokioIo::new) }
     });
-    // The URI only names the scheme and the authority in the calls' headers. tonic is built without TLS of
-    // its own; with it, it would want to encrypt our stream once more.
+    endpoint().connect_with_connector_lazy(connector)
+}
+
+/// How a connection is used. The URI only names the scheme and the authority in the calls' headers. tonic is built
+/// without TLS of its own; with it, it would want to encrypt our stream once more.
+fn endpoint() -> Endpoint {
     Endpoint::from_static("https://teleport.cluster.local")
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_LIMIT)
         .keep_alive_while_idle(true)
-        .connect_with_connector_lazy(connector)
 }
 
 async fn dial(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {

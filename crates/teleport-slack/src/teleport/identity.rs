@@ -45,12 +45,19 @@ impl Identity {
     /// Reads and checks the files. Blocks while it reads; each file may have at most 1 MiB.
     pub fn load(source: &Credentials, now: Timestamp) -> Result<Self, IdentityError> {
         match source {
-            Credentials::Files { client_key: key, client_crt: crt, root_cas: cas } => {
+            Credentials::Files { client_key, client_crt, root_cas: cas } => {
+                let (key, crt) = (read(client_key)?, read(client_crt)?);
+                if !key.has_key() && !key.certificates.is_empty() {
+                    return Err(IdentityError::CertificateForKey { file: client_key.clone() });
+                }
+                if crt.has_key() && crt.certificates.is_empty() {
+                    return Err(IdentityError::KeyForCertificate { file: client_crt.clone() });
+                }
                 let parts = Parts {
-                    key: read(key)?,
-                    key_file: key,
-                    certificates: read(crt)?.certificates,
-                    crt_file: crt,
+                    key,
+                    key_file: client_key,
+                    certificates: crt.certificates,
+                    crt_file: client_crt,
                     cas: read(cas)?.certificates,
                     cas_file: cas,
                 };
@@ -151,6 +158,28 @@ pub enum IdentityError {
     #[error("{} holds no private key in PEM format; {}", .file.display(), SIGN_ANEW)]
     NoKey {
         /// The file.
+        file: PathBuf,
+    },
+
+    /// The file for the private key is one for the certificate.
+    #[error(
+        "{} holds no private key but a certificate; client_key and client_crt are probably exchanged in the \
+         configuration, or client_key names the wrong file",
+        .file.display()
+    )]
+    CertificateForKey {
+        /// The file that `client_key` names.
+        file: PathBuf,
+    },
+
+    /// The file for the certificate is one for the private key.
+    #[error(
+        "{} holds no certificate but a private key; client_key and client_crt are probably exchanged in the \
+         configuration, or client_crt names the wrong file",
+        .file.display()
+    )]
+    KeyForCertificate {
+        /// The file that `client_crt` names.
         file: PathBuf,
     },
 

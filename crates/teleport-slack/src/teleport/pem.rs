@@ -19,6 +19,13 @@ pub(super) struct Bundle {
     pub(super) unusable_key: Option<UnusableKey>,
 }
 
+impl Bundle {
+    /// Whether there is a private key, of whatever kind.
+    pub(super) fn has_key(&self) -> bool {
+        !self.keys.is_empty() || self.unusable_key.is_some()
+    }
+}
+
 /// Reads the blocks. The error says what is damaged and never contains anything from the file.
 pub(super) fn read(file: &[u8]) -> Result<Bundle, &'static str> {
     // Editors add byte order marks and indentation, copying through YAML adds more; Teleport bears both.

@@ -74,3 +74,18 @@ fn a_burst_is_shown_once() {
         println!("In a burst: {}", all_are_shown(&bed, daemon, &ids).await);
     });
 }
+
+#[test]
+fn a_list_of_many_megabytes_is_taken_in() {
+    story(async {
+        // In the oldest releases everything comes in one answer; gRPC's own limit is 4 MiB.
+        let bed = Bed::new().await;
+        let reason = "why? ".repeat(20_000);
+        let ids: Vec<_> = (0..60).map(|_| bed.ask_for(NewRequest::roles(&["dba"], &reason))).collect();
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        daemon.stop().await;
+    });
+}

@@ -25,6 +25,15 @@ async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
     assert_eq!(bed.slack.all_messages().len(), 0);
 }
 
+/// The level of the only line that names this place and cause so loudly.
+async fn level(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str]) -> String {
+    until_named_once(bed, daemon, place, words).await;
+    let log = daemon.log();
+    let is_it = |line: &&str| line.contains(place) && words.iter().all(|words| line.contains(words));
+    let line = log.lines().find(is_it).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
 /// The line about this place and cause; it must be an error or a warning, and come once.
 async fn until_named_once(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str]) {
     let is_loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
@@ -171,6 +180,29 @@ fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again()
             }
         }
         assert_eq!(bed.slack.all_messages().len(), 10);
+    });
+}
+
+#[test]
+fn a_configured_recipient_that_is_not_there_is_an_error_and_a_suggested_one_a_warning() {
+    story(async {
+        let gone = Person::member("U0GONE", "gone").kind(PersonKind::Deactivated);
+        let bed = Bed::with(Options::golden(), workspace().add_person(gone)).await;
+        let rules = r#"recipients = ["C0NONE", "nobody@example.com", "U0GONE", "C0TEAM"]"#;
+        let daemon = bed.start(rules).await;
+        let suggested_reviewers = vec!["typo@example.com".to_owned()];
+        let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let nobody = "Nobody in this Slack workspace";
+        for (place, words, expected) in [
+            ("place=C0NONE", "channel_not_found", "ERROR"),
+            ("recipient=nobody@example.com", nobody, "ERROR"),
+            ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
+            ("recipient=typo@example.com", nobody, "WARN"),
+        ] {
+            assert_eq!(level(&bed, &daemon, place, &[words]).await, expected, "{}", daemon.log());
+        }
+        daemon.stop().await;
     });
 }
 

@@ -54,6 +54,31 @@ fn version_begins_with_name_and_version() {
     let words: Vec<_> = shown.split_whitespace().take(2).collect();
     assert_eq!(words, ["teleport-slack", concat!("v", env!("CARGO_PKG_VERSION"))]);
     assert_eq!(shown.lines().count(), 1);
+    assert!(shown.trim_end().ends_with(')') && shown.contains(" (rustc 1."), "{shown}");
+    // A debug build may be older than the last commit, so only the form is looked at.
+    let is_checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.git").exists();
+    let git = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    if is_checkout && git.is_ok_and(|git| git.status.success()) {
+        let revision = shown.split_whitespace().find_map(|word| word.strip_prefix("git:")).unwrap();
+        assert!(revision.len() >= 12 && revision.chars().all(|c| c.is_ascii_hexdigit()), "{shown}");
+    }
+}
+
+#[test]
+fn help_is_an_answer_however_it_is_asked_for() {
+    for (asked, words) in [
+        (&["help"][..], "Exit status:"),
+        (&["--help"], "Exit status:"),
+        (&["-h"], "Exit status:"),
+        (&["help", "start"], "--insecure-no-tls"),
+        (&["start", "--help"], "--insecure-no-tls"),
+        (&["help", "configure"], "chmod 0600"),
+    ] {
+        let output = run(asked);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{asked:?}");
+        assert!(text(&output.stdout).contains(words), "{asked:?}: {}", text(&output.stdout));
+    }
+    assert_eq!(run(&["help", "strat"]).status.code(), Some(2));
 }
 
 #[test]

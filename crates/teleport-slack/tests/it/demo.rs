@@ -111,7 +111,11 @@ fn the_guides_walk_through_works_step_by_step() {
         sandbox.act("expire", json!({"id": expired})).await;
         sandbox.until_status(&daemon, &expired, "⌛ EXPIRED").await;
         daemon.stop().await;
-        sandbox.process.stop().await;
+        let log = sandbox.process.stop().await;
+        assert!(
+            !log.contains("Starting Teleport Access Slack"),
+            "the sandbox has a daemon of its own\n{log}"
+        );
     });
 }
 

@@ -199,6 +199,21 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
 }
 
 #[test]
+fn without_enterprise_there_are_commands_and_no_link_although_the_proxy_is_known() {
+    story(async {
+        let options = Options { proxy_public_addr: "teleport.example.com:443".into(), ..Options::golden() };
+        let bed = Bed::with(options, workspace()).await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let id = bed.ask();
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let lines = block_text(&card, 1);
+        assert!(lines.contains(&format!("*Approve*: `tsh request review --approve {id}`")), "{lines}");
+        assert!(!lines.contains("*Link*") && !card.text.contains("teleport.example.com"), "{lines}");
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn every_era_of_servers_is_listed() {
     story(async {
         for era in [Era::Old, Era::Middle, Era::Newest] {

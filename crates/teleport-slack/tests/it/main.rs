@@ -16,6 +16,7 @@ mod healing;
 mod teleport_faults;
 mod tls;
 mod renewal;
+mod starting;
 mod shutdown;
 mod cli;
 mod demo;

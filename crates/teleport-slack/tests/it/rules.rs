@@ -219,6 +219,40 @@ fn the_readmes_configuration_is_accepted() {
     assert_eq!(loaded.config.rules().by_role.len(), 1);
 }
 
+#[test]
+fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let block =
+        |kind: &str| readme.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+    let unit = block("ini");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).unwrap();
+    let user = value("User");
+    assert!(user != "root" && !user.is_empty());
+    for (key, expected) in [
+        ("NoNewPrivileges", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+    ] {
+        assert_eq!(value(key), expected, "{key}");
+    }
+    // What is handed to that user, against what the daemon reads.
+    let handed: Vec<_> = readme
+        .lines()
+        .filter(|line| line.contains(&format!("root:{user} ")))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let config = value("ExecStart").split_once("--config=").unwrap().1;
+    let quoted = block("toml").split('"').skip(1).step_by(2);
+    for path in quoted.filter(|word| word.starts_with('/')).chain([config]) {
+        let is_handed =
+            handed.iter().any(|given| given.starts_with('/') && Path::new(path).starts_with(given));
+        assert!(is_handed, "{path} is not handed to {user}");
+    }
+}
+
 /// Words in back-ticks and the targets of links that have the form of a file's path.
 fn paths_named_in(text: &str) -> BTreeSet<&str> {
     let ticked = text.split('`').skip(1).step_by(2);

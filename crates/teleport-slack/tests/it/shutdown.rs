@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::faults::{Fault as TeleportFault, Times};
+use access_sim::teleport::journal::Method;
 
 use crate::support::*;
 
@@ -24,6 +26,34 @@ fn what_is_under_way_is_finished_and_recorded() {
             assert_eq!(bed.cards("C0TEAM", &id).len(), 1);
             assert!(bed.record(&id).contains_key("messages"), "posted but not recorded\n{log}");
         }
+    });
+}
+
+#[test]
+fn what_takes_too_long_is_left_to_the_next_start() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        // No call takes longer than it may, but together they take longer than the end waits.
+        for method in [Method::GetPluginData, Method::UpdatePluginData] {
+            let slow = TeleportFault::Delay(Duration::from_secs(12));
+            bed.teleport.faults().script(method, slow, Times::UntilCleared);
+        }
+        let reads = bed.teleport.journal().count(Method::GetPluginData);
+        let id = bed.ask();
+        bed.until(&daemon, "the record being read", || {
+            (bed.teleport.journal().count(Method::GetPluginData) > reads).then_some(())
+        })
+        .await;
+        daemon.signal("TERM");
+        let (status, log) = daemon.ended().await;
+        assert!(status.success(), "{status}\n{log}");
+        assert!(log.contains("Not all was finished in time; the next start takes it up again"), "{log}");
+
+        bed.teleport.faults().clear();
+        let daemon = bed.start(TEAM).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        daemon.stop().await;
     });
 }
 

@@ -144,6 +144,51 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
     });
 }
 
+#[test]
+fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
+    story(async {
+        let bed = Bed::new().await;
+        let recipients = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com", "U0DAVE"]"#;
+        for (fault, words) in [
+            (Fault::NotJson, "the answer is not Slack's: broken JSON"),
+            (Fault::Oversized(50 << 20), "the answer is larger than 1048576 bytes"),
+            (Fault::Hang, "no full answer within "),
+        ] {
+            // A daemon of its own, because what was found is remembered.
+            let daemon = bed.start(recipients).await;
+            for method in ["users.lookupByEmail", "users.info"] {
+                bed.slack.faults().add(FaultRule::new(method, fault.clone()).times(1));
+            }
+            let id = bed.ask();
+            for place in ["C0TEAM", "C0DBA"] {
+                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            }
+            for (method, who) in [("users.lookupByEmail", "bob@example.com"), ("users.info", "U0DAVE")] {
+                let named = format!("Slack's {method} failed: {words}");
+                let line = bed.until_logged(&daemon, &named).await;
+                assert!(
+                    line.contains(&format!("recipient={who} ")) && line.contains("retry_in_s="),
+                    "{line}"
+                );
+            }
+            for place in ["U0BOB", "U0DAVE"] {
+                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            }
+
+            let edit = FaultRule::new("chat.update", fault.clone()).in_channel("C0DBA");
+            bed.slack.faults().add(edit.times(1));
+            bed.approve(&id);
+            for place in ["C0TEAM", "U0BOB", "U0DAVE"] {
+                bed.until_status(&daemon, place, &id, "✅ APPROVED (looks fine)").await;
+            }
+            let line = bed.until_logged(&daemon, &format!("Slack's chat.update failed: {words}")).await;
+            assert!(line.contains("place=C0DBA") && line.contains("retry_in_s="), "{line}");
+            bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
+            daemon.stop().await;
+        }
+    });
+}
+
 /// The calls that came while the one with the fault forbade them, and the first that came after.
 fn after_the_limited(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Call>) {
     let limited = calls.iter().find(|call| call.fault.is_some()).unwrap();

@@ -112,6 +112,28 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
+fn files_that_were_exchanged_in_the_configuration_are_told_as_that() {
+    story(async {
+        let bed = Bed::new().await;
+        let config = bed.config(TEAM);
+        let (key, crt) = ("client_key = \"auth.key\"", "client_crt = \"auth.crt\"");
+        let exchanged = "client_key and client_crt are probably exchanged";
+
+        let key_is_crt = config.replace(key, "client_key = \"auth.crt\"");
+        let both = key_is_crt.replace(crt, "client_crt = \"auth.key\"");
+        for config in [both, key_is_crt] {
+            let words = ["DIR/auth.crt holds no private key but a certificate", exchanged];
+            check_refused(&bed, &config, 77, &words).await;
+        }
+        let crt_is_key = config.replace(crt, "client_crt = \"auth.key\"");
+        let words = ["DIR/auth.key holds no certificate but a private key", exchanged];
+        check_refused(&bed, &crt_is_key, 77, &words).await;
+        let cas_are_key = config.replace("root_cas = \"auth.cas\"", "root_cas = \"auth.key\"");
+        check_refused(&bed, &cas_are_key, 77, &["DIR/auth.key holds no CA certificate"]).await;
+    });
+}
+
+#[test]
 fn an_expired_certificate_and_one_of_the_future_are_told_apart() {
     story(async {
         let bed = Bed::new().await;

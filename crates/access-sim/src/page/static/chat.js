@@ -21,6 +21,8 @@ export function makeChat({ onUnread, onNews }) {
   let current = null;
   let chosen = false;
   let first = true;
+  // Whether the newest message stays in sight, also when the room comes into sight only later or changes its size.
+  let following = true;
   const dismissed = new Set();
   const viewers = makeViewers(() => draw());
   const me = () => model.people.find((person) => person.id === viewers.current());
@@ -34,6 +36,11 @@ export function makeChat({ onUnread, onNews }) {
       modals.expect(person);
     },
     onWarning: () => draw(),
+  });
+
+  new ResizeObserver(() => following && toEnd()).observe(scroller);
+  scroller.addEventListener('scroll', () => {
+    if (isInSight()) following = isAtEnd();
   });
 
   nav.append(...groups.map((group) => group.element));
@@ -52,7 +59,20 @@ export function makeChat({ onUnread, onNews }) {
     current = id;
     chosen = true;
     draw();
+    toEnd();
+  }
+
+  function isInSight() {
+    return scroller.clientHeight > 0;
+  }
+
+  function isAtEnd() {
+    return scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+  }
+
+  function toEnd() {
     scroller.scrollTop = scroller.scrollHeight;
+    following = true;
   }
 
   function draw() {
@@ -62,7 +82,7 @@ export function makeChat({ onUnread, onNews }) {
     drawRooms();
     setText(byId('room-title'), room ? titleOf(room) : 'Signed out');
     setText(byId('room-about'), room?.about ?? '');
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+    const atEnd = isInSight() ? isAtEnd() : following;
     const messages = room ? inOrder([...room.messages, ...ephemeralsIn(room)]) : [];
     const newest = messages.at(-1);
     const isAnswer = newest?.ephemeral && !drawn.has(idOf(newest));
@@ -70,7 +90,7 @@ export function makeChat({ onUnread, onNews }) {
     const empty = byId('messages-empty');
     empty.hidden = messages.length > 0;
     setText(empty, room ? 'Nothing here yet. Ask for access on the Teleport side.' : `Slack does not let ${me()?.name ?? 'nobody'} in: the account is ${me()?.sort}.`);
-    if (atEnd || isAnswer) scroller.scrollTop = scroller.scrollHeight;
+    if (atEnd || isAnswer) toEnd();
     modals.update(me());
   }
 

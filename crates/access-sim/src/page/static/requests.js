@@ -20,6 +20,7 @@ export function makeRequests({ person, done, failed }) {
       roles: h('div.roles'),
       reason: h('p.reason', { dir: 'auto' }),
       progress: h('p.progress'),
+      votes: h('p.votes', {}, 'Votes pressed in Slack are counted there; Teleport hears of them when they decide.'),
       reviews: h('ul.reviews'),
       resolution: h('p.resolution', { dir: 'auto' }),
       actions: h('div.row-actions', { role: 'group' }),
@@ -27,7 +28,7 @@ export function makeRequests({ person, done, failed }) {
     const form = makeRowForm({ id: request.id, person, done, failed, back: () => parts.actions.querySelector('button') ?? list });
     const element = h('li.request', {},
       h('div.request-head', {}, parts.state, h('code.id', { title: request.id }, request.id.slice(0, 8)), parts.user, parts.roles, parts.until),
-      parts.reason, parts.progress, parts.reviews, parts.resolution, parts.actions, form.element,
+      parts.reason, parts.progress, parts.votes, parts.reviews, parts.resolution, parts.actions, form.element,
     );
     rows.set(element, { parts, form });
     return element;
@@ -44,6 +45,8 @@ export function makeRequests({ person, done, failed }) {
     fill(parts.reason, request.reason);
     setText(parts.progress, progress(request));
     parts.progress.hidden = parts.progress.textContent === '';
+    // Where one vote decides, the two sides never differ.
+    parts.votes.hidden = parts.progress.hidden || request.thresholds[0].approve < 2;
     keyed(parts.reviews, request.reviews.map((review, index) => ({ ...review, index })), (review) => String(review.index), drawReview, () => {});
     parts.reviews.hidden = request.reviews.length === 0;
     const saidAlready = request.reviews.some((review) => review.reason === request.resolve_reason);
@@ -109,13 +112,13 @@ function fill(element, text) {
   element.replaceChildren(...revealed(text));
 }
 
-/** `1 of 2 approvals`: only while pending, and only with a single threshold (several cannot be summed up). */
+/** `1 of 2 approvals in Teleport`: only while pending, and only with a single threshold (several cannot be summed up). */
 function progress(request) {
   if (request.state !== 'PENDING' || request.thresholds.length !== 1) return '';
   const [{ approve, deny }] = request.thresholds;
   const count = (state) => request.reviews.filter((review) => review.proposed === state).length;
   const denials = deny > 0 ? ` · ${count('DENIED')} of ${deny} ${deny === 1 ? 'denial' : 'denials'}` : '';
-  return `${count('APPROVED')} of ${approve} ${approve === 1 ? 'approval' : 'approvals'}${denials}`;
+  return `${count('APPROVED')} of ${approve} ${approve === 1 ? 'approval' : 'approvals'}${denials} in Teleport`;
 }
 
 function drawReview(review) {

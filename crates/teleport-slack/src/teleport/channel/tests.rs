@@ -153,3 +153,45 @@ fn a_connection_problem_names_the_server_the_cause_and_the_remedy() {
     };
     insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");
 }
+
+/// Reads one HTTP/2 frame: its type, its flags and what it carries; none at the end of the stream.
+async fn frame(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some((head[3], head[4], payload))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_line_is_asked_once_a_minute_whether_it_lives_and_given_up_without_an_answer() {
+    const PING: u8 = 6;
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let mut near = Some(TokioIo::new(near));
+    let connector = tower::service_fn(move |_| {
+        let near = near.take().ok_or_else(|| io::Error::other("there is one line only"));
+        async move { near }
+    });
+    let begun = Instant::now();
+    let server = async {
+        let mut preface = [0; 24];
+        far.read_exact(&mut preface).await.unwrap();
+        // Empty settings, and the client's are accepted.
+        far.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
+        let mut asked = Vec::new();
+        while let Some((kind, flags, payload)) = frame(&mut far).await {
+            if kind == PING && flags == 0 {
+                asked.push(begun.elapsed().as_secs());
+                if asked.len() == 1 {
+                    far.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &payload[..]].concat()).await.unwrap();
+                }
+            }
+        }
+        (asked, begun.elapsed().as_secs())
+    };
+    let endpoint = endpoint();
+    let channel = endpoint.connect_with_connector(connector);
+    let (channel, (asked, given_up)) = tokio::join!(channel, server);
+    assert!(channel.is_ok(), "{channel:?}");
+    assert_eq!((asked, given_up), (vec![60, 120], 140));
+}

@@ -1,0 +1,108 @@
+//! The start goes step by step and none is skipped; and the log is where, and of the form, that was asked for.
+
+use std::process::Command;
+
+use access_sim::teleport::faults::{Ending, Fault, Times};
+use access_sim::teleport::journal::Method;
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+
+#[test]
+fn each_step_waits_for_the_one_before() {
+    story(async {
+        let bed = Bed::new().await;
+        let before = bed.ask();
+        let calls = |method| bed.teleport.journal().count(method);
+
+        // Without Slack's answer nothing is watched.
+        bed.slack.stop().await;
+        let daemon = bed.launch(&bed.config(TEAM));
+        bed.until_logged(&daemon, "Slack does not answer").await;
+        assert_eq!((calls(Method::WatchEvents), calls(Method::GetAccessRequests)), (0, 0));
+
+        // Before the watch is live nothing is listed, or what happens in between would be missed.
+        bed.teleport.faults().withhold_init(true);
+        bed.slack.restart().await.unwrap();
+        bed.until(&daemon, "the watch", || (calls(Method::WatchEvents) == 1).then_some(())).await;
+        assert_eq!(calls(Method::GetAccessRequests), 0);
+        assert!(daemon.logged("Watcher connected").is_none(), "{}", daemon.log());
+
+        // Before everything is listed it is not ready.
+        bed.teleport.faults().script(Method::GetAccessRequests, Fault::Hang, Times::Next(1));
+        bed.teleport.faults().withhold_init(false);
+        bed.teleport.restart().await.unwrap();
+        bed.until(&daemon, "the list", || (calls(Method::GetAccessRequests) == 1).then_some(())).await;
+        assert!(daemon.logged("Ready").is_none(), "{}", daemon.log());
+        assert!(bed.slack.all_messages().is_empty());
+
+        bed.teleport.faults().end_watches(&Ending::Clean);
+        bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        let steps = [
+            "Starting Teleport Access Slack",
+            "Identity loaded",
+            "Teleport answers",
+            "Slack answers",
+            "Starting a request watcher...",
+            "Watcher connected",
+            "Ready",
+        ];
+        let at = |step: &str| log.find(step).unwrap_or_else(|| panic!("{step:?} is not in\n{log}"));
+        assert!(steps.is_sorted_by_key(|step| at(step)), "{log}");
+    });
+}
+
+/// Runs the daemon until it is ready and ends it; its stdout and its stderr.
+async fn both_outputs(bed: &Bed, log: &str, switches: &[&str]) -> (String, String) {
+    let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
+    let [out, err] = ["stdout", "stderr"].map(|name| bed.dir.path().join(name));
+    let lists = bed.teleport.journal().count(Method::GetAccessRequests);
+    let mut process = Command::new(program())
+        .arg("start")
+        .arg("-c")
+        .arg(bed.write_config(&config))
+        .args(switches)
+        .stdout(std::fs::File::create(&out).unwrap())
+        .stderr(std::fs::File::create(&err).unwrap())
+        .spawn()
+        .unwrap();
+    poll("the list", bed.teleport.changes(), async || {
+        (bed.teleport.journal().count(Method::GetAccessRequests) > lists).then_some(())
+    })
+    .await;
+    let asked = Command::new("kill").arg(process.id().to_string()).status().unwrap();
+    assert!(asked.success() && process.wait().unwrap().success());
+    [out, err].map(|path| std::fs::read_to_string(path).unwrap()).into()
+}
+
+#[test]
+fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
+    story(async {
+        let bed = Bed::new().await;
+        let first = "INFO  Starting Teleport Access Slack ";
+
+        let (out, err) = both_outputs(&bed, "", &[]).await;
+        assert!(err.contains(first) && out.is_empty(), "{out}\n{err}");
+        assert!(!err.contains(" DEBUG ") && !err.contains('\u{1b}'), "{err}");
+
+        for switch in ["-d", "--debug"] {
+            let (_, err) = both_outputs(&bed, "severity = \"ERROR\"", &[switch]).await;
+            assert!(err.contains(first) && err.contains(" DEBUG "), "{err}");
+        }
+        let (out, err) = both_outputs(&bed, "severity = \"ERROR\"", &[]).await;
+        assert_eq!((out.as_str(), err.as_str()), ("", ""));
+
+        let (out, err) = both_outputs(&bed, "output = \"stdout\"\nformat = \"json\"", &[]).await;
+        let lines: Vec<serde_json::Value> =
+            out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let message = lines[0]["message"].as_str().unwrap();
+        assert!(message.starts_with("Starting Teleport Access Slack ") && err.is_empty(), "{out}\n{err}");
+
+        let file = bed.dir.path().join("slack.log");
+        let (out, err) = both_outputs(&bed, &format!("output = {file:?}"), &[]).await;
+        assert_eq!((out.as_str(), err.as_str()), ("", ""));
+        assert!(std::fs::read_to_string(file).unwrap().contains(first));
+    });
+}
