@@ -21,8 +21,10 @@ fn what_is_under_way_is_finished_and_recorded() {
             bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
             daemon.signal(signal);
             bed.until_logged(&daemon, "Finishing what is under way").await;
+            let late = bed.ask();
             let (status, log) = daemon.ended().await;
             assert!(status.success(), "{status}\n{log}");
+            assert!(bed.card("C0TEAM", &late).is_none() && bed.record(&late).is_empty(), "taken in\n{log}");
             assert_eq!(bed.cards("C0TEAM", &id).len(), 1);
             assert!(bed.record(&id).contains_key("messages"), "posted but not recorded\n{log}");
         }
