@@ -121,6 +121,24 @@ fn contended_records_and_lost_answers_cost_no_second_message() {
 }
 
 #[test]
+fn a_claim_that_took_too_long_to_write_is_not_used() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let slow = Fault::Delay(Duration::from_secs(7));
+        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
+        let id = bed.ask();
+        let line = bed.until_logged(&daemon, "Teleport took longer than 6 s to write a record").await;
+        assert!(line.contains("WARN") && line.contains(&id), "{line}");
+        bed.until(&daemon, "the post", || bed.slack.calls_of(POST).pop()).await;
+        // The late claim was given up and another one taken.
+        assert!(bed.teleport.journal().count(Method::UpdatePluginData) >= 3);
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_watch_that_ends_again_and_again_misses_nothing() {
     story(async {
         let bed = Bed::new().await;
