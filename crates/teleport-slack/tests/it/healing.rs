@@ -79,6 +79,23 @@ fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() 
 }
 
 #[test]
+fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r##"recipients = ["#team"]"##).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
+        let id = bed.ask();
+        let posted = bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
+        bed.slack.set_archived("C0TEAM", true);
+        bed.until_logged(&daemon, "it is not made again").await;
+        let name = format!("C0TEAM/{}", posted.ts);
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages") == name).await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.calls_of("chat.postMessage").len(), 1);
+    });
+}
+
+#[test]
 fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored() {
     story(async {
         let bed = Bed::new().await;
