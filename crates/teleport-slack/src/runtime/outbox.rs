@@ -290,9 +290,9 @@ impl Outbox {
                 info!(request = %id, %place, "Somebody deleted the message, so it is not kept current any more");
                 Ok(vec![lost, settled])
             }
-            Ok(Finding::Hidden(error)) => {
+            Ok(Finding::Hidden(reason)) => {
                 self.metrics.possible_double();
-                warn!(request = %id, %place, "A message is posted once more although it may be there already, because Slack does not let the bot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {}", error.with_remedy());
+                warn!(request = %id, %place, "A message is posted once more although it may be there already, because the bot cannot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {reason}");
                 Ok(vec![settled])
             }
             Err(error) => {

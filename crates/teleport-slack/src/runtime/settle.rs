@@ -47,8 +47,8 @@ pub(super) enum Finding {
     Absent,
     /// The message whose thread it went to was deleted.
     Gone(Outcome),
-    /// Slack does not let us look.
-    Hidden(SlackError),
+    /// We cannot look, for this reason.
+    Hidden(String),
 }
 
 /// Looks for what a doubt is about.
@@ -62,17 +62,21 @@ pub(super) async fn look(
     doubt: &Doubt,
 ) -> Result<Finding, SlackError> {
     match find(slack, author, id, doubt).await {
-        Ok(found) if found.is_empty() => Ok(Finding::Absent),
-        Ok(found) => Ok(Finding::Found(found)),
+        Ok(None) => Ok(Finding::Hidden(format!(
+            "no public channel is called {} any more; name channels by their ids (C...), which stay",
+            doubt.place
+        ))),
+        Ok(Some(found)) if found.is_empty() => Ok(Finding::Absent),
+        Ok(Some(found)) => Ok(Finding::Found(found)),
         Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
             Ok(match &doubt.errand {
                 Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
                     Finding::Gone(Outcome::Lost { channel: channel.clone(), ts: ts.clone() })
                 }
-                Errand::Deliver(_) => Finding::Hidden(error),
+                Errand::Deliver(_) => Finding::Hidden(error.with_remedy().to_string()),
             })
         }
-        Err(error) if hides(&error) => Ok(Finding::Hidden(error)),
+        Err(error) if hides(&error) => Ok(Finding::Hidden(error.with_remedy().to_string())),
         Err(error) => Err(error),
     }
 }
@@ -88,22 +92,23 @@ fn hides(error: &SlackError) -> bool {
     }
 }
 
+/// What there is of it; `None` if the conversation cannot be found.
 async fn find(
     slack: &slack::Client,
     author: &Author,
     id: &RequestId,
     doubt: &Doubt,
-) -> Result<Vec<Outcome>, SlackError> {
+) -> Result<Option<Vec<Outcome>>, SlackError> {
     let window = |channel, thread| Window { channel, thread, from: doubt.since, until: doubt.ripe };
     match &doubt.errand {
         Errand::Deliver(key) => {
-            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(Vec::new()) };
+            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(None) };
             let marked = slack.marked_messages(author, EVENT_TYPE, window(&channel, None)).await?;
-            Ok(messages(id, key, &channel, &marked))
+            Ok(Some(messages(id, key, &channel, &marked)))
         }
         Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
             let marked = slack.marked_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
-            Ok(replies(id, channel, ts, &marked))
+            Ok(Some(replies(id, channel, ts, &marked)))
         }
     }
 }

@@ -96,6 +96,22 @@ fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
 }
 
 #[test]
+fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_double() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched(r##"recipients = ["#team"]"##).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
+        let id = bed.ask();
+        bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
+        bed.slack.rename_channel("C0TEAM", "squad");
+        let line = bed.until_logged(&daemon, "is posted once more although").await;
+        assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
+        assert_eq!(daemon.figures().await["possible_doubles_total"], 1.0);
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored() {
     story(async {
         let bed = Bed::new().await;
