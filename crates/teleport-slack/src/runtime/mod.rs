@@ -20,6 +20,7 @@ pub mod submitting;
 mod resolution;
 mod audience;
 mod carrying;
+mod doors;
 mod lease;
 mod memory;
 mod outbox;

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::doors::Doors;
 use super::lease::Lease;
 use super::pace::Pace;
 use super::settle::{self, Finding, message_mark, reply_mark};
@@ -52,6 +53,7 @@ pub(super) struct Outbox {
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
     pace: Mutex<Pace>,
+    doors: Mutex<Doors>,
     complaints: Complaints,
     metrics: Metrics,
 }
@@ -114,6 +116,7 @@ impl Outbox {
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
             pace: Mutex::default(),
+            doors: Mutex::default(),
             complaints: Complaints::default(),
             metrics,
         }
@@ -123,11 +126,18 @@ impl Outbox {
     /// for nothing; the turn is kept.
     pub(super) fn wait(&self, id: &RequestId, errand: &Errand, step: &Step) -> Option<Duration> {
         let (method, place) = whereto(step);
-        let wait = || match method {
-            Method::ChatPostMessage => self.pace().wait(&place, id, errand, Instant::now()),
+        let now = Instant::now();
+        let turn = || match method {
+            Method::ChatPostMessage => self.pace().wait(&place, id, errand, now),
             _ => None,
         };
-        self.gate(method).or_else(wait)
+        let door = || match method {
+            Method::ChatPostMessage | Method::ChatUpdate => {
+                self.doors().wait(&topic(method, &place), id, errand, now)
+            }
+            _ => None,
+        };
+        self.gate(method).or_else(turn).or_else(door)
     }
 
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
@@ -175,6 +185,7 @@ impl Outbox {
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.delivery(delivery);
+                self.doors().open(&topic(method, &place));
                 if self.complaints.settle(&topic(method, &place)) {
                     match method {
                         Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
@@ -186,6 +197,10 @@ impl Outbox {
             Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
             Err(Setback::Slack(error)) => {
                 self.metrics.delivery(Delivery::Not(error.kind()));
+                if error.kind() == Kind::Permanent && !shuts(&error) {
+                    // What is wrong is the message, so the place takes others.
+                    self.doors().open(&topic(method, &place));
+                }
                 if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_lost(&error, *is_last)) {
                     self.tell_lost(id, &place, &ts, &error);
                     return Ok(vec![Outcome::Lost { channel, ts }]);
@@ -331,6 +346,10 @@ impl Outbox {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
@@ -350,6 +369,10 @@ impl Outbox {
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
+            Kind::Permanent if shuts(error) => {
+                let delay = |failures| REFUSED.delay(failures, seed);
+                self.doors().refused(&topic(error.method(), place), Instant::now(), delay)
+            }
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
         let again = seconds(delay);
@@ -413,6 +436,23 @@ fn is_lost(error: &SlackError, is_last: bool) -> bool {
         Some("edit_window_closed" | "cant_update_message") => is_last,
         _ => false,
     }
+}
+
+/// Whether the place takes nothing at all, whatever the message.
+fn shuts(error: &SlackError) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            "not_in_channel"
+                | "channel_not_found"
+                | "is_archived"
+                | "is_inactive"
+                | "restricted_action"
+                | "restricted_action_read_only_channel"
+                | "channel_is_limited_access"
+                | "messages_tab_disabled"
+        )
+    )
 }
 
 /// Whether it is the layout that Slack does not like, not the message.

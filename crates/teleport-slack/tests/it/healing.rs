@@ -79,6 +79,34 @@ fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() 
 }
 
 #[test]
+fn a_channel_that_refuses_is_tried_for_one_request_at_a_time_and_then_serves_all() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.slack.kick_bot("C0TEAM");
+        let daemon = bed.start(TEAM).await;
+        let mut ids = vec![bed.ask()];
+        bed.until_logged(&daemon, "not_in_channel").await;
+        ids.extend((1..20).map(|_| bed.ask()));
+        for id in &ids {
+            // It was its turn, and nothing is under way.
+            bed.until_recorded(&daemon, id, |record| {
+                record.contains_key("x_request") && !record.contains_key("x_claim")
+            })
+            .await;
+        }
+        bed.slack.invite_bot("C0TEAM");
+        for id in &ids {
+            until_healed(&bed, &daemon, id, "⏳ PENDING").await;
+        }
+        daemon.stop().await;
+        let calls = bed.slack.calls_of("chat.postMessage");
+        let refused = calls.iter().filter(|call| !call.succeeded()).count();
+        assert!(refused < 5, "tried {refused} times in vain");
+        assert_eq!(bed.slack.all_messages().len(), ids.len());
+    });
+}
+
+#[test]
 fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
     story(async {
         let bed = Bed::new().await;
