@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::complaints::Complaints;
 use super::doors::Doors;
 use super::lease::Lease;
 use super::pace::Pace;
@@ -42,8 +43,6 @@ const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Dur
 /// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
 /// it work soon, and nothing is hammered.
 const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
-/// Complaints remembered; beyond this the oldest story is forgotten and may be told again.
-const MAX_COMPLAINTS: usize = 1_000;
 
 /// The way to Slack.
 #[derive(Debug)]
@@ -170,7 +169,7 @@ impl Outbox {
         }
         let kept = kept(&step);
         let outcome = match step {
-            Step::Settle(doubt) => return self.settle(id, &doubt, failures).await,
+            Step::Settle(doubt) => return self.settle(id, &doubt, failures, lease).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
@@ -180,7 +179,7 @@ impl Outbox {
             Step::Reply { channel, ts, message, replies } => {
                 self.reply(id, channel, ts, &message, replies).await
             }
-            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await,
+            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await.map_err(Setback::from),
         };
         match outcome {
             Ok((outcome, delivery)) => {
@@ -272,7 +271,7 @@ impl Outbox {
         id: &RequestId,
         channel: ChannelId,
         ts: MessageTs,
-    ) -> Result<(Outcome, Delivery), Setback> {
+    ) -> Result<(Outcome, Delivery), SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
         self.metrics.withdrew_double();
         warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
@@ -280,7 +279,13 @@ impl Outbox {
     }
 
     /// Looks whether a post was made whose outcome nobody recorded.
-    async fn settle(&self, id: &RequestId, doubt: &Doubt, failures: u32) -> Result<Vec<Outcome>, NotYet> {
+    async fn settle(
+        &self,
+        id: &RequestId,
+        doubt: &Doubt,
+        failures: u32,
+        lease: &Lease,
+    ) -> Result<Vec<Outcome>, NotYet> {
         let Doubt { errand, place, since, ripe } = doubt;
         let settled = Outcome::Settled { errand: errand.clone(), since: *since };
         match settle::look(&self.slack, &self.author, id, doubt).await {
@@ -289,6 +294,17 @@ impl Outbox {
                 info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
                 outcomes.push(settled);
                 Ok(outcomes)
+            }
+            Ok(Finding::Doubled(channel, doubles)) => {
+                for ts in doubles {
+                    if !lease.is_good() {
+                        return Err(NotYet::turn(Duration::ZERO));
+                    }
+                    let withdrawn = self.withdraw(id, channel.clone(), ts).await;
+                    withdrawn.map_err(|error| self.refused(id, place, &error, failures))?;
+                }
+                // The next look finds the rest.
+                Err(NotYet::turn(Duration::ZERO))
             }
             Ok(Finding::Absent) => {
                 let left = Duration::try_from(ripe.duration_since(Timestamp::now())).unwrap_or_default();
@@ -461,31 +477,6 @@ fn refuses_blocks(error: &SlackError) -> bool {
         error.code(),
         Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
     )
-}
-
-/// What was already complained about, by place; each cause is told once until the place works again.
-#[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<HashMap<String, Vec<String>>>);
-
-impl Complaints {
-    /// Whether this is news.
-    pub(super) fn open(&self, place: &str, cause: &str) -> bool {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_COMPLAINTS && !open.contains_key(place) {
-            open.clear();
-        }
-        let causes = open.entry(place.to_owned()).or_default();
-        let is_news = !causes.iter().any(|known| known == cause) && causes.len() < 20;
-        if is_news {
-            causes.push(cause.to_owned());
-        }
-        is_news
-    }
-
-    /// The place works; whether there were complaints about it.
-    pub(super) fn settle(&self, place: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place).is_some()
-    }
 }
 
 #[cfg(test)]

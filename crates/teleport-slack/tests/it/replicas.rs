@@ -229,6 +229,42 @@ fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
 }
 
 #[test]
+fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
+    story(async {
+        let bed = Bed::new().await;
+        let (first, second) = (bed.start_watched(TEAM).await, bed.start_watched(TEAM).await);
+        let id = bed.ask();
+        let card = bed.until_status(&first, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_recorded(&first, &id, |record| {
+            record.contains_key("messages") && !record.contains_key("x_claim")
+        })
+        .await;
+        second.signal("STOP");
+        let late = Fault::Delay(Duration::from_secs(35));
+        bed.slack.faults().add(FaultRule::new(POST, late).times(1));
+        bed.approve(&id);
+        bed.until(&first, "the reply", || (bed.slack.calls_of(POST).len() == 2).then_some(())).await;
+        first.signal("STOP");
+        let frozen = Instant::now();
+        second.signal("CONT");
+        until_taken_over(&bed, &second, frozen).await;
+        let kept = bed.until_replies(&second, &card, 1).await;
+        bed.until_replies(&second, &card, 2).await;
+        first.signal("CONT");
+        assert_eq!(bed.until_replies(&second, &card, 1).await[0].ts, kept[0].ts);
+        bed.until_recorded(&second, &id, |record| {
+            ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
+        })
+        .await;
+        let withdrawn = "withdrawn_doubles_total";
+        assert_eq!(first.figures().await[withdrawn] + second.figures().await[withdrawn], 1.0);
+        for daemon in [first, second] {
+            daemon.stop().await;
+        }
+    });
+}
+
+#[test]
 fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
     story(async {
         let bed = Bed::deciding().await;

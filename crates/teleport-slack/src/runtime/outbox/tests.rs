@@ -10,22 +10,6 @@ use crate::secret::Secret;
 use crate::slack::ClientOptions;
 use crate::slack::objects::AuthTest;
 
-#[test]
-fn each_cause_is_told_once_until_the_place_works() {
-    let complaints = Complaints::default();
-    assert!(complaints.open("#team", "not_in_channel"));
-    assert!(!complaints.open("#team", "not_in_channel"));
-    assert!(complaints.open("#team", "is_archived"));
-    assert!(complaints.open("#ops", "not_in_channel"));
-    assert!(complaints.settle("#team"));
-    assert!(!complaints.settle("#team"));
-    assert!(complaints.open("#team", "not_in_channel"));
-    for n in 0..3 * MAX_COMPLAINTS {
-        complaints.open(&format!("#c{n}"), "is_archived");
-    }
-    assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
-}
-
 fn outbox() -> Outbox {
     let options = ClientOptions {
         api_url: "http://127.0.0.1:9/api/".into(),
