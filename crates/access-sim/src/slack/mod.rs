@@ -303,6 +303,11 @@ impl SlackSim {
         self.change_channel(channel, |_, channel| channel.archived = archived);
     }
 
+    /// Gives a channel another name; nothing answers to the old one.
+    pub fn rename_channel(&self, channel: &str, name: &str) {
+        self.change_channel(channel, |_, channel| name.clone_into(&mut channel.name));
+    }
+
     /// Takes the bot out of a channel.
     pub fn kick_bot(&self, channel: &str) {
         self.change_channel(channel, |bot, channel| {

@@ -172,11 +172,16 @@ impl Reconciler {
             }
         }
         let tried = errand.clone();
-        outcomes.push(match not_yet.as_ref().map(|not_yet| &not_yet.fate) {
-            Some(Fate::Unclear { ripe, place }) => {
+        outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.fate), &errand) {
+            (Some(Fate::Unclear { ripe, place }), _) => {
                 Outcome::Unclear { errand: tried, place: place.clone(), since, ripe: *ripe }
             }
-            Some(Fate::NotDone) | None => Outcome::Settled { errand: tried, since },
+            // Told by two, perhaps. No record shows that of replies, so the thread is looked at.
+            (None, Errand::Tell(channel, _)) if lease.has_lapsed() => {
+                let place = channel.to_string();
+                Outcome::Unclear { errand: tried, place, since, ripe: Timestamp::now() }
+            }
+            (Some(Fate::NotDone) | None, _) => Outcome::Settled { errand: tried, since },
         });
         (errand, outcomes, not_yet)
     }

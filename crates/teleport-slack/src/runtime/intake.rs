@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::outbox::Complaints;
+use super::complaints::Complaints;
 use crate::http::callback::{Answer, SignatureHeaders};
 use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;

@@ -1,8 +1,9 @@
 //! This process's share of the claims (`access_core::claim`): its name, its turns, and how long one lasts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use access_core::claim::{Claim, WORK};
+use access_core::claim::{Claim, LAPSE, WORK};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -42,15 +43,22 @@ impl Lease {
     /// Whether a call may still begin. Both clocks are asked: one of them stands still while a machine sleeps, the other
     /// while somebody sets it.
     pub(super) fn is_good(&self) -> bool {
+        self.is_younger_than(WORK)
+    }
+
+    /// Whether somebody else may have taken the claim over since and done the same work.
+    pub(super) fn has_lapsed(&self) -> bool {
+        !self.is_younger_than(LAPSE)
+    }
+
+    fn is_younger_than(&self, age: Duration) -> bool {
         let by_wall = Timestamp::now().duration_since(self.claim.taken);
-        self.began.elapsed() < WORK && by_wall.unsigned_abs() < WORK
+        self.began.elapsed() < age && by_wall.unsigned_abs() < age
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use jiff::SignedDuration;
 
     use super::*;
@@ -72,7 +80,9 @@ mod tests {
         tokio::time::advance(WORK - TICK).await;
         assert!(lease.is_good());
         tokio::time::advance(TICK).await;
-        assert!(!lease.is_good());
+        assert!(!lease.is_good() && !lease.has_lapsed());
+        tokio::time::advance(LAPSE - WORK).await;
+        assert!(lease.has_lapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::complaints::Complaints;
+use super::doors::Doors;
 use super::lease::Lease;
 use super::pace::Pace;
 use super::settle::{self, Finding, message_mark, reply_mark};
@@ -41,8 +43,6 @@ const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Dur
 /// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
 /// it work soon, and nothing is hammered.
 const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
-/// Complaints remembered; beyond this the oldest story is forgotten and may be told again.
-const MAX_COMPLAINTS: usize = 1_000;
 
 /// The way to Slack.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub(super) struct Outbox {
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
     pace: Mutex<Pace>,
+    doors: Mutex<Doors>,
     complaints: Complaints,
     metrics: Metrics,
 }
@@ -114,6 +115,7 @@ impl Outbox {
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
             pace: Mutex::default(),
+            doors: Mutex::default(),
             complaints: Complaints::default(),
             metrics,
         }
@@ -123,11 +125,18 @@ impl Outbox {
     /// for nothing; the turn is kept.
     pub(super) fn wait(&self, id: &RequestId, errand: &Errand, step: &Step) -> Option<Duration> {
         let (method, place) = whereto(step);
-        let wait = || match method {
-            Method::ChatPostMessage => self.pace().wait(&place, id, errand, Instant::now()),
+        let now = Instant::now();
+        let turn = || match method {
+            Method::ChatPostMessage => self.pace().wait(&place, id, errand, now),
             _ => None,
         };
-        self.gate(method).or_else(wait)
+        let door = || match method {
+            Method::ChatPostMessage | Method::ChatUpdate => {
+                self.doors().wait(&topic(method, &place), id, errand, now)
+            }
+            _ => None,
+        };
+        self.gate(method).or_else(turn).or_else(door)
     }
 
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
@@ -160,7 +169,7 @@ impl Outbox {
         }
         let kept = kept(&step);
         let outcome = match step {
-            Step::Settle(doubt) => return self.settle(id, &doubt, failures).await,
+            Step::Settle(doubt) => return self.settle(id, &doubt, failures, lease).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
@@ -170,11 +179,12 @@ impl Outbox {
             Step::Reply { channel, ts, message, replies } => {
                 self.reply(id, channel, ts, &message, replies).await
             }
-            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await,
+            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await.map_err(Setback::from),
         };
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.delivery(delivery);
+                self.doors().open(&topic(method, &place));
                 if self.complaints.settle(&topic(method, &place)) {
                     match method {
                         Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
@@ -186,6 +196,10 @@ impl Outbox {
             Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
             Err(Setback::Slack(error)) => {
                 self.metrics.delivery(Delivery::Not(error.kind()));
+                if error.kind() == Kind::Permanent && !shuts(&error) {
+                    // What is wrong is the message, so the place takes others.
+                    self.doors().open(&topic(method, &place));
+                }
                 if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_lost(&error, *is_last)) {
                     self.tell_lost(id, &place, &ts, &error);
                     return Ok(vec![Outcome::Lost { channel, ts }]);
@@ -257,7 +271,7 @@ impl Outbox {
         id: &RequestId,
         channel: ChannelId,
         ts: MessageTs,
-    ) -> Result<(Outcome, Delivery), Setback> {
+    ) -> Result<(Outcome, Delivery), SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
         self.metrics.withdrew_double();
         warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
@@ -265,7 +279,13 @@ impl Outbox {
     }
 
     /// Looks whether a post was made whose outcome nobody recorded.
-    async fn settle(&self, id: &RequestId, doubt: &Doubt, failures: u32) -> Result<Vec<Outcome>, NotYet> {
+    async fn settle(
+        &self,
+        id: &RequestId,
+        doubt: &Doubt,
+        failures: u32,
+        lease: &Lease,
+    ) -> Result<Vec<Outcome>, NotYet> {
         let Doubt { errand, place, since, ripe } = doubt;
         let settled = Outcome::Settled { errand: errand.clone(), since: *since };
         match settle::look(&self.slack, &self.author, id, doubt).await {
@@ -274,6 +294,17 @@ impl Outbox {
                 info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
                 outcomes.push(settled);
                 Ok(outcomes)
+            }
+            Ok(Finding::Doubled(channel, doubles)) => {
+                for ts in doubles {
+                    if !lease.is_good() {
+                        return Err(NotYet::turn(Duration::ZERO));
+                    }
+                    let withdrawn = self.withdraw(id, channel.clone(), ts).await;
+                    withdrawn.map_err(|error| self.refused(id, place, &error, failures))?;
+                }
+                // The next look finds the rest.
+                Err(NotYet::turn(Duration::ZERO))
             }
             Ok(Finding::Absent) => {
                 let left = Duration::try_from(ripe.duration_since(Timestamp::now())).unwrap_or_default();
@@ -290,9 +321,9 @@ impl Outbox {
                 info!(request = %id, %place, "Somebody deleted the message, so it is not kept current any more");
                 Ok(vec![lost, settled])
             }
-            Ok(Finding::Hidden(error)) => {
+            Ok(Finding::Hidden(reason)) => {
                 self.metrics.possible_double();
-                warn!(request = %id, %place, "A message is posted once more although it may be there already, because Slack does not let the bot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {}", error.with_remedy());
+                warn!(request = %id, %place, "A message is posted once more although it may be there already, because the bot cannot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {reason}");
                 Ok(vec![settled])
             }
             Err(error) => {
@@ -331,6 +362,10 @@ impl Outbox {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
@@ -350,6 +385,10 @@ impl Outbox {
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
+            Kind::Permanent if shuts(error) => {
+                let delay = |failures| REFUSED.delay(failures, seed);
+                self.doors().refused(&topic(error.method(), place), Instant::now(), delay)
+            }
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
         let again = seconds(delay);
@@ -415,37 +454,29 @@ fn is_lost(error: &SlackError, is_last: bool) -> bool {
     }
 }
 
+/// Whether the place takes nothing at all, whatever the message.
+fn shuts(error: &SlackError) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            "not_in_channel"
+                | "channel_not_found"
+                | "is_archived"
+                | "is_inactive"
+                | "restricted_action"
+                | "restricted_action_read_only_channel"
+                | "channel_is_limited_access"
+                | "messages_tab_disabled"
+        )
+    )
+}
+
 /// Whether it is the layout that Slack does not like, not the message.
 fn refuses_blocks(error: &SlackError) -> bool {
     matches!(
         error.code(),
         Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
     )
-}
-
-/// What was already complained about, by place; each cause is told once until the place works again.
-#[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<HashMap<String, Vec<String>>>);
-
-impl Complaints {
-    /// Whether this is news.
-    pub(super) fn open(&self, place: &str, cause: &str) -> bool {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_COMPLAINTS && !open.contains_key(place) {
-            open.clear();
-        }
-        let causes = open.entry(place.to_owned()).or_default();
-        let is_news = !causes.iter().any(|known| known == cause) && causes.len() < 20;
-        if is_news {
-            causes.push(cause.to_owned());
-        }
-        is_news
-    }
-
-    /// The place works; whether there were complaints about it.
-    pub(super) fn settle(&self, place: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place).is_some()
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::outbox::Complaints;
+use super::complaints::Complaints;
 use crate::teleport;
 use crate::teleport::error::{Kind, TeleportError};
 use crate::teleport::users;

@@ -24,9 +24,10 @@ use tracing::{debug, error, info, warn};
 
 use super::audience::{Audience, Located, NotFound};
 use super::carrying::{Intent, Taken};
+use super::complaints::Complaints;
 use super::lease::Holder;
 use super::memory::{Memory, Seen, later};
-use super::outbox::{Complaints, NotYet, Outbox};
+use super::outbox::{NotYet, Outbox};
 use super::resolution::carry_out;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;

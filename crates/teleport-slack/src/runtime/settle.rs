@@ -43,12 +43,20 @@ fn mark(id: &RequestId, key: &str, value: String) -> Metadata {
 pub(super) enum Finding {
     /// It is there.
     Found(Vec<Outcome>),
+    /// It is there more than once: these replies are too many.
+    Doubled(ChannelId, Vec<MessageTs>),
     /// It is not there.
     Absent,
     /// The message whose thread it went to was deleted.
     Gone(Outcome),
-    /// Slack does not let us look.
-    Hidden(SlackError),
+    /// We cannot look, for this reason.
+    Hidden(String),
+}
+
+impl Finding {
+    fn of(found: Vec<Outcome>) -> Self {
+        if found.is_empty() { Self::Absent } else { Self::Found(found) }
+    }
 }
 
 /// Looks for what a doubt is about.
@@ -62,17 +70,20 @@ pub(super) async fn look(
     doubt: &Doubt,
 ) -> Result<Finding, SlackError> {
     match find(slack, author, id, doubt).await {
-        Ok(found) if found.is_empty() => Ok(Finding::Absent),
-        Ok(found) => Ok(Finding::Found(found)),
+        Ok(None) => Ok(Finding::Hidden(format!(
+            "no public channel is called {} any more; name channels by their ids (C...), which stay",
+            doubt.place
+        ))),
+        Ok(Some(found)) => Ok(found),
         Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
             Ok(match &doubt.errand {
                 Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
                     Finding::Gone(Outcome::Lost { channel: channel.clone(), ts: ts.clone() })
                 }
-                Errand::Deliver(_) => Finding::Hidden(error),
+                Errand::Deliver(_) => Finding::Hidden(error.with_remedy().to_string()),
             })
         }
-        Err(error) if hides(&error) => Ok(Finding::Hidden(error)),
+        Err(error) if hides(&error) => Ok(Finding::Hidden(error.with_remedy().to_string())),
         Err(error) => Err(error),
     }
 }
@@ -88,22 +99,30 @@ fn hides(error: &SlackError) -> bool {
     }
 }
 
+/// What there is of it; `None` if its conversation cannot be found.
 async fn find(
     slack: &slack::Client,
     author: &Author,
     id: &RequestId,
     doubt: &Doubt,
-) -> Result<Vec<Outcome>, SlackError> {
+) -> Result<Option<Finding>, SlackError> {
     let window = |channel, thread| Window { channel, thread, from: doubt.since, until: doubt.ripe };
     match &doubt.errand {
         Errand::Deliver(key) => {
-            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(Vec::new()) };
+            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(None) };
             let marked = slack.marked_messages(author, EVENT_TYPE, window(&channel, None)).await?;
-            Ok(messages(id, key, &channel, &marked))
+            Ok(Some(Finding::of(messages(id, key, &channel, &marked))))
         }
         Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
             let marked = slack.marked_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
-            Ok(replies(id, channel, ts, &marked))
+            let replies = replies(id, &marked);
+            let doubles = doubles(&replies);
+            if !doubles.is_empty() {
+                return Ok(Some(Finding::Doubled(channel.clone(), doubles)));
+            }
+            let replied =
+                |(_, replies)| Outcome::Replied { channel: channel.clone(), ts: ts.clone(), replies };
+            Ok(Some(Finding::of(replies.into_iter().map(replied).collect())))
         }
     }
 }
@@ -130,15 +149,20 @@ fn messages(id: &RequestId, key: &RecipientKey, channel: &ChannelId, marked: &[M
     found.collect()
 }
 
-fn replies(id: &RequestId, channel: &ChannelId, thread: &MessageTs, marked: &[Marked]) -> Vec<Outcome> {
+/// Our replies about this request, and what each tells; oldest first, as they were given.
+fn replies(id: &RequestId, marked: &[Marked]) -> Vec<(MessageTs, Told)> {
     let told = |mark: &Marked| {
         let count = |kind: &str| mark.payload.get(kind)?.parse().ok();
         count(REVIEW).map(Told::Reviews).or_else(|| count(VOTE).map(Told::Votes))
     };
     let ours = marked.iter().filter(|mark| is(mark, REQUEST, id.as_str()));
-    ours.filter_map(told)
-        .map(|replies| Outcome::Replied { channel: channel.clone(), ts: thread.clone(), replies })
-        .collect()
+    ours.filter_map(|mark| Some((mark.ts.clone(), told(mark)?))).collect()
+}
+
+/// The replies that tell what an earlier one told.
+fn doubles(replies: &[(MessageTs, Told)]) -> Vec<MessageTs> {
+    let is_told = |n: usize| replies[..n].iter().any(|(_, told)| *told == replies[n].1);
+    (0..replies.len()).filter(|n| is_told(*n)).map(|n| replies[n].0.clone()).collect()
 }
 
 fn is(mark: &Marked, key: &str, value: &str) -> bool {
@@ -176,13 +200,18 @@ mod tests {
             marked("1.3", reply_mark(&RequestId::new("r2"), Told::Votes(7))),
             marked("1.4", mark(&id, REVIEW, "-1".into())),
         ];
-        let told: Vec<_> = replies(&id, &ChannelId::new("C1"), &MessageTs::new("1.0"), &all)
-            .into_iter()
-            .map(|outcome| match outcome {
-                Outcome::Replied { replies, .. } => replies,
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let told: Vec<_> = replies(&id, &all).into_iter().map(|(_, told)| told).collect();
         assert_eq!(told, [Told::Reviews(1), Told::Votes(2)]);
+    }
+
+    #[test]
+    fn of_replies_that_tell_the_same_the_later_ones_are_too_many() {
+        let all = [("1.1", Told::Reviews(1)), ("1.2", Told::Votes(1)), ("1.3", Told::Reviews(2))]
+            .map(|(ts, told)| (MessageTs::new(ts), told));
+        assert_eq!(doubles(&all), []);
+        let again = [("1.4", Told::Votes(1)), ("1.5", Told::Reviews(1)), ("1.6", Told::Votes(1))]
+            .map(|(ts, told)| (MessageTs::new(ts), told));
+        let found = doubles(&[&all[..], &again].concat());
+        assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), ["1.4", "1.5", "1.6"]);
     }
 }

@@ -114,10 +114,10 @@ impl Client {
         channel.map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// The public channel of this name, without `#` (`conversations.list`); `None` if there is none. Needs
-    /// `channels:read`, and many calls where there are many channels.
+    /// The public channel of this name, without `#`, archived or not (`conversations.list`); `None` if there is none.
+    /// Needs `channels:read`, and many calls where there are many channels.
     pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
-        let fixed = [("types", "public_channel"), ("exclude_archived", "true"), ("limit", CHANNELS_PAGE)];
+        let fixed = [("types", "public_channel"), ("limit", CHANNELS_PAGE)];
         let mut found = None;
         self.pages(Method::ConversationsList, &fixed, |page| {
             let channels = page.get("channels").and_then(Value::as_array).into_iter().flatten();

@@ -129,3 +129,40 @@ impl Truth<'_> {
         }
     }
 }
+
+#[test]
+fn whatever_is_wrong_is_seen() {
+    story(async {
+        let bed = Bed::new().await;
+        let id = bed.ask();
+        let wrong = |status: &str, replies: &[&str]| {
+            let truth = Truth {
+                id: &id,
+                places: &["C0TEAM"],
+                statuses: &[status],
+                has_buttons: false,
+                replies: replies.iter().map(|text| (*text).to_owned()).collect(),
+                must_be_shown: true,
+            };
+            truth.complaints(&bed, &Shown::of(&bed)).join("; ")
+        };
+        let section =
+            |text: &str| serde_json::json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+        let blocks = [section("head"), section(&format!("*ID*: {id}")), section("*Status:* ⏳ PENDING")];
+        let card = serde_json::json!({ "channel": "C0TEAM", "text": "card", "blocks": blocks });
+        assert_eq!(wrong("⏳ PENDING", &[]), "C0TEAM was not told");
+        let ts = bed.post_as_bot(&card).await;
+        assert_eq!(wrong("⏳ PENDING", &[]), "C0TEAM: 0 of its 1 messages are in the record, not 1");
+        let messages = format!("C0TEAM/{ts}").into_bytes();
+        bed.teleport.set_plugin_data(&id, "slack", [(b"messages".to_vec(), messages)].into()).unwrap();
+        assert_eq!(wrong("⏳ PENDING", &[]), "");
+        assert!(wrong("✅ APPROVED", &[]).contains("shows \"⏳ PENDING\""));
+        assert!(wrong("⏳ PENDING", &["bob"]).contains("no reply begins with \"bob\""));
+        let reply = serde_json::json!({ "channel": "C0TEAM", "text": "bob did", "thread_ts": ts });
+        bed.post_as_bot(&reply).await;
+        assert_eq!(wrong("⏳ PENDING", &["bob"]), "");
+        assert!(wrong("⏳ PENDING", &[]).contains("a reply too many: \"bob did\""));
+        bed.post_as_bot(&card).await;
+        assert!(wrong("⏳ PENDING", &["bob"]).contains("C0TEAM was told 2 times"));
+    });
+}

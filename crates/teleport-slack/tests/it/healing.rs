@@ -79,6 +79,67 @@ fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() 
 }
 
 #[test]
+fn a_channel_that_refuses_is_tried_for_one_request_at_a_time_and_then_serves_all() {
+    story(async {
+        let bed = Bed::new().await;
+        bed.slack.kick_bot("C0TEAM");
+        let daemon = bed.start(TEAM).await;
+        let mut ids = vec![bed.ask()];
+        bed.until_logged(&daemon, "not_in_channel").await;
+        ids.extend((1..20).map(|_| bed.ask()));
+        for id in &ids {
+            // It was its turn, and nothing is under way.
+            bed.until_recorded(&daemon, id, |record| {
+                record.contains_key("x_request") && !record.contains_key("x_claim")
+            })
+            .await;
+        }
+        bed.slack.invite_bot("C0TEAM");
+        for id in &ids {
+            until_healed(&bed, &daemon, id, "⏳ PENDING").await;
+        }
+        daemon.stop().await;
+        let calls = bed.slack.calls_of("chat.postMessage");
+        let refused = calls.iter().filter(|call| !call.succeeded()).count();
+        assert!(refused < 5, "tried {refused} times in vain");
+        assert_eq!(bed.slack.all_messages().len(), ids.len());
+    });
+}
+
+#[test]
+fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r##"recipients = ["#team"]"##).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
+        let id = bed.ask();
+        let posted = bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
+        bed.slack.set_archived("C0TEAM", true);
+        bed.until_logged(&daemon, "it is not made again").await;
+        let name = format!("C0TEAM/{}", posted.ts);
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages") == name).await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.calls_of("chat.postMessage").len(), 1);
+    });
+}
+
+#[test]
+fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_double() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched(r##"recipients = ["#team"]"##).await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
+        let id = bed.ask();
+        bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
+        bed.slack.rename_channel("C0TEAM", "squad");
+        let line = bed.until_logged(&daemon, "is posted once more although").await;
+        assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
+        assert_eq!(daemon.figures().await["possible_doubles_total"], 1.0);
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored() {
     story(async {
         let bed = Bed::new().await;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use access_sim::breaker::Breaker;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::faults::{Fault as TeleportFault, Times};
+use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::TCTL;
 use tokio::time::Instant;
 
@@ -115,7 +117,7 @@ fn an_approval_is_shown_with_one_edit_and_told_once() {
 /// Two daemons, of which the first is in the middle of posting a request that the second has seen too.
 async fn in_the_middle_of_a_post(fault: FaultRule) -> (Bed, Daemon, Daemon, String) {
     let bed = Bed::new().await;
-    let (first, second) = (bed.start(TEAM).await, bed.start_watched(TEAM).await);
+    let (first, second) = (bed.start_watched(TEAM).await, bed.start_watched(TEAM).await);
     bed.slack.faults().add(fault.in_channel("C0TEAM").times(1));
     second.signal("STOP");
     let id = bed.ask();
@@ -193,6 +195,37 @@ fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
 }
 
 #[test]
+fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
+    story(async {
+        let bed = Bed::new().await;
+        let (first, second) = (bed.start(TEAM).await, bed.start_watched(TEAM).await);
+        second.signal("STOP");
+        let slow = TeleportFault::Delay(Duration::from_secs(2));
+        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
+        let id = bed.ask();
+        let is_claiming = || bed.teleport.journal().count(Method::UpdatePluginData) > 0;
+        bed.until(&first, "the claim", || is_claiming().then_some(())).await;
+        first.signal("STOP");
+        bed.until_recorded(&second, &id, |record| record.contains_key("x_claim")).await;
+        let frozen = Instant::now();
+        second.signal("CONT");
+        until_taken_over(&bed, &second, frozen).await;
+        bed.until_within(POSTED_AGAIN, &second, "its post", || bed.card("C0TEAM", &id)).await;
+        bed.until_recorded(&second, &id, |record| !record.contains_key("x_claim")).await;
+        // Now it hears that the claim was written, too late for its deadline or for the claim's time.
+        first.signal("CONT");
+        let too_late =
+            ["UpdatePluginData had no answer within 15 s", "took longer than 6 s to write a record"];
+        bed.until(&first, "that it was too late", || too_late.iter().find_map(|words| first.logged(words)))
+            .await;
+        let next = bed.ask();
+        bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
+        let [posted] = count_lines(vec![first, second], [POSTED]).await;
+        assert_eq!((posted, bed.slack.calls_of(POST).len()), (2, 2));
+    });
+}
+
+#[test]
 fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
     story(async {
         // Later than anybody waits for it.
@@ -218,8 +251,46 @@ fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
         bed.approve(&id);
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&second, &kept, 1).await;
+        let withdrawn = "withdrawn_doubles_total";
+        assert_eq!(first.figures().await[withdrawn] + second.figures().await[withdrawn], 1.0);
         let [taken_back] = count_lines(vec![first, second], ["the second message is taken back"]).await;
         assert_eq!((taken_back, bed.slack.all_messages().len()), (1, 2));
+    });
+}
+
+#[test]
+fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
+    story(async {
+        let bed = Bed::new().await;
+        let (first, second) = (bed.start_watched(TEAM).await, bed.start_watched(TEAM).await);
+        let id = bed.ask();
+        let card = bed.until_status(&first, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_recorded(&first, &id, |record| {
+            record.contains_key("messages") && !record.contains_key("x_claim")
+        })
+        .await;
+        second.signal("STOP");
+        let late = Fault::Delay(Duration::from_secs(35));
+        bed.slack.faults().add(FaultRule::new(POST, late).times(1));
+        bed.approve(&id);
+        bed.until(&first, "the reply", || (bed.slack.calls_of(POST).len() == 2).then_some(())).await;
+        first.signal("STOP");
+        let frozen = Instant::now();
+        second.signal("CONT");
+        until_taken_over(&bed, &second, frozen).await;
+        let kept = bed.until_replies(&second, &card, 1).await;
+        bed.until_replies(&second, &card, 2).await;
+        first.signal("CONT");
+        assert_eq!(bed.until_replies(&second, &card, 1).await[0].ts, kept[0].ts);
+        bed.until_recorded(&second, &id, |record| {
+            ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
+        })
+        .await;
+        let withdrawn = "withdrawn_doubles_total";
+        assert_eq!(first.figures().await[withdrawn] + second.figures().await[withdrawn], 1.0);
+        for daemon in [first, second] {
+            daemon.stop().await;
+        }
     });
 }
 

@@ -10,6 +10,7 @@ use access_sim::slack::workspace::TokenState;
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
+use crate::support::daemon::Figures;
 use crate::support::deciding::Way;
 use crate::support::*;
 
@@ -41,8 +42,8 @@ fn failures() -> Vec<(FaultRule, &'static str, bool)> {
 }
 
 /// A request is told through every failure, each in a channel of its own. `copies` says how many messages each
-/// channel has in the end.
-async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) -> usize) -> String {
+/// channel has in the end. Returns the log and what was counted.
+async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) -> usize) -> (String, Figures) {
     let failures = failures();
     let channels: Vec<_> = (0..failures.len()).map(|n| format!("C0F{n}")).collect();
     let mut workspace = workspace();
@@ -53,7 +54,7 @@ async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) ->
         workspace = workspace.with_scopes(scopes);
     }
     let bed = Bed::with(Options::golden(), workspace).await;
-    let daemon = bed.start(&format!("recipients = {channels:?}")).await;
+    let daemon = bed.start_watched(&format!("recipients = {channels:?}")).await;
     for ((rule, ..), channel) in failures.iter().zip(&channels) {
         bed.slack.faults().add(rule.clone().in_channel(channel).times(1));
     }
@@ -76,17 +77,32 @@ async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) ->
         })
         .await;
     }
+    let figures = daemon.figures().await;
     let log = daemon.stop().await;
     for ((_, words, was_done), channel) in failures.iter().zip(&channels) {
         assert_eq!(bed.cards(channel, &id).len(), copies(*was_done), "{words}");
     }
-    log
+    let in_doubt = log.lines().filter(|line| line.contains("WARN") && line.contains(IN_DOUBT)).count();
+    assert_eq!(figures["ambiguous_posts_total"], in_doubt as f64, "{log}");
+    assert!(figures["retries_total"] >= failures.len() as f64, "{figures:?}");
+    (log, figures)
+}
+
+/// What became of posts in doubt, as counted: found, not found, and posted again blindly.
+fn settled(figures: &Figures) -> [f64; 3] {
+    [
+        "settled_posts_total{history=\"found\"}",
+        "settled_posts_total{history=\"not_found\"}",
+        "possible_doubles_total",
+    ]
+    .map(|name| figures[name])
 }
 
 #[test]
 fn a_post_that_fails_in_any_way_is_named_and_there_once_in_the_end() {
     story(async {
-        let log = told_through_failures(None, |_| 1).await;
+        let (log, figures) = told_through_failures(None, |_| 1).await;
+        assert_eq!(settled(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
         assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 3, "{log}");
         assert!(!log.contains("is posted once more although"), "{log}");
     });
@@ -96,7 +112,9 @@ fn a_post_that_fails_in_any_way_is_named_and_there_once_in_the_end() {
 fn without_the_scopes_to_look_a_post_in_doubt_is_made_again_and_said_so() {
     story(async {
         let scopes = ["chat:write", "users:read", "users:read.email"];
-        let log = told_through_failures(Some(&scopes), |was_done| if was_done { 2 } else { 1 }).await;
+        let copies = |was_done| if was_done { 2 } else { 1 };
+        let (log, figures) = told_through_failures(Some(&scopes), copies).await;
+        assert_eq!(settled(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
         let said = log.lines().find(|line| line.contains("is posted once more although")).unwrap();
         assert!(
             said.contains("grant the scopes channels:history") && said.contains("missing_scope"),
@@ -334,8 +352,8 @@ fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
     story(async {
         let bed = Bed::new().await;
         let daemon = bed.start(TEAM).await;
-        let refusal = || Fault::Error("invalid_blocks".into());
-        bed.slack.faults().add(FaultRule::new(POST, refusal()).times(1));
+        let refusal = Fault::Error("invalid_blocks".into());
+        bed.slack.faults().add(FaultRule::new(POST, refusal).times(1));
         let id = bed.ask();
         let plain = |phase: &str| {
             let all = bed.slack.messages("C0TEAM");
@@ -351,7 +369,8 @@ fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
         assert_eq!(lines[1], format!("*Approve*: `tsh request review --approve {id}`"));
         bed.until_logged(&daemon, "it is sent as plain text; please report this").await;
 
-        bed.slack.faults().add(FaultRule::new("chat.update", refusal()).times(1));
+        let too_long = Fault::Error("msg_blocks_too_long".into());
+        bed.slack.faults().add(FaultRule::new("chat.update", too_long).times(1));
         bed.approve(&id);
         let decided = bed.until(&daemon, "the plain decision", || plain("✅ APPROVED")).await;
         assert_eq!(decided.ts, posted.ts);

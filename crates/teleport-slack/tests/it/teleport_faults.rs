@@ -121,6 +121,44 @@ fn contended_records_and_lost_answers_cost_no_second_message() {
 }
 
 #[test]
+fn that_a_post_is_made_again_is_told_once_though_the_record_cannot_be_written() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let failed = SlackFault::Status { status: 500, body: String::new() };
+        bed.slack.faults().add(FaultRule::new(POST, failed).times(1));
+        // The claim, the doubt and the claim for the look are written, and what the look showed is not.
+        let faults = bed.teleport.faults();
+        faults.script(Method::UpdatePluginData, Fault::Delay(Duration::ZERO), Times::Next(3));
+        faults.script(Method::UpdatePluginData, Fault::unavailable(), Times::Next(4));
+        let id = bed.ask();
+        bed.until_logged(&daemon, "UpdatePluginData failed with UNAVAILABLE").await;
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &id).await;
+        let log = daemon.stop().await;
+        assert_eq!(log.matches("never arrived; it is made again").count(), 1, "{log}");
+    });
+}
+
+#[test]
+fn a_claim_that_took_too_long_to_write_is_not_used() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let slow = Fault::Delay(Duration::from_secs(7));
+        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
+        let id = bed.ask();
+        let line = bed.until_logged(&daemon, "Teleport took longer than 6 s to write a record").await;
+        assert!(line.contains("WARN") && line.contains(&id), "{line}");
+        bed.until(&daemon, "the post", || bed.slack.calls_of(POST).pop()).await;
+        // The late claim was given up and another one taken.
+        assert!(bed.teleport.journal().count(Method::UpdatePluginData) >= 3);
+        assert_told_once(&bed, &daemon, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_watch_that_ends_again_and_again_misses_nothing() {
     story(async {
         let bed = Bed::new().await;

@@ -10,22 +10,6 @@ use crate::secret::Secret;
 use crate::slack::ClientOptions;
 use crate::slack::objects::AuthTest;
 
-#[test]
-fn each_cause_is_told_once_until_the_place_works() {
-    let complaints = Complaints::default();
-    assert!(complaints.open("#team", "not_in_channel"));
-    assert!(!complaints.open("#team", "not_in_channel"));
-    assert!(complaints.open("#team", "is_archived"));
-    assert!(complaints.open("#ops", "not_in_channel"));
-    assert!(complaints.settle("#team"));
-    assert!(!complaints.settle("#team"));
-    assert!(complaints.open("#team", "not_in_channel"));
-    for n in 0..3 * MAX_COMPLAINTS {
-        complaints.open(&format!("#c{n}"), "is_archived");
-    }
-    assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
-}
-
 fn outbox() -> Outbox {
     let options = ClientOptions {
         api_url: "http://127.0.0.1:9/api/".into(),
@@ -88,9 +72,9 @@ fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
     let outbox = outbox();
     let coded = |code| SlackError::refused(POST, code);
     let cases: [(_, _, RangeInclusive<u64>); 8] = [
-        (coded("not_in_channel"), 0, 7..=15),
-        (coded("is_archived"), 1, 15..=30),
-        (coded("is_archived"), 50, 300..=600),
+        (coded("msg_too_long"), 0, 7..=15),
+        (coded("msg_too_long"), 1, 15..=30),
+        (coded("msg_too_long"), 50, 300..=600),
         (coded("invalid_auth"), 0, 5..=10),
         (SlackError::status(POST, 403), 0, 0..=1),
         (SlackError::timed_out(POST, true), 0, 1..=2),
@@ -100,6 +84,30 @@ fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
     for (error, failures, seconds) in cases {
         let not_yet = refused(&outbox, &error, failures);
         assert!(not_yet.is_failure && seconds.contains(&not_yet.delay.as_secs()), "{error}: {not_yet:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_for_itself() {
+    let coded = |code| SlackError::refused(POST, code);
+    for (code, is_shut) in [
+        ("not_in_channel", true),
+        ("channel_not_found", true),
+        ("is_archived", true),
+        ("restricted_action", true),
+        ("restricted_action_thread_locked", false),
+        ("msg_too_long", false),
+        ("invalid_metadata_format", false),
+        ("brand_new", false),
+    ] {
+        let outbox = outbox();
+        refused(&outbox, &coded(code), 0);
+        let other = Errand::Deliver(RecipientKey::new("C0TEAM"));
+        let now = Instant::now();
+        let wait = outbox.doors().wait("C0TEAM", &RequestId::new("other"), &other, now);
+        assert_eq!(wait.is_some(), is_shut, "{code}: {wait:?}");
+        // The first wait is longer than the rest between two tries, or its own errand would meet it.
+        assert!(refused(&outbox, &coded(code), 0).delay > crate::runtime::doors::REST, "{code}");
     }
 }
 
