@@ -24,6 +24,8 @@ pub enum Done {
     Resolved(Decision),
     /// The vote is in and decided, and Teleport does not answer; it will be told as soon as it does.
     ToBeResolved(Decision),
+    /// The vote is in and decided, and Teleport does not let the daemon carry it out.
+    NotCarriedOut(Decision),
     /// Teleport did not say whether it took it.
     Unsure(Decision),
 }
@@ -36,6 +38,7 @@ impl Done {
             Self::Counted(..) => "counted",
             Self::Resolved(_) => "resolved",
             Self::ToBeResolved(_) => "to_be_resolved",
+            Self::NotCarriedOut(_) => "not_carried_out",
             Self::Unsure(_) => "unsure",
         }
     }
@@ -64,6 +67,10 @@ pub fn done(done: Done) -> Message {
             text.ours(" is recorded, but Teleport does not answer; the request will be ")
                 .ours(past(decision));
             text.ours(" as soon as it does.");
+        }
+        Done::NotCarriedOut(decision) => {
+            text.ours(yours(decision));
+            text.ours(" is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.");
         }
         Done::Unsure(decision) => {
             text.ours("Teleport did not confirm ").ours(your(decision));

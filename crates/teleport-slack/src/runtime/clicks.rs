@@ -18,7 +18,7 @@ use access_core::refusal::Refusal;
 use access_core::render::Message;
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
-use access_core::request::AccessRequest;
+use access_core::request::{AccessRequest, RequestState};
 use access_core::votes::Vote;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -284,12 +284,7 @@ impl Clicks {
     /// What became of a request that is not pending any more.
     async fn resolved_meanwhile(&self, id: &RequestId) -> Refusal {
         match self.teleport.get_request(id).await {
-            Ok(Some(request)) => match Decision::of_state(request.state) {
-                Some(decision) => {
-                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
-                }
-                None => Refusal::TeleportRefused,
-            },
+            Ok(Some(request)) => overtaken(request),
             Ok(None) => Refusal::Deleted,
             Err(_) => Refusal::TeleportRefused,
         }
@@ -298,6 +293,7 @@ impl Clicks {
     /// Takes the vote by compare-and-swap, and resolves the request if it decides.
     async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote) -> Outcome {
         let mut counted = None;
+        let mut may_be_in = false;
         let mut tries = 0;
         let written = loop {
             let written = modify_record(&self.teleport, &asked.request, |data| {
@@ -309,9 +305,10 @@ impl Clicks {
             })
             .await;
             tries += 1;
+            may_be_in |= matches!(&written, Err(error) if error.kind() == Kind::Retry && counted.is_some());
             match &written {
                 // It may be in: `cast` knows its own vote, so writing it again asks and tells.
-                Err(error) if error.kind() == Kind::Retry && counted.is_some() && tries < WRITES => {
+                Err(error) if error.kind() == Kind::Retry && may_be_in && tries < WRITES => {
                     tokio::time::sleep(BETWEEN_LOOKS).await;
                 }
                 _ => break written,
@@ -323,9 +320,10 @@ impl Clicks {
         if let Err(error) = written {
             warn!(request = %asked.request, "A vote could not be recorded: {}", crate::error::chain(&error));
             return match error.kind() {
-                Kind::Retry if counted.is_some() => Outcome::Done(Done::Unsure(vote.decision)),
                 Kind::NotFound => Refusal::Deleted.into(),
-                _ => Refusal::TeleportUnreachable.into(),
+                _ if may_be_in => Outcome::Done(Done::Unsure(vote.decision)),
+                Kind::Unauthorised | Kind::Unimplemented | Kind::Permanent => Refusal::TeleportRefused.into(),
+                Kind::Retry | Kind::Conflict => Refusal::TeleportUnreachable.into(),
             };
         }
         match counted {
@@ -343,19 +341,19 @@ impl Clicks {
     }
 
     async fn resolve(&self, id: &RequestId, resolution: &Resolution) -> Outcome {
-        match carry_out(&self.teleport, id, resolution).await {
-            Ok(Carried::Out) => Outcome::Done(Done::Resolved(resolution.decision)),
-            Ok(Carried::Overtaken(state)) => match Decision::of_state(state) {
-                Some(decision) => {
-                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: String::new() }.into()
-                }
-                None => Refusal::Promoted.into(),
-            },
-            Ok(Carried::Gone) => Refusal::Deleted.into(),
-            Err(error) => {
-                warn!(request = %id, "The decision is recorded and could not be carried out yet: {}", crate::error::chain(&error));
-                Outcome::Done(Done::ToBeResolved(resolution.decision))
-            }
+        let error = match carry_out(&self.teleport, id, resolution).await {
+            Ok(Carried::Out) => return Outcome::Done(Done::Resolved(resolution.decision)),
+            Ok(Carried::Overtaken(request)) => return overtaken(*request).into(),
+            Ok(Carried::Gone) => return Refusal::Deleted.into(),
+            Err(error) => error,
+        };
+        warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::error::chain(&error));
+        match error.refusal() {
+            Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await.into(),
+            Some(TeleportRefusal::NotFound) => Refusal::Deleted.into(),
+            Some(_) => Outcome::Done(Done::NotCarriedOut(resolution.decision)),
+            // A visit tries again.
+            None => Outcome::Done(Done::ToBeResolved(resolution.decision)),
         }
     }
 
@@ -393,6 +391,17 @@ impl Clicks {
 
 /// Teleport said that the daemon may not submit this review.
 struct NotTaken;
+
+/// What to tell of a request that is not pending any more.
+fn overtaken(request: AccessRequest) -> Refusal {
+    match Decision::of_state(request.state) {
+        Some(decision) => {
+            Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
+        }
+        None if request.state == RequestState::Promoted => Refusal::Promoted,
+        None => Refusal::TeleportRefused,
+    }
+}
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {

@@ -147,6 +147,7 @@ fn what_counted_is_told() {
         Done::Counted(Deny, standing),
         Done::Resolved(Deny),
         Done::ToBeResolved(Approve),
+        Done::NotCarriedOut(Approve),
         Done::Unsure(Deny),
     ];
     let sentences = all.map(|what| judge(&done(what)).text).join("\n");
@@ -156,6 +157,7 @@ fn what_counted_is_told() {
     Your denial counts: 1 of 3 denials.
     The request is denied.
     Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
+    Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.
     Teleport did not confirm your denial in time; watch the message, it shows what counted.
     ");
 }
