@@ -22,7 +22,6 @@ use access_core::request::{AccessRequest, RequestState};
 use access_core::votes::Vote;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -30,6 +29,7 @@ use tracing::{debug, info, warn};
 use super::asked::{Asked, asked};
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
+use super::shifts::work_on;
 use super::submitting::Submitting;
 use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
@@ -40,12 +40,8 @@ use crate::teleport::error::Kind;
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
-/// Clicks worked on at once.
-const MAX_AT_WORK: usize = 64;
 /// How long reading everything a verdict needs may take; after it nothing was decided.
 const READING: Duration = Duration::from_secs(10);
-/// How long what was begun may go on after the daemon was told to stop.
-const DRAIN: Duration = Duration::from_secs(15);
 /// A vote that may or may not have been recorded is written this often.
 const WRITES: u32 = 2;
 
@@ -87,37 +83,14 @@ impl From<Refusal> for Outcome {
 }
 
 impl Clicks {
-    /// Works until told to stop, and then until what was begun has ended, for at most 15 s.
-    pub async fn run(self, mut interactions: mpsc::Receiver<Interaction>, stop: CancellationToken) {
+    /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
+    pub async fn run(self, interactions: mpsc::Receiver<Interaction>, stop: CancellationToken) {
         let clicks = Arc::new(self);
-        let mut at_work = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = at_work.join_next() => report(ended),
-                Some(interaction) = interactions.recv(), if at_work.len() < MAX_AT_WORK => {
-                    let clicks = Arc::clone(&clicks);
-                    at_work.spawn(async move { clicks.work(interaction).await });
-                }
-            }
-        }
-        // What was acknowledged is worked on; what comes now is turned away, and Slack tells the person so.
-        interactions.close();
-        let finish = async {
-            while let Some(interaction) = interactions.recv().await {
-                if at_work.len() >= MAX_AT_WORK {
-                    at_work.join_next().await.into_iter().for_each(report);
-                }
-                let clicks = Arc::clone(&clicks);
-                at_work.spawn(async move { clicks.work(interaction).await });
-            }
-            while let Some(ended) = at_work.join_next().await {
-                report(ended);
-            }
+        let work = |interaction| {
+            let clicks = Arc::clone(&clicks);
+            async move { clicks.work(interaction).await }
         };
-        if timeout(DRAIN, finish).await.is_err() {
-            warn!("Clicks were still being worked on and are given up; those who clicked must click again");
-        }
+        work_on(interactions, stop, work).await;
     }
 
     async fn work(&self, interaction: Interaction) {
@@ -400,11 +373,5 @@ fn overtaken(request: AccessRequest) -> Refusal {
         }
         None if request.state == RequestState::Promoted => Refusal::Promoted,
         None => Refusal::TeleportRefused,
-    }
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if ended.is_err_and(|error| error.is_panic()) {
-        tracing::error!("Working on a click panicked; this is a fault of teleport-slack, please report it");
     }
 }
