@@ -31,6 +31,10 @@ pub enum Done {
 }
 
 impl Done {
+    /// Every word of [`Done::kind`].
+    pub const KINDS: [&'static str; 6] =
+        ["reviewed", "counted", "resolved", "to_be_resolved", "not_carried_out", "unsure"];
+
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
         match self {

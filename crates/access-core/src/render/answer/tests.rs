@@ -119,6 +119,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
     assert_eq!(kinds.len(), sentences.len() - 4, "each has a word for the log; four have two sentences");
+    assert_eq!(kinds, Refusal::KINDS.into());
 }
 
 #[test]
@@ -150,6 +151,8 @@ fn what_counted_is_told() {
         Done::NotCarriedOut(Approve),
         Done::Unsure(Deny),
     ];
+    let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
+    assert_eq!(kinds, Done::KINDS.into());
     let sentences = all.map(|what| judge(&done(what)).text).join("\n");
     insta::assert_snapshot!(sentences, @r"
     Your approval is recorded in Teleport; the request waits for more reviews.
