@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
-use access_core::ids::RequestId;
+use access_core::ids::{RequestId, SlackUserId};
 use access_core::interaction::{Interaction, OurApp, came_through};
 use access_core::policy::{
     Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
@@ -27,12 +27,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::asked::{Asked, asked};
+use super::intake::Incoming;
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
 use super::shifts::work_on;
 use super::submitting::Submitting;
 use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
+use crate::slack::error::SlackError;
 use crate::slack::{self, PostMessage};
 use crate::teleport;
 use crate::teleport::decide::SubmitReview;
@@ -84,13 +86,23 @@ impl From<Refusal> for Outcome {
 
 impl Clicks {
     /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
-    pub async fn run(self, interactions: mpsc::Receiver<Interaction>, stop: CancellationToken) {
+    pub async fn run(self, incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) {
         let clicks = Arc::new(self);
-        let work = |interaction| {
+        let work = |incoming| {
             let clicks = Arc::clone(&clicks);
-            async move { clicks.work(interaction).await }
+            async move {
+                match incoming {
+                    Incoming::Interaction(interaction) => clicks.work(interaction).await,
+                    Incoming::Unreadable(user) => {
+                        let posted = clicks.message(&user, &refused(&Refusal::NotOurs)).await;
+                        if let Err(error) = posted {
+                            warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
+                        }
+                    }
+                }
+            }
         };
-        work_on(interactions, stop, work).await;
+        work_on(incoming, stop, work).await;
     }
 
     async fn work(&self, interaction: Interaction) {
@@ -355,10 +367,15 @@ impl Clicks {
             return;
         };
         // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
-        let post = PostMessage { channel: asked.user.as_str(), message, thread_ts: None, metadata: None };
-        if let Err(second) = self.slack.post_message(post).await {
+        if let Err(second) = self.message(&asked.user, message).await {
             warn!(slack_user = %asked.user, request = %asked.request, "The person could not be answered: {first}; {}", second.with_remedy());
         }
+    }
+
+    /// Tells the person by a direct message.
+    async fn message(&self, user: &SlackUserId, message: &Message) -> Result<(), SlackError> {
+        let post = PostMessage { channel: user.as_str(), message, thread_ts: None, metadata: None };
+        self.slack.post_message(post).await.map(drop)
     }
 }
 
