@@ -92,7 +92,7 @@ impl Clicks {
             let clicks = Arc::clone(&clicks);
             async move {
                 match incoming {
-                    Incoming::Interaction(interaction) => clicks.work(interaction).await,
+                    Incoming::Interaction(interaction) => clicks.work(*interaction).await,
                     Incoming::Unreadable(user) => {
                         let posted = clicks.message(&user, &refused(&Refusal::NotOurs)).await;
                         if let Err(error) = posted {

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Incoming {
     /// Something that a person did.
-    Interaction(Interaction),
+    Interaction(Box<Interaction>),
     /// Something that this person did and that cannot be read, but was acknowledged: nobody else says that it failed.
     Unreadable(SlackUserId),
 }
@@ -116,10 +116,11 @@ impl Intake {
             self.complain("replay", "", "A callback was refused: its signature was used before");
             return Answer::Unauthorised;
         }
-        match self.read(&verified).map_err(|_| Answer::Bad).and_then(|interaction| self.sort(interaction)) {
+        let Ok(interaction) = self.read(&verified) else { return Answer::Bad };
+        match self.sort(interaction) {
             Err(answer) => answer,
             Ok((interaction, occasion)) => {
-                if self.clicks.try_send(Incoming::Interaction(interaction)).is_err() {
+                if self.clicks.try_send(Incoming::Interaction(Box::new(interaction))).is_err() {
                     self.turn_away(&occasion, "Slack tells the person so");
                     return Answer::Busy;
                 }
@@ -145,7 +146,7 @@ impl Intake {
             Err(_) => None,
             Ok((interaction, occasion)) => {
                 if !matches!(
-                    timeout(PATIENCE, self.clicks.send(Incoming::Interaction(interaction))).await,
+                    timeout(PATIENCE, self.clicks.send(Incoming::Interaction(Box::new(interaction)))).await,
                     Ok(Ok(()))
                 ) {
                     self.turn_away(&occasion, "nothing was decided, and whoever clicked must click again");

@@ -223,7 +223,7 @@ fn the_requester_does_not_decide_on_any_surface() {
                 disabled: false,
             };
             bed.slack.put_group(group);
-            let review = ANY_OF_THREE.replace("\"off\"", "\"required\"");
+            let review = asking("required");
             let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
             let daemon = bed.start_deciding(way, &review).await;
             // She suggests herself, which brings her no copy.
@@ -297,7 +297,7 @@ fn a_teleport_user_whose_time_is_over() {
 fn a_dialogue_that_could_not_be_opened_in_time() {
     story(async {
         let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("\"off\"", "\"required\"")).await;
+        let daemon = bed.start_deciding(Way::Http, &asking("required")).await;
         let id = bed.ask();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let expired = slack::Fault::Error("expired_trigger_id".to_owned());
