@@ -138,6 +138,51 @@ pub enum Distrust {
 }
 
 impl Refusal {
+    /// Every word of [`Refusal::kind`].
+    pub const KINDS: [&'static str; 41] = [
+        "already_decided",
+        "being_decided",
+        "expired",
+        "deleted",
+        "promoted",
+        "long_term",
+        "already_voted",
+        "own_request",
+        "not_named",
+        "not_covered",
+        "not_suggested",
+        "teleport_only",
+        "not_possible",
+        "not_on_behalf",
+        "reason_missing",
+        "not_linked",
+        "linked_twice",
+        "teleport_user_expired",
+        "teleport_user_unknown",
+        "users_unreadable",
+        "email_unconfirmed",
+        "may_not_review",
+        "teleport_refused",
+        "teleport_unreachable",
+        "slack_unreachable",
+        "too_slow",
+        "stale_message",
+        "stale_dialogue",
+        "not_ours",
+        "votes_unusable",
+        "somebody_else",
+        "deactivated",
+        "slackbot",
+        "workflow",
+        "connector",
+        "bot",
+        "single_channel_guest",
+        "guest",
+        "stranger",
+        "other_workspace",
+        "invited",
+    ];
+
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use access_core::interaction::OurApp;
 use access_core::policy::{ModeSetting, Rules};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -83,6 +83,8 @@ pub(crate) async fn start(
                 let intake = Arc::clone(&intake);
                 async move { intake.envelope(&envelope).await }
             };
+            tasks
+                .start("socket mode connections", count_links(socket.links(), metrics.clone(), stop.clone()));
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
@@ -120,6 +122,20 @@ pub(crate) async fn start(
     };
     tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
     Ok(review)
+}
+
+/// Tells how many connections there are for clicks.
+async fn count_links(mut links: watch::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
+    let count = async {
+        loop {
+            metrics.socket_mode(*links.borrow_and_update());
+            if links.changed().await.is_err() {
+                // The connections ended for good, as they do when told to stop.
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    stop.run_until_cancelled(count).await;
 }
 
 /// Who we are, so that clicks meant for others can be told apart.

@@ -68,7 +68,8 @@ pub(crate) fn done_after(last: Option<&Done>, decision: Decision, standing: Stan
         Some(Done::Reviewed(_)) => Done::Counted(decision, standing),
         Some(Done::Counted(..)) => Done::Resolved(decision),
         Some(Done::Resolved(_)) => Done::ToBeResolved(decision),
-        Some(Done::ToBeResolved(_)) => Done::Unsure(decision),
+        Some(Done::ToBeResolved(_)) => Done::NotCarriedOut(decision),
+        Some(Done::NotCarriedOut(_)) => Done::Unsure(decision),
         Some(Done::Unsure(_)) => return None,
     })
 }

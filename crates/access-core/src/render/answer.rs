@@ -24,11 +24,17 @@ pub enum Done {
     Resolved(Decision),
     /// The vote is in and decided, and Teleport does not answer; it will be told as soon as it does.
     ToBeResolved(Decision),
+    /// The vote is in and decided, and Teleport does not let the daemon carry it out.
+    NotCarriedOut(Decision),
     /// Teleport did not say whether it took it.
     Unsure(Decision),
 }
 
 impl Done {
+    /// Every word of [`Done::kind`].
+    pub const KINDS: [&'static str; 6] =
+        ["reviewed", "counted", "resolved", "to_be_resolved", "not_carried_out", "unsure"];
+
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -36,6 +42,7 @@ impl Done {
             Self::Counted(..) => "counted",
             Self::Resolved(_) => "resolved",
             Self::ToBeResolved(_) => "to_be_resolved",
+            Self::NotCarriedOut(_) => "not_carried_out",
             Self::Unsure(_) => "unsure",
         }
     }
@@ -64,6 +71,10 @@ pub fn done(done: Done) -> Message {
             text.ours(" is recorded, but Teleport does not answer; the request will be ")
                 .ours(past(decision));
             text.ours(" as soon as it does.");
+        }
+        Done::NotCarriedOut(decision) => {
+            text.ours(yours(decision));
+            text.ours(" is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.");
         }
         Done::Unsure(decision) => {
             text.ours("Teleport did not confirm ").ours(your(decision));

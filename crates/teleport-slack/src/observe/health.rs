@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// A watch that is lost for longer makes the daemon unready: a restart of the auth server takes less.
+/// A watch or Socket Mode that is lost for longer makes the daemon unready: a restart of the other side takes less.
 pub const LOST_LIMIT: Duration = Duration::from_secs(60);
 
 /// How far the start got: what is waited for next.
@@ -41,9 +41,32 @@ pub(super) struct State {
     pub(super) last_answer: Option<Instant>,
     pub(super) certificate_until: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
+    /// `None` unless clicks are to arrive over Socket Mode.
+    pub(super) sockets: Option<Sockets>,
 }
 
-/// How it stands with the stream of changes.
+/// The connections of Socket Mode.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sockets {
+    /// How many are open.
+    pub(super) open: usize,
+    /// Whether any is.
+    pub(super) state: Watch,
+}
+
+impl Sockets {
+    /// The same, with so many open from `at` on.
+    pub(super) fn with(self, open: usize, at: Instant) -> Self {
+        let state = match self.state {
+            _ if open > 0 => Watch::Open,
+            Watch::Open => Watch::Lost(at),
+            before => before,
+        };
+        Self { open, state }
+    }
+}
+
+/// How it stands with what should always be open: the stream of changes, Socket Mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Watch {
     /// It was never open.
@@ -73,6 +96,25 @@ impl Health {
             if lost > LOST_LIMIT {
                 troubles.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
             }
+        }
+        // Half of what was configured does not work then, and a rollout with a wrong app token must not go on. Nothing
+        // is stopped by it: requests are still shown, and other replicas take the clicks.
+        match state.sockets.map(|sockets| sockets.state) {
+            Some(Watch::Never) => {
+                troubles.push(
+                    "no Socket Mode connection was opened yet, so clicks do not arrive here".to_owned(),
+                );
+            }
+            Some(Watch::Lost(since)) => {
+                let lost = now.saturating_duration_since(since);
+                if lost > LOST_LIMIT {
+                    troubles.push(format!(
+                        "no Socket Mode connection is open for {} s, so clicks do not arrive here",
+                        lost.as_secs()
+                    ));
+                }
+            }
+            Some(Watch::Open) | None => {}
         }
         if let Some(left) = state.certificate_left(time)
             && !left.is_positive()
@@ -126,6 +168,26 @@ mod tests {
         health.change(|state| state.watch = Watch::Lost(now));
         assert_eq!(troubles(at(60)), "");
         assert_eq!(troubles(at(61)), "the watch on Teleport is lost for 61 s");
+        health.change(|state| state.watch = Watch::Open);
+        let sockets = |open, second| {
+            health.change(|s| s.sockets = Some(s.sockets.unwrap_or_default().with(open, at(second))));
+        };
+        sockets(0, 0);
+        assert_eq!(troubles(now), "no Socket Mode connection was opened yet, so clicks do not arrive here");
+        sockets(1, 10);
+        assert_eq!(troubles(at(1_000)), "");
+        sockets(2, 20);
+        // The loss begins with the first of them.
+        sockets(0, 30);
+        sockets(0, 50);
+        assert_eq!(troubles(at(90)), "");
+        assert_eq!(
+            troubles(at(91)),
+            "no Socket Mode connection is open for 61 s, so clicks do not arrive here"
+        );
+        sockets(1, 100);
+        assert_eq!(troubles(at(1_000)), "");
+        health.change(|state| state.watch = Watch::Lost(now));
         health.change(|state| state.certificate_until = Some(time));
         assert_eq!(
             troubles(at(61)),

@@ -1,4 +1,4 @@
-//! What is counted and measured, and under which names: the only file that knows them.
+//! What is counted and measured, and under which names: the only file that knows them. (Their labels: `labels`.)
 //!
 //! One [`Metrics`] is made at start, and a clone is given to whoever has something to count when it is made; nothing
 //! is global. Labels are closed lists, so that no request, person or channel makes a series of its own. Ages are
@@ -6,10 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use access_core::refusal::Refusal;
-use access_core::render::answer::Done;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -21,9 +18,14 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use super::health::{Health, Stage, Watch};
-use crate::slack::error::{Kind as SlackKind, SlackError};
+use crate::slack::error::SlackError;
 use crate::slack::method::Method;
 use crate::teleport::error::{Call, CallEnd};
+use labels::{fault, slack_results};
+
+mod labels;
+
+pub use labels::{Click, Delivery, Settled, Visit};
 
 /// The beginning of every name.
 const PREFIX: &str = "teleport_slack";
@@ -36,60 +38,6 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 pub struct Metrics {
     counted: Arc<Counted>,
     health: Health,
-}
-
-/// What became of one step towards Slack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// A message was posted.
-    Posted,
-    /// A message was edited.
-    Updated,
-    /// A reply was posted in a thread.
-    Replied,
-    /// A message that was one too many was taken back.
-    Withdrawn,
-    /// It did not succeed, and this is how it goes on.
-    Not(SlackKind),
-}
-
-/// What the channel's history says of a post whose outcome was not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// The message is there.
-    Found,
-    /// It is not.
-    NotFound,
-}
-
-/// How one visit to a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit {
-    /// All was done that could be done.
-    Done,
-    /// Teleport failed.
-    Failed,
-    /// It panicked.
-    Panicked,
-}
-
-/// What became of one interaction.
-#[derive(Clone, Copy, Debug)]
-pub enum Click<'a> {
-    /// It was carried out.
-    Done(&'a Done),
-    /// It changed nothing, and the person was told why.
-    Refused(&'a Refusal),
-    /// The person is asked for a reason; what they answer counts on its own.
-    Asking,
-    /// Its signature is not Slack's, or was used before.
-    Forged,
-    /// It cannot be read.
-    Malformed,
-    /// It was delivered before.
-    Repeated,
-    /// Too many wait already.
-    TurnedAway,
 }
 
 /// Names and values of a series' labels; the values come from closed lists.
@@ -202,6 +150,13 @@ impl Metrics {
         });
     }
 
+    /// Clicks arrive over Socket Mode, and so many connections are open now.
+    pub fn socket_mode(&self, open: usize) {
+        self.health.change(|state| {
+            state.sockets = Some(state.sockets.unwrap_or_default().with(open, Instant::now()))
+        });
+    }
+
     /// The certificate in use ends then.
     pub fn certificate_until(&self, until: Timestamp) {
         self.health.change(|state| state.certificate_until = Some(until));
@@ -310,23 +265,34 @@ impl Counted {
 
     /// A counter that is first seen at one hides its first step from `rate`.
     fn show_zeros(&self) {
-        let kinds = [
-            SlackKind::Retry,
-            SlackKind::RetryAfter(Duration::ZERO),
-            SlackKind::Permanent,
-            SlackKind::Unauthorised,
-        ];
-        let done = [Delivery::Posted, Delivery::Updated, Delivery::Replied];
-        for delivery in done.into_iter().chain(kinds.map(Delivery::Not)) {
-            drop(self.deliveries.get_or_create(&[("result", delivery.label())]));
+        for delivery in Delivery::all() {
+            show(&self.deliveries, [("result", delivery.label())]);
         }
         for settled in [Settled::Found, Settled::NotFound] {
-            drop(self.settled_posts.get_or_create(&[("history", settled.label())]));
+            show(&self.settled_posts, [("history", settled.label())]);
         }
         for visit in [Visit::Done, Visit::Failed, Visit::Panicked] {
-            drop(self.visits.get_or_create(&[("result", visit.label())]));
+            show(&self.visits, [("result", visit.label())]);
+        }
+        for (verdict, reason) in Click::all() {
+            show(&self.clicks, [("verdict", verdict), ("reason", reason)]);
+        }
+        for method in Method::ALL {
+            for result in slack_results() {
+                show(&self.slack_calls, [("method", method.as_str()), ("result", result)]);
+            }
+        }
+        for call in Call::ALL {
+            for end in CallEnd::all() {
+                show(&self.teleport_calls, [("method", call.name()), ("code", end.name())]);
+            }
         }
     }
+}
+
+/// Makes the series, if it is not there.
+fn show<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
+    drop(family.get_or_create(&labels));
 }
 
 fn count<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
@@ -335,61 +301,6 @@ fn count<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>)
 
 fn set(gauge: &Gauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-}
-
-/// A failure towards Slack, in the words of the metrics.
-fn fault(kind: SlackKind) -> &'static str {
-    match kind {
-        SlackKind::Retry => "failed",
-        SlackKind::RetryAfter(_) => "limited",
-        SlackKind::Permanent => "refused",
-        SlackKind::Unauthorised => "unauthorised",
-    }
-}
-
-impl Delivery {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Posted => "posted",
-            Self::Updated => "updated",
-            Self::Replied => "replied",
-            Self::Withdrawn => "withdrawn",
-            Self::Not(kind) => fault(kind),
-        }
-    }
-}
-
-impl Settled {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Found => "found",
-            Self::NotFound => "not_found",
-        }
-    }
-}
-
-impl Visit {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-impl Click<'_> {
-    fn labels(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Done(done) => ("done", done.kind()),
-            Self::Refused(refusal) => ("refused", refusal.kind()),
-            Self::Asking => ("asking", ""),
-            Self::Forged => ("forged", ""),
-            Self::Malformed => ("malformed", ""),
-            Self::Repeated => ("repeated", ""),
-            Self::TurnedAway => ("turned_away", ""),
-        }
-    }
 }
 
 /// What depends on the moment at which it is asked for.
@@ -427,6 +338,16 @@ impl Collector for Ages {
             if let Some(value) = value {
                 gauge(&mut encoder, name, help, Some(&Unit::Seconds), value)?;
             }
+        }
+        if let Some(sockets) = state.sockets {
+            let open = u32::try_from(sockets.open).unwrap_or(u32::MAX);
+            gauge(
+                &mut encoder,
+                "socket_mode_connections",
+                "Connections over which clicks arrive",
+                None,
+                open.into(),
+            )?;
         }
         gauge(
             &mut encoder,

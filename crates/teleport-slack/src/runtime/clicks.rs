@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
-use access_core::ids::RequestId;
+use access_core::ids::{RequestId, SlackUserId};
 use access_core::interaction::{Interaction, OurApp, came_through};
 use access_core::policy::{
     Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
@@ -18,21 +18,23 @@ use access_core::refusal::Refusal;
 use access_core::render::Message;
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
-use access_core::request::AccessRequest;
+use access_core::request::{AccessRequest, RequestState};
 use access_core::votes::Vote;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::asked::{Asked, asked};
+use super::intake::Incoming;
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
+use super::shifts::work_on;
 use super::submitting::Submitting;
 use crate::observe::metrics::{Click, Metrics};
 use crate::secret::Secret;
+use crate::slack::error::SlackError;
 use crate::slack::{self, PostMessage};
 use crate::teleport;
 use crate::teleport::decide::SubmitReview;
@@ -40,12 +42,8 @@ use crate::teleport::error::Kind;
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
-/// Clicks worked on at once.
-const MAX_AT_WORK: usize = 64;
 /// How long reading everything a verdict needs may take; after it nothing was decided.
 const READING: Duration = Duration::from_secs(10);
-/// How long what was begun may go on after the daemon was told to stop.
-const DRAIN: Duration = Duration::from_secs(15);
 /// A vote that may or may not have been recorded is written this often.
 const WRITES: u32 = 2;
 
@@ -87,37 +85,24 @@ impl From<Refusal> for Outcome {
 }
 
 impl Clicks {
-    /// Works until told to stop, and then until what was begun has ended, for at most 15 s.
-    pub async fn run(self, mut interactions: mpsc::Receiver<Interaction>, stop: CancellationToken) {
+    /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
+    pub async fn run(self, incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) {
         let clicks = Arc::new(self);
-        let mut at_work = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(ended) = at_work.join_next() => report(ended),
-                Some(interaction) = interactions.recv(), if at_work.len() < MAX_AT_WORK => {
-                    let clicks = Arc::clone(&clicks);
-                    at_work.spawn(async move { clicks.work(interaction).await });
+        let work = |incoming| {
+            let clicks = Arc::clone(&clicks);
+            async move {
+                match incoming {
+                    Incoming::Interaction(interaction) => clicks.work(*interaction).await,
+                    Incoming::Unreadable(user) => {
+                        let posted = clicks.message(&user, &refused(&Refusal::NotOurs)).await;
+                        if let Err(error) = posted {
+                            warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
+                        }
+                    }
                 }
-            }
-        }
-        // What was acknowledged is worked on; what comes now is turned away, and Slack tells the person so.
-        interactions.close();
-        let finish = async {
-            while let Some(interaction) = interactions.recv().await {
-                if at_work.len() >= MAX_AT_WORK {
-                    at_work.join_next().await.into_iter().for_each(report);
-                }
-                let clicks = Arc::clone(&clicks);
-                at_work.spawn(async move { clicks.work(interaction).await });
-            }
-            while let Some(ended) = at_work.join_next().await {
-                report(ended);
             }
         };
-        if timeout(DRAIN, finish).await.is_err() {
-            warn!("Clicks were still being worked on and are given up; those who clicked must click again");
-        }
+        work_on(incoming, stop, work).await;
     }
 
     async fn work(&self, interaction: Interaction) {
@@ -284,12 +269,7 @@ impl Clicks {
     /// What became of a request that is not pending any more.
     async fn resolved_meanwhile(&self, id: &RequestId) -> Refusal {
         match self.teleport.get_request(id).await {
-            Ok(Some(request)) => match Decision::of_state(request.state) {
-                Some(decision) => {
-                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
-                }
-                None => Refusal::TeleportRefused,
-            },
+            Ok(Some(request)) => overtaken(request),
             Ok(None) => Refusal::Deleted,
             Err(_) => Refusal::TeleportRefused,
         }
@@ -298,6 +278,7 @@ impl Clicks {
     /// Takes the vote by compare-and-swap, and resolves the request if it decides.
     async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote) -> Outcome {
         let mut counted = None;
+        let mut may_be_in = false;
         let mut tries = 0;
         let written = loop {
             let written = modify_record(&self.teleport, &asked.request, |data| {
@@ -309,9 +290,10 @@ impl Clicks {
             })
             .await;
             tries += 1;
+            may_be_in |= matches!(&written, Err(error) if error.kind() == Kind::Retry && counted.is_some());
             match &written {
                 // It may be in: `cast` knows its own vote, so writing it again asks and tells.
-                Err(error) if error.kind() == Kind::Retry && counted.is_some() && tries < WRITES => {
+                Err(error) if error.kind() == Kind::Retry && may_be_in && tries < WRITES => {
                     tokio::time::sleep(BETWEEN_LOOKS).await;
                 }
                 _ => break written,
@@ -323,9 +305,10 @@ impl Clicks {
         if let Err(error) = written {
             warn!(request = %asked.request, "A vote could not be recorded: {}", crate::error::chain(&error));
             return match error.kind() {
-                Kind::Retry if counted.is_some() => Outcome::Done(Done::Unsure(vote.decision)),
                 Kind::NotFound => Refusal::Deleted.into(),
-                _ => Refusal::TeleportUnreachable.into(),
+                _ if may_be_in => Outcome::Done(Done::Unsure(vote.decision)),
+                Kind::Unauthorised | Kind::Unimplemented | Kind::Permanent => Refusal::TeleportRefused.into(),
+                Kind::Retry | Kind::Conflict => Refusal::TeleportUnreachable.into(),
             };
         }
         match counted {
@@ -343,19 +326,19 @@ impl Clicks {
     }
 
     async fn resolve(&self, id: &RequestId, resolution: &Resolution) -> Outcome {
-        match carry_out(&self.teleport, id, resolution).await {
-            Ok(Carried::Out) => Outcome::Done(Done::Resolved(resolution.decision)),
-            Ok(Carried::Overtaken(state)) => match Decision::of_state(state) {
-                Some(decision) => {
-                    Refusal::AlreadyDecided { decision, by: Vec::new(), reason: String::new() }.into()
-                }
-                None => Refusal::Promoted.into(),
-            },
-            Ok(Carried::Gone) => Refusal::Deleted.into(),
-            Err(error) => {
-                warn!(request = %id, "The decision is recorded and could not be carried out yet: {}", crate::error::chain(&error));
-                Outcome::Done(Done::ToBeResolved(resolution.decision))
-            }
+        let error = match carry_out(&self.teleport, id, resolution).await {
+            Ok(Carried::Out) => return Outcome::Done(Done::Resolved(resolution.decision)),
+            Ok(Carried::Overtaken(request)) => return overtaken(*request).into(),
+            Ok(Carried::Gone) => return Refusal::Deleted.into(),
+            Err(error) => error,
+        };
+        warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::error::chain(&error));
+        match error.refusal() {
+            Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await.into(),
+            Some(TeleportRefusal::NotFound) => Refusal::Deleted.into(),
+            Some(_) => Outcome::Done(Done::NotCarriedOut(resolution.decision)),
+            // A visit tries again.
+            None => Outcome::Done(Done::ToBeResolved(resolution.decision)),
         }
     }
 
@@ -384,18 +367,28 @@ impl Clicks {
             return;
         };
         // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
-        let post = PostMessage { channel: asked.user.as_str(), message, thread_ts: None, metadata: None };
-        if let Err(second) = self.slack.post_message(post).await {
+        if let Err(second) = self.message(&asked.user, message).await {
             warn!(slack_user = %asked.user, request = %asked.request, "The person could not be answered: {first}; {}", second.with_remedy());
         }
+    }
+
+    /// Tells the person by a direct message.
+    async fn message(&self, user: &SlackUserId, message: &Message) -> Result<(), SlackError> {
+        let post = PostMessage { channel: user.as_str(), message, thread_ts: None, metadata: None };
+        self.slack.post_message(post).await.map(drop)
     }
 }
 
 /// Teleport said that the daemon may not submit this review.
 struct NotTaken;
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if ended.is_err_and(|error| error.is_panic()) {
-        tracing::error!("Working on a click panicked; this is a fault of teleport-slack, please report it");
+/// What to tell of a request that is not pending any more.
+fn overtaken(request: AccessRequest) -> Refusal {
+    match Decision::of_state(request.state) {
+        Some(decision) => {
+            Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
+        }
+        None if request.state == RequestState::Promoted => Refusal::Promoted,
+        None => Refusal::TeleportRefused,
     }
 }

@@ -32,10 +32,19 @@ const OCCASIONS: usize = 20_000;
 /// How long a click that Slack has no use for an answer to waits for a place among those that are worked on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is to be worked on.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Something that a person did.
+    Interaction(Box<Interaction>),
+    /// Something that this person did and that cannot be read, but was acknowledged: nobody else says that it failed.
+    Unreadable(SlackUserId),
+}
+
 /// Takes what the transports bring.
 #[derive(Debug)]
 pub struct Intake {
-    clicks: mpsc::Sender<Interaction>,
+    clicks: mpsc::Sender<Incoming>,
     signatures: Mutex<SeenSignatures>,
     occasions: Mutex<Recent>,
     complaints: Complaints,
@@ -76,7 +85,7 @@ impl Recent {
 
 impl Intake {
     /// Hands interactions on to `clicks`; counts those that are not handed on.
-    pub fn new(clicks: mpsc::Sender<Interaction>, metrics: Metrics) -> Self {
+    pub fn new(clicks: mpsc::Sender<Incoming>, metrics: Metrics) -> Self {
         Self {
             clicks,
             signatures: Mutex::new(SeenSignatures::new(SIGNATURES)),
@@ -107,10 +116,11 @@ impl Intake {
             self.complain("replay", "", "A callback was refused: its signature was used before");
             return Answer::Unauthorised;
         }
-        match self.sort(&verified) {
+        let Ok(interaction) = self.read(&verified) else { return Answer::Bad };
+        match self.sort(interaction) {
             Err(answer) => answer,
             Ok((interaction, occasion)) => {
-                if self.clicks.try_send(interaction).is_err() {
+                if self.clicks.try_send(Incoming::Interaction(Box::new(interaction))).is_err() {
                     self.turn_away(&occasion, "Slack tells the person so");
                     return Answer::Busy;
                 }
@@ -123,11 +133,22 @@ impl Intake {
     /// not, and what this returns goes into its acknowledgement.
     pub async fn envelope(&self, envelope: &Envelope) -> Option<Value> {
         let payload = envelope.payload.to_string();
-        match self.sort(&Verified::from_socket(payload.as_bytes())) {
+        let interaction = match self.read(&Verified::from_socket(payload.as_bytes())) {
+            Ok(interaction) => interaction,
+            Err(user) => {
+                // With a full queue, one answer less is the smaller harm.
+                let _ = user.map(|user| self.clicks.try_send(Incoming::Unreadable(user)));
+                return None;
+            }
+        };
+        match self.sort(interaction) {
             Err(Answer::AckWith(answer)) => Some(answer),
             Err(_) => None,
             Ok((interaction, occasion)) => {
-                if !matches!(timeout(PATIENCE, self.clicks.send(interaction)).await, Ok(Ok(()))) {
+                if !matches!(
+                    timeout(PATIENCE, self.clicks.send(Incoming::Interaction(Box::new(interaction)))).await,
+                    Ok(Ok(()))
+                ) {
                     self.turn_away(&occasion, "nothing was decided, and whoever clicked must click again");
                 }
                 None
@@ -135,20 +156,21 @@ impl Intake {
         }
     }
 
+    /// What somebody did; if it cannot be read, who did it, as far as that can be.
+    fn read(&self, verified: &Verified<'_>) -> Result<Interaction, Option<SlackUserId>> {
+        Interaction::read(verified).map_err(|malformed| {
+            self.metrics.click(Click::Malformed);
+            let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
+            let text = format!(
+                "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
+            );
+            self.complain("interaction", malformed.part, &text);
+            malformed.user
+        })
+    }
+
     /// What is new and to be worked on; else the answer to it. Decided from these bytes alone, at once.
-    fn sort(&self, verified: &Verified<'_>) -> Result<(Interaction, Occasion), Answer> {
-        let interaction = match Interaction::read(verified) {
-            Ok(interaction) => interaction,
-            Err(malformed) => {
-                self.metrics.click(Click::Malformed);
-                let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
-                let text = format!(
-                    "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
-                );
-                self.complain("interaction", malformed.part, &text);
-                return Err(Answer::Bad);
-            }
-        };
+    fn sort(&self, interaction: Interaction) -> Result<(Interaction, Occasion), Answer> {
         if let Interaction::Submission(submission) = &interaction
             && submission.lacks_reason()
         {

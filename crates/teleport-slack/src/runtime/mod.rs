@@ -29,6 +29,7 @@ mod pace;
 mod queue;
 mod reconciler;
 mod settle;
+mod shifts;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -13,8 +13,8 @@ use crate::teleport::decide::{DecideError, SetState};
 pub(super) enum Carried {
     /// Teleport confirmed it.
     Out,
-    /// The request was not pending any more.
-    Overtaken(RequestState),
+    /// The request, which was not pending any more.
+    Overtaken(Box<AccessRequest>),
     /// The request is gone.
     Gone,
 }
@@ -25,12 +25,14 @@ pub(super) async fn carry_out(
     id: &RequestId,
     resolution: &Resolution,
 ) -> Result<Carried, DecideError> {
-    let state = |request: Option<AccessRequest>| request.map(|request| request.state);
-    match state(teleport.get_request(id).await.map_err(DecideError::Failed)?) {
-        None => return Ok(Carried::Gone),
-        Some(state) if state == resolution.decision.state() => return Ok(Carried::Out),
-        Some(RequestState::Pending) => {}
-        Some(state) => return Ok(Carried::Overtaken(state)),
+    let Some(request) = teleport.get_request(id).await.map_err(DecideError::Failed)? else {
+        return Ok(Carried::Gone);
+    };
+    if request.state == resolution.decision.state() {
+        return Ok(Carried::Out);
+    }
+    if request.state != RequestState::Pending {
+        return Ok(Carried::Overtaken(Box::new(request)));
     }
     let set = SetState {
         id: id.clone(),

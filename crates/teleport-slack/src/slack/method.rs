@@ -44,6 +44,27 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::AuthTest,
+        Self::ChatPostMessage,
+        Self::ChatUpdate,
+        Self::ChatDelete,
+        Self::ConversationsHistory,
+        Self::ConversationsReplies,
+        Self::ConversationsOpen,
+        Self::ConversationsList,
+        Self::UsersLookupByEmail,
+        Self::UsersInfo,
+        Self::ConversationsInfo,
+        Self::ViewsOpen,
+        Self::ChatPostEphemeral,
+        Self::Respond,
+        Self::UsergroupsUsersList,
+        Self::BotsInfo,
+        Self::AppsConnectionsOpen,
+    ];
+
     /// Slack's name of it, which is also the last part of its URL (except for [`Method::Respond`]).
     pub fn as_str(self) -> &'static str {
         match self {

@@ -66,6 +66,23 @@ pub enum Call {
 }
 
 impl Call {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Ping,
+        Self::WatchEvents,
+        Self::ListAccessRequests,
+        Self::GetAccessRequestsV2,
+        Self::GetAccessRequests,
+        Self::GetPluginData,
+        Self::UpdatePluginData,
+        Self::SubmitAccessReview,
+        Self::SetAccessRequestState,
+        Self::GetUser,
+        Self::GetUsers,
+        Self::ListUsers,
+        Self::GetCurrentUserRoles,
+    ];
+
     /// The method's name in Teleport's API.
     pub fn name(self) -> &'static str {
         match self {
@@ -151,6 +168,12 @@ impl CallEnd {
             End::Unconnected => "NO_CONNECTION",
             End::Late => "NO_ANSWER",
         }
+    }
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let answered = (0..=16).map(|code| End::Answered(Code::from_i32(code)));
+        answered.chain([End::Unconnected, End::Late]).map(Self)
     }
 
     /// Whether the server said something.

@@ -18,7 +18,7 @@ use crate::judge::{Wrong, judge};
 use crate::replica::{Replica, Usage};
 use crate::schedule::{CHANNELS, CLICKERS, Timed, schedule};
 use crate::settings::Settings;
-use crate::support::deciding::{PLUGIN_RW, Way, crowd};
+use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Way, crowd};
 use crate::support::*;
 
 /// When nothing goes wrong any more, everything must be true within this time: the longest waits that the daemon
@@ -32,24 +32,14 @@ const SHOWN: Duration = Duration::from_secs(10);
 const SOAKED: Duration = Duration::from_secs(90);
 /// A daemon at rest may have grown by this factor.
 const GROWTH: u64 = 3;
+
 /// Of admin requests two approvals are needed by the rule; everyone named may decide.
-pub(crate) const REVIEW: &str = r#"
-    mode = "resolver"
-    [review.users]
-    U0ALICE = "alice@example.com"
-    U0BOB = "bob@example.com"
-    U0CAROL = "carol@example.com"
-    U0DAVE = "dave@example.com"
-    [[review.rule]]
-    roles = ["dba", "prod-*"]
-    approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
-    reason = "off"
-    [[review.rule]]
-    roles = ["admin"]
-    approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
-    approvals = 2
-    reason = "off"
-"#;
+fn review() -> String {
+    let (_, rule) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
+    let of = |text: &str, roles: &str| text.replace("[\"*\"]", roles);
+    let usual = of(ANY_OF_THREE, "[\"dba\", \"prod-*\"]");
+    format!("{usual}[[review.rule]]{}approvals = 2\n", of(rule, "[\"admin\"]"))
+}
 
 /// A request that was made.
 #[derive(Clone, Debug)]
@@ -96,7 +86,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     // What Slack hands out leads through the line too.
     let line = Breaker::start(bed.slack.addr()).await.unwrap();
     bed.slack.set_public_addr(line.addr());
-    let mut config = bed.review_config(way, REVIEW).replace("DEBUG", logs);
+    let mut config = bed.review_config(way, &review()).replace("DEBUG", logs);
     if settings.rate > 1 {
         let channels = (0..CHANNELS).map(|n| format!("\"prod-{n}\" = \"C0N{n}\"\n"));
         config = config.replace(r#"recipients = ["team", "bob@example.com"]"#, "");

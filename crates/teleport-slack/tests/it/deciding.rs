@@ -16,10 +16,7 @@ use crate::support::*;
 
 /// The whole of one decision by bob, over `way`.
 async fn decided_by_one(way: Way, button: &str, state: RequestState, status: &str) {
-    let bed = Bed::deciding().await;
-    let daemon = bed.start_deciding(way, ANY_OF_THREE).await;
-    let id = bed.ask();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
     let copy = bed.until_clickable(&daemon, "U0BOB", &id).await;
     assert_eq!((buttons(&card), buttons(&copy)), (vec!["approve", "deny"], vec!["approve", "deny"]));
 
@@ -82,11 +79,7 @@ fn a_denial_over_socket_mode() {
 #[test]
 fn two_approvals_are_counted_and_the_second_decides() {
     story(async {
-        let bed = Bed::deciding().await;
-        let two = format!("{ANY_OF_THREE}\napprovals = 2");
-        let daemon = bed.start_deciding(Way::Http, &two).await;
-        let id = bed.ask();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, card) = pending(Way::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
@@ -147,11 +140,7 @@ fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
 fn a_reason_is_asked_for_and_kept() {
     for way in [Way::Http, Way::Socket] {
         story(async move {
-            let bed = Bed::deciding().await;
-            let required = ANY_OF_THREE.replace("\"off\"", "\"required\"");
-            let daemon = bed.start_deciding(way, &required).await;
-            let id = bed.ask();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (bed, daemon, id, card) = pending(way, &asking("required")).await;
             let seen = bed.press("U0BOB", &card, "deny").await;
             let view = dialogue(&daemon, &seen).await;
             assert_eq!(view.title, "Deny the request");
@@ -179,11 +168,7 @@ fn a_reason_is_asked_for_and_kept() {
 fn a_required_reason_of_blanks_keeps_the_dialogue_open() {
     for way in [Way::Http, Way::Socket] {
         story(async move {
-            let bed = Bed::deciding().await;
-            let required = ANY_OF_THREE.replace("\"off\"", "\"required\"");
-            let daemon = bed.start_deciding(way, &required).await;
-            let id = bed.ask();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (bed, daemon, id, card) = pending(way, &asking("required")).await;
             let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
             for blank in [" \n ", "", "\u{2003}"] {
                 let blanks = bed.slack.submit_view("U0BOB", &view.id, &[("reason", blank)]).unchecked();
@@ -208,11 +193,7 @@ fn a_required_reason_of_blanks_keeps_the_dialogue_open() {
 #[test]
 fn a_dialogue_that_says_it_needs_no_reason_is_not_believed() {
     story(async {
-        let bed = Bed::deciding().await;
-        let required = ANY_OF_THREE.replace("\"off\"", "\"required\"");
-        let daemon = bed.start_deciding(Way::Http, &required).await;
-        let id = bed.ask();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, card) = pending(Way::Http, &asking("required")).await;
         let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
         // As one that was drawn before the rule asked for a reason.
         let metadata = view.private_metadata.replace("\"q\":true", "\"q\":false");
@@ -229,10 +210,7 @@ fn a_dialogue_that_says_it_needs_no_reason_is_not_believed() {
 #[test]
 fn an_optional_reason_may_be_left_out() {
     story(async {
-        let bed = Bed::deciding().await;
-        let optional = ANY_OF_THREE.replace("\"off\"", "\"optional\"");
-        let daemon = bed.start_deciding(Way::Http, &optional).await;
-        let id = bed.ask();
+        let (bed, daemon, id, _) = pending(Way::Http, &asking("optional")).await;
         let card = bed.until_clickable(&daemon, "U0BOB", &id).await;
         let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
         let sent = bed.slack.submit_view("U0BOB", &view.id, &[]).await.unwrap();
@@ -245,10 +223,7 @@ fn an_optional_reason_may_be_left_out() {
 #[test]
 fn dangerous_roles_ask_whether_one_is_sure() {
     story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, &format!("{ANY_OF_THREE}\nconfirm = true")).await;
-        let id = bed.ask();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, card) = pending(Way::Http, &format!("{ANY_OF_THREE}\nconfirm = true")).await;
         let seen = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").await.unwrap();
         let question = seen.confirm().unwrap();
         assert_eq!(question.title, "Approve this request?");

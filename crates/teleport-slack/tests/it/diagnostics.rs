@@ -10,6 +10,7 @@ use access_sim::teleport::journal::Method;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::daemon::Figures;
+use crate::support::deciding::*;
 use crate::support::*;
 
 const TEAM_AND_BOB: &str = "recipients = [\"team\", \"bob@example.com\"]\n";
@@ -130,6 +131,49 @@ fn readiness_says_what_is_missing() {
         assert!(daemon.figures().await["certificate_left_seconds"] <= 0.0);
         bed.sign(CertOptions::default());
         is(StatusCode::OK, "ready").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_daemon_that_clicks_cannot_reach_says_so() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.slack.set_socket_mode(false);
+        let config = bed.review_config(Way::Socket, ANY_OF_THREE);
+        let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
+        bed.until_logged(&daemon, "Ready").await;
+        let is = async |open: f64, answer: (StatusCode, &str)| {
+            poll(answer.1, daemon.log_changes(), async || {
+                let figures = daemon.figures().await;
+                let told = (figures.get("socket_mode_connections"), figures["ready"] == 1.0);
+                let (status, words) = daemon.ask("/readyz").await;
+                let is_told = told == (Some(&open), status == StatusCode::OK);
+                (is_told && (status, words.trim_end()) == answer).then_some(())
+            })
+            .await;
+        };
+        let never = "not ready: no Socket Mode connection was opened yet, so clicks do not arrive here";
+        is(0.0, (StatusCode::SERVICE_UNAVAILABLE, never)).await;
+        assert_eq!(daemon.figures().await["clicks_total{verdict=\"done\",reason=\"resolved\"}"], 0.0);
+        daemon.stop().await;
+
+        bed.slack.set_socket_mode(true);
+        let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
+        bed.until_logged(&daemon, "Ready").await;
+        let two_and_ready = async || {
+            let figures = daemon.figures().await;
+            let both = figures.get("socket_mode_connections") == Some(&2.0) && figures["ready"] == 1.0;
+            both.then_some(())
+        };
+        poll("two connections", daemon.log_changes(), two_and_ready).await;
+        bed.slack.stop().await;
+        poll("no connection", daemon.log_changes(), async || {
+            (daemon.figures().await["socket_mode_connections"] == 0.0).then_some(())
+        })
+        .await;
+        // Slack is away for a moment, as it may be.
+        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
         daemon.stop().await;
     });
 }

@@ -1,8 +1,7 @@
 //! Enterprise Grid: people with ids of the organisation, an app that one team installed or the whole organisation, and
 //! clicks that come through another team or organisation than ours.
 
-use access_sim::slack::interactive::forgery::{Alteration, Forgery};
-use access_sim::slack::people::Seen;
+use access_sim::slack::interactive::forgery::Alteration;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::Person;
 use access_sim::teleport::Options;
@@ -55,18 +54,6 @@ async fn both_decide(bed: &Bed, daemon: &Daemon, card: &MessageView, id: &str) {
     assert_eq!(bed.decided(id).len(), 1);
 }
 
-/// Sends bob's click as if it had come another way; it must be acknowledged, told in the log, and nothing else.
-async fn is_ignored(bed: &Bed, daemon: &Daemon, card: &MessageView, alteration: Alteration) {
-    const LINE: &str = "came through another app or workspace";
-    let logged = daemon.times_logged(LINE);
-    let click = bed.slack.click("W0BOB", &card.channel, &card.ts, "approve");
-    let seen: Seen = click.forged(Forgery::altered(alteration.clone())).await.unwrap();
-    assert!(seen.acknowledged(), "{alteration:?}");
-    let told = || (daemon.times_logged(LINE) > logged).then_some(());
-    bed.until(daemon, &format!("a line about {alteration:?}"), told).await;
-    assert!(seen.ephemerals().is_empty(), "{alteration:?}");
-}
-
 fn organisation(id: Value) -> Alteration {
     Alteration::Set(vec![("/enterprise".to_owned(), id)])
 }
@@ -85,7 +72,7 @@ fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
             Alteration::no_team(),
             Alteration::team("T0SISTER"),
         ] {
-            is_ignored(&bed, &daemon, &card, foreign).await;
+            bed.is_ignored(&daemon, "W0BOB", &card, foreign).await;
         }
         bed.assert_untouched(&daemon, &id);
         both_decide(&bed, &daemon, &card, &id).await;
@@ -104,7 +91,7 @@ fn an_organisation_that_installed_the_app_sends_no_team() {
                 organisation(json!("E0ORG")),
                 organisation(Value::Null),
             ] {
-                is_ignored(&bed, &daemon, &card, foreign).await;
+                bed.is_ignored(&daemon, "W0BOB", &card, foreign).await;
             }
             bed.assert_untouched(&daemon, &id);
             both_decide(&bed, &daemon, &card, &id).await;

@@ -26,6 +26,7 @@ mod diagnostics;
 mod deciding;
 mod attacks;
 mod races;
+mod midway;
 mod replicas;
 mod enterprise;
 mod callbacks;

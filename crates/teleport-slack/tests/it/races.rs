@@ -12,7 +12,6 @@ use access_sim::teleport::request::RequestState;
 use access_sim::teleport::world::Threshold;
 use serde_json::json;
 
-use crate::attacks::pending;
 use crate::deciding::newest;
 use crate::support::deciding::*;
 use crate::support::*;

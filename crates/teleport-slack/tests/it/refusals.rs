@@ -13,6 +13,7 @@ use access_sim::teleport::journal::Method;
 use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::world::{Rule, User, World};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use crate::deciding::newest;
 use crate::modes::left_behind;
@@ -222,7 +223,7 @@ fn the_requester_does_not_decide_on_any_surface() {
                 disabled: false,
             };
             bed.slack.put_group(group);
-            let review = ANY_OF_THREE.replace("\"off\"", "\"required\"");
+            let review = asking("required");
             let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
             let daemon = bed.start_deciding(way, &review).await;
             // She suggests herself, which brings her no copy.
@@ -296,7 +297,7 @@ fn a_teleport_user_whose_time_is_over() {
 fn a_dialogue_that_could_not_be_opened_in_time() {
     story(async {
         let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("\"off\"", "\"required\"")).await;
+        let daemon = bed.start_deciding(Way::Http, &asking("required")).await;
         let id = bed.ask();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let expired = slack::Fault::Error("expired_trigger_id".to_owned());
@@ -306,6 +307,30 @@ fn a_dialogue_that_could_not_be_opened_in_time() {
             "This took too long and was given up, so nothing was decided; try again."
         );
         bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_click_that_cannot_be_read_is_answered_although_it_was_acknowledged() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Socket, ANY_OF_THREE).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let click = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed();
+        // Over HTTP, Slack itself tells the person that it failed.
+        let seen =
+            click.forged(Forgery::altered(Alteration::set("/actions/0/value", json!(7)))).await.unwrap();
+        assert!(seen.acknowledged());
+        bed.until(&daemon, "a direct message", || {
+            let direct = bed.slack.messages(&bed.slack.dm_with("U0BOB")?);
+            let expected = "This click could not be taken; decide the request in Teleport.";
+            direct.into_iter().find(|message| message.text == expected)
+        })
+        .await;
+        bed.assert_untouched(&daemon, &id);
+        bed.assert_bob_can(&daemon, &card, &id).await;
         bed.end(daemon).await;
     });
 }

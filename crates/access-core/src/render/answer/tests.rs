@@ -119,6 +119,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
     assert_eq!(kinds.len(), sentences.len() - 4, "each has a word for the log; four have two sentences");
+    assert_eq!(kinds, Refusal::KINDS.into());
 }
 
 #[test]
@@ -147,8 +148,11 @@ fn what_counted_is_told() {
         Done::Counted(Deny, standing),
         Done::Resolved(Deny),
         Done::ToBeResolved(Approve),
+        Done::NotCarriedOut(Approve),
         Done::Unsure(Deny),
     ];
+    let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
+    assert_eq!(kinds, Done::KINDS.into());
     let sentences = all.map(|what| judge(&done(what)).text).join("\n");
     insta::assert_snapshot!(sentences, @r"
     Your approval is recorded in Teleport; the request waits for more reviews.
@@ -156,6 +160,7 @@ fn what_counted_is_told() {
     Your denial counts: 1 of 3 denials.
     The request is denied.
     Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
+    Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.
     Teleport did not confirm your denial in time; watch the message, it shows what counted.
     ");
 }

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use access_core::control::Decision;
+use access_core::refusal::{Distrust, Refusal};
+use access_core::render::answer::Done;
 use jiff::SignedDuration;
 
 use super::*;
@@ -26,8 +29,7 @@ fn the_document_lists_every_name_and_no_other() {
     let metrics = Metrics::new();
     metrics.watch_opened();
     metrics.certificate_until(Timestamp::now());
-    metrics.click(Click::Asking);
-    metrics.slack_call(Method::AuthTest, &Ok(()));
+    metrics.socket_mode(2);
     metrics.teleport_call(Call::Ping, CallEnd::OK);
     let told: BTreeSet<_> = samples(&metrics)
         .into_iter()
@@ -61,7 +63,7 @@ fn names_follow_the_conventions() {
             assert!(!name.ends_with("_total"), "{name}: its samples get the suffix");
         }
     }
-    assert_eq!(counters, 9, "clicks and calls have no series yet");
+    assert_eq!(counters, 12);
     let help: Vec<_> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
     assert!(help.iter().all(|line| line.ends_with('.') && !line.ends_with("..")), "{help:?}");
 }
@@ -71,7 +73,7 @@ type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
 
 #[test]
 fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
-    let steps: [Step<'_>; 23] = [
+    let steps: [Step<'_>; 27] = [
         ("deliveries_total{result=\"posted\"}", &|m| m.delivery(Delivery::Posted)),
         ("deliveries_total{result=\"updated\"}", &|m| m.delivery(Delivery::Updated)),
         ("deliveries_total{result=\"replied\"}", &|m| m.delivery(Delivery::Replied)),
@@ -99,6 +101,14 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
         }),
         ("clicks_total{verdict=\"asking\",reason=\"\"}", &|m| m.click(Click::Asking)),
         ("clicks_total{verdict=\"forged\",reason=\"\"}", &|m| m.click(Click::Forged)),
+        ("clicks_total{verdict=\"done\",reason=\"not_carried_out\"}", &|m| {
+            m.click(Click::Done(&Done::NotCarriedOut(Decision::Deny)));
+        }),
+        ("clicks_total{verdict=\"refused\",reason=\"guest\"}", &|m| {
+            m.click(Click::Refused(&Refusal::Untrusted(Distrust::Guest)));
+        }),
+        ("clicks_total{verdict=\"turned_away\",reason=\"\"}", &|m| m.click(Click::TurnedAway)),
+        ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| m.teleport_call(Call::Ping, CallEnd::OK)),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
             m.slack_call(Method::AuthTest, &Ok(()))
         }),
@@ -107,8 +117,12 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
     for (series, step) in steps {
         let (metrics, series) = (Metrics::new(), format!("teleport_slack_{series}"));
         let before = samples(&metrics);
+        assert!(before.contains(&(series.clone(), 0.0)), "{series} is not there from the start");
         step(&metrics.clone());
-        let changed: Vec<_> = samples(&metrics).into_iter().filter(|now| !before.contains(now)).collect();
+        // That Teleport answered also tells when.
+        let changed =
+            samples(&metrics).into_iter().filter(|now| !before.contains(now) && !now.0.contains("_age_"));
+        let changed: Vec<_> = changed.collect();
         assert_eq!(changed, [(series, 1.0)]);
     }
 }
@@ -144,6 +158,17 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
     metrics.certificate_until(Timestamp::now() + SignedDuration::from_hours(1));
     let left = seconds("certificate_left").unwrap();
     assert!((3_500.0..=3_600.0).contains(&left), "{left}");
+}
+
+#[test]
+fn open_connections_of_socket_mode_are_told_where_there_are_to_be_some() {
+    let metrics = Metrics::new();
+    let open = || value(&metrics, "teleport_slack_socket_mode_connections");
+    assert_eq!(open(), None);
+    for connections in [0, 1, 2, 0] {
+        metrics.socket_mode(connections);
+        assert_eq!(open(), u32::try_from(connections).ok().map(f64::from));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::people::Seen;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{Channel, Person, PersonKind, Workspace};
@@ -41,6 +42,11 @@ pub(crate) const ANY_OF_THREE: &str = r#"
     approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]
     reason = "off"
 "#;
+
+/// The same, where a reason is asked for: "optional" or "required".
+pub(crate) fn asking(reason: &str) -> String {
+    ANY_OF_THREE.replace("\"off\"", &format!("{reason:?}"))
+}
 
 /// The usual people, and those who must not decide; all of them see #team.
 pub(crate) fn crowd() -> Workspace {
@@ -136,6 +142,25 @@ impl Bed {
         assert_eq!(told(), count, "{}", daemon.log());
     }
 
+    /// Someone approves, and it is sent as if it had come another way: it must be acknowledged, told in the log, and
+    /// nothing else.
+    pub(crate) async fn is_ignored(
+        &self,
+        daemon: &Daemon,
+        user: &str,
+        card: &MessageView,
+        alteration: Alteration,
+    ) {
+        let logged = || daemon.times_logged("came through another app or workspace");
+        let before = logged();
+        let click = self.slack.click(user, &card.channel, &card.ts, "approve").confirmed();
+        let seen = click.forged(Forgery::altered(alteration.clone())).await.unwrap();
+        assert!(seen.acknowledged(), "{alteration:?}");
+        self.until(daemon, &format!("a line about {alteration:?}"), || (logged() > before).then_some(()))
+            .await;
+        assert!(seen.ephemerals().is_empty(), "what is not ours is not answered: {alteration:?}");
+    }
+
     /// Audit lines about `id` beyond its creation.
     pub(crate) fn decided(&self, id: &str) -> Vec<AuditEvent> {
         let audit = self.teleport.audit().into_iter();
@@ -169,6 +194,15 @@ impl Bed {
             assert!(!log.contains(secret), "the log shows {secret}\n{log}");
         }
     }
+}
+
+/// A bed with a pending request, clicks over `way`.
+pub(crate) async fn pending(way: Way, review: &str) -> (Bed, Daemon, String, MessageView) {
+    let bed = Bed::deciding().await;
+    let daemon = bed.start_deciding(way, review).await;
+    let id = bed.ask();
+    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (bed, daemon, id, card)
 }
 
 /// Where the daemon takes callbacks.

@@ -1,0 +1,161 @@
+//! What happens between the moment at which a click was judged and its last step: decisions made elsewhere, rights
+//! taken away, answers lost. Nothing is overturned, and nobody is told other than what is true.
+
+use std::time::Duration;
+
+use access_sim::slack::snapshot::MessageView;
+use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
+use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::request::RequestState;
+use access_sim::teleport::world::Rule;
+use tonic::Code;
+
+use crate::deciding::newest;
+use crate::support::deciding::*;
+use crate::support::*;
+
+/// Long enough for the other side to act in between, on a busy machine too.
+const MEANWHILE: Duration = Duration::from_secs(4);
+
+/// Bob approves, and while Teleport takes its time for `method` somebody sets the request's state there. Returns
+/// what bob is told.
+async fn overtaken(
+    bed: &Bed,
+    daemon: &Daemon,
+    card: &MessageView,
+    (id, method): (&str, Method),
+    state: RequestState,
+) -> String {
+    let calls = bed.teleport.journal().count(method);
+    bed.teleport.faults().script(method, Fault::Delay(MEANWHILE), Times::Next(1));
+    let seen = bed.press("U0BOB", card, "approve").await;
+    let begun = || (bed.teleport.journal().count(method) > calls).then_some(());
+    bed.until(daemon, &format!("{method:?}"), begun).await;
+    bed.teleport.set_state(TCTL, id, state, "by hand", "").unwrap();
+    told(daemon, &seen).await
+}
+
+#[test]
+fn what_teleport_decides_while_a_vote_is_recorded_is_not_overturned() {
+    let denied = "This request was already denied (by hand); nothing was changed.";
+    for (state, expected) in
+        [(RequestState::Denied, denied), (RequestState::Approved, "The request is approved.")]
+    {
+        story(async move {
+            let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+            bed.until_clickable(&daemon, "U0BOB", &id).await;
+            let method = Method::UpdatePluginData;
+            assert_eq!(overtaken(&bed, &daemon, &card, (&id, method), state).await, expected);
+            // This server would have let it be turned, and says who asked for it.
+            assert_eq!(bed.teleport.journal().count(Method::SetAccessRequestState), 0);
+            assert_eq!(bed.teleport.request(&id).unwrap().state, state);
+            assert_eq!(bed.decided(&id).len(), 1);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn what_teleport_decides_while_a_review_is_on_its_way_is_said() {
+    story(async {
+        let bed = Bed::with(newest(), crowd()).await;
+        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let method = Method::SubmitAccessReview;
+        let text = overtaken(&bed, &daemon, &card, (&id, method), RequestState::Denied).await;
+        assert_eq!(text, "This request was already denied (by hand); nothing was changed.");
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Denied);
+        assert!(bed.teleport.request(&id).unwrap().reviews.is_empty());
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn what_teleport_decides_while_its_state_is_being_set_is_said() {
+    story(async {
+        let mut options = newest();
+        options.world.role_mut(PLUGIN_USER).unwrap().allow.rules.push(may_update());
+        let bed = Bed::with(options, crowd()).await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // Newer servers refuse to turn what is decided.
+        let method = Method::SetAccessRequestState;
+        let text = overtaken(&bed, &daemon, &card, (&id, method), RequestState::Denied).await;
+        assert_eq!(text, "This request was already denied (by hand); nothing was changed.");
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Denied);
+        bed.end(daemon).await;
+    });
+}
+
+fn may_update() -> Rule {
+    Rule { resources: vec!["access_request".to_owned()], verbs: vec!["update".to_owned()] }
+}
+
+#[test]
+fn a_vote_that_may_be_in_is_never_told_as_not_counted() {
+    story(async {
+        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+        bed.until_clickable(&daemon, "U0BOB", &id).await;
+        // After the first nobody knows whether the vote was written; the second forbids to write it again.
+        let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
+        for fault in [Fault::unavailable(), denied] {
+            bed.teleport.faults().script(Method::UpdatePluginData, fault, Times::Next(1));
+        }
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Teleport did not confirm your approval in time; watch the message, it shows what counted.",
+            "{}",
+            daemon.log()
+        );
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_vote_that_teleport_does_not_let_be_recorded_is_told_so() {
+    story(async {
+        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+        bed.until_clickable(&daemon, "U0BOB", &id).await;
+        let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
+        bed.teleport.faults().script(Method::UpdatePluginData, denied, Times::Next(1));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Teleport did not accept the decision; nothing was changed."
+        );
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_decision_that_the_daemon_may_not_carry_out_is_told_so() {
+    story(async {
+        let bed = Bed::deciding().await;
+        // Who set this up forgot that the role needs one right more.
+        bed.sign_as(PLUGIN_USER);
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport."
+        );
+        let line = bed.until_logged(&daemon, "could not be carried out").await;
+        assert!(line.contains("{resources: ['access_request'], verbs: ['update']}"), "{line}");
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
+        // As soon as it is allowed, a vote of somebody who may decide has it carried out, or a visit does.
+        bed.teleport.edit_world(|world| {
+            world.role_mut(PLUGIN_USER).unwrap().allow.rules.push(may_update());
+        });
+        bed.until_within(Duration::from_secs(90), &daemon, "the approval", || {
+            (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(())
+        })
+        .await;
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.end(daemon).await;
+    });
+}
