@@ -41,6 +41,7 @@ pub(super) struct State {
     pub(super) last_answer: Option<Instant>,
     pub(super) certificate_until: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
+    pub(super) behind_since: Option<Instant>,
     /// `None` unless clicks are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
 }

@@ -162,12 +162,21 @@ impl Metrics {
         self.health.change(|state| state.certificate_until = Some(until));
     }
 
-    /// How the queue of requests stands: how many are on it, how many are being visited, and when the first of
-    /// those on it is due.
-    pub fn queue(&self, queued: usize, visiting: usize, next_due: Option<Instant>) {
+    /// How the queue of requests stands: how many are on it, how many are being visited, when the first of those
+    /// on it is due, and since when the one is behind that is so for longest.
+    pub fn queue(
+        &self,
+        queued: usize,
+        visiting: usize,
+        next_due: Option<Instant>,
+        behind_since: Option<Instant>,
+    ) {
         set(&self.counted.queued, queued);
         set(&self.counted.visiting, visiting);
-        self.health.change(|state| state.next_due = next_due);
+        self.health.change(|state| {
+            state.next_due = next_due;
+            state.behind_since = behind_since;
+        });
     }
 
     /// So many more errands wait to be tried again or for their turn (fewer, if negative).
@@ -327,6 +336,11 @@ impl Collector for Ages {
                 "queue_oldest_due_age",
                 "How late the visit is that is due for longest",
                 age(state.next_due).or(Some(0.0)),
+            ),
+            (
+                "waiting_errands_oldest_age",
+                "How long the request waits of which something could not be shown or recorded for longest",
+                age(state.behind_since).or(Some(0.0)),
             ),
             (
                 "certificate_left",

@@ -64,7 +64,12 @@ pub(super) struct Memory {
 impl Memory {
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_empty(&self) -> bool {
-        self.waits.is_empty() && self.unsaved.is_empty() && self.failed_visits == 0 && self.watched.is_none()
+        !self.is_behind() && self.watched.is_none()
+    }
+
+    /// Whether something could not be done or recorded yet.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.waits.is_empty() || !self.unsaved.is_empty() || self.failed_visits > 0
     }
 
     /// Errands that wait to be tried again or for their turn.

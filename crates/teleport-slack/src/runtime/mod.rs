@@ -19,6 +19,7 @@ pub mod people;
 pub mod submitting;
 mod resolution;
 mod audience;
+mod behind;
 mod carrying;
 mod complaints;
 mod doors;
@@ -46,6 +47,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use self::behind::Behind;
 use self::complaints::Complaints;
 use self::lease::Holder;
 use self::memory::{Memory, Seen};
@@ -111,6 +113,7 @@ pub struct Dispatcher {
     vanished: HashMap<RequestId, Arc<AccessRequest>>,
     memories: HashMap<RequestId, Memory>,
     queue: Queue<RequestId>,
+    behind: Behind,
     visits: JoinSet<Visit>,
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
@@ -155,6 +158,7 @@ impl Dispatcher {
             vanished: HashMap::new(),
             memories: HashMap::new(),
             queue: Queue::new(),
+            behind: Behind::default(),
             visits: JoinSet::new(),
             visiting: HashMap::new(),
             ready,
@@ -170,7 +174,12 @@ impl Dispatcher {
         loop {
             self.start_due();
             let next_due = self.queue.next_due();
-            self.reconciler.metrics.queue(self.queue.len(), self.visits.len(), next_due);
+            self.reconciler.metrics.queue(
+                self.queue.len(),
+                self.visits.len(),
+                next_due,
+                self.behind.oldest(),
+            );
             let next_due = next_due.filter(|_| self.visits.len() < MAX_VISITS);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -254,6 +263,7 @@ impl Dispatcher {
             Ok((task, (id, memory, next))) => {
                 self.visiting.remove(&task);
                 self.reconciler.metrics.waiting_errands(memory.waiting());
+                self.behind.note(&id, memory.is_behind(), Instant::now());
                 if self.listed.contains_key(&id) || !memory.is_empty() {
                     self.memories.insert(id.clone(), memory);
                 }
@@ -266,6 +276,7 @@ impl Dispatcher {
             Err(error) => {
                 let Some(id) = self.visiting.remove(&error.id()) else { return };
                 self.reconciler.metrics.visit(metrics::Visit::Panicked);
+                self.behind.note(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = AFTER_PANIC.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
                 self.queue.finish(id, Some(Instant::now() + AFTER_PANIC));
             }

@@ -193,3 +193,28 @@ fn a_port_that_is_taken_ends_the_start_and_is_named() {
         assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
     });
 }
+
+#[test]
+fn what_waits_is_told_with_its_age_until_it_is_done() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched("recipients = [\"C0TEAM\"]").await;
+        let figures = async |is_wanted: fn(f64, f64) -> bool| {
+            let look = async || {
+                let figures = daemon.figures().await;
+                let got = (figures["waiting_errands"], figures["waiting_errands_oldest_age_seconds"]);
+                is_wanted(got.0, got.1).then_some(got)
+            };
+            poll("the figures", daemon.log_changes(), look).await
+        };
+        figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        bed.slack
+            .faults()
+            .add(FaultRule::new("chat.postMessage", Fault::RateLimited { retry_after: 3 }).times(1));
+        let id = bed.ask();
+        figures(|waiting, age| waiting == 1.0 && age > 0.0).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        daemon.stop().await;
+    });
+}

@@ -1,0 +1,58 @@
+//! Which requests are behind: something that is to be shown or recorded could not be yet. For the metrics only.
+
+use std::collections::{BTreeSet, HashMap};
+
+use access_core::ids::RequestId;
+use tokio::time::Instant;
+
+/// The requests that are behind, each with the end of the first visit that left it so.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    since: HashMap<RequestId, Instant>,
+    order: BTreeSet<(Instant, RequestId)>,
+}
+
+impl Behind {
+    /// What a visit that ended at `now` left.
+    pub(super) fn note(&mut self, id: &RequestId, is_behind: bool, now: Instant) {
+        if !is_behind {
+            if let Some(since) = self.since.remove(id) {
+                self.order.remove(&(since, id.clone()));
+            }
+        } else if !self.since.contains_key(id) {
+            self.since.insert(id.clone(), now);
+            self.order.insert((now, id.clone()));
+        }
+    }
+
+    /// Since when the one is behind that is so for longest.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.order.first().map(|(since, _)| *since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_told_until_it_caught_up() {
+        let (mut behind, start) = (Behind::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let [a, b] = ["a", "b"].map(RequestId::new);
+        assert_eq!(behind.oldest(), None);
+        behind.note(&a, true, at(1));
+        behind.note(&b, true, at(2));
+        behind.note(&a, true, at(3));
+        assert_eq!(behind.oldest(), Some(at(1)), "since the first failure");
+        behind.note(&a, false, at(4));
+        assert_eq!(behind.oldest(), Some(at(2)));
+        behind.note(&a, true, at(5));
+        behind.note(&b, false, at(6));
+        assert_eq!(behind.oldest(), Some(at(5)), "it is behind anew");
+        behind.note(&a, false, at(7));
+        assert!(behind.since.is_empty() && behind.order.is_empty());
+    }
+}
