@@ -1,10 +1,18 @@
 //! What is logged while a test runs, of every level, to look for what must be there and for what must not.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Listens to everything and is never used. With one listener alone, tracing takes a line that is first reached on
+/// another thread, where nobody listens, for one that nobody wants, and we would wait for it in vain.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// Collects what this thread logs until it is dropped. For tests on a current-thread runtime, whose tasks all run
 /// on the test's thread.
@@ -17,14 +25,27 @@ pub(crate) struct Captured {
 struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
+    /// Whoever logs it.
     pub(crate) fn start() -> Self {
+        Self::collect(|_| true)
+    }
+
+    /// Only what this crate logs.
+    pub(crate) fn ours() -> Self {
+        Self::collect(|line| line.target().starts_with(env!("CARGO_CRATE_NAME")))
+    }
+
+    /// A line is its level and its text.
+    fn collect(is_wanted: fn(&Metadata<'_>) -> bool) -> Self {
+        LazyLock::force(&ANOTHER);
         let text = Text::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
+        let lines = tracing_subscriber::fmt::layer()
+            .without_time()
+            .with_target(false)
             .with_ansi(false)
             .with_writer(text.clone())
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+            .with_filter(filter_fn(is_wanted));
+        Self { text, _guard: tracing_subscriber::registry().with(lines).set_default() }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -54,4 +75,13 @@ impl<'a> MakeWriter<'a> for Text {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+#[test]
+fn a_line_is_collected_although_a_thread_without_listener_came_first() {
+    let say = || tracing::info!("said");
+    let log = Captured::start();
+    std::thread::spawn(say).join().unwrap();
+    say();
+    assert_eq!(log.count("said"), 1, "{}", log.text());
 }

@@ -5,9 +5,8 @@
 //! of a call is tested against `access-sim`.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::{Options, TeleportSim};
@@ -31,9 +30,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Client;
 use super::identity::Identity;
@@ -277,39 +273,6 @@ fn status(code: u32, message: &str) -> HeaderMap {
     headers.insert("grpc-status", HeaderValue::from(code));
     headers.insert("grpc-message", HeaderValue::from_str(message).unwrap());
     headers
-}
-
-/// Collects what the present thread logs.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Collects what this crate logs until the guard is dropped; a line is its level and its text.
-    pub(super) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let lines = tracing_subscriber::fmt::layer()
-            .without_time()
-            .with_target(false)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .with_filter(filter_fn(|line| line.target().starts_with(env!("CARGO_CRATE_NAME"))));
-        (log, tracing_subscriber::registry().with(lines).set_default())
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 pub(super) fn base64(bytes: &[u8]) -> String {

@@ -6,9 +6,9 @@ use access_sim::teleport::{Options, TeleportSim};
 use tempfile::TempDir;
 
 use super::*;
+use crate::captured::Captured;
 use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
-use crate::teleport::fixture::Log;
 
 /// Two users of the golden cluster, so that the server's journal tells which identity a call was made with.
 const FIRST: &str = "access-plugin";
@@ -82,7 +82,7 @@ async fn renewed_files_are_used_and_unchanged_ones_are_not_read() {
 
 #[tokio::test]
 async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let mut bed = Bed::new().await;
     bed.look().await;
     let second = bed.sign(SECOND);
@@ -113,7 +113,7 @@ async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
 
 #[tokio::test]
 async fn files_that_return_to_what_is_in_use_end_the_trouble() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let mut bed = Bed::new().await;
     fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
     bed.look().await;
@@ -126,7 +126,7 @@ async fn files_that_return_to_what_is_in_use_end_the_trouble() {
 
 #[tokio::test]
 async fn an_identity_that_the_server_refuses_is_not_used() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let mut bed = Bed::new().await;
     let stranger = TeleportSim::start(Options::golden()).await.unwrap();
     let foreign = stranger.credentials(SECOND, CertOptions::default());
@@ -158,7 +158,7 @@ async fn a_server_that_is_away_holds_nothing_up() {
 
 #[tokio::test]
 async fn an_expired_identity_is_replaced() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let mut bed = Bed::new().await;
     bed.look().await;
     let end = bed.reloader.current.not_after();

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
+use crate::captured::Captured;
 use crate::teleport::error::Call;
-use crate::teleport::fixture::{Authority, Log, Reply, Script, Server};
+use crate::teleport::fixture::{Authority, Reply, Script, Server};
 
 /// A request whose reason tells its versions apart.
 fn request(id: &str, reason: &str) -> AccessRequest {
@@ -306,7 +307,7 @@ async fn it_ends_when_nobody_listens() {
 
 #[tokio::test(start_paused = true)]
 async fn each_trouble_of_an_outage_is_told_loudly_once() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let (unlisted, first) = watch();
     let (healthy, second) = watch();
     let lost = |kind| Err(refused(kind));
@@ -358,7 +359,7 @@ fn renew(renewals: &latest::Sender<u64>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewed_identity_moves_the_watch_without_a_loss() {
-    let (log, _guard) = Log::start();
+    let log = Captured::ours();
     let (old, first) = watch();
     let (new, second) = watch();
     with_renewals(vec![first, second], Delays::default(), 8, async |mut updates, renewals| {
