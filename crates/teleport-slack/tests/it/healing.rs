@@ -62,7 +62,7 @@ fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() 
         bed.slack.kick_bot("C0TEAM");
         let daemon = bed.start(TEAM).await;
         let ids = [bed.ask(), bed.ask()];
-        let line = bed.until_logged(&daemon, "not_in_channel").await;
+        let line = bed.until_told(&daemon, "not_in_channel").await;
         assert!(line.contains("ERROR") && line.contains("remedy: invite it there"), "{line}");
         bed.until(&daemon, "both posts", || {
             (bed.slack.calls_of("chat.postMessage").len() >= 2).then_some(())
@@ -147,7 +147,7 @@ fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored(
         let (id, _) = shown(&bed, &daemon).await;
         bed.slack.set_archived("C0TEAM", true);
         bed.teleport.set_state(TCTL, &id, RequestState::Denied, "not today", "").unwrap();
-        let line = bed.until_logged(&daemon, "the channel is archived or frozen").await;
+        let line = bed.until_told(&daemon, "the channel is archived or frozen").await;
         assert!(line.contains("ERROR") && line.contains("remedy: restore the channel"), "{line}");
         bed.slack.set_archived("C0TEAM", false);
         until_healed(&bed, &daemon, &id, "❌ DENIED (not today)").await;
@@ -219,7 +219,7 @@ fn a_message_too_old_to_be_edited_is_named_once_and_given_up_with_its_request() 
         let daemon = bed.start(TEAM).await;
         let (id, _) = shown(&bed, &daemon).await;
         bed.approve(&id);
-        let line = bed.until_logged(&daemon, "edit_window_closed").await;
+        let line = bed.until_told(&daemon, "edit_window_closed").await;
         assert!(line.contains("ERROR") && line.contains("remedy: allow message editing"), "{line}");
         // Its thread tells all the same.
         let card = bed.card("C0TEAM", &id).unwrap();

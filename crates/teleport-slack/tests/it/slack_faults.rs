@@ -331,7 +331,7 @@ fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
         }
         bed.slack.set_token_state(TokenState::Revoked);
         let id = bed.ask();
-        let line = bed.until_logged(&daemon, "token_revoked").await;
+        let line = bed.until_told(&daemon, "token_revoked").await;
         assert!(line.contains("ERROR") && line.contains("remedy: install the app again"), "{line}");
         bed.approve(&before);
         bed.until(&daemon, "the refused edit", || {

@@ -57,7 +57,7 @@ fn records_that_cannot_be_read_or_written_for_a_while_cost_no_second_message() {
         let faults = bed.teleport.faults();
         faults.script(Method::GetPluginData, Fault::unavailable(), Times::UntilCleared);
         let id = bed.ask();
-        let line = bed.until_logged(&daemon, "GetPluginData failed with UNAVAILABLE").await;
+        let line = bed.until_told(&daemon, "GetPluginData failed with UNAVAILABLE").await;
         assert!(line.contains("WARN") && line.contains(&id) && line.contains("retry_in_s="), "{line}");
         assert!(bed.cards("C0TEAM", &id).is_empty(), "posted without knowing what was posted before");
         faults.clear();
@@ -84,7 +84,7 @@ fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_named() 
         };
         set_rules(plugin_rules().into_iter().take(1).collect());
         let id = bed.ask();
-        let line = bed.until_logged(&daemon, "UpdatePluginData failed with PERMISSION_DENIED").await;
+        let line = bed.until_told(&daemon, "UpdatePluginData failed with PERMISSION_DENIED").await;
         assert!(line.contains("ERROR"), "{line}");
         assert!(line.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{line}");
         assert_eq!(bed.slack.calls_of(POST).len(), 0);
@@ -338,7 +338,7 @@ fn a_right_that_is_missing_for_a_while_is_named_once() {
         bed.teleport.faults().end_watches(&Ending::Clean);
         let missed = bed.ask();
         until_called(&bed, &daemon, Method::WatchEvents, 3).await;
-        let told = bed.until_logged(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
+        let told = bed.until_told(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
         assert!(told.contains("ERROR") && told.contains("; trying again in "), "{told}");
         assert!(told.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{told}");
         assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());

@@ -252,7 +252,7 @@ fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
         bed.teleport.edit_world(|world| world.role_mut("access-plugin").unwrap().allow.rules.clear());
         let id = bed.ask();
         let daemon = bed.launch(&bed.config(TEAM));
-        let line = bed.until_logged(&daemon, "PERMISSION_DENIED").await;
+        let line = bed.until_told(&daemon, "PERMISSION_DENIED").await;
         assert!(line.contains("ERROR"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{line}");
         assert!(line.contains("WatchEvents"), "{line}");

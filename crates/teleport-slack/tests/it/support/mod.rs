@@ -230,6 +230,15 @@ impl Bed {
         self.until(daemon, &format!("{words:?} in the log"), || daemon.logged(words)).await
     }
 
+    /// The same for a line that an operator is to read. Several at work at once may log its words for DEBUG before it.
+    pub(crate) async fn until_told(&self, daemon: &Daemon, words: &str) -> String {
+        let is_told = |line: &&str| {
+            line.contains(words) && [" WARN ", " ERROR "].into_iter().any(|level| line.contains(level))
+        };
+        let told = || daemon.log().lines().find(is_told).map(str::to_owned);
+        self.until(daemon, &format!("{words:?} told in the log"), told).await
+    }
+
     /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log, and now
     /// and then for what does not announce itself.
     pub(crate) async fn until<T>(
