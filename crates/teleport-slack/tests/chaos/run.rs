@@ -26,7 +26,7 @@ use crate::support::*;
 const CALM: Duration = Duration::from_secs(150);
 /// And stay true for this long, in which every claim of a dead daemon lapses.
 const HOLD: Duration = Duration::from_secs(15);
-/// What happens by itself at the end, such as that a request expires, is shown within this time.
+/// In a long run, what happens by itself at the end, such as that a request expires, is shown within this time.
 const SHOWN: Duration = Duration::from_secs(10);
 /// How long a request lives in a long run.
 const SOAKED: Duration = Duration::from_secs(90);
@@ -108,7 +108,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     let took = calm.elapsed();
     if wrong.is_empty() {
         tokio::time::sleep(HOLD).await;
-        wrong = run.until_right(SHOWN).await;
+        wrong = run.until_right(if settings.is_soak() { SHOWN } else { Duration::ZERO }).await;
     }
     let full = run.usage();
     for (n, (idle, full)) in idle.iter().zip(&full).enumerate() {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::people::submit::Answer;
+use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
@@ -100,15 +101,21 @@ fn two_approvals_are_counted_and_the_second_decides() {
     });
 }
 
+/// Carol's request, for which Teleport wants two approvals and the rule one; bob has pressed Approve.
+async fn after_the_first_of_two() -> (Bed, Daemon, String, MessageView) {
+    let bed = Bed::deciding().await;
+    let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+    let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "")).unwrap();
+    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
+    assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
+    (bed, daemon, id, card)
+}
+
 #[test]
 fn the_requests_own_threshold_holds_where_the_rule_asks_for_less() {
     story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "")).unwrap();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
-        assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
+        let (bed, daemon, _, card) = after_the_first_of_two().await;
         assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
         bed.end(daemon).await;
     });
@@ -117,12 +124,7 @@ fn the_requests_own_threshold_holds_where_the_rule_asks_for_less() {
 #[test]
 fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
     story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let id = bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "")).unwrap();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let first = bed.told(&daemon, "U0BOB", &card, "approve").await;
-        assert_eq!(first, "Your approval counts: 1 of 2 approvals.");
+        let (bed, daemon, id, _) = after_the_first_of_two().await;
         // For Teleport it is the first of two, for us the second; nobody presses anything after it.
         bed.teleport.review(DAVE, &id, Decision::Approve, "fine").unwrap();
         let soon = Duration::from_secs(20);
