@@ -52,6 +52,11 @@ fn deliver() -> Errand {
     Errand::Deliver(RecipientKey::new("C1"))
 }
 
+fn unclear(since: Timestamp, ripe: Timestamp) -> Outcome {
+    let (is_accepted, is_first) = (false, false);
+    Outcome::Unclear { errand: deliver(), place: "C1".into(), since, ripe, is_accepted, is_first }
+}
+
 /// The model's clock ticks in steps of 5 s, and it is kept stricter than the daemon: calls begin in the tick in which
 /// the claim was begun, last two ticks at most, and a claim lapses after three, which are not less than [`LAPSE`].
 const TICK: u8 = 5;
@@ -110,9 +115,7 @@ impl Known {
                 Outcome::Posted { key: RecipientKey::new("C1"), channel, ts: ts(n), shown: None }
             }
             Self::Settled(since) => Outcome::Settled { errand: deliver(), since: *since },
-            Self::Unclear(since, ripe) => {
-                Outcome::Unclear { errand: deliver(), place: "C1".into(), since: *since, ripe: *ripe }
-            }
+            Self::Unclear(since, ripe) => unclear(*since, *ripe),
             Self::Withdrawn(n) => Outcome::Withdrawn { channel, ts: ts(n) },
         }
     }
@@ -434,11 +437,10 @@ fn a_post_that_was_settled_by_others_and_ends_unclear_is_looked_for_again() {
     record.take(claim("frozen", 1), [(deliver(), "C1".to_owned())]);
     record.apply(&Outcome::Settled { errand: deliver(), since: claim("frozen", 1).taken });
     let ripe = Timestamp::from_second(60).unwrap();
-    let outcome =
-        Outcome::Unclear { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+    let outcome = unclear(claim("frozen", 1).taken, ripe);
     for _ in 0..2 {
         record.apply(&outcome);
-        let doubt = Doubt { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+        let doubt = Doubt::new(deliver(), "C1".into(), claim("frozen", 1).taken, ripe);
         assert_eq!(record.doubts, [doubt]);
     }
 }

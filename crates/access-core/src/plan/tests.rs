@@ -125,7 +125,7 @@ impl World {
                 let line = format!("reply {number} in {channel}: {}", message.text().lines().next().unwrap());
                 (line, vec![Outcome::Replied { channel, ts, replies }])
             }
-            (Step::Settle(doubt), errand) if doubt.errand == *errand => {
+            (Step::Settle(Search { doubt, .. }), errand) if doubt.errand == *errand => {
                 let found = self.slack.iter().filter(|(posted, ..)| posted == errand);
                 let mut outcomes: Vec<_> = found
                     .map(|(_, channel, ts, replies)| match (errand, *replies) {
