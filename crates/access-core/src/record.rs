@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, Doubt, DoubtJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::plan::Errand;
 use crate::recipients::RecipientKey;
 use crate::request::{AccessRequest, RequestKind, RequestState};
 use crate::votes::Votes;

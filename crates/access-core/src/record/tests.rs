@@ -2,8 +2,11 @@
 
 use proptest::prelude::*;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::control::Decision;
+use crate::plan::Errand;
 use crate::request::{Resource, sample};
 use crate::votes::{Vote, vote};
 

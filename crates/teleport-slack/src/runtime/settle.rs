@@ -281,11 +281,25 @@ mod tests {
     #[test]
     fn what_is_rendered_is_known_by_its_words() {
         use access_core::render::card::{CardView, Deciding, card_with, short_card};
-        let request = access_core::request::AccessRequest {
+        use access_core::request::{AccessRequest, RequestKind, RequestState};
+        let request = AccessRequest {
             id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
+            user: "alice".into(),
+            roles: vec!["dba".into()],
+            state: RequestState::Pending,
             reason: "as in 0193f1a2-0000-7000-8000-000000000002\n*ID*: 0193f1a2-0000-7000-8000-000000000002"
                 .into(),
-            ..sample()
+            resolve_reason: String::new(),
+            created: None,
+            access_until: None,
+            expires: None,
+            assume_start: None,
+            thresholds: Vec::new(),
+            reviews: Vec::new(),
+            suggested_reviewers: Vec::new(),
+            resources: Vec::new(),
+            kind: RequestKind::Unstated,
+            promoted_to: None,
         };
         let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
         let phase = access_core::lifecycle::Phase::Pending;
@@ -317,14 +331,12 @@ mod tests {
 
     #[test]
     fn replies_whose_mark_is_gone_are_known_by_their_words() {
+        use access_core::render::reply::review_reply;
+        use access_core::request::Review;
         let vote = |name: &str| {
-            let vote = access_core::request::Review {
-                author: name.into(),
-                proposed: access_core::request::RequestState::Approved,
-                reason: String::new(),
-                created: None,
-            };
-            access_core::render::reply::review_reply(&vote)
+            let proposed = access_core::request::RequestState::Approved;
+            let (author, reason, created) = (name.into(), String::new(), None);
+            review_reply(&Review { author, proposed, reason, created })
         };
         let lacks = [
             (vote("bob"), Told::Reviews(1)),
