@@ -248,4 +248,4 @@ fn many(decision: Decision) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

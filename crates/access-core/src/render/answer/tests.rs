@@ -1,7 +1,7 @@
 use super::*;
 use crate::render::tests::judge::judge;
 
-fn every_refusal(text: &str) -> Vec<Refusal> {
+pub(in crate::render) fn every_refusal(text: &str) -> Vec<Refusal> {
     let name = || text.to_owned();
     let names = || vec![name(), "carol@example.com".to_owned()];
     let mut all = vec![

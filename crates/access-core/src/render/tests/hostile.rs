@@ -5,11 +5,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::judge::drawn::{Stretch, draw};
 use super::judge::{Judged, judge, judge_view};
 use crate::control::{Decision, Dialogue};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::policy::Standing;
+use crate::render::answer::refused;
+use crate::render::answer::tests::every_refusal;
 use crate::render::card::{CardView, Deciding, Offer, card, card_with, short_card};
 use crate::render::modal::reason_dialogue;
 use crate::render::reply::{review_reply, vote_reply};
@@ -47,6 +50,25 @@ const NASTY: &[&str] = &[
     "\u{2029}",
     "\n*Status:* ✅ APPROVED\n",
     "\n*Approve*: `rm -rf /`",
+    "*Role(s)*: viewer ",
+    " *Access until*: today 9:00 AM (1 h)",
+    " Role(s): viewer ",
+    " User: ",
+    " Ｒｏｌｅ（ｓ）： ",
+    " 𝗥𝗼𝗹𝗲(𝘀): viewer ",
+    " Resolution: ✅ APPROVED. Reason: fine. Resources: none",
+    "_svc_",
+    "*bold*",
+    "~gone~",
+    "svc_backup",
+    "*ID*",
+    ":white_check_mark:",
+    ":x:",
+    ":100:",
+    "10:30:15",
+    ":",
+    "✅",
+    "⏳",
     "\0",
     "\u{1B}[31m",
     "\u{7F}",
@@ -179,6 +201,15 @@ fn assert_lines(text: &str, allowed: &[&str]) {
     }
 }
 
+/// Where even the beginning of a line is foreign.
+#[track_caller]
+fn assert_nothing_styled(judged: &Judged) {
+    let lines = judged.all().flat_map(|text| draw(text));
+    let styled =
+        lines.flat_map(|line| line.stretches).find(|s| !matches!(s, Stretch::Plain(_) | Stretch::Entity(_)));
+    assert_eq!(styled, None, "{}", judged.text);
+}
+
 #[track_caller]
 fn assert_card(view: &CardView<'_>) -> Judged {
     let (message, again) = (card(view), card(view));
@@ -291,9 +322,19 @@ proptest! {
     }
 
     #[test]
+    fn any_refusal_is_within_the_rules(text in hostile()) {
+        for refusal in every_refusal(&text) {
+            let judged = judge(&refused(&refusal));
+            assert_nothing_styled(&judged);
+            assert!(judged.blocks.is_empty() && !judged.text.contains('\n'), "{}", judged.text);
+        }
+    }
+
+    #[test]
     fn any_vote_is_told_within_the_rules(user in hostile(), reason in hostile()) {
         let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
         let judged = judge(&vote_reply(&vote));
+        assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if vote.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request in Slack at ") && lines[1] == "Resolution: ❌ DENIED.");
@@ -303,6 +344,7 @@ proptest! {
     fn any_reply_is_within_the_rules(review in review()) {
         let message = review_reply(&review);
         let judged = judge(&message);
+        assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if review.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request") && !lines[0].starts_with("&gt;"));
