@@ -248,4 +248,4 @@ fn many(decision: Decision) -> &'static str {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
