@@ -75,7 +75,9 @@ fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
         let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}; kill -INT {0}", daemon.pid());
         assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
         bed.until_logged(&daemon, "Finishing what is under way").await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let first = Instant::now();
+        let is_over = || (first.elapsed() >= Duration::from_secs(1)).then_some(());
+        bed.until(&daemon, "another wish", is_over).await;
         assert_eq!(daemon.exit_status(), None, "{}", daemon.log());
         let asked = Instant::now();
         daemon.signal("TERM");
