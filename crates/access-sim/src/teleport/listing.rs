@@ -10,7 +10,7 @@ use super::request::AccessRequest;
 use super::rules::{ACCESS_REQUEST, Caller, USER};
 use super::state::State;
 use super::wire;
-use super::world::{Role, User};
+use super::world::User;
 
 /// Page length when the client names none.
 const DEFAULT_LIMIT: i32 = 1000;
@@ -99,8 +99,7 @@ impl State {
 
     /// All users whose record has not expired.
     pub(super) fn find_users(&self, caller: &Caller, secrets: bool) -> Result<Vec<User>, Refusal> {
-        self.require(caller, &[USER], "list")?;
-        self.require(caller, &[USER], "read")?;
+        self.require_all(caller, USER, &["list", "read"])?;
         require_no_secrets(secrets)?;
         Ok(self
             .world
@@ -109,11 +108,6 @@ impl State {
             .filter(|user| self.world.user(&user.name, self.now).is_some())
             .cloned()
             .collect())
-    }
-
-    /// The caller's own roles, as far as they exist; needs no right.
-    pub(super) fn own_roles(&self, caller: &Caller) -> Result<Vec<&Role>, Refusal> {
-        Ok(self.record(caller)?.map(|user| self.world.roles_of(user).collect()).unwrap_or_default())
     }
 }
 

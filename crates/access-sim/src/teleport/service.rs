@@ -321,6 +321,14 @@ impl AuthService for Service {
         found.await.map(streamed)
     }
 
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::RoleV6>, Status> {
+        let era = self.era;
+        self.serve(Method::GetRole, request, |state, caller, which| {
+            Ok(wire::role(state.find_role(caller, &which.name)?, era))
+        })
+        .await
+    }
+
     async fn generate_user_certs(
         &self,
         request: Request<pb::UserCertsRequest>,
