@@ -133,8 +133,8 @@ fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
         let [out, err] = both_last_words(&bed, "");
         assert!(out.is_empty() && err.ends_with(&line) && err.matches(WORDS).count() == 1, "{err}");
         let json = |text: &str| -> serde_json::Value {
-            let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-            lines.last().unwrap()
+            let mut lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            lines.pop().unwrap()
         };
         let [out, err] = both_last_words(&bed, "format = \"json\"");
         let last = json(&err);
