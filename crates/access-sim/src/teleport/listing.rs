@@ -37,13 +37,20 @@ impl State {
         let visible = |request: &AccessRequest| {
             sees_all || user.is_some_and(|user| user.name == request.user || self.may_review(user, request))
         };
+        // From its end on a request is in no answer, though its DELETE may take long (15.3.1, 9).
+        let gone = |request: &AccessRequest| self.options.era >= Era::V15_3 && request.expiry <= self.now;
         // A filter with an id names at most one.
         let matching = |request: &AccessRequest| {
             (filter.id.is_empty() || filter.id == request.id)
                 && (filter.user.is_empty() || filter.user == request.user)
                 && (filter.state == 0 || filter.state == wire::state_number(request.state))
         };
-        Ok(self.requests.values().filter(|request| matching(request) && visible(request)).cloned().collect())
+        let found = if filter.id.is_empty() { self.listed() } else { &self.requests };
+        Ok(found
+            .values()
+            .filter(|request| matching(request) && visible(request) && !gone(request))
+            .cloned()
+            .collect())
     }
 
     /// One page of the same, and the key of the next.

@@ -29,6 +29,9 @@ pub enum Era {
 }
 
 impl Era {
+    /// Every release, oldest first.
+    pub const ALL: [Self; 5] = [Self::Old, Self::Middle, Self::V15, Self::V15_3, Self::Newest];
+
     pub(super) fn server_version(self) -> &'static str {
         match self {
             Self::Old => "6.2.1",
@@ -80,6 +83,9 @@ pub struct Options {
     pub access_ttl: Duration,
     /// How long after its expiry a request is still listed and its DELETE awaited; zero is prompt.
     pub delete_delay: Duration,
+    /// How long after a change lists still show, and watches have not told, what was before; a request asked for
+    /// by its id is always as stored. A second on 15.3.1, where it was measured.
+    pub list_lag: Duration,
     /// How long plugin data outlives the access that its request asks for.
     pub plugin_data_afterlife: Duration,
     /// Where to listen; port 0 picks a free one.
@@ -101,6 +107,7 @@ impl Options {
             pending_ttl: if era == Era::Newest { 24 * 7 * hour } else { hour },
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
+            list_lag: if era == Era::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
             plugin_data_afterlife: hour,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             order: Order::default(),

@@ -169,6 +169,18 @@ fn review(review: &Review, era: Era) -> pb::AccessReview {
     }
 }
 
+/// The first message of a stream that watches these kinds.
+pub(super) fn init_event(kinds: Vec<pb::WatchKind>) -> pb::Event {
+    let status = pb::WatchStatus {
+        kind: "watch_status".to_owned(),
+        sub_kind: String::new(),
+        version: "v1".to_owned(),
+        metadata: Some(metadata("watch-status", None, 0, Era::Newest)),
+        spec: Some(pb::WatchStatusSpec { kinds }),
+    };
+    pb::Event { r#type: pb::Operation::Init.into(), resource: Some(pb::event::Resource::WatchStatus(status)) }
+}
+
 pub(super) fn put_event(item: &AccessRequest, era: Era) -> pb::Event {
     let resource = pb::event::Resource::AccessRequest(request(item, era));
     pb::Event { r#type: pb::Operation::Put.into(), resource: Some(resource) }
