@@ -2,7 +2,7 @@
 //!
 //! Lost with the process, and nothing is lost with it: what matters is in the record (`access_core::record`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ impl Seen {
 pub(super) struct Memory {
     /// Errands that failed, and when they may be tried again.
     pub(super) waits: BTreeMap<Errand, Timestamp>,
+    /// Errands that wait for their turn.
+    pub(super) queued: BTreeSet<Errand>,
     /// How often they failed in a row.
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
@@ -69,12 +71,15 @@ impl Memory {
 
     /// Whether something could not be done or recorded yet.
     pub(super) fn is_behind(&self) -> bool {
-        !self.waits.is_empty() || !self.unsaved.is_empty() || self.failed_visits > 0
+        !self.waits.is_empty()
+            || !self.queued.is_empty()
+            || !self.unsaved.is_empty()
+            || self.failed_visits > 0
     }
 
     /// Errands that wait to be tried again or for their turn.
     pub(super) fn waiting(&self) -> i64 {
-        i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
+        i64::try_from(self.waits.len() + self.queued.len()).unwrap_or(i64::MAX)
     }
 
     pub(super) fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
@@ -87,6 +92,7 @@ impl Memory {
     /// Nothing is left to be done, so nothing waits, and whose claim there was does not matter any more.
     pub(super) fn settle(&mut self) {
         self.waits.clear();
+        self.queued.clear();
         self.failures.clear();
         self.watched = None;
     }

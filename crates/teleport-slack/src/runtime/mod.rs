@@ -29,6 +29,7 @@ mod memory;
 mod outbox;
 mod pace;
 mod places;
+mod preparing;
 mod queue;
 mod reconciler;
 mod settle;
@@ -54,6 +55,7 @@ use self::complaints::Complaints;
 use self::lease::Holder;
 use self::memory::{Memory, Seen};
 use self::outbox::Outbox;
+use self::preparing::Preparing;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
 use crate::observe::health::Stage;
@@ -69,6 +71,8 @@ const MAX_VISITS: usize = 64;
 const SWEEP: Duration = Duration::from_secs(600);
 /// How long visits under way may go on after the daemon was told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
+/// Requests whose turn it is, before the dispatcher takes them up; more come when their waits end.
+const MAX_TURNS: usize = 1_000;
 /// A visit that panicked is tried again after this long.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
@@ -120,7 +124,10 @@ pub struct Dispatcher {
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
     wakes: mpsc::Receiver<RequestId>,
+    turns: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
+    /// Before everything that is due.
+    began: Instant,
 }
 
 /// What comes back from a visit.
@@ -140,12 +147,14 @@ impl Dispatcher {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
             None => (None, watch::channel(SubmitForUser::default()).1, mpsc::channel(1).1),
         };
-        let outbox = Outbox::new(slack, author, metrics.clone());
+        let (turns_tx, turns) = mpsc::channel(MAX_TURNS);
+        let outbox = Outbox::new(slack, author, turns_tx, metrics.clone());
         let complaints = Complaints::default();
         let reconciler = Reconciler {
             teleport,
             holder: Holder::new(),
             outbox,
+            preparing: Preparing::default(),
             directory,
             rules,
             cluster,
@@ -165,7 +174,9 @@ impl Dispatcher {
             visiting: HashMap::new(),
             ready,
             wakes,
+            turns,
             submit,
+            began: Instant::now(),
         }
     }
 
@@ -187,6 +198,8 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
                 Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
+                // Those behind wait for it.
+                Some(id) = self.turns.recv() => self.queue.wake(id, self.began),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
                 Some(ended) = self.visits.join_next_with_id() => self.ended(ended),
@@ -216,7 +229,11 @@ impl Dispatcher {
                     }
                 }
                 debug!(requests = self.listed.len(), "Listed the access requests");
-                wake.into_iter().for_each(|id| self.queue.wake(id, now));
+                // In the order in which they were made; those that are gone first.
+                wake.sort_by_cached_key(|id| self.listed.get(id).and_then(|request| request.created));
+                for (id, n) in wake.into_iter().zip(0..) {
+                    self.queue.wake(id, now + Duration::from_nanos(n));
+                }
                 self.reconciler.metrics.reached(Stage::Listed);
                 if !self.ready.send_replace(true) {
                     info!(requests = self.listed.len(), "Ready");

@@ -15,14 +15,14 @@ use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Shown, Told};
 use access_core::render::Message;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::complaints::Complaints;
 use super::doors::Doors;
 use super::lease::Lease;
-use super::pace::Pace;
+use super::pace::{Caller, Pace};
 use super::places::Places;
 use super::settle::{message_mark, reply_mark};
 use crate::observe::metrics::{Delivery, Metrics};
@@ -56,7 +56,17 @@ pub(super) struct Outbox {
     doors: Mutex<Doors>,
     places: Mutex<Places>,
     complaints: Complaints,
+    /// Requests whose turn it is.
+    turns: mpsc::Sender<RequestId>,
     pub(super) metrics: Metrics,
+}
+
+/// What a step must wait for, and how long at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    pub(super) delay: Duration,
+    /// Whether it is its turn in the line, which may come earlier; then the dispatcher is told.
+    pub(super) is_turn: bool,
 }
 
 /// A step that did not succeed.
@@ -112,7 +122,13 @@ impl From<SlackError> for Setback {
 }
 
 impl Outbox {
-    pub(super) fn new(slack: slack::Client, author: Author, metrics: Metrics) -> Self {
+    /// `turns` is told whose turn it is.
+    pub(super) fn new(
+        slack: slack::Client,
+        author: Author,
+        turns: mpsc::Sender<RequestId>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             slack,
             author,
@@ -122,26 +138,70 @@ impl Outbox {
             doors: Mutex::default(),
             places: Mutex::default(),
             complaints: Complaints::default(),
+            turns,
             metrics,
         }
     }
 
-    /// How long the step must wait for its turn, if it must. Asked before the claim is taken, which would otherwise be taken
-    /// for nothing; the turn is kept.
-    pub(super) fn wait(&self, id: &RequestId, errand: &Errand, step: &Step) -> Option<Duration> {
+    /// What the step must wait for, if it must. Its place in the line is kept.
+    fn wait(&self, caller: &Caller, step: &Step) -> Option<Wait> {
         let (method, place) = whereto(step);
         let now = Instant::now();
-        let turn = || match method {
-            Method::ChatPostMessage => self.pace().wait(&place, id, errand, now),
-            _ => None,
-        };
-        let door = || match method {
-            Method::ChatPostMessage | Method::ChatUpdate => {
-                self.doors().wait(&topic(method, &place), id, errand, now)
+        let is_post = method == Method::ChatPostMessage;
+        if let Some(delay) = self.gate(method) {
+            if is_post {
+                self.pace().stay(&place, caller, now + delay, true, now);
             }
-            _ => None,
-        };
-        self.gate(method).or_else(turn).or_else(door)
+            return Some(Wait { delay, is_turn: false });
+        }
+        let ahead = is_post.then(|| self.pace().wait(&place, caller, now)).flatten();
+        if let Some(delay) = ahead {
+            return Some(Wait { delay, is_turn: true });
+        }
+        if !matches!(method, Method::ChatPostMessage | Method::ChatUpdate) {
+            return None;
+        }
+        let delay = self.doors().wait(&topic(method, &place), &caller.id, &caller.errand, now)?;
+        if is_post {
+            self.pace().stay(&place, caller, now + delay, false, now);
+        }
+        Some(Wait { delay, is_turn: false })
+    }
+
+    /// The same, asked before the claim is taken, which would otherwise be taken for nothing: if there is nothing to wait
+    /// for, those behind wait until [`Outbox::end`].
+    pub(super) fn reserve(&self, caller: &Caller, step: &Step) -> Option<Wait> {
+        let wait = self.wait(caller, step);
+        let (method, place) = whereto(step);
+        if wait.is_none() && method == Method::ChatPostMessage {
+            self.pace().begin(&place, caller, Instant::now());
+        }
+        wait
+    }
+
+    /// Whoever posts there has ended; whose turn it is now is told.
+    pub(super) fn end(&self, place: &str, caller: &Caller) {
+        let next = self.pace().end(place, caller, Instant::now());
+        next.into_iter().for_each(|id| self.call(id));
+    }
+
+    /// The same for whatever was reserved for a request and not used.
+    pub(super) fn end_all(&self, id: &RequestId) {
+        let next = self.pace().end_all(id, Instant::now());
+        next.into_iter().for_each(|id| self.call(id));
+    }
+
+    fn call(&self, id: RequestId) {
+        // If there are too many, this one comes when its wait ends.
+        self.turns.try_send(id).ok();
+    }
+
+    /// A post there went well and can be written down.
+    pub(super) fn took(&self, place: &str, caller: &Caller, outcome: &Outcome) {
+        self.places().took(place, outcome);
+        if matches!(outcome, Outcome::Posted { .. } | Outcome::Replied { .. }) {
+            self.pace().took(place, caller);
+        }
     }
 
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
@@ -152,29 +212,31 @@ impl Outbox {
     /// Makes one call. `failures` counts the failures of this errand in a row.
     pub(super) async fn carry_out(
         &self,
-        id: &RequestId,
-        errand: &Errand,
+        caller: &Caller,
         step: Step,
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, NotYet> {
+        let id = &caller.id;
         let (method, place) = whereto(&step);
         let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
-        if let Some(delay) = self.wait(id, errand, &step) {
-            return Err(NotYet::turn(delay));
+        if let Some(wait) = self.wait(caller, &step) {
+            return Err(NotYet::turn(wait.delay));
         }
         if !lease.is_good() {
             return Err(NotYet::turn(Duration::ZERO));
         }
         if method == Method::ChatPostMessage {
-            self.pace().go(&place, id, errand);
+            let now = Instant::now();
+            self.pace().begin(&place, caller, now);
+            self.pace().leaves(&place, now);
         }
         if failures > 0 {
             self.metrics.retry();
         }
         let kept = kept(&step);
         let outcome = match step {
-            Step::Settle(search) => return self.settle(id, &search, failures, lease).await,
+            Step::Settle(search) => return self.settle(caller, &search, failures, lease).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
@@ -210,7 +272,7 @@ impl Outbox {
                     self.tell_lost(id, &place, &ts, &error);
                     return Ok(vec![Outcome::Lost { channel, ts }]);
                 }
-                Err(self.refused(id, &place, &error, failures))
+                Err(self.refused(caller, &place, &error, failures))
             }
         }
     }
@@ -319,7 +381,7 @@ impl Outbox {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -339,7 +401,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
+    pub(super) fn refused(&self, caller: &Caller, place: &str, error: &SlackError, failures: u32) -> NotYet {
+        let id = &caller.id;
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
             self.metrics.ambiguous_post();
@@ -351,7 +414,8 @@ impl Outbox {
             Kind::RetryAfter(delay) => {
                 let now = Instant::now();
                 self.shut_gate(error.method(), now + delay);
-                self.pace().slow_down(place, now + delay, now);
+                let met = Some(caller).filter(|_| error.method() == Method::ChatPostMessage);
+                self.pace().slow_down(place, met, now + delay, now);
                 delay
             }
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
@@ -363,6 +427,12 @@ impl Outbox {
             }
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
+        // One that may still arrive is not waited for.
+        let is_over = !is_unclear || error.is_answered();
+        if error.kind() == Kind::Retry && error.method() == Method::ChatPostMessage && is_over {
+            let now = Instant::now();
+            self.pace().failed(place, caller, now + delay, now);
+        }
         let again = seconds(delay);
         if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());

@@ -27,7 +27,9 @@ use super::carrying::{Intent, Taken};
 use super::complaints::Complaints;
 use super::lease::Holder;
 use super::memory::{Memory, Seen, later};
-use super::outbox::{NotYet, Outbox};
+use super::outbox::{NotYet, Outbox, Wait};
+use super::pace::Caller;
+use super::preparing::Preparing;
 use super::resolution::carry_out;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;
@@ -75,6 +77,7 @@ pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) holder: Holder,
     pub(super) outbox: Outbox,
+    pub(super) preparing: Preparing,
     pub(super) directory: Directory,
     pub(super) rules: Rules,
     pub(super) cluster: String,
@@ -102,7 +105,9 @@ impl Reconciler {
     /// Brings Slack in line with Teleport for one request. Returns when to look again.
     #[tracing::instrument(level = "debug", name = "visit", skip_all, fields(request = %id))]
     pub(super) async fn visit(&self, id: &RequestId, seen: &Seen, memory: &mut Memory) -> Option<Timestamp> {
-        match self.rounds(id, seen, memory).await {
+        let rounds = self.rounds(id, seen, memory).await;
+        self.outbox.end_all(id);
+        match rounds {
             Ok(next) => {
                 self.metrics.visit(Visit::Done);
                 memory.failed_visits = 0;
@@ -125,6 +130,8 @@ impl Reconciler {
         seen: &Seen,
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Trouble> {
+        let made = seen.listed().and_then(|request| request.created);
+        let mut ahead = seen.listed().map(|_| self.preparing.begin(made, id));
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -164,7 +171,12 @@ impl Reconciler {
             }
 
             let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
-            self.hold_back(id, &mut plan, memory);
+            if let Some(ahead) = ahead.take() {
+                ahead.wait().await;
+                self.hold_back(id, made, &mut plan, memory);
+            } else {
+                self.hold_back(id, made, &mut plan, memory);
+            }
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
                 // A claim of ours that could not be given up.
@@ -181,7 +193,7 @@ impl Reconciler {
             }
             self.outbox.room().await;
             let posts = plan.posts().collect();
-            let intent = Intent { read: &data, known, errands: plan.errands, posts };
+            let intent = Intent { read: &data, known, errands: plan.errands, posts, made };
             let lease = match self.take(id, &intent, &record, memory).await? {
                 Taken::Ours(lease) => lease,
                 Taken::Theirs(until) => return Ok(Some(until)),
@@ -222,14 +234,20 @@ impl Reconciler {
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack.
-    fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
+    fn hold_back(&self, id: &RequestId, made: Option<Timestamp>, plan: &mut Plan, memory: &mut Memory) {
         let now = Timestamp::now();
         let mut first = plan.look_again;
+        memory.queued.clear();
         plan.errands.retain(|(errand, steps)| {
-            let wait = steps.first().and_then(|step| self.outbox.wait(id, errand, step));
-            if let Some(wait) = wait {
-                let until = later(now, wait);
-                memory.waits.insert(errand.clone(), until);
+            let caller = Caller { made, id: id.clone(), errand: errand.clone() };
+            let wait = steps.first().and_then(|step| self.outbox.reserve(&caller, step));
+            if let Some(Wait { delay, is_turn }) = wait {
+                let until = later(now, delay);
+                if is_turn {
+                    memory.queued.insert(errand.clone());
+                } else {
+                    memory.waits.insert(errand.clone(), until);
+                }
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
             wait.is_none()

@@ -25,6 +25,7 @@ mod rules;
 mod diagnostics;
 mod deciding;
 mod doubts;
+mod order;
 mod attacks;
 mod races;
 mod midway;
