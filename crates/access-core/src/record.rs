@@ -276,6 +276,11 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
+    /// Whether a channel has a message that we posted, for whomever.
+    pub(crate) fn is_told(&self, channel: &str) -> bool {
+        self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
+    }
+
     /// The phase that every message shows that can be kept true, if they agree and there is one.
     fn shown_everywhere(&self) -> Option<Phase> {
         let mut kept = self.deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));

@@ -40,7 +40,7 @@ impl Outbox {
         let id = &caller.id;
         let (errand, place) = (&search.doubt.errand, &search.doubt.place);
         let settled = Outcome::Settled { errand: errand.clone(), since: search.doubt.since };
-        match settle::look(&self.slack, &self.author, id, search).await {
+        match settle::look(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(Finding::Found(mut outcomes)) => {
                 self.metrics.settled(Settled::Found);
                 info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");

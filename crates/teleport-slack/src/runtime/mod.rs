@@ -55,7 +55,6 @@ use self::complaints::Complaints;
 use self::lease::Holder;
 use self::memory::{Memory, Seen};
 use self::outbox::Outbox;
-use self::preparing::Preparing;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
 use crate::observe::health::Stage;
@@ -148,13 +147,13 @@ impl Dispatcher {
             None => (None, watch::channel(SubmitForUser::default()).1, mpsc::channel(1).1),
         };
         let (turns_tx, turns) = mpsc::channel(MAX_TURNS);
-        let outbox = Outbox::new(slack, author, turns_tx, metrics.clone());
+        let outbox = Outbox::new(slack, directory.clone(), author, turns_tx, metrics.clone());
         let complaints = Complaints::default();
         let reconciler = Reconciler {
             teleport,
             holder: Holder::new(),
             outbox,
-            preparing: Preparing::default(),
+            preparing: Default::default(),
             directory,
             rules,
             cluster,

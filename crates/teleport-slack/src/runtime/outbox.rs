@@ -15,7 +15,7 @@ use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Shown, Told};
 use access_core::render::Message;
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -27,6 +27,7 @@ use super::places::Places;
 use super::settle::{message_mark, reply_mark};
 use crate::observe::metrics::{Delivery, Metrics};
 use crate::observe::seconds;
+use crate::slack::directory::Directory;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::Author;
 use crate::slack::method::Method;
@@ -49,6 +50,7 @@ const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) slack: slack::Client,
+    pub(super) directory: Directory,
     pub(super) author: Author,
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
@@ -58,6 +60,8 @@ pub(super) struct Outbox {
     complaints: Complaints,
     /// Requests whose turn it is.
     turns: mpsc::Sender<RequestId>,
+    /// Told when somebody ended.
+    ended: Notify,
     pub(super) metrics: Metrics,
 }
 
@@ -125,12 +129,14 @@ impl Outbox {
     /// `turns` is told whose turn it is.
     pub(super) fn new(
         slack: slack::Client,
+        directory: Directory,
         author: Author,
         turns: mpsc::Sender<RequestId>,
         metrics: Metrics,
     ) -> Self {
         Self {
             slack,
+            directory,
             author,
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
@@ -139,6 +145,7 @@ impl Outbox {
             places: Mutex::default(),
             complaints: Complaints::default(),
             turns,
+            ended: Notify::new(),
             metrics,
         }
     }
@@ -182,18 +189,46 @@ impl Outbox {
     /// Whoever posts there has ended; whose turn it is now is told.
     pub(super) fn end(&self, place: &str, caller: &Caller) {
         let next = self.pace().end(place, caller, Instant::now());
-        next.into_iter().for_each(|id| self.call(id));
+        self.call(next);
     }
 
     /// The same for whatever was reserved for a request and not used.
     pub(super) fn end_all(&self, id: &RequestId) {
         let next = self.pace().end_all(id, Instant::now());
-        next.into_iter().for_each(|id| self.call(id));
+        self.call(next);
     }
 
-    fn call(&self, id: RequestId) {
-        // If there are too many, this one comes when its wait ends.
-        self.turns.try_send(id).ok();
+    fn call(&self, ids: Vec<RequestId>) {
+        // If there are too many, the rest come when their waits end.
+        ids.into_iter().for_each(|id| drop(self.turns.try_send(id)));
+        self.ended.notify_waiters();
+    }
+
+    /// Stays until it may be the turn of one of these, if one is near, but not longer than `until`. Returns whether it is
+    /// worth asking again.
+    pub(super) async fn stay(
+        &self,
+        id: &RequestId,
+        made: Option<Timestamp>,
+        held: &[(Errand, Vec<Step>)],
+        until: Instant,
+    ) -> bool {
+        let waits = held.iter().filter_map(|(errand, steps)| {
+            let (method, place) = whereto(steps.first()?);
+            let caller = Caller { made, id: id.clone(), errand: errand.clone() };
+            (method == Method::ChatPostMessage).then_some((place, caller))
+        });
+        let waits: Vec<_> = waits.collect();
+        let mut ended = std::pin::pin!(self.ended.notified());
+        ended.as_mut().enable();
+        let now = Instant::now();
+        let near: Vec<_> =
+            waits.iter().filter_map(|(place, who)| self.pace().stay_here(place, who, now)).collect();
+        if near.contains(&false) && !near.contains(&true) {
+            tokio::time::timeout_at(until, ended).await.ok();
+        }
+        waits.iter().for_each(|(place, who)| self.pace().go_away(place, who));
+        !near.is_empty()
     }
 
     /// A post there went well and can be written down.

@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(1);
 /// After so many failures in a row the next one is let past once: what is wrong may be the message, not the place.
 const PATIENCE: u32 = 3;
+/// So many are at hand for their turn.
+const NEAR: usize = 4;
 /// Those who wait in one place, and are counted before another; more come again later.
 const MAX_WAITING: usize = 10_000;
 const MAX_COUNTED: usize = 1_000;
@@ -66,8 +68,10 @@ struct Line {
 struct Waiting {
     /// When it comes again.
     due: Instant,
-    /// Whether it waits for nothing but its caller.
+    /// Whether it waits for nothing but its turn.
     is_ready: bool,
+    /// Whether its visit stays until then, so that nobody need call it.
+    is_here: bool,
 }
 
 impl Waiting {
@@ -85,7 +89,7 @@ impl Line {
 
     fn put(&mut self, caller: &Caller, due: Instant, is_ready: bool) {
         if self.waiting.len() < MAX_WAITING || self.waiting.contains_key(caller) {
-            self.waiting.insert(caller.clone(), Waiting { due, is_ready });
+            self.waiting.insert(caller.clone(), Waiting { due, is_ready, is_here: false });
         }
     }
 
@@ -97,12 +101,16 @@ impl Line {
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
 
-    /// The one whose turn it is.
-    fn head(&self, now: Instant) -> Option<&Caller> {
-        let mut waiting = self.waiting.iter();
-        waiting
-            .find(|(caller, waiting)| waiting.counts(now) && self.passed.as_ref() != Some(*caller))
-            .map(|(caller, _)| caller)
+    /// Those who are to come now, or to be at hand, and are not here.
+    fn called(&self, now: Instant) -> Vec<RequestId> {
+        if self.next > now {
+            return Vec::new();
+        }
+        let counts = |(caller, waiting): &(&Caller, &Waiting)| {
+            waiting.counts(now) && self.passed.as_ref() != Some(*caller)
+        };
+        let near = self.waiting.iter().filter(counts).take(if self.is_slow { 1 } else { NEAR });
+        near.filter(|(_, waiting)| !waiting.is_here).map(|(caller, _)| caller.id.clone()).collect()
     }
 }
 
@@ -150,27 +158,45 @@ impl Pace {
         }
     }
 
-    /// Whoever began has ended, whatever came of it. Returns whose turn it is now.
-    pub(super) fn end(&mut self, place: &str, caller: &Caller, now: Instant) -> Option<RequestId> {
+    /// Whether it is so near its turn that its visit may stay for it, and whether it is its turn.
+    pub(super) fn stay_here(&mut self, place: &str, caller: &Caller, now: Instant) -> Option<bool> {
         let line = self.0.get_mut(place)?;
+        let rank = line.rank(caller, now);
+        let is_free = line.busy.as_ref().is_none_or(|(_, since)| *since + HOLD <= now) && line.next <= now;
+        let is_near = !line.is_slow && usize::try_from(rank).is_ok_and(|rank| rank < NEAR);
+        let waiting = line.waiting.get_mut(caller)?;
+        waiting.is_here = is_near;
+        is_near.then_some(rank == 0 && is_free)
+    }
+
+    /// Its visit does not stay any longer.
+    pub(super) fn go_away(&mut self, place: &str, caller: &Caller) {
+        if let Some(waiting) = self.0.get_mut(place).and_then(|line| line.waiting.get_mut(caller)) {
+            waiting.is_here = false;
+        }
+    }
+
+    /// Whoever began has ended, whatever came of it. Returns who is to come now.
+    pub(super) fn end(&mut self, place: &str, caller: &Caller, now: Instant) -> Vec<RequestId> {
+        let Some(line) = self.0.get_mut(place) else { return Vec::new() };
         if line.busy.as_ref().is_none_or(|(busy, _)| busy != caller) {
-            return None;
+            return Vec::new();
         }
         line.busy = None;
         if line.waiting.is_empty() && line.failed.is_none() && line.next <= now && !line.is_slow {
             self.0.remove(place);
-            return None;
+            return Vec::new();
         }
-        line.head(now).filter(|_| line.next <= now).map(|head| head.id.clone())
+        line.called(now)
     }
 
-    /// The same for all that one request began; the places and whose turn it is there.
+    /// The same for all that one request began.
     pub(super) fn end_all(&mut self, id: &RequestId, now: Instant) -> Vec<RequestId> {
         let is_its = |line: &Line| line.busy.as_ref().is_some_and(|(busy, _)| busy.id == *id);
         let begun = self.0.iter().filter(|(_, line)| is_its(line));
         let begun: Vec<_> =
             begun.filter_map(|(place, line)| Some((place.clone(), line.busy.clone()?.0))).collect();
-        begun.iter().filter_map(|(place, caller)| self.end(place, caller, now)).collect()
+        begun.iter().flat_map(|(place, caller)| self.end(place, caller, now)).collect()
     }
 
     /// It comes again at `due`; until then it waits for something else, or for what all wait for (`is_ready`).

@@ -12,7 +12,7 @@ use std::time::Duration;
 use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
-use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
+use access_core::plan::{Errand, Plan, ReviewLook, Situation, Step, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, complete, mode, unfinished};
 use access_core::recipients::{Rules, Target};
 use access_core::record::{Record, bounded};
@@ -20,6 +20,7 @@ use access_core::request::{AccessRequest, RequestState};
 use futures_util::{future, poll};
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::audience::{Audience, Located, NotFound};
@@ -42,6 +43,8 @@ use crate::teleport::record::{Modified, modify_record};
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
 const MAX_ROUNDS: usize = 8;
+/// How long a visit stays for its turn.
+const STAY: Duration = Duration::from_secs(1);
 /// Teleport does not answer: soon again, and at once when the watch is back.
 const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// Teleport refuses: an operator must act.
@@ -77,7 +80,8 @@ pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) holder: Holder,
     pub(super) outbox: Outbox,
-    pub(super) preparing: Preparing,
+    /// Visits that are not yet in line: in those of channels, and in those of people.
+    pub(super) preparing: [Preparing; 2],
     pub(super) directory: Directory,
     pub(super) rules: Rules,
     pub(super) cluster: String,
@@ -131,7 +135,8 @@ impl Reconciler {
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Trouble> {
         let made = seen.listed().and_then(|request| request.created);
-        let mut ahead = seen.listed().map(|_| self.preparing.begin(made, id));
+        // Channels are known at once, people when they were looked up.
+        let mut ahead = self.preparing.each_ref().map(|all| seen.listed().map(|_| all.begin(made, id)));
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -171,10 +176,15 @@ impl Reconciler {
             }
 
             let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
-            if let Some(ahead) = ahead.take() {
+            let known = &mut ahead[..if people.is_some() { 2 } else { 1 }];
+            for ahead in known.iter().flatten() {
                 ahead.wait().await;
-                self.hold_back(id, made, &mut plan, memory);
-            } else {
+            }
+            self.line_up(id, made, &mut plan, memory).await;
+            known.fill_with(|| None);
+            if plan.waits_for_names && plan.errands.is_empty() && !memory.waits.is_empty() {
+                // The name must wait longer than was thought, so the others need not.
+                plan = access_core::plan::plan(&self.situation(listed, &record, &targets, &memory.waits));
                 self.hold_back(id, made, &mut plan, memory);
             }
             let known = plan.remember.as_ref().or(last.as_ref());
@@ -233,12 +243,32 @@ impl Reconciler {
         self.teleport.get_request(id).await.map(Some).map_err(Trouble::reading)
     }
 
-    /// Takes errands out of the plan that must wait for their turn in Slack.
-    fn hold_back(&self, id: &RequestId, made: Option<Timestamp>, plan: &mut Plan, memory: &mut Memory) {
+    /// Takes errands out of the plan that must wait for their turn in Slack. If none is left and one is near its turn, that
+    /// is waited for a moment, which is cheaper than another visit.
+    async fn line_up(&self, id: &RequestId, made: Option<Timestamp>, plan: &mut Plan, memory: &mut Memory) {
+        let until = Instant::now() + STAY;
+        let mut held = self.hold_back(id, made, plan, memory);
+        while plan.errands.is_empty()
+            && Instant::now() < until
+            && self.outbox.stay(id, made, &held, until).await
+        {
+            plan.errands = held;
+            held = self.hold_back(id, made, plan, memory);
+        }
+    }
+
+    /// Takes errands out of the plan that must wait, and returns them.
+    fn hold_back(
+        &self,
+        id: &RequestId,
+        made: Option<Timestamp>,
+        plan: &mut Plan,
+        memory: &mut Memory,
+    ) -> Vec<(Errand, Vec<Step>)> {
         let now = Timestamp::now();
         let mut first = plan.look_again;
         memory.queued.clear();
-        plan.errands.retain(|(errand, steps)| {
+        let held = plan.errands.extract_if(.., |(errand, steps)| {
             let caller = Caller { made, id: id.clone(), errand: errand.clone() };
             let wait = steps.first().and_then(|step| self.outbox.reserve(&caller, step));
             if let Some(Wait { delay, is_turn }) = wait {
@@ -250,9 +280,11 @@ impl Reconciler {
                 }
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
-            wait.is_none()
+            wait.is_some()
         });
+        let held = held.collect();
         plan.look_again = first;
+        held
     }
 
     fn situation<'a>(

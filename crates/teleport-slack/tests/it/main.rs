@@ -26,6 +26,7 @@ mod diagnostics;
 mod deciding;
 mod doubts;
 mod order;
+mod recipients;
 mod attacks;
 mod races;
 mod midway;

@@ -27,7 +27,8 @@ fn outbox() -> Outbox {
         scopes: None,
     };
     let (turns, _) = mpsc::channel(1);
-    Outbox::new(slack::Client::new(options).unwrap(), Author::from(&auth), turns, Metrics::new())
+    let slack = slack::Client::new(options).unwrap();
+    Outbox::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
 }
 
 fn caller(id: &str) -> Caller {

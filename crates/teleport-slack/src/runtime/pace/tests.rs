@@ -21,13 +21,17 @@ fn waits(pace: &mut Pace, turns: &[i64], now: Instant) -> Vec<Option<u64>> {
     turns.iter().map(&mut wait).collect()
 }
 
-/// It posts, and it is done at once. Returns whose turn it is then.
-fn post(pace: &mut Pace, second: i64, now: Instant) -> Option<String> {
+/// It posts, and it is done at once. Returns who is to come then.
+fn post(pace: &mut Pace, second: i64, now: Instant) -> String {
     assert_eq!(waits(pace, &[second], now), [None], "it is not the turn of {second}");
     pace.begin(PLACE, &caller(second), now);
     pace.leaves(PLACE, now);
     pace.took(PLACE, &caller(second));
-    pace.end(PLACE, &caller(second), now).map(|id| id.to_string())
+    called(pace.end(PLACE, &caller(second), now))
+}
+
+fn called(ids: Vec<RequestId>) -> String {
+    ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -36,12 +40,28 @@ fn one_at_a_time_posts_and_the_oldest_request_is_next() {
     pace.begin(PLACE, &caller(1), now);
     assert_eq!(waits(&mut pace, &[4, 2, 3, 1], now), [Some(1), Some(1), Some(2), None]);
     assert_eq!(pace.wait("C2", &caller(9), now), None, "other places have lines of their own");
-    assert_eq!(pace.end(PLACE, &caller(1), now), Some(caller(2).id));
+    assert_eq!(called(pace.end(PLACE, &caller(1), now)), "r2 r3 r4");
     assert_eq!(waits(&mut pace, &[4, 3], now), [Some(2), Some(1)]);
-    assert_eq!(post(&mut pace, 2, now).as_deref(), Some("r3"));
-    assert_eq!(post(&mut pace, 3, now).as_deref(), Some("r4"));
-    assert_eq!(post(&mut pace, 4, now), None);
+    assert_eq!(post(&mut pace, 2, now), "r3 r4");
+    assert_eq!(post(&mut pace, 3, now), "r4");
+    assert_eq!(post(&mut pace, 4, now), "");
     assert!(pace.0.is_empty(), "nothing is kept of a line in which nobody waits");
+}
+
+#[test]
+fn those_who_are_near_are_at_hand_and_need_not_be_called() {
+    let (mut pace, now) = (Pace::default(), Instant::now());
+    pace.begin(PLACE, &caller(1), now);
+    waits(&mut pace, &[2, 3, 4, 5, 6, 7], now);
+    let stay = |pace: &mut Pace, second| pace.stay_here(PLACE, &caller(second), now);
+    assert_eq!([2, 3, 5, 6].map(|n| stay(&mut pace, n)), [Some(false), Some(false), Some(false), None]);
+    assert_eq!(called(pace.end(PLACE, &caller(1), now)), "r4", "the others are here");
+    assert_eq!([2, 3].map(|n| stay(&mut pace, n)), [Some(true), Some(false)]);
+    pace.go_away(PLACE, &caller(3));
+    assert_eq!(post(&mut pace, 2, now), "r3 r4 r6");
+    // Where there is one a second, nobody stays.
+    pace.slow_down(PLACE, None, now, now);
+    assert_eq!(stay(&mut pace, 3), None);
 }
 
 #[test]
@@ -55,7 +75,7 @@ fn a_call_that_takes_long_and_one_that_never_comes_hold_up_nobody_for_long() {
     let now = start + HOLD + GRACE;
     assert_eq!(waits(&mut pace, &[3], now), [None]);
     pace.begin(PLACE, &caller(3), now);
-    assert_eq!(pace.end(PLACE, &caller(1), now), None, "that was over");
+    assert_eq!(called(pace.end(PLACE, &caller(1), now)), "", "that was over");
     assert_eq!(waits(&mut pace, &[4], now), [Some(1)]);
     assert_eq!(pace.end_all(&caller(3).id, now), [caller(4).id]);
 }
@@ -67,17 +87,17 @@ fn after_too_many_all_keep_their_places_and_come_one_a_second() {
     pace.begin(PLACE, &caller(2), start);
     assert_eq!(waits(&mut pace, &[5, 4], start), [Some(1), Some(1)]);
     pace.slow_down(PLACE, Some(&caller(2)), at(3), start);
-    assert_eq!(pace.end(PLACE, &caller(2), start), None);
+    assert_eq!(called(pace.end(PLACE, &caller(2), start)), "");
     assert_eq!(waits(&mut pace, &[5, 3, 4, 2], start), [Some(5), Some(4), Some(5), Some(3)]);
     assert_eq!(waits(&mut pace, &[5, 4, 3], at(3)), [Some(3), Some(2), Some(1)]);
     for (n, second) in [2, 3, 4, 5].into_iter().zip(3..) {
-        assert_eq!(post(&mut pace, n, at(second)), None, "the next one has its time");
+        assert_eq!(post(&mut pace, n, at(second)), "", "the next one has its time");
     }
     // A second refusal begins anew, and rest ends it.
     pace.slow_down(PLACE, Some(&caller(6)), at(20), at(12));
     assert_eq!(waits(&mut pace, &[7, 6], at(12)), [Some(9), Some(8)]);
-    assert_eq!(post(&mut pace, 6, at(20)), None);
-    assert_eq!(post(&mut pace, 7, at(21)), None);
+    assert_eq!(post(&mut pace, 6, at(20)), "");
+    assert_eq!(post(&mut pace, 7, at(21)), "");
     assert_eq!(waits(&mut pace, &[8, 9], at(32)), [None, None]);
     assert!(pace.0.is_empty());
 }
@@ -89,11 +109,11 @@ fn in_an_outage_the_first_tries_and_then_all_follow_in_order() {
     pace.begin(PLACE, &caller(1), start);
     assert_eq!(waits(&mut pace, &[3, 2], start), [Some(1), Some(1)]);
     pace.failed(PLACE, &caller(1), at(5), start);
-    assert_eq!(pace.end(PLACE, &caller(1), start), None);
+    assert_eq!(called(pace.end(PLACE, &caller(1), start)), "");
     assert_eq!(waits(&mut pace, &[3, 2], at(1)), [Some(5), Some(4)]);
     assert_eq!(waits(&mut pace, &[3, 2], at(5)), [Some(2), Some(1)]);
-    assert_eq!(post(&mut pace, 1, at(5)).as_deref(), Some("r2"));
-    assert_eq!(post(&mut pace, 2, at(5)).as_deref(), Some("r3"));
+    assert_eq!(post(&mut pace, 1, at(5)), "r2 r3");
+    assert_eq!(post(&mut pace, 2, at(5)), "r3");
 }
 
 #[test]
@@ -106,13 +126,13 @@ fn a_message_that_fails_again_and_again_lets_others_past() {
         assert_eq!(waits(&mut pace, &[2], at(second)), [Some(1)]);
         pace.failed(PLACE, &caller(1), at(second + 1), at(second));
         let next = pace.end(PLACE, &caller(1), at(second));
-        assert_eq!(next.is_some(), second == 2, "after {second} s");
+        assert_eq!(!next.is_empty(), second == 2, "after {second} s");
     }
     // The next one fails, too: then it is the place, and the first tries it.
     assert_eq!(waits(&mut pace, &[2], at(2)), [None]);
     pace.begin(PLACE, &caller(2), at(2));
     pace.failed(PLACE, &caller(2), at(3), at(2));
-    assert_eq!(pace.end(PLACE, &caller(2), at(2)), None);
+    assert_eq!(called(pace.end(PLACE, &caller(2), at(2))), "");
     assert_eq!(waits(&mut pace, &[2, 1], at(3)), [Some(1), None]);
     // Or it succeeds: then it is the message, and nobody waits for it.
     for second in 3..6 {
@@ -121,7 +141,7 @@ fn a_message_that_fails_again_and_again_lets_others_past() {
         pace.end(PLACE, &caller(1), at(second));
     }
     waits(&mut pace, &[3], at(5));
-    assert_eq!(post(&mut pace, 2, at(5)).as_deref(), Some("r3"));
+    assert_eq!(post(&mut pace, 2, at(5)), "r3");
     assert_eq!(waits(&mut pace, &[3, 1], at(6)), [None, None]);
 }
 
