@@ -13,6 +13,7 @@ pub mod shutdown;
 pub mod tasks;
 pub mod clicks;
 pub mod intake;
+pub mod answering;
 mod asked;
 pub mod reading;
 pub mod people;
