@@ -342,7 +342,8 @@ pub(super) fn new_id(now: Timestamp, era: Era) -> String {
         Era::V15_3 | Era::Newest => {
             let nanos = u128::try_from(now.as_nanosecond()).unwrap_or(0);
             let (millis, rest) = (nanos / 1_000_000, nanos % 1_000_000);
-            (millis << 80 | (rest << 12) / 1_000_000 << 64 | random >> 64, 7u128)
+            let fraction = (rest << 12) / 1_000_000;
+            (millis << 80 | fraction << 64 | random >> 64, 7u128)
         }
         Era::Old | Era::Middle | Era::V15 => (random, 4),
     };
