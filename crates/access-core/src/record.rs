@@ -52,7 +52,8 @@ mod go {
 mod ours {
     /// The version of the keys below.
     pub(super) const VERSION: &str = "x_v";
-    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`.
+    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`, without the reasons that stand under
+    /// the Go plugin's keys. Earlier releases repeated them here.
     pub(super) const REQUEST: &str = "x_request";
     /// What was delivered where: JSON list.
     pub(super) const DELIVERY: &str = "x_delivery";
@@ -285,7 +286,16 @@ impl Record {
             "PROMOTED" => RequestState::Promoted,
             _ => RequestState::Pending,
         };
-        let mut known = request.map(|r| AccessRequest { id: id.clone(), ..bounded(&r) });
+        let mut known = request.map(|mut r| {
+            for (own, key) in
+                [(&mut r.reason, go::REQUEST_REASON), (&mut r.resolve_reason, go::RESOLVE_REASON)]
+            {
+                if own.is_empty() {
+                    text(key).clone_into(own);
+                }
+            }
+            AccessRequest { id: id.clone(), ..bounded(&r) }
+        });
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
             known = Some(bounded(&from_go_keys(id, &text)));
         }
@@ -313,11 +323,17 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
+        let ended = self.shown_everywhere().filter(|phase| !phase.is_open());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
             put(go::REQUEST_REASON, known.reason.clone());
-            put(ours::REQUEST, serde_json::to_string(known).expect("plain data has a JSON form"));
+            // Each reason once: a server sends all records in one message.
+            let mut rest = AccessRequest { reason: String::new(), ..known.clone() };
+            if ended.is_some() {
+                rest.resolve_reason.clear();
+            }
+            put(ours::REQUEST, serde_json::to_string(&rest).expect("plain data has a JSON form"));
         }
         let replies = self.deliveries.iter().map(|d| d.replies).min().unwrap_or(0);
         if replies > 0 {
@@ -337,7 +353,7 @@ impl Record {
             let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
             put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
-        if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
+        if let Some(phase) = ended {
             put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
             put(go::RESOLVE_REASON, reason.to_owned());
