@@ -57,7 +57,7 @@ impl Reconciler {
             Seen::Listed(sighting) => {
                 let shown = record.deliveries.iter().filter_map(|d| Some(d.shown.as_ref()?.phase));
                 let is_doubtful = is_doubtful(&sighting.request, record.known.as_ref(), shown);
-                if !is_doubtful && !is_over(sighting, Timestamp::now()) {
+                if !is_doubtful && !is_over(&sighting.request, Timestamp::now()) {
                     return Ok(Word::There(Arc::clone(sighting)));
                 }
                 Some(Arc::clone(sighting))
@@ -74,7 +74,10 @@ impl Reconciler {
                 }
                 match seen {
                     // Nothing better than what was told.
-                    Seen::Listed(sighting) if !is_over(sighting, Timestamp::now()) => {
+                    Seen::Listed(sighting)
+                        if !is_over(&sighting.request, Timestamp::now())
+                            || sighting.at.elapsed() < WORD_HOLDS =>
+                    {
                         Ok(Word::There(Arc::clone(sighting)))
                     }
                     _ => Ok(Word::Unproven),
@@ -85,15 +88,17 @@ impl Reconciler {
     }
 }
 
-/// Whether our clock says that a pending request is over, and Teleport has not shown it lately.
-fn is_over(sighting: &Sighting, now: Timestamp) -> bool {
-    ends_at(&sighting.request).is_some_and(|end| end <= now) && sighting.at.elapsed() >= WORD_HOLDS
+/// Whether our clock says that a pending request is over. Only Teleport knows.
+fn is_over(request: &AccessRequest, now: Timestamp) -> bool {
+    ends_at(request).is_some_and(|end| end <= now)
 }
 
 /// When to ask again about a pending request that is over by our clock alone.
 pub(super) fn ask_again(word: &Word, now: Timestamp) -> Option<Timestamp> {
     let Word::There(sighting) = word else { return None };
-    ends_at(&sighting.request).filter(|end| *end <= now)?;
+    if !is_over(&sighting.request, now) {
+        return None;
+    }
     let left: Duration = WORD_HOLDS.saturating_sub(sighting.at.elapsed());
     Some(later(now, left))
 }
@@ -102,10 +107,9 @@ pub(super) fn ask_again(word: &Word, now: Timestamp) -> Option<Timestamp> {
 /// posts in doubt are looked for.
 pub(super) fn hold(plan: &mut Plan, known: Option<&AccessRequest>, now: Timestamp) {
     let Some(known) = known.filter(|known| known.state == RequestState::Pending) else { return };
-    let end = ends_at(known);
-    if end.is_some_and(|end| end <= now) {
+    if is_over(known, now) {
         return;
     }
     plan.errands.retain(|(_, steps)| matches!(steps.as_slice(), [Step::Settle(_)]));
-    plan.look_again = plan.look_again.into_iter().chain(end).min();
+    plan.look_again = plan.look_again.into_iter().chain(ends_at(known)).min();
 }

@@ -40,7 +40,7 @@ use std::time::Duration;
 use access_core::ids::RequestId;
 use access_core::policy::{self, ModeSetting, SubmitForUser};
 use access_core::recipients::Rules;
-use access_core::request::AccessRequest;
+use access_core::request::{AccessRequest, RequestState};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
@@ -60,6 +60,7 @@ use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::teleport::listing::Extent;
+use crate::teleport::rights::Sight;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
@@ -233,11 +234,19 @@ impl Dispatcher {
     /// Takes a list in. What it lacks is doubted if it is whole, and else nothing.
     fn apply_list(&mut self, requests: Vec<AccessRequest>, extent: Extent, told: &HashSet<RequestId>) {
         let now = Instant::now();
-        debug!(requests = requests.len(), ?extent, "Listed the access requests");
+        let count = requests.len();
         let mut before = HashMap::new();
         if extent == Extent::Whole {
             before = std::mem::take(&mut self.listed);
             self.listed.extend(before.extract_if(|id, _| told.contains(id)));
+        }
+        if extent == Extent::Unknown {
+            let listed: HashSet<_> = requests.iter().map(|request| &request.id).collect();
+            let waits = |sighting: &Sighting| sighting.request.state == RequestState::Pending;
+            let mut waiting = self.listed.iter().filter(|(_, sighting)| waits(sighting));
+            if waiting.any(|(id, _)| !told.contains(id) && !listed.contains(id)) {
+                self.reconciler.metrics.absence_unproven(&Sight::Unknown("the log says why".to_owned()));
+            }
         }
         for request in requests {
             let id = request.id.clone();
@@ -250,6 +259,7 @@ impl Dispatcher {
             self.vanished.insert(id.clone(), Seen::Missing(Some(sighting)));
             self.queue.wake(id, now);
         }
+        debug!(requests = count, ?extent, "Listed the access requests");
         if extent == Extent::Part {
             return;
         }
