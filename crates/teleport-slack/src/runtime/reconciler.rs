@@ -27,6 +27,7 @@ use super::audience::{Audience, Located, NotFound};
 use super::carrying::{Intent, Taken};
 use super::complaints::Complaints;
 use super::lease::Holder;
+use super::looking::{Word, ask_again, hold};
 use super::memory::{Memory, Seen, later};
 use super::outbox::{NotYet, Outbox, Wait};
 use super::pace::Caller;
@@ -62,7 +63,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    fn reading(error: TeleportError) -> Self {
+    pub(super) fn reading(error: TeleportError) -> Self {
         Self { place: READING, error }
     }
 
@@ -134,9 +135,13 @@ impl Reconciler {
         seen: &Seen,
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Trouble> {
-        let made = seen.listed().and_then(|request| request.created);
+        let listed = match seen {
+            Seen::Listed(sighting) => Some(&sighting.request),
+            Seen::Deleted(_) | Seen::Missing(_) => None,
+        };
+        let made = listed.and_then(|request| request.created);
         // Channels are known at once, people when they were looked up.
-        let mut ahead = self.preparing.each_ref().map(|all| seen.listed().map(|_| all.begin(made, id)));
+        let mut ahead = self.preparing.each_ref().map(|all| listed.map(|_| all.begin(made, id)));
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -146,10 +151,10 @@ impl Reconciler {
             }
             memory.forget_settled(&record);
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
-            let fresh = self.listed_now(id, seen, &record).await?;
-            let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);
+            let word = self.look(id, seen, &record).await?;
+            let listed = word.listed();
             // What was last seen of a vanished request may be newer than what was remembered, or older.
-            let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
+            let last = word.last().map(bounded).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
             let last = last.filter(|last| !is_behind(last, record.known.as_ref()));
             if last.is_some() {
@@ -175,16 +180,29 @@ impl Reconciler {
                 self.note_missing(people, &audience, memory);
             }
 
-            let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            let replan = |memory: &Memory| {
+                let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+                if let Word::Unproven = word {
+                    hold(&mut plan, record.known.as_ref(), Timestamp::now());
+                }
+                plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, Timestamp::now())).min();
+                plan
+            };
+            let mut plan = replan(memory);
             let known = &mut ahead[..if people.is_some() { 2 } else { 1 }];
             for ahead in known.iter().flatten() {
                 ahead.wait().await;
             }
-            self.line_up(id, made, &mut plan, memory).await;
+            if people.is_some() {
+                self.line_up(id, made, &mut plan, memory).await;
+            } else {
+                // People's messages are not to wait for a channel.
+                self.hold_back(id, made, &mut plan, memory);
+            }
             known.fill_with(|| None);
             if plan.waits_for_names && plan.errands.is_empty() && !memory.waits.is_empty() {
                 // The name must wait longer than was thought, so the others need not.
-                plan = access_core::plan::plan(&self.situation(listed, &record, &targets, &memory.waits));
+                plan = replan(memory);
                 self.hold_back(id, made, &mut plan, memory);
             }
             let known = plan.remember.as_ref().or(last.as_ref());
@@ -222,25 +240,6 @@ impl Reconciler {
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(Timestamp::now()))
-    }
-
-    /// What Teleport lists at this moment, where what we were told may be out of date: the record knows more than we
-    /// do, or knows a request that we never saw. `None` if what we were told will do.
-    async fn listed_now(
-        &self,
-        id: &RequestId,
-        seen: &Seen,
-        record: &Record,
-    ) -> Result<Option<Option<AccessRequest>>, Trouble> {
-        let is_doubtful = match seen {
-            Seen::Listed(request) => is_behind(request, record.known.as_ref()),
-            Seen::Vanished(_) => false,
-            Seen::Unknown => record.known.is_some(),
-        };
-        if !is_doubtful {
-            return Ok(None);
-        }
-        self.teleport.get_request(id).await.map(Some).map_err(Trouble::reading)
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack. If none is left and one is near its turn, that
