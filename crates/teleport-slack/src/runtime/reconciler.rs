@@ -31,7 +31,7 @@ use super::looking::{Word, ask_again, hold};
 use super::memory::{Memory, Seen, later};
 use super::outbox::{NotYet, Outbox, Wait};
 use super::pace::Caller;
-use super::preparing::Preparing;
+use super::preparing::{self, Preparing};
 use super::resolution::carry_out;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;
@@ -189,9 +189,14 @@ impl Reconciler {
                 plan
             };
             let mut plan = replan(memory);
-            let known = &mut ahead[..if people.is_some() { 2 } else { 1 }];
-            for ahead in known.iter().flatten() {
-                ahead.wait().await;
+            let is_looked_up = people.as_ref().is_some_and(|people| !people.is_empty());
+            if let [Some(channels), _] = &ahead {
+                channels.wait(preparing::RECORDS).await;
+            }
+            if let [_, Some(found)] = &ahead
+                && is_looked_up
+            {
+                found.wait(preparing::PEOPLE).await;
             }
             if people.is_some() {
                 self.line_up(id, made, &mut plan, memory).await;
@@ -199,7 +204,10 @@ impl Reconciler {
                 // People's messages are not to wait for a channel.
                 self.hold_back(id, made, &mut plan, memory);
             }
-            known.fill_with(|| None);
+            ahead[0] = None;
+            if people.is_some() {
+                ahead[1] = None;
+            }
             if plan.waits_for_names && plan.errands.is_empty() && !memory.waits.is_empty() {
                 // The name must wait longer than was thought, so the others need not.
                 plan = replan(memory);
