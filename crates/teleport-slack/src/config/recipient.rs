@@ -46,14 +46,13 @@ fn meant(text: &str) -> Option<String> {
     if !text.contains(['/', '<', '#', '@']) {
         return None;
     }
-    let parts = || text.split(|c: char| !c.is_ascii_alphanumeric());
     let is_id = |part: &&str| {
         is_slack_id(part, &['C', 'G', 'D', 'U', 'W']) && part.bytes().any(|byte| byte.is_ascii_digit())
     };
     if let Some(address) = text.strip_prefix("<mailto:").and_then(|rest| rest.split(['|', '>']).next()) {
         return Some(address.to_owned());
     }
-    parts().filter(is_id).next_back().map(str::to_owned)
+    text.split(|c: char| !c.is_ascii_alphanumeric()).rfind(is_id).map(str::to_owned)
 }
 
 /// It was read as an id, but has no digit in it as every id has: most likely a name in capitals.

@@ -138,11 +138,11 @@ impl Table {
         }
         // The Go plugin's reader takes keys in other capitals too.
         let plain = written.replace('-', "_");
-        let is_meant = |name: &&str| name.eq_ignore_ascii_case(&plain);
+        let is_meant = |name: &str| name.eq_ignore_ascii_case(&plain);
         let key = self
             .keys
             .iter()
-            .find(|key| std::iter::once(&key.name).chain(key.old).any(|name| is_meant(&name)))?;
+            .find(|key| std::iter::once(&key.name).chain(key.old).any(|name| is_meant(name)))?;
         Some(Found::Old(key.name))
     }
 

@@ -135,7 +135,7 @@ fn one_in_broken_toml_is_not_shown() {
         for line in [
             format!("output = {secret}"),
             format!("output = \"{secret}"),
-            format!("{secret}"),
+            secret.clone(),
             format!("{secret} = 1"),
             format!("[{secret}"),
             format!("output = [\"{secret}\", {secret}]"),
