@@ -6,12 +6,12 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use access_core::ids::RequestId;
 use tonic::{Code, Response, Status};
 
+use super::broken;
 use super::channel::ConnectError;
 use super::rights::Sight;
 use super::{Client, MESSAGE_LIMIT};
@@ -337,30 +337,14 @@ impl TeleportError {
         if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
             return Self::TooLarge { call, limit: MESSAGE_LIMIT };
         }
-        let mut innermost: Option<&(dyn Error + 'static)> = None;
-        let mut cut = None;
         let mut next = status.source();
         while let Some(error) = next {
             if let Some(connect) = error.downcast_ref::<ConnectError>() {
                 return Self::Connect(connect.clone());
             }
-            cut = error.downcast_ref::<io::Error>().and_then(|error| how_it_was_cut(error.kind())).or(cut);
-            innermost = Some(error);
             next = error.source();
         }
-        let mut message = match innermost {
-            Some(_) => quote(&without_addresses(status.message())),
-            None => quote(status.message()),
-        };
-        if let Some(cut) = cut {
-            // What the libraries say of it is about themselves.
-            message = cut.to_owned();
-        } else if let Some(cause) = innermost
-            .map(|error| quote(&without_addresses(&error.to_string())))
-            .filter(|cause| *cause != message)
-        {
-            message = format!("{message}: {cause}");
-        }
+        let message = broken::message(status);
         Self::Call { call, code: code_name(status.code()), kind: kind_of(status), message }
     }
 }
@@ -391,30 +375,6 @@ impl Client {
             Err(_) => Err(TeleportError::Deadline { call, limit }),
         }
     }
-}
-
-/// What became of a connection that broke, for kinds that speak for themselves.
-fn how_it_was_cut(kind: io::ErrorKind) -> Option<&'static str> {
-    match kind {
-        io::ErrorKind::UnexpectedEof => Some(
-            "the connection was cut from outside, by the server's end or by something between; if that happens again and \
-             again, look for an idle time-out of a proxy or a load balancer on the way and set it above 15 s",
-        ),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-            Some("the connection was reset, by the server's machine or by something between")
-        }
-        io::ErrorKind::TimedOut => {
-            Some("the connection fell silent; look at the network and the firewalls on the way")
-        }
-        _ => None,
-    }
-}
-
-/// Libraries point to their documentation, which is not the operator's.
-fn without_addresses(text: &str) -> String {
-    let is_address = |word: &&str| word.contains("://");
-    let words: Vec<_> = text.split(' ').filter(|word| !is_address(word)).collect();
-    words.join(" ").trim_end_matches([':', ' ']).to_owned()
 }
 
 fn kind_of(status: &Status) -> Kind {
@@ -545,22 +505,6 @@ mod tests {
         let error = TeleportError::from_status(Call::WatchEvents, &status);
         assert_eq!(error.to_string(), "Teleport call WatchEvents failed with UNKNOWN: the cable was cut");
         assert!(error.source().is_none(), "the text is whole");
-    }
-
-    #[test]
-    fn a_cut_line_is_told_in_our_words() {
-        let told = |error: io::Error| {
-            TeleportError::from_status(Call::WatchEvents, &Status::from_error(Box::new(error))).to_string()
-        };
-        let library =
-            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest";
-        let text = told(io::Error::new(io::ErrorKind::UnexpectedEof, library));
-        assert!(text.contains("cut from outside") && text.contains("idle time-out"), "{text}");
-        assert!(!text.contains("close_notify") && !text.contains("://"), "{text}");
-        let text = told(io::Error::from(io::ErrorKind::ConnectionReset));
-        assert!(text.ends_with("the connection was reset, by the server's machine or by something between"));
-        let text = told(io::Error::other("odd: see https://docs.rs/h2"));
-        assert!(text.contains("odd: see") && !text.contains("docs.rs"), "{text}");
     }
 
     #[test]
