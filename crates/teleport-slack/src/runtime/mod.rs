@@ -36,6 +36,7 @@ mod queue;
 mod reconciler;
 mod settle;
 mod shifts;
+mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

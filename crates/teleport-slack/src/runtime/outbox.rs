@@ -59,18 +59,10 @@ pub(super) struct Outbox {
     places: Mutex<Places>,
     complaints: Complaints,
     /// Requests whose turn it is.
-    turns: mpsc::Sender<RequestId>,
+    pub(super) turns: mpsc::Sender<RequestId>,
     /// Told when somebody ended.
-    ended: Notify,
+    pub(super) ended: Notify,
     pub(super) metrics: Metrics,
-}
-
-/// What a step must wait for, and how long at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) delay: Duration,
-    /// Whether it is its turn in the line, which may come earlier; then the dispatcher is told.
-    pub(super) is_turn: bool,
 }
 
 /// A step that did not succeed.
@@ -147,95 +139,6 @@ impl Outbox {
             turns,
             ended: Notify::new(),
             metrics,
-        }
-    }
-
-    /// What the step must wait for, if it must. Its place in the line is kept.
-    fn wait(&self, caller: &Caller, step: &Step) -> Option<Wait> {
-        let (method, place) = whereto(step);
-        let now = Instant::now();
-        let is_post = method == Method::ChatPostMessage;
-        if let Some(delay) = self.gate(method) {
-            if is_post {
-                self.pace().stay(&place, caller, now + delay, true, now);
-            }
-            return Some(Wait { delay, is_turn: false });
-        }
-        let ahead = is_post.then(|| self.pace().wait(&place, caller, now)).flatten();
-        if let Some(delay) = ahead {
-            return Some(Wait { delay, is_turn: true });
-        }
-        if !matches!(method, Method::ChatPostMessage | Method::ChatUpdate) {
-            return None;
-        }
-        let delay = self.doors().wait(&topic(method, &place), &caller.id, &caller.errand, now)?;
-        if is_post {
-            self.pace().stay(&place, caller, now + delay, false, now);
-        }
-        Some(Wait { delay, is_turn: false })
-    }
-
-    /// The same, asked before the claim is taken, which would otherwise be taken for nothing: if there is nothing to wait
-    /// for, those behind wait until [`Outbox::end`].
-    pub(super) fn reserve(&self, caller: &Caller, step: &Step) -> Option<Wait> {
-        let wait = self.wait(caller, step);
-        let (method, place) = whereto(step);
-        if wait.is_none() && method == Method::ChatPostMessage {
-            self.pace().begin(&place, caller, Instant::now());
-        }
-        wait
-    }
-
-    /// Whoever posts there has ended; whose turn it is now is told.
-    pub(super) fn end(&self, place: &str, caller: &Caller) {
-        let next = self.pace().end(place, caller, Instant::now());
-        self.call(next);
-    }
-
-    /// The same for whatever was reserved for a request and not used.
-    pub(super) fn end_all(&self, id: &RequestId) {
-        let next = self.pace().end_all(id, Instant::now());
-        self.call(next);
-    }
-
-    fn call(&self, ids: Vec<RequestId>) {
-        // If there are too many, the rest come when their waits end.
-        ids.into_iter().for_each(|id| drop(self.turns.try_send(id)));
-        self.ended.notify_waiters();
-    }
-
-    /// Stays until it may be the turn of one of these, if one is near, but not longer than `until`. Returns whether it is
-    /// worth asking again.
-    pub(super) async fn stay(
-        &self,
-        id: &RequestId,
-        made: Option<Timestamp>,
-        held: &[(Errand, Vec<Step>)],
-        until: Instant,
-    ) -> bool {
-        let waits = held.iter().filter_map(|(errand, steps)| {
-            let (method, place) = whereto(steps.first()?);
-            let caller = Caller { made, id: id.clone(), errand: errand.clone() };
-            (method == Method::ChatPostMessage).then_some((place, caller))
-        });
-        let waits: Vec<_> = waits.collect();
-        let mut ended = std::pin::pin!(self.ended.notified());
-        ended.as_mut().enable();
-        let now = Instant::now();
-        let near: Vec<_> =
-            waits.iter().filter_map(|(place, who)| self.pace().stay_here(place, who, now)).collect();
-        if near.contains(&false) && !near.contains(&true) {
-            tokio::time::timeout_at(until, ended).await.ok();
-        }
-        waits.iter().for_each(|(place, who)| self.pace().go_away(place, who));
-        !near.is_empty()
-    }
-
-    /// A post there went well and can be written down.
-    pub(super) fn took(&self, place: &str, caller: &Caller, outcome: &Outcome) {
-        self.places().took(place, outcome);
-        if matches!(outcome, Outcome::Posted { .. } | Outcome::Replied { .. }) {
-            self.pace().took(place, caller);
         }
     }
 
@@ -420,7 +323,7 @@ impl Outbox {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn doors(&self) -> MutexGuard<'_, Doors> {
+    pub(super) fn doors(&self) -> MutexGuard<'_, Doors> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -488,7 +391,7 @@ impl Outbox {
 }
 
 /// The method that a step begins with, and the place that it is about.
-fn whereto(step: &Step) -> (Method, String) {
+pub(super) fn whereto(step: &Step) -> (Method, String) {
     match step {
         Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
         Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
@@ -505,7 +408,7 @@ fn whereto(step: &Step) -> (Method, String) {
 }
 
 /// What complaints are about: a place that takes messages may still refuse edits.
-fn topic(method: Method, place: &str) -> String {
+pub(super) fn topic(method: Method, place: &str) -> String {
     match method {
         Method::ChatUpdate => format!("edits in {place}"),
         _ => place.to_owned(),
