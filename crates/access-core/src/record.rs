@@ -14,39 +14,16 @@ use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::plan::Errand;
 use crate::recipients::RecipientKey;
-use crate::request::{AccessRequest, RequestKind, RequestState};
+use crate::request::{AccessRequest, RequestState};
 use crate::votes::Votes;
 
 mod bounds;
+mod go;
 
 use bounds::MAX_TEXT;
 pub use bounds::bounded;
 pub(crate) use bounds::cut;
-
-/// The Go plugin's keys, in its meaning.
-mod go {
-    pub(super) const USER: &str = "user";
-    pub(super) const ROLES: &str = "roles";
-    pub(super) const REQUEST_REASON: &str = "request_reason";
-    pub(super) const REVIEWS_COUNT: &str = "reviews_count";
-    pub(super) const RESOLUTION: &str = "resolution";
-    pub(super) const RESOLVE_REASON: &str = "resolve_reason";
-    pub(super) const MESSAGES: &str = "messages";
-    /// Before `messages` there was one pair in two keys.
-    pub(super) const CHANNEL_ID: &str = "channel_id";
-    pub(super) const TIMESTAMP: &str = "timestamp";
-    pub(super) const ALL: [&str; 9] = [
-        USER,
-        ROLES,
-        REQUEST_REASON,
-        REVIEWS_COUNT,
-        RESOLUTION,
-        RESOLVE_REASON,
-        MESSAGES,
-        CHANNEL_ID,
-        TIMESTAMP,
-    ];
-}
+use go::{from_go_keys, message_pairs, resolution_of};
 
 /// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
 mod ours {
@@ -285,12 +262,15 @@ impl Record {
             "PROMOTED" => RequestState::Promoted,
             _ => RequestState::Pending,
         };
+        let ours_is_missing = request.is_none();
         let mut known = request.map(|r| AccessRequest { id: id.clone(), ..bounded(&r) });
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
             known = Some(bounded(&from_go_keys(id, &text)));
         }
+        // Unless it is what we wrote there of our own messages, which may lag behind: then the request says more.
+        let is_news = ours_is_missing || resolution_of(&deliveries) != text(go::RESOLUTION);
         if let Some(known) =
-            known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state)
+            known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state && is_news)
         {
             known.state = resolution;
             known.resolve_reason = cut(text(go::RESOLVE_REASON), MAX_TEXT);
@@ -337,8 +317,9 @@ impl Record {
             let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
             put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
-        if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
-            put(go::RESOLUTION, resolution(phase).to_owned());
+        let resolution = resolution_of(&self.deliveries);
+        if !resolution.is_empty() {
+            put(go::RESOLUTION, resolution.to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
             put(go::RESOLVE_REASON, reason.to_owned());
         }
@@ -397,6 +378,21 @@ impl Record {
         }
     }
 
+    /// Takes down what Teleport says of the request. If it was decided and waits again, somebody took the decision
+    /// back: the votes and reviews that led to it are of the past then, and count no more.
+    pub fn note(&mut self, request: &AccessRequest) {
+        let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
+        if self.is_decided() && request.state == RequestState::Pending && !self.has_unreadable_votes() {
+            self.votes.reopen(reviews);
+        }
+        self.known = Some(bounded(request));
+    }
+
+    /// Whether the request was decided when Teleport last told of it.
+    pub fn is_decided(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
+    }
+
     /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
     pub fn is_adopted(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
@@ -410,13 +406,6 @@ impl Record {
     /// Whether anybody was told under one of these names.
     pub fn is_delivered(&self, keys: &[RecipientKey]) -> bool {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
-    }
-
-    /// The phase that every message shows that can be kept true, if they agree and there is one.
-    fn shown_everywhere(&self) -> Option<Phase> {
-        let mut kept = self.deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
-        let phase = kept.next()??;
-        kept.all(|other| other == Some(phase)).then_some(phase)
     }
 
     fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
@@ -441,54 +430,11 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// The Go plugin's word for a final phase; it has no word for deleted.
-fn resolution(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Approved => "APPROVED",
-        Phase::Denied => "DENIED",
-        Phase::Promoted => "PROMOTED",
-        Phase::Expired | Phase::Deleted => "EXPIRED",
-        Phase::Pending => "",
-    }
-}
-
 /// Whether a message's address survives the Go plugin's list: `/` and `,` separate there.
 pub fn is_storable(channel: &ChannelId, ts: &MessageTs) -> bool {
     let clean =
         |text: &str| !text.is_empty() && !text.contains(|c: char| "/,".contains(c) || c.is_whitespace());
     clean(channel.as_str()) && clean(ts.as_str())
-}
-
-/// `C0TEAM/1.2,D9/3.4` as pairs, and whether anything in it was no pair.
-fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
-    let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
-    let pairs = entries.map(|entry| entry.trim().split_once('/'));
-    let valid = |(channel, ts): &(&str, &str)| !channel.is_empty() && !ts.is_empty() && !ts.contains('/');
-    let read: Vec<_> = pairs.map(|pair| pair.filter(valid)).collect();
-    let torn = read.iter().any(Option::is_none);
-    (read.into_iter().flatten().collect(), torn)
-}
-
-/// What the Go plugin kept of a request.
-fn from_go_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
-    AccessRequest {
-        id: id.clone(),
-        user: text(go::USER).to_owned(),
-        roles: text(go::ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
-        state: RequestState::Pending,
-        reason: text(go::REQUEST_REASON).to_owned(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: Vec::new(),
-        reviews: Vec::new(),
-        suggested_reviewers: Vec::new(),
-        resources: Vec::new(),
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,11 @@ pub enum Refusal {
     TeleportUnreachable,
     /// Slack does not say who the person is.
     SlackUnreachable,
+    /// Slack does not say who is in a user group that the rules name.
+    GroupsUnreadable {
+        /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
+        is_lasting: bool,
+    },
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
@@ -138,8 +143,20 @@ pub enum Distrust {
 }
 
 impl Refusal {
+    /// Whether it says nothing of the person, because something could not be asked.
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::TeleportUnreachable
+                | Self::SlackUnreachable
+                | Self::GroupsUnreadable { .. }
+                | Self::UsersUnreadable
+                | Self::TooSlow
+        )
+    }
+
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 41] = [
+    pub const KINDS: [&'static str; 42] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -165,6 +182,7 @@ impl Refusal {
         "teleport_refused",
         "teleport_unreachable",
         "slack_unreachable",
+        "groups_unreadable",
         "too_slow",
         "stale_message",
         "stale_dialogue",
@@ -212,6 +230,7 @@ impl Refusal {
             Self::TeleportRefused => "teleport_refused",
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",
+            Self::GroupsUnreadable { .. } => "groups_unreadable",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",

@@ -34,6 +34,8 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::TeleportRefused,
         Refusal::TeleportUnreachable,
         Refusal::SlackUnreachable,
+        Refusal::GroupsUnreadable { is_lasting: false },
+        Refusal::GroupsUnreadable { is_lasting: true },
         Refusal::TooSlow,
         Refusal::StaleMessage,
         Refusal::StaleDialogue,
