@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
 
 use super::faults::{Fault, Strike};
 use super::methods::ScopeHeaders;
@@ -80,7 +81,23 @@ pub(super) async fn struck(strike: Strike, outcome: Option<Outcome>, line: &Line
         Fault::WrongContentType => spoilt(outcome, "text/html; charset=utf-8", Body::from),
         Fault::Slow(pause) => spoilt(outcome, JSON, |body| slowly(body, pause)),
         Fault::HalfBody => spoilt(outcome, JSON, half),
+        Fault::Altered(fields) => of(outcome.map(|outcome| altered(outcome, fields))),
     }
+}
+
+/// The outcome whose answer has other values in some fields, or lacks them. Refusals stay as they are.
+fn altered(mut outcome: Outcome, fields: Vec<(String, Option<Value>)>) -> Outcome {
+    if let Some(body) = outcome.answer.body.as_object_mut()
+        && body.get("ok") == Some(&Value::Bool(true))
+    {
+        for (field, value) in fields {
+            match value {
+                Some(value) => body.insert(field, value),
+                None => body.remove(&field),
+            };
+        }
+    }
+    outcome
 }
 
 /// A response that is not Slack's.

@@ -5,6 +5,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::calls::Call;
 
 /// What goes wrong.
@@ -38,7 +40,7 @@ pub enum Fault {
     NoOk,
     /// The true answer, called `text/html`. The work is done.
     WrongContentType,
-    /// A valid JSON answer with a padding of this many bytes, streamed.
+    /// A valid JSON answer with a padding of this many bytes, streamed; `u64::MAX` never ends.
     Oversized(u64),
     /// The true answer in ten pieces with this pause before each. The work is done.
     Slow(Duration),
@@ -46,12 +48,17 @@ pub enum Fault {
     HalfBody,
     /// HTTP 302 to this address.
     Redirect(String),
+    /// The true answer with these fields replaced, or taken out where there is no value. The work is done.
+    Altered(Vec<(String, Option<Value>)>),
 }
 
 impl Fault {
     /// Whether the fault shows the true answer, for which the work must be done.
     fn needs_answer(&self) -> bool {
-        matches!(self, Fault::Delay(_) | Fault::WrongContentType | Fault::Slow(_) | Fault::HalfBody)
+        matches!(
+            self,
+            Fault::Delay(_) | Fault::WrongContentType | Fault::Slow(_) | Fault::HalfBody | Fault::Altered(_)
+        )
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Method {
     GetUsers,
     /// One's own roles.
     GetCurrentUserRoles,
+    /// One role.
+    GetRole,
     /// A certificate, perhaps for someone else.
     GenerateUserCerts,
 }

@@ -184,8 +184,10 @@ impl State {
                 "cannot set request-state {state:?} (already denied)"
             )));
         }
-        if change.state == RequestState::Pending && request.state != RequestState::Pending {
-            return Err(Refusal::bad_parameter("a resolved access request cannot become pending again"));
+        // An approval can be taken back, but without a word (`set-state-back-to-pending`,
+        // `set-state-pending-with-reason`; assumed of releases before 15).
+        if change.state == RequestState::Pending && !change.reason.is_empty() {
+            return Err(Refusal::bad_parameter("pending requests cannot include resolve reason"));
         }
         if !change.roles.is_empty() {
             if change.state != RequestState::Approved {
@@ -199,12 +201,9 @@ impl State {
             request.roles.clone_from(&change.roles);
         }
         request.state = change.state;
-        if !change.reason.is_empty() {
-            request.resolve_reason.clone_from(&change.reason);
-        }
-        if !change.annotations.is_empty() {
-            request.resolve_annotations.clone_from(&change.annotations);
-        }
+        // What is not given empties what was there (`set-state-approved-again`; assumed of releases before 15).
+        request.resolve_reason.clone_from(&change.reason);
+        request.resolve_annotations.clone_from(&change.annotations);
         request.assume_start = change.assume_start.or(request.assume_start);
         if request.state == RequestState::Approved {
             request.expiry = request.access_expiry;
@@ -320,15 +319,15 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A request id: UUIDv4, on the newest servers UUIDv7.
+/// A request id: UUIDv4, from 15.3.1 on UUIDv7.
 pub(super) fn new_id(now: Timestamp, era: Era) -> String {
     let random = fastrand::u128(..);
     let (value, version) = match era {
-        Era::Newest => {
+        Era::V15_3 | Era::Newest => {
             let millis = u128::try_from(now.as_millisecond()).unwrap_or(0);
             (millis << 80 | random >> 48, 7u128)
         }
-        Era::Old | Era::Middle => (random, 4),
+        Era::Old | Era::Middle | Era::V15 => (random, 4),
     };
     let value = value & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
     let hex = format!("{value:032x}");

@@ -10,7 +10,7 @@ use super::request::AccessRequest;
 use super::rules::{ACCESS_REQUEST, Caller, USER};
 use super::state::State;
 use super::wire;
-use super::world::{Role, User};
+use super::world::User;
 
 /// Page length when the client names none.
 const DEFAULT_LIMIT: i32 = 1000;
@@ -37,13 +37,20 @@ impl State {
         let visible = |request: &AccessRequest| {
             sees_all || user.is_some_and(|user| user.name == request.user || self.may_review(user, request))
         };
+        // From its end on a request is in no answer, though its DELETE may take long (15.3.1, 9).
+        let gone = |request: &AccessRequest| self.options.era >= Era::V15_3 && request.expiry <= self.now;
         // A filter with an id names at most one.
         let matching = |request: &AccessRequest| {
             (filter.id.is_empty() || filter.id == request.id)
                 && (filter.user.is_empty() || filter.user == request.user)
                 && (filter.state == 0 || filter.state == wire::state_number(request.state))
         };
-        Ok(self.requests.values().filter(|request| matching(request) && visible(request)).cloned().collect())
+        let found = if filter.id.is_empty() { self.listed() } else { &self.requests };
+        Ok(found
+            .values()
+            .filter(|request| matching(request) && visible(request) && !gone(request))
+            .cloned()
+            .collect())
     }
 
     /// One page of the same, and the key of the next.
@@ -99,8 +106,7 @@ impl State {
 
     /// All users whose record has not expired.
     pub(super) fn find_users(&self, caller: &Caller, secrets: bool) -> Result<Vec<User>, Refusal> {
-        self.require(caller, &[USER], "list")?;
-        self.require(caller, &[USER], "read")?;
+        self.require_all(caller, USER, &["list", "read"])?;
         require_no_secrets(secrets)?;
         Ok(self
             .world
@@ -109,11 +115,6 @@ impl State {
             .filter(|user| self.world.user(&user.name, self.now).is_some())
             .cloned()
             .collect())
-    }
-
-    /// The caller's own roles, as far as they exist; needs no right.
-    pub(super) fn own_roles(&self, caller: &Caller) -> Result<Vec<&Role>, Refusal> {
-        Ok(self.record(caller)?.map(|user| self.world.roles_of(user).collect()).unwrap_or_default())
     }
 }
 

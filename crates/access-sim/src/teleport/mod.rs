@@ -19,6 +19,7 @@ mod state;
 mod lifecycle;
 mod review;
 mod listing;
+mod cache;
 mod plugin_data;
 mod watch;
 mod impersonate;

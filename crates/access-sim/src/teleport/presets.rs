@@ -80,6 +80,7 @@ impl World {
                 target("prod-a"),
                 target("root"),
             ],
+            locked: Vec::new(),
         }
     }
 
@@ -105,6 +106,7 @@ impl World {
                 target("admin"),
                 target("prod-db"),
             ],
+            locked: Vec::new(),
         }
     }
 }

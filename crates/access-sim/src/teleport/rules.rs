@@ -14,6 +14,7 @@ use super::world::{Conditions, Role, User, any_matches};
 pub(super) const ACCESS_REQUEST: &str = "access_request";
 pub(super) const PLUGIN_DATA: &str = "access_plugin_data";
 pub(super) const USER: &str = "user";
+const ROLE: &str = "role";
 
 /// Who makes a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +55,24 @@ impl Caller {
 
 impl State {
     /// The caller's own record; `None` for `tctl`, which has none.
+    ///
+    /// From 15.1.9 on somebody unknown is NotFound and not PermissionDenied (`ping-user-deleted`,
+    /// `list-without-certificate`), a locked user is refused everything, Ping included (`ping-locked`). That
+    /// earlier releases lock in the same way is assumed.
     pub(super) fn record(&self, caller: &Caller) -> Result<Option<&User>, Refusal> {
+        let unknown = |message: String| match self.options.era >= Era::V15 {
+            true => Refusal::not_found(message),
+            false => Refusal::denied("access denied"),
+        };
         match caller {
             Caller::Tctl => Ok(None),
-            Caller::Nobody => Err(Refusal::denied("access denied")),
+            Caller::Nobody => Err(unknown("user \"Nop\" not found".to_owned())),
+            Caller::User { name, .. } if self.world.locked.contains(name) => {
+                Err(Refusal::denied("access denied"))
+            }
             Caller::User { name, .. } => match self.world.user(name, self.now) {
                 Some(user) => Ok(Some(user)),
-                None => Err(Refusal::denied("access denied")),
+                None => Err(unknown(format!("access denied\n\tuser {name:?} not found"))),
             },
         }
     }
@@ -85,15 +97,44 @@ impl State {
             if self.may(caller, resource, verb)? {
                 return Ok(());
             }
-            refusal = Refusal::denied(format!("access denied to perform action {verb:?} on {resource:?}"));
+            refusal = Refusal::denied(missing(resource, verb));
         }
         Err(refusal)
+    }
+
+    /// Refuses unless the caller may use all the verbs on the resource; one message names all that are missing,
+    /// as users and roles have it (`teleport-api-2.md`, section 2).
+    pub(super) fn require_all(&self, caller: &Caller, resource: &str, verbs: &[&str]) -> Result<(), Refusal> {
+        let mut lacking = Vec::new();
+        for verb in verbs {
+            if !self.may(caller, resource, verb)? {
+                lacking.push(missing(resource, verb));
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::denied(lacking.join(", ")))
     }
 
     /// Whether a role explicitly forbids the verb.
     pub(super) fn forbids(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, Refusal> {
         let user = self.record(caller)?;
         Ok(user.is_some_and(|user| self.world.roles_of(user).any(|role| covers(&role.deny, resource, verb))))
+    }
+
+    /// One role: one that the caller holds, or with the right to read roles.
+    pub(super) fn find_role(&self, caller: &Caller, name: &str) -> Result<&Role, Refusal> {
+        let own = self.record(caller)?.is_some_and(|user| user.roles.iter().any(|role| role == name));
+        if !own {
+            self.require(caller, &[ROLE], "read")?;
+        }
+        self.world.role(name).ok_or_else(|| Refusal::not_found(format!("role {name} is not found")))
+    }
+
+    /// The caller's own roles, as far as they exist; needs no right.
+    pub(super) fn own_roles(&self, caller: &Caller) -> Result<Vec<&Role>, Refusal> {
+        Ok(self.record(caller)?.map(|user| self.world.roles_of(user).collect()).unwrap_or_default())
     }
 
     /// Whether any role lets the user review anything.
@@ -129,6 +170,10 @@ impl State {
         let message = format!("unknown method {method:?} for service proto.AuthService");
         Err(Refusal::new(Code::Unimplemented, message))
     }
+}
+
+fn missing(resource: &str, verb: &str) -> String {
+    format!("access denied to perform action {verb:?} on {resource:?}")
 }
 
 fn covers(conditions: &Conditions, resource: &str, verb: &str) -> bool {

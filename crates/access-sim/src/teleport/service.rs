@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{Stream, stream};
 use teleport_proto::auth as pb;
 use teleport_proto::auth::auth_service_server::AuthService;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status};
 
 use super::faults::Fault;
@@ -17,10 +17,10 @@ use super::journal::Method;
 use super::lifecycle::new_id;
 use super::options::{Era, Options};
 use super::refusal::Refusal;
-use super::rules::{ACCESS_REQUEST, Caller};
+use super::rules::Caller;
 use super::state::{Cluster, State};
 use super::subject::Subject;
-use super::watch::{EventStream, Filter};
+use super::watch::EventStream;
 use super::wire;
 use crate::order::Side;
 
@@ -80,7 +80,17 @@ impl Service {
             Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
         }
         let message = request.into_inner();
-        Ok(Response::new(self.cluster.with(|state| work(state, &caller, message))?))
+        let mut version = None;
+        let done = self.cluster.with(|state| {
+            version = AsciiMetadataValue::try_from(&state.options.server_version).ok();
+            work(state, &caller, message)
+        });
+        let mut response = Response::new(done?);
+        // With every successful answer, streams included (`teleport-15-observed.md`, section 15.3.1, 14).
+        if let Some(version) = version.filter(|_| self.era >= Era::V15_3) {
+            response.metadata_mut().insert("version", version);
+        }
+        Ok(response)
     }
 }
 
@@ -119,28 +129,6 @@ fn ping(options: &Options, cluster: &str) -> pb::PingResponse {
     }
 }
 
-fn open_watch(
-    state: &State,
-    cluster: &Cluster,
-    caller: &Caller,
-    watch: &pb::Watch,
-) -> Result<EventStream, Refusal> {
-    if watch.kinds.is_empty() {
-        return Err(Refusal::denied("can't setup global watch"));
-    }
-    let filters = watch.kinds.iter().map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
-    for filter in &filters {
-        if !filter.user.as_deref().is_some_and(|user| caller.is(user)) {
-            state.require(caller, &[ACCESS_REQUEST], "read")?;
-        }
-    }
-    state.record(caller)?;
-    if cluster.faults.withholds_init() {
-        return Ok(Box::pin(stream::pending()));
-    }
-    Ok(cluster.watchers.open(filters))
-}
-
 #[tonic::async_trait]
 impl AuthService for Service {
     async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
@@ -159,7 +147,12 @@ impl AuthService for Service {
     async fn watch_events(&self, request: Request<pb::Watch>) -> Result<Response<EventStream>, Status> {
         let cluster = &self.cluster;
         self.serve(Method::WatchEvents, request, |state, caller, watch| {
-            open_watch(state, cluster, caller, &watch)
+            let granted = state.grant_watch(caller, watch)?;
+            if cluster.faults.withholds_init() {
+                let never: EventStream = Box::pin(stream::pending());
+                return Ok(never);
+            }
+            Ok(cluster.watchers.open(granted))
         })
         .await
     }
@@ -319,6 +312,14 @@ impl AuthService for Service {
             Ok(roles.into_iter().map(|role| wire::role(role, era)).collect::<Vec<_>>())
         });
         found.await.map(streamed)
+    }
+
+    async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::RoleV6>, Status> {
+        let era = self.era;
+        self.serve(Method::GetRole, request, |state, caller, which| {
+            Ok(wire::role(state.find_role(caller, &which.name)?, era))
+        })
+        .await
     }
 
     async fn generate_user_certs(

@@ -90,6 +90,8 @@ impl TeleportSim {
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.0.addr).await?;
+        // After a restart the first list was complete (`teleport-15-observed.md`, section 15.3.1, 8).
+        self.0.cluster.with(|state| state.fill_cache());
         self.serve(listener);
         self.0.cluster.changes.bump();
         Ok(())
@@ -240,6 +242,11 @@ impl TeleportSim {
         });
     }
 
+    /// Changes how long lists and watches lag behind what is stored, for changes from now on.
+    pub fn set_list_lag(&self, lag: Duration) {
+        self.0.cluster.with(|state| state.set_list_lag(lag));
+    }
+
     /// A counter that grows with every change of anything that this handle shows. Wait on it, then look.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.cluster.changes.subscribe()
@@ -272,12 +279,12 @@ impl TeleportSim {
     }
 }
 
-/// Clears away expired requests when their time comes.
+/// Clears away expired requests, and lets lists and watches see changes, when their time comes.
 async fn expire(cluster: Arc<Cluster>) {
     let mut changes = cluster.changes.subscribe();
     loop {
         changes.borrow_and_update();
-        let next = cluster.with(|state| state.next_expiry);
+        let next = cluster.with(|state| state.next_due());
         let wait =
             next.map(|next| Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default());
         let sleep = async {

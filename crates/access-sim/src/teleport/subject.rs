@@ -35,5 +35,6 @@ subjects! {
     RequestId.id,
     GetUserRequest.name,
     GetUsersRequest,
+    GetRoleRequest.name,
     UserCertsRequest.username,
 }

@@ -14,7 +14,7 @@ use super::plugin_data::{Entry, PluginItem, PluginUpdate};
 use super::refusal::Refusal;
 use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
 use super::review::Submission;
-use super::world::{Labels, Role, User};
+use super::world::{Conditions, Labels, Role, Rule, User};
 
 /// Seconds of Go's zero time, which unset times are written as.
 pub(super) const YEAR_ONE: i64 = -62_135_596_800;
@@ -169,6 +169,18 @@ fn review(review: &Review, era: Era) -> pb::AccessReview {
     }
 }
 
+/// The first message of a stream that watches these kinds.
+pub(super) fn init_event(kinds: Vec<pb::WatchKind>) -> pb::Event {
+    let status = pb::WatchStatus {
+        kind: "watch_status".to_owned(),
+        sub_kind: String::new(),
+        version: "v1".to_owned(),
+        metadata: Some(metadata("watch-status", None, 0, Era::Newest)),
+        spec: Some(pb::WatchStatusSpec { kinds }),
+    };
+    pb::Event { r#type: pb::Operation::Init.into(), resource: Some(pb::event::Resource::WatchStatus(status)) }
+}
+
 pub(super) fn put_event(item: &AccessRequest, era: Era) -> pb::Event {
     let resource = pb::event::Resource::AccessRequest(request(item, era));
     pb::Event { r#type: pb::Operation::Put.into(), resource: Some(resource) }
@@ -223,13 +235,20 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
 
 /// A role; releases before the newest have no `submit_for_users` and drop it.
 pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
-    let for_users = if era == Era::Newest { role.allow.submit_for_users.as_slice() } else { &[] };
-    let review = pb::AccessReviewConditions { submit_for_users: byte_list(for_users) };
+    let side = |side: &Conditions| {
+        let for_users = if era == Era::Newest { side.submit_for_users.as_slice() } else { &[] };
+        let rule =
+            |rule: &Rule| pb::Rule { resources: byte_list(&rule.resources), verbs: byte_list(&rule.verbs) };
+        pb::RoleConditions {
+            rules: side.rules.iter().map(rule).collect(),
+            review_requests: Some(pb::AccessReviewConditions { submit_for_users: byte_list(for_users) }),
+        }
+    };
     pb::RoleV6 {
         kind: "role".to_owned(),
         version: "v6".to_owned(),
         metadata: Some(metadata(&role.name, None, 0, era)),
-        spec: Some(pb::RoleSpecV6 { allow: Some(pb::RoleConditions { review_requests: Some(review) }) }),
+        spec: Some(pb::RoleSpecV6 { allow: Some(side(&role.allow)), deny: Some(side(&role.deny)) }),
     }
 }
 

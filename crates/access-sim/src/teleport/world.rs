@@ -21,6 +21,8 @@ pub struct World {
     pub users: Vec<User>,
     /// Every role, those that are only requested included.
     pub roles: Vec<Role>,
+    /// Names of users whom a lock keeps out: every call is refused, open streams live on.
+    pub locked: Vec<String>,
 }
 
 /// A person or a program.

@@ -35,6 +35,9 @@ pub struct Features {
 pub struct Watch {
     #[prost(message, repeated, tag = "1")]
     pub kinds: ::prost::alloc::vec::Vec<WatchKind>,
+    /// From about Teleport 13: kinds that cannot be watched are left out instead of failing the watch.
+    #[prost(bool, tag = "2")]
+    pub allow_partial_success: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchKind {
@@ -53,7 +56,7 @@ pub struct WatchKind {
 pub struct Event {
     #[prost(enumeration = "Operation", tag = "1")]
     pub r#type: i32,
-    #[prost(oneof = "event::Resource", tags = "2, 14")]
+    #[prost(oneof = "event::Resource", tags = "2, 14, 43")]
     pub resource: ::core::option::Option<event::Resource>,
 }
 /// Nested message and enum types in `Event`.
@@ -64,7 +67,28 @@ pub mod event {
         ResourceHeader(super::ResourceHeader),
         #[prost(message, tag = "14")]
         AccessRequest(super::AccessRequestV3),
+        /// Only in INIT, from about Teleport 13: the kinds that are watched.
+        #[prost(message, tag = "43")]
+        WatchStatus(super::WatchStatus),
     }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchStatus {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sub_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub metadata: ::core::option::Option<Metadata>,
+    #[prost(message, optional, tag = "5")]
+    pub spec: ::core::option::Option<WatchStatusSpec>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchStatusSpec {
+    #[prost(message, repeated, tag = "1")]
+    pub kinds: ::prost::alloc::vec::Vec<WatchKind>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResourceHeader {
@@ -264,6 +288,11 @@ pub struct AccessRequestFilter {
     pub user: ::prost::alloc::string::String,
     #[prost(enumeration = "RequestState", tag = "3")]
     pub state: i32,
+    /// The rest from about Teleport 15.3.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub search_keywords: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(enumeration = "AccessRequestScope", tag = "5")]
+    pub scope: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AccessRequests {
@@ -381,6 +410,11 @@ pub struct GetUsersRequest {
     #[prost(bool, tag = "1")]
     pub with_secrets: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRoleRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UserV2 {
     #[prost(string, tag = "1")]
@@ -403,7 +437,7 @@ pub struct UserSpecV2 {
     #[prost(message, optional, tag = "7")]
     pub expires: ::core::option::Option<::prost_types::Timestamp>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RoleV6 {
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
@@ -414,15 +448,26 @@ pub struct RoleV6 {
     #[prost(message, optional, tag = "5")]
     pub spec: ::core::option::Option<RoleSpecV6>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RoleSpecV6 {
     #[prost(message, optional, tag = "2")]
     pub allow: ::core::option::Option<RoleConditions>,
+    #[prost(message, optional, tag = "3")]
+    pub deny: ::core::option::Option<RoleConditions>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RoleConditions {
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<Rule>,
     #[prost(message, optional, tag = "15")]
     pub review_requests: ::core::option::Option<AccessReviewConditions>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rule {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub resources: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub verbs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccessReviewConditions {
@@ -537,6 +582,38 @@ impl RequestKind {
             "UNDEFINED" => Some(Self::Undefined),
             "SHORT_TERM" => Some(Self::ShortTerm),
             "LONG_TERM" => Some(Self::LongTerm),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AccessRequestScope {
+    Default = 0,
+    MyRequests = 1,
+    NeedsReview = 2,
+    Reviewed = 3,
+}
+impl AccessRequestScope {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Default => "DEFAULT",
+            Self::MyRequests => "MY_REQUESTS",
+            Self::NeedsReview => "NEEDS_REVIEW",
+            Self::Reviewed => "REVIEWED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEFAULT" => Some(Self::Default),
+            "MY_REQUESTS" => Some(Self::MyRequests),
+            "NEEDS_REVIEW" => Some(Self::NeedsReview),
+            "REVIEWED" => Some(Self::Reviewed),
             _ => None,
         }
     }
@@ -969,6 +1046,27 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("proto.AuthService", "GetCurrentUserRoles"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Served by every release; one's own role needs no right.
+        pub async fn get_role(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRoleRequest>,
+        ) -> std::result::Result<tonic::Response<super::RoleV6>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proto.AuthService/GetRole",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("proto.AuthService", "GetRole"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn generate_user_certs(
             &mut self,
             request: impl tonic::IntoRequest<super::UserCertsRequest>,
@@ -1106,6 +1204,11 @@ pub mod auth_service_server {
             tonic::Response<Self::GetCurrentUserRolesStream>,
             tonic::Status,
         >;
+        /// Served by every release; one's own role needs no right.
+        async fn get_role(
+            &self,
+            request: tonic::Request<super::GetRoleRequest>,
+        ) -> std::result::Result<tonic::Response<super::RoleV6>, tonic::Status>;
         async fn generate_user_certs(
             &self,
             request: tonic::Request<super::UserCertsRequest>,
@@ -1869,6 +1972,51 @@ pub mod auth_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proto.AuthService/GetRole" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRoleSvc<T: AuthService>(pub Arc<T>);
+                    impl<
+                        T: AuthService,
+                    > tonic::server::UnaryService<super::GetRoleRequest>
+                    for GetRoleSvc<T> {
+                        type Response = super::RoleV6;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRoleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuthService>::get_role(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRoleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -43,7 +43,10 @@ impl Client {
         let kind = WatchKind { kind: ACCESS_REQUEST.to_owned(), ..WatchKind::default() };
         let mut rpc = self.rpc();
         let opening = async {
-            let mut stream = rpc.watch_events(wire::Watch { kinds: vec![kind] }).await?.into_inner();
+            let mut stream = rpc
+                .watch_events(wire::Watch { kinds: vec![kind], ..wire::Watch::default() })
+                .await?
+                .into_inner();
             let first = stream.message().await?;
             Ok(tonic::Response::new((stream, first)))
         };

@@ -240,6 +240,7 @@ fn event_json(event: &wire::Event) -> Value {
     use wire::event::Resource;
     let resource = match &event.resource {
         None => Value::Null,
+        Some(Resource::WatchStatus(status)) => json!({"WatchStatus": status.kind}),
         Some(Resource::AccessRequest(request)) => json!({"AccessRequest": access_request_json(request)}),
         Some(Resource::ResourceHeader(header)) => json!({"ResourceHeader": {
             "kind": header.kind, "sub_kind": header.sub_kind, "version": header.version,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::render::tests::hostile::{assert_nothing_styled, hostile};
 use crate::render::tests::judge::judge;
 
 fn every_refusal(text: &str) -> Vec<Refusal> {
@@ -136,6 +137,19 @@ fn hostile_names_stay_on_their_line_and_within_the_limits() {
         for refusal in every_refusal(text) {
             let judged = judge(&refused(&refusal));
             assert!(!judged.text.contains('\n') && judged.blocks.is_empty(), "{}", judged.text);
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_refusal_is_within_the_rules(text in hostile()) {
+        for refusal in every_refusal(&text) {
+            let judged = judge(&refused(&refusal));
+            assert_nothing_styled(&judged);
+            assert!(judged.blocks.is_empty() && !judged.text.contains('\n'), "{}", judged.text);
         }
     }
 }

@@ -96,6 +96,38 @@ async fn spoilt_bodies_hide_an_answer_whose_work_is_done() {
 }
 
 #[tokio::test]
+async fn every_error_may_hide_work_that_was_done() {
+    let (sim, client) = start(Workspace::demo()).await;
+    for (n, fault) in [
+        Fault::Error("internal_error".to_owned()),
+        Fault::Status { status: 502, body: "<html>".to_owned() },
+        Fault::NotJson,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        sim.faults().add(rule(fault.clone()).after_work());
+        let got = client.post(METHOD, post()).await;
+        assert!(!String::from_utf8_lossy(&got.body).contains("\"ok\":true"), "{fault:?}");
+        assert_eq!(sim.all_messages().len(), n + 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_lack_a_field_or_hold_another_value() {
+    let (sim, client) = start(Workspace::demo()).await;
+    let altered = |value| Fault::Altered(vec![("ts".to_owned(), value)]);
+    for value in [None, Some(json!("1.2")), Some(json!(7))] {
+        sim.faults().add(rule(altered(value.clone())));
+        let got = client.post(METHOD, post()).await.json();
+        assert_eq!((got["ok"].as_bool(), got.get("ts").cloned()), (Some(true), value));
+    }
+    assert_eq!(sim.all_messages().len(), 3, "the work is done");
+    sim.faults().add(rule(altered(None)));
+    assert_eq!(client.error(METHOD, json!({ "channel": "C0REQUESTS" })).await, "no_text");
+}
+
+#[tokio::test]
 async fn delays_come_before_or_after_the_work() {
     let (sim, client) = start(Workspace::demo()).await;
     let pause = Duration::from_millis(100);

@@ -88,7 +88,7 @@ impl Normal {
 /// What an event is about, enough to tell the events of one conversation apart.
 fn label(event: &pb::Event) -> String {
     match &event.resource {
-        None => "init".to_owned(),
+        None | Some(pb::event::Resource::WatchStatus(_)) => "init".to_owned(),
         Some(pb::event::Resource::ResourceHeader(_)) => "delete".to_owned(),
         Some(pb::event::Resource::AccessRequest(request)) => {
             let spec = request.spec.as_ref().unwrap();

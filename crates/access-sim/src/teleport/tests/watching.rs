@@ -16,7 +16,7 @@ fn kind(kind: &str, filter: &[(&'static str, &'static str)]) -> pb::WatchKind {
 }
 
 fn everything() -> pb::Watch {
-    pb::Watch { kinds: vec![kind("access_request", &[])] }
+    pb::Watch { kinds: vec![kind("access_request", &[])], ..pb::Watch::default() }
 }
 
 async fn open(client: &mut Client, watch: pb::Watch) -> Result<Streaming<pb::Event>, Status> {
@@ -32,7 +32,7 @@ fn told(event: &pb::Event) -> (pb::Operation, String, i32) {
     let (metadata, state) = match event.resource.clone() {
         Some(pb::event::Resource::AccessRequest(request)) => (request.metadata, request.spec.unwrap().state),
         Some(pb::event::Resource::ResourceHeader(header)) => (header.metadata, 0),
-        None => (None, 0),
+        None | Some(pb::event::Resource::WatchStatus(_)) => (None, 0),
     };
     let name = metadata.unwrap_or_default().name;
     (event.r#type(), String::from_utf8(name.to_vec()).unwrap(), state)
@@ -79,11 +79,14 @@ async fn wrong_watches_are_refused() {
         (vec![kind("access_request", &[("colour", "red")])], Code::InvalidArgument),
         (vec![kind("access_request", &[("state", "pending")])], Code::InvalidArgument),
     ] {
-        assert_eq!(open(&mut plugin, pb::Watch { kinds }).await.unwrap_err().code(), code);
+        assert_eq!(
+            open(&mut plugin, pb::Watch { kinds, ..pb::Watch::default() }).await.unwrap_err().code(),
+            code
+        );
     }
     let mut alice = client(&sim, ALICE).await;
     assert_eq!(open(&mut alice, everything()).await.unwrap_err().code(), Code::PermissionDenied);
-    let own = pb::Watch { kinds: vec![kind("access_request", &[("user", ALICE)])] };
+    let own = pb::Watch { kinds: vec![kind("access_request", &[("user", ALICE)])], ..pb::Watch::default() };
     open(&mut alice, own).await.unwrap();
 }
 
@@ -91,7 +94,8 @@ async fn wrong_watches_are_refused() {
 async fn a_filter_holds_back_puts_but_not_deletes() {
     let sim = golden().await;
     let mut plugin = client(&sim, PLUGIN).await;
-    let pending = pb::Watch { kinds: vec![kind("access_request", &[("state", "PENDING")])] };
+    let pending =
+        pb::Watch { kinds: vec![kind("access_request", &[("state", "PENDING")])], ..pb::Watch::default() };
     let mut events = open(&mut plugin, pending).await.unwrap();
     next(&mut events).await.unwrap();
     let id = sim.request_access(ALICE, dba()).unwrap();
