@@ -103,6 +103,8 @@ pub enum Refusal {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
         is_lasting: bool,
     },
+    /// Slack does not say who those are that voted before.
+    VotersUnreadable,
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
@@ -150,13 +152,14 @@ impl Refusal {
             Self::TeleportUnreachable
                 | Self::SlackUnreachable
                 | Self::GroupsUnreadable { .. }
+                | Self::VotersUnreadable
                 | Self::UsersUnreadable
                 | Self::TooSlow
         )
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 42] = [
+    pub const KINDS: [&'static str; 43] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -183,6 +186,7 @@ impl Refusal {
         "teleport_unreachable",
         "slack_unreachable",
         "groups_unreadable",
+        "voters_unreadable",
         "too_slow",
         "stale_message",
         "stale_dialogue",
@@ -231,6 +235,7 @@ impl Refusal {
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
+            Self::VotersUnreadable => "voters_unreadable",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",

@@ -284,13 +284,60 @@ mod tests {
     }
 
     #[test]
-    fn the_deciding_vote_is_marked_once() {
+    fn the_deciding_vote_is_marked_and_the_mark_can_go() {
         let mut two = votes(&[vote("bob", Approve), vote("carol", Approve)]);
         two.settle("nobody");
         assert_eq!(two.settled_by(), None);
         two.settle("carol");
-        two.settle("bob");
         assert_eq!(two.settled_by(), Some(&vote("carol", Approve)));
+        two.unsettle();
+        assert_eq!(two.settled_by(), None);
+    }
+
+    #[test]
+    fn votes_of_the_past_stay_and_count_no_more() {
+        let mut all = votes(&[vote("bob", Approve), vote("carol", Approve)]);
+        all.settle("carol");
+        all.reopen(3);
+        assert_eq!((all.open(), all.settled_by(), all.past_reviews()), (&[][..], None, 3));
+        assert_eq!(all.list().len(), 2);
+        assert!(all.of("bob", &vote("bob", Approve).slack_user).is_none());
+        assert!(!all.holds(&vote("bob", Approve)));
+        // The same people may vote again, and differently.
+        assert!(all.push(&vote("carol", Deny)));
+        assert!(!all.push(&vote("carol", Approve)));
+        all.settle("bob");
+        assert_eq!(all.settled_by(), None, "his vote is of the past");
+        all.settle("carol");
+        assert_eq!((all.settled_by(), all.open()), (Some(&vote("carol", Deny)), &[vote("carol", Deny)][..]));
+        all.note(|vote| vote.lapsed = true);
+        assert_eq!(all.list().iter().map(|vote| vote.lapsed).collect::<Vec<_>>(), [false, false, true]);
+        let text = all.encode();
+        assert!(text.starts_with("{\"v\":2,"), "releases that know no past leave it alone: {text}");
+        assert_eq!(Votes::decode(&text), Some(all.clone()));
+        // Fewer reviews are a list that lags.
+        all.reopen(1);
+        assert_eq!(all.past_reviews(), 3);
+
+        let mut reviewed = Votes::default();
+        reviewed.reopen(2);
+        assert_eq!(Votes::decode(&reviewed.encode()), Some(reviewed));
+    }
+
+    #[test]
+    fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
+        let mut one = votes(&[vote("bob", Approve)]);
+        one.note(|vote| {
+            vote.groups = vec!["S0DBA".into(); MAX_GROUPS];
+            vote.aliases = vec!["robert".into(); MAX_ALIASES];
+        });
+        assert_eq!((one.list()[0].groups.len(), one.list()[0].aliases.len()), (MAX_GROUPS, MAX_ALIASES));
+        assert_eq!(Votes::decode(&one.encode()), Some(one.clone()));
+        let before = one.clone();
+        one.note(|vote| vote.groups.push("S1".into()));
+        one.note(|vote| vote.aliases.push("bert".into()));
+        one.note(|vote| vote.aliases[0] = String::new());
+        assert_eq!(one, before);
     }
 
     #[test]
@@ -329,6 +376,9 @@ mod tests {
             good.replace("CAROL", "BOB"),
             good.replace("approve", "perhaps"),
             good.replace("]}", "],\"s\":2}"),
+            good.replace("]}", "],\"p\":1}"),
+            good.replace("\"v\":1", "\"v\":2").replace("]}", "],\"p\":3}"),
+            good.replace("\"v\":1", "\"v\":2").replace("]}", "],\"s\":0,\"p\":1}"),
             good.replace("\"C0TEAM\"", "\"C0 TEAM\""),
             good.replace("2027-01-15", "2027-13-15"),
         ] {

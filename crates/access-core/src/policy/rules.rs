@@ -115,6 +115,16 @@ impl Rules {
         naming
     }
 
+    /// Whether a rule for one of the roles names this user, in whatever capitals; without any rule, whether the request
+    /// suggests it.
+    pub(super) fn know(&self, request: &AccessRequest, user: &str) -> bool {
+        let user = user.to_lowercase();
+        let is_user = |name: &String| name.to_lowercase() == user;
+        let mut named = self.terms(request).matching.into_iter().flat_map(|rule| &rule.approvers);
+        let is_named = named.any(|approver| matches!(approver, Approver::User(name) if is_user(name)));
+        is_named || (self.0.is_empty() && request.suggested_reviewers.iter().any(is_user))
+    }
+
     /// Whether the rules say of each role who decides it; without any rule, the suggested reviewers do.
     pub(super) fn cover(&self, request: &AccessRequest) -> Result<(), NotAllowed> {
         let terms = self.terms(request);

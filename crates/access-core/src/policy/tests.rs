@@ -377,6 +377,8 @@ impl Click {
     }
 }
 
+mod verdicts;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

@@ -148,6 +148,7 @@ impl VoterReader {
                     let groups = self.groups(&person, request).await?;
                     Some(Voter { person, groups })
                 }
+                Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
                 Err(refusal) if refusal.is_unknown() => return Err(refusal),
                 Err(refusal) => {
                     debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
