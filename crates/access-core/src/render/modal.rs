@@ -4,10 +4,12 @@
 
 use serde_json::{Value, json};
 
+use super::answer::{refused, refused_text};
 use super::blocks::Block;
 use super::elements::{Input, Plain, View};
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::{Decision, Dialogue, REASON};
+use crate::refusal::Refusal;
 use crate::request::AccessRequest;
 
 const MAX_USER: usize = 256;
@@ -30,7 +32,7 @@ pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue) -> Option<V
         Decision::Approve => "Why do you approve it?",
         Decision::Deny => "Why do you deny it?",
     };
-    let hint = Plain::of("Shown in this thread and kept in Teleport's audit log.");
+    let hint = Plain::of("Shown in this thread and, with the decision, kept in Teleport's audit log.");
     let input = Input::reason(Plain::of(label), hint, dialogue.required);
     View::reason(dialogue, Plain::of(title), vec![Block::section(subject), Block::Input(input)])
 }
@@ -39,6 +41,17 @@ pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue) -> Option<V
 /// open and says so at its input.
 pub fn reason_missing() -> Value {
     json!({"response_action": "errors", "errors": {REASON: "This role cannot be decided without a reason."}})
+}
+
+/// The answer to a submission that is not taken: the dialogue turns into the sentence, and holds nothing to send.
+pub fn notice(refusal: &Refusal) -> Value {
+    let view = View::notice(Plain::of("Nothing was decided"), vec![Block::section(refused_text(refusal))]);
+    json!({"response_action": "update", "view": view})
+}
+
+/// The answer to a submission that cannot be taken now: the dialogue stays open with what was typed.
+pub fn send_again(refusal: &Refusal) -> Value {
+    json!({"response_action": "errors", "errors": {REASON: refused(refusal).text()}})
 }
 
 #[cfg(test)]
@@ -63,7 +76,7 @@ mod tests {
     #[test]
     fn the_dialogue_as_slack_expects_it() {
         let view = reason_dialogue(&sample(), &dialogue(Decision::Deny)).unwrap();
-        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and, with the decision, kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
         let optional = Dialogue { required: false, ..dialogue(Decision::Approve) };
         let optional = reason_dialogue(&sample(), &optional).unwrap();
         let json = serde_json::to_value(&optional).unwrap();
@@ -75,6 +88,12 @@ mod tests {
     fn odd_ids_make_no_dialogue() {
         let odd = Dialogue { request: RequestId::new("<x>"), ..dialogue(Decision::Deny) };
         assert_eq!(reason_dialogue(&sample(), &odd), None);
+    }
+
+    #[test]
+    fn what_is_not_taken_is_said_in_the_dialogue() {
+        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::NotOurs)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"private_metadata":"","title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&send_again(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
     }
 
     #[test]

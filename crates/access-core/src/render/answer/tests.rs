@@ -42,6 +42,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::StaleMessage,
         Refusal::StaleDialogue,
         Refusal::NotOurs,
+        Refusal::OtherInstallation,
+        Refusal::TooBusy,
+        Refusal::Interrupted,
         Refusal::VotesUnusable,
     ];
     use Distrust::*;
@@ -103,6 +106,9 @@ fn each_refusal_has_one_sentence_of_its_own() {
     This is not one of the request's current messages; use a newer one, or Teleport.
     The dialogue was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
+    This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.
+    Too many people decide at this moment, so nothing was decided; try again in a minute.
+    I was interrupted while I worked on this; look at the message to see whether it counted, and try again if it did not.
     This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.
     Slack names another account than the one that clicked; nothing was changed.
     Your Slack account is deactivated; it cannot decide on access.
