@@ -273,8 +273,9 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
             "Your approval counts: 1 of 3 approvals."
         );
         bed.slack.put_group(group(&["U0DAVE"]));
-        // What was read of a group counts as now for ten seconds.
-        tokio::time::sleep(Duration::from_secs(11)).await;
+        // What was read of a group counts as now for ten seconds, but not for another daemon.
+        daemon.kill().await;
+        let daemon = bed.start_deciding(Way::Http, review).await;
         assert_eq!(
             bed.told(&daemon, "U0BOB", &later, "approve").await,
             "You may not decide on role “dba” in Slack: its rule names user group S0DBA."

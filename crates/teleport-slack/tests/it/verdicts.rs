@@ -1,6 +1,8 @@
 //! Votes from before, and what is now: rules, accounts, links and groups may have changed since, and an administrator
 //! may have taken a decision back. Only what holds at the moment of the decision decides.
 
+use std::time::Duration;
+
 use access_sim::slack::faults as slack;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{Person, PersonKind, UserGroup};
@@ -363,6 +365,27 @@ fn groups_are_read_only_if_it_comes_to_them_and_once_for_many_clicks() {
         // A denial needs one.
         bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
         assert_eq!(bed.decided(&id).len(), 1, "{:?}", bed.decided(&id));
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn whoever_joins_a_group_may_decide_within_seconds() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let refused = "You may not decide on role “dba” in Slack: its rule names user group S0DBA.";
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, refused);
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        let began = tokio::time::Instant::now();
+        while bed.told(&daemon, "U0BOB", &card, "approve").await == refused {
+            assert!(began.elapsed() < Duration::from_secs(20), "{}", daemon.log());
+        }
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
         bed.end(daemon).await;
     });
 }
