@@ -22,14 +22,14 @@ mod outcome;
 use bounds::MAX_TEXT;
 pub use bounds::bounded;
 pub(crate) use bounds::cut;
-use go::{from_go_keys, message_pairs, resolution_of};
 pub use outcome::{Outcome, Told};
 
 /// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
 mod ours {
     /// The version of the keys below.
     pub(super) const VERSION: &str = "x_v";
-    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`.
+    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`, without the reasons that stand under
+    /// the Go plugin's keys. Earlier releases repeated them here.
     pub(super) const REQUEST: &str = "x_request";
     /// What was delivered where: JSON list.
     pub(super) const DELIVERY: &str = "x_delivery";
@@ -139,7 +139,7 @@ impl Record {
         let doubts = doubts.into_iter().flatten().filter_map(DoubtJson::read).take(MAX_DOUBTS).collect();
         let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
         json(go::REVIEWS_COUNT, replies.is_none());
-        let (pairs, torn) = message_pairs(text(go::MESSAGES));
+        let (pairs, torn) = go::message_pairs(text(go::MESSAGES));
         json(go::MESSAGES, torn);
 
         let replies = replies.unwrap_or(0);
@@ -179,12 +179,22 @@ impl Record {
             _ => RequestState::Pending,
         };
         let ours_is_missing = request.is_none();
-        let mut known = request.map(|r| AccessRequest { id: id.clone(), ..bounded(&r) });
+        let mut known = request.map(|mut r| {
+            for (own, key) in
+                [(&mut r.reason, go::REQUEST_REASON), (&mut r.resolve_reason, go::RESOLVE_REASON)]
+            {
+                if own.is_empty() {
+                    text(key).clone_into(own);
+                }
+            }
+            AccessRequest { id: id.clone(), ..bounded(&r) }
+        });
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
-            known = Some(bounded(&from_go_keys(id, &text)));
+            known = Some(bounded(&go::from_keys(id, &text)));
         }
         // Unless it is what we wrote there of our own messages, which may lag behind: then the request says more.
-        let is_news = ours_is_missing || resolution_of(&deliveries) != text(go::RESOLUTION);
+        let is_news = ours_is_missing
+            || shown_everywhere(&deliveries).map_or("", self::resolution) != text(go::RESOLUTION);
         if let Some(known) =
             known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state && is_news)
         {
@@ -209,11 +219,17 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
+        let ended = shown_everywhere(&self.deliveries).filter(|phase| !phase.is_open());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
             put(go::REQUEST_REASON, known.reason.clone());
-            put(ours::REQUEST, serde_json::to_string(known).expect("plain data has a JSON form"));
+            // Each reason once: a server sends all records in one message.
+            let mut rest = AccessRequest { reason: String::new(), ..known.clone() };
+            if ended.is_some() {
+                rest.resolve_reason.clear();
+            }
+            put(ours::REQUEST, serde_json::to_string(&rest).expect("plain data has a JSON form"));
         }
         let replies = self.deliveries.iter().map(|d| d.replies).min().unwrap_or(0);
         if replies > 0 {
@@ -233,9 +249,8 @@ impl Record {
             let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
             put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
-        let resolution = resolution_of(&self.deliveries);
-        if !resolution.is_empty() {
-            put(go::RESOLUTION, resolution.to_owned());
+        if let Some(phase) = ended {
+            put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
             put(go::RESOLVE_REASON, reason.to_owned());
         }
@@ -292,6 +307,24 @@ impl From<&Delivery> for DeliveryJson {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// The phase that every message shows that can be kept true, if they agree and there is one.
+fn shown_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
+    let mut kept = deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
+    let phase = kept.next()??;
+    kept.all(|other| other == Some(phase)).then_some(phase)
+}
+
+/// The Go plugin's word for a final phase; it has no word for deleted.
+fn resolution(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Approved => "APPROVED",
+        Phase::Denied => "DENIED",
+        Phase::Promoted => "PROMOTED",
+        Phase::Expired | Phase::Deleted => "EXPIRED",
+        Phase::Pending => "",
+    }
 }
 
 /// Whether a message's address survives the Go plugin's list: `/` and `,` separate there.

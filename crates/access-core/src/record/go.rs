@@ -1,8 +1,6 @@
-//! The Go plugin's part of the record: its keys, in its meaning.
+//! The Go plugin's part of a record: its keys, in its meaning, and what can be read from them alone.
 
-use super::Delivery;
 use crate::ids::RequestId;
-use crate::lifecycle::Phase;
 use crate::request::{AccessRequest, RequestKind, RequestState};
 
 pub(super) const USER: &str = "user";
@@ -18,25 +16,6 @@ pub(super) const TIMESTAMP: &str = "timestamp";
 pub(super) const ALL: [&str; 9] =
     [USER, ROLES, REQUEST_REASON, REVIEWS_COUNT, RESOLUTION, RESOLVE_REASON, MESSAGES, CHANNEL_ID, TIMESTAMP];
 
-/// The Go plugin's word for the final phase that every message shows which can be kept true; empty if they do not
-/// agree or there is none.
-pub(super) fn resolution_of(deliveries: &[Delivery]) -> &'static str {
-    let mut kept = deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
-    let phase = kept.next().flatten().filter(|phase| kept.all(|other| other == Some(*phase)));
-    phase.map_or("", resolution)
-}
-
-/// The Go plugin's word for a final phase; it has no word for deleted.
-fn resolution(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Approved => "APPROVED",
-        Phase::Denied => "DENIED",
-        Phase::Promoted => "PROMOTED",
-        Phase::Expired | Phase::Deleted => "EXPIRED",
-        Phase::Pending => "",
-    }
-}
-
 /// `C0TEAM/1.2,D9/3.4` as pairs, and whether anything in it was no pair.
 pub(super) fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
     let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
@@ -48,7 +27,7 @@ pub(super) fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
 }
 
 /// What the Go plugin kept of a request.
-pub(super) fn from_go_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
+pub(super) fn from_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
     AccessRequest {
         id: id.clone(),
         user: text(USER).to_owned(),
