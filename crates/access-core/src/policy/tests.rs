@@ -9,6 +9,7 @@ use super::*;
 use crate::ids::RequestId;
 use crate::record::bounded;
 use crate::request::{Review, Threshold, sample};
+use crate::role_pattern::RolePattern;
 use crate::votes::vote;
 use Decision::{Approve, Deny};
 
@@ -18,7 +19,7 @@ fn at(second: i64) -> Timestamp {
 
 fn rule(roles: &[&str], approvers: &[&str], approvals: u32) -> Rule {
     Rule {
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        roles: roles.iter().map(|role| RolePattern::parse(role).unwrap()).collect(),
         approvers: approvers.iter().map(|user| Approver::User((*user).to_owned())).collect(),
         approvals,
         denials: 1,
