@@ -144,13 +144,15 @@ struct Within {
     bed: Bed,
     client: Client,
     told: mpsc::Sender<WatchUpdate>,
+    metrics: Metrics,
     clock_off_by: Arc<AtomicI64>,
     stop: CancellationToken,
     running: tokio::task::JoinSet<()>,
 }
 
 impl Within {
-    async fn start(cluster: Options) -> Self {
+    /// With a clock that is off by so much from the beginning.
+    async fn start(cluster: Options, off_by: SignedDuration) -> Self {
         let bed = Bed::with(cluster, workspace()).await;
         let path = bed.write_config(&bed.config(TEAM));
         let config = config::load(&path).unwrap().config;
@@ -164,7 +166,7 @@ impl Within {
         })
         .unwrap();
         let auth = slack.auth_test().await.unwrap();
-        let clock_off_by = Arc::new(AtomicI64::new(0));
+        let clock_off_by = Arc::new(AtomicI64::new(off_by.as_secs()));
         let off_by = Arc::clone(&clock_off_by);
         let clock =
             Clock::new(move || Timestamp::now() + SignedDuration::from_secs(off_by.load(Ordering::SeqCst)));
@@ -177,14 +179,14 @@ impl Within {
             cluster: "local-site".to_owned(),
             web_proxy: None,
             review: None,
-            metrics,
+            metrics: metrics.clone(),
             clock,
         };
         let (told, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);
         let mut running = tokio::task::JoinSet::new();
         running.spawn(Dispatcher::new(surroundings, ready).run(updates, stop.clone()));
-        Self { bed, client, told, clock_off_by, stop, running }
+        Self { bed, client, told, metrics, clock_off_by, stop, running }
     }
 
     fn set_clock(&self, off_by: SignedDuration) {
@@ -214,6 +216,12 @@ impl Within {
         assert!(ended.is_ok(), "no {status:?} within {limit:?}: {:?}", self.bed.cards("C0TEAM", id));
     }
 
+    /// Until every visit has ended and said when it wants to be next.
+    async fn until_idle(&self) {
+        let is_idle = || self.metrics.text().contains("teleport_slack_visiting_requests 0\n");
+        poll("no visit", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
+    }
+
     async fn end(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
@@ -227,13 +235,13 @@ fn a_clock_that_is_set_heals_within_seconds_either_way() {
     story(async {
         let pending_ttl = Duration::from_secs(8);
         let cluster = Options { pending_ttl, delete_delay: Duration::from_secs(3_600), ..Options::golden() };
-        let within = Within::start(cluster).await;
-        let seconds = Duration::from_secs;
         // Behind: its end would be three hours away. No DELETE comes.
-        within.set_clock(-THREE_HOURS);
+        let within = Within::start(cluster, -THREE_HOURS).await;
+        let seconds = Duration::from_secs;
         let id = within.bed.ask();
         within.tell(within.now(&id).await).await;
         within.until_status(&id, PENDING, seconds(10)).await;
+        within.until_idle().await;
         within.bed.teleport.expire_now(&id);
         within.set_clock(SignedDuration::ZERO);
         within.until_status(&id, "⌛ EXPIRED", seconds(30)).await;
@@ -256,7 +264,7 @@ fn a_clock_that_is_set_heals_within_seconds_either_way() {
 #[test]
 fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_redrawn() {
     story(async {
-        let within = Within::start(Options::golden()).await;
+        let within = Within::start(Options::golden(), SignedDuration::ZERO).await;
         let seconds = Duration::from_secs;
         let [made, decided] = [within.bed.ask(), within.bed.ask()];
         let before = within.now(&decided).await;
