@@ -94,7 +94,9 @@ pub struct Surroundings {
     pub rules: Rules,
     /// The cluster's name.
     pub cluster: String,
-    /// Where the web UI serves access requests, if it does.
+    /// Whether requests can be reviewed in Teleport itself.
+    pub is_enterprise: bool,
+    /// Where the web UI is, if Teleport says it.
     pub web_proxy: Option<String>,
     /// Deciding in Slack, if that is on.
     pub review: Option<Review>,
@@ -147,6 +149,7 @@ impl Dispatcher {
             directory,
             rules,
             cluster,
+            is_enterprise,
             web_proxy,
             review,
             metrics,
@@ -169,6 +172,7 @@ impl Dispatcher {
             directory,
             rules,
             cluster,
+            is_enterprise,
             web_proxy,
             complaints,
             review,

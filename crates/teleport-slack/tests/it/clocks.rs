@@ -177,6 +177,7 @@ impl Within {
             directory: Directory::new(slack),
             rules: config.rules(),
             cluster: "local-site".to_owned(),
+            is_enterprise: false,
             web_proxy: None,
             review: None,
             metrics: metrics.clone(),
