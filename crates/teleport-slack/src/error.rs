@@ -8,8 +8,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tracing::error;
+
 use crate::config::ConfigError;
-use crate::observe::LogError;
+use crate::observe::{Log, LogError};
 use crate::visible;
 
 /// Why the process ends with something other than 0.
@@ -48,12 +50,14 @@ impl From<Exit> for ExitCode {
 pub struct Failure {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
+    /// Who reads standard error has read it in the log.
+    is_told: bool,
 }
 
 impl Failure {
     /// `error` may be a text, an error with sources, or an `anyhow::Error`.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit, error: error.into() }
+        Self { exit, error: error.into(), is_told: false }
     }
 
     /// The exit status.
@@ -61,8 +65,17 @@ impl Failure {
         self.exit
     }
 
-    /// Writes the error and its causes to stderr. A closed stderr is nothing to fail about.
+    /// The same, after it was said in the log: whoever reads a log must find there why it ends.
+    pub fn logged(self, log: &Log) -> Self {
+        error!("The daemon ends: {}", chain(&*self.error));
+        Self { is_told: log.is_stderr(), ..self }
+    }
+
+    /// Writes the error and its causes to stderr, unless the log wrote them there. A closed stderr is nothing to fail about.
     pub fn print(&self) {
+        if self.is_told {
+            return;
+        }
         let mut stderr = io::stderr().lock();
         let _ = write!(stderr, "{}", Chain(&*self.error));
         let _ = stderr.flush();
@@ -71,7 +84,7 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { exit: error.exit(), error: error.into() }
+        Self::new(error.exit(), error)
     }
 }
 
@@ -84,13 +97,13 @@ impl From<LogError> for Failure {
             LogError::Open { .. } => Exit::Configuration,
             LogError::Thread(_) | LogError::Again => Exit::Failed,
         };
-        Self { exit, error: error.into() }
+        Self::new(exit, error)
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self { exit: Exit::Failed, error: error.into() }
+        Self::new(Exit::Failed, error)
     }
 }
 

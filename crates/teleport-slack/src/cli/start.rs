@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::config::{self, Loaded};
-use crate::error::{Exit, Failure};
-use crate::observe;
-use crate::runtime::shutdown::Signals;
+use crate::error::{Exit, Failure, chain};
+use crate::observe::{self, Log};
+use crate::runtime::shutdown::{Signals, Wish};
 
 /// Threads that work on tasks. The daemon mostly waits; two let a slow task hold up nobody.
 const WORKERS: usize = 2;
@@ -31,35 +31,89 @@ pub struct Args {
 
 /// Runs the daemon.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let loaded = config::load(&args.config)?;
-    let _log = observe::init(&loaded.config.log, args.debug)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
-    let done = runtime.block_on(serve(&args, &loaded));
+    let done = runtime.block_on(serve(args));
     // What is still running was told to stop and had its time.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(args: &Args, loaded: &Loaded) -> Result<(), Failure> {
+async fn serve(args: Args) -> Result<(), Failure> {
+    // Before anything is read: as process 1 a signal that is not caught is lost, elsewhere it ends the process.
     let mut signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let (loaded, log) = {
+        let args = args.clone();
+        // A file may lie on a drive that hangs, or be a pipe that nobody writes to.
+        let mut reading = tokio::task::spawn_blocking(move || read(&args));
+        loop {
+            tokio::select! {
+                read = &mut reading => break read.map_err(|error| Failure::new(Exit::Failed, error))??,
+                wish = signals.next() => match wish {
+                    // The log is opened in a moment.
+                    Wish::Reopen(_) => {}
+                    Wish::Stop(_) | Wish::StopNow(_) => return Ok(()),
+                },
+            }
+        }
+    };
+    observe::log_panics(&log);
+    let done = obey(&args, &loaded, &log, &mut signals).await;
+    done.map_err(|failure| failure.logged(&log))
+}
+
+/// All that is read before anything is begun. Blocks.
+fn read(args: &Args) -> Result<(Loaded, Log), Failure> {
+    let loaded = config::load(&args.config)?;
+    let log = observe::init(&loaded.config.log, args.debug)?;
+    Ok((loaded, log))
+}
+
+/// Works, and does meanwhile what signals ask for.
+async fn obey(args: &Args, loaded: &Loaded, log: &Log, signals: &mut Signals) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let mut daemon = pin!(work(args, loaded, stop.clone()));
-    tokio::select! {
-        done = &mut daemon => return done,
-        signal = signals.next() => info!("Stopping: {signal} received; a second signal ends at once"),
-    }
-    stop.cancel();
-    tokio::select! {
-        done = &mut daemon => {
-            info!("Stopped");
-            done
+    loop {
+        tokio::select! {
+            done = &mut daemon => {
+                if stop.is_cancelled() && done.is_ok() {
+                    info!("Stopped");
+                }
+                return done;
+            }
+            wish = signals.next() => match wish {
+                Wish::Reopen(signal) => reopen(log, signal),
+                Wish::Stop(signal) => {
+                    info!("Stopping: {signal} received; a second signal ends at once");
+                    stop.cancel();
+                }
+                Wish::StopNow(signal) => {
+                    let words = format!("{signal} received again, so what was under way is left unfinished; the next start takes it up");
+                    return Err(Failure::new(Exit::Failed, words));
+                }
+            },
         }
-        signal = signals.next() => {
-            let words = format!("{signal} received again, so what was under way is left unfinished; the next start takes it up");
-            Err(Failure::new(Exit::Failed, words))
-        }
     }
+}
+
+/// Opens the log file anew, and says so: in the new file, if that can be had.
+fn reopen(log: &Log, signal: &'static str) {
+    let reopening = log.reopening();
+    // On a drive that hangs it takes its time, and a signal to stop must still be heard.
+    tokio::task::spawn_blocking(move || {
+        const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates are noticed without a signal";
+        match reopening.reopen() {
+            Ok(Some(path)) => {
+                info!("{signal} received: the log file {} was opened anew; {REST}", path.display())
+            }
+            Ok(None) => {
+                info!("{signal} received: the log is no file, so there was nothing to open anew; {REST}")
+            }
+            Err(error) => {
+                error!("{signal} received, but the log stays where it was: {}; {REST}", chain(&error))
+            }
+        }
+    });
 }
 
 async fn work(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), Failure> {

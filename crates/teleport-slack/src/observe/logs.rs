@@ -4,10 +4,11 @@
 //! their chatter is not the operator's concern.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use tracing::error;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -48,8 +49,49 @@ pub enum LogError {
     Again,
 }
 
-/// Sets up logging for the whole process; `debug` overrides the configured severity. Keep the guard to the end.
-pub fn init(config: &LogConfig, debug: bool) -> Result<LogGuard, LogError> {
+/// The log of the process; keep it to the end, where its last lines are written.
+#[must_use = "dropping it closes the log"]
+pub struct Log {
+    _guard: LogGuard,
+    reopening: Reopening,
+    is_stderr: bool,
+}
+
+impl Log {
+    /// How to open the log's file anew.
+    pub fn reopening(&self) -> Reopening {
+        self.reopening.clone()
+    }
+
+    /// Whether what is logged is read where standard error is, so that nothing needs to be said there again.
+    pub fn is_stderr(&self) -> bool {
+        self.is_stderr
+    }
+}
+
+/// Opens the log's file anew: whoever rotates logs has renamed it.
+#[derive(Clone)]
+pub struct Reopening {
+    sink: Sink,
+    path: Option<PathBuf>,
+}
+
+impl Reopening {
+    /// Later lines go to what is called by the file's name now. Returns that name; `None` if the log is no file. Blocks
+    /// as opening a file does.
+    ///
+    /// # Errors
+    /// If it cannot be opened; the log then stays where it is.
+    pub fn reopen(&self) -> Result<Option<&Path>, LogError> {
+        if let Some(path) = &self.path {
+            self.sink.move_to(Box::new(open(path)?));
+        }
+        Ok(self.path.as_deref())
+    }
+}
+
+/// Sets up logging for the whole process; `debug` overrides the configured severity.
+pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let style = |terminal: bool| Style { format: config.format, colour: terminal && !no_colour };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
@@ -60,8 +102,45 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<LogGuard, LogError> {
     let owned_up = move |count| line::lost(style, Timestamp::now(), count);
     let (sink, guard) = sink::start(out, owned_up).map_err(LogError::Thread)?;
     let severity = if debug { Severity::Debug } else { config.severity };
-    subscriber(sink, style, severity, Timestamp::now).try_init().map_err(|_| LogError::Again)?;
-    Ok(guard)
+    subscriber(sink.clone(), style, severity, Timestamp::now).try_init().map_err(|_| LogError::Again)?;
+    let (path, is_stderr) = match &config.output {
+        LogOutput::Stderr => (None, true),
+        LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
+        LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
+    };
+    Ok(Log { _guard: guard, reopening: Reopening { sink, path }, is_stderr })
+}
+
+/// From now on a panic is a line of the log, whichever task it ends, and goes to standard error only if that is another
+/// place or somebody asked for a back-trace.
+pub fn log_panics(log: &Log) {
+    let (before, is_stderr) = (std::panic::take_hook(), log.is_stderr());
+    let wants_trace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload_as_str().unwrap_or("it did not say why");
+        let at = panic.location().map(ToString::to_string);
+        error!(at, "A thread panicked: {words}; this is a fault of teleport-slack, please report it");
+        if !is_stderr || wants_trace {
+            before(panic);
+        }
+    }));
+}
+
+/// Whether it is what standard error is, as under a service manager. `false` where the system does not say.
+fn is_same_file(path: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| identity(&metadata));
+    identity(path).is_some_and(|file| Some(file) == identity(Path::new("/dev/stderr")))
+}
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 fn open(path: &Path) -> Result<File, LogError> {
@@ -69,7 +148,31 @@ fn open(path: &Path) -> Result<File, LogError> {
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options.open(path).map_err(|source| LogError::Open { path: path.to_owned(), source })
+    let fail = |source| LogError::Open { path: path.to_owned(), source };
+    let mut file = options.open(path).map_err(fail)?;
+    // Whoever wrote last may have died, or met a full disk, in the middle of a line.
+    if is_torn(path) {
+        let _ = file.write_all(b"\n");
+    }
+    Ok(file)
+}
+
+/// Whether it is a file of which the last line has no end. `false` if we may only write.
+fn is_torn(path: &Path) -> bool {
+    let last = || {
+        let mut last = [b'\n'];
+        // A pipe could not even be opened, as long as nobody writes to it.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(last);
+        }
+        let mut file = File::open(path)?;
+        if file.seek(SeekFrom::End(0))? > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        io::Result::Ok(last)
+    };
+    last().is_ok_and(|last| last != [b'\n'])
 }
 
 fn subscriber(

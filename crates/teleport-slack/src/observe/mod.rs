@@ -11,8 +11,7 @@ mod sink;
 
 use std::time::Duration;
 
-pub use self::logs::{LogError, init};
-pub use self::sink::LogGuard;
+pub use self::logs::{Log, LogError, Reopening, init, log_panics};
 
 /// A wait in seconds, to the tenth, as log lines tell it.
 pub(crate) fn seconds(wait: Duration) -> f64 {

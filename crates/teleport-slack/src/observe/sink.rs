@@ -1,7 +1,8 @@
 //! Gets log lines out. Whoever logs never waits: lines are queued, a thread of its own writes them, and what does
 //! not fit is counted and owned up to once writing works again.
 //!
-//! A log that is full, closed or never read costs lines, not the daemon.
+//! A log that is full, closed or never read costs lines, not the daemon. A line that could be written only in part is
+//! ended before the next one, so that lines never run together.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -17,9 +18,16 @@ const MAX_QUEUED: usize = 2 * 1024 * 1024;
 /// How long the end of the program waits for the last lines.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// What the thread has to do, in this order.
+enum Job {
+    Write(String),
+    /// Write here from now on.
+    MoveTo(Box<dyn Write + Send>),
+}
+
 #[derive(Default)]
 struct State {
-    queue: VecDeque<String>,
+    queue: VecDeque<Job>,
     bytes: usize,
     lost: u64,
     closed: bool,
@@ -48,20 +56,20 @@ pub(super) struct Sink(Arc<Shared>);
 
 /// Writes out the last lines when it is dropped; keep it until the program ends.
 #[must_use = "dropping it closes the log"]
-pub struct LogGuard {
+pub(super) struct LogGuard {
     shared: Arc<Shared>,
     grace: Duration,
 }
 
 /// Starts the thread that writes to `out`. `owned_up` makes the line that tells how many lines were lost.
 pub(super) fn start(
-    out: impl Write + Send + 'static,
+    out: Box<dyn Write + Send>,
     owned_up: impl Fn(u64) -> String + Send + 'static,
 ) -> io::Result<(Sink, LogGuard)> {
     let shared = Arc::new(Shared::default());
     let theirs = Arc::clone(&shared);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        write_all(&theirs, out, &owned_up);
+        write_all(&theirs, Out { to: out, torn: false }, &owned_up);
         theirs.lock().ended = true;
         theirs.ended.notify_all();
     })?;
@@ -77,8 +85,14 @@ impl Sink {
             return;
         }
         state.bytes += line.len();
-        state.queue.push_back(line);
+        state.queue.push_back(Job::Write(line));
         drop(state);
+        self.0.wake.notify_one();
+    }
+
+    /// Lines handed in from now on go to `out`; those before still go where they were meant for.
+    pub(super) fn move_to(&self, out: Box<dyn Write + Send>) {
+        self.0.lock().queue.push_back(Job::MoveTo(out));
         self.0.wake.notify_one();
     }
 }
@@ -93,7 +107,41 @@ impl Drop for LogGuard {
     }
 }
 
-fn write_all(shared: &Shared, mut out: impl Write, owned_up: &impl Fn(u64) -> String) {
+/// Where lines go.
+struct Out {
+    to: Box<dyn Write + Send>,
+    /// The last line was written in part only.
+    torn: bool,
+}
+
+impl Out {
+    /// Writes a whole line, after the end of a torn one; whether it succeeded.
+    fn put(&mut self, line: &str) -> bool {
+        if self.torn && self.write(b"\n").1.is_err() {
+            return false;
+        }
+        self.torn = false;
+        let (written, outcome) = self.write(line.as_bytes());
+        self.torn = outcome.is_err() && written > 0;
+        outcome.is_ok()
+    }
+
+    /// `write_all` that tells how far it came.
+    fn write(&mut self, mut bytes: &[u8]) -> (usize, io::Result<()>) {
+        let whole = bytes.len();
+        while !bytes.is_empty() {
+            match self.to.write(bytes) {
+                Ok(0) => return (whole - bytes.len(), Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (whole - bytes.len(), Err(error)),
+            }
+        }
+        (whole, Ok(()))
+    }
+}
+
+fn write_all(shared: &Shared, mut out: Out, owned_up: &impl Fn(u64) -> String) {
     loop {
         let mut state = shared.lock();
         while state.queue.is_empty() && !state.closed {
@@ -102,31 +150,34 @@ fn write_all(shared: &Shared, mut out: impl Write, owned_up: &impl Fn(u64) -> St
         if state.queue.is_empty() {
             return;
         }
-        let lines = std::mem::take(&mut state.queue);
+        let jobs = std::mem::take(&mut state.queue);
         state.bytes = 0;
         let lost = std::mem::take(&mut state.lost);
         drop(state);
-        let unwritten = write_batch(&mut out, lines, lost, owned_up);
+        let unwritten = work_off(&mut out, jobs, lost, owned_up);
         shared.lock().lost += unwritten;
     }
 }
 
 /// Writes lines and says how many could not be, those lost before included as long as nobody was told.
-fn write_batch(
-    out: &mut impl Write,
-    lines: VecDeque<String>,
-    mut lost: u64,
-    owned_up: &impl Fn(u64) -> String,
-) -> u64 {
-    for line in lines {
+fn work_off(out: &mut Out, jobs: VecDeque<Job>, mut lost: u64, owned_up: &impl Fn(u64) -> String) -> u64 {
+    for job in jobs {
+        let line = match job {
+            Job::Write(line) => line,
+            Job::MoveTo(to) => {
+                let _ = out.to.flush();
+                *out = Out { to, torn: false };
+                continue;
+            }
+        };
         // Lost lines are owned up to in front of the first line that can be written again.
-        if lost > 0 && out.write_all(owned_up(lost).as_bytes()).is_ok() {
+        if lost > 0 && out.put(&owned_up(lost)) {
             lost = 0;
         }
-        if lost > 0 || out.write_all(line.as_bytes()).is_err() {
+        if lost > 0 || !out.put(&line) {
             lost += 1;
         }
     }
-    let _ = out.flush();
+    let _ = out.to.flush();
     lost
 }

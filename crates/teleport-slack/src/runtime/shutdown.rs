@@ -1,30 +1,99 @@
-//! Signals: the first asks the daemon to stop in order, the second ends it at once.
+//! Signals: what each asks of the daemon. None that an operator or a service manager sends ends it silently.
+//!
+//! The first wish to stop is obeyed in order, a second one at once. `timeout` and service managers signal a process and
+//! then its whole group, so what comes within a second of the first wish is the same wish.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
-/// SIGTERM and SIGINT, caught from the moment this exists.
+/// A signal this soon after the first wish to stop belongs to it.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// What a signal asks for; each names the signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To stop: finish what is under way.
+    Stop(&'static str),
+    /// To stop at once, although something is under way.
+    StopNow(&'static str),
+    /// To open the log file anew. `SIGHUP` mostly; `SIGUSR1` and `SIGUSR2` are what other programs take for it, and
+    /// they would end the process otherwise.
+    Reopen(&'static str),
+}
+
+/// The signals, caught from the moment this exists.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user: [Signal; 2],
+    asked: Option<Instant>,
 }
 
 impl Signals {
-    /// Starts to catch both signals.
+    /// Starts to catch them. Must be called within a Tokio runtime, before anything else is done: as process 1 of a
+    /// container, and for whoever reloads a daemon that is still starting.
     ///
     /// # Errors
     /// Whatever the operating system says; in practice never.
     pub fn catch() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            // Left alone, it writes a core file with the secrets in memory.
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+            asked: None,
+        })
     }
 
-    /// Waits for the next signal and names it.
-    pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits for the next wish.
+    pub async fn next(&mut self) -> Wish {
+        loop {
+            let [first, second] = &mut self.user;
+            let stop = tokio::select! {
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.quit.recv() => "SIGQUIT",
+                _ = self.hangup.recv() => return Wish::Reopen("SIGHUP"),
+                _ = first.recv() => return Wish::Reopen("SIGUSR1"),
+                _ = second.recv() => return Wish::Reopen("SIGUSR2"),
+            };
+            if let Some(wish) = self.stop(stop, Instant::now()) {
+                return wish;
+            }
         }
+    }
+
+    /// What a signal to stop means, if it is not the same wish once more.
+    fn stop(&mut self, name: &'static str, now: Instant) -> Option<Wish> {
+        match self.asked {
+            None => {
+                self.asked = Some(now);
+                Some(Wish::Stop(name))
+            }
+            Some(asked) => (now.duration_since(asked) >= SAME_WISH).then_some(Wish::StopNow(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_within_a_second_is_the_same_wish() {
+        let (mut signals, start) = (Signals::catch().unwrap(), Instant::now());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(signals.stop("SIGTERM", at(0)), Some(Wish::Stop("SIGTERM")));
+        assert_eq!(signals.stop("SIGTERM", at(0)), None, "as `timeout` sends them");
+        assert_eq!(signals.stop("SIGINT", at(999)), None);
+        assert_eq!(signals.stop("SIGTERM", at(1_000)), Some(Wish::StopNow("SIGTERM")));
     }
 }

@@ -1,11 +1,15 @@
-//! Signals: the first finishes what is under way, the second ends at once.
+//! Signals: the first wish to stop finishes what is under way, a second one ends at once, and no other signal ends the
+//! daemon behind its operator's back.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::faults::{Fault as TeleportFault, Times};
 use access_sim::teleport::journal::Method;
 
+use crate::support::daemon::signal;
 use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -60,19 +64,26 @@ fn what_takes_too_long_is_left_to_the_next_start() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
     story(async {
         let bed = Bed::new().await;
         let daemon = bed.start(TEAM).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang));
         let id = bed.ask();
         bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
-        daemon.signal("TERM");
+        // As `timeout` sends them: to the process, and then to its whole group.
+        let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}; kill -INT {0}", daemon.pid());
+        assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
         bed.until_logged(&daemon, "Finishing what is under way").await;
+        let first = Instant::now();
+        let is_over = || (first.elapsed() >= Duration::from_secs(1)).then_some(());
+        bed.until(&daemon, "another wish", is_over).await;
+        assert_eq!(daemon.exit_status(), None, "{}", daemon.log());
         let asked = Instant::now();
         daemon.signal("TERM");
         let (status, log) = daemon.ended().await;
         assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains(" ERROR The daemon ends: SIGTERM received again"), "{log}");
         assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
     });
 }
@@ -85,5 +96,127 @@ fn a_signal_during_start_is_heard() {
         let daemon = bed.launch(&bed.config(TEAM));
         bed.until_logged(&daemon, "Teleport does not answer").await;
         daemon.stop().await;
+    });
+}
+
+/// Waits until a process catches SIGHUP.
+async fn until_caught(pid: u32) {
+    let catches = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        (u64::from_str_radix(caught.trim(), 16).ok()? & 1 == 1).then_some(())
+    };
+    poll("SIGHUP being caught", tokio::sync::watch::channel(0).1, async || catches()).await;
+}
+
+const HUP: &str =
+    "SIGHUP received: the log is no file, so there was nothing to open anew; nothing else was taken up";
+
+#[test]
+fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
+    story(async {
+        let bed = Bed::new().await;
+        // Before the configuration is read: it comes from a pipe into which nothing was written yet.
+        let mut process = Command::new(program())
+            .args(["start", "-c", "/dev/stdin"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until_caught(process.id()).await;
+        signal(process.id(), "HUP");
+        signal(process.id(), "TERM");
+        assert!(process.wait().unwrap().success(), "the hangup ended it, or nothing did");
+
+        bed.teleport.stop().await;
+        bed.slack.stop().await;
+        let daemon = bed.launch(&bed.config(TEAM));
+        for (n, stage) in ["Teleport does not answer", "Slack does not answer", "Ready"].iter().enumerate() {
+            bed.until_logged(&daemon, stage).await;
+            daemon.signal("HUP");
+            bed.until(&daemon, stage, || (daemon.times_logged(HUP) == n + 1).then_some(())).await;
+            match n {
+                0 => bed.teleport.restart().await.unwrap(),
+                1 => bed.slack.restart().await.unwrap(),
+                _ => {}
+            }
+        }
+        // It works on, and a hangup is no wish to stop.
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(log.contains("SIGTERM received; a second signal"), "{log}");
+    });
+}
+
+#[test]
+fn other_signals_end_it_in_order_or_not_at_all() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(TEAM).await;
+        for name in ["USR1", "USR2"] {
+            daemon.signal(name);
+            bed.until_logged(&daemon, &format!("SIG{name} received: the log is no file")).await;
+        }
+        // Somebody who reads the log has gone: that is no reason to end either.
+        daemon.signal("PIPE");
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        // No core file, in which secrets are.
+        daemon.signal("QUIT");
+        let (status, log) = daemon.ended().await;
+        assert!(status.success() && log.contains("Stopping: SIGQUIT received"), "{status}\n{log}");
+    });
+}
+
+#[test]
+fn a_hangup_opens_the_log_file_anew() {
+    story(async {
+        let bed = Bed::new().await;
+        let [file, rotated] = ["slack.log", "slack.log.1"].map(|name| bed.dir.path().join(name));
+        let daemon = bed.launch(&format!("{}output = {file:?}", bed.config(TEAM)));
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        bed.until(&daemon, "the start", || read(&file).contains("Ready").then_some(())).await;
+        std::fs::rename(&file, &rotated).unwrap();
+        daemon.signal("HUP");
+        let words =
+            format!("INFO  SIGHUP received: the log file {} was opened anew; nothing else", file.display());
+        bed.until(&daemon, "the new file", || read(&file).contains(&words).then_some(())).await;
+        // Where no file can be made, the log stays where it is.
+        std::fs::rename(&file, bed.dir.path().join("slack.log.2")).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        daemon.signal("HUP");
+        let told =
+            || read(&bed.dir.path().join("slack.log.2")).contains("ERROR SIGHUP received, but the log stays");
+        bed.until(&daemon, "the old file", || told().then_some(())).await;
+        assert_eq!(daemon.stop().await, "", "nothing is on the other outputs");
+        assert!(!read(&rotated).contains("SIGHUP"));
+    });
+}
+
+#[test]
+fn as_process_1_of_a_container_it_obeys_the_same_signals() {
+    story(async {
+        const CONTAINER: [&str; 3] = ["--fork", "--pid", "--mount-proc"];
+        let can = Command::new("unshare").args(CONTAINER).arg("true").output();
+        if !can.is_ok_and(|tried| tried.status.success()) {
+            println!(
+                "SKIPPED shutdown::as_process_1_of_a_container_it_obeys_the_same_signals: needs unshare and root"
+            );
+            return;
+        }
+        let bed = Bed::new().await;
+        let config = bed.write_config(&bed.config(TEAM));
+        let mut command = Command::new("unshare");
+        let command = command.args(CONTAINER).arg(program()).arg("start").arg("-c").arg(config);
+        let daemon = Daemon::run(command, &bed.slack.token());
+        bed.until_logged(&daemon, "Ready").await;
+        let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
+        let inner = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        signal(inner, "HUP");
+        bed.until_logged(&daemon, HUP).await;
+        signal(inner, "TERM");
+        let (status, log) = daemon.ended().await;
+        assert!(status.success() && log.contains("Stopped"), "{status}\n{log}");
     });
 }

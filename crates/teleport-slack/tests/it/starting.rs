@@ -4,6 +4,8 @@ use std::process::Command;
 
 use access_sim::teleport::faults::{Ending, Fault, Times};
 use access_sim::teleport::journal::Method;
+use access_sim::teleport::world::World;
+use access_sim::teleport::{Era, Options};
 
 use crate::support::*;
 
@@ -104,5 +106,50 @@ fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
         let (out, err) = both_outputs(&bed, &format!("output = {file:?}"), &[]).await;
         assert_eq!((out.as_str(), err.as_str()), ("", ""));
         assert!(std::fs::read_to_string(file).unwrap().contains(first));
+    });
+}
+
+/// Starts the daemon at a server that is too old, so that it ends; its stdout and its stderr.
+fn both_last_words(bed: &Bed, log: &str) -> [String; 2] {
+    let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
+    let output =
+        Command::new(program()).arg("start").arg("-c").arg(bed.write_config(&config)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
+    story(async {
+        let server_version = "6.0.2".to_owned();
+        let options = Options { server_version, ..Options::new(Era::Old, World::golden()) };
+        let bed = Bed::with(options, workspace()).await;
+        const WORDS: &str =
+            "the auth server's version is \"6.0.2\", but 6.1 or later is needed; upgrade Teleport";
+        let line = format!(" ERROR The daemon ends: {WORDS}\n");
+        let plain = format!("error: {WORDS}\n");
+
+        // The same place: once, in the log's form.
+        let [out, err] = both_last_words(&bed, "");
+        assert!(out.is_empty() && err.ends_with(&line) && err.matches(WORDS).count() == 1, "{err}");
+        let json = |text: &str| -> serde_json::Value {
+            let mut lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            lines.pop().unwrap()
+        };
+        let [out, err] = both_last_words(&bed, "format = \"json\"");
+        let last = json(&err);
+        assert!(out.is_empty() && last["level"] == "ERROR", "{err}");
+        assert_eq!(last["message"], format!("The daemon ends: {WORDS}"));
+        // Another place: in both, whatever the severity.
+        let [out, err] =
+            both_last_words(&bed, "output = \"stdout\"\nformat = \"json\"\nseverity = \"ERROR\"");
+        assert_eq!((json(&out)["level"].as_str(), err), (Some("ERROR"), plain.clone()));
+        let file = bed.dir.path().join("slack.log");
+        let [out, err] = both_last_words(&bed, &format!("output = {file:?}"));
+        assert_eq!((out.as_str(), err.as_str()), ("", plain.as_str()));
+        assert!(std::fs::read_to_string(file).unwrap().ends_with(&line));
+        // A disk that is full takes no last word, so it is said elsewhere.
+        let [_, err] = both_last_words(&bed, "output = \"/dev/full\"");
+        assert_eq!(err, plain);
     });
 }

@@ -15,7 +15,7 @@ fn noon() -> Timestamp {
 fn logged(format: LogFormat, colour: bool, severity: Severity, act: impl FnOnce()) -> String {
     let (mut reader, writer) = pipe().unwrap();
     let style = Style { format, colour };
-    let (sink, guard) = sink::start(writer, move |count| line::lost(style, noon(), count)).unwrap();
+    let (sink, guard) = sink::start(Box::new(writer), move |count| line::lost(style, noon(), count)).unwrap();
     tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);
     drop(guard);
     let mut out = String::new();
@@ -111,11 +111,32 @@ fn a_log_file_is_made_for_its_owner_and_appended_to() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("slack.log");
-    for text in ["one\n", "two\n"] {
+    for text in ["one\n", "two\n", "tor", "three\n"] {
         open(&path).unwrap().write_all(text.as_bytes()).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\ntor\nthree\n");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
     let error = open(&dir.path().join("none/slack.log")).unwrap_err();
     assert!(error.to_string().contains("none/slack.log"), "{error}");
+}
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    let (mut reader, writer) = pipe().unwrap();
+    let style = Style { format: LogFormat::Json, colour: false };
+    let (sink, guard) = sink::start(Box::new(writer), move |count| line::lost(style, noon(), count)).unwrap();
+    let reopening = Reopening { sink: sink.clone(), path: None };
+    let log = Log { _guard: guard, reopening, is_stderr: true };
+    let before = std::panic::take_hook();
+    tracing::subscriber::with_default(subscriber(sink, style, Severity::Info, noon), || {
+        log_panics(&log);
+        std::panic::catch_unwind(|| panic!("boom")).unwrap_err();
+    });
+    std::panic::set_hook(before);
+    drop(log);
+    let mut out = String::new();
+    reader.read_to_string(&mut out).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(value["message"].as_str().unwrap().starts_with("A thread panicked: boom; "), "{out}");
+    assert!(value["fields"]["at"].as_str().unwrap().contains("tests.rs"), "{out}");
 }

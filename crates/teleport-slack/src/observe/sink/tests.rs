@@ -13,7 +13,7 @@ fn owned_up(count: u64) -> String {
 #[test]
 fn the_last_lines_are_written_before_the_guard_is_gone() {
     let (mut reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(writer, owned_up).unwrap();
+    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
     for number in 0..100 {
         sink.push(format!("{number}\n"));
     }
@@ -28,7 +28,7 @@ fn the_last_lines_are_written_before_the_guard_is_gone() {
 #[test]
 fn a_log_that_nobody_reads_costs_lines_and_no_time() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(writer, owned_up).unwrap();
+    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
     // More than the pipe, the queue and what the writer has taken from it hold together; this loop ends only if
     // nobody waits.
     let line = format!("{}\n", "x".repeat(1023));
@@ -63,7 +63,7 @@ fn a_log_that_nobody_reads_costs_lines_and_no_time() {
 fn a_closed_log_ends_nothing() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
-    let (sink, guard) = start(writer, owned_up).unwrap();
+    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
     sink.push("nobody hears this\n".to_owned());
     drop(guard);
     assert_eq!(sink.0.lock().lost, 1);
@@ -72,7 +72,7 @@ fn a_closed_log_ends_nothing() {
 #[test]
 fn the_end_does_not_wait_for_ever() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, mut guard) = start(writer, owned_up).unwrap();
+    let (sink, mut guard) = start(Box::new(writer), owned_up).unwrap();
     guard.grace = Duration::from_millis(10);
     for _ in 0..MAX_QUEUED / 1024 {
         sink.push("x".repeat(1024));
@@ -82,24 +82,64 @@ fn the_end_does_not_wait_for_ever() {
     drop(reader);
 }
 
+/// A disk that takes so many bytes each time it is asked, and says "full" when it takes none.
+struct Disk {
+    takes: VecDeque<usize>,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let takes = self.takes.pop_front().unwrap_or(bytes.len()).min(bytes.len());
+        if takes == 0 {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.written.lock().unwrap().extend_from_slice(&bytes[..takes]);
+        Ok(takes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is in the log after these lines, and how many are still to be owned up to.
+fn written(takes: &[usize], lines: &[&str], lost: u64) -> (String, u64) {
+    let written = Arc::default();
+    let disk = Disk { takes: takes.iter().copied().collect(), written: Arc::clone(&written) };
+    let jobs = lines.iter().map(|line| Job::Write(format!("{line}\n"))).collect();
+    let lost = work_off(&mut Out { to: Box::new(disk), torn: false }, jobs, lost, &owned_up);
+    let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    (text, lost)
+}
+
 #[test]
 fn a_log_that_is_writable_again_owns_up_to_what_is_missing() {
-    struct Full(usize, Vec<u8>);
-    impl Write for Full {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.0 > 0 {
-                self.0 -= 1;
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-            self.1.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut out = Full(2, Vec::new());
-    let lines = ["one\n", "two\n", "three\n", "four\n"].map(str::to_owned);
-    assert_eq!(write_batch(&mut out, VecDeque::from(lines), 5, &owned_up), 0);
-    assert_eq!(String::from_utf8_lossy(&out.1), "lost 7\nthree\nfour\n");
+    let lines = ["one", "two", "three", "four"];
+    assert_eq!(written(&[0, 0], &lines, 5), ("lost 7\nthree\nfour\n".to_owned(), 0));
+    assert_eq!(written(&[0; 9], &lines, 0), (String::new(), 4));
+}
+
+#[test]
+fn lines_on_a_full_disk_do_not_run_together() {
+    let lines = ["one", "two", "three"];
+    // A short write is gone on with.
+    assert_eq!(written(&[1, 2], &lines, 0), ("one\ntwo\nthree\n".to_owned(), 0));
+    // Full after two bytes, still full, then not: the end of the first line is lost, not the beginning of the next.
+    assert_eq!(written(&[2, 0, 0], &lines, 0), ("on\nlost 2\nthree\n".to_owned(), 0));
+    // Even what is owned up to is torn.
+    assert_eq!(written(&[2, 0, 1, 3, 0], &lines, 0), ("on\nlos\nlost 2\nthree\n".to_owned(), 0));
+    assert_eq!(written(&[2, 0, 1, 0, 0], &lines[..2], 0), ("on\n".to_owned(), 2));
+}
+
+#[test]
+fn each_line_goes_where_it_was_meant_for() {
+    let [old, new] = [Arc::default(), Arc::default()];
+    let disk = |written: &Arc<_>| Box::new(Disk { takes: VecDeque::new(), written: Arc::clone(written) });
+    let (sink, guard) = start(disk(&old), owned_up).unwrap();
+    sink.push("before\n".to_owned());
+    sink.move_to(disk(&new));
+    sink.push("after\n".to_owned());
+    drop(guard);
+    let text = |written: Arc<Mutex<Vec<u8>>>| String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    assert_eq!((text(old), text(new)), ("before\n".to_owned(), "after\n".to_owned()));
 }

@@ -122,9 +122,7 @@ impl Daemon {
 
     /// Sends a signal by its name: TERM, INT, KILL.
     pub(crate) fn signal(&self, name: &str) {
-        let status =
-            Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
-        assert!(status.success());
+        signal(self.pid(), name);
     }
 
     /// Waits for the end and returns how it ended and all output.
@@ -169,4 +167,10 @@ impl Drop for Daemon {
             self.signal("KILL");
         }
     }
+}
+
+/// Sends a signal by its name to a process.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
 }
