@@ -24,6 +24,7 @@ mod measure;
 mod rules;
 mod diagnostics;
 mod deciding;
+mod doubts;
 mod attacks;
 mod races;
 mod midway;
