@@ -34,4 +34,8 @@ mod enterprise;
 mod callbacks;
 mod refusals;
 mod modes;
+mod role_patterns;
+mod misplaced;
+mod capitals;
+mod files;
 mod corpus;
