@@ -18,12 +18,13 @@ mod asked;
 pub mod reading;
 pub mod people;
 pub mod submitting;
-mod resolution;
+pub mod resolution;
 mod audience;
 mod behind;
 mod carrying;
 mod complaints;
 mod doors;
+mod finishing;
 mod in_doubt;
 mod lease;
 mod looking;
@@ -35,6 +36,7 @@ mod queue;
 mod reconciler;
 mod settle;
 mod shifts;
+pub mod voters;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -58,6 +60,7 @@ use self::memory::{Memory, Seen, Sighting};
 use self::outbox::Outbox;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
+use self::resolution::Resolver;
 use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
@@ -109,6 +112,8 @@ pub struct Review {
     pub setting: ModeSetting,
     /// What this Teleport was found to accept.
     pub submit: watch::Receiver<SubmitForUser>,
+    /// Makes verdicts over votes and carries them out.
+    pub resolver: Arc<Resolver>,
     /// Requests on which somebody voted.
     pub wakes: mpsc::Receiver<RequestId>,
 }
@@ -150,7 +155,9 @@ impl Dispatcher {
         } = surroundings;
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
-            (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
+            let submit = r.submit.clone();
+            let deciding = Deciding { rules: r.rules, setting: r.setting, submit, resolver: r.resolver };
+            (deciding, r.submit, r.wakes)
         });
         let (review, submit, wakes) = match review {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
