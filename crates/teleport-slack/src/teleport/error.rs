@@ -13,6 +13,7 @@ use tonic::{Code, Response, Status};
 
 use super::Client;
 use super::channel::ConnectError;
+use super::denied::Denied;
 
 /// How much of a foreign text goes into one of ours, in characters.
 const QUOTE_LIMIT: usize = 400;
@@ -199,7 +200,7 @@ pub enum TeleportError {
     Connect(ConnectError),
 
     /// The call was answered with an error, or broke off.
-    #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.kind))]
+    #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.denied))]
     Call {
         /// The method.
         call: Call,
@@ -207,6 +208,8 @@ pub enum TeleportError {
         code: &'static str,
         /// What a caller can do.
         kind: Kind,
+        /// Why the plugin was not let in, if that was it.
+        denied: Option<Denied>,
         /// The server's words, shortened.
         message: String,
     },
@@ -288,6 +291,14 @@ impl TeleportError {
         }
     }
 
+    /// Why the plugin was not let in, if that was it and a server said so.
+    pub fn denied(&self) -> Option<Denied> {
+        match self {
+            Self::Call { denied, .. } => *denied,
+            _ => None,
+        }
+    }
+
     pub(super) fn server_version(found: &str, oldest: (u32, u32)) -> Self {
         Self::ServerVersion { found: quote(found), oldest }
     }
@@ -310,7 +321,9 @@ impl TeleportError {
         {
             message = format!("{message}: {cause}");
         }
-        Self::Call { call, code: code_name(status.code()), kind: kind_of(status), message }
+        let denied = Denied::read(status.code(), status.message());
+        let kind = denied.map_or_else(|| kind_of(status.code()), |_| Kind::Unauthorised);
+        Self::Call { call, code: code_name(status.code()), kind, denied, message }
     }
 }
 
@@ -342,15 +355,10 @@ impl Client {
     }
 }
 
-fn kind_of(status: &Status) -> Kind {
-    match status.code() {
+/// What a status means that says nothing about the plugin itself.
+fn kind_of(code: Code) -> Kind {
+    match code {
         Code::PermissionDenied | Code::Unauthenticated => Kind::Unauthorised,
-        // A refusal that was wrapped on its way through the server comes with a general code.
-        Code::Unknown | Code::Internal | Code::Unavailable
-            if status.message().to_ascii_lowercase().contains("access denied") =>
-        {
-            Kind::Unauthorised
-        }
         Code::FailedPrecondition | Code::AlreadyExists => Kind::Conflict,
         Code::NotFound => Kind::NotFound,
         Code::Unimplemented => Kind::Unimplemented,
@@ -388,15 +396,9 @@ fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// The end of a message about a missing permission.
-fn remedy(call: Call, kind: Kind) -> String {
-    match (kind, call.right()) {
-        (Kind::Unauthorised, Some(right)) => format!(
-            "; the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"
-        ),
-        (Kind::Unauthorised, None) => "; the cluster does not accept the plugin's certificate".to_owned(),
-        _ => String::new(),
-    }
+/// The end of a message about a refusal.
+fn remedy(call: Call, denied: Option<Denied>) -> String {
+    denied.map_or_else(String::new, |denied| format!("; {}", denied.remedy(call)))
 }
 
 /// A foreign text, fit for a log line: of bearable length and without control characters.
@@ -438,10 +440,10 @@ mod tests {
         ] {
             assert_eq!(kind(code, "watcher closed"), expected, "{code:?}");
         }
-        // As servers wrap it on the way.
-        assert_eq!(kind(Code::Unknown, "rpc error: Access denied to perform action"), Kind::Unauthorised);
+        // Of the plugin itself, whatever the code: what is refused is not gone.
+        let gone = "access denied\n\tuser \"access-plugin\" not found";
+        assert_eq!(kind(Code::NotFound, gone), Kind::Unauthorised);
         assert_eq!(kind(Code::Unavailable, "access denied"), Kind::Unauthorised);
-        assert_eq!(kind(Code::FailedPrecondition, "access denied"), Kind::Conflict);
     }
 
     #[test]
@@ -459,7 +461,7 @@ mod tests {
         let text = TeleportError::from_status(Call::UpdatePluginData, &status).to_string();
         assert!(text.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{text}");
         let text = TeleportError::from_status(Call::Ping, &status).to_string();
-        assert!(text.ends_with("does not accept the plugin's certificate"), "{text}");
+        assert!(text.contains("does not accept the plugin's certificate"), "{text}");
     }
 
     #[test]

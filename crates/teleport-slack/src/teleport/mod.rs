@@ -20,6 +20,7 @@ use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
 pub mod error;
+pub mod denied;
 mod pem;
 pub mod identity;
 mod channel;

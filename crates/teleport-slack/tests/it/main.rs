@@ -14,6 +14,7 @@ mod bad_input;
 mod slack_faults;
 mod healing;
 mod teleport_faults;
+mod shut_out;
 mod tls;
 mod renewal;
 mod starting;
