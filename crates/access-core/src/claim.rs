@@ -35,8 +35,10 @@ pub const LATE: SignedDuration = SignedDuration::from_secs(9);
 /// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
 /// replicas may differ by this much, less [`LAPSE`].
 const LONG_AGO: SignedDuration = SignedDuration::from_secs(120);
-/// Longer names of places are not ours; channel names have at most 80 characters, ids far fewer.
-const MAX_PLACE: usize = 160;
+/// Longer names of places are not ours, in bytes; channel names have at most 80 characters of four bytes, ids far fewer.
+const MAX_PLACE: usize = 320;
+/// Where nobody can look, a post of which nobody knows the outcome is made once more without further ado.
+const BLIND_ATTEMPTS: u32 = 2;
 
 /// The right to work on one request for a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,6 +65,48 @@ pub struct Doubt {
     pub since: Timestamp,
     /// From when on it is there or never will be. Before, that it is not found means nothing.
     pub ripe: Timestamp,
+    /// When the first of the attempts was about to be made of which nobody knows what came.
+    pub first: Timestamp,
+    /// How many these are.
+    pub attempts: u32,
+    /// Whether Slack said of one of them that it is there, and not where.
+    pub is_accepted: bool,
+    /// Whether it is to be made once more although nobody could look.
+    pub may_repeat: bool,
+}
+
+/// What Slack last answered to posts into one place, as far as the answer leaves nothing open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// When it last took a message and said where.
+    pub posted: Option<Timestamp>,
+    /// When it last refused one in so many words.
+    pub refused: Option<Timestamp>,
+}
+
+impl Doubt {
+    /// About the first attempt at something.
+    pub fn new(errand: Errand, place: String, since: Timestamp, ripe: Timestamp) -> Self {
+        let (attempts, is_accepted, may_repeat) = (1, false, false);
+        Self { errand, place, since, ripe, first: since, attempts, is_accepted, may_repeat }
+    }
+
+    /// Whether the post is to be made once more where nobody can look: once in any case, and then only after Slack was
+    /// seen to give a whole answer in that place. If it says that it takes messages and does not say where, a refusal
+    /// proves nothing.
+    pub fn is_worth_repeating(&self, answers: Answers) -> bool {
+        let since = |at: Option<Timestamp>| at.is_some_and(|at| at > self.since);
+        self.attempts < BLIND_ATTEMPTS
+            || since(answers.posted)
+            || (since(answers.refused) && !self.is_accepted)
+    }
+
+    /// The last attempt was not made. Returns whether there is another that is in doubt.
+    pub(crate) fn take_back(&mut self) -> bool {
+        self.attempts = self.attempts.saturating_sub(1);
+        self.may_repeat = true;
+        self.attempts > 0
+    }
 }
 
 /// A doubt as JSON.
@@ -80,16 +124,27 @@ pub(crate) struct DoubtJson {
     since: Timestamp,
     #[serde(rename = "r")]
     ripe: Timestamp,
+    // Releases before these were added pass over them; each of them looks, and posts again where it cannot.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    first: Option<Timestamp>,
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
+    is_accepted: bool,
+    #[serde(rename = "m", default, skip_serializing_if = "std::ops::Not::not")]
+    may_repeat: bool,
 }
 
 impl From<&Doubt> for DoubtJson {
     fn from(doubt: &Doubt) -> Self {
-        let Doubt { errand, place, since, ripe } = doubt.clone();
+        let Doubt { errand, place, since, ripe, first, attempts, is_accepted, may_repeat } = doubt.clone();
         let (key, channel, ts) = match errand {
             Errand::Deliver(key) => (Some(key), None, None),
             Errand::Keep(channel, ts) | Errand::Tell(channel, ts) => (None, Some(channel), Some(ts)),
         };
-        Self { key, channel, ts, place, since, ripe }
+        let first = Some(first).filter(|first| *first != since);
+        let attempts = Some(attempts).filter(|attempts| *attempts != 1);
+        Self { key, channel, ts, place, since, ripe, first, attempts, is_accepted, may_repeat }
     }
 }
 
@@ -100,8 +155,14 @@ impl DoubtJson {
             (None, Some(channel), Some(ts)) => Errand::Tell(channel, ts),
             _ => return None,
         };
-        let (place, since, ripe) = (self.place, self.since, self.ripe);
-        (place.len() <= MAX_PLACE).then_some(Doubt { errand, place, since, ripe })
+        let doubt = Doubt {
+            first: self.first.unwrap_or(self.since),
+            attempts: self.attempts.unwrap_or(1),
+            is_accepted: self.is_accepted,
+            may_repeat: self.may_repeat,
+            ..Doubt::new(errand, self.place, self.since, self.ripe)
+        };
+        (doubt.place.len() <= MAX_PLACE).then_some(doubt)
     }
 }
 
@@ -132,8 +193,14 @@ impl Record {
         let since = claim.taken;
         let ripe = since.saturating_add(ARRIVAL).expect("a duration of seconds is no calendar span");
         for (errand, place) in posts {
-            if !self.is_in_doubt(&errand) {
-                self.doubts.push(Doubt { errand, place, since, ripe });
+            match self.doubts.iter_mut().find(|doubt| doubt.errand == errand) {
+                None => self.doubts.push(Doubt::new(errand, place, since, ripe)),
+                Some(doubt) if doubt.may_repeat => {
+                    let attempts = doubt.attempts.saturating_add(1);
+                    *doubt = Doubt { place, since, ripe, attempts, may_repeat: false, ..doubt.clone() };
+                }
+                // It is looked for first.
+                Some(_) => {}
             }
         }
         self.claim = Some(claim);
@@ -146,9 +213,14 @@ impl Record {
         }
     }
 
-    /// Whether this errand may have been carried out by somebody who could not record it.
+    /// Whether this errand may have been carried out by somebody who could not record it, so that nobody may make it.
     pub fn is_in_doubt(&self, errand: &Errand) -> bool {
-        self.doubts.iter().any(|doubt| doubt.errand == *errand)
+        self.doubts.iter().any(|doubt| doubt.errand == *errand && !doubt.may_repeat)
+    }
+
+    /// Whether this errand is to be made once more.
+    pub(crate) fn is_to_repeat(&self, errand: &Errand) -> bool {
+        self.doubts.iter().any(|doubt| doubt.errand == *errand && doubt.may_repeat)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::request::RequestState;
 pub const OPEN: &str = "open";
 /// The dialogue that asks for a reason: its `callback_id`, and the `block_id` and `action_id` of its input.
 pub const REASON: &str = "reason";
+/// The dialogue that only says something: its `callback_id`.
+pub const NOTICE: &str = "notice";
 /// The longest reason, in characters; as UTF-8 less than Teleport's 4,096 bytes.
 pub const MAX_REASON: usize = 1_000;
 

@@ -30,16 +30,27 @@ pub enum Interaction {
 }
 
 /// Why there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ignored {
     /// The button that opens Teleport; the browser does the rest.
     Link,
-    /// A button that is none of ours.
-    OtherAction,
+    /// A button or a shortcut that is none of ours; whoever pressed it waits for something.
+    OtherAction(Option<Sender>),
     /// A dialogue that is none of ours.
     OtherDialogue,
-    /// Another type of interaction.
+    /// Another type of interaction, such as a dialogue closed; nobody waits for anything.
     OtherType,
+}
+
+/// Who did something, and where that person can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Who.
+    pub user: SlackUserId,
+    /// Takes answers for this person.
+    pub response_url: Option<ResponseUrl>,
+    /// Where the message is, if it is known.
+    pub channel: Option<ChannelId>,
 }
 
 /// A button pressed.
@@ -92,8 +103,12 @@ impl Submission {
 pub struct Origin {
     /// The app whose button it is.
     pub app_id: Option<String>,
-    /// The workspace; absent for apps that a whole organisation installed.
+    /// The workspace: that of the message, or of the person who sent the dialogue. Absent for apps that a whole
+    /// organisation installed.
     pub team_id: Option<String>,
+    /// Of a dialogue, the workspace whose installation opened it (`view.app_installed_team_id`). Somebody of a sister
+    /// workspace who uses a shared channel sends it under another `team_id`.
+    pub installed_team_id: Option<String>,
     /// The Enterprise organisation.
     pub enterprise_id: Option<String>,
 }
@@ -121,7 +136,9 @@ pub struct Malformed {
     /// The first part that is missing or odd.
     pub part: &'static str,
     /// Who did it, if that can be read.
-    pub user: Option<SlackUserId>,
+    pub sender: Option<Sender>,
+    /// Whether it is a dialogue, which can be answered in its acknowledgement.
+    pub is_dialogue: bool,
 }
 
 impl fmt::Display for Malformed {
@@ -186,6 +203,24 @@ impl Interaction {
         }
     }
 
+    /// Who did it, and where to answer.
+    pub fn sender(&self) -> Option<Sender> {
+        match self {
+            Self::Click(Click { user, response_url, channel, .. }) => Some(Sender {
+                user: user.clone(),
+                response_url: response_url.clone(),
+                channel: Some(channel.clone()),
+            }),
+            Self::Submission(Submission { user, dialogue, .. }) => Some(Sender {
+                user: user.clone(),
+                response_url: None,
+                channel: Some(dialogue.channel.clone()),
+            }),
+            Self::Ignored(Ignored::OtherAction(sender)) => sender.clone(),
+            Self::Ignored(_) => None,
+        }
+    }
+
     /// The request that it names, not yet believed.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
@@ -216,29 +251,37 @@ fn read_json(payload: &[u8]) -> Result<Interaction, Malformed> {
     let read = match payload.get("type").and_then(Value::as_str) {
         Some("block_actions") => click(&payload),
         Some("view_submission") => submission(&payload),
+        Some("interactive_message" | "message_action" | "shortcut") => {
+            Ok(Interaction::Ignored(Ignored::OtherAction(sender(&payload))))
+        }
         Some(_) => Ok(Interaction::Ignored(Ignored::OtherType)),
         None => Err("type"),
     };
-    read.map_err(|part| Malformed { part, user: id(&payload["user"]["id"]).map(SlackUserId::new) })
+    let is_dialogue = payload["type"] == "view_submission";
+    read.map_err(|part| Malformed { part, sender: sender(&payload), is_dialogue })
 }
 
 fn click(payload: &Value) -> Result<Interaction, &'static str> {
     let action = payload["actions"].get(0).ok_or("actions")?;
     let action_id = action["action_id"].as_str().ok_or("action_id")?;
     let Some(decision) = Decision::from_action_id(action_id) else {
-        let ignored = if action_id == control::OPEN { Ignored::Link } else { Ignored::OtherAction };
-        return Ok(Interaction::Ignored(ignored));
+        let is_link = action_id == control::OPEN;
+        return Ok(Interaction::Ignored(if is_link {
+            Ignored::Link
+        } else {
+            Ignored::OtherAction(sender(payload))
+        }));
     };
-    let container = &payload["container"];
-    let channel =
-        id(&container["channel_id"]).or_else(|| id(&payload["channel"]["id"])).ok_or("channel_id")?;
-    let ts = id(&container["message_ts"]).or_else(|| id(&payload["message"]["ts"])).ok_or("message_ts")?;
+    let channel = channel(payload).ok_or("channel_id")?;
+    let ts = id(&payload["container"]["message_ts"])
+        .or_else(|| id(&payload["message"]["ts"]))
+        .ok_or("message_ts")?;
     Ok(Interaction::Click(Click {
         origin: origin(payload),
         user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
         decision,
         request: action["value"].as_str().and_then(request_id).ok_or("value")?,
-        channel: ChannelId::new(channel),
+        channel,
         ts: MessageTs::new(ts),
         action_ts: id(&action["action_ts"]).ok_or("action_ts")?.to_owned(),
         trigger_id: ticket(&payload["trigger_id"]),
@@ -267,8 +310,18 @@ fn origin(payload: &Value) -> Origin {
     Origin {
         app_id: text(&payload["api_app_id"]),
         team_id: text(&payload["team"]["id"]),
+        installed_team_id: text(&payload["view"]["app_installed_team_id"]),
         enterprise_id: text(&payload["enterprise"]["id"]).or_else(|| text(&payload["team"]["enterprise_id"])),
     }
+}
+
+fn sender(payload: &Value) -> Option<Sender> {
+    let user = id(&payload["user"]["id"]).map(SlackUserId::new)?;
+    Some(Sender { user, response_url: response_url(payload), channel: channel(payload) })
+}
+
+fn channel(payload: &Value) -> Option<ChannelId> {
+    id(&payload["container"]["channel_id"]).or_else(|| id(&payload["channel"]["id"])).map(ChannelId::new)
 }
 
 fn id(value: &Value) -> Option<&str> {
@@ -289,7 +342,7 @@ fn response_url(payload: &Value) -> Option<ResponseUrl> {
 }
 
 fn nobody(part: &'static str) -> Malformed {
-    Malformed { part, user: None }
+    Malformed { part, sender: None, is_dialogue: false }
 }
 
 /// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).
@@ -346,7 +399,8 @@ pub fn came_through(origin: &Origin, our: &OurApp) -> Result<(), Foreign> {
     let is_ours = if our.is_org_install {
         our.enterprise_id.is_some() && origin.enterprise_id == our.enterprise_id
     } else {
-        origin.team_id.as_ref() == Some(&our.team_id)
+        // Of whose workspace the person is says nothing against them; who they are is asked afresh.
+        origin.installed_team_id.as_ref().or(origin.team_id.as_ref()) == Some(&our.team_id)
     };
     if is_ours { Ok(()) } else { Err(Foreign::Workspace) }
 }

@@ -12,7 +12,7 @@ use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, next_change, phase};
 use crate::policy::{Mode, Rules, standing};
 use crate::recipients::{Recipient, RecipientKey, Target};
-use crate::record::{Delivery, Record, Shown, Told, bounded};
+use crate::record::{Delivery, MAX_DELIVERIES, MAX_DOUBTS, Record, Shown, Told, bounded};
 use crate::render::Message;
 use crate::render::card::{CardView, Deciding, Offer, card_with, short_card};
 use crate::render::reply::{review_reply, vote_reply};
@@ -136,7 +136,7 @@ pub enum Step {
         replies: Told,
     },
     /// Look whether a post was made whose outcome nobody recorded.
-    Settle(Doubt),
+    Settle(Search),
     /// Take a message back: its reader was told already.
     Withdraw {
         /// Where it is.
@@ -144,6 +144,19 @@ pub enum Step {
         /// Which it is.
         ts: MessageTs,
     },
+}
+
+/// What to look for, whose outcome nobody recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// What is in doubt.
+    pub doubt: Doubt,
+    /// Whether it is to be made if it was not.
+    pub is_wanted: bool,
+    /// Messages that are known to be others, where they are.
+    pub others: Vec<(ChannelId, MessageTs)>,
+    /// Of a thread: the replies that it lacks as far as anybody knows, and what each tells.
+    pub replies: Vec<(Message, Told)>,
 }
 
 impl Step {
@@ -190,6 +203,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     let [for_requester, for_others] = &looks;
     let look = |is_requester: bool| if is_requester { for_requester } else { for_others };
     let requester = requester_keys(situation, subject);
+    let is_worth_telling = is_worth_telling(listed, record, phase);
     let mut errands = Vec::new();
     for (n, delivery) in record.deliveries.iter().enumerate() {
         let Delivery { channel, ts, key, is_lost, .. } = delivery;
@@ -210,15 +224,23 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
             errands.push((tell, untold(delivery, listed, record)));
         }
     }
-    errands
-        .extend(record.doubts.iter().map(|doubt| (doubt.errand.clone(), vec![Step::Settle(doubt.clone())])));
-    if is_worth_telling(listed, record, phase) {
+    for doubt in &record.doubts {
+        let search = search(doubt, is_worth_telling, listed, record);
+        if !(doubt.may_repeat && search.is_wanted) {
+            errands.push((doubt.errand.clone(), vec![Step::Settle(search)]));
+        }
+    }
+    if is_worth_telling {
+        let deliver = |key: &RecipientKey| Errand::Deliver(key.clone());
         let is_open = |target: &&Target| {
             !record.is_delivered(&target.keys)
-                && !target.keys.iter().any(|key| record.is_in_doubt(&Errand::Deliver(key.clone())))
+                && !target.keys.iter().any(|key| record.is_in_doubt(&deliver(key)))
         };
-        for target in situation.targets.iter().filter(is_open) {
-            let Some(key) = target.keys.first() else { continue };
+        // What cannot be written down is not posted.
+        let room = MAX_DELIVERIES.saturating_sub(record.deliveries.len());
+        for target in situation.targets.iter().filter(is_open).take(room) {
+            let again = target.keys.iter().find(|key| record.is_to_repeat(&deliver(key)));
+            let Some(key) = again.or(target.keys.first()) else { continue };
             let Look { message, short, shown } =
                 look(target.keys.iter().any(|key| requester.contains(key))).clone();
             let post =
@@ -233,11 +255,39 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         errands.iter().filter_map(|(errand, _)| situation.waits.get(errand)).filter(|until| **until > now);
     let look_again = waiting.copied().chain(next_change(listed).filter(|at| *at > now)).min();
     errands.retain(|(errand, _)| due(errand));
+    // Nor is what could not be doubted; the rest follows in the next plan.
+    let mut room = MAX_DOUBTS.saturating_sub(record.doubts.len());
+    errands.retain(|(errand, steps)| {
+        let is_new = steps.iter().any(|step| step.posts_to().is_some()) && !record.is_to_repeat(errand);
+        let fits = !is_new || room > 0;
+        room = room.saturating_sub(usize::from(is_new));
+        fits
+    });
 
     // Remembered as soon as there is something to keep true, and kept current from then on.
     let latest = listed.map(bounded).filter(|latest| record.known.as_ref() != Some(latest));
     let remember = latest.filter(|_| !errands.is_empty() || !record.deliveries.is_empty());
     Plan { remember, errands, look_again }
+}
+
+/// How to look for what is in doubt.
+fn search(doubt: &Doubt, is_worth_telling: bool, listed: Option<&AccessRequest>, record: &Record) -> Search {
+    let others = record.deliveries.iter().map(|d| (d.channel.clone(), d.ts.clone())).collect();
+    let (is_wanted, replies) = match &doubt.errand {
+        Errand::Deliver(key) => {
+            (is_worth_telling && !record.is_delivered(std::slice::from_ref(key)), Vec::new())
+        }
+        Errand::Keep(channel, ts) | Errand::Tell(channel, ts) => {
+            let delivery = record.deliveries.iter().find(|d| d.is(channel, ts) && !d.is_lost);
+            let untold = delivery.map_or_else(Vec::new, |delivery| untold(delivery, listed, record));
+            let reply = |step| match step {
+                Step::Reply { message, replies, .. } => Some((message, replies)),
+                _ => None,
+            };
+            (!untold.is_empty(), untold.into_iter().filter_map(reply).collect())
+        }
+    };
+    Search { doubt: doubt.clone(), is_wanted, others, replies }
 }
 
 /// Whether recipients who have no message are to get one.

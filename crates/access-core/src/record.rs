@@ -6,22 +6,22 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::claim::{Claim, Doubt, DoubtJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::plan::Errand;
 use crate::recipients::RecipientKey;
 use crate::request::{AccessRequest, RequestKind, RequestState};
 use crate::votes::Votes;
 
 mod bounds;
+mod outcome;
 
 use bounds::MAX_TEXT;
 pub use bounds::bounded;
 pub(crate) use bounds::cut;
+pub use outcome::{Outcome, Told};
 
 /// The Go plugin's keys, in its meaning.
 mod go {
@@ -69,7 +69,7 @@ mod ours {
 const VERSION: &str = "1";
 
 /// No more deliveries than this are kept: the audience's limit, doubled for a changed configuration.
-const MAX_DELIVERIES: usize = 2 * crate::recipients::MAX_RECIPIENTS;
+pub(crate) const MAX_DELIVERIES: usize = 2 * crate::recipients::MAX_RECIPIENTS;
 
 /// No more doubts than this are kept: what one plan may post.
 pub(crate) const MAX_DOUBTS: usize = 2 * crate::recipients::MAX_RECIPIENTS;
@@ -119,90 +119,6 @@ pub struct Shown {
     /// The digest of the whole message.
     #[serde(rename = "d")]
     pub digest: String,
-}
-
-/// Something Slack confirmed, to be written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A message was posted.
-    Posted {
-        /// Whom it is for.
-        key: RecipientKey,
-        /// Where it is.
-        channel: ChannelId,
-        /// Which it is.
-        ts: MessageTs,
-        /// What it shows; `None` if it was found rather than posted.
-        shown: Option<Shown>,
-    },
-    /// What became of an attempt to post is known, whatever it was.
-    Settled {
-        /// What it was part of.
-        errand: Errand,
-        /// When it was about to be made, which tells one attempt from another.
-        since: Timestamp,
-    },
-    /// An attempt to post has ended, and nobody knows how.
-    Unclear {
-        /// What it was part of.
-        errand: Errand,
-        /// Where it went: a channel's id or name, or a person's id.
-        place: String,
-        /// When it was about to be made.
-        since: Timestamp,
-        /// From when on it is there or never will be.
-        ripe: Timestamp,
-    },
-    /// A message that was one too many was taken back.
-    Withdrawn {
-        /// Where it was.
-        channel: ChannelId,
-        /// Which it was.
-        ts: MessageTs,
-    },
-    /// A message cannot be kept true any more.
-    Lost {
-        /// Where it was.
-        channel: ChannelId,
-        /// Which it was.
-        ts: MessageTs,
-    },
-    /// A message was edited.
-    Updated {
-        /// Where it is.
-        channel: ChannelId,
-        /// Which it is.
-        ts: MessageTs,
-        /// What it shows now.
-        shown: Shown,
-    },
-    /// A review or a vote was told in a message's thread.
-    Replied {
-        /// Where the message is.
-        channel: ChannelId,
-        /// Which it is.
-        ts: MessageTs,
-        /// How many have been told, this one included.
-        replies: Told,
-    },
-}
-
-/// What a thread has been told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// So many of the request's reviews.
-    Reviews(u32),
-    /// So many of the votes in Slack.
-    Votes(u32),
-}
-
-impl Told {
-    /// How many.
-    pub fn count(self) -> u32 {
-        match self {
-            Self::Reviews(count) | Self::Votes(count) => count,
-        }
-    }
 }
 
 /// A delivery as JSON; short names, as the server's space is shared with other plugins.
@@ -343,58 +259,6 @@ impl Record {
             put(go::RESOLVE_REASON, reason.to_owned());
         }
         data
-    }
-
-    /// Writes down what Slack confirmed. Doing it again changes nothing.
-    pub fn apply(&mut self, outcome: &Outcome) {
-        match outcome {
-            Outcome::Posted { key, channel, ts, shown } => {
-                let is_new = self.find(channel, ts).is_none() && self.deliveries.len() < MAX_DELIVERIES;
-                if is_new && is_storable(channel, ts) {
-                    self.deliveries.push(Delivery {
-                        key: Some(key.clone()),
-                        channel: channel.clone(),
-                        ts: ts.clone(),
-                        shown: shown.clone(),
-                        replies: 0,
-                        votes_told: 0,
-                        is_lost: false,
-                    });
-                }
-            }
-            Outcome::Settled { errand, since } => {
-                self.doubts.retain(|doubt| doubt.errand != *errand || doubt.since != *since);
-            }
-            Outcome::Unclear { errand, place, since, ripe } => {
-                let mut doubts = self.doubts.iter_mut();
-                if let Some(doubt) = doubts.find(|d| d.errand == *errand && d.since == *since) {
-                    doubt.ripe = *ripe;
-                } else if self.doubts.len() < MAX_DOUBTS {
-                    // Somebody looked for it while its daemon was frozen, and it may have arrived since.
-                    let (errand, place) = (errand.clone(), place.clone());
-                    self.doubts.push(Doubt { errand, place, since: *since, ripe: *ripe });
-                }
-            }
-            Outcome::Lost { channel, ts } => {
-                if let Some(delivery) = self.find(channel, ts) {
-                    delivery.is_lost = true;
-                }
-            }
-            Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
-            Outcome::Updated { channel, ts, shown } => {
-                if let Some(delivery) = self.find(channel, ts) {
-                    delivery.shown = Some(shown.clone());
-                }
-            }
-            Outcome::Replied { channel, ts, replies } => {
-                if let Some(delivery) = self.find(channel, ts) {
-                    match *replies {
-                        Told::Reviews(told) => delivery.replies = delivery.replies.max(told),
-                        Told::Votes(told) => delivery.votes_told = delivery.votes_told.max(told),
-                    }
-                }
-            }
-        }
     }
 
     /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.

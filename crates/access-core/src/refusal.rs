@@ -104,8 +104,14 @@ pub enum Refusal {
     StaleMessage,
     /// The dialogue was open for too long.
     StaleDialogue,
-    /// The click came through another app or workspace, or cannot be read.
+    /// The click came through another app, is on none of our buttons, or cannot be read.
     NotOurs,
+    /// It came through another workspace's installation of the app.
+    OtherInstallation,
+    /// Too much is being worked on.
+    TooBusy,
+    /// Working on it ended before its outcome was known, by a fault or because the daemon stops.
+    Interrupted,
     /// The votes in the record cannot be read, or no more fit in.
     VotesUnusable,
 }
@@ -139,7 +145,7 @@ pub enum Distrust {
 
 impl Refusal {
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 41] = [
+    pub const KINDS: [&'static str; 44] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -169,6 +175,9 @@ impl Refusal {
         "stale_message",
         "stale_dialogue",
         "not_ours",
+        "other_installation",
+        "too_busy",
+        "interrupted",
         "votes_unusable",
         "somebody_else",
         "deactivated",
@@ -216,6 +225,9 @@ impl Refusal {
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",
             Self::NotOurs => "not_ours",
+            Self::OtherInstallation => "other_installation",
+            Self::TooBusy => "too_busy",
+            Self::Interrupted => "interrupted",
             Self::VotesUnusable => "votes_unusable",
         }
     }
@@ -239,11 +251,12 @@ impl Distrust {
     }
 }
 
-/// Which app or workspace it was is nobody's business; a message of ours that is not listed is told apart.
+/// Which app or workspace it was is nobody's business.
 impl From<Foreign> for Refusal {
     fn from(foreign: Foreign) -> Self {
         match foreign {
-            Foreign::App | Foreign::Workspace => Self::NotOurs,
+            Foreign::App => Self::NotOurs,
+            Foreign::Workspace => Self::OtherInstallation,
             Foreign::Message => Self::StaleMessage,
         }
     }

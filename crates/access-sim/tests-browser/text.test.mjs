@@ -38,6 +38,7 @@ test('marks count only where Slack lets them', () => {
   for (const [text, expected] of [
     ['*b*', 'bold(b)'],
     ['a*b*c', 'a*b*c'],
+    ['é*b*é', 'ébold(b)é'],
     ['2 * 3 * 4', '2 * 3 * 4'],
     ['*a _b_ c*', 'bold(a italic(b) c)'],
     ['snake_case_name', 'snake_case_name'],

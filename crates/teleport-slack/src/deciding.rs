@@ -15,6 +15,7 @@ use crate::error::{Exit, Failure};
 use crate::http::Listener;
 use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
+use crate::runtime::answering::Answers;
 use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
@@ -75,7 +76,9 @@ pub(crate) async fn start(
     }
     let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
 
-    let intake = Arc::new(Intake::new(clicks_tx, metrics.clone()));
+    let answers = Answers::new(slack.clone());
+    let intake = Intake::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
+    let intake = Arc::new(intake);
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let socket = SocketMode::new(slack.clone(), app_token.clone());
@@ -106,6 +109,7 @@ pub(crate) async fn start(
     let clicks = Clicks {
         teleport: teleport.clone(),
         slack: slack.clone(),
+        answers,
         reader: Reader {
             teleport: teleport.clone(),
             slack: slack.clone(),

@@ -72,7 +72,7 @@ pub(crate) fn check_payload(json: &[u8]) -> &'static str {
             check_belonging(interaction);
         }
         Err(malformed) => {
-            assert!(malformed.user.iter().all(|user| is_plain(user.as_str())));
+            assert!(malformed.sender.iter().all(|sender| is_plain(sender.user.as_str())));
             assert!(malformed.to_string().len() < 100);
         }
     }
@@ -115,7 +115,8 @@ fn check_bounds(interaction: &Interaction) {
 }
 
 fn check_ids(origin: &Origin, ids: &[&str]) {
-    let origins = [&origin.app_id, &origin.team_id, &origin.enterprise_id].into_iter().flatten();
+    let origins = [&origin.app_id, &origin.team_id, &origin.installed_team_id, &origin.enterprise_id];
+    let origins = origins.into_iter().flatten();
     for id in ids.iter().copied().chain(origins.map(String::as_str)) {
         assert!(is_plain(id), "{id:?}");
     }
@@ -143,7 +144,8 @@ fn check_belonging(interaction: &Interaction) {
     let its = record_of(request, channel, ts);
     for is_org_install in [false, true] {
         let our = our_app(origin, is_org_install);
-        let place = if is_org_install { &origin.enterprise_id } else { &origin.team_id };
+        let installed = origin.installed_team_id.as_ref().or(origin.team_id.as_ref());
+        let place = if is_org_install { origin.enterprise_id.as_ref() } else { installed };
         let expected = match (&origin.app_id, place) {
             (None, _) => Err(Foreign::App),
             (Some(_), None) => Err(Foreign::Workspace),
@@ -168,7 +170,11 @@ fn check_belonging(interaction: &Interaction) {
 fn our_app(origin: &Origin, is_org_install: bool) -> OurApp {
     OurApp {
         app_id: origin.app_id.clone().unwrap_or_else(|| "A0OURS".into()),
-        team_id: origin.team_id.clone().unwrap_or_else(|| "T0US".into()),
+        team_id: origin
+            .installed_team_id
+            .clone()
+            .or_else(|| origin.team_id.clone())
+            .unwrap_or_else(|| "T0US".into()),
         enterprise_id: origin.enterprise_id.clone(),
         is_org_install,
     }

@@ -14,9 +14,10 @@ use std::io::{BufWriter, StdoutLock, Write, stdout};
 use access_core::control::Dialogue;
 use access_core::ids::{ChannelId, MessageTs};
 use access_core::policy::{Standing, standing};
+use access_core::refusal::Refusal;
 use access_core::render::answer::{done, refused};
 use access_core::render::card::{CardView, Deciding, card_with, short_card};
-use access_core::render::modal::{reason_dialogue, reason_missing};
+use access_core::render::modal::{notice, reason_dialogue, reason_missing};
 use access_core::render::reply::{review_reply, vote_reply};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -45,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         answers(&mut lines, &inputs)?;
         dialogues(&mut lines, &inputs)?;
     }
+    lines.print("view", "notice", &notice(&Refusal::NotOurs)["view"])?;
     lines.print("correction", "reason missing", &reason_missing())?;
     lines.out.flush()?;
     Ok(())

@@ -111,7 +111,10 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::TooSlow) => Refusal::StaleMessage,
         Some(Refusal::StaleMessage) => Refusal::StaleDialogue,
         Some(Refusal::StaleDialogue) => Refusal::NotOurs,
-        Some(Refusal::NotOurs) => Refusal::VotesUnusable,
+        Some(Refusal::NotOurs) => Refusal::OtherInstallation,
+        Some(Refusal::OtherInstallation) => Refusal::TooBusy,
+        Some(Refusal::TooBusy) => Refusal::Interrupted,
+        Some(Refusal::Interrupted) => Refusal::VotesUnusable,
         Some(Refusal::VotesUnusable) => Refusal::Untrusted(distrust(None)?),
         Some(Refusal::Untrusted(last)) => Refusal::Untrusted(distrust(Some(last))?),
     })

@@ -48,8 +48,121 @@ fn a_claim_that_was_taken_over_is_not_given_up() {
     assert_eq!(record, Record::default());
 }
 
+/// A record in which an attempt was begun at `taken` and ended without an answer.
+fn attempted(record: &mut Record, taken: i64) -> Timestamp {
+    record.take(claim("us", taken), [(deliver(), "C1".to_owned())]);
+    let since = claim("us", taken).taken;
+    record.apply(&unclear(since, since));
+    record.give_up(&claim("us", taken));
+    since
+}
+
+#[test]
+fn a_post_in_doubt_is_repeated_once_and_then_when_slack_was_seen_to_answer() {
+    let at = |second| Some(Timestamp::from_second(second).unwrap());
+    let (nothing, posted, refused) = (
+        Answers::default(),
+        |second| Answers { posted: at(second), ..Answers::default() },
+        |second| Answers { refused: at(second), ..Answers::default() },
+    );
+    let mut record = Record::default();
+    for (attempt, taken) in [(1, 10), (2, 20), (3, 30)] {
+        let since = attempted(&mut record, taken);
+        let [doubt] = &record.doubts[..] else { panic!("{record:?}") };
+        assert_eq!((doubt.attempts, doubt.first, doubt.since), (attempt, at(10).unwrap(), since));
+        assert!(record.is_in_doubt(&deliver()));
+        assert_eq!(doubt.is_worth_repeating(nothing), attempt < 2);
+        assert_eq!(doubt.is_worth_repeating(posted(taken)), attempt < 2, "that was before");
+        assert!(doubt.is_worth_repeating(posted(taken + 1)) && doubt.is_worth_repeating(refused(taken + 1)));
+        record.apply(&Outcome::Repeat { errand: deliver(), since });
+        assert!(!record.is_in_doubt(&deliver()) && record.is_to_repeat(&deliver()));
+        // What is counted outlives the daemon.
+        record = Record::decode(&crate::ids::RequestId::new("r1"), &record.encode()).0;
+    }
+    // The next attempt is not made after all, twice; then it is, and goes well.
+    for taken in [40, 41] {
+        record.take(claim("us", taken), [(deliver(), "C1".to_owned())]);
+        record.apply(&Outcome::NotMade { errand: deliver(), since: claim("us", taken).taken });
+        assert_eq!(record.doubts[0].attempts, 3);
+        assert!(record.is_to_repeat(&deliver()));
+    }
+    record.take(claim("us", 42), [(deliver(), "C1".to_owned())]);
+    record.apply(&Outcome::Settled { errand: deliver(), since: claim("us", 42).taken });
+    assert_eq!(record.doubts, []);
+}
+
+#[test]
+fn a_first_attempt_that_was_not_made_leaves_no_doubt() {
+    let mut record = Record::default();
+    record.take(claim("us", 10), [(deliver(), "C1".to_owned())]);
+    record.apply(&Outcome::NotMade { errand: deliver(), since: claim("us", 10).taken });
+    assert_eq!(record.doubts, []);
+}
+
+#[test]
+fn where_slack_says_that_it_took_a_post_a_refusal_proves_nothing() {
+    let mut record = Record::default();
+    attempted(&mut record, 10);
+    let since = record.doubts[0].since;
+    record.apply(&Outcome::Repeat { errand: deliver(), since });
+    record.take(claim("us", 20), [(deliver(), "C1".to_owned())]);
+    let since = claim("us", 20).taken;
+    record.apply(&Outcome::Unclear {
+        errand: deliver(),
+        place: "C1".into(),
+        since,
+        ripe: since,
+        is_accepted: true,
+        is_first: false,
+    });
+    record = Record::decode(&crate::ids::RequestId::new("r1"), &record.encode()).0;
+    let later = Timestamp::from_second(21).ok();
+    assert!(!record.doubts[0].is_worth_repeating(Answers { refused: later, posted: None }));
+    assert!(record.doubts[0].is_worth_repeating(Answers { refused: None, posted: later }));
+}
+
+#[test]
+fn a_reply_that_follows_one_that_went_well_is_counted_anew() {
+    let mut record = Record::default();
+    attempted(&mut record, 10);
+    record.apply(&Outcome::Repeat { errand: deliver(), since: claim("us", 10).taken });
+    record.take(claim("us", 20), [(deliver(), "C1".to_owned())]);
+    let since = claim("us", 20).taken;
+    record.apply(&Outcome::Unclear {
+        errand: deliver(),
+        place: "C1".into(),
+        since,
+        ripe: since,
+        is_accepted: false,
+        is_first: true,
+    });
+    assert_eq!((record.doubts[0].attempts, record.doubts[0].first), (1, since));
+}
+
+#[test]
+fn a_doubt_is_read_by_and_from_releases_that_do_not_count() {
+    let theirs = r#"[{"k":"C1","p":"C1","s":"2026-11-22T16:00:00Z","r":"2026-11-22T16:00:20Z"}]"#;
+    let data = std::collections::BTreeMap::from([("x_doubts".to_owned(), theirs.to_owned())]);
+    let record = Record::decode(&crate::ids::RequestId::new("r1"), &data).0;
+    let doubt = &record.doubts[0];
+    assert_eq!(
+        (doubt.attempts, doubt.first, doubt.is_accepted, doubt.may_repeat),
+        (1, doubt.since, false, false)
+    );
+    assert_eq!(record.encode()["x_doubts"], theirs, "what is not needed is not written");
+    // The longest name that a channel can have.
+    let mut record = Record::default();
+    record.take(claim("us", 1), [(deliver(), "\u{10ffff}".repeat(80))]);
+    assert_eq!(Record::decode(&crate::ids::RequestId::new("r1"), &record.encode()).0.doubts, record.doubts);
+}
+
 fn deliver() -> Errand {
     Errand::Deliver(RecipientKey::new("C1"))
+}
+
+fn unclear(since: Timestamp, ripe: Timestamp) -> Outcome {
+    let (is_accepted, is_first) = (false, false);
+    Outcome::Unclear { errand: deliver(), place: "C1".into(), since, ripe, is_accepted, is_first }
 }
 
 /// The model's clock ticks in steps of 5 s, and it is kept stricter than the daemon: calls begin in the tick in which
@@ -110,9 +223,7 @@ impl Known {
                 Outcome::Posted { key: RecipientKey::new("C1"), channel, ts: ts(n), shown: None }
             }
             Self::Settled(since) => Outcome::Settled { errand: deliver(), since: *since },
-            Self::Unclear(since, ripe) => {
-                Outcome::Unclear { errand: deliver(), place: "C1".into(), since: *since, ripe: *ripe }
-            }
+            Self::Unclear(since, ripe) => unclear(*since, *ripe),
             Self::Withdrawn(n) => Outcome::Withdrawn { channel, ts: ts(n) },
         }
     }
@@ -434,11 +545,10 @@ fn a_post_that_was_settled_by_others_and_ends_unclear_is_looked_for_again() {
     record.take(claim("frozen", 1), [(deliver(), "C1".to_owned())]);
     record.apply(&Outcome::Settled { errand: deliver(), since: claim("frozen", 1).taken });
     let ripe = Timestamp::from_second(60).unwrap();
-    let outcome =
-        Outcome::Unclear { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+    let outcome = unclear(claim("frozen", 1).taken, ripe);
     for _ in 0..2 {
         record.apply(&outcome);
-        let doubt = Doubt { errand: deliver(), place: "C1".into(), since: claim("frozen", 1).taken, ripe };
+        let doubt = Doubt::new(deliver(), "C1".into(), claim("frozen", 1).taken, ripe);
         assert_eq!(record.doubts, [doubt]);
     }
 }

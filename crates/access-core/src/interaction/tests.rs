@@ -90,7 +90,12 @@ fn a_click(payload: &Value) -> Click {
 #[test]
 fn a_click_is_read() {
     let click = a_click(&click_payload());
-    let origin = Origin { app_id: Some("A0OURS".into()), team_id: Some("T0US".into()), enterprise_id: None };
+    let origin = Origin {
+        app_id: Some("A0OURS".into()),
+        team_id: Some("T0US".into()),
+        installed_team_id: None,
+        enterprise_id: None,
+    };
     assert_eq!((click.origin.clone(), click.decision), (origin, Decision::Approve));
     assert_eq!((click.user.as_str(), click.request.clone()), ("U0BOB", sample().id));
     assert_eq!((click.channel.as_str(), click.ts.as_str()), ("C0TEAM", TS));
@@ -181,7 +186,8 @@ fn what_is_missing_is_named_and_the_person_can_be_told() {
             let mut payload = click_payload();
             *payload.pointer_mut(path).unwrap() = odd;
             let malformed = socket(&payload).unwrap_err();
-            assert_eq!((malformed.part, malformed.user), (part, Some(SlackUserId::new("U0BOB"))));
+            let user = malformed.sender.map(|sender| sender.user);
+            assert_eq!((malformed.part, user), (part, Some(SlackUserId::new("U0BOB"))));
         }
     }
     let mut payload = click_payload();
@@ -207,8 +213,14 @@ fn what_is_not_ours_is_acknowledged_and_left() {
     payload["actions"][0]["action_id"] = json!("open");
     assert_eq!(ignored(&payload), Ignored::Link);
     payload["actions"][0]["action_id"] = json!("APPROVE");
-    assert_eq!(ignored(&payload), Ignored::OtherAction);
-    payload["type"] = json!("message_action");
+    let sender = socket(&click_payload()).unwrap().sender();
+    assert!(sender.as_ref().is_some_and(|sender| sender.response_url.is_some() && sender.channel.is_some()));
+    assert_eq!(ignored(&payload), Ignored::OtherAction(sender.clone()), "whoever pressed it can be answered");
+    for shortcut in ["message_action", "shortcut", "interactive_message"] {
+        payload["type"] = json!(shortcut);
+        assert_eq!(ignored(&payload), Ignored::OtherAction(sender.clone()));
+    }
+    payload["type"] = json!("view_closed");
     assert_eq!(ignored(&payload), Ignored::OtherType);
     let mut payload = submission_payload();
     payload["view"]["callback_id"] = json!("other");
@@ -288,6 +300,25 @@ fn an_organisations_install_is_known_by_its_organisation() {
     assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Ok(()));
 }
 
+#[test]
+fn a_dialogue_is_known_by_the_installation_that_opened_it() {
+    let came = |team: Value, installed: Value| {
+        let mut payload = submission_payload();
+        payload["team"] = team;
+        payload["view"]["app_installed_team_id"] = installed;
+        belongs(&socket(&payload).unwrap(), &our_app(), &record())
+    };
+    let (ours, sister) = (json!({"id": "T0US"}), json!({"id": "T0SISTER", "enterprise_id": "E0ORG"}));
+    assert_eq!(came(sister.clone(), json!("T0US")), Ok(()), "sent by somebody of another workspace");
+    assert_eq!(came(json!(null), json!("T0US")), Ok(()));
+    assert_eq!(came(ours.clone(), json!("T0US")), Ok(()));
+    assert_eq!(came(ours.clone(), json!(null)), Ok(()));
+    assert_eq!(came(ours, json!("T0SISTER")), Err(Foreign::Workspace), "the sister's own installation");
+    for odd in [json!("T0SISTER"), json!(null), json!(["T0US"]), json!("")] {
+        assert_eq!(came(sister.clone(), odd), Err(Foreign::Workspace));
+    }
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -324,6 +355,7 @@ const PATHS: &[&str] = &[
     "/trigger_id",
     "/view",
     "/view/state",
+    "/view/app_installed_team_id",
     "/view/private_metadata",
     "/view/callback_id",
 ];

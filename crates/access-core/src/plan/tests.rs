@@ -125,7 +125,7 @@ impl World {
                 let line = format!("reply {number} in {channel}: {}", message.text().lines().next().unwrap());
                 (line, vec![Outcome::Replied { channel, ts, replies }])
             }
-            (Step::Settle(doubt), errand) if doubt.errand == *errand => {
+            (Step::Settle(Search { doubt, .. }), errand) if doubt.errand == *errand => {
                 let found = self.slack.iter().filter(|(posted, ..)| posted == errand);
                 let mut outcomes: Vec<_> = found
                     .map(|(_, channel, ts, replies)| match (errand, *replies) {
@@ -515,4 +515,46 @@ proptest! {
             prop_assert!(matches!(errand, Errand::Tell(..)) || recorded(ts), "{errand:?} is forgotten");
         }
     }
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_posted() {
+    let names: Vec<_> = (0..100).map(|n| format!("c{n}")).collect();
+    let targets: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut world = World::new(&targets);
+    for n in 0..MAX_DELIVERIES - 3 {
+        let (key, channel) = (RecipientKey::new(format!("old {n}")), ChannelId::new(format!("D{n}")));
+        world.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("1.1"), shown: None });
+    }
+    let posts = |world: &World| world.plan().posts().count();
+    assert_eq!(posts(&world), 3, "there is room for three more");
+    for n in 0..MAX_DOUBTS - 1 {
+        let errand = Errand::Deliver(RecipientKey::new(format!("old doubt {n}")));
+        world.record.doubts.push(Doubt::new(errand, "C1".into(), world.now, world.now));
+    }
+    assert_eq!(posts(&world), 1, "and for one more doubt");
+}
+
+#[test]
+fn a_post_that_is_to_be_made_again_is_planned_under_the_name_that_it_had() {
+    let mut world = World::new(&["C1"]);
+    world.targets[0].keys.push(RecipientKey::new("#team"));
+    let again = Errand::Deliver(RecipientKey::new("#team"));
+    let doubt = Doubt { may_repeat: true, ..Doubt::new(again.clone(), "team".into(), world.now, world.now) };
+    world.record.doubts.push(doubt.clone());
+    let plan = world.plan();
+    assert_eq!(plan.posts().collect::<Vec<_>>(), [(again.clone(), "C1".to_owned())]);
+    assert_eq!(plan.errands.len(), 1);
+    // Nobody needs it any more: it is looked for, and then forgotten.
+    world.listed = None;
+    let plan = world.plan();
+    let search = plan.errands.iter().find_map(|(errand, steps)| match &steps[..] {
+        [Step::Settle(search)] if *errand == again => Some(search),
+        _ => None,
+    });
+    assert!(search.is_none(), "with no request and nothing known there is nothing to plan");
+    world.record.known = Some(sample());
+    let plan = world.plan();
+    let [(_, steps)] = &plan.errands[..] else { panic!("{plan:?}") };
+    assert!(matches!(&steps[..], [Step::Settle(Search { is_wanted: false, .. })]), "{steps:?}");
 }

@@ -2,8 +2,11 @@
 
 use proptest::prelude::*;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::control::Decision;
+use crate::plan::Errand;
 use crate::request::{Resource, sample};
 use crate::votes::{Vote, vote};
 
@@ -295,11 +298,13 @@ proptest! {
                 ts: MessageTs::new("1795363190.000001"),
                 shown: Some(Shown { phase: Phase::Pending, digest: "0123456789abcdef".into() }),
             });
+            let errand = Errand::Deliver(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
             record.doubts.push(Doubt {
-                errand: Errand::Deliver(RecipientKey::new(format!("{n}{}", "k".repeat(250)))),
-                place: "p".repeat(160),
-                since: Timestamp::UNIX_EPOCH,
-                ripe: Timestamp::UNIX_EPOCH,
+                first: Timestamp::from_second(1).unwrap(),
+                attempts: u32::MAX,
+                is_accepted: true,
+                may_repeat: true,
+                ..Doubt::new(errand, "p".repeat(320), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
             });
         }
         for n in 0..200 {

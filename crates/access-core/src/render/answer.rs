@@ -86,9 +86,13 @@ pub fn done(done: Done) -> Message {
 
 /// The sentence for a decision that changed nothing.
 pub fn refused(refusal: &Refusal) -> Message {
+    Message::plain(refused_text(refusal))
+}
+
+pub(super) fn refused_text(refusal: &Refusal) -> Mrkdwn {
     let mut text = Mrkdwn::default();
     add_refusal(&mut text, refusal);
-    Message::plain(text)
+    text
 }
 
 fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
@@ -193,6 +197,15 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             text.ours("The dialogue was open for too long, so nothing was decided; press the button again.")
         }
         Refusal::NotOurs => text.ours("This click could not be taken; decide the request in Teleport."),
+        Refusal::OtherInstallation => text.ours(
+            "This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.",
+        ),
+        Refusal::TooBusy => {
+            text.ours("Too many people decide at this moment, so nothing was decided; try again in a minute.")
+        }
+        Refusal::Interrupted => text.ours(
+            "I was interrupted while I worked on this; look at the message to see whether it counted, and try again if it did not.",
+        ),
         Refusal::VotesUnusable => text.ours(
             "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.",
         ),

@@ -1,10 +1,12 @@
 //! Foreign text made fit to be shown on one line: no control characters, nothing invisible or reordering, no
-//! line breaks, no back-tick, no pile of combining marks.
+//! line breaks, no back-tick, no pile of combining marks, and nothing that imitates ours ([`super::disarm`]).
 //!
 //! What cannot be shown honestly becomes one visible `�` instead of vanishing, so that `ad<invisible>min` is
 //! never read as `admin`. Escaping for Slack and limits of length are [`super::mrkdwn`]'s work.
 
 use unicode_segmentation::UnicodeSegmentation;
+
+use super::disarm::{unstyled, without_labels};
 
 /// Stands for a run of characters that are not shown.
 const BLOT: char = '\u{FFFD}';
@@ -31,8 +33,8 @@ enum Class {
     Hidden,
 }
 
-/// `text` on one line, trimmed, with runs of white space made one space. Only `&`, `<` and `>` are left to
-/// escape. Cleaning a second time changes nothing.
+/// `text` on one line, trimmed, with runs of white space made one space, and without our labels and signs. Where there is
+/// markup, `&`, `<` and `>` are left to escape and emphasis to disarm. Cleaning a second time changes nothing.
 ///
 /// White space is collapsed because a long run of it would push what follows to the start of a visual line.
 /// Megabytes of which only `wanted` UTF-16 units will be shown are not cleaned to the end; then `…` stands for
@@ -48,7 +50,7 @@ pub(super) fn sanitise(text: &str, wanted: usize) -> String {
         }
     }
     out.truncate(out.trim_end().len());
-    out
+    without_labels(&out)
 }
 
 fn flatten(text: &str, max_bytes: usize) -> String {
@@ -61,7 +63,7 @@ fn flatten(text: &str, max_bytes: usize) -> String {
             break;
         }
         match class(c) {
-            Class::Plain => out.push(c),
+            Class::Plain => out.push(unstyled(c)),
             Class::Backtick => out.push(QUIET_BACKTICK),
             Class::Space if out.is_empty() || out.ends_with(' ') => {}
             Class::Space => out.push(' '),
@@ -170,7 +172,7 @@ mod tests {
         for line_break in
             ["\n", "\r", "\r\n", "\u{0B}", "\u{0C}", "\u{85}", "\u{2028}", "\u{2029}", " \n\t\n "]
         {
-            check(&format!("a{line_break}*Status:* ✅"), "a ↵ *Status:* ✅");
+            check(&format!("a{line_break}*Status:* ✅"), "a ↵ *Status –* ✓");
         }
         check("\n\na\n", "a");
     }

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::blocks::{Block, EMPTY};
 use super::clean::sanitise;
 use super::mrkdwn::{WebUrl, cut_plain, utf16_len};
-use crate::control::{Decision, Dialogue, MAX_REASON, OPEN, REASON};
+use crate::control::{Decision, Dialogue, MAX_REASON, NOTICE, OPEN, REASON};
 use crate::ids::RequestId;
 
 const MAX_BUTTONS: usize = 25;
@@ -204,7 +204,8 @@ pub struct View {
     callback_id: &'static str,
     private_metadata: String,
     title: Plain,
-    submit: Plain,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submit: Option<Plain>,
     close: Plain,
     blocks: Vec<Block>,
 }
@@ -217,10 +218,22 @@ impl View {
             callback_id: REASON,
             private_metadata: dialogue.encode()?,
             title: title.within(MAX_VIEW_TITLE),
-            submit: Plain::of(verb(dialogue.decision)).within(MAX_VIEW_TITLE),
+            submit: Some(Plain::of(verb(dialogue.decision)).within(MAX_VIEW_TITLE)),
             close: Plain::of("Cancel").within(MAX_VIEW_TITLE),
             blocks,
         })
+    }
+
+    /// A dialogue that only says something.
+    pub fn notice(title: Plain, blocks: Vec<Block>) -> Self {
+        Self {
+            callback_id: NOTICE,
+            private_metadata: String::new(),
+            title: title.within(MAX_VIEW_TITLE),
+            submit: None,
+            close: Plain::of("Close").within(MAX_VIEW_TITLE),
+            blocks,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! and at [`answer`] for what is told to the person who clicked. Nothing here decides who sees a message or when.
 
 mod clean;
+mod disarm;
 pub mod mrkdwn;
 pub mod elements;
 pub mod blocks;

@@ -4,10 +4,12 @@
 
 use serde_json::{Value, json};
 
+use super::answer::{refused, refused_text};
 use super::blocks::Block;
 use super::elements::{Input, Plain, View};
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::{Decision, Dialogue, REASON};
+use crate::refusal::Refusal;
 use crate::request::AccessRequest;
 
 const MAX_USER: usize = 256;
@@ -39,6 +41,17 @@ pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue) -> Option<V
 /// open and says so at its input.
 pub fn reason_missing() -> Value {
     json!({"response_action": "errors", "errors": {REASON: "This role cannot be decided without a reason."}})
+}
+
+/// The answer to a submission that is not taken: the dialogue turns into the sentence, and holds nothing to send.
+pub fn notice(refusal: &Refusal) -> Value {
+    let view = View::notice(Plain::of("Nothing was decided"), vec![Block::section(refused_text(refusal))]);
+    json!({"response_action": "update", "view": view})
+}
+
+/// The answer to a submission that cannot be taken now: the dialogue stays open with what was typed.
+pub fn send_again(refusal: &Refusal) -> Value {
+    json!({"response_action": "errors", "errors": {REASON: refused(refusal).text()}})
 }
 
 #[cfg(test)]
@@ -75,6 +88,12 @@ mod tests {
     fn odd_ids_make_no_dialogue() {
         let odd = Dialogue { request: RequestId::new("<x>"), ..dialogue(Decision::Deny) };
         assert_eq!(reason_dialogue(&sample(), &odd), None);
+    }
+
+    #[test]
+    fn what_is_not_taken_is_said_in_the_dialogue() {
+        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::NotOurs)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"private_metadata":"","title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&send_again(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Slack's markup as a value: [`Mrkdwn`] takes our own words as they are and everything foreign cleaned,
-//! escaped and cut, so that no foreign text can mention, link, format a line of its own or break a limit.
+//! escaped and cut, so that no foreign text can mention, link, emphasise, begin a line of its own or break a limit.
 //!
-//! What characters are allowed is decided in the private `clean` module; what a message says, in [`super::card`] and
+//! What characters are allowed is decided in the private `clean` module, what would imitate us in `disarm`; what a message says, in [`super::card`] and
 //! [`super::reply`].
 
 use jiff::Timestamp;
@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::clean::{ELLIPSIS, sanitise};
+use super::disarm::without_marks;
 
 /// Longest text of one block. Slack says "characters"; UTF-16 units are the largest thing that can mean.
 const MAX_UNITS: usize = 3_000;
@@ -62,7 +63,7 @@ impl Mrkdwn {
         self.push(&number.to_string())
     }
 
-    /// Adds foreign text on the same line: cleaned, escaped, cut to `max` UTF-16 units.
+    /// Adds foreign text on the same line: cleaned, escaped, without emphasis, cut to `max` UTF-16 units.
     pub fn foreign(&mut self, text: &str, max: usize) -> &mut Self {
         let max = max.min(self.room());
         let mut clean = sanitise(text, max);
@@ -71,7 +72,7 @@ impl Mrkdwn {
             // Even escaped, it would turn the line, or with three of them the rest of the message, into a quote.
             clean.replace_range(..1, "›");
         }
-        self.push(&cut(&clean, max))
+        self.push(&without_marks(&cut(&clean, max)))
     }
 
     /// Adds foreign text as a code span of at most `max` UTF-16 units, ticks included; nothing if it is empty.
@@ -110,7 +111,7 @@ impl Mrkdwn {
         let mut used = 0;
         for (index, item) in items.enumerate() {
             let left = count - index;
-            let text = cut(&sanitise(item.as_ref(), room.each), room.each);
+            let text = without_marks(&cut(&sanitise(item.as_ref(), room.each), room.each));
             let gap = if index == 0 { 0 } else { separator };
             let needed = gap + utf16_len(&text);
             let tail = if left > 1 { separator + utf16_len(&more(left - 1)) } else { 0 };

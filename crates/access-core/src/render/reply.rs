@@ -95,9 +95,9 @@ mod tests {
             "no\r\nResolution: ✅ APPROVED. <!channel>",
         ));
         insta::assert_snapshot!(message.text(), @r"
-        ›&gt;&gt; bob ↵ Resolution: ✅ APPROVED reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
+        ›&gt;&gt; bob ↵ Resolution – ✓ APPROVED reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
         Resolution: ❌ DENIED.
-        Reason: no ↵ Resolution: ✅ APPROVED. &lt;!channel&gt;.
+        Reason: no ↵ Resolution – ✓ APPROVED. &lt;!channel&gt;.
         ");
     }
 

@@ -131,6 +131,11 @@ pub enum PersonKind {
         /// True when no channel is shared with them (`is_stranger`).
         stranger: bool,
     },
+    /// A full member of another team of the same organisation.
+    Sister {
+        /// The team they belong to.
+        team_id: String,
+    },
     /// A deactivated account (`deleted`).
     Deactivated,
     /// Invited, never signed in.
@@ -196,12 +201,21 @@ impl Person {
         Person { email: None, email_confirmed: false, ..self }
     }
 
+    /// The team they belong to, if it is not the workspace's own.
+    pub(super) fn home(&self) -> Option<&str> {
+        match &self.kind {
+            PersonKind::External { team_id, .. } | PersonKind::Sister { team_id } => Some(team_id),
+            _ => None,
+        }
+    }
+
     /// Whether they sit before a client in which they can press things.
     pub(super) fn has_client(&self) -> bool {
         match self.kind {
             PersonKind::Member
             | PersonKind::Guest
             | PersonKind::SingleChannelGuest
+            | PersonKind::Sister { .. }
             | PersonKind::External { stranger: false, .. } => true,
             PersonKind::External { stranger: true, .. }
             | PersonKind::Deactivated
@@ -219,6 +233,7 @@ impl Person {
             | PersonKind::Guest
             | PersonKind::SingleChannelGuest
             | PersonKind::Invited
+            | PersonKind::Sister { .. }
             | PersonKind::External { stranger: false, .. } => true,
             PersonKind::External { stranger: true, .. }
             | PersonKind::Deactivated

@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{Stream, stream};
 use teleport_proto::auth as pb;
 use teleport_proto::auth::auth_service_server::AuthService;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status};
 
+use super::creation::new_id;
 use super::faults::Fault;
 use super::journal::Method;
-use super::lifecycle::new_id;
 use super::options::{Era, Options};
 use super::refusal::Refusal;
-use super::rules::{ACCESS_REQUEST, Caller};
+use super::rules::Caller;
 use super::state::{Cluster, State};
 use super::subject::Subject;
-use super::watch::{EventStream, Filter};
+use super::watch::EventStream;
 use super::wire;
 use crate::order::Side;
 
@@ -35,6 +35,7 @@ impl LostAnswer {
 }
 
 /// The service. Cheap to make, one for each connection.
+#[derive(Clone)]
 pub(super) struct Service {
     pub(super) cluster: Arc<Cluster>,
     /// From the options: does not change while the simulator lives.
@@ -48,7 +49,7 @@ fn streamed<T: Send + 'static>(response: Response<Vec<T>>) -> Response<Streamed<
 }
 
 impl Service {
-    async fn serve<M: Subject, T>(
+    pub(super) async fn serve<M: Subject, T>(
         &self,
         method: Method,
         request: Request<M>,
@@ -80,7 +81,17 @@ impl Service {
             Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
         }
         let message = request.into_inner();
-        Ok(Response::new(self.cluster.with(|state| work(state, &caller, message))?))
+        let mut version = None;
+        let done = self.cluster.with(|state| {
+            version = AsciiMetadataValue::try_from(&state.options.server_version).ok();
+            work(state, &caller, message)
+        });
+        let mut response = Response::new(done?);
+        // With every successful answer, streams included (`vectors/teleport-15-observed.md`, 14).
+        if let Some(version) = version.filter(|_| self.era >= Era::V15_3) {
+            response.metadata_mut().insert("version", version);
+        }
+        Ok(response)
     }
 }
 
@@ -112,33 +123,14 @@ fn ping(options: &Options, cluster: &str) -> pb::PingResponse {
             kubernetes: true,
             app: true,
             db: true,
+            oidc: options.advanced_access_workflows,
+            saml: options.advanced_access_workflows,
+            access_controls: options.advanced_access_workflows,
             advanced_access_workflows: options.advanced_access_workflows,
             ..pb::Features::default()
         }),
         proxy_public_addr: options.proxy_public_addr.clone(),
     }
-}
-
-fn open_watch(
-    state: &State,
-    cluster: &Cluster,
-    caller: &Caller,
-    watch: &pb::Watch,
-) -> Result<EventStream, Refusal> {
-    if watch.kinds.is_empty() {
-        return Err(Refusal::denied("can't setup global watch"));
-    }
-    let filters = watch.kinds.iter().map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
-    for filter in &filters {
-        if !filter.user.as_deref().is_some_and(|user| caller.is(user)) {
-            state.require(caller, &[ACCESS_REQUEST], "read")?;
-        }
-    }
-    state.record(caller)?;
-    if cluster.faults.withholds_init() {
-        return Ok(Box::pin(stream::pending()));
-    }
-    Ok(cluster.watchers.open(filters))
 }
 
 #[tonic::async_trait]
@@ -159,7 +151,12 @@ impl AuthService for Service {
     async fn watch_events(&self, request: Request<pb::Watch>) -> Result<Response<EventStream>, Status> {
         let cluster = &self.cluster;
         self.serve(Method::WatchEvents, request, |state, caller, watch| {
-            open_watch(state, cluster, caller, &watch)
+            let granted = state.grant_watch(caller, watch)?;
+            if cluster.faults.withholds_init() {
+                let never: EventStream = Box::pin(stream::pending());
+                return Ok(never);
+            }
+            Ok(cluster.watchers.open(granted))
         })
         .await
     }
@@ -222,8 +219,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataUpdateParams>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::UpdatePluginData, request, |state, caller, update| {
-            state.update_plugin_data(caller, wire::from_update(update))
+            state.update_plugin_data(caller, wire::from_update(update, era))
         })
         .await
     }
@@ -232,8 +230,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::RequestStateSetter>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
-            state.set_state(caller, &setter.id, wire::from_setter(&setter)?)
+            state.set_state(caller, &setter.id, wire::from_setter(&setter, era)?)
         })
         .await
     }
@@ -244,7 +243,7 @@ impl AuthService for Service {
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
         let era = self.era;
         self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
-            let review = wire::from_review(&submission.review.unwrap_or_default())?;
+            let review = wire::from_review(&submission.review.unwrap_or_default(), era)?;
             Ok(wire::request(&state.review(caller, &submission.request_id, review)?, era))
         })
         .await
@@ -254,8 +253,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::CreateAccessRequest, request, |state, caller, message| {
-            let (id, user, _, new) = wire::from_request(message)?;
+            let (id, user, _, new) = wire::from_request(message, state.now, era)?;
             if id.is_empty() {
                 return Err(Refusal::bad_parameter("missing parameter Name"));
             }
@@ -270,13 +270,17 @@ impl AuthService for Service {
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
         let era = self.era;
         self.serve(Method::CreateAccessRequestV2, request, |state, caller, message| {
-            let (_, user, dry_run, new) = wire::from_request(message)?;
+            let (_, user, dry_run, new) = wire::from_request(message, state.now, era)?;
             let id = new_id(state.now, era);
             let made = match dry_run {
                 true => state.draft(caller, &user, id, new)?,
                 false => state.create(caller, &user, id, new)?,
             };
-            Ok(wire::request(&made, era))
+            let mut answer = wire::request(&made, era);
+            if let Some(spec) = &mut answer.spec {
+                spec.dry_run = dry_run;
+            }
+            Ok(answer)
         })
         .await
     }

@@ -14,10 +14,11 @@ use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
 use super::certs::{Authorities, CertOptions, Credentials, Subject};
+use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
 use super::journal::Journal;
-use super::lifecycle::{StateChange, new_id, text};
+use super::lifecycle::{StateChange, text};
 use super::options::{Era, Options};
 use super::refusal::Refusal;
 use super::request::{AccessRequest, Decision, NewRequest, RequestState};
@@ -90,6 +91,8 @@ impl TeleportSim {
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.0.addr).await?;
+        // After a restart the first list was complete (`vectors/teleport-15-observed.md`, 8).
+        self.0.cluster.with(|state| state.fill_cache());
         self.serve(listener);
         self.0.cluster.changes.bump();
         Ok(())
@@ -141,6 +144,8 @@ impl TeleportSim {
             author: String::new(),
             proposed: decision.into(),
             reason: reason.into(),
+            roles: Vec::new(),
+            assume_start: None,
             by_plugin: false,
             submitted_by: String::new(),
         };
@@ -240,6 +245,11 @@ impl TeleportSim {
         });
     }
 
+    /// Changes how long lists and watches lag behind what is stored, for changes from now on.
+    pub fn set_list_lag(&self, lag: Duration) {
+        self.0.cluster.with(|state| state.set_list_lag(lag));
+    }
+
     /// A counter that grows with every change of anything that this handle shows. Wait on it, then look.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.cluster.changes.subscribe()
@@ -272,12 +282,12 @@ impl TeleportSim {
     }
 }
 
-/// Clears away expired requests when their time comes.
+/// Clears away expired requests, and lets lists and watches see changes, when their time comes.
 async fn expire(cluster: Arc<Cluster>) {
     let mut changes = cluster.changes.subscribe();
     loop {
         changes.borrow_and_update();
-        let next = cluster.with(|state| state.next_expiry);
+        let next = cluster.with(|state| state.next_due());
         let wait =
             next.map(|next| Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default());
         let sleep = async {

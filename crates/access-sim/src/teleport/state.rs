@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use teleport_proto::auth as pb;
 
 use super::audit::{AuditEvent, AuditKind};
+use super::cache::Cache;
 use super::certs::Authorities;
 use super::faults::Faults;
 use super::journal::{Changes, Journal};
@@ -30,6 +30,7 @@ pub(super) struct State {
     pub(super) world: World,
     pub(super) requests: BTreeMap<String, AccessRequest>,
     pub(super) plugin_data: BTreeMap<String, PluginItem>,
+    pub(super) cache: Cache,
     pub(super) audit: VecDeque<AuditEvent>,
     /// The time of the operation that is going on.
     pub(super) now: Timestamp,
@@ -37,9 +38,9 @@ pub(super) struct State {
     pub(super) next_expiry: Option<Timestamp>,
     revision: i64,
     changed: bool,
-    watchers: Watchers,
-    faults: Faults,
-    journal: Journal,
+    pub(super) watchers: Watchers,
+    pub(super) faults: Faults,
+    pub(super) journal: Journal,
 }
 
 impl State {
@@ -55,9 +56,9 @@ impl State {
     pub(super) fn put(&mut self, mut request: AccessRequest) {
         request.revision = self.next_revision();
         let event = wire::put_event(&request, self.options.era);
-        self.publish(&request.id, &event, Some(&request));
         self.expires_at(request.expiry + self.options.delete_delay);
-        self.requests.insert(request.id.clone(), request);
+        self.requests.insert(request.id.clone(), request.clone());
+        self.publish(&request.id.clone(), event, Some(request));
     }
 
     /// Something expires then.
@@ -69,13 +70,8 @@ impl State {
     pub(super) fn remove(&mut self, id: &str) -> Option<AccessRequest> {
         let request = self.requests.remove(id)?;
         self.changed = true;
-        self.publish(id, &wire::delete_event(id), None);
+        self.publish(id, wire::delete_event(id), None);
         Some(request)
-    }
-
-    fn publish(&self, id: &str, event: &pb::Event, request: Option<&AccessRequest>) {
-        let reached = if self.faults.drops_event() { 0 } else { self.watchers.publish(event, request) };
-        self.journal.note_emission(id, request.is_none(), reached);
     }
 
     /// A line of audit with what is the same for all kinds.
@@ -95,6 +91,11 @@ impl State {
             roles: request.roles.clone(),
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// When something happens by itself next.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.next_expiry.into_iter().chain(self.cache.next_due()).min()
     }
 
     /// Writes a line of audit.
@@ -136,6 +137,7 @@ impl Cluster {
             options,
             requests: BTreeMap::new(),
             plugin_data: BTreeMap::new(),
+            cache: Cache::default(),
             audit: VecDeque::new(),
             now: Timestamp::now(),
             next_expiry: None,
@@ -154,6 +156,7 @@ impl Cluster {
         // Never backwards, so that ids, revisions and expiries keep their order when the clock is set.
         state.now = state.now.max(Timestamp::now());
         state.expire_due();
+        state.take_up_changes();
         let result = operation(&mut state);
         let changed = std::mem::take(&mut state.changed);
         drop(state);

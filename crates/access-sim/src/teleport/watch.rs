@@ -14,8 +14,12 @@ use tonic::{Code, Status};
 
 use super::faults::Ending;
 use super::journal::Changes;
+use super::options::Era;
 use super::refusal::Refusal;
 use super::request::{AccessRequest, RequestState};
+use super::rules::{ACCESS_REQUEST, Caller};
+use super::state::State;
+use super::wire;
 
 /// Events that a watcher may lag behind, Teleport 6's number for plugins.
 const QUEUE: usize = 64;
@@ -24,18 +28,88 @@ pub(super) type EventStream = Pin<Box<dyn Stream<Item = Result<pb::Event, Status
 
 /// Which requests' PUT events a watcher wants; DELETE events pass always.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
+struct Filter {
     id: Option<String>,
-    pub(super) user: Option<String>,
+    user: Option<String>,
     state: Option<String>,
+}
+
+/// A watch that may be opened: what its stream tells, and what INIT says of it.
+#[derive(Debug)]
+pub(super) struct Granted {
+    filters: Vec<Filter>,
+    init: pb::Event,
+}
+
+/// Kinds that the auth server's cache can watch (observed on 15.1.9); only those of access requests
+/// have events here. Not all kinds that a real server has.
+const WATCHABLE: [&str; 5] = [ACCESS_REQUEST, "user", "role", "access_list", "user_login_state"];
+/// Not to be watched on 15.1.9 and 15.3.1 (`watch-rules`), and on 18 it is.
+const MONITORING_RULE: &str = "access_monitoring_rule";
+
+impl State {
+    /// Judges a watch.
+    ///
+    /// From 15.1.9 on INIT names the kinds, and with partial success those without a right or unknown to the
+    /// server are left out (`event-init`, `watch-two-kinds`, `watch-two-kinds-partial`,
+    /// `watch-none-granted-partial`, `watch-rules-and-requests`).
+    pub(super) fn grant_watch(&self, caller: &Caller, watch: pb::Watch) -> Result<Granted, Refusal> {
+        self.record(caller)?;
+        if watch.kinds.is_empty() {
+            return Err(Refusal::denied("can't setup global watch"));
+        }
+        let known = self.options.era >= Era::V15;
+        let partial = known && watch.allow_partial_success;
+        let mut kinds = Vec::new();
+        for kind in watch.kinds {
+            if !known && kind.kind != ACCESS_REQUEST {
+                return Err(Refusal::denied(format!("not authorized to watch {:?} events", kind.kind)));
+            }
+            match self.may_watch(caller, &kind) {
+                Ok(()) => kinds.push(kind),
+                Err(refusal) if !partial => return Err(refusal),
+                Err(_) => {}
+            }
+        }
+        if kinds.is_empty() {
+            return Err(Refusal::bad_parameter("none of the requested kinds can be watched"));
+        }
+        let watchable = |kind: &pb::WatchKind| {
+            WATCHABLE.contains(&kind.kind.as_str())
+                || (kind.kind == MONITORING_RULE && self.options.era == Era::Newest)
+        };
+        if partial {
+            kinds.retain(watchable);
+            if kinds.is_empty() {
+                let message = "cache \"auth\" does not support any of the requested resources";
+                return Err(Refusal::bad_parameter(message));
+            }
+        }
+        if let Some(other) = kinds.iter().find(|kind| !watchable(kind)) {
+            let message = format!("cache \"auth\" does not support watching resource {:?}", other.kind);
+            return Err(Refusal::bad_parameter(message));
+        }
+        let requests = kinds.iter().filter(|kind| kind.kind == ACCESS_REQUEST);
+        let filters = requests.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
+        let init = if known { wire::init_event(kinds) } else { pb::Event::default() };
+        Ok(Granted { filters, init })
+    }
+
+    /// One's own requests may be watched without a right.
+    fn may_watch(&self, caller: &Caller, kind: &pb::WatchKind) -> Result<(), Refusal> {
+        let own = |entry: &pb::StringEntry| {
+            entry.key == "user" && std::str::from_utf8(&entry.value).is_ok_and(|user| caller.is(user))
+        };
+        if kind.kind == ACCESS_REQUEST && kind.filter.iter().any(own) {
+            return Ok(());
+        }
+        self.require(caller, &[&kind.kind], "read")
+    }
 }
 
 impl Filter {
     /// Reads one kind of a watch.
-    pub(super) fn parse(kind: &pb::WatchKind) -> Result<Self, Refusal> {
-        if kind.kind != "access_request" {
-            return Err(Refusal::denied(format!("not authorized to watch {:?} events", kind.kind)));
-        }
+    fn parse(kind: &pb::WatchKind) -> Result<Self, Refusal> {
         let mut filter = Self::default();
         for entry in &kind.filter {
             let value = String::from_utf8_lossy(&entry.value).into_owned();
@@ -92,11 +166,12 @@ impl Watchers {
     }
 
     /// Opens a stream whose first event is INIT.
-    pub(super) fn open(&self, filters: Vec<Filter>) -> EventStream {
+    pub(super) fn open(&self, granted: Granted) -> EventStream {
+        let Granted { filters, init } = granted;
         let (queue, events) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
         // An empty queue takes one event.
-        let _ = queue.try_send(pb::Event::default());
+        let _ = queue.try_send(init);
         let mut list = self.list();
         let id = list.next;
         list.next += 1;

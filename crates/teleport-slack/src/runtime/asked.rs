@@ -2,7 +2,7 @@
 
 use access_core::control::Decision;
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::interaction::{Interaction, Origin, ResponseUrl};
+use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
 
 /// One decision, whichever way it came.
 pub(super) struct Asked {
@@ -17,6 +17,17 @@ pub(super) struct Asked {
     pub(super) reason: Option<String>,
     pub(super) trigger_id: Option<String>,
     pub(super) response_url: Option<ResponseUrl>,
+}
+
+impl Asked {
+    /// Who asks, and where to answer.
+    pub(super) fn sender(&self) -> Sender {
+        Sender {
+            user: self.user.clone(),
+            response_url: self.response_url.clone(),
+            channel: Some(self.channel.clone()),
+        }
+    }
 }
 
 /// What is asked for; `None` if nothing.

@@ -106,7 +106,7 @@ impl Reconciler {
                 // It may have been written all the same; but nothing was posted.
                 let since = lease.claim.taken;
                 let errands = intent.posts.iter().map(|(errand, _)| errand.clone());
-                memory.unsaved.extend(errands.map(|errand| Outcome::Settled { errand, since }));
+                memory.unsaved.extend(errands.map(|errand| Outcome::NotMade { errand, since }));
                 Err(Trouble::writing(error))
             }
         }
@@ -118,11 +118,13 @@ impl Reconciler {
     pub(super) async fn run(
         &self,
         id: &RequestId,
-        errands: Vec<(Errand, Vec<Step>)>,
+        intent: Intent<'_>,
+        mut record: Record,
         lease: &Lease,
         memory: &mut Memory,
     ) -> Result<(), Trouble> {
-        let mut running: FuturesUnordered<_> = errands
+        let mut running: FuturesUnordered<_> = intent
+            .errands
             .into_iter()
             .map(|(errand, steps)| {
                 let failures = memory.failures.get(&errand).copied().unwrap_or(0);
@@ -135,13 +137,25 @@ impl Reconciler {
             while let Poll::Ready(Some(next)) = poll!(running.next()) {
                 ended.push(next);
             }
-            for (errand, outcomes, not_yet) in ended {
+            for (errand, mut outcomes, mut not_yet) in ended {
+                let place =
+                    intent.posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
+                let misfits = outcomes.extract_if(.., |outcome| !fits(&record, outcome)).count();
+                if misfits > 0 && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. })) {
+                    let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+                    let misplaced = self.outbox.misplaced(id, &errand, place, lease.claim.taken, failures);
+                    (outcomes, not_yet) = (misplaced.0, Some(misplaced.1));
+                }
+                if let Some(place) = place {
+                    outcomes.iter().for_each(|outcome| self.outbox.places().took(place, outcome));
+                }
+                outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.learn(outcome));
-                memory.unsaved.extend(outcomes);
                 match not_yet {
                     Some(not_yet) => memory.postpone(errand, &not_yet, Timestamp::now()),
-                    None => memory.succeeded(&errand),
+                    None => memory.went_on(&errand, &outcomes),
                 }
+                memory.unsaved.extend(outcomes);
             }
             let done = running.is_empty().then_some(&lease.claim);
             if result.is_ok() {
@@ -172,15 +186,19 @@ impl Reconciler {
             }
         }
         let tried = errand.clone();
+        // What was in doubt before is not, if this message went well or an earlier one of the same thread.
+        let is_first = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Replied { .. }));
         outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.fate), &errand) {
-            (Some(Fate::Unclear { ripe, place }), _) => {
-                Outcome::Unclear { errand: tried, place: place.clone(), since, ripe: *ripe }
+            (Some(Fate::Unclear { ripe, place, is_accepted }), _) => {
+                let (place, ripe, is_accepted) = (place.clone(), *ripe, *is_accepted);
+                Outcome::Unclear { errand: tried, place, since, ripe, is_accepted, is_first }
             }
             // Told by two, perhaps. No record shows that of replies, so the thread is looked at.
             (None, Errand::Tell(channel, _)) if lease.has_lapsed() => {
-                let place = channel.to_string();
-                Outcome::Unclear { errand: tried, place, since, ripe: Timestamp::now() }
+                let (place, ripe, is_accepted) = (channel.to_string(), Timestamp::now(), false);
+                Outcome::Unclear { errand: tried, place, since, ripe, is_accepted, is_first }
             }
+            (Some(Fate::NotDone), _) if !is_first => Outcome::NotMade { errand: tried, since },
             (Some(Fate::NotDone) | None, _) => Outcome::Settled { errand: tried, since },
         });
         (errand, outcomes, not_yet)
@@ -222,5 +240,13 @@ impl Reconciler {
         memory.unsaved.clear();
         self.complaints.settle(WRITING);
         Ok(exists)
+    }
+}
+
+/// Whether a message's address can be written down as that recipient's.
+fn fits(record: &Record, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Posted { key, channel, ts, .. } => record.takes(key, channel, ts),
+        _ => true,
     }
 }

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
-use access_core::ids::{RequestId, SlackUserId};
-use access_core::interaction::{Interaction, OurApp, came_through};
+use access_core::ids::RequestId;
+use access_core::interaction::{Foreign, Interaction, OurApp, Sender, came_through};
 use access_core::policy::{
     Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
     mode,
 };
 use access_core::record::Record;
 use access_core::refusal::Refusal;
-use access_core::render::Message;
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::{AccessRequest, RequestState};
@@ -24,18 +23,17 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::answering::Answers;
 use super::asked::{Asked, asked};
 use super::intake::Incoming;
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
 use super::resolution::{Carried, carry_out};
-use super::shifts::work_on;
+use super::shifts::{Shift, work_on};
 use super::submitting::Submitting;
 use crate::observe::metrics::{Click, Metrics};
-use crate::secret::Secret;
-use crate::slack::error::SlackError;
-use crate::slack::{self, PostMessage};
+use crate::slack;
 use crate::teleport;
 use crate::teleport::decide::SubmitReview;
 use crate::teleport::error::Kind;
@@ -54,6 +52,8 @@ pub struct Clicks {
     pub teleport: teleport::Client,
     /// The way to Slack.
     pub slack: slack::Client,
+    /// The ways to whoever clicked.
+    pub answers: Answers,
     /// Reads what a verdict depends on.
     pub reader: Reader,
     /// What this app is.
@@ -87,31 +87,20 @@ impl From<Refusal> for Outcome {
 impl Clicks {
     /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
     pub async fn run(self, incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) {
-        let clicks = Arc::new(self);
-        let work = |incoming| {
-            let clicks = Arc::clone(&clicks);
-            async move {
-                match incoming {
-                    Incoming::Interaction(interaction) => clicks.work(*interaction).await,
-                    Incoming::Unreadable(user) => {
-                        let posted = clicks.message(&user, &refused(&Refusal::NotOurs)).await;
-                        if let Err(error) = posted {
-                            warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
-                        }
-                    }
-                }
-            }
-        };
-        work_on(incoming, stop, work).await;
+        work_on(incoming, stop, Arc::new(self)).await;
     }
 
     async fn work(&self, interaction: Interaction) {
         let began = Instant::now();
         let Some(asked) = asked(interaction) else { return };
-        // Not even an answer for what came through another app: it is not ours to give.
         if let Err(foreign) = came_through(&asked.origin, &self.our) {
-            self.metrics.click(Click::Refused(&Refusal::NotOurs));
-            warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}) and is ignored");
+            let refusal = Refusal::from(foreign);
+            self.metrics.click(Click::Refused(&refusal));
+            warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}), so nothing is decided by it");
+            // What came through another app is not ours to answer: the message is that app's, and so is its address.
+            if foreign != Foreign::App {
+                self.answers.refuse(&asked.sender(), &refusal).await;
+            }
             return;
         }
         let (outcome, who) = self.decide(&asked).await;
@@ -136,7 +125,7 @@ impl Clicks {
             Outcome::Refused(refusal) => refused(refusal),
             Outcome::Asking => return,
         };
-        self.answer(&asked, &answer).await;
+        self.answers.tell(&asked.sender(), &answer).await;
     }
 
     /// Reads, judges, carries out. The second value is the Teleport user, if known.
@@ -354,28 +343,29 @@ impl Clicks {
         }
         None
     }
+}
 
-    /// Tells the person, and nobody else.
-    async fn answer(&self, asked: &Asked, message: &Message) {
-        if let Some(url) = &asked.response_url {
-            match self.slack.respond(&Secret::new(url.as_str()), message).await {
-                Ok(()) => return,
-                Err(error) => debug!(slack_user = %asked.user, "Answering another way: {error}"),
+impl Shift<Incoming> for Arc<Clicks> {
+    type Who = Option<Sender>;
+
+    fn who(&self, incoming: &Incoming) -> Option<Sender> {
+        incoming.sender()
+    }
+
+    async fn work(self, incoming: Incoming) {
+        match incoming {
+            Incoming::Interaction(interaction) => Clicks::work(&self, *interaction).await,
+            Incoming::Stray(sender) => {
+                self.metrics.click(Click::Refused(&Refusal::NotOurs));
+                self.answers.refuse(&sender, &Refusal::NotOurs).await;
             }
-        }
-        let Err(first) = self.slack.post_ephemeral(&asked.channel, &asked.user, message).await else {
-            return;
-        };
-        // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
-        if let Err(second) = self.message(&asked.user, message).await {
-            warn!(slack_user = %asked.user, request = %asked.request, "The person could not be answered: {first}; {}", second.with_remedy());
         }
     }
 
-    /// Tells the person by a direct message.
-    async fn message(&self, user: &SlackUserId, message: &Message) -> Result<(), SlackError> {
-        let post = PostMessage { channel: user.as_str(), message, thread_ts: None, metadata: None };
-        self.slack.post_message(post).await.map(drop)
+    async fn sorry(self, who: Option<Sender>) {
+        if let Some(sender) = who {
+            self.answers.refuse(&sender, &Refusal::Interrupted).await;
+        }
     }
 }
 

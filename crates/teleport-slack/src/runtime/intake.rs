@@ -8,16 +8,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use access_core::ids::SlackUserId;
-use access_core::interaction::{Interaction, Occasion};
-use access_core::render::modal::reason_missing;
+use access_core::interaction::{Ignored, Interaction, Malformed, Occasion, OurApp, Sender, came_through};
+use access_core::refusal::Refusal;
+use access_core::render::modal::{notice, reason_missing, send_again};
 use access_core::signature::{SeenSignatures, Verified, verify};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::answering::Answers;
 use super::complaints::Complaints;
 use crate::http::callback::{Answer, SignatureHeaders};
 use crate::observe::metrics::{Click, Metrics};
@@ -31,20 +33,46 @@ const OCCASIONS: usize = 20_000;
 
 /// How long a click that Slack has no use for an answer to waits for a place among those that are worked on.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same once the daemon was told to stop: whoever clicked must still be told.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long before its answer is due a dialogue is answered that found no place.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// What is to be worked on.
 #[derive(Debug)]
 pub enum Incoming {
     /// Something that a person did.
     Interaction(Box<Interaction>),
-    /// Something that this person did and that cannot be read, but was acknowledged: nobody else says that it failed.
-    Unreadable(SlackUserId),
+    /// Something that this person did and that cannot be read, or is none of ours, but was acknowledged: nobody else
+    /// says that it failed.
+    Stray(Sender),
+}
+
+impl Incoming {
+    /// Who waits for an answer.
+    pub(super) fn sender(&self) -> Option<Sender> {
+        match self {
+            Self::Interaction(interaction) => interaction.sender(),
+            Self::Stray(sender) => Some(sender.clone()),
+        }
+    }
+}
+
+/// What is to be done with an interaction, decided from its bytes alone.
+enum Sorted {
+    /// This is the answer to it.
+    Answered(Answer),
+    /// To be worked on; `None` for what may come as often as it likes.
+    Work(Incoming, Option<Occasion>),
 }
 
 /// Takes what the transports bring.
 #[derive(Debug)]
 pub struct Intake {
     clicks: mpsc::Sender<Incoming>,
+    our: OurApp,
+    answers: Answers,
+    stop: CancellationToken,
     signatures: Mutex<SeenSignatures>,
     occasions: Mutex<Recent>,
     complaints: Complaints,
@@ -84,10 +112,19 @@ impl Recent {
 }
 
 impl Intake {
-    /// Hands interactions on to `clicks`; counts those that are not handed on.
-    pub fn new(clicks: mpsc::Sender<Incoming>, metrics: Metrics) -> Self {
+    /// Hands interactions on to `clicks`; counts those that are not handed on, and tells those who clicked.
+    pub fn new(
+        clicks: mpsc::Sender<Incoming>,
+        our: OurApp,
+        answers: Answers,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             clicks,
+            our,
+            answers,
+            stop,
             signatures: Mutex::new(SeenSignatures::new(SIGNATURES)),
             occasions: Mutex::default(),
             complaints: Complaints::default(),
@@ -118,10 +155,10 @@ impl Intake {
         }
         let Ok(interaction) = self.read(&verified) else { return Answer::Bad };
         match self.sort(interaction) {
-            Err(answer) => answer,
-            Ok((interaction, occasion)) => {
-                if self.clicks.try_send(Incoming::Interaction(Box::new(interaction))).is_err() {
-                    self.turn_away(&occasion, "Slack tells the person so");
+            Sorted::Answered(answer) => answer,
+            Sorted::Work(incoming, occasion) => {
+                if self.clicks.try_send(incoming).is_err() {
+                    self.turn_away(occasion.as_ref(), "Slack tells the person so");
                     return Answer::Busy;
                 }
                 Answer::Ack
@@ -133,64 +170,94 @@ impl Intake {
     /// not, and what this returns goes into its acknowledgement.
     pub async fn envelope(&self, envelope: &Envelope) -> Option<Value> {
         let payload = envelope.payload.to_string();
-        let interaction = match self.read(&Verified::from_socket(payload.as_bytes())) {
-            Ok(interaction) => interaction,
-            Err(user) => {
-                // With a full queue, one answer less is the smaller harm.
-                let _ = user.map(|user| self.clicks.try_send(Incoming::Unreadable(user)));
-                return None;
-            }
+        let sorted = match self.read(&Verified::from_socket(payload.as_bytes())) {
+            Ok(interaction) => self.sort(interaction),
+            Err(malformed) if malformed.is_dialogue => return Some(notice(&Refusal::NotOurs)),
+            // If not even its sender can be read, nobody can be answered.
+            Err(malformed) => Sorted::Work(Incoming::Stray(malformed.sender?), None),
         };
-        match self.sort(interaction) {
-            Err(Answer::AckWith(answer)) => Some(answer),
-            Err(_) => None,
-            Ok((interaction, occasion)) => {
-                if !matches!(
-                    timeout(PATIENCE, self.clicks.send(Incoming::Interaction(Box::new(interaction)))).await,
-                    Ok(Ok(()))
-                ) {
-                    self.turn_away(&occasion, "nothing was decided, and whoever clicked must click again");
-                }
-                None
-            }
+        let (incoming, occasion) = match sorted {
+            Sorted::Answered(Answer::AckWith(answer)) => return Some(answer),
+            Sorted::Answered(_) => return None,
+            Sorted::Work(incoming, occasion) => (incoming, occasion),
+        };
+        let sender = incoming.sender();
+        let due = envelope.answer_by.map(|due| due.checked_sub(MARGIN).unwrap_or(due));
+        let patience = async {
+            let until = due.unwrap_or_else(|| Instant::now() + PATIENCE);
+            let _told_to_stop = self.stop.run_until_cancelled(sleep_until(until)).await;
+            sleep_until(until.min(Instant::now() + LAST_PATIENCE)).await;
+        };
+        tokio::select! {
+            biased;
+            taken = self.clicks.send(incoming) => if taken.is_ok() { return None },
+            () = patience => {}
         }
+        self.turn_away(occasion.as_ref(), "nothing was decided, and the person is told to try again");
+        if due.is_some() {
+            return Some(send_again(&Refusal::TooBusy));
+        }
+        if let Some(sender) = sender {
+            self.answers.refuse(&sender, &Refusal::TooBusy).await;
+        }
+        None
     }
 
-    /// What somebody did; if it cannot be read, who did it, as far as that can be.
-    fn read(&self, verified: &Verified<'_>) -> Result<Interaction, Option<SlackUserId>> {
-        Interaction::read(verified).map_err(|malformed| {
+    fn read(&self, verified: &Verified<'_>) -> Result<Interaction, Malformed> {
+        let read = Interaction::read(verified);
+        if let Err(malformed) = &read {
             self.metrics.click(Click::Malformed);
-            let user = malformed.user.as_ref().map_or("unknown", SlackUserId::as_str);
+            let user = malformed.sender.as_ref().map_or("unknown", |sender| sender.user.as_str());
             let text = format!(
                 "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
             );
             self.complain("interaction", malformed.part, &text);
-            malformed.user
-        })
+        }
+        read
     }
 
-    /// What is new and to be worked on; else the answer to it. Decided from these bytes alone, at once.
-    fn sort(&self, interaction: Interaction) -> Result<(Interaction, Occasion), Answer> {
-        if let Interaction::Submission(submission) = &interaction
-            && submission.lacks_reason()
-        {
-            // Not an occasion yet: the same dialogue will be sent again.
-            debug!(slack_user = %submission.user, request = %submission.dialogue.request, "A dialogue came without its reason and stays open");
-            return Err(Answer::AckWith(reason_missing()));
+    /// What is new and to be worked on; else the answer to it.
+    fn sort(&self, interaction: Interaction) -> Sorted {
+        match &interaction {
+            Interaction::Submission(submission) => {
+                if let Err(foreign) = came_through(&submission.origin, &self.our) {
+                    let refusal = Refusal::from(foreign);
+                    self.metrics.click(Click::Refused(&refusal));
+                    warn!(slack_user = %submission.user, request = %submission.dialogue.request, "A dialogue came through another app or workspace ({foreign:?}), so nothing is decided by it");
+                    return Sorted::Answered(Answer::AckWith(notice(&refusal)));
+                }
+                if submission.lacks_reason() {
+                    // Not an occasion yet: the same dialogue will be sent again.
+                    debug!(slack_user = %submission.user, request = %submission.dialogue.request, "A dialogue came without its reason and stays open");
+                    return Sorted::Answered(Answer::AckWith(reason_missing()));
+                }
+            }
+            Interaction::Ignored(Ignored::OtherAction(Some(sender))) => {
+                debug!(slack_user = %sender.user, "Somebody pressed what is none of our buttons");
+                return Sorted::Work(Incoming::Stray(sender.clone()), None);
+            }
+            Interaction::Ignored(Ignored::OtherDialogue) => {
+                return Sorted::Answered(Answer::AckWith(notice(&Refusal::NotOurs)));
+            }
+            // The browser answers the link; nobody waits for an answer to the others.
+            Interaction::Ignored(Ignored::Link | Ignored::OtherAction(None) | Ignored::OtherType)
+            | Interaction::Click(_) => {}
         }
-        let Some(occasion) = interaction.occasion() else { return Err(Answer::Ack) };
+        let Some(occasion) = interaction.occasion() else { return Sorted::Answered(Answer::Ack) };
         let mut occasions = self.occasions.lock().unwrap_or_else(PoisonError::into_inner);
         if !occasions.remember(&occasion) {
             self.metrics.click(Click::Repeated);
             debug!("An interaction was delivered again");
-            return Err(Answer::Ack);
+            return Sorted::Answered(Answer::Ack);
         }
-        Ok((interaction, occasion))
+        Sorted::Work(Incoming::Interaction(Box::new(interaction)), Some(occasion))
     }
 
     /// Forgets it, so that the person may try again.
-    fn turn_away(&self, occasion: &Occasion, consequence: &str) {
-        self.occasions.lock().unwrap_or_else(PoisonError::into_inner).forget(occasion);
+    fn turn_away(&self, occasion: Option<&Occasion>, consequence: &str) {
+        if let Some(occasion) = occasion {
+            self.occasions.lock().unwrap_or_else(PoisonError::into_inner).forget(occasion);
+        }
         self.metrics.click(Click::TurnedAway);
         warn!("Too many clicks at once; this one was turned away: {consequence}");
     }
@@ -207,7 +274,14 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
+    use access_core::control::{Decision, Dialogue};
+    use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+    use access_sim::slack::workspace::{Person, Workspace};
+    use access_sim::slack::{Options, SlackSim};
+    use serde_json::json;
+
     use super::*;
+    use crate::slack::{Client, ClientOptions};
 
     fn occasion(view: usize) -> Occasion {
         Occasion::Submission { user: SlackUserId::new("U1"), view_id: format!("V{view}") }
@@ -233,5 +307,71 @@ mod tests {
         recent.forget(&occasion(1));
         assert_eq!((recent.order.len(), recent.known.len()), (0, 0));
         assert!(recent.remember(&occasion(1)));
+    }
+
+    /// An intake whose clicks nobody works on, with room for `room`.
+    async fn intake(room: usize, stop: &CancellationToken) -> (Intake, mpsc::Receiver<Incoming>, SlackSim) {
+        let workspace =
+            Workspace::empty().add_channel("C0TEAM", "team").add_person(Person::member("U0BOB", "bob"));
+        let sim = SlackSim::start(Options::new(workspace)).await.unwrap();
+        let options =
+            ClientOptions { api_url: sim.api_url(), ..ClientOptions::new(Secret::new(sim.token())) };
+        let our = OurApp {
+            app_id: "A0OURS".to_owned(),
+            team_id: "T0US".to_owned(),
+            enterprise_id: None,
+            is_org_install: false,
+        };
+        let (clicks, incoming) = mpsc::channel(room);
+        let answers = Answers::new(Client::new(options).unwrap());
+        (Intake::new(clicks, our, answers, Metrics::new(), stop.clone()), incoming, sim)
+    }
+
+    fn envelope(kind: &str, answer_by: Option<Instant>) -> Envelope {
+        let dialogue = Dialogue {
+            request: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
+            decision: Decision::Approve,
+            channel: ChannelId::new("C0TEAM"),
+            ts: MessageTs::new("1795363190.000001"),
+            opened: Timestamp::now(),
+            required: false,
+        };
+        let payload = json!({
+            "type": kind, "user": {"id": "U0BOB"}, "team": {"id": "T0US"}, "api_app_id": "A0OURS",
+            "container": {"channel_id": "C0TEAM", "message_ts": "1795363190.000001"},
+            "actions": [{"action_id": "approve", "value": dialogue.request, "action_ts": "1.1"}],
+            "view": {"id": "V1", "callback_id": "reason", "private_metadata": dialogue.encode()},
+        });
+        Envelope { payload, answer_by }
+    }
+
+    #[tokio::test]
+    async fn a_dialogue_that_finds_no_place_stays_open() {
+        let (intake, mut incoming, _sim) = intake(1, &CancellationToken::new()).await;
+        assert_eq!(intake.envelope(&envelope("block_actions", None)).await, None);
+        let due = Instant::now() + Duration::from_secs(2);
+        let answer = intake.envelope(&envelope("view_submission", Some(due))).await;
+        assert_eq!(answer, Some(send_again(&Refusal::TooBusy)));
+        assert!(Instant::now() < due, "in time for its acknowledgement");
+        // And can be sent again.
+        assert!(incoming.recv().await.is_some());
+        assert_eq!(intake.envelope(&envelope("view_submission", Some(due))).await, None);
+        assert!(matches!(incoming.recv().await, Some(Incoming::Interaction(_))));
+    }
+
+    #[tokio::test]
+    async fn a_click_that_finds_no_place_before_the_end_is_answered() {
+        let stop = CancellationToken::new();
+        let (intake, _incoming, sim) = intake(1, &stop).await;
+        assert_eq!(intake.envelope(&envelope("shortcut", None)).await, None);
+        stop.cancel();
+        assert_eq!(intake.envelope(&envelope("block_actions", None)).await, None);
+        // Not in the channel, so in a direct message.
+        let told = sim.messages(&sim.dm_with("U0BOB").unwrap());
+        let told: Vec<_> = told.into_iter().map(|message| message.text).collect();
+        assert_eq!(
+            told,
+            ["Too many people decide at this moment, so nothing was decided; try again in a minute."]
+        );
     }
 }

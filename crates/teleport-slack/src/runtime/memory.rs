@@ -91,15 +91,20 @@ impl Memory {
         self.watched = None;
     }
 
-    pub(super) fn succeeded(&mut self, errand: &Errand) {
+    /// The errand was carried out, or is to be gone on with at once; only what was really done clears its failures.
+    pub(super) fn went_on(&mut self, errand: &Errand, outcomes: &[Outcome]) {
         self.waits.remove(errand);
-        self.failures.remove(errand);
+        let is_done =
+            |outcome: &Outcome| !matches!(outcome, Outcome::Settled { .. } | Outcome::Repeat { .. });
+        if outcomes.iter().any(is_done) {
+            self.failures.remove(errand);
+        }
     }
 
     /// Forgets what is settled anyway: while Teleport cannot record, every visit adds to it.
     pub(super) fn forget_settled(&mut self, record: &Record) {
         self.unsaved.retain(|outcome| match outcome {
-            Outcome::Settled { errand, since } => {
+            Outcome::Settled { errand, since } | Outcome::NotMade { errand, since } => {
                 record.doubts.iter().any(|doubt| doubt.errand == *errand && doubt.since == *since)
             }
             _ => true,
@@ -127,6 +132,7 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use access_core::ids::{ChannelId, MessageTs};
     use access_core::recipients::RecipientKey;
 
     use super::*;
@@ -169,6 +175,22 @@ mod tests {
         memory.forget_settled(&record);
         memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
         assert_eq!(record.doubts, [], "the one that stands in the record is kept");
+    }
+
+    #[test]
+    fn a_doubt_that_was_looked_into_does_not_clear_the_failures() {
+        let errand = Errand::Deliver(RecipientKey::new("#team"));
+        let (since, shown) = (Timestamp::UNIX_EPOCH, None);
+        let mut memory = Memory::default();
+        for failures in 1..5 {
+            memory.postpone(errand.clone(), &NotYet::failed(Duration::ZERO), since);
+            memory.went_on(&errand, &[Outcome::Repeat { errand: errand.clone(), since }]);
+            memory.went_on(&errand, &[Outcome::Settled { errand: errand.clone(), since }]);
+            assert_eq!((memory.failures.get(&errand), memory.waits.len()), (Some(&failures), 0));
+        }
+        let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
+        memory.went_on(&errand, &[Outcome::Posted { key: RecipientKey::new("#team"), channel, ts, shown }]);
+        assert!(memory.failures.is_empty());
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
-use access_core::claim::{Doubt, LATE};
+use access_core::claim::LATE;
 use access_core::ids::{ChannelId, MessageTs, RequestId};
-use access_core::plan::{Errand, Step};
+use access_core::plan::{Errand, Search, Step};
 use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Shown, Told};
 use access_core::render::Message;
@@ -23,8 +23,9 @@ use super::complaints::Complaints;
 use super::doors::Doors;
 use super::lease::Lease;
 use super::pace::Pace;
-use super::settle::{self, Finding, message_mark, reply_mark};
-use crate::observe::metrics::{Delivery, Metrics, Settled};
+use super::places::Places;
+use super::settle::{message_mark, reply_mark};
+use crate::observe::metrics::{Delivery, Metrics};
 use crate::observe::seconds;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::Author;
@@ -47,14 +48,15 @@ const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration
 /// The way to Slack.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    slack: slack::Client,
-    author: Author,
+    pub(super) slack: slack::Client,
+    pub(super) author: Author,
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
     pace: Mutex<Pace>,
     doors: Mutex<Doors>,
+    places: Mutex<Places>,
     complaints: Complaints,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 /// A step that did not succeed.
@@ -79,12 +81,14 @@ pub(super) enum Fate {
         ripe: Timestamp,
         /// Where it was posted.
         place: String,
+        /// Whether Slack said that it was done, and not how.
+        is_accepted: bool,
     },
 }
 
 impl NotYet {
     /// It was not its turn yet.
-    fn turn(delay: Duration) -> Self {
+    pub(super) fn turn(delay: Duration) -> Self {
         Self { delay, is_failure: false, fate: Fate::NotDone }
     }
 
@@ -116,6 +120,7 @@ impl Outbox {
             gates: Mutex::new(HashMap::new()),
             pace: Mutex::default(),
             doors: Mutex::default(),
+            places: Mutex::default(),
             complaints: Complaints::default(),
             metrics,
         }
@@ -169,7 +174,7 @@ impl Outbox {
         }
         let kept = kept(&step);
         let outcome = match step {
-            Step::Settle(doubt) => return self.settle(id, &doubt, failures, lease).await,
+            Step::Settle(search) => return self.settle(id, &search, failures, lease).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
@@ -196,6 +201,7 @@ impl Outbox {
             Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
             Err(Setback::Slack(error)) => {
                 self.metrics.delivery(Delivery::Not(error.kind()));
+                self.note_answer(&place, &error);
                 if error.kind() == Kind::Permanent && !shuts(&error) {
                     // What is wrong is the message, so the place takes others.
                     self.doors().open(&topic(method, &place));
@@ -261,12 +267,18 @@ impl Outbox {
     ) -> Result<(Outcome, Delivery), Setback> {
         let metadata = Some(reply_mark(id, replies));
         let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
-        self.slack.post_message(post).await?;
+        match self.slack.post_message(post).await {
+            // The record keeps only how many there are, so where it is does not matter.
+            Err(error) if error.is_accepted() => {
+                debug!(request = %id, %channel, "Slack took the reply: {error}");
+            }
+            posted => drop(posted?),
+        }
         info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
         Ok((Outcome::Replied { channel, ts, replies }, Delivery::Replied))
     }
 
-    async fn withdraw(
+    pub(super) async fn withdraw(
         &self,
         id: &RequestId,
         channel: ChannelId,
@@ -276,61 +288,6 @@ impl Outbox {
         self.metrics.withdrew_double();
         warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
         Ok((Outcome::Withdrawn { channel, ts }, Delivery::Withdrawn))
-    }
-
-    /// Looks whether a post was made whose outcome nobody recorded.
-    async fn settle(
-        &self,
-        id: &RequestId,
-        doubt: &Doubt,
-        failures: u32,
-        lease: &Lease,
-    ) -> Result<Vec<Outcome>, NotYet> {
-        let Doubt { errand, place, since, ripe } = doubt;
-        let settled = Outcome::Settled { errand: errand.clone(), since: *since };
-        match settle::look(&self.slack, &self.author, id, doubt).await {
-            Ok(Finding::Found(mut outcomes)) => {
-                self.metrics.settled(Settled::Found);
-                info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
-                outcomes.push(settled);
-                Ok(outcomes)
-            }
-            Ok(Finding::Doubled(channel, doubles)) => {
-                for ts in doubles {
-                    if !lease.is_good() {
-                        return Err(NotYet::turn(Duration::ZERO));
-                    }
-                    let withdrawn = self.withdraw(id, channel.clone(), ts).await;
-                    withdrawn.map_err(|error| self.refused(id, place, &error, failures))?;
-                }
-                // The next look finds the rest.
-                Err(NotYet::turn(Duration::ZERO))
-            }
-            Ok(Finding::Absent) => {
-                let left = Duration::try_from(ripe.duration_since(Timestamp::now())).unwrap_or_default();
-                if !left.is_zero() {
-                    debug!(request = %id, %place, look_again_in_s = left.as_secs_f32(), "A post whose answer was lost is not there yet");
-                    return Err(NotYet::turn(left));
-                }
-                self.metrics.settled(Settled::NotFound);
-                info!(request = %id, %place, "A post whose answer was lost never arrived; it is made again");
-                Ok(vec![settled])
-            }
-            Ok(Finding::Gone(lost)) => {
-                self.metrics.settled(Settled::NotFound);
-                info!(request = %id, %place, "Somebody deleted the message, so it is not kept current any more");
-                Ok(vec![lost, settled])
-            }
-            Ok(Finding::Hidden(reason)) => {
-                self.metrics.possible_double();
-                warn!(request = %id, %place, "A message is posted once more although it may be there already, because the bot cannot look; grant the scopes channels:history, groups:history, im:history and im:write to rule doubles out: {reason}");
-                Ok(vec![settled])
-            }
-            Err(error) => {
-                let NotYet { delay, is_failure, .. } = self.refused(id, place, &error, failures);
-                Err(NotYet { delay, is_failure, fate: Fate::NotDone })
-            }
-        }
     }
 
     /// Says that Slack refuses the layout; the short message follows if there is time left for it.
@@ -352,10 +309,14 @@ impl Outbox {
     }
 
     /// How long `method` may not be called, if Slack said so.
-    fn gate(&self, method: Method) -> Option<Duration> {
+    pub(super) fn gate(&self, method: Method) -> Option<Duration> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let left = gates.get(&method)?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn shut_gate(&self, method: Method, until: Instant) {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
@@ -366,7 +327,19 @@ impl Outbox {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
+    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what is certain after a post that failed.
+    pub(super) fn note_answer(&self, place: &str, error: &SlackError) {
+        let is_certain = error.kind() == Kind::Permanent && error.code().is_some();
+        if error.method() == Method::ChatPostMessage && is_certain {
+            self.places().refused(place);
+        }
+    }
+
+    pub(super) fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
             self.metrics.ambiguous_post();
@@ -376,9 +349,8 @@ impl Outbox {
             Kind::Retry if is_unclear => AMBIGUOUS.delay(failures + 1, seed),
             Kind::Retry => PASSING.delay(failures + 1, seed),
             Kind::RetryAfter(delay) => {
-                let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();
-                gates.insert(error.method(), now + delay);
+                self.shut_gate(error.method(), now + delay);
                 self.pace().slow_down(place, now + delay, now);
                 delay
             }
@@ -402,7 +374,7 @@ impl Outbox {
         let fate = if is_unclear {
             let now = Timestamp::now();
             let ripe = if error.is_answered() { now } else { now.saturating_add(LATE).unwrap_or(now) };
-            Fate::Unclear { ripe, place: place.to_owned() }
+            Fate::Unclear { ripe, place: place.to_owned(), is_accepted: error.is_accepted() }
         } else {
             Fate::NotDone
         };
@@ -417,7 +389,7 @@ fn whereto(step: &Step) -> (Method, String) {
         Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
         Step::Update { channel, .. } => (Method::ChatUpdate, channel.to_string()),
         Step::Withdraw { channel, .. } => (Method::ChatDelete, channel.to_string()),
-        Step::Settle(doubt) => {
+        Step::Settle(Search { doubt, .. }) => {
             let method = match doubt.errand {
                 Errand::Deliver(_) => Method::ConversationsHistory,
                 Errand::Keep(..) | Errand::Tell(..) => Method::ConversationsReplies,

@@ -190,12 +190,12 @@ impl Reconciler {
                 Taken::NoRecord => return Ok(None),
             };
             if people.is_none() {
-                let run = self.run(id, intent.errands, &lease, memory);
+                let run = self.run(id, intent, record, &lease, memory);
                 let (outcome, people) = future::join(run, lookups).await;
                 self.note_missing(&people, &audience, memory);
                 outcome?;
             } else {
-                self.run(id, intent.errands, &lease, memory).await?;
+                self.run(id, intent, record, &lease, memory).await?;
             }
         }
         debug!(request = %id, "There is more to do; others first");

@@ -1,15 +1,16 @@
-//! Looks in Slack for a post whose outcome nobody recorded, by the mark that it was posted with.
+//! Looks in Slack for a post whose outcome nobody recorded, by the mark that it was posted with, or by its words if the
+//! mark is gone.
 
 use std::collections::BTreeMap;
 
-use access_core::claim::Doubt;
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::plan::Errand;
+use access_core::plan::{Errand, Search};
 use access_core::recipients::{RecipientKey, is_slack_id};
 use access_core::record::{Outcome, Told};
+use access_core::render::Message;
 
 use crate::slack::error::{Kind, SlackError};
-use crate::slack::history::{Author, Marked, Window};
+use crate::slack::history::{Author, Own, Sign, Window};
 use crate::slack::{self, Metadata};
 
 /// The `event_type` of our messages' marks.
@@ -67,9 +68,10 @@ pub(super) async fn look(
     slack: &slack::Client,
     author: &Author,
     id: &RequestId,
-    doubt: &Doubt,
+    search: &Search,
 ) -> Result<Finding, SlackError> {
-    match find(slack, author, id, doubt).await {
+    let doubt = &search.doubt;
+    match find(slack, author, id, search).await {
         Ok(None) => Ok(Finding::Hidden(format!(
             "no public channel is called {} any more; name channels by their ids (C...), which stay",
             doubt.place
@@ -104,18 +106,23 @@ async fn find(
     slack: &slack::Client,
     author: &Author,
     id: &RequestId,
-    doubt: &Doubt,
+    search: &Search,
 ) -> Result<Option<Finding>, SlackError> {
-    let window = |channel, thread| Window { channel, thread, from: doubt.since, until: doubt.ripe };
+    let doubt = &search.doubt;
+    let window = |channel, thread| Window { channel, thread, from: doubt.first, until: doubt.ripe };
     match &doubt.errand {
         Errand::Deliver(key) => {
             let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(None) };
-            let marked = slack.marked_messages(author, EVENT_TYPE, window(&channel, None)).await?;
-            Ok(Some(Finding::of(messages(id, key, &channel, &marked))))
+            let own = slack.own_messages(author, EVENT_TYPE, window(&channel, None)).await?;
+            let is_other =
+                |ts: &MessageTs| search.others.iter().any(|(c, other)| *c == channel && other == ts);
+            let found = messages(id, key, &own, is_other).into_iter();
+            let posted = |ts| Outcome::Posted { key: key.clone(), channel: channel.clone(), ts, shown: None };
+            Ok(Some(Finding::of(found.map(posted).collect())))
         }
         Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
-            let marked = slack.marked_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
-            let replies = replies(id, &marked);
+            let own = slack.own_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
+            let replies = replies(id, &own, &search.replies);
             let doubles = doubles(&replies);
             if !doubles.is_empty() {
                 return Ok(Some(Finding::Doubled(channel.clone(), doubles)));
@@ -138,25 +145,64 @@ async fn conversation(slack: &slack::Client, place: &str) -> Result<Option<Chann
     }
 }
 
-fn messages(id: &RequestId, key: &RecipientKey, channel: &ChannelId, marked: &[Marked]) -> Vec<Outcome> {
-    let is_it = |mark: &&Marked| is(mark, REQUEST, id.as_str()) && is(mark, RECIPIENT, key.as_str());
-    let found = marked.iter().filter(is_it).map(|mark| Outcome::Posted {
-        key: key.clone(),
-        channel: channel.clone(),
-        ts: mark.ts.clone(),
-        shown: None,
-    });
-    found.collect()
+/// Our messages that tell this recipient of this request. One whose mark is gone counts if there is no better one and it
+/// is known to be nobody else's.
+fn messages(
+    id: &RequestId,
+    key: &RecipientKey,
+    own: &[Own],
+    is_other: impl Fn(&MessageTs) -> bool,
+) -> Vec<MessageTs> {
+    let is_it = |own: &&Own| match &own.sign {
+        Sign::Mark(mark) => is(mark, REQUEST, id.as_str()) && is(mark, RECIPIENT, key.as_str()),
+        Sign::Words { .. } => false,
+    };
+    let marked: Vec<_> = own.iter().filter(is_it).map(|own| own.ts.clone()).collect();
+    if !marked.is_empty() {
+        return marked;
+    }
+    let is_like_it = |own: &&Own| match &own.sign {
+        Sign::Words { text, blocks } => !own.is_reply && !is_other(&own.ts) && tells_of(id, text, blocks),
+        Sign::Mark(_) => false,
+    };
+    own.iter().find(is_like_it).map(|own| own.ts.clone()).into_iter().collect()
 }
 
-/// Our replies about this request, and what each tells; oldest first, as they were given.
-fn replies(id: &RequestId, marked: &[Marked]) -> Vec<(MessageTs, Told)> {
-    let told = |mark: &Marked| {
-        let count = |kind: &str| mark.payload.get(kind)?.parse().ok();
-        count(REVIEW).map(Told::Reviews).or_else(|| count(VOTE).map(Told::Votes))
+/// Whether a message with these texts tells of this request: its blocks have the line with the id, or it has none and the
+/// id stands below its first line. That line and the others may hold what the requester wrote, such as another
+/// request's id.
+fn tells_of(id: &RequestId, text: &str, blocks: &[String]) -> bool {
+    let Some(id) = id.as_word() else { return false };
+    if blocks.is_empty() {
+        let words =
+            |line: &str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == id);
+        return text.lines().skip(1).any(words);
+    }
+    let line = format!("*ID*: {id}");
+    blocks.iter().flat_map(|block| block.lines()).any(|found| found == line)
+}
+
+/// Our replies about this request, and what each tells; oldest first, as they were given. Those whose mark is gone are
+/// known by the words that the thread `lacks`.
+fn replies(id: &RequestId, own: &[Own], lacks: &[(Message, Told)]) -> Vec<(MessageTs, Told)> {
+    let mut lacks: Vec<_> = lacks.iter().collect();
+    let told = |own: &Own| match &own.sign {
+        Sign::Mark(mark) => {
+            let count = |kind: &str| mark.get(kind)?.parse().ok();
+            let told = count(REVIEW).map(Told::Reviews).or_else(|| count(VOTE).map(Told::Votes));
+            told.filter(|_| is(mark, REQUEST, id.as_str()))
+        }
+        Sign::Words { text, .. } if own.is_reply => {
+            let n = lacks.iter().position(|(message, _)| message.text() == text)?;
+            Some(lacks.remove(n).1)
+        }
+        Sign::Words { .. } => None,
     };
-    let ours = marked.iter().filter(|mark| is(mark, REQUEST, id.as_str()));
-    ours.filter_map(|mark| Some((mark.ts.clone(), told(mark)?))).collect()
+    own.iter()
+        .map(|own| own.ts.clone())
+        .zip(own.iter().map(told))
+        .filter_map(|(ts, told)| Some((ts, told?)))
+        .collect()
 }
 
 /// The replies that tell what an earlier one told.
@@ -165,16 +211,32 @@ fn doubles(replies: &[(MessageTs, Told)]) -> Vec<MessageTs> {
     (0..replies.len()).filter(|n| is_told(*n)).map(|n| replies[n].0.clone()).collect()
 }
 
-fn is(mark: &Marked, key: &str, value: &str) -> bool {
-    mark.payload.get(key).is_some_and(|found| found == value)
+fn is(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
+    mark.get(key).is_some_and(|found| found == value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn marked(ts: &str, mark: Metadata) -> Marked {
-        Marked { ts: MessageTs::new(ts), payload: mark.payload }
+    fn marked(ts: &str, mark: Metadata) -> Own {
+        Own {
+            ts: MessageTs::new(ts),
+            is_reply: mark.payload.contains_key(REVIEW),
+            sign: Sign::Mark(mark.payload),
+        }
+    }
+
+    fn worded(ts: &str, text: &str, blocks: &[&str]) -> Own {
+        let blocks = blocks.iter().map(|block| (*block).to_owned()).collect();
+        Own { ts: MessageTs::new(ts), is_reply: false, sign: Sign::Words { text: text.into(), blocks } }
+    }
+
+    #[track_caller]
+    fn check(own: &[Own], expected: &[&str]) {
+        let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
+        let found = messages(&id, &key, own, |ts| ts.as_str().starts_with("9."));
+        assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -185,10 +247,73 @@ mod tests {
             marked("1.2", message_mark(&id, &RecipientKey::new("#ops"))),
             marked("1.3", message_mark(&id, &key)),
             marked("1.4", reply_mark(&id, Told::Reviews(1))),
+            worded("1.5", "x", &["*ID*: r1"]),
         ];
-        let found = messages(&id, &key, &ChannelId::new("C1"), &all);
-        let [Outcome::Posted { ts, shown: None, .. }] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(ts.as_str(), "1.3");
+        check(&all, &["1.3"]);
+        check(&all[..2], &[]);
+    }
+
+    #[test]
+    fn a_message_whose_mark_is_gone_is_known_by_the_line_with_the_id() {
+        let line = "*ID*: r1\n*Cluster*: demo";
+        check(&[worded("1.1", "x", &["You have", line])], &["1.1"]);
+        check(&[worded("1.1", "x\n*Approve*: `tsh request review --approve r1`", &[])], &["1.1"]);
+        for (text, blocks) in [
+            ("x", &["*ID*: r12"][..]),
+            ("x", &["*ID*: r2\n*Reason*: see *ID*: r1"]),
+            ("y\nr1", &["*ID*: r2"]),
+            ("alice for dba: as in r1\n*Approve*: `tsh request review --approve r2`", &[]),
+            ("x\nr1-a", &[]),
+            ("", &[]),
+        ] {
+            check(&[worded("1.1", text, blocks)], &[]);
+        }
+        // It is the record's already, for another recipient of the same channel.
+        check(&[worded("9.1", "x", &[line])], &[]);
+        check(
+            &[worded("9.1", "x", &[line]), worded("9.2", "x", &[line]), worded("1.3", "x", &[line])],
+            &["1.3"],
+        );
+        // A reply that was sent to the channel as well.
+        check(&[Own { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
+    }
+
+    #[test]
+    fn what_is_rendered_is_known_by_its_words() {
+        use access_core::render::card::{CardView, Deciding, card_with, short_card};
+        use access_core::request::{AccessRequest, RequestKind, RequestState};
+        let request = AccessRequest {
+            id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
+            user: "alice".into(),
+            roles: vec!["dba".into()],
+            state: RequestState::Pending,
+            reason: "as in 0193f1a2-0000-7000-8000-000000000002\n*ID*: 0193f1a2-0000-7000-8000-000000000002"
+                .into(),
+            resolve_reason: String::new(),
+            created: None,
+            access_until: None,
+            expires: None,
+            assume_start: None,
+            thresholds: Vec::new(),
+            reviews: Vec::new(),
+            suggested_reviewers: Vec::new(),
+            resources: Vec::new(),
+            kind: RequestKind::Unstated,
+            promoted_to: None,
+        };
+        let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
+        let phase = access_core::lifecycle::Phase::Pending;
+        let view = CardView { request: &request, phase, cluster: "demo", web_proxy: None };
+        for message in [card_with(&view, &Deciding::default()), short_card(&view)] {
+            let json = serde_json::to_value(message.blocks()).unwrap();
+            let json = serde_json::json!({ "ts": "1.1", "text": message.text(), "blocks": json });
+            let own = crate::slack::history::own(json.as_object().unwrap(), EVENT_TYPE).unwrap();
+            let Sign::Words { text, blocks } = own.sign else { panic!("{own:?}") };
+            assert!(
+                tells_of(&request.id, &text, &blocks) && !tells_of(&other, &text, &blocks),
+                "{message:?}"
+            );
+        }
     }
 
     #[test]
@@ -200,8 +325,34 @@ mod tests {
             marked("1.3", reply_mark(&RequestId::new("r2"), Told::Votes(7))),
             marked("1.4", mark(&id, REVIEW, "-1".into())),
         ];
-        let told: Vec<_> = replies(&id, &all).into_iter().map(|(_, told)| told).collect();
+        let told: Vec<_> = replies(&id, &all, &[]).into_iter().map(|(_, told)| told).collect();
         assert_eq!(told, [Told::Reviews(1), Told::Votes(2)]);
+    }
+
+    #[test]
+    fn replies_whose_mark_is_gone_are_known_by_their_words() {
+        use access_core::render::reply::review_reply;
+        use access_core::request::Review;
+        let vote = |name: &str| {
+            let proposed = access_core::request::RequestState::Approved;
+            let (author, reason, created) = (name.into(), String::new(), None);
+            review_reply(&Review { author, proposed, reason, created })
+        };
+        let lacks = [
+            (vote("bob"), Told::Reviews(1)),
+            (vote("dave"), Told::Reviews(2)),
+            (vote("dave"), Told::Reviews(3)),
+        ];
+        let reply = |ts: &str, message: &Message| Own { is_reply: true, ..worded(ts, message.text(), &[]) };
+        let all = [
+            worded("1.0", vote("bob").text(), &[]),
+            reply("1.1", &vote("carol")),
+            reply("1.2", &vote("dave")),
+            reply("1.3", &vote("dave")),
+        ];
+        let found = replies(&RequestId::new("r1"), &all, &lacks);
+        let expected = [("1.2", Told::Reviews(2)), ("1.3", Told::Reviews(3))];
+        assert_eq!(found, expected.map(|(ts, told)| (MessageTs::new(ts), told)));
     }
 
     #[test]

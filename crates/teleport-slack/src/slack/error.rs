@@ -79,6 +79,7 @@ impl SlackError {
             | Failure::Broken { .. }
             | Failure::TimedOut { .. }
             | Failure::TooLarge { .. }
+            | Failure::Incomplete { .. }
             | Failure::Unreadable { .. } => Kind::Retry,
             Failure::Refused(refusal) => match refusal.meaning.class {
                 Class::Limited => Kind::RetryAfter(self.left.unwrap_or(refusal.wait)),
@@ -101,7 +102,7 @@ impl SlackError {
                 | Failure::UnfitToken => false,
                 Failure::Status { .. } => self.kind() == Kind::Retry,
                 Failure::Broken { begun, .. } | Failure::TimedOut { begun, .. } => *begun,
-                Failure::TooLarge { .. } | Failure::Unreadable { .. } => true,
+                Failure::TooLarge { .. } | Failure::Incomplete { .. } | Failure::Unreadable { .. } => true,
                 Failure::Refused(refusal) => refusal.meaning.class == Class::Unsure,
             }
     }
@@ -109,12 +110,20 @@ impl SlackError {
     /// Whether Slack itself answered, so that the call has ended there too. A gateway that gave up waiting has not.
     pub fn is_answered(&self) -> bool {
         match &self.failure {
-            Failure::Refused(_) | Failure::TooLarge { .. } | Failure::Unreadable { .. } => true,
+            Failure::Refused(_)
+            | Failure::TooLarge { .. }
+            | Failure::Incomplete { .. }
+            | Failure::Unreadable { .. } => true,
             Failure::Status { status } => {
                 !matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
             }
             _ => false,
         }
+    }
+
+    /// Whether Slack said that it carried the call out, and left out or garbled what else it had to say.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.failure, Failure::Incomplete { .. })
     }
 
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
@@ -136,7 +145,7 @@ impl SlackError {
             Failure::Status { status } if is_final(*status) && self.method != Method::Respond => {
                 Some("check that slack.api_url is Slack's API address and that no proxy stands in between")
             }
-            Failure::Unreadable { .. } | Failure::TooLarge { .. } => {
+            Failure::Incomplete { .. } | Failure::Unreadable { .. } | Failure::TooLarge { .. } => {
                 Some("check what answers at Slack's address (slack.api_url)")
             }
             Failure::Limited { .. }
@@ -208,6 +217,8 @@ pub(super) enum Failure {
     TooLarge { limit: usize },
     #[error("the answer is not Slack's: {what}")]
     Unreadable { what: String },
+    #[error("the answer is not Slack's: `ok` without a usable `{field}`")]
+    Incomplete { field: String },
     #[error("the message could not be written as JSON")]
     Unsendable { source: Arc<serde_json::Error> },
     #[error("nothing was sent: the address to answer at {reason}")]
@@ -297,6 +308,10 @@ impl SlackError {
         Self::new(method, Failure::Refused(Box::new(refusal)))
     }
 
+    pub(crate) fn incomplete(method: Method) -> Self {
+        Self::new(method, super::wire::incomplete("ts"))
+    }
+
     pub(crate) fn timed_out(method: Method, begun: bool) -> Self {
         Self::new(method, Failure::TimedOut { begun, limit: Duration::from_secs(8) })
     }
@@ -364,6 +379,7 @@ mod tests {
         check(Failure::TimedOut { begun: true, limit: wait }, Kind::Retry, true);
         check(Failure::TooLarge { limit: 1 }, Kind::Retry, true);
         check(Failure::Unreadable { what: "html".into() }, Kind::Retry, true);
+        check(Failure::Incomplete { field: "ts".into() }, Kind::Retry, true);
     }
 
     #[test]

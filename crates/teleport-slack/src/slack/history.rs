@@ -60,24 +60,41 @@ pub struct Window<'a> {
     pub until: Timestamp,
 }
 
-/// A message of ours, with the mark that it was posted with.
+/// A message of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marked {
+pub struct Own {
     /// Which message.
     pub ts: MessageTs,
-    /// The payload of its mark, as far as it is text.
-    pub payload: BTreeMap<String, String>,
+    /// Whether it is a reply in a thread.
+    pub is_reply: bool,
+    /// What tells what it is for.
+    pub sign: Sign,
+}
+
+/// What tells what a message of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The payload of the mark that it was posted with, as far as it is text.
+    Mark(BTreeMap<String, String>),
+    /// It has no metadata (any more): its text, and the texts in its blocks.
+    Words {
+        /// Beside the blocks, or instead of them.
+        text: String,
+        /// In the blocks, one by one.
+        blocks: Vec<String>,
+    },
 }
 
 impl Client {
-    /// Our own messages with a mark of this type (`conversations.history`, `conversations.replies`), oldest first.
-    /// Needs `channels:history`, `groups:history` or `im:history`, and the bot in the channel.
-    pub async fn marked_messages(
+    /// Our own messages with a mark of this type or without metadata (`conversations.history`,
+    /// `conversations.replies`), oldest first. Needs `channels:history`, `groups:history` or `im:history`, and the bot in
+    /// the channel.
+    pub async fn own_messages(
         &self,
         author: &Author,
         event_type: &str,
         window: Window<'_>,
-    ) -> Result<Vec<Marked>, SlackError> {
+    ) -> Result<Vec<Own>, SlackError> {
         let method =
             if window.thread.is_some() { Method::ConversationsReplies } else { Method::ConversationsHistory };
         let seconds = |at: Timestamp| format!("{}.000000", at.as_second());
@@ -97,7 +114,7 @@ impl Client {
         self.pages(method, &fixed, |page| {
             let messages = page.get("messages").and_then(Value::as_array).into_iter().flatten();
             let ours = messages.filter_map(Value::as_object).filter(|message| author.wrote(message));
-            found.extend(ours.filter_map(|message| marked(message, event_type)));
+            found.extend(ours.filter_map(|message| own(message, event_type)));
             true
         })
         .await?;
@@ -165,16 +182,42 @@ impl Client {
     }
 }
 
-/// The mark of a message, if it has one of this type.
-fn marked(message: &Fields, event_type: &str) -> Option<Marked> {
-    let metadata = message.get("metadata")?.as_object()?;
-    if metadata.get("event_type")?.as_str()? != event_type {
-        return None;
-    }
-    let payload = metadata.get("event_payload")?.as_object()?;
-    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+/// A message of ours, unless its metadata is another program's.
+pub(crate) fn own(message: &Fields, event_type: &str) -> Option<Own> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let metadata = message.get("metadata").and_then(Value::as_object).filter(|metadata| !metadata.is_empty());
+    let sign = match metadata {
+        Some(metadata) if metadata.get("event_type")?.as_str()? == event_type => {
+            let payload = metadata.get("event_payload")?.as_object()?;
+            Sign::Mark(payload.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect())
+        }
+        Some(_) => return None,
+        None => {
+            let mut blocks = Vec::new();
+            collect_texts(message.get("blocks").unwrap_or(&Value::Null), &mut blocks);
+            Sign::Words { text: message.get("text").and_then(text).unwrap_or_default(), blocks }
+        }
+    };
     let ts = objects::message_ts(message).ok()?;
-    Some(Marked { ts, payload: payload.iter().filter_map(text).collect() })
+    let thread = message.get("thread_ts").and_then(Value::as_str);
+    let is_reply = thread.is_some_and(|thread| thread != ts.as_str());
+    Some(Own { ts, is_reply, sign })
+}
+
+/// Every `text` in blocks that is text, however deep; JSON that was read is not deep.
+fn collect_texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| collect_texts(value, found)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text) if key == "text" => found.push(text.clone()),
+                    _ => collect_texts(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -203,17 +246,39 @@ mod tests {
     fn marks_of_any_shape_are_read_or_passed_over() {
         let mark =
             json!({"event_type": "t", "event_payload": {"request_id": "r", "n": 7, "deep": {"a": "b"}}});
-        let found = marked(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
-        assert_eq!(found.payload, BTreeMap::from([("request_id".to_owned(), "r".to_owned())]));
+        let found = own(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
+        let payload = BTreeMap::from([("request_id".to_owned(), "r".to_owned())]);
+        assert_eq!(found, Own { ts: MessageTs::new("1.2"), is_reply: false, sign: Sign::Mark(payload) });
         for bad in [
-            json!({"ts": "1.2"}),
             json!({"ts": "1.2", "metadata": {"event_type": "other", "event_payload": {}}}),
             json!({"ts": "1.2", "metadata": {"event_type": "t"}}),
+            json!({"ts": "1.2", "metadata": {"event_type": 7}}),
             json!({"ts": "1,2", "metadata": mark}),
+            json!({"ts": "ts", "metadata": mark}),
             json!({"ts": 7, "metadata": mark}),
-            json!({"ts": "1.2", "metadata": "t"}),
         ] {
-            assert_eq!(marked(&message(bad), "t"), None);
+            assert_eq!(own(&message(bad), "t"), None);
         }
+    }
+
+    #[test]
+    fn a_message_without_metadata_is_known_by_its_words() {
+        for metadata in [json!(null), json!({}), json!("t")] {
+            let blocks = json!([
+                {"type": "section", "text": {"type": "mrkdwn", "text": "one"}},
+                {"type": "context", "elements": [{"type": "mrkdwn", "text": "two"}, {"text": 7}]},
+            ]);
+            let found = own(
+                &message(
+                    json!({"ts": "1.2", "thread_ts": "1.1", "text": "all", "blocks": blocks, "metadata": metadata}),
+                ),
+                "t",
+            );
+            let blocks = vec!["one".to_owned(), "two".to_owned()];
+            let sign = Sign::Words { text: "all".into(), blocks };
+            assert_eq!(found, Some(Own { ts: MessageTs::new("1.2"), is_reply: true, sign }));
+        }
+        let head = own(&message(json!({"ts": "1.2", "thread_ts": "1.2"})), "t").unwrap();
+        assert!(!head.is_reply, "the head of a thread is no reply");
     }
 }

@@ -164,6 +164,12 @@ impl Client {
         objects::posted(&fields).map_err(|failure| SlackError::new(Method::ChatPostMessage, failure))
     }
 
+    /// Asks whether Slack gives whole answers to posts into this conversation, by a post without a text
+    /// (`chat.postMessage`), which Slack refuses (`no_text`), so that nothing is ever shown. The answer is the error.
+    pub async fn probe_post(&self, channel: &str) -> Option<SlackError> {
+        self.json(Method::ChatPostMessage, &serde_json::json!({ "channel": channel })).await.err()
+    }
+
     /// Replaces what a message shows (`chat.update`). Its metadata stays.
     pub async fn update_message(
         &self,

@@ -151,7 +151,7 @@ pub(super) fn bot_app(fields: &Fields) -> Option<String> {
 
 pub(super) fn posted(fields: &Fields) -> Result<Posted, Failure> {
     let channel = ChannelId::new(id(fields, "channel")?);
-    Ok(Posted { channel, ts: MessageTs::new(id(fields, "ts")?) })
+    Ok(Posted { channel, ts: message_ts(fields)? })
 }
 
 pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
@@ -203,7 +203,13 @@ pub(super) fn conversation_id(channel: &Fields) -> Result<ChannelId, Failure> {
 
 /// Which message this is.
 pub(super) fn message_ts(message: &Fields) -> Result<MessageTs, Failure> {
-    id(message, "ts").map(MessageTs::new)
+    text(message, "ts").filter(|text| is_ts(text)).map(MessageTs::new).ok_or_else(|| wire::incomplete("ts"))
+}
+
+/// Whether this is a `ts`: seconds, and behind a point what tells messages of one second apart.
+fn is_ts(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    is_id(text) && text.splitn(2, '.').all(is_number)
 }
 
 /// Where the next page begins; empty at the end.

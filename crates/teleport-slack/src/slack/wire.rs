@@ -74,7 +74,7 @@ pub(super) fn parse_hook(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Res
 
 /// A failure for a success that lacks what its method promises.
 pub(super) fn incomplete(field: &str) -> Failure {
-    unreadable(format!("`ok` without a usable `{field}`"))
+    Failure::Incomplete { field: field.to_owned() }
 }
 
 /// The scopes of the token, as `x-oauth-scopes` lists them. `None` without a readable header.

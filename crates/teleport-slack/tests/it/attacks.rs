@@ -110,8 +110,9 @@ fn a_click_through_another_app_or_workspace_or_for_another_message() {
             let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
             let other = bed.ask();
             let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-            for foreign in [Alteration::app("A0OTHER"), Alteration::team("T0OTHER"), Alteration::no_team()] {
-                bed.is_ignored(&daemon, "U0BOB", &card, foreign).await;
+            bed.is_ignored(&daemon, "U0BOB", &card, Alteration::app("A0OTHER")).await;
+            for foreign in [Alteration::team("T0OTHER"), Alteration::no_team()] {
+                bed.is_sent_away(&daemon, "U0BOB", &card, foreign).await;
             }
             let stale = "This is not one of the request's current messages; use a newer one, or Teleport.";
             for altered in [

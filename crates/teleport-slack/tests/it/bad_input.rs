@@ -233,7 +233,7 @@ fn hostile_world() -> World {
     world
 }
 
-/// Nobody is mentioned, nothing is linked, nothing is left unescaped; dates are ours.
+/// Nobody is mentioned, nothing is linked, emphasised or left unescaped; dates are ours.
 fn assert_harmless(message: &MessageView) {
     let effects = message.effects();
     assert!(effects.mentions_nobody(), "{effects:?}");
@@ -242,6 +242,20 @@ fn assert_harmless(message: &MessageView) {
     let whole = format!("{}{}", message.text, serde_json::to_string(&message.blocks).unwrap());
     let unfit = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
     assert!(!whole.contains(unfit), "{whole:?}");
+    let marked = mrkdwn_texts(message);
+    for styled in ["*b*", "_i_", "~s~", ":boom:", " *Status", " Status:*", " *ID*", "↵ ✅"] {
+        assert!(!marked.contains(styled), "{styled} in {marked}");
+    }
+}
+
+/// All that Slack reads marks in.
+fn mrkdwn_texts(message: &MessageView) -> String {
+    let texts = message.blocks.iter().flat_map(|block| {
+        let elements = block["elements"].as_array().into_iter().flatten();
+        elements.chain([&block["text"]]).filter(|text| text["type"] == "mrkdwn")
+    });
+    let texts = texts.filter_map(|text| text["text"].as_str());
+    texts.chain([message.text.as_str()]).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of a pending request's second block, each under its own name and in this order.

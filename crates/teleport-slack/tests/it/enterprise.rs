@@ -1,9 +1,10 @@
 //! Enterprise Grid: people with ids of the organisation, an app that one team installed or the whole organisation, and
 //! clicks that come through another team or organisation than ours.
 
-use access_sim::slack::interactive::forgery::Alteration;
+use access_sim::slack::interactive::forgery::{Alteration, Forgery};
+use access_sim::slack::people::submit::Answer;
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::Person;
+use access_sim::slack::workspace::{Channel, Person, PersonKind, Workspace};
 use access_sim::teleport::Options;
 use serde_json::{Value, json};
 
@@ -24,10 +25,19 @@ const REVIEW: &str = r#"
     reason = "off"
 "#;
 
+/// The team, and somebody of a sister team who is in #team.
+fn organisation_with_sister(installed: bool) -> Workspace {
+    let sister = PersonKind::Sister { team_id: "T0SISTER".to_owned() };
+    let mut workspace = workspace().in_enterprise(installed);
+    let bot = workspace.bot.user_id.clone();
+    workspace.channels.retain(|channel| channel.id != "C0TEAM");
+    let team = Channel::public("C0TEAM", "team").with_members(&[&bot, "W0SUE"]);
+    workspace.with_channel(team).add_person(Person::member("W0SUE", "sue").kind(sister))
+}
+
 /// A team of an organisation, and a pending request in it.
 async fn pending(installed: bool, way: Way) -> (Bed, Daemon, String, MessageView) {
-    let workspace = workspace()
-        .in_enterprise(installed)
+    let workspace = organisation_with_sister(installed)
         .add_person(Person::member("W0BOB", "wbob"))
         .add_person(Person::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"))
         .add_group("S0OPS", "ops", &["W0DAVE"]);
@@ -72,12 +82,80 @@ fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
             Alteration::no_team(),
             Alteration::team("T0SISTER"),
         ] {
-            bed.is_ignored(&daemon, "W0BOB", &card, foreign).await;
+            bed.is_sent_away(&daemon, "W0BOB", &card, foreign).await;
         }
         bed.assert_untouched(&daemon, &id);
         both_decide(&bed, &daemon, &card, &id).await;
         bed.end(daemon).await;
     });
+}
+
+/// Sue may decide, by a dialogue.
+const SUE_DECIDES: &str = r#"
+    mode = "resolver"
+    [review.users]
+    W0SUE = "carol@example.com"
+    W0BOB = "bob@example.com"
+    [[review.rule]]
+    roles = ["*"]
+    approvers = ["carol@example.com"]
+    reason = "required"
+"#;
+
+#[test]
+fn somebody_of_a_sister_team_decides_in_a_shared_channel() {
+    for way in [Way::Http, Way::Socket] {
+        story(async move {
+            let bed = Bed::with(Options::golden(), organisation_with_sister(false)).await;
+            bed.sign_as(PLUGIN_RW);
+            let daemon = bed.start_deciding(way, SUE_DECIDES).await;
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let view = dialogue(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+            let submitted =
+                bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]).await.unwrap();
+            assert!(matches!(submitted.answer, Answer::Closed), "{submitted:?}");
+            let sent = bed.slack.interaction(submitted.seen.seq().unwrap()).unwrap().payload;
+            assert_eq!(
+                (&sent["team"]["id"], &sent["view"]["app_installed_team_id"]),
+                (&json!("T0SISTER"), &json!("T0DEMO")),
+                "as Slack sends it"
+            );
+            assert_eq!(told(&daemon, &submitted.seen).await, "The request is approved.");
+            assert_eq!(bed.decided(&id).len(), 1);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn a_dialogue_of_the_sisters_own_installation_says_that_nothing_was_decided() {
+    for way in [Way::Http, Way::Socket] {
+        story(async move {
+            let bed = Bed::with(Options::golden(), organisation_with_sister(false)).await;
+            bed.sign_as(PLUGIN_RW);
+            let daemon = bed.start_deciding(way, SUE_DECIDES).await;
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            for (alteration, sentence) in [
+                (Alteration::set("/view/app_installed_team_id", json!("T0SISTER")), OTHER_INSTALLATION),
+                (Alteration::set("/view/app_installed_team_id", json!(null)), OTHER_INSTALLATION),
+                (Alteration::app("A0OTHER"), NOT_OURS),
+                (Alteration::set("/view/callback_id", json!("survey")), NOT_OURS),
+            ] {
+                let view = dialogue(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+                let submission = bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]);
+                let submitted = submission.forged(Forgery::altered(alteration.clone())).await.unwrap();
+                let Answer::Updated(view) = submitted.answer else {
+                    panic!("{alteration:?}: {:?}\n{}", submitted.answer, daemon.log())
+                };
+                assert_eq!(view.blocks[0]["text"]["text"], sentence, "{alteration:?}");
+                assert_eq!((view.title.as_str(), view.submit), ("Nothing was decided", None));
+            }
+            bed.assert_untouched(&daemon, &id);
+            bed.end(daemon).await;
+        });
+    }
 }
 
 #[test]
@@ -91,7 +169,7 @@ fn an_organisation_that_installed_the_app_sends_no_team() {
                 organisation(json!("E0ORG")),
                 organisation(Value::Null),
             ] {
-                bed.is_ignored(&daemon, "W0BOB", &card, foreign).await;
+                bed.is_sent_away(&daemon, "W0BOB", &card, foreign).await;
             }
             bed.assert_untouched(&daemon, &id);
             both_decide(&bed, &daemon, &card, &id).await;

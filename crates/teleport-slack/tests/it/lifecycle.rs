@@ -216,7 +216,7 @@ fn without_enterprise_there_are_commands_and_no_link_although_the_proxy_is_known
 #[test]
 fn every_era_of_servers_is_listed() {
     story(async {
-        for era in [Era::Old, Era::Middle, Era::Newest] {
+        for era in Era::ALL {
             let bed = Bed::with(Options::new(era, World::golden()), workspace()).await;
             let before = bed.ask();
             let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;

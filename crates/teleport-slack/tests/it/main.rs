@@ -25,6 +25,7 @@ mod measure;
 mod rules;
 mod diagnostics;
 mod deciding;
+mod doubts;
 mod attacks;
 mod races;
 mod midway;

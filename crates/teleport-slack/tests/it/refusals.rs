@@ -312,27 +312,29 @@ fn a_dialogue_that_could_not_be_opened_in_time() {
 }
 
 #[test]
-fn a_click_that_cannot_be_read_is_answered_although_it_was_acknowledged() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Socket, ANY_OF_THREE).await;
-        let id = bed.ask();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let click = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed();
-        // Over HTTP, Slack itself tells the person that it failed.
-        let seen =
-            click.forged(Forgery::altered(Alteration::set("/actions/0/value", json!(7)))).await.unwrap();
-        assert!(seen.acknowledged());
-        bed.until(&daemon, "a direct message", || {
-            let direct = bed.slack.messages(&bed.slack.dm_with("U0BOB")?);
-            let expected = "This click could not be taken; decide the request in Teleport.";
-            direct.into_iter().find(|message| message.text == expected)
-        })
-        .await;
-        bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
-    });
+fn whatever_was_acknowledged_is_answered() {
+    let unreadable = ("a value that is a number", Alteration::set("/actions/0/value", json!(7)));
+    let older =
+        ("a button of another release", Alteration::set("/actions/0/action_id", json!("deny_request")));
+    let shortcut = ("a shortcut", Alteration::set("/type", json!("message_action")));
+    for (way, acts) in [
+        // Over HTTP, Slack itself tells the person that what cannot be read failed.
+        (Way::Http, vec![older.clone(), shortcut.clone()]),
+        (Way::Socket, vec![unreadable, older, shortcut]),
+    ] {
+        story(async move {
+            let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
+            for (name, alteration) in acts {
+                let click = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed();
+                let seen = click.forged(Forgery::altered(alteration)).await.unwrap();
+                assert!(seen.acknowledged(), "{name}");
+                assert_eq!(told(&daemon, &seen).await, NOT_OURS, "{name}");
+            }
+            bed.assert_untouched(&daemon, &id);
+            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.end(daemon).await;
+        });
+    }
 }
 
 #[test]

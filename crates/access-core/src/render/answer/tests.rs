@@ -1,4 +1,5 @@
 use super::*;
+use crate::render::tests::hostile::{assert_nothing_styled, hostile};
 use crate::render::tests::judge::judge;
 
 fn every_refusal(text: &str) -> Vec<Refusal> {
@@ -38,6 +39,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::StaleMessage,
         Refusal::StaleDialogue,
         Refusal::NotOurs,
+        Refusal::OtherInstallation,
+        Refusal::TooBusy,
+        Refusal::Interrupted,
         Refusal::VotesUnusable,
     ];
     use Distrust::*;
@@ -96,6 +100,9 @@ fn each_refusal_has_one_sentence_of_its_own() {
     This is not one of the request's current messages; use a newer one, or Teleport.
     The dialogue was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
+    This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.
+    Too many people decide at this moment, so nothing was decided; try again in a minute.
+    I was interrupted while I worked on this; look at the message to see whether it counted, and try again if it did not.
     This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.
     Slack names another account than the one that clicked; nothing was changed.
     Your Slack account is deactivated; it cannot decide on access.
@@ -134,6 +141,19 @@ fn hostile_names_stay_on_their_line_and_within_the_limits() {
         for refusal in every_refusal(text) {
             let judged = judge(&refused(&refusal));
             assert!(!judged.text.contains('\n') && judged.blocks.is_empty(), "{}", judged.text);
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_refusal_is_within_the_rules(text in hostile()) {
+        for refusal in every_refusal(&text) {
+            let judged = judge(&refused(&refusal));
+            assert_nothing_styled(&judged);
+            assert!(judged.blocks.is_empty() && !judged.text.contains('\n'), "{}", judged.text);
         }
     }
 }

@@ -79,11 +79,11 @@ fn pending_with_commands() {
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     -- *Status:* ⏳ PENDING
-    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
 }
 
@@ -98,7 +98,7 @@ fn pending_with_everything_and_a_link() {
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     *Link*: <https://teleport.example.com:443/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     -- *Status:* ⏳ PENDING
     | 1 of 2 approvals
@@ -107,7 +107,7 @@ fn pending_with_everything_and_a_link() {
     *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
     *Request expires*: <!date^1795449590^{date_short_pretty} {time}|23 Nov 26 15:59 UTC>
     *Kind*: temporary
-    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because *of* &lt;prod&gt; &amp; more.
+    == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
 }
 
@@ -123,14 +123,14 @@ fn approved() {
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     -- *Status:* ✅ APPROVED (looks fine)
     | Decided by bob@example.com, carol@example.com
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
     *Access until*: <!date^1795550400^{date_short_pretty} {time}|24 Nov 26 20:00 UTC> (2 d 4 h)
     *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
-    == ✅ APPROVED (looks fine): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because *of* &lt;prod&gt; &amp; more.
+    == ✅ APPROVED (looks fine): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
 }
 
@@ -144,10 +144,10 @@ fn denied_by_many() {
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     -- *Status:* ❌ DENIED (not today)
     | Decided by r1, r2, r3, r4, r5, +3 more
-    == ❌ DENIED (not today): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    == ❌ DENIED (not today): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
 }
 
@@ -160,9 +160,9 @@ fn promoted() {
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    *Reason*: because *of* &lt;prod&gt; &amp; more
+    *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     -- *Status:* ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”)
-    == ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    == ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
     let request = AccessRequest { promoted_to: None, ..request };
     assert!(shown(&card(&view(&request, Phase::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
@@ -253,13 +253,13 @@ fn short_cards_have_no_blocks() {
     let short = short_card(&view(&request, Phase::Pending));
     assert!(short.blocks().is_empty());
     insta::assert_snapshot!(short.text(), @r"
-    ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     ");
     let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Denied) };
     insta::assert_snapshot!(short_card(&view).text(), @r"
-    ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because *of* &lt;prod&gt; &amp; more.
+    ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     ");
 }

@@ -44,11 +44,12 @@ fn request(id: &str, user: &str, roles: &[&str], reason: &str) -> AccessRequest 
     }
 }
 
-/// The Go plugin's block in our notation: it does not escape and does not say `verbatim`.
+/// The Go plugin's block in our notation: it does not escape, lets a reason emphasise, and does not say `verbatim`.
 fn in_our_notation(block: &Value) -> Value {
     let text_object = |object: &Value| {
         let text = object["text"].as_str().unwrap();
         let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let escaped = escaped.replace("because *of* ", "because ∗of∗ ");
         serde_json::json!({"type": object["type"], "text": escaped, "verbatim": true})
     };
     let mut block = block.clone();

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::judge::drawn::{Stretch, draw};
 use super::judge::{Judged, judge, judge_view};
 use crate::control::{Decision, Dialogue};
 use crate::ids::{ChannelId, MessageTs, RequestId};
@@ -47,6 +48,25 @@ const NASTY: &[&str] = &[
     "\u{2029}",
     "\n*Status:* ✅ APPROVED\n",
     "\n*Approve*: `rm -rf /`",
+    "*Role(s)*: viewer ",
+    " *Access until*: today 9:00 AM (1 h)",
+    " Role(s): viewer ",
+    " User: ",
+    " Ｒｏｌｅ（ｓ）： ",
+    " 𝗥𝗼𝗹𝗲(𝘀): viewer ",
+    " Resolution: ✅ APPROVED. Reason: fine. Resources: none",
+    "_svc_",
+    "*bold*",
+    "~gone~",
+    "svc_backup",
+    "*ID*",
+    ":white_check_mark:",
+    ":x:",
+    ":100:",
+    "10:30:15",
+    ":",
+    "✅",
+    "⏳",
     "\0",
     "\u{1B}[31m",
     "\u{7F}",
@@ -91,7 +111,7 @@ const NASTY: &[&str] = &[
     "…",
 ];
 
-fn hostile() -> impl Strategy<Value = String> {
+pub(crate) fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         6 => proptest::sample::select(NASTY).prop_map(str::to_owned),
         2 => "[a-z@.]{1,12}",
@@ -177,6 +197,15 @@ fn assert_lines(text: &str, allowed: &[&str]) {
     for line in text.trim_end_matches('\n').split('\n') {
         assert!(allowed.any(|label| line.starts_with(label)), "unexpected line {line:?} in {text:?}");
     }
+}
+
+/// Where even the beginning of a line is foreign.
+#[track_caller]
+pub(crate) fn assert_nothing_styled(judged: &Judged) {
+    let lines = judged.all().flat_map(|text| draw(text));
+    let styled =
+        lines.flat_map(|line| line.stretches).find(|s| !matches!(s, Stretch::Plain(_) | Stretch::Entity(_)));
+    assert_eq!(styled, None, "{}", judged.text);
 }
 
 #[track_caller]
@@ -294,6 +323,7 @@ proptest! {
     fn any_vote_is_told_within_the_rules(user in hostile(), reason in hostile()) {
         let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
         let judged = judge(&vote_reply(&vote));
+        assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if vote.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request in Slack at ") && lines[1] == "Resolution: ❌ DENIED.");
@@ -303,6 +333,7 @@ proptest! {
     fn any_reply_is_within_the_rules(review in review()) {
         let message = review_reply(&review);
         let judged = judge(&message);
+        assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if review.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request") && !lines[0].starts_with("&gt;"));

@@ -4,6 +4,37 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use drawn::{Line, Stretch, draw, plain_of};
+
+// Named, because the fuzz targets include this file from elsewhere.
+#[path = "drawn.rs"]
+pub(crate) mod drawn;
+
+/// What we set in bold, at the start of a line only.
+const BOLD: [&str; 15] = [
+    "ID",
+    "Cluster",
+    "User",
+    "Role(s)",
+    "Reason",
+    "Link",
+    "Approve",
+    "Deny",
+    "Status:",
+    "Resources",
+    "Access until",
+    "Starts",
+    "Request expires",
+    "Kind",
+    "Note",
+];
+
+/// What we write without emphasis: one for each line of a reply, two in the sentence for notifications.
+const PLAIN_LABELS: [&str; 3] = ["Resolution", "Reason", "Resources"];
+
+/// The signs that a status begins with.
+const SIGNS: [char; 5] = ['⏳', '✅', '❌', '⏫', '⌛'];
+
 /// The texts of a checked message.
 pub(crate) struct Judged {
     pub(crate) text: String,
@@ -146,6 +177,53 @@ fn judge_text(text: &str, max: usize) {
         );
     }
     assert!(!rest.contains('`'), "an unpaired or foreign back-tick in {text}");
+    let lines = draw(text);
+    lines.iter().for_each(|line| judge_line(line, text));
+    let signs = lines.iter().map(plain_of).flat_map(|line| line.chars().collect::<Vec<_>>());
+    assert!(signs.filter(|c| SIGNS.contains(c)).count() <= 1, "a second status in {text}");
+}
+
+/// Nothing but our labels is emphasised, and nothing else looks like one of them.
+fn judge_line(line: &Line, text: &str) {
+    assert!(!line.is_quote, "a quote in {text}");
+    for (n, stretch) in line.stretches.iter().enumerate() {
+        match stretch {
+            Stretch::Styled('*', label) => {
+                assert!(n == 0 && BOLD.contains(&label.as_str()), "bold {label:?} in {text}");
+            }
+            Stretch::Styled(mark, words) => panic!("{mark}{words}{mark} in {text}"),
+            Stretch::Emoji(name) => panic!(":{name}: in {text}"),
+            Stretch::Plain(_) | Stretch::Code(_) | Stretch::Entity(_) => {}
+        }
+    }
+    judge_labels(line, text);
+}
+
+/// Counts what could be read as a label of ours: words of ours and a colon.
+fn judge_labels(line: &Line, text: &str) {
+    let plain = plain_of(line);
+    let has_bold = matches!(line.stretches.first(), Some(Stretch::Styled(..)));
+    // Wide forms of ASCII are read as what they stand for.
+    let wide = |c: char| match u32::from(c) {
+        code @ 0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0).expect("it is ASCII"),
+        _ => c,
+    };
+    let folded: String = plain.chars().map(wide).flat_map(char::to_lowercase).collect();
+    for label in BOLD.iter().chain(&PLAIN_LABELS).map(|label| label.trim_end_matches(':')) {
+        let may_be_ours = !has_bold && PLAIN_LABELS.contains(&label);
+        let ours = usize::from(may_be_ours && plain.contains(&format!("{label}: ")));
+        let label = label.to_lowercase();
+        let found = folded.match_indices(&label).filter(|(at, _)| {
+            let before = folded[..*at].chars().next_back();
+            let mut after = folded[at + label.len()..]
+                .trim_start_matches([' ', '*', '_', '~', '∗', 'ˍ', '∼', 'ˋ'])
+                .chars();
+            !before.is_some_and(char::is_alphanumeric)
+                && after.next() == Some(':')
+                && after.next().is_none_or(char::is_whitespace)
+        });
+        assert!(found.count() <= ours, "something looks like the label {label:?} in {text}");
+    }
 }
 
 fn judge_characters(text: &str) {
@@ -156,7 +234,9 @@ fn judge_characters(text: &str) {
             || (0x2066..=0x2069).contains(&code)
             || (0xFFF9..=0xFFFB).contains(&code)
             || [0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x2060, 0xFEFF, 0x00AD].contains(&code)
-            || [0xFFFE, 0xFFFF].contains(&(code & 0xFFFF));
+            || [0xFFFE, 0xFFFF].contains(&(code & 0xFFFF))
+            // Letters that are bold or slanted by themselves.
+            || (0x1D400..=0x1D7FF).contains(&code);
         assert!(!forbidden, "U+{code:04X} is shown in {text:?}");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::message::Message;
 use super::super::state::State;
 use super::super::views::View;
-use super::super::workspace::{Channel, ChannelKind, Person, PersonKind};
+use super::super::workspace::{Channel, ChannelKind, Person};
 
 /// What an element was found on.
 pub(in crate::slack) enum Place<'a> {
@@ -15,10 +15,7 @@ pub(in crate::slack) enum Place<'a> {
 
 /// What every payload begins with.
 fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
-    let home = match &person.kind {
-        PersonKind::External { team_id, .. } => team_id,
-        _ => &state.team.id,
-    };
+    let home = person.home().unwrap_or(&state.team.id);
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("type", json!(kind));
@@ -29,6 +26,22 @@ fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
     put("enterprise", json!(state.enterprise.as_ref().map(|org| json!({ "id": org.id, "name": org.name }))));
     put("is_enterprise_install", json!(state.is_enterprise_install()));
     fields
+}
+
+/// What is about a view comes under the team of whoever uses it; the view says which team's installation opened it
+/// (bolt-python `request/internals.py` reads `app_installed_team_id` first, for this reason). What is about a message
+/// comes under the team of the app that posted it, whoever presses it (slackapi/java-slack-sdk#1041).
+fn of_view(state: &State, person: &Person, view: &View, fields: &mut Map<String, Value>) {
+    let mut shown = view.to_api(&state.team, &state.bot);
+    if let (Some(home), false) = (person.home(), state.is_enterprise_install()) {
+        // That the view's own team follows, and that the domain does, is assumed.
+        shown.insert("team_id".to_owned(), json!(home));
+        let mut team = team(state);
+        team["id"] = json!(home);
+        team["domain"] = json!(home.to_lowercase());
+        fields.insert("team".to_owned(), team);
+    }
+    fields.insert("view".to_owned(), Value::Object(shown));
 }
 
 /// Null where the whole organisation installed the app.
@@ -77,10 +90,10 @@ pub(in crate::slack) fn block_actions(
         }
         Place::View(view) => {
             put("container", json!({ "type": "view", "view_id": view.id }));
-            put("view", Value::Object(view.to_api(&state.team, &state.bot)));
+            of_view(state, person, view, &mut fields);
         }
     }
-    put("actions", json!([action]));
+    fields.insert("actions".to_owned(), json!([action]));
     Value::Object(fields)
 }
 
@@ -88,7 +101,7 @@ pub(in crate::slack) fn block_actions(
 pub(in crate::slack) fn view_submission(state: &State, person: &Person, view: &View, trigger: &str) -> Value {
     let mut fields = envelope(state, "view_submission", person);
     fields.insert("trigger_id".to_owned(), json!(trigger));
-    fields.insert("view".to_owned(), Value::Object(view.to_api(&state.team, &state.bot)));
+    of_view(state, person, view, &mut fields);
     fields.insert("response_urls".to_owned(), json!([]));
     Value::Object(fields)
 }
@@ -96,7 +109,7 @@ pub(in crate::slack) fn view_submission(state: &State, person: &Person, view: &V
 /// Someone closed a modal that asked to be told.
 pub(in crate::slack) fn view_closed(state: &State, person: &Person, view: &View, cleared: bool) -> Value {
     let mut fields = envelope(state, "view_closed", person);
-    fields.insert("view".to_owned(), Value::Object(view.to_api(&state.team, &state.bot)));
+    of_view(state, person, view, &mut fields);
     fields.insert("is_cleared".to_owned(), json!(cleared));
     Value::Object(fields)
 }

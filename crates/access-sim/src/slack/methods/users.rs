@@ -90,10 +90,7 @@ pub(super) fn lookup_by_email(state: &mut State, arguments: &Arguments, _now: Mo
 /// A person as the Web API shows them. The fields that Slack leaves out for external and deactivated people are
 /// left out here too: a client must not take a missing flag for `false` where that grants something.
 fn describe(state: &State, person: &Person) -> Map<String, Value> {
-    let team_id = match &person.kind {
-        PersonKind::External { team_id, .. } => team_id,
-        _ => &state.team.id,
-    };
+    let team_id = person.home().unwrap_or(&state.team.id);
     let mut profile = json!({
         "title": "",
         "phone": "",
@@ -137,6 +134,7 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
         PersonKind::Member
         | PersonKind::Guest
         | PersonKind::SingleChannelGuest
+        | PersonKind::Sister { .. }
         | PersonKind::Bot
         | PersonKind::Slackbot => {}
     }
@@ -149,7 +147,7 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
                 "enterprise_name": enterprise.name,
                 "is_admin": false,
                 "is_owner": false,
-                "teams": [state.team.id],
+                "teams": [team_id],
             }),
         );
     }

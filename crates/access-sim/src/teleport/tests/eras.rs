@@ -70,7 +70,7 @@ async fn pages_cover_everything_once() {
 
 #[tokio::test]
 async fn newer_servers_refuse_reviews_of_resolved_requests() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let expected = (era != Era::Old).then_some("already");
         let sim = start(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
@@ -194,8 +194,6 @@ async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_know
     }
 }
 
-const EVERY_ERA: [Era; 5] = [Era::Old, Era::Middle, Era::V15, Era::V15_3, Era::Newest];
-
 fn told<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) {
     let status = answer.unwrap_err();
     (status.code(), status.message().to_owned())
@@ -203,7 +201,7 @@ fn told<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) 
 
 #[tokio::test]
 async fn a_deleted_user_is_not_found_from_15_on() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
@@ -242,7 +240,7 @@ async fn a_deleted_user_is_not_found_from_15_on() {
 
 #[tokio::test]
 async fn a_lock_refuses_every_call_and_leaves_the_stream_open() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
@@ -288,7 +286,7 @@ async fn one_message_names_every_right_that_listing_users_lacks() {
 
 #[tokio::test]
 async fn a_list_without_the_verbs_is_empty_and_never_refused() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let mut plugin = client(&sim, PLUGIN).await;
@@ -321,7 +319,7 @@ async fn a_list_without_the_verbs_is_empty_and_never_refused() {
 
 #[tokio::test]
 async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let set = |state, reason: &str| sim.set_state(TCTL, &id, state, reason, "");
@@ -345,7 +343,7 @@ async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
 
 #[tokio::test]
 async fn a_state_set_again_without_a_reason_has_none() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         sim.edit_world(|world| {
@@ -375,7 +373,7 @@ async fn a_state_set_again_without_a_reason_has_none() {
 
 #[tokio::test]
 async fn ones_own_role_needs_no_right_and_tells_its_rules() {
-    for era in EVERY_ERA {
+    for era in Era::ALL {
         let sim = start(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let which = |name: &str| pb::GetRoleRequest { name: name.to_owned() };
@@ -388,5 +386,145 @@ async fn ones_own_role_needs_no_right_and_tells_its_rules() {
         let refused = told(plugin.get_role(which("reviewer")).await);
         let expected = "access denied to perform action \"read\" on \"role\"";
         assert_eq!(refused, (Code::PermissionDenied, expected.to_owned()), "{era:?}");
+    }
+}
+
+async fn paged(plugin: &mut Client, id: &str) -> Vec<String> {
+    let filter = pb::AccessRequestFilter { id: id.to_owned(), ..Default::default() };
+    let list = pb::ListAccessRequestsRequest { filter: Some(filter.clone()), ..Default::default() };
+    let page = plugin.list_access_requests(list).await.unwrap().into_inner().access_requests;
+    let mut stream = plugin.get_access_requests_v2(filter).await.unwrap().into_inner();
+    let mut streamed = Vec::new();
+    while let Some(request) = stream.message().await.unwrap() {
+        streamed.push(request);
+    }
+    assert_eq!(page, streamed, "the streamed list is the same list");
+    page.into_iter().map(|item| String::from_utf8(item.metadata.unwrap().name.to_vec()).unwrap()).collect()
+}
+
+fn requests_watch() -> pb::Watch {
+    let kind = pb::WatchKind { kind: "access_request".into(), ..Default::default() };
+    pb::Watch { kinds: vec![kind], ..Default::default() }
+}
+
+/// `vectors/teleport-15-observed.md`, 7 and 8.
+#[tokio::test]
+async fn the_list_of_15_3_lags_and_the_answer_by_id_does_not() {
+    let sim = start(Era::V15_3).await;
+    let mut plugin = client(&sim, PLUGIN).await;
+    sim.set_list_lag(Duration::from_millis(500));
+    let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
+    assert!(paged(&mut plugin, "").await.is_empty(), "not listed yet");
+    assert_eq!(paged(&mut plugin, &id).await, [id.as_str()]);
+    // A watch that is opened now still tells it: whoever watches, then lists, misses nothing.
+    let mut events = plugin.watch_events(requests_watch()).await.unwrap().into_inner();
+    events.message().await.unwrap().unwrap();
+    assert!(paged(&mut plugin, "").await.is_empty(), "not listed yet");
+    let event = tokio::time::timeout(LIMIT, events.message()).await.expect("an event in time");
+    assert_eq!(event.unwrap().unwrap().r#type(), pb::Operation::Put);
+    assert_eq!(paged(&mut plugin, "").await, [id.as_str()]);
+
+    sim.delete(TCTL, &id).unwrap();
+    assert_eq!(paged(&mut plugin, "").await, [id.as_str()], "still listed");
+    assert!(paged(&mut plugin, &id).await.is_empty());
+    let event = tokio::time::timeout(LIMIT, events.message()).await.expect("an event in time");
+    assert_eq!(event.unwrap().unwrap().r#type(), pb::Operation::Delete);
+    assert!(paged(&mut plugin, "").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_starts_again_lists_everything_at_once() {
+    let sim = start(Era::V15_3).await;
+    sim.set_list_lag(Duration::from_secs(3600));
+    let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
+    sim.restart().await.unwrap();
+    assert_eq!(paged(&mut client(&sim, PLUGIN).await, "").await, [id]);
+}
+
+/// `vectors/teleport-15-observed.md`, 9.
+#[tokio::test]
+async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_days() {
+    let options = Options {
+        delete_delay: Duration::from_secs(48 * 3600),
+        list_lag: Duration::ZERO,
+        ..Options::new(Era::V15_3, World::golden())
+    };
+    let sim = TeleportSim::start(options).await.unwrap();
+    let mut plugin = client(&sim, PLUGIN).await;
+    let short =
+        NewRequest { pending_ttl: Some(Duration::from_millis(50)), ..NewRequest::roles(&["dba"], "") };
+    let id = sim.request_access(ALICE, short).unwrap();
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(paged(&mut plugin, "").await.is_empty());
+    assert!(paged(&mut plugin, &id).await.is_empty());
+    assert!(sim.request(&id).is_some(), "the DELETE has not come");
+}
+
+#[tokio::test]
+async fn several_kinds_are_watched_in_part_or_not_at_all() {
+    for era in [Era::V15, Era::V15_3, Era::Newest] {
+        let sim = start(era).await;
+        let mut plugin = client(&sim, PLUGIN).await;
+        let watch = |kinds: &[&str], allow_partial_success| pb::Watch {
+            kinds: kinds
+                .iter()
+                .map(|kind| pb::WatchKind { kind: (*kind).to_owned(), ..Default::default() })
+                .collect(),
+            allow_partial_success,
+        };
+        for (kinds, partial, expected) in [
+            (&["access_request", "role"][..], false, "access denied to perform action \"read\" on \"role\""),
+            (&["role"], true, "none of the requested kinds can be watched"),
+            (&[], true, "can't setup global watch"),
+        ] {
+            assert_eq!(told(plugin.watch_events(watch(kinds, partial)).await).1, expected, "{era:?}");
+        }
+        sim.edit_world(|world| {
+            world
+                .role_mut("access-plugin")
+                .unwrap()
+                .allow
+                .rules
+                .push(Rule { resources: vec!["*".into()], verbs: vec!["read".into()] });
+        });
+        for (kinds, expected) in [
+            (
+                &["access_request", "nonsense"][..],
+                "cache \"auth\" does not support watching resource \"nonsense\"",
+            ),
+            (&["nonsense"], "cache \"auth\" does not support watching resource \"nonsense\""),
+        ] {
+            assert_eq!(told(plugin.watch_events(watch(kinds, false)).await).1, expected, "{era:?}");
+        }
+        assert_eq!(
+            told(plugin.watch_events(watch(&["nonsense"], true)).await),
+            (
+                Code::InvalidArgument,
+                "cache \"auth\" does not support any of the requested resources".to_owned()
+            )
+        );
+        let asked = ["access_request", "access_monitoring_rule", "role"];
+        let mut events = plugin.watch_events(watch(&asked, true)).await.unwrap().into_inner();
+        let Some(pb::event::Resource::WatchStatus(status)) =
+            events.message().await.unwrap().unwrap().resource
+        else {
+            panic!("{era:?}: INIT carries no WatchStatus")
+        };
+        let kinds: Vec<_> = status.spec.unwrap().kinds.into_iter().map(|kind| kind.kind).collect();
+        let rules = if era == Era::Newest { &["access_monitoring_rule"][..] } else { &[] };
+        assert_eq!(kinds, [&["access_request"], rules, &["role"]].concat(), "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn answers_of_15_3_tell_the_version() {
+    for (era, expected) in [(Era::V15, None), (Era::V15_3, Some("15.3.1"))] {
+        let sim = start(era).await;
+        let mut plugin = client(&sim, PLUGIN).await;
+        let ping = plugin.ping(pb::PingRequest {}).await.unwrap();
+        let watch = plugin.watch_events(requests_watch()).await.unwrap();
+        for headers in [ping.metadata(), watch.metadata()] {
+            assert_eq!(headers.get("version").map(|version| version.to_str().unwrap()), expected, "{era:?}");
+        }
     }
 }

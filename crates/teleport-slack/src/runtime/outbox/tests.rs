@@ -46,6 +46,7 @@ fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive(
         (SlackError::status(POST, 502), late),
         (SlackError::status(POST, 500), now),
         (coded(POST, "fatal_error"), now),
+        (SlackError::incomplete(POST), now),
         (SlackError::timed_out(POST, false), None),
         (SlackError::status(POST, 403), None),
         (coded(POST, "ratelimited"), None),
@@ -57,8 +58,8 @@ fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive(
     ] {
         let before = Timestamp::now();
         match (refused(&outbox, &error, 0).fate, ripe_after) {
-            (Fate::Unclear { ripe, place }, Some(after)) => {
-                assert_eq!(place, "C0TEAM");
+            (Fate::Unclear { ripe, place, is_accepted }, Some(after)) => {
+                assert_eq!((place.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
                 assert!(ripe >= before + after && ripe <= Timestamp::now() + after, "{error}: {ripe}");
             }
             (Fate::NotDone, None) => {}

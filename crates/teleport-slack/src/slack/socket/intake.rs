@@ -22,6 +22,8 @@ use super::{Envelope, Timing};
 /// Payloads at work at one time.
 pub(super) const MAX_WORK: usize = 256;
 
+/// What goes into an acknowledgement, if anything.
+pub(super) type Answer = Option<Value>;
 pub(super) type Handling = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
 pub(super) type Handler = Box<dyn Fn(Envelope) -> Handling + Send + Sync>;
 
@@ -31,8 +33,9 @@ pub(super) enum Taken {
     Ack(Option<Value>),
     /// Acknowledge, then start this.
     AckThenStart(Job),
-    /// Acknowledge once the answer is there, or its time is up.
-    AckLater(Pin<Box<dyn Future<Output = Option<Value>> + Send>>),
+    /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the dialogue
+    /// stays open, which an acknowledgement would close as if it had been taken.
+    AckLater(Pin<Box<dyn Future<Output = Option<Answer>> + Send>>),
     /// Do not acknowledge: Slack will send it again.
     Leave,
 }
@@ -108,23 +111,23 @@ impl Intake {
         let work = self.work(Envelope { payload, answer_by: Some(answer_by) });
         let seen = self.seen.clone();
         self.tasks.spawn(async move {
-            let answer = work.await;
+            let Some(answer) = work.await else { return };
             let acked = State::Acked(answer.clone());
             seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
-            if let Err(Some(_late)) = tell.send(answer) {
-                warn!("The answer to a dialogue came too late; it was closed without it");
+            if tell.send(answer).is_err() {
+                warn!("The answer to a dialogue came too late; Slack told the person that it failed");
             }
         });
-        Taken::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok()? }))
+        Taken::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok() }))
     }
 
-    /// What the handler says; nothing if it fails. Ends when its time is up.
-    fn work(&self, envelope: Envelope) -> impl Future<Output = Option<Value>> + Send + 'static {
+    /// What the handler says; `None` if it fails, or its time is up.
+    fn work(&self, envelope: Envelope) -> impl Future<Output = Option<Answer>> + Send + 'static {
         let (handler, given_up, limit) = (self.handler.clone(), self.given_up.clone(), self.timing.work);
         async move {
             let handling = AssertUnwindSafe(async move { handler(envelope).await }).catch_unwind();
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
-                Ok(Some(Ok(answer))) => answer,
+                Ok(Some(Ok(answer))) => Some(answer),
                 Ok(Some(Err(_panic))) => {
                     error!("Handling a click panicked; this is a fault of teleport-slack, please report it");
                     None

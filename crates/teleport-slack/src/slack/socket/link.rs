@@ -16,14 +16,14 @@ use tracing::warn;
 use super::Timing;
 use super::dial::Wire;
 use super::frame::{self, Frame, Reason};
-use super::intake::{Intake, Taken};
+use super::intake::{Answer, Intake, Taken};
 use super::trouble::Trouble;
 
 /// Pings without an answer that end a connection.
 const MAX_UNANSWERED: u32 = 2;
 
-/// An envelope's id and the answer that goes into its acknowledgement.
-type Acknowledgement = (String, Option<Value>);
+/// An envelope's id and the answer that goes into its acknowledgement; `None` if it is not to be acknowledged.
+type Acknowledgement = (String, Option<Answer>);
 
 /// An open connection.
 pub(super) struct Link<S> {
@@ -89,7 +89,10 @@ impl<S: Wire> Link<S> {
                     self.close().await;
                     return Served::Left;
                 }
-                Some((id, answer)) = self.waiting.next() => self.ack(&id, answer.as_ref()).await,
+                Some((id, answer)) = self.waiting.next() => match answer {
+                    Some(answer) => self.ack(&id, answer.as_ref()).await,
+                    None => Ok(()),
+                },
                 _ = self.pings.tick() => self.ping().await,
                 read = self.stream.next() => match self.read(read) {
                     Ok(Some(Frame::Envelope(sealed))) => self.take(sealed, intake).await,
@@ -185,7 +188,9 @@ impl<S: Wire> Link<S> {
     /// for beyond the limit.
     async fn close(&mut self) {
         while let Some((id, answer)) = self.waiting.next().await {
-            if self.ack(&id, answer.as_ref()).await.is_err() {
+            if let Some(answer) = answer
+                && self.ack(&id, answer.as_ref()).await.is_err()
+            {
                 return;
             }
         }

@@ -35,8 +35,8 @@ use keeper::Keeper;
 pub struct Envelope {
     /// What a callback over HTTP carries in its form field `payload`.
     pub payload: Value,
-    /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and the
-    /// dialogue closed without it.
+    /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and Slack tells
+    /// the person that it failed.
     pub answer_by: Option<Instant>,
 }
 
@@ -66,8 +66,8 @@ impl SocketMode {
     ///
     /// `handler` is called for each interactive payload, several at a time. Most are acknowledged before it is
     /// called, and its answer is dropped; it may take a minute, and is given up after that. For a `view_submission`
-    /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves after 2 s with or
-    /// without it; it is not cut short then. If it panics, that counts as no answer.
+    /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves within 2 s or not at all:
+    /// Slack then tells the person that it failed. The work is not cut short then. The same if it panics.
     ///
     /// With 256 payloads at work, further ones are not acknowledged, so that Slack sends them again.
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)

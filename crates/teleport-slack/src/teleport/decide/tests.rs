@@ -173,7 +173,7 @@ fn set_of(id: &RequestId, decision: Decision) -> SetState {
 
 #[tokio::test]
 async fn a_state_is_set_in_a_persons_name_on_every_era() {
-    for era in [Era::Old, Era::Middle, Era::Newest] {
+    for era in Era::ALL {
         for (decision, expected) in
             [(Decision::Approve, RequestState::Approved), (Decision::Deny, RequestState::Denied)]
         {

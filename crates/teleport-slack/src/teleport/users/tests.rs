@@ -22,7 +22,7 @@ fn traits(pairs: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
 
 #[tokio::test]
 async fn users_of_every_era_are_found_with_traits_and_end() {
-    for era in [Era::Old, Era::Middle, Era::Newest] {
+    for era in Era::ALL {
         let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN).await;
         let end: Timestamp = "2100-01-01T00:00:00.5Z".parse().unwrap();
         let erin = User {

@@ -20,6 +20,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// The plugin's user who may also set states.
 pub(crate) const PLUGIN_RW: &str = "access-plugin-rw";
 
+/// What is told of a click through another workspace's installation.
+pub(crate) const OTHER_INSTALLATION: &str = "This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.";
+/// What is told of a click on what is none of ours.
+pub(crate) const NOT_OURS: &str = "This click could not be taken; decide the request in Teleport.";
+
 /// How clicks arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -142,8 +147,8 @@ impl Bed {
         assert_eq!(told(), count, "{}", daemon.log());
     }
 
-    /// Someone approves, and it is sent as if it had come another way: it must be acknowledged, told in the log, and
-    /// nothing else.
+    /// Someone approves, and it is sent as if it had come through another app: it must be acknowledged, told in the
+    /// log, and nothing else.
     pub(crate) async fn is_ignored(
         &self,
         daemon: &Daemon,
@@ -151,6 +156,29 @@ impl Bed {
         card: &MessageView,
         alteration: Alteration,
     ) {
+        let seen = self.approve_by_another_way(daemon, user, card, &alteration).await;
+        assert!(seen.ephemerals().is_empty(), "what is not ours is not answered: {alteration:?}");
+    }
+
+    /// The same through another workspace: the person is told, too.
+    pub(crate) async fn is_sent_away(
+        &self,
+        daemon: &Daemon,
+        user: &str,
+        card: &MessageView,
+        alteration: Alteration,
+    ) {
+        let seen = self.approve_by_another_way(daemon, user, card, &alteration).await;
+        assert_eq!(told(daemon, &seen).await, OTHER_INSTALLATION, "{alteration:?}");
+    }
+
+    async fn approve_by_another_way(
+        &self,
+        daemon: &Daemon,
+        user: &str,
+        card: &MessageView,
+        alteration: &Alteration,
+    ) -> Seen {
         let logged = || daemon.times_logged("came through another app or workspace");
         let before = logged();
         let click = self.slack.click(user, &card.channel, &card.ts, "approve").confirmed();
@@ -158,7 +186,7 @@ impl Bed {
         assert!(seen.acknowledged(), "{alteration:?}");
         self.until(daemon, &format!("a line about {alteration:?}"), || (logged() > before).then_some(()))
             .await;
-        assert!(seen.ephemerals().is_empty(), "what is not ours is not answered: {alteration:?}");
+        seen
     }
 
     /// Audit lines about `id` beyond its creation.

@@ -1,0 +1,54 @@
+//! Tells one person what became of what they did, and nobody else: at the address that came with it, else beside the
+//! message, else in a direct message.
+
+use access_core::interaction::Sender;
+use access_core::refusal::Refusal;
+use access_core::render::Message;
+use access_core::render::answer::refused;
+use tracing::{debug, warn};
+
+use crate::secret::Secret;
+use crate::slack::error::SlackError;
+use crate::slack::{self, PostMessage};
+
+/// The ways to a person.
+#[derive(Clone, Debug)]
+pub struct Answers(slack::Client);
+
+impl Answers {
+    /// Through this client.
+    pub fn new(slack: slack::Client) -> Self {
+        Self(slack)
+    }
+
+    /// Says why nothing was decided.
+    pub(super) async fn refuse(&self, sender: &Sender, refusal: &Refusal) {
+        self.tell(sender, &refused(refusal)).await;
+    }
+
+    /// Says it once, by the first way that leads to the person. That none did is for the log.
+    pub(super) async fn tell(&self, sender: &Sender, message: &Message) {
+        let user = &sender.user;
+        if let Some(url) = &sender.response_url {
+            match self.0.respond(&Secret::new(url.as_str()), message).await {
+                Ok(()) => return,
+                Err(error) => debug!(slack_user = %user, "Answering another way: {error}"),
+            }
+        }
+        if let Some(channel) = &sender.channel {
+            match self.0.post_ephemeral(channel, user, message).await {
+                Ok(()) => return,
+                Err(error) => debug!(slack_user = %user, "Answering another way: {error}"),
+            }
+        }
+        // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
+        if let Err(error) = self.message(sender, message).await {
+            warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
+        }
+    }
+
+    async fn message(&self, sender: &Sender, message: &Message) -> Result<(), SlackError> {
+        let post = PostMessage { channel: sender.user.as_str(), message, thread_ts: None, metadata: None };
+        self.0.post_message(post).await.map(drop)
+    }
+}
