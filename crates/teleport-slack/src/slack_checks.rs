@@ -1,33 +1,29 @@
 //! What can be said at start about the Slack side: scopes that are missing, channels that cannot be posted to.
 //!
-//! A missing scope that every message needs ends the start. Everything else is a warning, because nothing is missing yet
+//! A missing scope that every message needs is waited for (`startup`). Everything else is a warning, because nothing is missing yet
 //! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
 
 use access_core::ids::ChannelId;
 use access_core::recipients::{Recipient, Rules};
 use tracing::{debug, warn};
 
-use crate::error::{Exit, Failure};
 use crate::slack::directory::Directory;
 use crate::slack::error::Kind;
 use crate::slack::objects::AuthTest;
 
-/// Compares what the token may do with what the rules need.
-///
-/// # Errors
-/// If the token may not post at all.
-pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
+/// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
+pub(crate) fn lacks(auth: &AuthTest) -> Option<&'static str> {
+    let may_post = auth.scopes.as_ref().is_none_or(|scopes| scopes.contains("chat:write"));
+    (!may_post).then_some("the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again")
+}
+
+/// Warns of what the token may not do and the rules need.
+pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) {
     let Some(scopes) = &auth.scopes else {
         debug!("Slack did not say which scopes the token has");
-        return Ok(());
+        return;
     };
     let has = |scope: &str| scopes.contains(scope);
-    if !has("chat:write") {
-        return Err(Failure::new(
-            Exit::Credentials,
-            "the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again",
-        ));
-    }
     let names_people = rules.named().any(|r| matches!(r, Recipient::Email(_)));
     for scope in ["users:read", "users:read.email"] {
         if !has(scope) && names_people {
@@ -37,7 +33,6 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
             );
         }
     }
-    Ok(())
 }
 
 /// Looks at each configured channel id and says which cannot be posted to, and why.

@@ -31,7 +31,7 @@ pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Finding, Findings};
 pub use self::review::{ReasonPolicy, ReviewConfig, ReviewMode, ReviewRule, ReviewTransport};
-pub use self::token::{ReadTokenFile, TokenFile};
+pub use self::token::{Kind as SecretKind, ReadTokenFile, TokenFile, reread};
 use crate::error::Exit;
 use crate::secret::Secret;
 

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::causes::Cause;
 use crate::config::TlsFiles;
 use callback::{Answer, SignatureHeaders, Work};
 use certificates::{CertificateError, Certificates};
@@ -63,6 +64,16 @@ pub enum ListenError {
     /// The key or certificate cannot be used.
     #[error("cannot serve Slack's callbacks over TLS")]
     Certificate(#[from] CertificateError),
+}
+
+impl ListenError {
+    /// What kind of trouble it is.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Bind { .. } => Cause::Machine,
+            Self::Certificate(_) => Cause::Unreadable,
+        }
+    }
 }
 
 impl Listener {

@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) certificate_until: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
     pub(super) behind_since: Option<Instant>,
+    /// Slack refuses the bot token.
+    pub(super) token_refused: bool,
     /// `None` unless clicks are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
 }
@@ -116,6 +118,9 @@ impl Health {
                 }
             }
             Some(Watch::Open) | None => {}
+        }
+        if state.token_refused {
+            troubles.push("Slack refuses the bot token".to_owned());
         }
         if let Some(left) = state.certificate_left(time)
             && !left.is_positive()

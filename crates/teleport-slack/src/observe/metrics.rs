@@ -157,6 +157,11 @@ impl Metrics {
         });
     }
 
+    /// Whether Slack refuses the bot token.
+    pub fn bot_token_refused(&self, is_refused: bool) {
+        self.health.change(|state| state.token_refused = is_refused);
+    }
+
     /// The certificate in use ends then.
     pub fn certificate_until(&self, until: Timestamp) {
         self.health.change(|state| state.certificate_until = Some(until));

@@ -91,6 +91,11 @@ impl Memory {
         self.watched = None;
     }
 
+    /// What failed may succeed now: nothing waits, and how often it failed still counts.
+    pub(super) fn revive(&mut self) {
+        self.waits.clear();
+    }
+
     /// The errand was carried out, or is to be gone on with at once; only what was really done clears its failures.
     pub(super) fn went_on(&mut self, errand: &Errand, outcomes: &[Outcome]) {
         self.waits.remove(errand);

@@ -17,6 +17,7 @@ mod codes;
 mod response_url;
 mod scrub;
 mod transport;
+mod token;
 mod turnstile;
 mod wire;
 
@@ -32,6 +33,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, Head
 use http::{HeaderMap, Request, Uri};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
+use tokio::sync::watch as latest;
 
 use crate::observe::metrics::Metrics;
 use crate::secret::Secret;
@@ -39,8 +41,11 @@ use error::{Failure, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use scrub::Scrub;
+use token::Tokens;
 use transport::{Reader, Transport};
 use wire::Fields;
+
+pub use token::Standing;
 
 /// Slack's API for everyone but GovSlack.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
@@ -116,8 +121,9 @@ struct Shared {
     transport: Transport,
     /// Ends with a slash.
     base: String,
-    authorization: HeaderValue,
-    scrub: Scrub,
+    token: Tokens,
+    /// What the client was made with, to try another token.
+    options: ClientOptions,
     metrics: Metrics,
 }
 
@@ -135,11 +141,35 @@ impl Client {
     }
 
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
-        let authorization = parse_token(options.token.expose())?;
+        let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let scrub = Scrub::new(options.token);
-        let metrics = options.metrics;
-        Ok(Self { shared: Arc::new(Shared { transport, base, authorization, scrub, metrics }) })
+        let metrics = options.metrics.clone();
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, options, metrics }) })
+    }
+
+    /// Makes every later call, on all clones, with another token.
+    ///
+    /// # Errors
+    /// A token that cannot be sent.
+    pub fn use_token(&self, token: &Secret) -> Result<(), SetupError> {
+        self.shared.token.replace(token)
+    }
+
+    /// Whose token another one is, and what it may do.
+    ///
+    /// # Errors
+    /// As [`Client::auth_test`]; one that cannot be sent is refused.
+    pub async fn try_token(&self, token: &Secret) -> Result<AuthTest, SlackError> {
+        let options = ClientOptions { token: token.clone(), ..self.shared.options.clone() };
+        match Self::new(options) {
+            Ok(client) => client.auth_test().await,
+            Err(_) => Err(SlackError::new(Method::AuthTest, Failure::UnfitToken)),
+        }
+    }
+
+    /// Whether Slack takes the token, told when it changes and when there is reason to try again what it refused.
+    pub fn standing(&self) -> latest::Receiver<Standing> {
+        self.shared.token.standing()
     }
 
     /// Whose token this is, and what it may do (`auth.test`).
@@ -221,7 +251,7 @@ impl Client {
         let method = Method::AppsConnectionsOpen;
         let fail = |failure| SlackError::new(method, failure);
         let authorization = parse_token(app_token.expose()).map_err(|_| fail(Failure::UnfitToken))?;
-        let scrub = self.shared.scrub.and([app_token.clone()]);
+        let scrub = self.shared.token.get().scrub.and([app_token.clone()]);
         let form = Body { content_type: FORM, bytes: Bytes::new() };
         let request = request(self.uri_of(method), Some(authorization), form);
         let (_, fields) = self.send(method, request, wire::parse_body, &scrub).await?;
@@ -256,9 +286,11 @@ impl Client {
     }
 
     async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
-        let shared = &self.shared;
-        let request = request(self.uri_of(method), Some(shared.authorization.clone()), body);
-        self.send(method, request, wire::parse_body, &shared.scrub).await
+        let token = self.shared.token.get();
+        let request = request(self.uri_of(method), Some(token.authorization.clone()), body);
+        let outcome = self.send(method, request, wire::parse_body, &token.scrub).await;
+        self.shared.token.note(&token, outcome.as_ref().err());
+        outcome
     }
 
     async fn send(

@@ -348,6 +348,9 @@ impl Client {
     ) -> Result<Result<T, Status>, TeleportError> {
         let answer = tokio::time::timeout(limit, answer).await;
         self.shared.metrics.teleport_call(call, answer.as_ref().map_or(CallEnd(End::Late), CallEnd::of));
+        if let Ok(answer) = &answer {
+            self.note_admission(answer.as_ref().err());
+        }
         match answer {
             Ok(answer) => Ok(answer.map(Response::into_inner)),
             Err(_) => Err(TeleportError::Deadline { call, limit }),

@@ -15,6 +15,7 @@ mod slack_faults;
 mod healing;
 mod teleport_faults;
 mod shut_out;
+mod tokens;
 mod tls;
 mod renewal;
 mod starting;

@@ -44,3 +44,23 @@ fn what_was_posted_when_the_plugin_was_shut_out_is_recorded_afterwards() {
         }
     });
 }
+
+#[test]
+fn a_plugin_that_is_shut_out_at_start_waits_and_says_what_helps() {
+    story(async {
+        for (shut_out, words, let_in) in WAYS {
+            let bed = new_bed().await;
+            bed.teleport.edit_world(shut_out);
+            let daemon = bed.launch(&bed.watched_config(TEAM));
+            let line = bed.until_told(&daemon, words).await;
+            assert!(
+                line.contains(" ERROR Teleport does not let the plugin in, which is waited for: "),
+                "{line}"
+            );
+            assert_eq!(daemon.ask("/readyz").await.1, "not ready: Teleport has not answered yet\n");
+            bed.teleport.edit_world(let_in);
+            bed.until_logged(&daemon, "Ready").await;
+            daemon.stop().await;
+        }
+    });
+}
