@@ -1,22 +1,29 @@
 //! What every listener of the daemon shares: connections at one time, deadlines, sizes, an orderly end.
 //!
+//! No caller holds up the others: a listener that is full gives up the oldest connection on which no request has come yet,
+//! and takes the new one. So a question is answered at once behind any number of callers who say nothing.
+//!
 //! One request per connection: requests are rare, a closed connection cannot be held open, and no proxy sends one
 //! into a connection that is just being given up. What is answered is the router's business (`callback`,
 //! `diagnostics`).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +57,8 @@ pub(super) struct Port {
     pub(super) name: &'static str,
     /// What a full listener means for people.
     pub(super) when_full: &'static str,
-    /// Connections at one time. More wait in the system's queue; each holds a place for some seconds at most.
+    /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
+    /// they wait in the system's queue; each holds a place for some seconds at most.
     pub(super) max_connections: usize,
 }
 
@@ -80,8 +88,9 @@ pub(super) async fn serve(
     let mut connections = JoinSet::new();
     let mut full = Trouble::default();
     let mut starved = Trouble::default();
+    let mut waiting = Waiting::default();
     loop {
-        let has_room = connections.len() < port.max_connections;
+        let has_room = connections.len() < port.max_connections || waiting.is_any();
         if !has_room && full.is_news() {
             warn!(
                 connections = port.max_connections,
@@ -93,7 +102,13 @@ pub(super) async fn serve(
             Some(ended) = connections.join_next() => port.report(ended),
             accepted = socket.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, tls(), router.clone(), stop.clone()));
+                    if connections.len() >= port.max_connections {
+                        waiting.give_up_oldest();
+                    }
+                    let begun = Arc::new(AtomicBool::new(false));
+                    let router = begins(router.clone(), Arc::clone(&begun));
+                    let serving = connections.spawn(connection(stream, peer, tls(), router, stop.clone()));
+                    waiting.add(serving, begun);
                 }
                 Err(error) => {
                     if starved.is_news() {
@@ -102,6 +117,37 @@ pub(super) async fn serve(
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
+        }
+    }
+}
+
+/// The router, which notes that a request has come.
+fn begins(router: Router, begun: Arc<AtomicBool>) -> Router {
+    router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+        begun.store(true, Ordering::Relaxed);
+        next.run(request)
+    }))
+}
+
+/// Connections on which no request has come yet, the oldest first.
+#[derive(Default)]
+struct Waiting(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
+
+impl Waiting {
+    fn add(&mut self, serving: AbortHandle, begun: Arc<AtomicBool>) {
+        self.0.push_back((serving, begun));
+    }
+
+    /// Whether there is one that may be given up. Forgets those that are not to be.
+    fn is_any(&mut self) -> bool {
+        self.0.retain(|(serving, begun)| !serving.is_finished() && !begun.load(Ordering::Relaxed));
+        !self.0.is_empty()
+    }
+
+    fn give_up_oldest(&mut self) {
+        if let Some((serving, _)) = self.0.pop_front() {
+            debug!("The listener is full, so a connection on which no request came is given up");
+            serving.abort();
         }
     }
 }

@@ -168,19 +168,22 @@ impl Metrics {
     }
 
     /// How the queue of requests stands: how many are on it, how many are being visited, when the first of those
-    /// on it is due, and since when the one is behind that is so for longest.
+    /// on it is due, since when the one is behind that is so for longest, and since when the one failed at every
+    /// recipient that did for longest.
     pub fn queue(
         &self,
         queued: usize,
         visiting: usize,
         next_due: Option<Instant>,
         behind_since: Option<Instant>,
+        stuck_since: Option<Instant>,
     ) {
         set(&self.counted.queued, queued);
         set(&self.counted.visiting, visiting);
         self.health.change(|state| {
             state.next_due = next_due;
             state.behind_since = behind_since;
+            state.stuck_since = stuck_since;
         });
     }
 
@@ -346,6 +349,11 @@ impl Collector for Ages {
                 "waiting_errands_oldest_age",
                 "How long the request waits of which something could not be shown or recorded for longest",
                 age(state.behind_since).or(Some(0.0)),
+            ),
+            (
+                "undelivered_oldest_age",
+                "How long what was due has failed at every recipient, of the request for which that is longest",
+                age(state.stuck_since).or(Some(0.0)),
             ),
             (
                 "certificate_left",

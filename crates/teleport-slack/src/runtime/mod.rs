@@ -119,6 +119,8 @@ pub struct Dispatcher {
     memories: HashMap<RequestId, Memory>,
     queue: Queue<RequestId>,
     behind: Behind,
+    /// Those of which nobody is told what is so.
+    stuck: Behind,
     visits: JoinSet<Visit>,
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
@@ -173,6 +175,7 @@ impl Dispatcher {
             memories: HashMap::new(),
             queue: Queue::new(),
             behind: Behind::default(),
+            stuck: Behind::default(),
             visits: JoinSet::new(),
             visiting: HashMap::new(),
             ready,
@@ -197,6 +200,7 @@ impl Dispatcher {
                 self.visits.len(),
                 next_due,
                 self.behind.oldest(),
+                self.stuck.oldest(),
             );
             let next_due = next_due.filter(|_| self.visits.len() < MAX_VISITS);
             tokio::select! {
@@ -293,6 +297,7 @@ impl Dispatcher {
                 }
                 self.reconciler.metrics.waiting_errands(memory.waiting());
                 self.behind.note(&id, memory.is_behind(), Instant::now());
+                self.stuck.note(&id, memory.is_stuck(), Instant::now());
                 if self.listed.contains_key(&id) || !memory.is_empty() {
                     self.memories.insert(id.clone(), memory);
                 }
@@ -307,6 +312,7 @@ impl Dispatcher {
                 self.revived.remove(&id);
                 self.reconciler.metrics.visit(metrics::Visit::Panicked);
                 self.behind.note(&id, true, Instant::now());
+                self.stuck.note(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = AFTER_PANIC.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
                 self.queue.finish(id, Some(Instant::now() + AFTER_PANIC));
             }

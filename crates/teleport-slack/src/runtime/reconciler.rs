@@ -163,6 +163,8 @@ impl Reconciler {
                 self.note_missing(people, &audience, memory);
             }
 
+            let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
+            memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
             self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
