@@ -242,8 +242,11 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
 pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
     let side = |side: &Conditions| {
         let for_users = if era == Era::Newest { side.submit_for_users.as_slice() } else { &[] };
-        let rule =
-            |rule: &Rule| pb::Rule { resources: byte_list(&rule.resources), verbs: byte_list(&rule.verbs) };
+        let rule = |rule: &Rule| pb::Rule {
+            resources: byte_list(&rule.resources),
+            verbs: byte_list(&rule.verbs),
+            r#where: Bytes::new(),
+        };
         pb::RoleConditions {
             rules: side.rules.iter().map(rule).collect(),
             review_requests: Some(pb::AccessReviewConditions { submit_for_users: byte_list(for_users) }),

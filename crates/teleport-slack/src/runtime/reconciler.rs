@@ -26,6 +26,7 @@ use super::audience::{Audience, Located, NotFound};
 use super::carrying::{Intent, Taken};
 use super::complaints::Complaints;
 use super::lease::Holder;
+use super::looking::{Word, ask_again, hold};
 use super::memory::{Memory, Seen, later};
 use super::outbox::{NotYet, Outbox};
 use super::resolution::carry_out;
@@ -57,7 +58,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    fn reading(error: TeleportError) -> Self {
+    pub(super) fn reading(error: TeleportError) -> Self {
         Self { place: READING, error }
     }
 
@@ -134,10 +135,10 @@ impl Reconciler {
             }
             memory.forget_settled(&record);
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
-            let fresh = self.listed_now(id, seen, &record).await?;
-            let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);
+            let word = self.look(id, seen, &record).await?;
+            let listed = word.listed();
             // What was last seen of a vanished request may be newer than what was remembered, or older.
-            let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
+            let last = word.last().map(bounded).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
             let last = last.filter(|last| !is_behind(last, record.known.as_ref()));
             if last.is_some() {
@@ -166,6 +167,10 @@ impl Reconciler {
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
             memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            if let Word::Unproven = word {
+                hold(&mut plan, record.known.as_ref(), Timestamp::now());
+            }
+            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, Timestamp::now())).min();
             self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
@@ -202,25 +207,6 @@ impl Reconciler {
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(Timestamp::now()))
-    }
-
-    /// What Teleport lists at this moment, where what we were told may be out of date: the record knows more than we
-    /// do, or knows a request that we never saw. `None` if what we were told will do.
-    async fn listed_now(
-        &self,
-        id: &RequestId,
-        seen: &Seen,
-        record: &Record,
-    ) -> Result<Option<Option<AccessRequest>>, Trouble> {
-        let is_doubtful = match seen {
-            Seen::Listed(request) => is_behind(request, record.known.as_ref()),
-            Seen::Vanished(_) => false,
-            Seen::Unknown => record.known.is_some(),
-        };
-        if !is_doubtful {
-            return Ok(None);
-        }
-        self.teleport.get_request(id).await.map(Some).map_err(Trouble::reading)
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack.

@@ -34,6 +34,7 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 pub struct Identity {
     user: String,
     cluster: Option<String>,
+    roles: Arc<[String]>,
     not_before: Timestamp,
     not_after: Timestamp,
     /// Our own certificate, then those of the CAs.
@@ -92,6 +93,11 @@ impl Identity {
     /// The cluster that issued the certificate, if it says so.
     pub fn cluster(&self) -> Option<&str> {
         self.cluster.as_deref()
+    }
+
+    /// The names of the roles that the certificate gives.
+    pub fn roles(&self) -> Arc<[String]> {
+        Arc::clone(&self.roles)
     }
 
     /// Whether the other has the same certificate (and so the same key) and trusts the same CAs.
@@ -343,8 +349,16 @@ impl Parts<'_> {
         let roots = trust(self.cas, self.cas_file)?;
         let tls = client_config(provider, roots, certified)
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let Facts { user, cluster, not_before, not_after } = facts;
-        Ok(Identity { user, cluster, not_before, not_after, certificates, tls: Arc::new(tls) })
+        let Facts { user, cluster, roles, not_before, not_after } = facts;
+        Ok(Identity {
+            user,
+            cluster,
+            roles: roles.into(),
+            not_before,
+            not_after,
+            certificates,
+            tls: Arc::new(tls),
+        })
     }
 }
 
@@ -352,6 +366,7 @@ impl Parts<'_> {
 struct Facts {
     user: String,
     cluster: Option<String>,
+    roles: Vec<String>,
     not_before: Timestamp,
     not_after: Timestamp,
 }
@@ -368,6 +383,7 @@ impl Facts {
         Ok(Self {
             user,
             cluster,
+            roles: attributes(parsed.subject(), ORGANISATION).collect(),
             not_before: instant(validity.not_before.timestamp()),
             not_after: instant(validity.not_after.timestamp()),
         })
@@ -381,10 +397,15 @@ const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
 
 /// The first attribute with this object identifier that is not empty.
 fn attribute(name: &X509Name<'_>, oid: &str) -> Option<String> {
+    attributes(name, oid).map(|value| quote(&value)).next()
+}
+
+/// All attributes with this object identifier that are not empty, as they are.
+fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = String> + use<'a> {
     name.iter_attributes()
-        .filter(|attribute| attribute.attr_type().to_id_string() == oid)
-        .map(|attribute| quote(&String::from_utf8_lossy(attribute.as_slice())))
-        .find(|value| !value.is_empty())
+        .filter(move |attribute| attribute.attr_type().to_id_string() == oid)
+        .map(|attribute| String::from_utf8_lossy(attribute.as_slice()).into_owned())
+        .filter(|value| !value.is_empty())
 }
 
 /// A certificate's time; those beyond jiff's years are for ever, or since ever.

@@ -7,6 +7,7 @@
 mod support;
 
 mod lifecycle;
+mod lists;
 mod away;
 mod backlog;
 mod go_compat;
