@@ -28,8 +28,13 @@ use certificates::{CertificateError, Certificates};
 use server::Port;
 
 /// The port for callbacks.
-const CALLBACKS: Port =
-    Port { name: "callback listener", when_full: "clicks in Slack may fail", max_connections: 256 };
+const CALLBACKS: Port = Port {
+    name: "callback listener",
+    when_full: "clicks in Slack may fail",
+    max_connections: 256,
+    // A handshake over a long way takes this much, and Slack waits 3 s in all.
+    patience: Duration::from_millis(500),
+};
 
 /// How long requests under way are waited for when told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(3);

@@ -24,7 +24,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -60,6 +60,8 @@ pub(super) struct Port {
     /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
     /// they wait in the system's queue; each holds a place for some seconds at most.
     pub(super) max_connections: usize,
+    /// How long a caller may take for a request, at least, before another takes the place.
+    pub(super) patience: Duration,
 }
 
 /// Connections that were not at their end when the listener was told to stop.
@@ -90,7 +92,9 @@ pub(super) async fn serve(
     let mut starved = Trouble::default();
     let mut waiting = Waiting::default();
     loop {
-        let has_room = connections.len() < port.max_connections || waiting.is_any();
+        let oldest = waiting.oldest().map(|since| since + port.patience);
+        let has_room =
+            connections.len() < port.max_connections || oldest.is_some_and(|until| until <= Instant::now());
         if !has_room && full.is_news() {
             warn!(
                 connections = port.max_connections,
@@ -100,9 +104,13 @@ pub(super) async fn serve(
         tokio::select! {
             () = stop.cancelled() => return Open { port, connections },
             Some(ended) = connections.join_next() => port.report(ended),
+            () = sleep_until(oldest.unwrap_or_else(Instant::now)), if !has_room && oldest.is_some() => {}
             accepted = socket.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    if connections.len() >= port.max_connections {
+                    // If a request has come on it meanwhile, there is one connection more for a moment.
+                    if connections.len() >= port.max_connections
+                        && waiting.oldest().is_some_and(|since| since.elapsed() >= port.patience)
+                    {
                         waiting.give_up_oldest();
                     }
                     let begun = Arc::new(AtomicBool::new(false));
@@ -131,21 +139,21 @@ fn begins(router: Router, begun: Arc<AtomicBool>) -> Router {
 
 /// Connections on which no request has come yet, the oldest first.
 #[derive(Default)]
-struct Waiting(VecDeque<(AbortHandle, Arc<AtomicBool>)>);
+struct Waiting(VecDeque<(Instant, AbortHandle, Arc<AtomicBool>)>);
 
 impl Waiting {
     fn add(&mut self, serving: AbortHandle, begun: Arc<AtomicBool>) {
-        self.0.push_back((serving, begun));
+        self.0.push_back((Instant::now(), serving, begun));
     }
 
-    /// Whether there is one that may be given up. Forgets those that are not to be.
-    fn is_any(&mut self) -> bool {
-        self.0.retain(|(serving, begun)| !serving.is_finished() && !begun.load(Ordering::Relaxed));
-        !self.0.is_empty()
+    /// Since when the oldest is there. Forgets those on which a request has come.
+    fn oldest(&mut self) -> Option<Instant> {
+        self.0.retain(|(_, serving, begun)| !serving.is_finished() && !begun.load(Ordering::Relaxed));
+        self.0.front().map(|(since, ..)| *since)
     }
 
     fn give_up_oldest(&mut self) {
-        if let Some((serving, _)) = self.0.pop_front() {
+        if let Some((_, serving, _)) = self.0.pop_front() {
             debug!("The listener is full, so a connection on which no request came is given up");
             serving.abort();
         }

@@ -138,7 +138,8 @@ impl Health {
         if let Some(since) = state.stuck_since {
             let failing = now.saturating_duration_since(since);
             if failing > LOST_LIMIT {
-                troubles.push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
+                troubles
+                    .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
             }
         }
         if state.token_refused {

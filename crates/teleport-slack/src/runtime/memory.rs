@@ -77,7 +77,8 @@ impl Memory {
     pub(super) fn is_stuck(&self) -> bool {
         let fails = |errand: &Errand| self.waits.contains_key(errand) && self.failures.contains_key(errand);
         let is_true = |(channel, ts): &(ChannelId, MessageTs)| {
-            !fails(&Errand::Keep(channel.clone(), ts.clone())) && !fails(&Errand::Tell(channel.clone(), ts.clone()))
+            !fails(&Errand::Keep(channel.clone(), ts.clone()))
+                && !fails(&Errand::Tell(channel.clone(), ts.clone()))
         };
         let has_failed = self.waits.keys().any(|errand| self.failures.contains_key(errand));
         self.failed_visits > 0 || has_failed && !self.messages.iter().any(is_true)

@@ -22,6 +22,7 @@ use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
 pub mod error;
+mod call;
 pub mod denied;
 mod pem;
 pub mod identity;
