@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::app::App;
 use crate::causes::Cause;
@@ -119,6 +119,7 @@ fn reopen(log: &Log, signal: &'static str) {
 
 async fn work(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), Failure> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
+    debug!(process = std::process::id(), file = %args.config.display(), "The configuration is read");
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
