@@ -26,6 +26,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
+use crate::slack_checks;
 use crate::startup;
 use crate::{slack, teleport};
 
@@ -76,6 +77,11 @@ pub(crate) async fn start(
         let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
         tasks.start("review support", async move { submitting.keep_looking(&stop).await });
     }
+    tasks.start("right to decide", {
+        let submitting = Arc::clone(&submitting);
+        until(stop, async move { submitting.mind_right().await })
+    });
+    slack_checks::deciding_scopes(auth, &rules);
     let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
 
     let answers = Answers::new(slack.clone());

@@ -4,8 +4,9 @@
 //! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
 
 use access_core::ids::ChannelId;
+use access_core::policy::{self, Approver};
 use access_core::recipients::{Recipient, Rules};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::slack::directory::Directory;
 use crate::slack::error::Kind;
@@ -30,6 +31,29 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) {
             warn!(
                 scope,
                 "The Slack token lacks a scope: recipients and suggested reviewers named by e-mail cannot be told; add it under OAuth & Permissions of the Slack app and install the app again"
+            );
+        }
+    }
+}
+
+/// Says which scopes are missing without which people cannot decide in Slack.
+pub(crate) fn deciding_scopes(auth: &AuthTest, rules: &policy::Rules) {
+    let Some(scopes) = &auth.scopes else { return };
+    let names_group =
+        rules.0.iter().flat_map(|rule| &rule.approvers).any(|a| matches!(a, Approver::Group(_)));
+    let needed = [
+        ("users:read", true, "nobody can decide in Slack, because who clicks cannot be looked up"),
+        (
+            "usergroups:read",
+            names_group,
+            "the members of the user groups that rules name cannot decide in Slack",
+        ),
+    ];
+    for (scope, is_needed, what) in needed {
+        if is_needed && !scopes.contains(scope) {
+            error!(
+                scope,
+                "The Slack token lacks a scope: {what}; add it under OAuth & Permissions of the Slack app and install the app again"
             );
         }
     }

@@ -79,7 +79,7 @@ impl Call {
     }
 
     /// What the plugin's role must have for this call, as in a role's YAML.
-    pub(super) fn right(self) -> Option<&'static str> {
+    pub(crate) fn right(self) -> Option<&'static str> {
         match self {
             Self::Ping | Self::GetCurrentUserRoles | Self::GetRole => None,
             Self::WatchEvents

@@ -36,4 +36,5 @@ mod enterprise;
 mod callbacks;
 mod refusals;
 mod modes;
+mod impossible;
 mod corpus;
