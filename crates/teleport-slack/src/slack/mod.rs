@@ -277,14 +277,12 @@ impl Client {
     /// A read: a GET, as Slack's pages call these methods and as the Go plugin sends them. What is too long for a URL
     /// goes as a form, which Slack takes as well.
     async fn read(&self, method: Method, pairs: &[(&str, &str)]) -> Result<Fields, SlackError> {
-        let shared = &self.shared;
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let (_, fields) = if query.len() > MAX_URL_BYTES {
             self.call(method, Body { content_type: FORM, bytes: query.into() }).await?
         } else {
             let uri = self.uri(&format!("{method}?{query}"));
-            let request = get(uri, shared.authorization.clone());
-            self.send(method, request, wire::parse_body, &shared.scrub).await?
+            self.authorized(method, |token| get(uri, token)).await?
         };
         Ok(fields)
     }
@@ -296,8 +294,17 @@ impl Client {
     }
 
     async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
+        self.authorized(method, |token| request(self.uri_of(method), Some(token), body)).await
+    }
+
+    /// A call with the bot token in use; what Slack says of it is noted.
+    async fn authorized(
+        &self,
+        method: Method,
+        make: impl FnOnce(HeaderValue) -> Request<Bytes>,
+    ) -> Result<(HeaderMap, Fields), SlackError> {
         let token = self.shared.token.get();
-        let request = request(self.uri_of(method), Some(token.authorization.clone()), body);
+        let request = make(token.authorization.clone());
         let outcome = self.send(method, request, wire::parse_body, &token.scrub).await;
         self.shared.token.note(&token, outcome.as_ref().err());
         outcome
