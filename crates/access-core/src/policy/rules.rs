@@ -143,10 +143,10 @@ pub enum NotAllowed {
     },
 }
 
-impl Terms<'_> {
-    /// Whether every role is matched by a rule.
-    pub fn is_covered(&self) -> bool {
-        self.uncovered.is_none()
+impl<'a> Terms<'a> {
+    /// The first of the roles that no rule matches; empty if there is no role, `None` if each is matched.
+    pub fn uncovered(&self) -> Option<&'a str> {
+        self.uncovered
     }
 
     /// Approvals that the rules need; 1 without rules.

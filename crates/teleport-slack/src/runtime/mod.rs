@@ -92,7 +92,9 @@ pub struct Surroundings {
     pub rules: Rules,
     /// The cluster's name.
     pub cluster: String,
-    /// Where the web UI serves access requests, if it does.
+    /// Whether requests can be reviewed in Teleport itself.
+    pub is_enterprise: bool,
+    /// Where the web UI is, if Teleport says it.
     pub web_proxy: Option<String>,
     /// Deciding in Slack, if that is on.
     pub review: Option<Review>,
@@ -145,8 +147,18 @@ impl Dispatcher {
     /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
     /// put on the queue.
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
-        let Surroundings { teleport, slack, author, directory, rules, cluster, web_proxy, review, metrics } =
-            surroundings;
+        let Surroundings {
+            teleport,
+            slack,
+            author,
+            directory,
+            rules,
+            cluster,
+            is_enterprise,
+            web_proxy,
+            review,
+            metrics,
+        } = surroundings;
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
             (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
@@ -166,6 +178,7 @@ impl Dispatcher {
             directory,
             rules,
             cluster,
+            is_enterprise,
             web_proxy,
             complaints,
             review,

@@ -16,6 +16,7 @@ use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, complete, mode, unfinished};
 use access_core::recipients::{Rules, Target};
 use access_core::record::{Record, bounded};
+use access_core::render::card::Edition;
 use access_core::request::{AccessRequest, RequestState};
 use futures_util::{future, poll};
 use jiff::Timestamp;
@@ -79,6 +80,7 @@ pub(super) struct Reconciler {
     pub(super) directory: Directory,
     pub(super) rules: Rules,
     pub(super) cluster: String,
+    pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
     pub(super) complaints: Complaints,
     pub(super) review: Option<Deciding>,
@@ -232,13 +234,15 @@ impl Reconciler {
         targets: &'a [Target],
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
-        let (cluster, web_proxy) = (self.cluster.as_str(), self.web_proxy.as_deref());
+        let cluster = self.cluster.as_str();
+        let web_proxy = self.web_proxy.as_deref();
+        let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
         // The requester is never told, so no copy is his.
         let look = |review: &'a Deciding| {
             Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester: &[] })
         };
         let review = self.review.as_ref().and_then(look);
-        Situation { listed, record, targets, cluster, web_proxy, review, waits, now: Timestamp::now() }
+        Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
     }
 
     /// Carries out what votes in Slack decided and nobody told Teleport: whoever took the deciding vote may have

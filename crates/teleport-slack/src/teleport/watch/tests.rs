@@ -244,6 +244,8 @@ async fn too_many_changes_begin_anew() {
         for number in 0..=WAITING_LIMIT + 1 {
             remote.events.send(Ok(put(&number.to_string(), ""))).await.unwrap();
         }
+        // Until the last one was received, reading would make room for it.
+        remote.events.closed().await;
         assert!(told(&mut updates).await.starts_with("changed "));
         assert_eq!(told(&mut updates).await, "lost Retry");
         let _events = again.list(&["all"]);
