@@ -90,6 +90,8 @@ pub enum NoButtons<'a> {
     NoRole,
     /// There are no rules, so suggested reviewers would decide, and none is suggested.
     NoSuggestedReviewer,
+    /// Nobody can decide in Slack, for want of something in Teleport.
+    NotPossible,
     /// A rule leaves it to Teleport.
     TeleportOnly,
     /// It is for permanent access; the message says so anyway.
@@ -332,6 +334,9 @@ fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
         }
         NoButtons::NoSuggestedReviewer => line.ours(
             "No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
+        ),
+        NoButtons::NotPossible => line.ours(
+            "No buttons: deciding in Slack is not possible for this cluster; decide it in Teleport.",
         ),
         NoButtons::TeleportOnly => {
             line.ours("No buttons: the rules leave this request to Teleport; decide it there.")

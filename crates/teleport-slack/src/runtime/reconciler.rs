@@ -238,10 +238,9 @@ impl Reconciler {
         let web_proxy = self.web_proxy.as_deref();
         let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
         // The requester is never told, so no copy is his.
-        let look = |review: &'a Deciding| {
-            Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester: &[] })
-        };
-        let review = self.review.as_ref().and_then(look);
+        let look =
+            |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester: &[] };
+        let review = self.review.as_ref().map(look);
         Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
     }
 
