@@ -4,13 +4,14 @@
 //! Two steps with Slack's directory between them: [`recipients`] says whom by name, the caller looks e-mails
 //! and user ids up, and [`targets`] says where to post.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SlackUserId;
 use crate::request::AccessRequest;
+use crate::role_pattern::RolePattern;
 
 /// No request is announced to more recipients than this; suggested reviewers are chosen by the requester, so
 /// their number is in his hands.
@@ -68,6 +69,10 @@ pub enum InvalidRecipient {
     Spaces,
     /// An `@`, but no address.
     NotAnEmail,
+    /// A Slack user group, by id or as a message mentions it.
+    Group,
+    /// A link to a place or a person in Slack.
+    Link,
     /// A channel name with capitals.
     Capitals,
     /// Longer than any channel name.
@@ -83,6 +88,8 @@ impl fmt::Display for InvalidRecipient {
             Self::Several => "this looks like several recipients in one",
             Self::Spaces => "a recipient has no spaces in it",
             Self::NotAnEmail => "this is not an e-mail address",
+            Self::Group => "this is a user group, and a message goes to a channel or a person",
+            Self::Link => "this is a link, not a name or an id",
             Self::Capitals => "channel names are lower-case",
             Self::TooLong => "channel names have at most 80 characters",
             Self::NotAName => "this is not a channel name",
@@ -102,6 +109,18 @@ impl Recipient {
         if text.trim().is_empty() {
             return Err(InvalidRecipient::Empty);
         }
+        if text.starts_with("<!subteam^")
+            || is_slack_id(text, &['S']) && text.contains(|c: char| c.is_ascii_digit())
+        {
+            return Err(InvalidRecipient::Group);
+        }
+        if text.starts_with("<#")
+            || text.starts_with("<@")
+            || text.starts_with("<mailto:")
+            || text.contains("://")
+        {
+            return Err(InvalidRecipient::Link);
+        }
         if text.contains([',', ';']) {
             return Err(InvalidRecipient::Several);
         }
@@ -116,6 +135,8 @@ impl Recipient {
         }
         if text.contains('@') {
             let is_email = text.len() <= MAX_EMAIL
+                // Of links (`<mailto:…>`) and of addresses with a password (`bob:…@host`).
+                && !text.contains(['<', '>', ':', '/', '|', '"', '\\'])
                 && text.split_once('@').is_some_and(|(name, domain)| {
                     !name.is_empty() && !domain.is_empty() && !domain.contains('@')
                 });
@@ -170,14 +191,32 @@ pub fn is_slack_id(text: &str, initials: &[char]) -> bool {
 pub struct Rules {
     /// Told of every request.
     pub always: Vec<Recipient>,
-    /// Told when this role is asked for; `*` for roles without an entry of their own.
-    pub by_role: BTreeMap<String, Vec<Recipient>>,
+    /// Told when such a role is asked for, in the order of the configuration; `*` for roles without an entry of their
+    /// own.
+    pub by_role: Vec<(RolePattern, Vec<Recipient>)>,
 }
 
 impl Rules {
     /// Every recipient that the rules name, some perhaps more than once.
     pub fn named(&self) -> impl Iterator<Item = &Recipient> {
-        self.always.iter().chain(self.by_role.values().flatten())
+        self.always.iter().chain(self.by_role.iter().flat_map(|(_, recipients)| recipients))
+    }
+
+    /// Who is told of this role: by the entry of exactly its name, else by all patterns that match it, else by `*`.
+    fn of_role(&self, role: &str) -> impl Iterator<Item = &Recipient> {
+        let is_rest = |pattern: &RolePattern| pattern.as_str() == "*";
+        let name = self.by_role.iter().any(|(pattern, _)| pattern.as_str() == role);
+        let matching =
+            !name && self.by_role.iter().any(|(pattern, _)| !is_rest(pattern) && pattern.matches(role));
+        let applies = move |pattern: &RolePattern| match (name, matching) {
+            (true, _) => pattern.as_str() == role,
+            (false, true) => !is_rest(pattern) && pattern.matches(role),
+            (false, false) => is_rest(pattern),
+        };
+        self.by_role
+            .iter()
+            .filter(move |(pattern, _)| applies(pattern))
+            .flat_map(|(_, recipients)| recipients)
     }
 }
 
@@ -213,7 +252,7 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
         add(recipient, &mut audience);
     }
     for role in &request.roles {
-        for recipient in rules.by_role.get(role).or_else(|| rules.by_role.get("*")).into_iter().flatten() {
+        for recipient in rules.of_role(role) {
             add(recipient, &mut audience);
         }
     }
@@ -289,7 +328,7 @@ mod tests {
         let parsed = |names: &[&str]| names.iter().map(|n| parse(n)).collect::<Vec<_>>();
         Rules {
             always: parsed(always),
-            by_role: by_role.iter().map(|(r, n)| (r.to_string(), parsed(n))).collect(),
+            by_role: by_role.iter().map(|(r, n)| (RolePattern::parse(r).unwrap(), parsed(n))).collect(),
         }
     }
 
@@ -330,6 +369,14 @@ mod tests {
             ("@bob", NotAnEmail),
             ("bob@", NotAnEmail),
             ("a@b@c", NotAnEmail),
+            ("bob:hunter2@example.com", NotAnEmail),
+            ("<mailto:bob@example.com|bob@example.com>", Link),
+            ("<#C0TEAM|my team>", Link),
+            ("<@U0BOB>", Link),
+            ("https://acme.slack.com/archives/C0TEAM", Link),
+            ("S0DBA", Group),
+            ("<!subteam^S0DBA|@dba>", Group),
+            ("SRE", Capitals),
             ("Team", Capitals),
             (long.as_str(), TooLong),
         ];
@@ -358,6 +405,35 @@ mod tests {
         check(&sample(), &rules, &["#dba-approvers"]);
         check(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
         check(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
+    }
+
+    #[test]
+    fn a_name_beats_patterns_and_all_matching_patterns_count() {
+        let rules = rules(
+            &[],
+            &[
+                ("*", &["ops"]),
+                ("prod-*", &["prod"]),
+                ("prod-db", &["dba"]),
+                ("^prod-(web|api)$", &["web", "prod"]),
+                ("dev-?", &["dev"]),
+            ],
+        );
+        for (role, told) in [
+            ("prod-db", &["#dba"][..]),
+            ("prod-web", &["#prod", "#web"]),
+            ("prod-x", &["#prod"]),
+            ("dev-1", &["#dev"]),
+            ("dev-12", &["#ops"]),
+            ("root", &["#ops"]),
+            // Names that look like the patterns, as a role may be called.
+            ("prod-*", &["#prod"]),
+            ("*", &["#ops"]),
+        ] {
+            check(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
+        }
+        let all = vec!["root".into(), "prod-web".into(), "prod-db".into()];
+        check(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
     }
 
     #[test]

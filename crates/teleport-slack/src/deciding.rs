@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::causes::Cause;
-use crate::config::{ReviewConfig, ReviewTransport, SecretKind};
+use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
 use crate::error::Failure;
 use crate::http::Listener;
 use crate::observe::metrics::Metrics;
@@ -65,7 +65,7 @@ pub(crate) async fn start(
     stop: &CancellationToken,
 ) -> Result<Review, Failure> {
     let our = our_app(slack, auth).await?;
-    let rules = Arc::new(config.policy());
+    let rules = Arc::new(config.rules.clone());
     let setting = ModeSetting::from(config.mode);
     tell_who_decides(config, &rules);
     let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
@@ -91,7 +91,7 @@ pub(crate) async fn start(
         ReviewTransport::SocketMode { app_token } => {
             let token = latest::Sender::new(app_token.clone());
             let socket = SocketMode::new(slack.clone(), token.subscribe());
-            tasks.start("app-level token", until(stop, tokens::mind(SecretKind::App, token)));
+            tasks.start("app-level token", until(stop, tokens::mind(TokenKind::App, token)));
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
                 async move { intake.envelope(&envelope).await }
@@ -105,7 +105,7 @@ pub(crate) async fn start(
             let bound = bound.map_err(|error| Failure::of(error.cause(), error))?;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
-            tasks.start("signing secret", until(stop, tokens::mind(SecretKind::Signing, renewed)));
+            tasks.start("signing secret", until(stop, tokens::mind(TokenKind::Signing, renewed)));
             let handler = move |headers, body: bytes::Bytes| {
                 let (intake, secret) = (Arc::clone(&intake), secret.borrow().clone());
                 async move { intake.callback(&secret, &headers, &body) }

@@ -111,7 +111,11 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::NotLinked) => Refusal::LinkedTwice { users: texts() },
         Some(Refusal::LinkedTwice { .. }) => Refusal::TeleportUserExpired { user: text() },
         Some(Refusal::TeleportUserExpired { .. }) => Refusal::TeleportUserUnknown { user: text() },
-        Some(Refusal::TeleportUserUnknown { .. }) => Refusal::UsersUnreadable,
+        Some(Refusal::TeleportUserUnknown { .. }) => Refusal::OtherCapitals { user: text(), linked: text() },
+        Some(Refusal::OtherCapitals { .. }) => {
+            Refusal::NamedInOtherCapitals { role: text(), named: text(), user: text() }
+        }
+        Some(Refusal::NamedInOtherCapitals { .. }) => Refusal::UsersUnreadable,
         Some(Refusal::UsersUnreadable) => Refusal::EmailUnconfirmed,
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
         Some(Refusal::TeleportRefused) => Refusal::TeleportUnreachable,

@@ -11,6 +11,7 @@ use crate::policy::{Approver, Cast, ReasonPolicy, Rule, cast};
 use crate::record::Outcome;
 use crate::render::card::{Edition, card};
 use crate::request::{RequestState, Review, sample};
+use crate::role_pattern::RolePattern;
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ struct World {
 /// `dba` needs two of bob, carol and dave.
 fn rules() -> Rules {
     let approvers = ["bob", "carol", "dave"].map(|name| Approver::User(name.into())).to_vec();
-    let (roles, reason) = (vec!["dba".into()], ReasonPolicy::Off);
+    let (roles, reason) = (vec![RolePattern::parse("dba").unwrap()], ReasonPolicy::Off);
     let (confirm, teleport_only) = (false, false);
     Rules(vec![Rule { roles, approvers, approvals: 2, denials: 1, reason, confirm, teleport_only }])
 }

@@ -10,6 +10,7 @@ use crate::ids::{RequestId, SlackUserId};
 use crate::interaction::OurApp;
 use crate::record::bounded;
 use crate::request::{Review, Threshold, sample};
+use crate::role_pattern::RolePattern;
 use crate::votes::vote;
 use Decision::{Approve, Deny};
 
@@ -48,7 +49,7 @@ fn person(user: &str) -> Person {
 
 fn rule(roles: &[&str], approvers: &[&str], approvals: u32) -> Rule {
     Rule {
-        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        roles: roles.iter().map(|role| RolePattern::parse(role).unwrap()).collect(),
         approvers: approvers.iter().map(|user| Approver::User((*user).to_owned())).collect(),
         approvals,
         denials: 1,

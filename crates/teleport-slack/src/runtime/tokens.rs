@@ -13,7 +13,7 @@ use tokio::sync::watch as latest;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use crate::config::{SecretKind, reread};
+use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
 use crate::secret::Secret;
 use crate::slack;
@@ -37,7 +37,7 @@ pub(crate) async fn mind_bot_token(slack: slack::Client, token: Secret, known: K
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
-pub(crate) async fn mind(kind: SecretKind, secret: latest::Sender<Secret>) {
+pub(crate) async fn mind(kind: TokenKind, secret: latest::Sender<Secret>) {
     let first = secret.borrow().clone();
     follow(User::Receiver { kind, first: first.clone(), secret }, first).await;
 }
@@ -47,13 +47,13 @@ enum User {
     /// The bot token's.
     Client { slack: slack::Client, known: Known },
     /// Whoever looks what the secret is whenever it is needed.
-    Receiver { kind: SecretKind, first: Secret, secret: latest::Sender<Secret> },
+    Receiver { kind: TokenKind, first: Secret, secret: latest::Sender<Secret> },
 }
 
 impl User {
-    fn kind(&self) -> SecretKind {
+    fn kind(&self) -> TokenKind {
         match self {
-            Self::Client { .. } => SecretKind::Bot,
+            Self::Client { .. } => TokenKind::Bot,
             Self::Receiver { kind, .. } => *kind,
         }
     }
@@ -69,7 +69,7 @@ impl User {
                 is_same_bot(known.borrow().as_ref(), &found)?;
                 slack.use_token(new).map_err(|error| error.to_string())
             }
-            Self::Receiver { kind: SecretKind::App, first, .. } if app_of(new) != app_of(first) => {
+            Self::Receiver { kind: TokenKind::App, first, .. } if app_of(new) != app_of(first) => {
                 Err("it is of another Slack app; restart the daemon if that is meant".to_owned())
             }
             Self::Receiver { secret, .. } => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use access_core::ids::RequestId;
 use tonic::{Code, Response, Status};
 
+use super::broken;
 pub use super::call::Call;
 use super::call::SEE_ALL;
 use super::channel::ConnectError;
@@ -219,21 +220,14 @@ impl TeleportError {
         if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
             return Self::TooLarge { call, limit: MESSAGE_LIMIT };
         }
-        let mut innermost: Option<&(dyn Error + 'static)> = None;
         let mut next = status.source();
         while let Some(error) = next {
             if let Some(connect) = error.downcast_ref::<ConnectError>() {
                 return Self::Connect(connect.clone());
             }
-            innermost = Some(error);
             next = error.source();
         }
-        let mut message = quote(status.message());
-        if let Some(cause) =
-            innermost.map(|error| quote(&error.to_string())).filter(|cause| *cause != message)
-        {
-            message = format!("{message}: {cause}");
-        }
+        let message = broken::message(status);
         let denied = Denied::read(status.code(), status.message());
         let kind = denied.map_or_else(|| kind_of(status.code()), |_| Kind::Unauthorised);
         Self::Call { call, code: code_name(status.code()), kind, denied, message }

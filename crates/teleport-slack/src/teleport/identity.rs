@@ -5,8 +5,7 @@
 //! renewed while the daemon runs is noticed in `reload.rs`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 use super::error::quote;
 use super::pem::{self, Bundle};
 use crate::config::Credentials;
+use crate::files;
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
@@ -416,11 +416,10 @@ fn instant(seconds: i64) -> Timestamp {
 
 fn read(file: &Path) -> Result<Bundle, IdentityError> {
     let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    File::open(file).map_err(unreadable)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(IdentityError::TooLarge { file: file.to_path_buf() });
-    }
+    let (bytes, _) = files::read(file, FILE_LIMIT).map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => IdentityError::TooLarge { file: file.to_path_buf() },
+        _ => unreadable(source),
+    })?;
     pem::read(&bytes).map_err(|what| IdentityError::Damaged { file: file.to_path_buf(), what })
 }
 

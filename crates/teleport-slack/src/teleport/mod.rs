@@ -24,6 +24,7 @@ use crate::observe::metrics::Metrics;
 pub mod error;
 mod call;
 pub mod denied;
+mod broken;
 mod pem;
 pub mod identity;
 mod channel;

@@ -37,4 +37,8 @@ mod callbacks;
 mod refusals;
 mod modes;
 mod impossible;
+mod role_patterns;
+mod misplaced;
+mod capitals;
+mod files;
 mod corpus;
