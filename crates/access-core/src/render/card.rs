@@ -336,7 +336,7 @@ fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
             "No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
         ),
         NoButtons::NotPossible => line.ours(
-            "No buttons: deciding in Slack is not possible for this cluster; decide it in Teleport.",
+            "No buttons: nobody can decide in Slack; decide it in Teleport.",
         ),
         NoButtons::TeleportOnly => {
             line.ours("No buttons: the rules leave this request to Teleport; decide it there.")

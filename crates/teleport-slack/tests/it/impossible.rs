@@ -17,7 +17,7 @@ fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
         let id = bed.ask();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         assert_eq!(buttons(&card), Vec::<&str>::new());
-        let why = "No buttons: deciding in Slack is not possible for this cluster; decide it in Teleport.";
+        let why = "No buttons: nobody can decide in Slack; decide it in Teleport.";
         assert!(format!("{:?}", card.blocks).contains(why), "{:#?}", card.blocks);
         bed.assert_untouched(&daemon, &id);
         daemon.stop().await;
