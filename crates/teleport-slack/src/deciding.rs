@@ -21,11 +21,14 @@ use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
+use crate::runtime::resolution::Resolver;
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
+use crate::runtime::voters::VoterReader;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
+use crate::slack::usergroups::UserGroups;
 use crate::slack_checks;
 use crate::startup;
 use crate::{slack, teleport};
@@ -82,7 +85,29 @@ pub(crate) async fn start(
         until(stop, async move { submitting.mind_right().await })
     });
     slack_checks::deciding_scopes(auth, &rules);
-    let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
+    let people = Arc::new(People::new(teleport.clone(), config.links()));
+    {
+        let (people, stop) = (Arc::clone(&people), stop.clone());
+        tasks.start("users", async move { people.list(&stop).await });
+    }
+    let resolver = Arc::new(Resolver {
+        teleport: teleport.clone(),
+        voters: VoterReader {
+            slack: slack.clone(),
+            groups: UserGroups::new(slack.clone()),
+            our: our.clone(),
+            people,
+            rules: Arc::clone(&rules),
+        },
+        rules: Arc::clone(&rules),
+    });
+    let review = Review {
+        rules: Arc::clone(&rules),
+        setting,
+        submit: submitting.subscribe(),
+        resolver: Arc::clone(&resolver),
+        wakes,
+    };
 
     let answers = Answers::new(slack.clone());
     let intake = Intake::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
@@ -113,23 +138,13 @@ pub(crate) async fn start(
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
     }
-    let people = Arc::new(People::new(teleport.clone(), config.links()));
-    {
-        let (people, stop) = (Arc::clone(&people), stop.clone());
-        tasks.start("users", async move { people.list(&stop).await });
-    }
     let clicks = Clicks {
         teleport: teleport.clone(),
         slack: slack.clone(),
         answers,
-        reader: Reader {
-            teleport: teleport.clone(),
-            slack: slack.clone(),
-            our: our.clone(),
-            people,
-            rules: Arc::clone(&rules),
-        },
+        reader: Reader { teleport: teleport.clone(), our: our.clone(), resolver: Arc::clone(&resolver) },
         our,
+        resolver,
         rules,
         setting,
         submitting,

@@ -14,6 +14,7 @@ use access_core::request::AccessRequest;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::finishing::Undecided;
 use super::outbox::NotYet;
 
 /// What Teleport said of a request.
@@ -51,6 +52,8 @@ pub(super) struct Memory {
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
     pub(super) unsaved: Vec<Outcome>,
+    /// Votes that may have decided, and do not yet.
+    pub(super) undecided: Option<Undecided>,
     /// Failed visits in a row.
     pub(super) failed_visits: u32,
     /// The messages that were there at the last look and can be kept true.
@@ -64,7 +67,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_behind() && self.watched.is_none()
+        !self.is_behind() && self.watched.is_none() && self.undecided.is_none()
     }
 
     /// Whether something could not be done or recorded yet.

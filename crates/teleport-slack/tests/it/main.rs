@@ -18,6 +18,7 @@ mod teleport_faults;
 mod shut_out;
 mod tokens;
 mod tls;
+mod verdicts;
 mod renewal;
 mod starting;
 mod shutdown;

@@ -8,8 +8,10 @@ use access_sim::teleport::{Era, Options};
 use crate::support::*;
 use crate::teleport_faults::{TEAM, ask_and_during_the_post, assert_told_once};
 
+type Change = fn(&mut World);
+
 /// How the plugin can be shut out, what the log says of it, and how it is let in again.
-const WAYS: [(fn(&mut World), &str, fn(&mut World)); 2] = [
+const WAYS: [(Change, &str, Change); 2] = [
     (
         |world| world.locked.push(PLUGIN_USER.to_owned()),
         "access denied; the plugin's Teleport user is shut out: look for a lock on it with `tctl get locks`",
