@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
 use crate::runtime::{Dispatcher, Surroundings};
@@ -135,6 +136,7 @@ impl App {
                 cluster: pong.cluster_name,
                 review,
                 metrics,
+                clock: Clock::system(),
             },
             ready_tx,
         );

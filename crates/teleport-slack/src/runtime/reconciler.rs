@@ -25,6 +25,7 @@ use tracing::{debug, error, warn};
 
 use super::audience::{Audience, Located, NotFound};
 use super::carrying::{Intent, Taken};
+use super::clock::Clock;
 use super::complaints::Complaints;
 use super::finishing::Finishing;
 use super::lease::Holder;
@@ -85,6 +86,7 @@ pub(super) struct Reconciler {
     pub(super) complaints: Complaints,
     pub(super) review: Option<Deciding>,
     pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
 }
 
 /// What deciding in Slack needs to be drawn and finished.
@@ -118,7 +120,7 @@ impl Reconciler {
             Err(trouble) => {
                 self.metrics.visit(Visit::Failed);
                 memory.failed_visits += 1;
-                Some(later(Timestamp::now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
+                Some(later(self.clock.now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
             }
         }
     }
@@ -156,8 +158,7 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
             }
-            let wanted =
-                audience.people(|errand| memory.waits.get(errand).is_none_or(|at| *at <= Timestamp::now()));
+            let wanted = audience.people(|errand| memory.is_due(errand));
             let mut lookups = pin!(future::join_all(wanted.into_iter().map(|r| self.look_up(r))));
             let people = match poll!(&mut lookups) {
                 Poll::Ready(people) => Some(people),
@@ -172,11 +173,12 @@ impl Reconciler {
 
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
             memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
-            let mut plan = plan(&self.situation(listed, &record, &targets, &memory.waits));
+            let waits = memory.waits(self.clock.now());
+            let mut plan = plan(&self.situation(listed, &record, &targets, &waits));
             if let Word::Unproven = word {
-                hold(&mut plan, record.known.as_ref(), Timestamp::now());
+                hold(&mut plan, record.known.as_ref(), self.clock.now());
             }
-            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, Timestamp::now())).min();
+            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, self.clock.now())).min();
             self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
@@ -189,7 +191,7 @@ impl Reconciler {
                     self.note_missing(&lookups.await, &audience, memory);
                     continue;
                 }
-                let next = next_visit(plan.look_again, &audience, memory);
+                let next = next_visit(plan.look_again, &audience, &memory.waits(self.clock.now()));
                 return Ok(next.into_iter().chain(resolve_at).min());
             }
             self.outbox.room().await;
@@ -212,18 +214,18 @@ impl Reconciler {
             }
         }
         debug!(request = %id, "There is more to do; others first");
-        Ok(Some(Timestamp::now()))
+        Ok(Some(self.clock.now()))
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack.
     fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut first = plan.look_again;
         plan.errands.retain(|(errand, steps)| {
             let wait = steps.first().and_then(|step| self.outbox.wait(id, errand, step));
             if let Some(wait) = wait {
                 let until = later(now, wait);
-                memory.waits.insert(errand.clone(), until);
+                memory.wait(errand.clone(), wait);
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
             wait.is_none()
@@ -245,7 +247,8 @@ impl Reconciler {
         let look =
             |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester: &[] };
         let review = self.review.as_ref().map(look);
-        Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
+        let now = self.clock.now();
+        Situation { listed, record, targets, cluster, edition, review, waits, now }
     }
 
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
@@ -277,7 +280,6 @@ impl Reconciler {
 
     /// Remembers who was not found, and says so once a cause.
     fn note_missing(&self, people: &[Result<Located, NotFound>], audience: &Audience, memory: &mut Memory) {
-        let now = Timestamp::now();
         let missing = people.iter().filter_map(|person| person.as_ref().err());
         for missing in missing.filter(|missing| audience.is_untold(&missing.recipient)) {
             let errand = Errand::Deliver(missing.recipient.key());
@@ -287,14 +289,18 @@ impl Reconciler {
                 let is_configured = self.rules.named().any(|named| *named == missing.recipient);
                 missing.tell(delay, is_configured);
             }
-            memory.postpone(errand, &NotYet::failed(delay), now);
+            memory.postpone(errand, &NotYet::failed(delay));
         }
     }
 }
 
 /// The earliest of the plan's own wish and the people who are to be looked up again.
-fn next_visit(look_again: Option<Timestamp>, audience: &Audience, memory: &Memory) -> Option<Timestamp> {
+fn next_visit(
+    look_again: Option<Timestamp>,
+    audience: &Audience,
+    waits: &BTreeMap<Errand, Timestamp>,
+) -> Option<Timestamp> {
     let wanted = audience.people(|_| true);
-    let lookups = wanted.iter().filter_map(|r| memory.waits.get(&Errand::Deliver(r.key()))).copied();
+    let lookups = wanted.iter().filter_map(|r| waits.get(&Errand::Deliver(r.key()))).copied();
     lookups.chain(look_again).min()
 }
