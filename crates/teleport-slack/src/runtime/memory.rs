@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::claim::Claim;
+use access_core::ids::{ChannelId, MessageTs};
 use access_core::plan::Errand;
 use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
@@ -60,6 +61,8 @@ pub(super) struct Memory {
     pub(super) undecided: Option<Undecided>,
     /// Failed visits in a row.
     pub(super) failed_visits: u32,
+    /// The messages that were there at the last look and can be kept true.
+    pub(super) messages: Vec<(ChannelId, MessageTs)>,
     /// Whether the audience's oddities were told.
     pub(super) told_oddities: bool,
     /// The claim that somebody else held when we last looked, and since when we have seen it unchanged.
@@ -78,6 +81,18 @@ impl Memory {
             || !self.queued.is_empty()
             || !self.unsaved.is_empty()
             || self.failed_visits > 0
+    }
+
+    /// Whether what is due failed at every recipient, or nothing could be done at all. Who has a message that is true
+    /// was reached; that others were not is only an operation that failed at some.
+    pub(super) fn is_stuck(&self) -> bool {
+        let fails = |errand: &Errand| self.waits.contains_key(errand) && self.failures.contains_key(errand);
+        let is_true = |(channel, ts): &(ChannelId, MessageTs)| {
+            !fails(&Errand::Keep(channel.clone(), ts.clone()))
+                && !fails(&Errand::Tell(channel.clone(), ts.clone()))
+        };
+        let has_failed = self.waits.keys().any(|errand| self.failures.contains_key(errand));
+        self.failed_visits > 0 || has_failed && !self.messages.iter().any(is_true)
     }
 
     /// Errands that wait to be tried again or for their turn.
@@ -122,6 +137,11 @@ impl Memory {
         self.watched = None;
     }
 
+    /// What failed may succeed now: nothing waits, and how often it failed still counts.
+    pub(super) fn revive(&mut self) {
+        self.waits.clear();
+    }
+
     /// The errand was carried out, or is to be gone on with at once; only what was really done clears its failures.
     pub(super) fn went_on(&mut self, errand: &Errand, outcomes: &[Outcome]) {
         self.waits.remove(errand);
@@ -163,7 +183,6 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use access_core::ids::{ChannelId, MessageTs};
     use access_core::recipients::RecipientKey;
 
     use super::*;
@@ -231,5 +250,28 @@ mod tests {
         assert!(!memory.is_empty(), "a claim that is watched must not be forgotten");
         memory.settle();
         assert!(memory.is_empty());
+    }
+
+    #[test]
+    fn a_request_is_stuck_if_what_is_due_failed_at_every_recipient() {
+        let at = |channel: &str| (ChannelId::new(channel), MessageTs::new("1.2"));
+        let keep = |channel: &str| Errand::Keep(ChannelId::new(channel), MessageTs::new("1.2"));
+        let deliver = |to: &str| Errand::Deliver(RecipientKey::new(to));
+        let (failed, turn) = (NotYet::failed(Duration::from_secs(9)), NotYet::turn(Duration::from_secs(9)));
+        let mut memory = Memory::default();
+        let mut fails = |errand, not_yet: &NotYet, messages: &[&str]| {
+            memory.postpone(errand, not_yet);
+            memory.messages = messages.iter().map(|channel| at(channel)).collect();
+            memory.is_stuck()
+        };
+        assert!(!fails(deliver("#a"), &turn, &[]), "its turn has not come");
+        assert!(fails(deliver("#a"), &failed, &[]), "nobody was told");
+        assert!(!fails(deliver("#a"), &failed, &["B"]), "#b was told");
+        assert!(fails(keep("B"), &failed, &["B"]), "and what #b shows is not true any more");
+        assert!(!fails(keep("C"), &turn, &["B", "C"]), "#c waits for its turn and has not failed");
+        memory.settle();
+        assert!(!memory.is_stuck());
+        memory.failed_visits = 1;
+        assert!(memory.is_stuck(), "Teleport's record could not be had");
     }
 }

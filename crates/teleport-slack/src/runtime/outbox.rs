@@ -142,6 +142,11 @@ impl Outbox {
         }
     }
 
+    /// What was refused may be let in now.
+    pub(super) fn revive(&self) {
+        *self.doors() = Doors::default();
+    }
+
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
     pub(super) async fn room(&self) {
         drop(self.calls.acquire().await.expect("the semaphore is never closed"));

@@ -188,6 +188,8 @@ impl Reconciler {
                 self.note_missing(people, &audience, memory);
             }
 
+            let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
+            memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let replan = |memory: &Memory| {
                 let waits = memory.waits(self.clock.now());
                 let mut plan = plan(&self.situation(listed, &record, &targets, &waits));
@@ -314,10 +316,9 @@ impl Reconciler {
         let web_proxy = self.web_proxy.as_deref();
         let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
         // The requester is never told, so no copy is his.
-        let look = |review: &'a Deciding| {
-            Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester: &[] })
-        };
-        let review = self.review.as_ref().and_then(look);
+        let look =
+            |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester: &[] };
+        let review = self.review.as_ref().map(look);
         let now = self.clock.now();
         Situation { listed, record, targets, cluster, edition, review, waits, now }
     }
