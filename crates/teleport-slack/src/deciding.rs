@@ -74,7 +74,18 @@ pub(crate) async fn start(
         let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
         tasks.start("review support", async move { submitting.keep_looking(&stop).await });
     }
-    let review = Review { rules: Arc::clone(&rules), setting, submit: submitting.subscribe(), wakes };
+    let people = Arc::new(People::new(teleport.clone(), config.links()));
+    {
+        let (people, stop) = (Arc::clone(&people), stop.clone());
+        tasks.start("users", async move { people.list(&stop).await });
+    }
+    let review = Review {
+        rules: Arc::clone(&rules),
+        setting,
+        submit: submitting.subscribe(),
+        wakes,
+        people: Arc::clone(&people),
+    };
 
     let answers = Answers::new(slack.clone());
     let intake = Intake::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
@@ -100,11 +111,6 @@ pub(crate) async fn start(
             };
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
-    }
-    let people = Arc::new(People::new(teleport.clone(), config.links()));
-    {
-        let (people, stop) = (Arc::clone(&people), stop.clone());
-        tasks.start("users", async move { people.list(&stop).await });
     }
     let clicks = Clicks {
         teleport: teleport.clone(),

@@ -60,7 +60,7 @@ fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
         for web_proxy in [None, Some("teleport.example.com:443"), Some("javascript:alert(1)")] {
             let view = CardView { request, phase, cluster, web_proxy };
             for offer in chain(offer) {
-                let deciding = Deciding { offer, standing: counted, votes: Some(votes) };
+                let deciding = Deciding { offer, standing: counted, votes: Some(votes), untold: None };
                 let name = format!("card, {name}, {phase:?}, {offer:?}, {web_proxy:?}");
                 lines.print("message", &name, &card_with(&view, &deciding))?;
             }

@@ -18,6 +18,7 @@ use crate::control::Decision;
 use crate::ids::MAX_WORD;
 use crate::lifecycle::Phase;
 use crate::policy::Standing;
+use crate::recipients::Untold;
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Threshold};
 use crate::votes::Votes;
 
@@ -44,6 +45,8 @@ pub struct Deciding<'a> {
     pub standing: Option<Standing>,
     /// The votes given in Slack.
     pub votes: Option<&'a Votes>,
+    /// Suggested reviewers who could not be told.
+    pub untold: Option<&'a Untold>,
 }
 
 /// What can be pressed on a card.
@@ -90,6 +93,7 @@ const MAX_RESOLVE_REASON: usize = 500;
 const MAX_COMMAND: usize = 120;
 const ROLES: ListRoom = ListRoom { separator: ",", items: 100, each: 128, total: 700 };
 const DECIDERS: ListRoom = ListRoom { separator: ", ", items: 5, each: MAX_NAME, total: 1_500 };
+const UNTOLD: ListRoom = ListRoom { separator: ", ", items: 5, each: 80, total: 400 };
 const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 25, each: 300, total: 1_800 };
 
 /// Shares of the fallback text, which is read aloud and shown in notifications: never more than 800 units.
@@ -129,7 +133,7 @@ pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
             deciders(view, deciding.votes),
         ]),
     ];
-    let facts = facts(view);
+    let facts = facts(view, deciding.untold);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
     }
@@ -288,7 +292,7 @@ fn authors(request: &AccessRequest, outcome: RequestState) -> Vec<&str> {
 }
 
 /// What the Go plugin's message lacks; of a decided request only what still matters.
-fn facts(view: &CardView<'_>) -> Mrkdwn {
+fn facts(view: &CardView<'_>, untold: Option<&Untold>) -> Mrkdwn {
     let request = view.request;
     let pending = view.phase.is_open();
     let mut lines = Mrkdwn::default();
@@ -319,6 +323,13 @@ fn facts(view: &CardView<'_>) -> Mrkdwn {
             RequestKind::LongTerm => {
                 lines.ours("*Kind*: permanent (long-term; decide it in Teleport's web UI)\n");
             }
+        }
+        if let Some(untold) = untold.filter(|untold| !untold.is_empty()) {
+            lines.ours("*Could not be told*: ").list(untold.names(), UNTOLD);
+            if untold.more() > 0 {
+                lines.ours(" and ").number(untold.more()).ours(" more");
+            }
+            lines.ours("\n");
         }
     }
     lines

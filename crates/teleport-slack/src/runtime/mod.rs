@@ -26,6 +26,7 @@ mod complaints;
 mod doors;
 mod in_doubt;
 mod lease;
+mod lookups;
 mod memory;
 mod outbox;
 mod pace;
@@ -53,8 +54,10 @@ use tracing::{debug, error, info, warn};
 use self::behind::Behind;
 use self::complaints::Complaints;
 use self::lease::Holder;
+use self::lookups::Lookups;
 use self::memory::{Memory, Seen};
 use self::outbox::Outbox;
+use self::people::People;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
 use crate::observe::health::Stage;
@@ -64,6 +67,8 @@ use crate::slack::history::Author;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
+/// Requests about whose people there is news and who wait for their turn.
+const NEWS: usize = 256;
 /// Visits under way at once.
 const MAX_VISITS: usize = 64;
 /// Every request is looked at again this often although nothing woke it.
@@ -106,6 +111,8 @@ pub struct Review {
     pub submit: watch::Receiver<SubmitForUser>,
     /// Requests on which somebody voted.
     pub wakes: mpsc::Receiver<RequestId>,
+    /// Who is who.
+    pub people: Arc<People>,
 }
 
 /// The dispatcher: keeps every request's messages true.
@@ -121,6 +128,7 @@ pub struct Dispatcher {
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
     wakes: mpsc::Receiver<RequestId>,
+    news: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
 }
 
@@ -133,6 +141,9 @@ impl Dispatcher {
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
         let Surroundings { teleport, slack, author, directory, rules, cluster, web_proxy, review, metrics } =
             surroundings;
+        let (tell_news, news) = mpsc::channel(NEWS);
+        let people = review.as_ref().map(|review| Arc::clone(&review.people));
+        let lookups = Lookups::new(directory.clone(), people, tell_news);
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
             (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
@@ -148,6 +159,7 @@ impl Dispatcher {
             holder: Holder::new(),
             outbox,
             directory,
+            lookups,
             rules,
             cluster,
             web_proxy,
@@ -166,6 +178,7 @@ impl Dispatcher {
             visiting: HashMap::new(),
             ready,
             wakes,
+            news,
             submit,
         }
     }
@@ -188,6 +201,7 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
                 Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
+                Some(id) = self.news.recv() => self.queue.wake(id, Instant::now()),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
                 Some(ended) = self.visits.join_next_with_id() => self.ended(ended),

@@ -21,6 +21,7 @@ mod shutdown;
 mod cli;
 mod demo;
 mod measure;
+mod people;
 mod rules;
 mod diagnostics;
 mod deciding;

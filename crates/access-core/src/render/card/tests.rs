@@ -196,8 +196,8 @@ fn expired_and_deleted() {
 #[test]
 fn long_term_is_decided_elsewhere() {
     let request = AccessRequest { kind: RequestKind::LongTerm, ..request() };
-    insta::assert_snapshot!(facts(&view(&request, Phase::Pending)).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
-    assert!(facts(&view(&request, Phase::Approved)).is_empty());
+    insta::assert_snapshot!(facts(&view(&request, Phase::Pending), None).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
+    assert!(facts(&view(&request, Phase::Approved), None).is_empty());
 }
 
 #[test]
