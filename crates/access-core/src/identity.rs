@@ -78,6 +78,8 @@ pub struct Links {
     pub id_trait: Option<String>,
     /// Whether an e-mail address that equals a user name is a link.
     pub email_match: bool,
+    /// Whether it also is if it differs from the only such name in capitals.
+    pub ignore_email_case: bool,
 }
 
 impl Links {
@@ -169,7 +171,7 @@ pub fn identify(
     }
     if let Users::Listed(all) = users {
         match all.iter().find(|listed| listed.name == user) {
-            None => return Err(Refusal::TeleportUserUnknown { user }),
+            None => return Err(unknown(user, all)),
             Some(listed) if listed.expires.is_some_and(|end| end <= now) => {
                 return Err(Refusal::TeleportUserExpired { user });
             }
@@ -182,6 +184,20 @@ pub fn identify(
     names.push(user.clone());
     let team = profile.team_id.clone();
     Ok(Person { user, slack_user: clicked.clone(), team, link, names })
+}
+
+/// Why nobody is called `user`, though a link leads there.
+fn unknown(user: String, all: &[TeleportUser]) -> Refusal {
+    match all.iter().find(|listed| is_alike(&listed.name, &user)) {
+        Some(listed) => Refusal::OtherCapitals { user: listed.name.clone(), linked: user },
+        // Single sign-on may have made the user once: then Teleport forgot it when its login expired.
+        None => Refusal::TeleportUserUnknown { user },
+    }
+}
+
+/// Whether two names differ in capitals at most.
+pub(crate) fn is_alike(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
 }
 
 /// What speaks against the account, the plainest first.
@@ -236,7 +252,8 @@ fn linked_user(
     by_email(profile, links, users).map(|user| (user, LinkKind::Email))
 }
 
-/// The user whose name is the account's e-mail address: exactly so, and no other with other capitals.
+/// The user whose name is the account's e-mail address: exactly so unless the operator lets capitals not count, and no
+/// other with other capitals.
 fn by_email(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Result<String, Refusal> {
     let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or(Refusal::NotLinked)?;
     if profile.is_email_confirmed == Some(false) {
@@ -247,14 +264,14 @@ fn by_email(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Result<S
         return twice(vec![email.clone()]);
     }
     let Users::Listed(all) = users else { return Ok(email.clone()) };
-    let alike: Vec<_> = all.iter().filter(|user| user.name.to_lowercase() == email.to_lowercase()).collect();
+    let alike: Vec<_> = all.iter().filter(|user| is_alike(&user.name, email)).collect();
     match alike.as_slice() {
-        // Single sign-on may have made the user once: then Teleport forgot it when its login expired.
-        [] => Err(Refusal::TeleportUserUnknown { user: email.clone() }),
-        // The trait gives this user another Slack account.
-        [user] if !slack_ids(user, links).is_empty() => twice(vec![email.clone()]),
-        [user] if user.name == *email => Ok(email.clone()),
-        [_] => Err(Refusal::NotLinked),
+        // The trait or the table gives this user another Slack account.
+        [user] if !slack_ids(user, links).is_empty() || is_others(&user.name, profile, &links.table) => {
+            twice(vec![user.name.clone()])
+        }
+        [user] if user.name == *email || links.ignore_email_case => Ok(user.name.clone()),
+        [] | [_] => Err(unknown(email.clone(), all)),
         several => twice(several.iter().map(|user| user.name.clone()).collect()),
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! It looks at nothing else; in particular not at which event arrived. See `plan` for what follows from it.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::request::{AccessRequest, RequestState};
 
-/// How long after its expiry a request that Teleport still lists as pending counts as expired: the server's
-/// own deletion may lag by minutes, and our clock may run a little ahead of the server's.
+/// How long after its expiry Teleport is asked whether a pending request is over: its own deletion may lag by hours, and
+/// our clock may run a little ahead of the server's.
 pub const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long before its recorded expiry a vanished request still counts as expired, not deleted: our clock may
 /// run behind the server's.
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long Teleport's word that a request is pending holds against our clock.
+pub const WORD_HOLDS: Duration = Duration::from_secs(60);
 
 /// Where a request stands. Only `Pending` is open; the others are final for what a message shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,7 +55,7 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
             RequestState::Approved => Phase::Approved,
             RequestState::Denied => Phase::Denied,
             RequestState::Promoted => Phase::Promoted,
-            RequestState::Pending if is_past(request.expires, EXPIRY_GRACE, now) => Phase::Expired,
+            // What Teleport shows as pending is not over, whatever our clock says.
             RequestState::Pending => Phase::Pending,
         },
         (None, Some(request)) => match request.state {
@@ -66,15 +71,34 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
     }
 }
 
-/// When the phase of a listed request changes by itself, if it does.
+/// When a listed request is to be looked at again although nothing happened, if it is.
 pub fn next_change(listed: Option<&AccessRequest>) -> Option<Timestamp> {
-    let request = listed.filter(|r| r.state == RequestState::Pending)?;
-    request.expires?.checked_add(EXPIRY_GRACE).ok()
+    ends_at(listed?)
+}
+
+/// When a pending request is over by its own time. Teleport's word that it is not outweighs our clock.
+pub fn ends_at(request: &AccessRequest) -> Option<Timestamp> {
+    let expires = request.expires.filter(|_| request.state == RequestState::Pending)?;
+    expires.checked_add(EXPIRY_GRACE).ok()
 }
 
 /// Whether `instant + margin` lies at or before `now`. An instant out of range is not reached.
 fn is_past(instant: Option<Timestamp>, margin: SignedDuration, now: Timestamp) -> bool {
     instant.and_then(|at| at.checked_add(margin).ok()).is_some_and(|at| at <= now)
+}
+
+/// Whether what a list or a watch told of a request would take back what is recorded or shown, so that the request has to
+/// be read before anything follows: lists lag, and other daemons may have been told earlier. All of it may be true.
+pub fn is_doubtful(
+    listed: &AccessRequest,
+    known: Option<&AccessRequest>,
+    mut shown: impl Iterator<Item = Phase>,
+) -> bool {
+    let turned = |known: &AccessRequest| known.state != RequestState::Pending && listed.state != known.state;
+    is_behind(listed, known)
+        || known.is_some_and(turned)
+        || listed.state == RequestState::Pending
+            && shown.any(|phase| matches!(phase, Phase::Expired | Phase::Deleted))
 }
 
 /// Whether what we were told of a request is older than what the record remembers: another daemon was told
@@ -117,10 +141,31 @@ mod tests {
     }
 
     #[test]
-    fn a_late_deletion_does_not_keep_a_request_pending() {
+    fn what_teleport_shows_as_pending_is_not_called_over_by_our_clock() {
         check(Some(request(RequestState::Pending, Some(100))), None, 104, Phase::Pending);
-        check(Some(request(RequestState::Pending, Some(100))), None, 105, Phase::Expired);
+        check(Some(request(RequestState::Pending, Some(100))), None, 9_999_999, Phase::Pending);
         check(Some(request(RequestState::Pending, None)), None, 9_999_999, Phase::Pending);
+    }
+
+    #[test]
+    fn what_would_take_something_back_is_doubted() {
+        use RequestState::*;
+        let check = |listed, known, shown: Option<Phase>, expected| {
+            let known = Some(request(known, None));
+            let found = is_doubtful(&request(listed, None), known.as_ref(), shown.into_iter());
+            assert_eq!(found, expected, "{listed:?} {known:?} {shown:?}");
+        };
+        for state in [Pending, Approved, Denied, Promoted] {
+            check(state, state, None, false);
+            check(state, Pending, Some(Phase::Pending), false);
+        }
+        check(Pending, Approved, None, true);
+        check(Approved, Denied, None, true);
+        check(Denied, Approved, None, true);
+        check(Pending, Pending, Some(Phase::Expired), true);
+        check(Pending, Pending, Some(Phase::Deleted), true);
+        check(Approved, Pending, Some(Phase::Deleted), false);
+        assert!(!is_doubtful(&request(Pending, None), None, [].into_iter()));
     }
 
     #[test]
@@ -141,6 +186,7 @@ mod tests {
         assert_eq!(next_change(Some(&request(RequestState::Pending, Some(100)))), Some(at(105)));
         assert_eq!(next_change(Some(&request(RequestState::Approved, Some(100)))), None);
         assert_eq!(next_change(None), None);
+        assert_eq!(ends_at(&request(RequestState::Pending, None)), None);
         let last = AccessRequest { expires: Some(Timestamp::MAX), ..sample() };
         assert_eq!(next_change(Some(&last)), None);
         assert_eq!(phase(Some(&last), None, Timestamp::MAX), Phase::Pending);

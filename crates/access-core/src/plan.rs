@@ -14,7 +14,7 @@ use crate::policy::{Mode, Rules, standing};
 use crate::recipients::{Recipient, RecipientKey, Target};
 use crate::record::{Delivery, MAX_DELIVERIES, MAX_DOUBTS, Record, Shown, Told, bounded};
 use crate::render::Message;
-use crate::render::card::{CardView, Deciding, Offer, card_with, short_card};
+use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card_with, short_card};
 use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind};
 
@@ -32,8 +32,8 @@ pub struct Situation<'a> {
     pub targets: &'a [Target],
     /// The Teleport cluster's name, as shown.
     pub cluster: &'a str,
-    /// The web proxy's public address, where it serves access requests (Enterprise).
-    pub web_proxy: Option<&'a str>,
+    /// How requests are decided in Teleport itself.
+    pub edition: Edition<'a>,
     /// What can be decided in Slack; `None` if nothing.
     pub review: Option<ReviewLook<'a>>,
     /// Errands that failed, and when each may be tried again.
@@ -54,17 +54,26 @@ pub struct ReviewLook<'a> {
     pub requester: &'a [RecipientKey],
 }
 
-impl ReviewLook<'_> {
+impl<'a> ReviewLook<'a> {
     /// What a card offers those who are not the requester.
-    fn offer(&self, request: &AccessRequest) -> Offer {
+    fn offer(self, request: &'a AccessRequest) -> Offer<'a> {
         let terms = self.rules.terms(request);
-        let somebody_may = match self.mode {
-            Mode::Reviewer => true,
-            Mode::Resolver if self.rules.0.is_empty() => !request.suggested_reviewers.is_empty(),
-            Mode::Resolver => terms.is_covered(),
+        let nobody_may = match self.mode {
+            Mode::Reviewer => None,
+            Mode::Resolver if self.rules.0.is_empty() => {
+                request.suggested_reviewers.is_empty().then_some(NoButtons::NoSuggestedReviewer)
+            }
+            Mode::Resolver => terms.uncovered().map(|role| match role {
+                "" => NoButtons::NoRole,
+                role => NoButtons::NoRule { role },
+            }),
         };
-        if !somebody_may || terms.teleport_only || request.kind == RequestKind::LongTerm {
-            Offer::Link
+        if request.kind == RequestKind::LongTerm {
+            Offer::Link(NoButtons::LongTerm)
+        } else if terms.teleport_only {
+            Offer::Link(NoButtons::TeleportOnly)
+        } else if let Some(why) = nobody_may {
+            Offer::Link(why)
         } else {
             Offer::Buttons { confirm: terms.confirm }
         }
@@ -192,16 +201,20 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     // With neither there is nothing to show and nobody who was told.
     let Some(subject) = listed.or(record.known.as_ref()) else { return Plan::default() };
 
-    let view =
-        CardView { request: subject, phase, cluster: situation.cluster, web_proxy: situation.web_proxy };
-    // The requester's copy differs in the buttons only.
-    let looks = [Reader::Requester, Reader::Other].map(|reader| {
+    let view = CardView { request: subject, phase, cluster: situation.cluster, edition: situation.edition };
+    // The copies differ in the buttons only.
+    let look_for = |reader| {
         let message = card_with(&view, &deciding(situation, reader));
         let shown = Shown { phase, digest: message.digest() };
         Look { message, short: short_card(&view), shown }
-    });
-    let [for_requester, for_others] = &looks;
-    let look = |is_requester: bool| if is_requester { for_requester } else { for_others };
+    };
+    let [for_requester, for_unknown, for_others] =
+        &[Reader::Requester, Reader::Unknown, Reader::Other].map(look_for);
+    let look = |reader| match reader {
+        Reader::Requester => for_requester,
+        Reader::Unknown => for_unknown,
+        Reader::Other => for_others,
+    };
     let requester = requester_keys(situation, subject);
     let is_worth_telling = is_worth_telling(listed, record, phase);
     let mut errands = Vec::new();
@@ -210,7 +223,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         if *is_lost {
             continue;
         }
-        let mut steps = keep(delivery, listed, look(is_requesters(delivery, &requester)));
+        let mut steps = keep(delivery, listed, look(reader_of(delivery, &requester)));
         // Two daemons that could not see each other may have told the same person: the first message stays.
         let is_told = |first: &Delivery| first.key == *key && !first.is_lost;
         if key.is_some() && record.deliveries[..n].iter().any(is_told) {
@@ -241,8 +254,9 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         for target in situation.targets.iter().filter(is_open).take(room) {
             let again = target.keys.iter().find(|key| record.is_to_repeat(&deliver(key)));
             let Some(key) = again.or(target.keys.first()) else { continue };
-            let Look { message, short, shown } =
-                look(target.keys.iter().any(|key| requester.contains(key))).clone();
+            let is_requester = target.keys.iter().any(|key| requester.contains(key));
+            let reader = if is_requester { Reader::Requester } else { Reader::Other };
+            let Look { message, short, shown } = look(reader).clone();
             let post =
                 Step::Post { key: key.clone(), post_to: target.post_to.clone(), message, short, shown };
             errands.push((Errand::Deliver(key.clone()), vec![post]));
@@ -302,6 +316,8 @@ fn is_worth_telling(listed: Option<&AccessRequest>, record: &Record, phase: Phas
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Requester,
+    /// Perhaps the requester.
+    Unknown,
     Other,
 }
 
@@ -321,7 +337,8 @@ fn deciding<'a>(situation: &Situation<'a>, reader: Reader) -> Deciding<'a> {
         return Deciding { votes, untold, ..Deciding::default() };
     };
     let offer = match reader {
-        Reader::Requester => Offer::Link,
+        Reader::Requester => Offer::Link(NoButtons::OwnRequest),
+        Reader::Unknown => Offer::Link(NoButtons::UnknownReader),
         Reader::Other => review.offer(request),
     };
     let standing =
@@ -337,12 +354,13 @@ fn requester_keys(situation: &Situation<'_>, request: &AccessRequest) -> Vec<Rec
     known.iter().cloned().chain(own.map(|own| own.key())).collect()
 }
 
-/// Whether a message is the requester's copy. The Go plugin sent him one and did not note which it was, so any
-/// direct message of its counts as his.
-fn is_requesters(delivery: &Delivery, requester: &[RecipientKey]) -> bool {
+/// For whom a message is. The Go plugin sent the requester one and did not note which it was, so any direct message of
+/// its may be that one.
+fn reader_of(delivery: &Delivery, requester: &[RecipientKey]) -> Reader {
     match &delivery.key {
-        Some(key) => requester.contains(key),
-        None => delivery.channel.as_str().starts_with('D'),
+        Some(key) if requester.contains(key) => Reader::Requester,
+        None if delivery.channel.as_str().starts_with('D') => Reader::Unknown,
+        Some(_) | None => Reader::Other,
     }
 }
 

@@ -263,6 +263,9 @@ impl From<NotAllowed> for Refusal {
             NotAllowed::NotCovered { role } => Self::NotCovered { role },
             NotAllowed::NotNamed { role, named } => Self::NotNamed { role, named },
             NotAllowed::NotSuggested { named } => Self::NotSuggested { named },
+            NotAllowed::InOtherCapitals { role, named, user } => {
+                Self::NamedInOtherCapitals { role, named, user }
+            }
         }
     }
 }

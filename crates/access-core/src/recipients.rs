@@ -4,7 +4,7 @@
 //! Two steps with Slack's directory between them: [`recipients`] says whom by name, the caller looks e-mails
 //! and user ids up, and [`targets`] says where to post.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::SlackUserId;
 use crate::record::cut;
 use crate::request::AccessRequest;
+use crate::role_pattern::RolePattern;
 
 /// Names in [`Untold`].
 const MAX_UNTOLD: usize = 5;
@@ -77,6 +78,10 @@ pub enum InvalidRecipient {
     Spaces,
     /// An `@`, but no address.
     NotAnEmail,
+    /// A Slack user group, by id or as a message mentions it.
+    Group,
+    /// A link to a place or a person in Slack.
+    Link,
     /// A channel name with capitals.
     Capitals,
     /// Longer than any channel name.
@@ -92,6 +97,8 @@ impl fmt::Display for InvalidRecipient {
             Self::Several => "this looks like several recipients in one",
             Self::Spaces => "a recipient has no spaces in it",
             Self::NotAnEmail => "this is not an e-mail address",
+            Self::Group => "this is a user group, and a message goes to a channel or a person",
+            Self::Link => "this is a link, not a name or an id",
             Self::Capitals => "channel names are lower-case",
             Self::TooLong => "channel names have at most 80 characters",
             Self::NotAName => "this is not a channel name",
@@ -111,6 +118,18 @@ impl Recipient {
         if text.trim().is_empty() {
             return Err(InvalidRecipient::Empty);
         }
+        if text.starts_with("<!subteam^")
+            || is_slack_id(text, &['S']) && text.contains(|c: char| c.is_ascii_digit())
+        {
+            return Err(InvalidRecipient::Group);
+        }
+        if text.starts_with("<#")
+            || text.starts_with("<@")
+            || text.starts_with("<mailto:")
+            || text.contains("://")
+        {
+            return Err(InvalidRecipient::Link);
+        }
         if text.contains([',', ';']) {
             return Err(InvalidRecipient::Several);
         }
@@ -125,6 +144,8 @@ impl Recipient {
         }
         if text.contains('@') {
             let is_email = text.len() <= MAX_EMAIL
+                // Of links (`<mailto:…>`) and of addresses with a password (`bob:…@host`).
+                && !text.contains(['<', '>', ':', '/', '|', '"', '\\'])
                 && text.split_once('@').is_some_and(|(name, domain)| {
                     !name.is_empty() && !domain.is_empty() && !domain.contains('@')
                 });
@@ -189,14 +210,32 @@ pub fn is_slack_id(text: &str, initials: &[char]) -> bool {
 pub struct Rules {
     /// Told of every request.
     pub always: Vec<Recipient>,
-    /// Told when this role is asked for; `*` for roles without an entry of their own.
-    pub by_role: BTreeMap<String, Vec<Recipient>>,
+    /// Told when such a role is asked for, in the order of the configuration; `*` for roles without an entry of their
+    /// own.
+    pub by_role: Vec<(RolePattern, Vec<Recipient>)>,
 }
 
 impl Rules {
     /// Every recipient that the rules name, some perhaps more than once.
     pub fn named(&self) -> impl Iterator<Item = &Recipient> {
-        self.always.iter().chain(self.by_role.values().flatten())
+        self.always.iter().chain(self.by_role.iter().flat_map(|(_, recipients)| recipients))
+    }
+
+    /// Who is told of this role: by the entry of exactly its name, else by all patterns that match it, else by `*`.
+    fn of_role(&self, role: &str) -> impl Iterator<Item = &Recipient> {
+        let is_rest = |pattern: &RolePattern| pattern.as_str() == "*";
+        let name = self.by_role.iter().any(|(pattern, _)| pattern.as_str() == role);
+        let matching =
+            !name && self.by_role.iter().any(|(pattern, _)| !is_rest(pattern) && pattern.matches(role));
+        let applies = move |pattern: &RolePattern| match (name, matching) {
+            (true, _) => pattern.as_str() == role,
+            (false, true) => !is_rest(pattern) && pattern.matches(role),
+            (false, false) => is_rest(pattern),
+        };
+        self.by_role
+            .iter()
+            .filter(move |(pattern, _)| applies(pattern))
+            .flat_map(|(_, recipients)| recipients)
     }
 }
 
@@ -282,7 +321,7 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
         add(recipient, &mut audience);
     }
     for role in &request.roles {
-        for recipient in rules.by_role.get(role).or_else(|| rules.by_role.get("*")).into_iter().flatten() {
+        for recipient in rules.of_role(role) {
             add(recipient, &mut audience);
         }
     }

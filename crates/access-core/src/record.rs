@@ -12,10 +12,11 @@ use crate::claim::{Claim, Doubt, DoubtJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::recipients::{RecipientKey, Untold};
-use crate::request::{AccessRequest, RequestKind, RequestState};
+use crate::request::{AccessRequest, RequestState};
 use crate::votes::Votes;
 
 mod bounds;
+mod go;
 mod outcome;
 
 use bounds::MAX_TEXT;
@@ -23,36 +24,12 @@ pub use bounds::bounded;
 pub(crate) use bounds::cut;
 pub use outcome::{Outcome, Told};
 
-/// The Go plugin's keys, in its meaning.
-mod go {
-    pub(super) const USER: &str = "user";
-    pub(super) const ROLES: &str = "roles";
-    pub(super) const REQUEST_REASON: &str = "request_reason";
-    pub(super) const REVIEWS_COUNT: &str = "reviews_count";
-    pub(super) const RESOLUTION: &str = "resolution";
-    pub(super) const RESOLVE_REASON: &str = "resolve_reason";
-    pub(super) const MESSAGES: &str = "messages";
-    /// Before `messages` there was one pair in two keys.
-    pub(super) const CHANNEL_ID: &str = "channel_id";
-    pub(super) const TIMESTAMP: &str = "timestamp";
-    pub(super) const ALL: [&str; 9] = [
-        USER,
-        ROLES,
-        REQUEST_REASON,
-        REVIEWS_COUNT,
-        RESOLUTION,
-        RESOLVE_REASON,
-        MESSAGES,
-        CHANNEL_ID,
-        TIMESTAMP,
-    ];
-}
-
 /// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
 mod ours {
     /// The version of the keys below.
     pub(super) const VERSION: &str = "x_v";
-    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`.
+    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`, without the reasons that stand under
+    /// the Go plugin's keys. Earlier releases repeated them here.
     pub(super) const REQUEST: &str = "x_request";
     /// What was delivered where: JSON list.
     pub(super) const DELIVERY: &str = "x_delivery";
@@ -169,7 +146,7 @@ impl Record {
         let untold = untold.map(Untold::bounded).unwrap_or_default();
         let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
         json(go::REVIEWS_COUNT, replies.is_none());
-        let (pairs, torn) = message_pairs(text(go::MESSAGES));
+        let (pairs, torn) = go::message_pairs(text(go::MESSAGES));
         json(go::MESSAGES, torn);
 
         let replies = replies.unwrap_or(0);
@@ -208,9 +185,18 @@ impl Record {
             "PROMOTED" => RequestState::Promoted,
             _ => RequestState::Pending,
         };
-        let mut known = request.map(|r| AccessRequest { id: id.clone(), ..bounded(&r) });
+        let mut known = request.map(|mut r| {
+            for (own, key) in
+                [(&mut r.reason, go::REQUEST_REASON), (&mut r.resolve_reason, go::RESOLVE_REASON)]
+            {
+                if own.is_empty() {
+                    text(key).clone_into(own);
+                }
+            }
+            AccessRequest { id: id.clone(), ..bounded(&r) }
+        });
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
-            known = Some(bounded(&from_go_keys(id, &text)));
+            known = Some(bounded(&go::from_keys(id, &text)));
         }
         if let Some(known) =
             known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state)
@@ -236,11 +222,17 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
+        let ended = self.shown_everywhere().filter(|phase| !phase.is_open());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
             put(go::REQUEST_REASON, known.reason.clone());
-            put(ours::REQUEST, serde_json::to_string(known).expect("plain data has a JSON form"));
+            // Each reason once: a server sends all records in one message.
+            let mut rest = AccessRequest { reason: String::new(), ..known.clone() };
+            if ended.is_some() {
+                rest.resolve_reason.clear();
+            }
+            put(ours::REQUEST, serde_json::to_string(&rest).expect("plain data has a JSON form"));
         }
         let replies = self.deliveries.iter().map(|d| d.replies).min().unwrap_or(0);
         if replies > 0 {
@@ -263,7 +255,7 @@ impl Record {
         if !self.untold.is_empty() {
             put(ours::UNTOLD, serde_json::to_string(&self.untold).expect("plain data has a JSON form"));
         }
-        if let Some(phase) = self.shown_everywhere().filter(|phase| !phase.is_open()) {
+        if let Some(phase) = ended {
             put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
             put(go::RESOLVE_REASON, reason.to_owned());
@@ -331,38 +323,6 @@ pub fn is_storable(channel: &ChannelId, ts: &MessageTs) -> bool {
     let clean =
         |text: &str| !text.is_empty() && !text.contains(|c: char| "/,".contains(c) || c.is_whitespace());
     clean(channel.as_str()) && clean(ts.as_str())
-}
-
-/// `C0TEAM/1.2,D9/3.4` as pairs, and whether anything in it was no pair.
-fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
-    let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
-    let pairs = entries.map(|entry| entry.trim().split_once('/'));
-    let valid = |(channel, ts): &(&str, &str)| !channel.is_empty() && !ts.is_empty() && !ts.contains('/');
-    let read: Vec<_> = pairs.map(|pair| pair.filter(valid)).collect();
-    let torn = read.iter().any(Option::is_none);
-    (read.into_iter().flatten().collect(), torn)
-}
-
-/// What the Go plugin kept of a request.
-fn from_go_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
-    AccessRequest {
-        id: id.clone(),
-        user: text(go::USER).to_owned(),
-        roles: text(go::ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
-        state: RequestState::Pending,
-        reason: text(go::REQUEST_REASON).to_owned(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: Vec::new(),
-        reviews: Vec::new(),
-        suggested_reviewers: Vec::new(),
-        resources: Vec::new(),
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,22 @@ pub enum Refusal {
         /// The user.
         user: String,
     },
+    /// The link names a Teleport user who is called so but for the capitals.
+    OtherCapitals {
+        /// The Teleport user.
+        user: String,
+        /// What the link says: the table's name or the e-mail address.
+        linked: String,
+    },
+    /// A rule or the request names somebody who is called as the person but for the capitals.
+    NamedInOtherCapitals {
+        /// The role whose rule it is; empty if the request suggests reviewers.
+        role: String,
+        /// How it is written there.
+        named: String,
+        /// The person's Teleport user.
+        user: String,
+    },
     /// A link needs Teleport's list of users, and the daemon may not read it.
     UsersUnreadable,
     /// Slack says that the account is not one to be trusted with this.
@@ -145,7 +161,7 @@ pub enum Distrust {
 
 impl Refusal {
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 44] = [
+    pub const KINDS: [&'static str; 46] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -165,6 +181,8 @@ impl Refusal {
         "linked_twice",
         "teleport_user_expired",
         "teleport_user_unknown",
+        "other_capitals",
+        "named_in_other_capitals",
         "users_unreadable",
         "email_unconfirmed",
         "may_not_review",
@@ -214,6 +232,8 @@ impl Refusal {
             Self::LinkedTwice { .. } => "linked_twice",
             Self::TeleportUserExpired { .. } => "teleport_user_expired",
             Self::TeleportUserUnknown { .. } => "teleport_user_unknown",
+            Self::OtherCapitals { .. } => "other_capitals",
+            Self::NamedInOtherCapitals { .. } => "named_in_other_capitals",
             Self::UsersUnreadable => "users_unreadable",
             Self::Untrusted(distrust) => distrust.kind(),
             Self::EmailUnconfirmed => "email_unconfirmed",

@@ -8,7 +8,7 @@ use access_core::control::{Decision, Dialogue};
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::lifecycle::Phase;
 use access_core::render::answer::{Done, done};
-use access_core::render::card::{CardView, Deciding, Offer, card_with, short_card};
+use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, short_card};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::{AccessRequest, RequestKind, RequestState};
 use anyhow::Context;
@@ -26,7 +26,12 @@ async fn main() -> anyhow::Result<()> {
     let slack = Client::new(options)?;
 
     let request = request();
-    let view = CardView { request: &request, phase: Phase::Pending, cluster: "local-site", web_proxy: None };
+    let view = CardView {
+        request: &request,
+        phase: Phase::Pending,
+        cluster: "local-site",
+        edition: Edition::Community,
+    };
     let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
     let (card, short) = (card_with(&view, &deciding), short_card(&view));
     let answer = done(Done::Resolved(Decision::Approve));

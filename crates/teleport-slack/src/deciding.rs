@@ -62,7 +62,7 @@ pub(crate) async fn start(
     stop: &CancellationToken,
 ) -> Result<Review, Failure> {
     let our = our_app(slack, auth).await?;
-    let rules = Arc::new(config.policy());
+    let rules = Arc::new(config.rules.clone());
     let setting = ModeSetting::from(config.mode);
     tell_who_decides(config, &rules);
     let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);

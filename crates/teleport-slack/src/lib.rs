@@ -4,6 +4,8 @@
 
 pub mod cli;
 pub mod secret;
+mod secret_shape;
+mod files;
 pub mod config;
 pub mod observe;
 pub mod teleport;

@@ -8,7 +8,7 @@ use access_core::control::{Decision, Dialogue};
 use access_core::ids::RequestId;
 use access_core::lifecycle::Phase;
 use access_core::record::{Outcome, Record};
-use access_core::render::card::{CardView, Deciding, Offer, card_with, short_card};
+use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, short_card};
 use access_core::render::modal::reason_dialogue;
 use access_core::render::reply::{review_reply, vote_reply};
 use access_core::request::{AccessRequest, RequestState};
@@ -126,12 +126,18 @@ fn check_go_keys(data: &Data, record: &Record) {
 
 /// What is drawn of a request is as Slack takes it; which message, `turn` says.
 fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Record) {
-    let view = CardView { request: known, phase, cluster: "example", web_proxy: None };
+    let view = CardView { request: known, phase, cluster: "example", edition: Edition::Community };
     let votes = Some(&record.votes);
     let deciding = Deciding { offer: Offer::Buttons { confirm: true }, votes, ..Deciding::default() };
     let message = match turn % 3 {
         0 => card_with(&view, &deciding),
-        1 => card_with(&CardView { web_proxy: Some("teleport.example.com:443"), ..view }, &deciding),
+        1 => card_with(
+            &CardView {
+                edition: Edition::Enterprise { web_proxy: Some("teleport.example.com:443") },
+                ..view
+            },
+            &deciding,
+        ),
         _ => short_card(&view),
     };
     let length: usize = judge(&message).all().map(String::len).sum();

@@ -6,6 +6,7 @@ use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::policy::{Approver, ReasonPolicy, Rule, Rules, cast};
 use access_core::record::Record;
 use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use access_core::role_pattern::RolePattern;
 use access_core::votes::{Vote, Votes};
 use jiff::Timestamp;
 
@@ -114,7 +115,7 @@ impl Inputs {
     fn vote_in_slack(&mut self) {
         let people = ["bob@example.com", "carol@example.com", "dave@example.com"];
         self.rules = Rules(vec![Rule {
-            roles: vec!["*".to_owned()],
+            roles: vec![RolePattern::parse("*").expect("a pattern")],
             approvers: people.map(|name| Approver::User(name.to_owned())).to_vec(),
             approvals: 3,
             denials: 2,

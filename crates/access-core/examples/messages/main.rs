@@ -16,7 +16,7 @@ use access_core::ids::{ChannelId, MessageTs};
 use access_core::policy::{Standing, standing};
 use access_core::refusal::Refusal;
 use access_core::render::answer::{done, refused};
-use access_core::render::card::{CardView, Deciding, card_with, short_card};
+use access_core::render::card::{CardView, Deciding, Edition, card_with, short_card};
 use access_core::render::modal::{notice, reason_dialogue, reason_missing};
 use access_core::render::reply::{review_reply, vote_reply};
 use jiff::Timestamp;
@@ -57,14 +57,19 @@ fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let Inputs { name, request, votes, rules, cluster, .. } = inputs;
     let counted = Some(standing(rules, request, votes)).filter(|_| !votes.list().is_empty());
     for phase in chain(phase) {
-        for web_proxy in [None, Some("teleport.example.com:443"), Some("javascript:alert(1)")] {
-            let view = CardView { request, phase, cluster, web_proxy };
+        for edition in [
+            Edition::Community,
+            Edition::Enterprise { web_proxy: None },
+            Edition::Enterprise { web_proxy: Some("teleport.example.com:443") },
+            Edition::Enterprise { web_proxy: Some("javascript:alert(1)") },
+        ] {
+            let view = CardView { request, phase, cluster, edition };
             for offer in chain(offer) {
                 let deciding = Deciding { offer, standing: counted, votes: Some(votes), untold: None };
-                let name = format!("card, {name}, {phase:?}, {offer:?}, {web_proxy:?}");
+                let name = format!("card, {name}, {phase:?}, {offer:?}, {edition:?}");
                 lines.print("message", &name, &card_with(&view, &deciding))?;
             }
-            let name = format!("short card, {name}, {phase:?}, {web_proxy:?}");
+            let name = format!("short card, {name}, {phase:?}, {edition:?}");
             lines.print("message", &name, &short_card(&view))?;
         }
     }

@@ -8,7 +8,7 @@ use access_core::lifecycle::Phase;
 use access_core::policy::Standing;
 use access_core::refusal::{Distrust, Refusal};
 use access_core::render::answer::Done;
-use access_core::render::card::Offer;
+use access_core::render::card::{NoButtons, Offer};
 use access_core::request::RequestState;
 
 use crate::inputs::Inputs;
@@ -34,11 +34,19 @@ pub(crate) fn phase(last: Option<&Phase>) -> Option<Phase> {
     })
 }
 
-pub(crate) fn offer(last: Option<&Offer>) -> Option<Offer> {
+pub(crate) fn offer(last: Option<&Offer<'static>>) -> Option<Offer<'static>> {
     Some(match last {
         None => Offer::Nothing,
-        Some(Offer::Nothing) => Offer::Link,
-        Some(Offer::Link) => Offer::Buttons { confirm: false },
+        Some(Offer::Nothing) => Offer::Link(NoButtons::OwnRequest),
+        Some(Offer::Link(NoButtons::OwnRequest)) => Offer::Link(NoButtons::UnknownReader),
+        Some(Offer::Link(NoButtons::UnknownReader)) => {
+            Offer::Link(NoButtons::NoRule { role: "<!channel> *dba*" })
+        }
+        Some(Offer::Link(NoButtons::NoRule { .. })) => Offer::Link(NoButtons::NoRole),
+        Some(Offer::Link(NoButtons::NoRole)) => Offer::Link(NoButtons::NoSuggestedReviewer),
+        Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::TeleportOnly),
+        Some(Offer::Link(NoButtons::TeleportOnly)) => Offer::Link(NoButtons::LongTerm),
+        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Buttons { confirm: false },
         Some(Offer::Buttons { confirm: false }) => Offer::Buttons { confirm: true },
         Some(Offer::Buttons { confirm: true }) => return None,
     })
@@ -102,7 +110,11 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::NotLinked) => Refusal::LinkedTwice { users: texts() },
         Some(Refusal::LinkedTwice { .. }) => Refusal::TeleportUserExpired { user: text() },
         Some(Refusal::TeleportUserExpired { .. }) => Refusal::TeleportUserUnknown { user: text() },
-        Some(Refusal::TeleportUserUnknown { .. }) => Refusal::UsersUnreadable,
+        Some(Refusal::TeleportUserUnknown { .. }) => Refusal::OtherCapitals { user: text(), linked: text() },
+        Some(Refusal::OtherCapitals { .. }) => {
+            Refusal::NamedInOtherCapitals { role: text(), named: text(), user: text() }
+        }
+        Some(Refusal::NamedInOtherCapitals { .. }) => Refusal::UsersUnreadable,
         Some(Refusal::UsersUnreadable) => Refusal::EmailUnconfirmed,
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
         Some(Refusal::TeleportRefused) => Refusal::TeleportUnreachable,

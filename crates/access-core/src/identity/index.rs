@@ -17,7 +17,7 @@ const MAX_ALIKE: usize = 10;
 pub struct UserIndex {
     /// By the Slack ids in the trait.
     by_slack_id: HashMap<String, Vec<String>>,
-    /// By the name in small letters; empty unless e-mail addresses are links.
+    /// By the name in small letters.
     by_name: HashMap<String, Vec<String>>,
     /// The Slack ids in the trait, by the name.
     accounts: HashMap<String, Vec<String>>,
@@ -30,8 +30,10 @@ pub struct Candidates {
     by_trait: Vec<String>,
     /// Whom the table names.
     by_table: Vec<String>,
-    /// Whose name is the e-mail address, in whatever capitals.
+    /// The e-mail address, if it is a link.
     by_email: Vec<String>,
+    /// Whose name is one of these, in whatever capitals.
+    alike: Vec<String>,
 }
 
 impl UserIndex {
@@ -52,9 +54,7 @@ impl UserIndex {
             for id in slack_ids(user, links) {
                 add(index.by_slack_id.entry(id.to_owned()).or_default(), user);
             }
-            if links.email_match {
-                add(index.by_name.entry(user.name.to_lowercase()).or_default(), user);
-            }
+            add(index.by_name.entry(user.name.to_lowercase()).or_default(), user);
         }
         index
     }
@@ -72,9 +72,10 @@ impl UserIndex {
                 by_trait.push(name.clone());
             }
         }
-        let email = profile.email.as_ref().map(|email| email.to_lowercase());
-        let alike = email.and_then(|email| self.by_name.get(&email)).cloned().unwrap_or_default();
-        Candidates { by_trait, by_table: in_table(profile, links), by_email: alike }
+        let named = Candidates::named(profile, links);
+        let alike = named.names().into_iter().filter_map(|name| self.by_name.get(&name.to_lowercase()));
+        let alike = alike.flatten().cloned().collect();
+        Candidates { by_trait, alike, ..named }
     }
 }
 
@@ -86,13 +87,23 @@ impl Candidates {
             by_trait: Vec::new(),
             by_table: in_table(profile, links),
             by_email: email.into_iter().collect(),
+            alike: Vec::new(),
         }
+    }
+
+    /// Whether somebody else than those who were found may be meant: nobody is called as the table or the e-mail address
+    /// says, or capitals do not count. Then only a list of all users tells.
+    pub fn leave_open(&self, found: &[TeleportUser], links: &Links) -> bool {
+        let is_found = |name: &String| found.iter().any(|user| user.name == *name);
+        let is_by_email = self.by_table.is_empty() && !self.by_email.is_empty();
+        !self.by_table.iter().all(is_found)
+            || is_by_email && (links.ignore_email_case || !self.by_email.iter().all(is_found))
     }
 
     /// Their names, each once: to be read again.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> =
-            self.by_trait.iter().chain(&self.by_table).chain(&self.by_email).map(String::as_str).collect();
+        let all = [&self.by_trait, &self.by_table, &self.by_email, &self.alike];
+        let mut names: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -142,11 +153,14 @@ mod tests {
     }
 
     fn links() -> impl Strategy<Value = Links> {
-        (proptest::option::of(name()), any::<bool>()).prop_map(|(table, email_match)| Links {
-            table: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
-            id_trait: Some("slack".to_owned()),
-            email_match,
-        })
+        (proptest::option::of(name()), any::<(bool, bool, bool)>()).prop_map(
+            |(table, (id_trait, email_match, case))| Links {
+                table: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
+                id_trait: id_trait.then(|| "slack".to_owned()),
+                email_match,
+                ignore_email_case: case,
+            },
+        )
     }
 
     fn read(candidates: &Candidates, users: &[TeleportUser]) -> Vec<TeleportUser> {
@@ -166,6 +180,13 @@ mod tests {
             };
             let found = UserIndex::new(&users, &links).candidates(&profile, &links);
             prop_assert_eq!(who(&read(&found, &users)), who(&users));
+            // Without the trait, the names alone do, unless they leave something open.
+            let named = Candidates::named(&profile, &links);
+            let by_name = read(&named, &users);
+            let is_enough = links.id_trait.is_none() && !named.leave_open(&by_name, &links);
+            if is_enough && who(&users).is_ok() {
+                prop_assert_eq!(who(&by_name), who(&users));
+            }
         }
 
         #[test]

@@ -51,7 +51,12 @@ fn users() -> Vec<TeleportUser> {
 }
 
 fn links(entries: &[(&str, &str)], with_trait: bool, email_match: bool) -> Links {
-    Links { table: table(entries), id_trait: with_trait.then(|| "slack_uid".to_owned()), email_match }
+    Links {
+        table: table(entries),
+        id_trait: with_trait.then(|| "slack_uid".to_owned()),
+        email_match,
+        ignore_email_case: false,
+    }
 }
 
 #[track_caller]
@@ -196,7 +201,9 @@ fn an_email_address_links_only_if_it_is_exact_unique_and_not_unconfirmed() {
     let with = |email: Option<&str>| SlackProfile { email: email.map(str::to_owned), ..bob() };
     check(&with(None), &links, &users(), Err(Refusal::NotLinked));
     check(&with(Some("")), &links, &users(), Err(Refusal::NotLinked));
-    check(&with(Some("Bob@example.com")), &links, &users(), Err(Refusal::NotLinked));
+    let other_capitals =
+        Refusal::OtherCapitals { user: "bob@example.com".into(), linked: "Bob@example.com".into() };
+    check(&with(Some("Bob@example.com")), &links, &users(), Err(other_capitals));
     check(
         &with(Some("eve@example.com")),
         &links,
@@ -220,6 +227,41 @@ fn an_email_address_links_only_if_it_is_exact_unique_and_not_unconfirmed() {
         &users(),
         Ok(("bob", LinkKind::Table)),
     );
+}
+
+#[test]
+fn capitals_count_unless_the_operator_says_that_they_do_not() {
+    let carol = SlackProfile { email: Some("carol@example.com".into()), ..bob() };
+    let exact = links(&[], false, true);
+    let any_case = Links { ignore_email_case: true, ..exact.clone() };
+    let called = |names: &[&str]| names.iter().map(|name| user(name, &[])).collect::<Vec<_>>();
+    let one = called(&["Carol@Example.com", "carol@example.org"]);
+    let other_capitals =
+        Refusal::OtherCapitals { user: "Carol@Example.com".into(), linked: "carol@example.com".into() };
+    check(&carol, &exact, &one, Err(other_capitals));
+    check(&carol, &any_case, &one, Ok(("Carol@Example.com", LinkKind::Email)));
+    // Two fit, even if one of them does exactly.
+    let two = called(&["Carol@Example.com", "carol@example.com"]);
+    for links in [&exact, &any_case] {
+        check(&carol, links, &two, twice(&["Carol@Example.com", "carol@example.com"]));
+    }
+    // A stronger link speaks of the user whom the address would lead to.
+    let table = Links {
+        table: [(SlackUserId::new("U9"), "Carol@Example.com".to_owned())].into(),
+        ..any_case.clone()
+    };
+    check(&carol, &table, &one, twice(&["Carol@Example.com"]));
+    let by_trait = Links { id_trait: links(&[], true, true).id_trait, ..any_case.clone() };
+    check(&carol, &by_trait, &[user("Carol@Example.com", &["U9"])], twice(&["Carol@Example.com"]));
+    // Without the list nobody knows who else fits, and the address stands for itself.
+    let unlisted = identify(&carol.id, &carol, &our_app(), &any_case, Users::Unreadable, now()).unwrap();
+    assert_eq!(unlisted.user, "carol@example.com");
+    // The table does not lead to somebody with other capitals either, and the refusal says why.
+    let linked =
+        Links { table: [(SlackUserId::new("U0BOB"), "carol@example.com".to_owned())].into(), ..exact };
+    let told =
+        Refusal::OtherCapitals { user: "Carol@Example.com".into(), linked: "carol@example.com".into() };
+    check(&carol, &linked, &one, Err(told));
 }
 
 #[test]

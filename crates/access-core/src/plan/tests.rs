@@ -9,8 +9,9 @@ use crate::control::Decision;
 use crate::ids::RequestId;
 use crate::policy::{Approver, Cast, ReasonPolicy, Rule, cast};
 use crate::record::Outcome;
-use crate::render::card::card;
+use crate::render::card::{Edition, card};
 use crate::request::{RequestState, Review, sample};
+use crate::role_pattern::RolePattern;
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ struct World {
 /// `dba` needs two of bob, carol and dave.
 fn rules() -> Rules {
     let approvers = ["bob", "carol", "dave"].map(|name| Approver::User(name.into())).to_vec();
-    let (roles, reason) = (vec!["dba".into()], ReasonPolicy::Off);
+    let (roles, reason) = (vec![RolePattern::parse("dba").unwrap()], ReasonPolicy::Off);
     let (confirm, teleport_only) = (false, false);
     Rules(vec![Rule { roles, approvers, approvals: 2, denials: 1, reason, confirm, teleport_only }])
 }
@@ -63,7 +64,7 @@ impl World {
             record: &self.record,
             targets: &self.targets,
             cluster: "demo",
-            web_proxy: None,
+            edition: Edition::Community,
             review: self.mode.map(|mode| ReviewLook { mode, rules: &self.rules, requester: &self.requester }),
             waits: &self.waits,
             now: self.now,
@@ -228,9 +229,10 @@ fn expiry_and_deletion_are_told_apart() {
     deleted.check(&["update Cteam: Deleted"]);
     deleted.check(&[]);
     world.now = sample().expires.unwrap() + SignedDuration::from_secs(5);
-    world.check(&["update Cteam: Expired"]);
+    // As long as Teleport shows it as pending, it is.
     assert_eq!(world.plan(), Plan::default());
     world.listed = None;
+    world.check(&["update Cteam: Expired"]);
     world.check(&[]);
 }
 
@@ -242,10 +244,11 @@ fn what_happened_while_we_were_away_is_shown_once() {
     world.check(&["post to team: Approved"]);
     assert_eq!(world.work(|_| false).len(), 2);
     world.check(&[]);
-    // One that came and went is nobody's business any more.
+    // Our clock is no reason to tell nobody of what Teleport shows as pending.
     let mut expired = World::new(&["team"]);
     expired.now = sample().expires.unwrap() + SignedDuration::from_hours(1);
-    expired.check(&[]);
+    expired.check(&["post to team: Pending"]);
+    // One that came and went is nobody's business any more.
     let mut gone = World::new(&["team"]);
     gone.listed = None;
     gone.check(&[]);
@@ -383,9 +386,9 @@ fn the_requesters_copy_has_no_buttons() {
     assert_eq!(world.buttons(), [&BOTH[..], &NONE, &NONE, &BOTH]);
     world.work(|_| false);
     world.check(&[]);
-    // Without deciding in Slack the buttons vanish; what had none is left alone.
+    // Without deciding in Slack the buttons vanish, and so do the words why there are none.
     world.mode = None;
-    assert_eq!(world.buttons(), [NONE, NONE]);
+    assert_eq!(world.buttons(), [NONE; 4]);
     // Of the Go plugin's messages, any direct one may be the requester's.
     let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2")];
     let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
@@ -404,7 +407,8 @@ fn without_deciding_in_slack_a_card_is_what_it_was() {
     let plan = world.plan();
     let Step::Post { message, .. } = &plan.errands[0].1[0] else { panic!() };
     let request = sample();
-    let view = CardView { request: &request, phase: Phase::Pending, cluster: "demo", web_proxy: None };
+    let view =
+        CardView { request: &request, phase: Phase::Pending, cluster: "demo", edition: Edition::Community };
     assert_eq!(serde_json::to_string(message).unwrap(), serde_json::to_string(&card(&view)).unwrap());
 }
 
@@ -434,6 +438,57 @@ fn votes_are_shown_and_told() {
     // Where something else decided, the votes did not.
     world.set(RequestState::Denied);
     assert!(!json(&world).contains("Decided by"));
+}
+
+#[test]
+fn each_message_says_why_it_has_no_buttons() {
+    let shown = |world: &World| {
+        let steps = world.plan().errands.into_iter().flat_map(|(_, steps)| steps);
+        let texts = steps.filter_map(|step| match step {
+            Step::Post { message, .. } | Step::Update { message, .. } => serde_json::to_value(&message).ok(),
+            Step::Reply { .. } | Step::Settle(_) | Step::Withdraw { .. } => None,
+        });
+        let why = |json: serde_json::Value| {
+            let notes = json["blocks"][3]["elements"].as_array().cloned().unwrap_or_default();
+            let notes = notes.iter().filter_map(|note| note["text"].as_str()?.strip_prefix("No buttons: "));
+            notes.map(|why| why[..22].to_owned()).collect::<String>()
+        };
+        texts.map(why).collect::<Vec<_>>()
+    };
+    let check = |change: &dyn Fn(&mut World), expected: &[&str]| {
+        let mut world = World { mode: Some(Mode::Resolver), ..World::new(&["team", "alice@example.com"]) };
+        change(&mut world);
+        assert_eq!(shown(&world), expected);
+    };
+    let own = "this is your own reque";
+    check(&|_| (), &["", own]);
+    let uncovered = |world: &mut World| world.listed.as_mut().unwrap().roles.push("root".into());
+    check(&uncovered, &["no rule lets anybody d", own]);
+    check(&|world| world.listed.as_mut().unwrap().roles.clear(), &["the request names no r", own]);
+    check(&|world| world.rules = Rules::default(), &["only suggested reviewe", own]);
+    check(&|world| world.rules.0[0].teleport_only = true, &["the rules leave this r", own]);
+    check(&|world| world.listed.as_mut().unwrap().kind = RequestKind::LongTerm, &["", own]);
+    check(&|world| world.mode = None, &["", ""]);
+}
+
+#[test]
+fn what_another_version_drew_is_drawn_anew_once() {
+    let mut world = World::new(&["team", "U0BOB"]);
+    world.work(|_| false);
+    world.check(&[]);
+    for delivery in &mut world.record.deliveries {
+        delivery.shown.as_mut().unwrap().digest = "0123456789abcdef".into();
+    }
+    world.check(&["update Cteam: Pending", "update CU0BOB: Pending"]);
+    world.check(&[]);
+    // Of what Teleport lists no more, the message may know more than we do.
+    for delivery in &mut world.record.deliveries {
+        let digest = "0123456789abcdef".into();
+        delivery.shown = Some(Shown { phase: Phase::Approved, digest });
+    }
+    world.record.known.as_mut().unwrap().state = RequestState::Approved;
+    world.listed = None;
+    world.check(&[]);
 }
 
 /// Something that happens to the world between two plans.

@@ -1,6 +1,8 @@
 //! The operator's rules, and what they come to for one request: the strictest of all that match.
 
+use crate::identity::is_alike;
 use crate::request::AccessRequest;
+use crate::role_pattern::RolePattern;
 
 /// Who may decide what in Slack, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,8 +11,8 @@ pub struct Rules(pub Vec<Rule>);
 /// One `[[review.rule]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The roles it is for; `*` stands for any text.
-    pub roles: Vec<String>,
+    /// The roles it is for.
+    pub roles: Vec<RolePattern>,
     /// Who may decide.
     pub approvers: Vec<Approver>,
     /// Approvals needed.
@@ -99,9 +101,17 @@ impl Rules {
             return Err(NotAllowed::NotCovered { role: String::new() });
         }
         if self.0.is_empty() {
-            let is_suggested = request.suggested_reviewers.iter().any(|suggested| suggested == user);
-            let named = || request.suggested_reviewers.iter().take(MAX_NAMED).cloned().collect();
-            return if is_suggested { Ok(()) } else { Err(NotAllowed::NotSuggested { named: named() }) };
+            let suggested = &request.suggested_reviewers;
+            if suggested.iter().any(|suggested| suggested == user) {
+                return Ok(());
+            }
+            let alike = suggested.iter().find(|suggested| is_alike(suggested, user));
+            return Err(match alike {
+                Some(named) => NotAllowed::in_other_capitals("", named, user),
+                None => {
+                    NotAllowed::NotSuggested { named: suggested.iter().take(MAX_NAMED).cloned().collect() }
+                }
+            });
         }
         let terms = self.terms(request);
         if let Some(role) = terms.uncovered {
@@ -111,6 +121,13 @@ impl Rules {
             None => Ok(()),
             Some(rule) => {
                 let role = request.roles.iter().find(|role| rule.matches(role)).cloned().unwrap_or_default();
+                let alike = rule.approvers.iter().find_map(|approver| match approver {
+                    Approver::User(name) => Some(name).filter(|name| is_alike(name, user)),
+                    Approver::Group(_) => None,
+                });
+                if let Some(named) = alike {
+                    return Err(NotAllowed::in_other_capitals(&role, named, user));
+                }
                 let named = rule.approvers.iter().take(MAX_NAMED).map(Approver::name).collect();
                 Err(NotAllowed::NotNamed { role, named })
             }
@@ -141,12 +158,27 @@ pub enum NotAllowed {
         /// The others.
         named: Vec<String>,
     },
+    /// Somebody is named who is called as the person but for the capitals.
+    InOtherCapitals {
+        /// The role whose rule it is; empty if it is a suggested reviewer.
+        role: String,
+        /// How it is written there.
+        named: String,
+        /// The person's Teleport user.
+        user: String,
+    },
 }
 
-impl Terms<'_> {
-    /// Whether every role is matched by a rule.
-    pub fn is_covered(&self) -> bool {
-        self.uncovered.is_none()
+impl NotAllowed {
+    fn in_other_capitals(role: &str, named: &str, user: &str) -> Self {
+        Self::InOtherCapitals { role: role.to_owned(), named: named.to_owned(), user: user.to_owned() }
+    }
+}
+
+impl<'a> Terms<'a> {
+    /// The first of the roles that no rule matches; empty if there is no role, `None` if each is matched.
+    pub fn uncovered(&self) -> Option<&'a str> {
+        self.uncovered
     }
 
     /// Approvals that the rules need; 1 without rules.
@@ -162,7 +194,7 @@ impl Terms<'_> {
 
 impl Rule {
     fn matches(&self, role: &str) -> bool {
-        self.roles.iter().any(|pattern| matches(pattern, role))
+        self.roles.iter().any(|pattern| pattern.matches(role))
     }
 
     fn names(&self, user: &str, groups: &[String]) -> bool {
@@ -182,74 +214,10 @@ impl Approver {
     }
 }
 
-/// Whether `text` is `pattern`, where `*` stands for any text; capitals matter. Takes time in proportion to the
-/// product of the lengths at most.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some((_, after)) = rest.split_once(part) else { return false };
-        rest = after;
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::request::sample;
-
-    #[test]
-    fn stars_stand_for_any_text() {
-        for (pattern, text) in [
-            ("dba", "dba"),
-            ("*", ""),
-            ("*", "anything"),
-            ("prod-*", "prod-"),
-            ("prod-*", "prod-db"),
-            ("*-admin", "db-admin"),
-            ("p*d*b", "prod-db"),
-            ("**", "x"),
-            ("a*a", "aa"),
-            ("a*b*c", "abbc"),
-            ("*ß*", "straße"),
-        ] {
-            assert!(matches(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [
-            ("dba", "dbaa"),
-            ("dba", "xdba"),
-            ("dba", "DBA"),
-            ("", "x"),
-            ("prod-*", "preprod-db"),
-            ("a*a", "a"),
-            ("a*b*c", "acb"),
-            ("*-admin", "db-admins"),
-            ("prod-.", "prod-x"),
-        ] {
-            assert!(!matches(pattern, text), "{pattern} {text}");
-        }
-    }
-
-    fn slow_matches(pattern: &[char], text: &[char]) -> bool {
-        match pattern.split_first() {
-            None => text.is_empty(),
-            Some(('*', rest)) => (0..=text.len()).any(|n| slow_matches(rest, &text[n..])),
-            Some((c, rest)) => text.first() == Some(c) && slow_matches(rest, &text[1..]),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn matching_agrees_with_its_definition(pattern in "[ab*]{0,6}", text in "[ab]{0,8}") {
-            let chars = |text: &str| text.chars().collect::<Vec<_>>();
-            prop_assert_eq!(matches(&pattern, &text), slow_matches(&chars(&pattern), &chars(&text)));
-        }
-    }
 
     fn rule(roles: &[&str], approvers: &[&str]) -> Rule {
         let approver = |name: &&str| match name.strip_prefix('@') {
@@ -257,7 +225,7 @@ mod tests {
             None => Approver::User((*name).to_owned()),
         };
         Rule {
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            roles: roles.iter().map(|role| RolePattern::parse(role).unwrap()).collect(),
             approvers: approvers.iter().map(approver).collect(),
             approvals: 1,
             denials: 1,
@@ -317,6 +285,31 @@ mod tests {
         assert_eq!(Rules::default().allow(&request, "dave", &[]), Err(NotAllowed::NotSuggested { named }));
         let none = AccessRequest { roles: vec![], ..request };
         assert!(Rules::default().allow(&none, "bob", &[]).is_err());
+    }
+
+    #[test]
+    fn a_name_in_other_capitals_is_not_named_and_told_so() {
+        let rules = Rules(vec![rule(&["dba"], &["@S0DBA", "Carol@Example.com"])]);
+        let said =
+            |role: &str| Err(NotAllowed::in_other_capitals(role, "Carol@Example.com", "carol@example.com"));
+        assert_eq!(rules.allow(&request(&["dba"]), "carol@example.com", &[]), said("dba"));
+        assert_eq!(rules.allow(&request(&["dba"]), "carol@example.com", &["S0DBA".to_owned()]), Ok(()));
+        let suggested_reviewers = vec!["bob".into(), "Carol@Example.com".into()];
+        let request = AccessRequest { suggested_reviewers, ..request(&["dba"]) };
+        assert_eq!(Rules::default().allow(&request, "carol@example.com", &[]), said(""));
+        assert_eq!(Rules::default().allow(&request, "Carol@Example.com", &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_stricter_rule_beside_the_star_counts_however_its_roles_are_written() {
+        for pattern in ["prod-db", "prod-*", "prod-??", "^prod-.*$", "^prod-[a-z]+$", "^(prod-db|admin)$"] {
+            let strict = Rule { approvals: 2, ..rule(&[pattern], &["carol", "dave"]) };
+            let rules = Rules(vec![rule(&["*"], &["bob", "carol", "dave"]), strict]);
+            let request = request(&["prod-db"]);
+            assert_eq!(rules.terms(&request).approvals(), 2, "{pattern}");
+            assert!(rules.allow(&request, "bob", &[]).is_err(), "{pattern}");
+            assert_eq!(rules.allow(&request, "carol", &[]), Ok(()), "{pattern}");
+        }
     }
 
     #[test]

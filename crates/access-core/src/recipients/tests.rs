@@ -10,7 +10,7 @@ fn rules(always: &[&str], by_role: &[(&str, &[&str])]) -> Rules {
     let parsed = |names: &[&str]| names.iter().map(|n| parse(n)).collect::<Vec<_>>();
     Rules {
         always: parsed(always),
-        by_role: by_role.iter().map(|(r, n)| (r.to_string(), parsed(n))).collect(),
+        by_role: by_role.iter().map(|(r, n)| (RolePattern::parse(r).unwrap(), parsed(n))).collect(),
     }
 }
 
@@ -50,6 +50,14 @@ fn what_is_no_recipient_is_refused_with_its_reason() {
         ("@bob", NotAnEmail),
         ("bob@", NotAnEmail),
         ("a@b@c", NotAnEmail),
+        ("bob:hunter2@example.com", NotAnEmail),
+        ("<mailto:bob@example.com|bob@example.com>", Link),
+        ("<#C0TEAM|my team>", Link),
+        ("<@U0BOB>", Link),
+        ("https://acme.slack.com/archives/C0TEAM", Link),
+        ("S0DBA", Group),
+        ("<!subteam^S0DBA|@dba>", Group),
+        ("SRE", Capitals),
         ("Team", Capitals),
         (long.as_str(), TooLong),
     ];
@@ -81,6 +89,35 @@ fn a_role_with_an_entry_does_not_get_the_star() {
     check(&sample(), &rules, &["#dba-approvers"]);
     check(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
     check(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
+}
+
+#[test]
+fn a_name_beats_patterns_and_all_matching_patterns_count() {
+    let rules = rules(
+        &[],
+        &[
+            ("*", &["ops"]),
+            ("prod-*", &["prod"]),
+            ("prod-db", &["dba"]),
+            ("^prod-(web|api)$", &["web", "prod"]),
+            ("dev-?", &["dev"]),
+        ],
+    );
+    for (role, told) in [
+        ("prod-db", &["#dba"][..]),
+        ("prod-web", &["#prod", "#web"]),
+        ("prod-x", &["#prod"]),
+        ("dev-1", &["#dev"]),
+        ("dev-12", &["#ops"]),
+        ("root", &["#ops"]),
+        // Names that look like the patterns, as a role may be called.
+        ("prod-*", &["#prod"]),
+        ("*", &["#ops"]),
+    ] {
+        check(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
+    }
+    let all = vec!["root".into(), "prod-web".into(), "prod-db".into()];
+    check(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use crate::ids::RequestId;
 use crate::request::{AccessRequest, Review};
 
-/// Long texts are kept up to this many characters: enough for any card, far below the server's limit of
-/// 1,000,000 bytes for all plugins together.
-pub(super) const MAX_TEXT: usize = 4_000;
+/// Long texts are kept up to this many characters: more than a card shows. A server sends the records of all requests
+/// in one message, so what a requester can write into one must stay small.
+pub(super) const MAX_TEXT: usize = 1_500;
 /// Names (users, roles, resources) are kept up to this many characters.
 const MAX_NAME: usize = 256;
 /// Lists are kept up to this many entries.

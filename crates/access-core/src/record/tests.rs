@@ -164,6 +164,49 @@ fn work_of_the_go_plugin_in_between_is_seen() {
 }
 
 #[test]
+fn each_reason_is_kept_once_and_no_longer_than_a_card_shows_it() {
+    let count =
+        |data: &BTreeMap<String, String>, c: char| data.values().map(|v| v.matches(c).count()).sum::<usize>();
+    let request = AccessRequest {
+        state: RequestState::Denied,
+        reason: "🔥".repeat(4_000),
+        resolve_reason: "🧯".repeat(4_000),
+        ..sample()
+    };
+    for shown in [Phase::Pending, Phase::Denied] {
+        let record = Record {
+            known: Some(bounded(&request)),
+            deliveries: vec![delivery(Some("#a"), "C1", Some(shown), 0)],
+            ..Record::default()
+        };
+        let data = record.encode();
+        for c in ['🔥', '🧯'] {
+            assert_eq!(count(&data, c), 1_499, "{shown:?} {c}");
+        }
+        assert_eq!(Record::decode(&id(), &data).0, record, "{shown:?}");
+        // The Go plugin draws the message from these.
+        assert_eq!(data["request_reason"].chars().count(), 1_500);
+        assert_eq!(data.contains_key("resolve_reason"), shown == Phase::Denied);
+    }
+}
+
+#[test]
+fn records_that_repeat_the_reason_are_read_as_before() {
+    let known = bounded(&AccessRequest {
+        state: RequestState::Approved,
+        reason: "nightly restore".into(),
+        resolve_reason: "ok".into(),
+        ..sample()
+    });
+    let mut data = Record { known: Some(known.clone()), ..Record::default() }.encode();
+    data.insert("x_request".into(), serde_json::to_string(&known).unwrap());
+    assert_eq!(Record::decode(&id(), &data).0.known, Some(known.clone()));
+    // Where the two differ, as they did when the Go plugin cut its own, ours is the one.
+    data.insert("request_reason".into(), "nightly".into());
+    assert_eq!(Record::decode(&id(), &data).0.known, Some(known));
+}
+
+#[test]
 fn votes_are_kept_beside_the_rest() {
     let mut record = Record {
         known: Some(bounded(&sample())),

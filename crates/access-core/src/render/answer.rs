@@ -166,7 +166,26 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         }
         Refusal::TeleportUserUnknown { user } => {
             text.ours("Teleport knows no user “").foreign(user, MAX_NAME);
-            text.ours("”; if you use single sign-on, sign in to Teleport once and try again.")
+            text.ours("” (capitals count); if you use single sign-on, sign in to Teleport once and try again.")
+        }
+        Refusal::OtherCapitals { user, linked } => {
+            text.ours("Your Slack account leads to “").foreign(linked, MAX_NAME);
+            text.ours("”, but Teleport's user is called “").foreign(user, MAX_NAME);
+            text.ours("”: capitals count, so nothing was changed; an administrator can link your account to that user.")
+        }
+        Refusal::NamedInOtherCapitals { role, named, user } => {
+            if role.is_empty() {
+                text.ours("This request suggests “").foreign(named, MAX_NAME);
+            } else {
+                text.ours("The rule for role “").foreign(role, MAX_NAME);
+                text.ours("” names “").foreign(named, MAX_NAME);
+            }
+            text.ours("”, but you are “").foreign(user, MAX_NAME);
+            text.ours("” in Teleport: capitals count, so nothing was changed; ");
+            text.ours(match role.is_empty() {
+                true => "decide it in Teleport.",
+                false => "an administrator must correct the rule.",
+            })
         }
         Refusal::UsersUnreadable => text.ours(
             "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.",

@@ -1,7 +1,8 @@
 //! The message about one access request, in every status.
 //!
-//! The first three blocks say what the Go plugin's message says, in the same words and lines, because people
-//! and scripts look for them; the fourth holds what it lacks. When a card is shown is decided elsewhere
+//! The second and third block say what the Go plugin's message says, in the same words and lines, because people
+//! and scripts look for them; so does the first while a role is waited for. What that plugin's message lacks has
+//! blocks of its own. When a card is shown is decided elsewhere
 //! ([`crate::lifecycle`], [`crate::plan`]); how text is made harmless, in [`super::mrkdwn`].
 //!
 //! The shares of foreign text below add up to less than 3,000 units for each block, so nothing of ours is ever
@@ -31,16 +32,28 @@ pub struct CardView<'a> {
     pub phase: Phase,
     /// The Teleport cluster's name.
     pub cluster: &'a str,
-    /// `host`, `host:port` or an `https` address of Teleport's web UI, where people can review there
-    /// (Enterprise); it replaces the commands. An address that cannot be linked safely counts as none.
-    pub web_proxy: Option<&'a str>,
+    /// How a request is decided outside Slack.
+    pub edition: Edition<'a>,
+}
+
+/// How a request is decided in Teleport itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition<'a> {
+    /// By administrators with `tctl`: the community edition refuses reviews, and its web UI has no page for a request.
+    Community,
+    /// By reviewers, with `tsh` or in the web UI.
+    Enterprise {
+        /// `host`, `host:port` or an `https` address of the web UI; a link to it replaces the commands. An address that
+        /// cannot be linked safely counts as none.
+        web_proxy: Option<&'a str>,
+    },
 }
 
 /// What a card shows of deciding in Slack; by default nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deciding<'a> {
     /// What can be pressed, as long as the request is pending.
-    pub offer: Offer,
+    pub offer: Offer<'a>,
     /// How far the votes are, where the daemon counts them.
     pub standing: Option<Standing>,
     /// The votes given in Slack.
@@ -51,17 +64,39 @@ pub struct Deciding<'a> {
 
 /// What can be pressed on a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Offer {
+pub enum Offer<'a> {
     /// Nothing.
     #[default]
     Nothing,
-    /// The way to Teleport's web UI, if it is known: for the requester, and for what is decided there only.
-    Link,
+    /// The way to Teleport's web UI, if it is known, and why nothing can be decided here.
+    Link(NoButtons<'a>),
     /// Approve, Deny, and the way to Teleport's web UI.
     Buttons {
         /// Whether Slack asks "are you sure?".
         confirm: bool,
     },
+}
+
+/// Why a pending request cannot be decided on this message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoButtons<'a> {
+    /// Its reader made the request.
+    OwnRequest,
+    /// Its reader may have made the request: another program sent the message and did not note to whom.
+    UnknownReader,
+    /// No rule matches this role.
+    NoRule {
+        /// The role.
+        role: &'a str,
+    },
+    /// It names no role, so no rule applies.
+    NoRole,
+    /// There are no rules, so suggested reviewers would decide, and none is suggested.
+    NoSuggestedReviewer,
+    /// A rule leaves it to Teleport.
+    TeleportOnly,
+    /// It is for permanent access; the message says so anyway.
+    LongTerm,
 }
 
 /// Sign and word, as the Go plugin writes them where it knows the phase.
@@ -87,6 +122,7 @@ fn outcome(phase: Phase) -> Option<RequestState> {
 const MAX_ID: usize = MAX_WORD;
 const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
+const MAX_ROLE: usize = 128;
 const MAX_LIST: usize = 128;
 const MAX_REASON: usize = 1_400;
 const MAX_RESOLVE_REASON: usize = 500;
@@ -122,17 +158,21 @@ pub fn card(view: &CardView<'_>) -> Message {
 
 /// The message for `view` with what there is of deciding in Slack.
 pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
-    let mut headline = Mrkdwn::default();
-    headline.ours("You have a new Role Request:");
     let mut blocks = vec![
-        Block::section(headline),
+        Block::section(headline(view)),
         Block::section(request_lines(view)),
-        Block::context(vec![
-            status_line(view),
-            progress(view, deciding.standing),
-            deciders(view, deciding.votes),
-        ]),
+        Block::context(vec![status_line(view)]),
     ];
+    let mut notes = vec![
+        explanation(view),
+        progress(view, deciding.standing),
+        deciders(view, deciding.votes),
+        no_buttons(view, deciding.offer),
+    ];
+    notes.retain(|note| !note.is_empty());
+    if !notes.is_empty() {
+        blocks.push(Block::context(notes));
+    }
     let facts = facts(view, deciding.untold);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
@@ -143,7 +183,27 @@ pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
     Message::new(summary(view), blocks)
 }
 
-fn buttons(view: &CardView<'_>, offer: Offer) -> Vec<Button> {
+fn headline(view: &CardView<'_>) -> Mrkdwn {
+    let request = view.request;
+    let subject = match request.kind {
+        RequestKind::LongTerm => "Request for permanent access",
+        RequestKind::Unstated | RequestKind::ShortTerm if request.resources.is_empty() => "Role Request",
+        RequestKind::Unstated | RequestKind::ShortTerm => "Resource Request",
+    };
+    let mut line = Mrkdwn::default();
+    line.ours(if view.phase.is_open() { "You have a new " } else { "This " }).ours(subject);
+    line.ours(match view.phase {
+        Phase::Pending => ":",
+        Phase::Approved => " was approved:",
+        Phase::Denied => " was denied:",
+        Phase::Promoted => " became membership of an access list:",
+        Phase::Expired => " has expired:",
+        Phase::Deleted => " was deleted in Teleport:",
+    });
+    line
+}
+
+fn buttons(view: &CardView<'_>, offer: Offer<'_>) -> Vec<Button> {
     let id = &view.request.id;
     let mut buttons = Vec::new();
     if let Offer::Buttons { confirm } = offer {
@@ -153,8 +213,7 @@ fn buttons(view: &CardView<'_>, offer: Offer) -> Vec<Button> {
         }
     }
     if offer != Offer::Nothing
-        && let (Some(proxy), Some(id)) = (view.web_proxy, id.as_word())
-        && let Some(url) = request_page(proxy, id)
+        && let Some(url) = request_page(view)
     {
         buttons.push(Button::link(Plain::of("Open in Teleport"), &url));
     }
@@ -204,11 +263,15 @@ fn request_lines(view: &CardView<'_>) -> Mrkdwn {
 /// The link stays when the request is decided, the commands do not.
 fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
     let Some(id) = view.request.id.as_word() else { return };
-    if let Some(url) = view.web_proxy.and_then(|proxy| request_page(proxy, id)) {
+    if let Some(url) = request_page(view) {
         lines.ours("*Link*: ").link(&url).ours("\n");
     } else if view.phase.is_open() {
-        let approve = format!("tsh request review --approve {id}");
-        let deny = format!("tsh request review --deny {id}");
+        let (approve, deny) = match view.edition {
+            Edition::Community => (format!("tctl request approve {id}"), format!("tctl request deny {id}")),
+            Edition::Enterprise { .. } => {
+                (format!("tsh request review --approve {id}"), format!("tsh request review --deny {id}"))
+            }
+        };
         lines.ours("*Approve*: ").code(&approve, MAX_COMMAND).ours("\n");
         lines.ours("*Deny*: ").code(&deny, MAX_COMMAND).ours("\n");
     }
@@ -216,27 +279,71 @@ fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
 
 fn status_line(view: &CardView<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    line.ours("*Status:* ");
-    add_status(&mut line, view, MAX_LIST, MAX_RESOLVE_REASON);
+    line.ours("*Status:* ").ours(words(view.phase));
+    add_resolve_reason(&mut line, view, MAX_RESOLVE_REASON);
     line
 }
 
-fn add_status(line: &mut Mrkdwn, view: &CardView<'_>, max_list: usize, max_reason: usize) {
-    line.ours(words(view.phase));
+/// A reason for a decision that does not stand would only mislead.
+fn add_resolve_reason(line: &mut Mrkdwn, view: &CardView<'_>, max: usize) {
     match view.phase {
-        // A reason for a decision that does not stand would only mislead.
-        Phase::Pending => return,
+        Phase::Approved | Phase::Denied | Phase::Promoted => {
+            add_in_brackets(line, &view.request.resolve_reason, max);
+        }
+        Phase::Pending | Phase::Expired | Phase::Deleted => {}
+    }
+}
+
+/// What the status does not say: the Go plugin knows no access lists, and calls expired whatever vanished undecided.
+fn explanation(view: &CardView<'_>) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    match view.phase {
         Phase::Promoted => {
-            if let Some(list) = view.request.promoted_to.as_deref().filter(|list| has_text(list)) {
-                line.ours(" (to access list “").foreign(list, max_list).ours("”)");
+            if let Some(list) = access_list(view.request) {
+                line.ours("To access list “").foreign(list, MAX_LIST).ours("”");
             }
         }
         Phase::Deleted => {
-            line.ours(" (deleted in Teleport before it was decided)");
+            line.ours("Deleted in Teleport before it was decided.");
         }
-        Phase::Approved | Phase::Denied | Phase::Expired => {}
+        Phase::Pending | Phase::Approved | Phase::Denied | Phase::Expired => {}
     }
-    add_in_brackets(line, &view.request.resolve_reason, max_reason);
+    line
+}
+
+fn access_list(request: &AccessRequest) -> Option<&str> {
+    request.promoted_to.as_deref().filter(|list| has_text(list))
+}
+
+/// Why there is nothing to press, where deciding in Slack is on. It names nobody: whoever may decide is worth attacking.
+fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    let Offer::Link(why) = offer else { return line };
+    if !view.phase.is_open() {
+        return line;
+    }
+    match why {
+        NoButtons::OwnRequest => line.ours("No buttons: this is your own request; somebody else must decide it."),
+        NoButtons::UnknownReader => line.ours(
+            "No buttons: the program that posted this did not note for whom; if you did not ask for it, decide it in Teleport.",
+        ),
+        NoButtons::NoRule { role } => {
+            line.ours("No buttons: no rule lets anybody decide on role “").foreign(role, MAX_ROLE);
+            line.ours("” in Slack; decide it in Teleport.")
+        }
+        NoButtons::NoRole => {
+            line.ours("No buttons: the request names no role, so no rule applies to it; decide it in Teleport.")
+        }
+        NoButtons::NoSuggestedReviewer => line.ours(
+            "No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
+        ),
+        NoButtons::TeleportOnly => {
+            line.ours("No buttons: the rules leave this request to Teleport; decide it there.")
+        }
+        // The line about its kind says where it is decided.
+        NoButtons::LongTerm => &mut line,
+    };
+    line
 }
 
 /// How far the votes are: as the daemon counts them, else as Teleport does.
@@ -300,7 +407,8 @@ fn facts(view: &CardView<'_>, untold: Option<&Untold>) -> Mrkdwn {
         lines.ours("*Resources*: ").list(request.resources.iter().map(resource), RESOURCES).ours("\n");
     }
     if pending || view.phase == Phase::Approved {
-        if let Some(until) = request.access_until {
+        // Permanent access has no end, whatever the request says of itself.
+        if let Some(until) = request.access_until.filter(|_| request.kind != RequestKind::LongTerm) {
             lines.ours("*Access until*: ").date(until);
             let length =
                 request.assume_start.or(request.created).and_then(|from| length_in_words(from, until));
@@ -339,7 +447,14 @@ fn facts(view: &CardView<'_>, untold: Option<&Untold>) -> Mrkdwn {
 fn summary(view: &CardView<'_>) -> Mrkdwn {
     let request = view.request;
     let mut text = Mrkdwn::default();
-    add_status(&mut text, view, brief::LIST, brief::REASON);
+    match (view.phase, access_list(request)) {
+        (Phase::Deleted, _) => text.ours("⌛ DELETED in Teleport before it was decided"),
+        (Phase::Promoted, Some(list)) => {
+            text.ours("⏫ PROMOTED to access list “").foreign(list, brief::LIST).ours("”")
+        }
+        (phase, _) => text.ours(words(phase)),
+    };
+    add_resolve_reason(&mut text, view, brief::REASON);
     text.ours(": access request by ").foreign(&request.user, brief::NAME);
     text.ours(" for ").list(&request.roles, brief::ROLES);
     text.ours(" on cluster ").foreign(view.cluster, brief::CLUSTER);
@@ -369,7 +484,10 @@ fn has_text(text: &str) -> bool {
     !text.trim().is_empty()
 }
 
-fn request_page(proxy: &str, id: &str) -> Option<WebUrl> {
+/// The request's page in the web UI, if that has one.
+fn request_page(view: &CardView<'_>) -> Option<WebUrl> {
+    let Edition::Enterprise { web_proxy: Some(proxy) } = view.edition else { return None };
+    let id = view.request.id.as_word()?;
     WebUrl::parse(&format!("{}/web/requests/{id}", proxy.trim_end_matches('/')))
 }
 

@@ -87,12 +87,21 @@ impl Mrkdwn {
         self.push(&format!("<{}>", url.0))
     }
 
-    /// Adds a moment, shown in the reader's own time zone; UTC where Slack cannot show the date.
+    /// Adds a moment, shown in the reader's own time zone (`today 6:55 AM`); UTC where Slack cannot show the date.
     pub fn date(&mut self, at: Timestamp) -> &mut Self {
+        self.dated(at, "{date_short_pretty} {time}")
+    }
+
+    /// The same for the middle of a sentence: the day is always a date, never `today`.
+    pub fn date_in_full(&mut self, at: Timestamp) -> &mut Self {
+        self.dated(at, "{date_short} {time}")
+    }
+
+    fn dated(&mut self, at: Timestamp, format: &'static str) -> &mut Self {
         let utc = utc(at);
         let seconds = at.as_second();
         if (0..=MAX_SLACK_SECONDS).contains(&seconds) {
-            self.push(&format!("<!date^{seconds}^{{date_short_pretty}} {{time}}|{utc}>"))
+            self.push(&format!("<!date^{seconds}^{format}|{utc}>"))
         } else {
             self.push(&utc)
         }
@@ -160,7 +169,7 @@ pub struct WebUrl(String);
 impl WebUrl {
     /// Reads `host`, `host:port` or either with a scheme and a path; without a scheme it is `https`. `None` if
     /// it is not plainly such an address: user names, queries, fragments, escapes and anything longer than 300
-    /// bytes are refused.
+    /// bytes are refused. The port that the scheme stands for is left out.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
@@ -175,7 +184,10 @@ impl WebUrl {
         if !is_authority(authority) || !path_is_plain || rest.len() > MAX_URL {
             return None;
         }
-        Some(Self(format!("{scheme}://{rest}")))
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(usual).unwrap_or(authority);
+        let (slash, path) = path.map_or(("", ""), |path| ("/", path));
+        Some(Self(format!("{scheme}://{authority}{slash}{path}")))
     }
 
     /// The address.

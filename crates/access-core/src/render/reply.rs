@@ -33,7 +33,7 @@ fn told(review: &Review, place: &'static str) -> Message {
     let mut text = Mrkdwn::default();
     text.foreign(&review.author, MAX_AUTHOR).ours(" reviewed the request").ours(place);
     if let Some(created) = review.created {
-        text.ours(" at ").date(created);
+        text.ours(" at ").date_in_full(created);
     }
     let proposed = match review.proposed {
         RequestState::Pending => Phase::Pending,
@@ -61,7 +61,7 @@ mod tests {
     fn an_approval() {
         let message = review_reply(&review("bob@example.com", RequestState::Approved, "looks fine"));
         insta::assert_snapshot!(message.text(), @r"
-        bob@example.com reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
+        bob@example.com reviewed the request at <!date^1795363191^{date_short} {time}|22 Nov 26 15:59 UTC>.
         Resolution: ✅ APPROVED.
         Reason: looks fine.
         ");
@@ -72,7 +72,7 @@ mod tests {
     fn a_vote_in_slack() {
         let message = vote_reply(&crate::votes::vote("bob@example.com", crate::control::Decision::Approve));
         insta::assert_snapshot!(message.text(), @r"
-        bob@example.com reviewed the request in Slack at <!date^1800000100^{date_short_pretty} {time}|15 Jan 27 08:01 UTC>.
+        bob@example.com reviewed the request in Slack at <!date^1800000100^{date_short} {time}|15 Jan 27 08:01 UTC>.
         Resolution: ✅ APPROVED.
         Reason: looks fine.
         ");
@@ -95,7 +95,7 @@ mod tests {
             "no\r\nResolution: ✅ APPROVED. <!channel>",
         ));
         insta::assert_snapshot!(message.text(), @r"
-        ›&gt;&gt; bob ↵ Resolution – ✓ APPROVED reviewed the request at <!date^1795363191^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>.
+        ›&gt;&gt; bob ↵ Resolution – ✓ APPROVED reviewed the request at <!date^1795363191^{date_short} {time}|22 Nov 26 15:59 UTC>.
         Resolution: ❌ DENIED.
         Reason: no ↵ Resolution – ✓ APPROVED. &lt;!channel&gt;.
         ");

@@ -81,9 +81,7 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
             let mut arguments = pairs(body)?;
             let form_token = arguments.remove("token").and_then(|token| token.as_str().map(str::to_owned));
             for (name, value) in query {
-                if arguments.insert(name, value).is_some() {
-                    return Err(Refusal::new("invalid_form_data"));
-                }
+                insert_once(&mut arguments, name, value)?;
             }
             let token = match (header_token.clone(), form_token) {
                 (Some(header), Some(form)) if header != form => return Err(Refusal::new("invalid_auth")),
@@ -117,12 +115,21 @@ fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
 fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
     let mut arguments = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
-        // Slack takes one of two equal names without saying which, so a client that sends both is wrong.
-        if arguments.insert(name.into_owned(), Value::String(value.into_owned())).is_some() {
-            return Err(Refusal::new("invalid_form_data"));
-        }
+        insert_once(&mut arguments, name.into_owned(), Value::String(value.into_owned()))?;
     }
     Ok(arguments)
+}
+
+/// Slack takes one of two equal names without saying which, so a client that gives them two values is wrong. The
+/// same value twice is harmless, and Slack's Java SDK sends `thread_ts` so.
+fn insert_once(arguments: &mut BTreeMap<String, Value>, name: String, value: Value) -> Result<(), Refusal> {
+    match arguments.get(&name) {
+        Some(known) if *known != value => Err(Refusal::new("invalid_form_data")),
+        _ => {
+            arguments.insert(name, value);
+            Ok(())
+        }
+    }
 }
 
 fn json_object(body: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
@@ -164,6 +171,15 @@ impl Arguments {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(wrong_type("string", name)),
         }
+    }
+
+    /// A list of names: one string with commas between them, or a JSON array of strings. Comes back with commas.
+    pub(super) fn list(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let Some(Value::Array(items)) = self.0.get(name) else {
+            return Ok(self.text(name)?.map(str::to_owned));
+        };
+        let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+        items.map(|items| Some(items.join(","))).ok_or_else(|| wrong_type("list of strings", name))
     }
 
     /// A string that must be there and not be empty.

@@ -1,5 +1,7 @@
 //! The rules for message metadata: what apps may attach to a message, unseen by people but readable by any of them.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::arguments::{Arguments, NotJson};
@@ -8,6 +10,10 @@ use super::reply::Refusal;
 /// Slack has a cap and keeps its value secret; this one is ours.
 const MAX_BYTES: usize = 8_000;
 const MAX_NAME: usize = 255;
+
+static NO_METADATA: LazyLock<Map<String, Value>> = LazyLock::new(|| {
+    [("event_type".to_owned(), "".into()), ("event_payload".to_owned(), Value::Null)].into_iter().collect()
+});
 
 /// The `metadata` argument: absent, `{}` (which removes it on update), or well formed.
 pub(super) fn read(arguments: &Arguments) -> Result<Option<Value>, Refusal> {
@@ -19,6 +25,10 @@ pub(super) fn read(arguments: &Arguments) -> Result<Option<Value>, Refusal> {
     let Some(map) = value.as_object() else { return Err(format("metadata must be an object")) };
     if map.is_empty() {
         return Ok(Some(value));
+    }
+    // slack-go sends this with every message that has none. That it changes nothing is assumed.
+    if *map == *NO_METADATA {
+        return Ok(None);
     }
     if let Some(unknown) = map.keys().find(|name| !["event_type", "event_payload"].contains(&name.as_str())) {
         let shown: String = unknown.chars().take(60).collect();

@@ -1,7 +1,7 @@
 //! What lists show and watches tell: the store's content, on some releases a moment late.
 //!
 //! 15.3.1 serves both from a cache that asks its store for changes once a second; a request asked for by its id
-//! is read from the store (`teleport-15-observed.md`, section 15.3.1, 5 to 9). Here each change reaches the
+//! is read from the store (`vectors/teleport-15-observed.md`, 5 to 9). Here each change reaches the
 //! cache [`super::Options::list_lag`] after it was made, the worst case. That events wait like lists is what
 //! makes "watch, then list" miss nothing, which was observed; how long they wait is assumed.
 

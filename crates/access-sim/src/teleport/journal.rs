@@ -44,6 +44,10 @@ pub enum Method {
     GetUser,
     /// All users.
     GetUsers,
+    /// One user, by the newer service of users.
+    UsersGetUser,
+    /// Users in pages, by the same.
+    ListUsers,
     /// One's own roles.
     GetCurrentUserRoles,
     /// One role.

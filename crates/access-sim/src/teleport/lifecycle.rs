@@ -1,31 +1,20 @@
-//! Making, resolving, deleting and expiring access requests.
+//! Resolving, deleting and expiring access requests.
 //!
-//! Reviews are in `review`; who may see what is in `listing`.
+//! Making them is in `creation`, reviews are in `review`; who may see what is in `listing`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
-use tonic::Code;
+use jiff::Timestamp;
 
 use super::audit::AuditKind;
+use super::creation::new_id;
 use super::options::Era;
 use super::refusal::Refusal;
-use super::request::{AccessRequest, NewRequest, PromotedTo, RequestState};
+use super::request::{AccessRequest, PromotedTo, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
-use super::world::{Labels, RequestConditions, Threshold, any_matches};
+use super::world::Labels;
 
-/// Longest reason that newer servers take, in bytes.
+/// Longest reason that servers take from 15.1.9 on, in bytes.
 const REASON_LIMIT: usize = 4096;
-/// Most resources in one request.
-const RESOURCE_LIMIT: usize = 300;
-/// How far ahead the access may start.
-const ASSUME_START_LIMIT: SignedDuration = SignedDuration::from_hours(24 * 7);
-/// Longest access on newest servers.
-const MAX_DURATION: Duration = Duration::from_secs(14 * 24 * 3600);
-/// Longest session on newest servers unless a role says less.
-const SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
 
 /// A change of state as the API carries it.
 #[derive(Clone, Debug)]
@@ -39,125 +28,10 @@ pub(super) struct StateChange {
     pub(super) assume_start: Option<Timestamp>,
 }
 
+/// What a state or a proposal of PROMOTED is told (`set-state-promoted`, `review-promoted`).
+pub(super) const NOT_BY_PROMOTION: &str = "state promoted can be only set when promoting to access list";
+
 impl State {
-    /// Checks a request and completes it, without storing it.
-    pub(super) fn draft(
-        &self,
-        caller: &Caller,
-        user: &str,
-        id: String,
-        new: NewRequest,
-    ) -> Result<AccessRequest, Refusal> {
-        if !caller.is(user) {
-            self.require(caller, &[ACCESS_REQUEST], "create")?;
-        }
-        let person = self.world.user(user, self.now);
-        let person = person.ok_or_else(|| Refusal::not_found(format!("user {user:?} not found")))?;
-        let modern = self.options.era == Era::Newest;
-        if modern && new.reason.len() > REASON_LIMIT {
-            return Err(Refusal::bad_parameter(format!(
-                "access request reason is longer than {REASON_LIMIT} bytes"
-            )));
-        }
-        if new.resources.len() > RESOURCE_LIMIT {
-            return Err(Refusal::bad_parameter(format!(
-                "access request names more than {RESOURCE_LIMIT} resources"
-            )));
-        }
-        if new.assume_start.is_some_and(|start| start > self.now + ASSUME_START_LIMIT) {
-            return Err(Refusal::bad_parameter("assume start time is too far in the future"));
-        }
-
-        let requestable: Vec<&RequestConditions> =
-            self.world.roles_of(person).map(|role| &role.allow.request).collect();
-        let denied: Vec<&RequestConditions> =
-            self.world.roles_of(person).map(|role| &role.deny.request).collect();
-        let may = |role: &str| {
-            requestable.iter().any(|conditions| any_matches(&conditions.roles, role))
-                && !denied.iter().any(|conditions| any_matches(&conditions.roles, role))
-        };
-        let mut roles = new.roles;
-        if roles == ["*"] || (roles.is_empty() && !new.resources.is_empty()) {
-            roles = self.world.roles.iter().map(|role| role.name.clone()).filter(|role| may(role)).collect();
-        }
-        if roles.is_empty() {
-            return Err(Refusal::bad_parameter("at least one role must be specified"));
-        }
-        let mut longest = self.options.access_ttl;
-        for role in &roles {
-            if !may(role) {
-                return Err(Refusal::bad_parameter(format!("user {user:?} can not request role {role:?}")));
-            }
-            let role = self.world.role(role);
-            let role = role.ok_or_else(|| Refusal::not_found("a requested role is not found"))?;
-            longest = longest.min(role.max_session_ttl.unwrap_or(longest));
-        }
-
-        let (thresholds, role_thresholds) = thresholds(&roles, &requestable);
-        let relevant = requestable.iter().filter(|c| roles.iter().any(|role| any_matches(&c.roles, role)));
-        let mut suggested_reviewers = new.suggested_reviewers;
-        let mut system_annotations = Labels::new();
-        let suggest = suggested_reviewers.is_empty();
-        for conditions in relevant {
-            if suggest {
-                suggested_reviewers.extend(conditions.suggested_reviewers.iter().cloned());
-            }
-            for (key, values) in &conditions.annotations {
-                system_annotations.entry(key.clone()).or_default().extend(values.iter().cloned());
-            }
-        }
-
-        let access_ttl = new.access_ttl.map_or(longest, |ttl| ttl.min(longest));
-        let pending_ttl = new.pending_ttl.unwrap_or(self.options.pending_ttl).min(access_ttl);
-        let max_duration = new.max_duration.map_or(access_ttl, |longest| longest.min(MAX_DURATION));
-        let access_expiry = self.now + access_ttl;
-        Ok(AccessRequest {
-            id,
-            user: user.to_owned(),
-            roles,
-            state: RequestState::Pending,
-            created: self.now,
-            access_expiry,
-            expiry: self.now + pending_ttl,
-            request_reason: new.reason,
-            resolve_reason: Vec::new(),
-            resolve_annotations: Labels::new(),
-            system_annotations,
-            thresholds,
-            role_thresholds,
-            reviews: Vec::new(),
-            suggested_reviewers,
-            resources: new.resources,
-            promoted_to: None,
-            assume_start: new.assume_start,
-            max_duration: modern.then_some(self.now + max_duration),
-            session_ttl: modern.then(|| access_expiry.min(self.now + SESSION_TTL)),
-            long_term: modern && new.long_term,
-            revision: 0,
-        })
-    }
-
-    /// Makes a request.
-    pub(super) fn create(
-        &mut self,
-        caller: &Caller,
-        user: &str,
-        id: String,
-        new: NewRequest,
-    ) -> Result<AccessRequest, Refusal> {
-        let request = self.draft(caller, user, id, new)?;
-        let id = &request.id;
-        if self.requests.contains_key(id) {
-            return Err(Refusal::new(Code::AlreadyExists, format!("access request {id:?} already exists")));
-        }
-        let mut line = self.audit_line(AuditKind::Create, caller, &request);
-        line.reason = text(&request.request_reason);
-        line.annotations = request.system_annotations.clone();
-        self.put(request.clone());
-        self.log(line);
-        Ok(request)
-    }
-
     /// Sets the state, past reviews and thresholds.
     pub(super) fn set_state(
         &mut self,
@@ -166,15 +40,14 @@ impl State {
         change: StateChange,
     ) -> Result<(), Refusal> {
         self.require(caller, &[ACCESS_REQUEST], "update")?;
+        if change.state == RequestState::Promoted {
+            return Err(Refusal::bad_parameter(NOT_BY_PROMOTION));
+        }
+        require_reason_fits(self.options.era, "access request resolve reason", &change.reason)?;
         let Some(request) = self.requests.get(id) else {
             return Err(Refusal::not_found(format!("cannot set state of access request {id:?} (not found)")));
         };
         let mut request = request.clone();
-        if change.state == RequestState::Promoted {
-            return Err(Refusal::bad_parameter(
-                "state promoted can be only set when promoting to an access list",
-            ));
-        }
         if self.options.era == Era::Newest && caller.is(&request.user) {
             return Err(Refusal::denied("cannot set the state of one's own access request"));
         }
@@ -191,12 +64,15 @@ impl State {
         }
         if !change.roles.is_empty() {
             if change.state != RequestState::Approved {
-                return Err(Refusal::bad_parameter(
-                    "cannot override roles when setting state to anything but approved",
-                ));
+                let state = change.state.name();
+                return Err(Refusal::bad_parameter(format!(
+                    "cannot override roles when setting state: {state}"
+                )));
             }
             if let Some(role) = change.roles.iter().find(|role| !request.roles.contains(role)) {
-                return Err(Refusal::bad_parameter(format!("role {role:?} was not requested")));
+                return Err(Refusal::bad_parameter(format!(
+                    "role {role:?} not in original request, overrides must be a subset of original role list"
+                )));
             }
             request.roles.clone_from(&change.roles);
         }
@@ -281,62 +157,14 @@ impl State {
     }
 }
 
-/// The thresholds of the request and, for each role, which of them belong to it.
-fn thresholds(
-    roles: &[String],
-    requestable: &[&RequestConditions],
-) -> (Vec<Threshold>, BTreeMap<String, Vec<Vec<u32>>>) {
-    let standard = [Threshold { approve: 1, deny: 1, ..Threshold::default() }];
-    let mut all: Vec<Threshold> = Vec::new();
-    let mut mapping = BTreeMap::new();
-    for role in roles {
-        let matching = requestable.iter().filter(|conditions| any_matches(&conditions.roles, role));
-        let mut lists: Vec<&[Threshold]> = matching
-            .map(|conditions| conditions.thresholds.as_slice())
-            .filter(|list| !list.is_empty())
-            .collect();
-        if lists.is_empty() {
-            lists.push(&standard);
-        }
-        let mut sets = Vec::new();
-        for list in lists {
-            let mut set = Vec::new();
-            for threshold in list {
-                let known = (0u32..).zip(&all).find(|(_, known)| *known == threshold).map(|(index, _)| index);
-                set.push(known.unwrap_or_else(|| {
-                    all.push(threshold.clone());
-                    u32::try_from(all.len() - 1).unwrap_or(u32::MAX)
-                }));
-            }
-            sets.push(set);
-        }
-        mapping.insert(role.clone(), sets);
+/// Refuses what is longer than servers take (`create-reason-too-long`, `set-state-reason-too-long`).
+pub(super) fn require_reason_fits(era: Era, what: &str, reason: &[u8]) -> Result<(), Refusal> {
+    if era < Era::V15 || reason.len() <= REASON_LIMIT {
+        return Ok(());
     }
-    (all, mapping)
+    Err(Refusal::bad_parameter(format!("{what} is too long, max {REASON_LIMIT} bytes")))
 }
 
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A request id: UUIDv4, from 15.3.1 on UUIDv7.
-pub(super) fn new_id(now: Timestamp, era: Era) -> String {
-    let random = fastrand::u128(..);
-    let (value, version) = match era {
-        Era::V15_3 | Era::Newest => {
-            let millis = u128::try_from(now.as_millisecond()).unwrap_or(0);
-            (millis << 80 | random >> 48, 7u128)
-        }
-        Era::Old | Era::Middle | Era::V15 => (random, 4),
-    };
-    let value = value & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
-    let hex = format!("{value:032x}");
-    let mut id = String::with_capacity(36);
-    for (i, digit) in hex.chars().enumerate() {
-        if matches!(i, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        id.push(digit);
-    }
-    id
 }

@@ -59,6 +59,7 @@ impl Era {
             Method::ListAccessRequests => self >= Self::V15_3,
             Method::CreateAccessRequestV2 => self >= Self::V15,
             Method::CreateAccessRequest => self < Self::V15,
+            Method::UsersGetUser | Method::ListUsers => self >= Self::V15,
             _ => true,
         }
     }
@@ -104,7 +105,7 @@ impl Options {
             world,
             advanced_access_workflows: false,
             proxy_public_addr: String::new(),
-            pending_ttl: if era == Era::Newest { 24 * 7 * hour } else { hour },
+            pending_ttl: if era >= Era::V15_3 { 24 * 7 * hour } else { hour },
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
             list_lag: if era == Era::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
@@ -117,6 +118,14 @@ impl Options {
     /// The 6.2.1 server of the golden vectors.
     pub fn golden() -> Self {
         Self::new(Era::Old, World::golden())
+    }
+
+    /// The servers of `vectors/teleport-15.1.9` ([`Era::V15`]) and `vectors/teleport-15.3.1` ([`Era::V15_3`]).
+    pub fn golden_15(era: Era, advanced_access_workflows: bool) -> Self {
+        let name = if era == Era::V15 { "realnew" } else { "real153" };
+        let edition = if advanced_access_workflows { "ent" } else { "oss" };
+        let world = World::golden_15(&format!("{name}-{edition}"), advanced_access_workflows);
+        Self { advanced_access_workflows, ..Self::new(era, world) }
     }
 
     /// The cluster of the demo: Enterprise with a web proxy, answers like 6.2.1.

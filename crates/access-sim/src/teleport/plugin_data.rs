@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::lifecycle::text;
+use super::options::Era;
 use super::refusal::Refusal;
 use super::rules::{ACCESS_REQUEST, Caller, PLUGIN_DATA};
 use super::state::State;
@@ -124,8 +125,12 @@ impl State {
             return Ok(item.clone());
         }
         let request = self.requests.get(id);
-        let request =
-            request.ok_or_else(|| Refusal::not_found(format!("access request {id:?} not found")))?;
+        let request = request.ok_or_else(|| {
+            Refusal::not_found(match self.options.era >= Era::V15 {
+                true => format!("no access request matching {id:?}"),
+                false => format!("access request {id:?} not found"),
+            })
+        })?;
         let expires = request.access_expiry + self.options.plugin_data_afterlife;
         Ok(PluginItem { expires, revision: 0, entries: BTreeMap::new() })
     }

@@ -1,5 +1,7 @@
 //! Ready-made worlds: the one that the golden vectors were taken from, and the one of the demo.
 
+use std::time::Duration;
+
 use super::world::{Conditions, Impersonate, RequestConditions, Role, Rule, Threshold, User, World};
 
 /// Plugin user with the rights that the guide gives it.
@@ -80,7 +82,76 @@ impl World {
                 target("prod-a"),
                 target("root"),
             ],
-            locked: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// The clusters of `vectors/teleport-15.1.9` and `vectors/teleport-15.3.1`, see the tables in their READMEs.
+    /// Review rights, thresholds, longer access and single resources are for Enterprise alone.
+    pub fn golden_15(cluster: &str, enterprise: bool) -> Self {
+        let day = Duration::from_secs(24 * 3600);
+        let update = rule("access_request", &["update"]);
+        let users = |verbs: &[&str]| rule("user", verbs);
+        let only =
+            |verbs: &[&str]| vec![rule("access_request", verbs), rule("access_plugin_data", &["list"])];
+        let with = |rules: Vec<Rule>| Conditions { rules, ..Conditions::default() };
+        let plugin = |name: &str, extra: &[Rule]| plugin(name, extra, Impersonate::default());
+        let thresholds = match enterprise {
+            true => vec![Threshold { name: "two".to_owned(), ..counts(2, 1) }],
+            false => Vec::new(),
+        };
+        let mut requester = may_request(&["dev", "dba", "prod", "short", "team-*"], Vec::new());
+        let mut second = may_request(&["prod", "dba"], thresholds);
+        let mut searcher = may_request(&[], Vec::new());
+        let mut reviewer = Conditions::default();
+        if enterprise {
+            requester.request.max_duration = Some(4 * day);
+            second.request.annotations.insert("team".to_owned(), strings(&["ops"]));
+            searcher.request.search_as_roles = strings(&["dba", "prod"]);
+            reviewer = may_review(&["dev", "dba", "prod", "short", "team-*"]);
+        }
+        let person = |name: &str, role: &str, slack: &str| User {
+            traits: [("logins".to_owned(), strings(&["u"])), ("slack_uid".to_owned(), strings(&[slack]))]
+                .into(),
+            ..user(name, &[role])
+        };
+        let short = Role { max_session_ttl: Some(day / 24), ..target("short") };
+        Self {
+            cluster: cluster.to_owned(),
+            users: vec![
+                user(PLUGIN_USER, &["access-plugin"]),
+                user("plugin-rw", &["plugin-rw"]),
+                user("plugin-uread", &["plugin-uread"]),
+                user("plugin-list", &["plugin-list"]),
+                user("plugin-read", &["plugin-read"]),
+                user("nobody", &["nobody"]),
+                user("root@example.com", &["root"]),
+                person("alice@example.com", "requester", "U0ALICE"),
+                person("bob@example.com", "reviewer", "U0BOB"),
+                person("carol@example.com", "reviewer", "U0CAROL"),
+                person("erin@example.com", "requester-two", "U0ERIN"),
+                person("gil@example.com", "searcher", "U0GIL"),
+            ],
+            roles: vec![
+                plugin("access-plugin", &[]),
+                plugin("plugin-rw", &[update, users(&["list", "read"])]),
+                plugin("plugin-uread", &[users(&["read"])]),
+                role("plugin-list", with(only(&["list"]))),
+                role("plugin-read", with(only(&["read"]))),
+                role("nobody", Conditions::default()),
+                role("root", with(vec![rule("*", &["*"])])),
+                role("requester", requester),
+                role("requester-two", second),
+                role("searcher", searcher),
+                role("reviewer", reviewer),
+                target("dev"),
+                target("dba"),
+                target("prod"),
+                short,
+                target("team-a"),
+            ],
+            resources: [("a1b2c3d4-0000-4000-8000-000000000001".to_owned(), strings(&["dba"]))].into(),
+            ..Self::default()
         }
     }
 
@@ -106,7 +177,7 @@ impl World {
                 target("admin"),
                 target("prod-db"),
             ],
-            locked: Vec::new(),
+            ..Self::default()
         }
     }
 }

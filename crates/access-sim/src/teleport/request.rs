@@ -92,11 +92,11 @@ pub struct AccessRequest {
     pub suggested_reviewers: Vec<String>,
     /// Single resources asked for, if any.
     pub resources: Vec<Resource>,
-    /// The access list that it was promoted to.
+    /// The access list that it was promoted to; from 15.1.9 on a nameless one once reviews decided.
     pub promoted_to: Option<PromotedTo>,
     /// From when on the access may be used.
     pub assume_start: Option<Timestamp>,
-    /// Latest end of the access that reviewers may grant.
+    /// Longest access that reviewers may grant, as the instant of its end.
     pub max_duration: Option<Timestamp>,
     /// End of a session that uses the access.
     pub session_ttl: Option<Timestamp>,
@@ -118,6 +118,10 @@ pub struct Review {
     pub reason: Vec<u8>,
     /// When the server got it.
     pub created: Timestamp,
+    /// From when on the access may be used, if the reviewer says so.
+    pub assume_start: Option<Timestamp>,
+    /// The request's roles, if the reviewer named them.
+    pub roles: Vec<String>,
     /// Thresholds that it counts for.
     pub threshold_indexes: Vec<u32>,
     /// The plugin that sent it for its author, on servers that know the notion.
@@ -138,7 +142,7 @@ pub struct Resource {
 }
 
 /// Where a promoted request went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PromotedTo {
     /// The list's id.
     pub name: String,

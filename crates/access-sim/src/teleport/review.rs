@@ -1,10 +1,13 @@
 //! `SubmitAccessReview`: whose review it is, whether it is allowed, and what it decides.
 
+use jiff::Timestamp;
+use tonic::Code;
+
 use super::audit::AuditKind;
-use super::lifecycle::text;
+use super::lifecycle::{NOT_BY_PROMOTION, require_reason_fits, text};
 use super::options::Era;
 use super::refusal::Refusal;
-use super::request::{AccessRequest, RequestState, Review};
+use super::request::{AccessRequest, PromotedTo, RequestState, Review};
 use super::rules::Caller;
 use super::state::State;
 
@@ -15,6 +18,10 @@ pub(super) struct Submission {
     pub(super) author: String,
     pub(super) proposed: RequestState,
     pub(super) reason: Vec<u8>,
+    /// All of the request's roles, or none: subsets are not implemented anywhere.
+    pub(super) roles: Vec<String>,
+    /// From when on the access may be used; moves the request's own wish.
+    pub(super) assume_start: Option<Timestamp>,
     /// Sent by a plugin for its author; only the newest servers know.
     pub(super) by_plugin: bool,
     /// Must be empty or the caller.
@@ -30,6 +37,10 @@ impl State {
         submission: Submission,
     ) -> Result<AccessRequest, Refusal> {
         self.record(caller)?;
+        if submission.proposed == RequestState::Promoted {
+            return Err(Refusal::bad_parameter(NOT_BY_PROMOTION));
+        }
+        require_reason_fits(self.options.era, "access review reason", &submission.reason)?;
         let name = caller.name().unwrap_or_default().to_owned();
         let author = if submission.author.is_empty() { name.clone() } else { submission.author.clone() };
         let for_user = author != name;
@@ -45,23 +56,32 @@ impl State {
         if !self.reviews_at_all(reviewer) {
             return Err(Refusal::denied(format!("user {author:?} cannot submit reviews")));
         }
-        if submission.proposed == RequestState::Promoted || submission.proposed == RequestState::Pending {
-            let state = submission.proposed.name();
-            return Err(Refusal::bad_parameter(format!("invalid proposed state {state:?}")));
+        if submission.proposed == RequestState::Pending {
+            let message = "invalid state proposal: PENDING (expected approval/denial)";
+            return Err(Refusal::bad_parameter(message));
         }
         let Some(request) = self.requests.get(id) else {
-            return Err(Refusal::not_found(format!("access request {id:?} not found")));
+            return Err(Refusal::not_found(match self.options.era >= Era::V15 {
+                true => format!("cannot apply review to access request {id:?} (not found)"),
+                false => format!("access request {id:?} not found"),
+            }));
         };
+        let named = |role: &String| submission.roles.contains(role);
+        if !submission.roles.is_empty() && !request.roles.iter().all(named) {
+            let message = "role subselection is not yet supported in reviews, try omitting role list";
+            return Err(Refusal::new(Code::Unimplemented, message));
+        }
         if !self.may_review(reviewer, request) {
             return Err(Refusal::denied(format!("user {author:?} cannot review this request")));
+        }
+        // In this order (T8).
+        if request.reviews.iter().any(|review| review.author == author) {
+            return Err(Refusal::denied(format!("user {author:?} has already reviewed this request")));
         }
         let resolved = request.state != RequestState::Pending;
         if resolved && self.options.era != Era::Old {
             let state = request.state.name().to_lowercase();
             return Err(Refusal::denied(format!("the access request has been already {state}")));
-        }
-        if request.reviews.iter().any(|review| review.author == author) {
-            return Err(Refusal::denied(format!("user {author:?} has already reviewed this request")));
         }
         if for_user && request.long_term {
             return Err(Refusal::denied("long-term access requests cannot be reviewed by a plugin"));
@@ -78,6 +98,8 @@ impl State {
             author: author.clone(),
             proposed: submission.proposed,
             reason: submission.reason.clone(),
+            roles: submission.roles,
+            assume_start: submission.assume_start,
             created: self.now,
             threshold_indexes,
             submitted_by: submitted_by.clone(),
@@ -85,7 +107,13 @@ impl State {
         if !resolved && let Some(state) = request.verdict() {
             request.state = state;
             request.resolve_reason.clone_from(&submission.reason);
-            if state == RequestState::Approved {
+            request.assume_start = submission.assume_start.or(request.assume_start);
+            if self.options.era >= Era::V15 {
+                // There, though it names no list (`event-put-denied-by-review`).
+                request.promoted_to = Some(PromotedTo::default());
+            }
+            // From 15.1.9 on a denial lives as long (`review-one-denies`).
+            if state == RequestState::Approved || self.options.era >= Era::V15 {
                 request.expiry = request.access_expiry;
             }
         }

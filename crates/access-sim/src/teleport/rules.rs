@@ -103,7 +103,7 @@ impl State {
     }
 
     /// Refuses unless the caller may use all the verbs on the resource; one message names all that are missing,
-    /// as users and roles have it (`teleport-api-2.md`, section 2).
+    /// as users and roles have it (observed on 15.1.9).
     pub(super) fn require_all(&self, caller: &Caller, resource: &str, verbs: &[&str]) -> Result<(), Refusal> {
         let mut lacking = Vec::new();
         for verb in verbs {
@@ -167,7 +167,17 @@ impl State {
         if era.serves(method) {
             return Ok(());
         }
-        let message = format!("unknown method {method:?} for service proto.AuthService");
+        let message = match (method, era) {
+            // Refused by hand there (`create-old-method`); of 18 it is assumed that the method is gone.
+            (Method::CreateAccessRequest, Era::V15 | Era::V15_3) => {
+                "access request creation API has changed, please update your client to v14 or newer"
+                    .to_owned()
+            }
+            (Method::UsersGetUser | Method::ListUsers, _) => {
+                "unknown service teleport.users.v1.UsersService".to_owned()
+            }
+            _ => format!("unknown method {method:?} for service proto.AuthService"),
+        };
         Err(Refusal::new(Code::Unimplemented, message))
     }
 }

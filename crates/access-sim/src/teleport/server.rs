@@ -13,9 +13,11 @@ use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use teleport_proto::auth::auth_service_server::AuthServiceServer;
+use teleport_proto::auth::auth_service_server::{self, AuthServiceServer};
+use teleport_proto::users::users_service_server::{self, UsersServiceServer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tonic::Status;
 use tonic::codegen::Service as _;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -89,12 +91,22 @@ async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: 
     };
     let Some(caller) = caller else { return };
 
-    let service = AuthServiceServer::new(Service { cluster, era });
+    let service = Service { cluster, era };
+    let (auth, users) = (AuthServiceServer::new(service.clone()), UsersServiceServer::new(service));
     let handler = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         let lost = LostAnswer::default();
         request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(lost.clone());
-        let answer = service.clone().call(request);
+        // A path is `/service/method`.
+        let asked = request.uri().path().split('/').nth(1).unwrap_or_default().to_owned();
+        let answer = match asked.as_str() {
+            auth_service_server::SERVICE_NAME => auth.clone().call(request),
+            users_service_server::SERVICE_NAME => users.clone().call(request),
+            _ => {
+                let status = Status::unimplemented(format!("unknown service {asked}"));
+                Box::pin(std::future::ready(Ok(status.into_http())))
+            }
+        };
         async move {
             let response = answer.await.map_err(io::Error::other)?;
             // hyper resets the stream when a handler fails.

@@ -12,9 +12,9 @@ use teleport_proto::auth::auth_service_server::AuthService;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status};
 
+use super::creation::new_id;
 use super::faults::Fault;
 use super::journal::Method;
-use super::lifecycle::new_id;
 use super::options::{Era, Options};
 use super::refusal::Refusal;
 use super::rules::Caller;
@@ -35,6 +35,7 @@ impl LostAnswer {
 }
 
 /// The service. Cheap to make, one for each connection.
+#[derive(Clone)]
 pub(super) struct Service {
     pub(super) cluster: Arc<Cluster>,
     /// From the options: does not change while the simulator lives.
@@ -48,7 +49,7 @@ fn streamed<T: Send + 'static>(response: Response<Vec<T>>) -> Response<Streamed<
 }
 
 impl Service {
-    async fn serve<M: Subject, T>(
+    pub(super) async fn serve<M: Subject, T>(
         &self,
         method: Method,
         request: Request<M>,
@@ -86,7 +87,7 @@ impl Service {
             work(state, &caller, message)
         });
         let mut response = Response::new(done?);
-        // With every successful answer, streams included (`teleport-15-observed.md`, section 15.3.1, 14).
+        // With every successful answer, streams included (`vectors/teleport-15-observed.md`, 14).
         if let Some(version) = version.filter(|_| self.era >= Era::V15_3) {
             response.metadata_mut().insert("version", version);
         }
@@ -122,6 +123,9 @@ fn ping(options: &Options, cluster: &str) -> pb::PingResponse {
             kubernetes: true,
             app: true,
             db: true,
+            oidc: options.advanced_access_workflows,
+            saml: options.advanced_access_workflows,
+            access_controls: options.advanced_access_workflows,
             advanced_access_workflows: options.advanced_access_workflows,
             ..pb::Features::default()
         }),
@@ -215,8 +219,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataUpdateParams>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::UpdatePluginData, request, |state, caller, update| {
-            state.update_plugin_data(caller, wire::from_update(update))
+            state.update_plugin_data(caller, wire::from_update(update, era))
         })
         .await
     }
@@ -225,8 +230,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::RequestStateSetter>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
-            state.set_state(caller, &setter.id, wire::from_setter(&setter)?)
+            state.set_state(caller, &setter.id, wire::from_setter(&setter, era)?)
         })
         .await
     }
@@ -237,7 +243,7 @@ impl AuthService for Service {
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
         let era = self.era;
         self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
-            let review = wire::from_review(&submission.review.unwrap_or_default())?;
+            let review = wire::from_review(&submission.review.unwrap_or_default(), era)?;
             Ok(wire::request(&state.review(caller, &submission.request_id, review)?, era))
         })
         .await
@@ -247,8 +253,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<()>, Status> {
+        let era = self.era;
         self.serve(Method::CreateAccessRequest, request, |state, caller, message| {
-            let (id, user, _, new) = wire::from_request(message)?;
+            let (id, user, _, new) = wire::from_request(message, state.now, era)?;
             if id.is_empty() {
                 return Err(Refusal::bad_parameter("missing parameter Name"));
             }
@@ -263,13 +270,17 @@ impl AuthService for Service {
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
         let era = self.era;
         self.serve(Method::CreateAccessRequestV2, request, |state, caller, message| {
-            let (_, user, dry_run, new) = wire::from_request(message)?;
+            let (_, user, dry_run, new) = wire::from_request(message, state.now, era)?;
             let id = new_id(state.now, era);
             let made = match dry_run {
                 true => state.draft(caller, &user, id, new)?,
                 false => state.create(caller, &user, id, new)?,
             };
-            Ok(wire::request(&made, era))
+            let mut answer = wire::request(&made, era);
+            if let Some(spec) = &mut answer.spec {
+                spec.dry_run = dry_run;
+            }
+            Ok(answer)
         })
         .await
     }

@@ -14,10 +14,11 @@ use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
 use super::certs::{Authorities, CertOptions, Credentials, Subject};
+use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
 use super::journal::Journal;
-use super::lifecycle::{StateChange, new_id, text};
+use super::lifecycle::{StateChange, text};
 use super::options::{Era, Options};
 use super::refusal::Refusal;
 use super::request::{AccessRequest, Decision, NewRequest, RequestState};
@@ -90,7 +91,7 @@ impl TeleportSim {
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
         let listener = TcpListener::bind(self.0.addr).await?;
-        // After a restart the first list was complete (`teleport-15-observed.md`, section 15.3.1, 8).
+        // After a restart the first list was complete (`vectors/teleport-15-observed.md`, 8).
         self.0.cluster.with(|state| state.fill_cache());
         self.serve(listener);
         self.0.cluster.changes.bump();
@@ -143,6 +144,8 @@ impl TeleportSim {
             author: String::new(),
             proposed: decision.into(),
             reason: reason.into(),
+            roles: Vec::new(),
+            assume_start: None,
             by_plugin: false,
             submitted_by: String::new(),
         };

@@ -12,6 +12,14 @@ pub(super) trait Subject {
 
 impl Subject for () {}
 
+impl Subject for teleport_proto::users::ListUsersRequest {}
+
+impl Subject for teleport_proto::users::GetUserRequest {
+    fn subject(&self) -> &str {
+        &self.name
+    }
+}
+
 macro_rules! subjects {
     ($($message:ident $(. $field:ident)?),* $(,)?) => {
         $(impl Subject for pb::$message {

@@ -16,6 +16,7 @@ use super::certs::{API_DOMAIN, CertOptions, Credentials};
 use super::{Options, TeleportSim};
 
 mod golden;
+mod golden_15;
 mod calls;
 mod eras;
 mod plugin_data;

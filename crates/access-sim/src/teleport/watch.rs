@@ -41,7 +41,7 @@ pub(super) struct Granted {
     init: pb::Event,
 }
 
-/// Kinds that the auth server's cache can watch (`teleport-api-2.md`, section 2); only those of access requests
+/// Kinds that the auth server's cache can watch (observed on 15.1.9); only those of access requests
 /// have events here. Not all kinds that a real server has.
 const WATCHABLE: [&str; 5] = [ACCESS_REQUEST, "user", "role", "access_list", "user_login_state"];
 /// Not to be watched on 15.1.9 and 15.3.1 (`watch-rules`), and on 18 it is.

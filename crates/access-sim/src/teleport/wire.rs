@@ -3,6 +3,8 @@
 //! Written like Teleport's own marshallers: a time that is not set is the year 1, messages that Go holds by
 //! value are present though empty, and what came in as text is stored as valid UTF-8.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use prost_types::Timestamp as PbTimestamp;
@@ -31,9 +33,9 @@ fn text_list(list: &[Bytes]) -> Vec<String> {
     list.iter().map(|item| text(item)).collect()
 }
 
-/// The server stores JSON, in which what is not UTF-8 becomes U+FFFD.
-fn stored(bytes: &[u8]) -> Vec<u8> {
-    text(bytes).into_bytes()
+/// 6.2.1 stores JSON, in which what is not UTF-8 becomes U+FFFD; from 15.1.9 on it passes unchanged (T9).
+fn stored(bytes: &[u8], era: Era) -> Vec<u8> {
+    if era >= Era::V15 { bytes.to_vec() } else { text(bytes).into_bytes() }
 }
 
 pub(super) fn time(time: Timestamp) -> PbTimestamp {
@@ -66,7 +68,8 @@ fn from_state(state: i32) -> Result<RequestState, Refusal> {
         Ok(pb::RequestState::Approved) => Ok(RequestState::Approved),
         Ok(pb::RequestState::Denied) => Ok(RequestState::Denied),
         Ok(pb::RequestState::Promoted) => Ok(RequestState::Promoted),
-        Ok(pb::RequestState::None) | Err(_) => Err(Refusal::bad_parameter("invalid request state")),
+        // `set-state-none`; what an unknown number is told is assumed.
+        Ok(pb::RequestState::None) | Err(_) => Err(Refusal::bad_parameter("missing request state")),
     }
 }
 
@@ -132,8 +135,8 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
             },
             requested_resource_ids: resources,
             dry_run: false,
-            max_duration: modern.then(|| time_or_zero(request.max_duration)),
-            session_ttl: modern.then(|| time_or_zero(request.session_ttl)),
+            max_duration: (era >= Era::V15).then(|| time_or_zero(request.max_duration)),
+            session_ttl: (era >= Era::V15).then(|| time_or_zero(request.session_ttl)),
             access_list: request
                 .promoted_to
                 .as_ref()
@@ -158,6 +161,8 @@ fn review(review: &Review, era: Era) -> pb::AccessReview {
     let submitted_by = review.submitted_by.as_deref().filter(|_| era == Era::Newest);
     pb::AccessReview {
         author: bytes(&review.author),
+        roles: byte_list(&review.roles),
+        assume_start_time: review.assume_start.map(time),
         proposed_state: state_number(review.proposed),
         reason: review.reason.clone().into(),
         created: Some(time(review.created)),
@@ -237,8 +242,11 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
 pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
     let side = |side: &Conditions| {
         let for_users = if era == Era::Newest { side.submit_for_users.as_slice() } else { &[] };
-        let rule =
-            |rule: &Rule| pb::Rule { resources: byte_list(&rule.resources), verbs: byte_list(&rule.verbs) };
+        let rule = |rule: &Rule| pb::Rule {
+            resources: byte_list(&rule.resources),
+            verbs: byte_list(&rule.verbs),
+            r#where: Bytes::new(),
+        };
         pb::RoleConditions {
             rules: side.rules.iter().map(rule).collect(),
             review_requests: Some(pb::AccessReviewConditions { submit_for_users: byte_list(for_users) }),
@@ -255,14 +263,21 @@ pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
 /// What a client asks for: id, user, dry run and the rest.
 pub(super) fn from_request(
     message: pb::AccessRequestV3,
+    now: Timestamp,
+    era: Era,
 ) -> Result<(String, String, bool, NewRequest), Refusal> {
-    let spec = message.spec.unwrap_or_default();
+    let (spec, metadata) = (message.spec.unwrap_or_default(), message.metadata.unwrap_or_default());
+    // How far ahead a wish lies; 6.2.1 is asked without wishes, so what it makes of them is not known.
+    let ahead = |instant: Option<&PbTimestamp>| {
+        let instant = from_time(instant).filter(|_| era >= Era::V15)?;
+        Duration::try_from(instant.duration_since(now)).ok()
+    };
     if from_state(spec.state)? != RequestState::Pending {
         return Err(Refusal::bad_parameter("an access request is made in the state PENDING"));
     }
     let new = NewRequest {
         roles: text_list(&spec.roles),
-        reason: stored(&spec.request_reason),
+        reason: stored(&spec.request_reason, era),
         suggested_reviewers: text_list(&spec.suggested_reviewers),
         resources: spec
             .requested_resource_ids
@@ -274,17 +289,19 @@ pub(super) fn from_request(
                 sub_resource: text(&id.sub_resource_name),
             })
             .collect(),
+        pending_ttl: ahead(metadata.expires.as_ref()),
+        max_duration: ahead(spec.max_duration.as_ref()),
         assume_start: from_time(spec.assume_start_time.as_ref()),
         long_term: spec.request_kind == i32::from(pb::RequestKind::LongTerm),
         ..NewRequest::default()
     };
-    Ok((text(&message.metadata.unwrap_or_default().name), text(&spec.user), spec.dry_run, new))
+    Ok((text(&metadata.name), text(&spec.user), spec.dry_run, new))
 }
 
-pub(super) fn from_setter(message: &pb::RequestStateSetter) -> Result<StateChange, Refusal> {
+pub(super) fn from_setter(message: &pb::RequestStateSetter, era: Era) -> Result<StateChange, Refusal> {
     Ok(StateChange {
         state: from_state(message.state)?,
-        reason: stored(&message.reason),
+        reason: stored(&message.reason, era),
         delegator: text(&message.delegator),
         annotations: from_labels(message.annotations.as_ref()),
         roles: text_list(&message.roles),
@@ -292,8 +309,9 @@ pub(super) fn from_setter(message: &pb::RequestStateSetter) -> Result<StateChang
     })
 }
 
-pub(super) fn from_review(review: &pb::AccessReview) -> Result<Submission, Refusal> {
-    if !review.roles.is_empty() || review.annotations.as_ref().is_some_and(|labels| !labels.values.is_empty())
+pub(super) fn from_review(review: &pb::AccessReview, era: Era) -> Result<Submission, Refusal> {
+    if (!review.roles.is_empty() && era < Era::V15)
+        || review.annotations.as_ref().is_some_and(|labels| !labels.values.is_empty())
     {
         let message = "reviews of some of the roles, or with annotations, are not implemented";
         return Err(Refusal::new(tonic::Code::Unimplemented, message));
@@ -301,15 +319,18 @@ pub(super) fn from_review(review: &pb::AccessReview) -> Result<Submission, Refus
     Ok(Submission {
         author: text(&review.author),
         proposed: from_state(review.proposed_state)?,
-        reason: stored(&review.reason),
+        reason: stored(&review.reason, era),
+        roles: text_list(&review.roles),
+        assume_start: from_time(review.assume_start_time.as_ref()),
         by_plugin: review.is_submitted_by_plugin,
         submitted_by: text(&review.submitted_by),
     })
 }
 
-pub(super) fn from_update(message: pb::PluginDataUpdateParams) -> PluginUpdate {
+pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: Era) -> PluginUpdate {
+    let set = |entry: &pb::StringEntry| (stored(&entry.key, era), stored(&entry.value, era));
     PluginUpdate {
-        set: message.set.iter().map(|entry| (stored(&entry.key), stored(&entry.value))).collect(),
+        set: message.set.iter().map(set).collect(),
         // Compared as sent, so that what a test planted raw can be expected raw.
         expect: message.expect.iter().map(|entry| (entry.key.to_vec(), entry.value.to_vec())).collect(),
         kind: message.kind,

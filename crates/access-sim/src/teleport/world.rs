@@ -23,6 +23,9 @@ pub struct World {
     pub roles: Vec<Role>,
     /// Names of users whom a lock keeps out: every call is refused, open streams live on.
     pub locked: Vec<String>,
+    /// Single resources that exist, by name, with the roles that give access. If none is listed, every resource
+    /// exists and any role gives access.
+    pub resources: BTreeMap<String, Vec<String>>,
 }
 
 /// A person or a program.
@@ -84,6 +87,10 @@ pub struct Rule {
 pub struct RequestConditions {
     /// Patterns of roles.
     pub roles: Vec<String>,
+    /// Roles with which single resources may be searched for, and so asked for.
+    pub search_as_roles: Vec<String>,
+    /// Longest access that may be asked for, beyond the length of a session.
+    pub max_duration: Option<Duration>,
     /// Alternative ways to a decision; without any, one approval or one denial decides.
     pub thresholds: Vec<Threshold>,
     /// Who is suggested when the requester names no one.
@@ -103,6 +110,13 @@ pub struct Threshold {
     pub approve: u32,
     /// Denials needed; 0 means that denials never decide.
     pub deny: u32,
+}
+
+impl RequestConditions {
+    /// Whether the role may be requested.
+    pub(super) fn allows(&self, role: &str) -> bool {
+        any_matches(&self.roles, role) || self.search_as_roles.iter().any(|name| name == role)
+    }
 }
 
 impl Threshold {

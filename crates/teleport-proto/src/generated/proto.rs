@@ -468,6 +468,9 @@ pub struct Rule {
     pub resources: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub verbs: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// A predicate without which the rule does not hold; mostly empty.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub r#where: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccessReviewConditions {

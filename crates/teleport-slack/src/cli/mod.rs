@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Exit, Failure};
+use crate::secret_shape::secret_in;
 
 /// Shows Teleport access requests in Slack, keeps the messages true, and says who decided.
 #[derive(Debug, Parser)]
@@ -50,6 +51,11 @@ enum Command {
 
 /// Runs a whole command line, the program's name first, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Err(failure) = without_secrets(&arguments) {
+        failure.print();
+        return failure.exit().into();
+    }
     let command = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.command,
         // Help and version are "errors" too, on stdout and with status 0. A closed pipe is the reader's choice.
@@ -72,6 +78,25 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Refuses what looks like a secret before anything prints it.
+fn without_secrets(arguments: &[OsString]) -> Result<(), Failure> {
+    for (number, argument) in arguments.iter().enumerate().skip(1) {
+        let text = argument.to_string_lossy();
+        // `--config=VALUE` and `-cVALUE`.
+        let long = text.split_once('=').map_or("", |(_, value)| value);
+        let short = text.strip_prefix('-').and_then(|rest| rest.get(1..)).unwrap_or_default();
+        if let Some(kind) = [&*text, long, short].into_iter().find_map(secret_in) {
+            let words = format!(
+                "argument {number} looks like {}, and no argument takes one: everybody on this machine can read command \
+                 lines; write it into the configuration file, or into a file that is named there",
+                kind.words()
+            );
+            return Err(Failure::new(Exit::Configuration, words));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a command's answer to stdout. That the reader has gone (`| head`) is no failure.

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::address::{parse_listen, parse_public};
+use super::modes::{Held, checked_path};
 use super::raw::{Entry, Field, Reader};
 use super::report::{Report, quote};
 use super::schema;
-use super::validate::{Source, path_of};
+use super::validate::Source;
 
 /// Where the callback listener listens unless told otherwise, as in the Go plugin.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8081);
@@ -66,7 +67,8 @@ pub(super) fn listener(
     });
     let tls = match (key, cert) {
         (Field::Given(key), Field::Given(cert)) => {
-            Some(TlsFiles { key: path_of(&key, source), cert: path_of(&cert, source) })
+            let key = checked_path(Held::Secret, &key, source, report);
+            Some(TlsFiles { key, cert: checked_path(Held::Trust, &cert, source, report) })
         }
         (Field::Given(one), Field::Absent) => {
             report.error(

@@ -8,31 +8,35 @@
 mod address;
 mod http;
 mod log;
+mod modes;
 mod raw;
 mod recipient;
 mod report;
 mod review;
+mod role;
+mod rule;
 mod schema;
 mod token;
+mod users;
 mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use access_core::recipients::{Recipient, Rules};
+use access_core::role_pattern::RolePattern;
 
 pub use self::address::{ApiUrl, TeleportAddr};
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Finding, Findings};
-pub use self::review::{ReasonPolicy, ReviewConfig, ReviewMode, ReviewRule, ReviewTransport};
+pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
 pub use self::token::{ReadTokenFile, TokenFile};
 use crate::error::Exit;
+use crate::files;
 use crate::secret::Secret;
 
 /// Where the configuration is unless `-c` says otherwise.
@@ -49,8 +53,9 @@ pub struct Config {
     pub teleport: TeleportConfig,
     /// The workspace.
     pub slack: SlackConfig,
-    /// Who is told of requests for a role; `*` stands for the roles that are not listed.
-    pub role_to_recipients: BTreeMap<String, Vec<Recipient>>,
+    /// Who is told of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
+    /// lists.
+    pub role_to_recipients: Vec<(RolePattern, Vec<Recipient>)>,
     /// Deciding in Slack; `None` if it is off.
     pub review: Option<ReviewConfig>,
     /// Where health and metrics are served; `None` if nowhere.
@@ -198,7 +203,7 @@ impl std::fmt::Display for Shown<'_> {
 /// Reads and checks a configuration file, and the token files it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let owned = || path.to_owned();
-    let (bytes, mode) = read_limited(path, MAX_FILE).map_err(|source| match source.kind() {
+    let (bytes, mode) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
         io::ErrorKind::PermissionDenied => ConfigError::Forbidden { path: owned(), source },
         io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: owned() },
@@ -208,59 +213,26 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    let source = validate::Source {
-        dir: path.parent().unwrap_or(Path::new("")),
-        exposed: mode.is_some_and(token::is_exposed),
-        read: &read_token_file,
-    };
-    checked(&text, path, &source)
+    checked(&text, &validate::Source { path, mode, read: &read_token_file, mode_of: &files::mode })
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    let dir = path.parent().unwrap_or(Path::new(""));
-    checked(text, path, &validate::Source { dir, exposed: false, read })
+    checked(text, &validate::Source { path, mode: None, read, mode_of: &|_| None })
 }
 
-fn checked(text: &str, path: &Path, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
+fn checked(text: &str, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
     match validate::config(text, source) {
         Ok((config, warnings)) => Ok(Loaded { config, warnings }),
-        Err(findings) => Err(ConfigError::Invalid { path: path.to_owned(), findings }),
+        Err(findings) => Err(ConfigError::Invalid { path: source.path.to_owned(), findings }),
     }
 }
 
 /// Reads a token file from the disk.
 pub fn read_token_file(path: &Path) -> io::Result<TokenFile> {
-    let (bytes, mode) = read_limited(path, token::MAX_TOKEN_FILE)?;
+    let (bytes, mode) = files::read(path, token::MAX_TOKEN_FILE)?;
     // The library's own error would be fine, but it carries the bytes.
     let text =
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
     Ok(TokenFile { text: Secret::new(text), mode })
-}
-
-/// The bytes of a regular file, with its permission bits; never more than `limit`.
-fn read_limited(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
-    }
-    Ok((bytes, mode_of(&metadata)))
-}
-
-#[cfg(unix)]
-fn mode_of(metadata: &std::fs::Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
-    // A pipe or a device (`-c /dev/stdin`) has no mode worth a warning.
-    metadata.is_file().then(|| metadata.permissions().mode())
-}
-
-#[cfg(not(unix))]
-fn mode_of(_: &std::fs::Metadata) -> Option<u32> {
-    None
 }

@@ -1,13 +1,15 @@
 //! The file as it was written: TOML to plain values with their lines. No meaning yet; that is `validate.rs`.
 //!
 //! It walks the parsed document itself instead of deserialising, so that one wrong type or unknown key does not
-//! hide the next one. Keys are found under their old names too, with a warning.
+//! hide the next one. Keys are found under their old names too, with a warning. A text that looks like a secret leaves
+//! this file only through [`Reader::secret`]: anywhere else it is refused, and no message shows it.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::{Report, quote};
 use super::schema::{self, Found, Table};
+use crate::secret_shape::{may_be_shown, secret_in};
 
 /// Something from the file and where it stood.
 #[derive(Clone, Debug)]
@@ -92,8 +94,13 @@ impl<'t> Document<'t> {
             if last != Some(line) {
                 let column =
                     text.get(lines.start(line)..offset).map_or(1, |before| before.chars().count() + 1);
-                let cause = format!("not valid TOML, column {column}: {}", error.message());
-                report.error(Some(line), "", cause, toml_remedy(error.message()));
+                let message = error.message();
+                let shown = if may_be_shown(message) { message } else { "a mistake that is not shown" };
+                let cause = format!("not valid TOML, column {column}: {shown}");
+                let rest = text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+                let whole =
+                    text.get(lines.start(line)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+                report.error(Some(line), "", cause, toml_remedy(message, whole, rest));
             }
             last = Some(line);
         }
@@ -105,8 +112,18 @@ impl<'t> Document<'t> {
     }
 }
 
-fn toml_remedy(message: &str) -> &'static str {
-    if message.contains("must be quoted") {
+/// What to do about a mistake in a line, of which `rest` begins where the parser stumbled.
+fn toml_remedy(message: &str, line: &str, rest: &str) -> &'static str {
+    let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+    if line.contains(['“', '”', '„', '‘', '’']) {
+        "write straight quotes (\") in place of the curved ones"
+    } else if message.contains("escape") || line.contains('\\') && line.contains('"') {
+        "put the text in single quotes, or write each backslash twice"
+    } else if matches!(word.to_ascii_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off") {
+        "write true or false, in small letters and without quotes"
+    } else if message.contains("must be quoted")
+        || rest.starts_with(char::is_alphabetic) && message.contains("float")
+    {
         "put the text in double quotes"
     } else if message.contains("duplicate key") {
         "the same key or table is written twice; keep one of them"
@@ -164,8 +181,13 @@ impl<'a, 't> Reader<'a, 't> {
             let line = Some(self.document.lines.line(key.span().start));
             match self.schema.find(written) {
                 Some(Found::Current(_)) => {}
+                // What is said of a retired key itself is enough.
+                Some(Found::Old(name)) if schema::is_retired(name) => {}
                 Some(Found::Old(name)) => {
-                    let cause = "this is an old name";
+                    let cause = match written.eq_ignore_ascii_case(name) {
+                        true => "keys are written in small letters",
+                        false => "this is an old name",
+                    };
                     self.report.warn(line, &self.name(written), cause, format!("write `{name}`"));
                 }
                 None => {
@@ -244,7 +266,29 @@ impl<'a, 't> Reader<'a, 't> {
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
+        let field = self.secret(name);
+        match &field {
+            Field::Given(entry) if is_misplaced(self.report, entry.line, &entry.key, &entry.value) => {
+                Field::Bad
+            }
+            _ => field,
+        }
+    }
+
+    /// A text that may be a secret.
+    pub(super) fn secret(&mut self, name: &'static str) -> Field<String> {
         self.read(name, "a text in quotes", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// What is there without effect: its text, if it is one.
+    pub(super) fn ignored(&mut self, name: &'static str) -> Field<String> {
+        let field = self.read(name, "anything", |value| Some(value.as_str().unwrap_or_default().to_owned()));
+        match &field {
+            Field::Given(entry) if is_misplaced(self.report, entry.line, &entry.key, &entry.value) => {
+                Field::Bad
+            }
+            _ => field,
+        }
     }
 
     pub(super) fn flag(&mut self, name: &'static str) -> Field<bool> {
@@ -295,6 +339,9 @@ impl<'a, 't> Reader<'a, 't> {
                     let name: &str = key.get_ref();
                     let line = document.lines.line(key.span().start);
                     let key = format!("{path}.{}", shown_key(name));
+                    if is_misplaced(self.report, line, &key, name) {
+                        continue;
+                    }
                     let entry = Entry { value: value.get_ref(), key: key.clone(), line };
                     if let Some(value) = texts_of(document, self.report, &entry) {
                         entries.push(FreeEntry {
@@ -352,6 +399,7 @@ fn texts_of(
 ) -> Option<Vec<Entry<String>>> {
     const WANTED: &str = "a text in quotes or a list of them";
     match entry.value {
+        DeValue::String(text) if is_misplaced(report, entry.line, &entry.key, text) => None,
         DeValue::String(text) => {
             let entry = Entry { value: text.to_string(), key: entry.key.clone(), line: entry.line };
             Some(vec![entry])
@@ -362,6 +410,7 @@ fn texts_of(
             for item in items.iter() {
                 let line = document.lines.line(item.span().start);
                 match item.get_ref().as_str() {
+                    Some(text) if is_misplaced(report, line, &entry.key, text) => sound = false,
                     Some(text) => {
                         texts.push(Entry { value: text.to_owned(), key: entry.key.clone(), line });
                     }
@@ -371,7 +420,7 @@ fn texts_of(
                     }
                 }
             }
-            // A list that only held wrong types must not be called empty on top of it.
+            // A list that only held what was refused must not be called empty on top of it.
             (sound || !texts.is_empty()).then_some(texts)
         }
         other => {
@@ -379,6 +428,14 @@ fn texts_of(
             None
         }
     }
+}
+
+/// Whether a text holds a secret that does not belong there; then it is reported, without being shown.
+fn is_misplaced(report: &mut Report, line: usize, key: &str, text: &str) -> bool {
+    let Some(kind) = secret_in(text) else { return false };
+    let cause = format!("this looks like {}, which does not belong here", kind.words());
+    report.error(Some(line), key, cause, kind.remedy());
+    true
 }
 
 fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, wanted: &str) {
@@ -391,7 +448,9 @@ fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, 
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}"));
+    let is_bare = ["true", "a whole"].iter().any(|word| wanted.starts_with(word));
+    let bare = if is_bare && matches!(value, DeValue::String(_)) { ", without quotes" } else { "" };
+    report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}{bare}"));
 }
 
 /// A key that the operator chose, or that nobody knows, for a message: short, on one line, and no secret that was

@@ -2,28 +2,57 @@
 
 use access_core::recipients::{InvalidRecipient, Recipient, is_slack_id};
 
-use super::report::quote;
+use super::report::{quote, quote_list};
 
 /// What to write instead of `text`.
 pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
+    let meant = meant(text).map(|place| format!("write {}", quote(&place)));
     match problem {
         InvalidRecipient::Empty => "remove it, or write a channel or an e-mail address".to_owned(),
-        InvalidRecipient::Several => "write a list: [\"team\", \"devops\"]".to_owned(),
-        InvalidRecipient::Spaces => {
+        InvalidRecipient::Several => {
+            let each: Vec<_> = text.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()).collect();
+            format!("write {}", quote_list(&each))
+        }
+        InvalidRecipient::Group if text.starts_with('<') => ONE_BY_ONE.to_owned(),
+        InvalidRecipient::Group => {
+            format!("{ONE_BY_ONE}; if it is a channel's name, write {}", quote(&text.to_lowercase()))
+        }
+        InvalidRecipient::Link => meant.unwrap_or_else(|| {
+            "write the channel's name or id (C…), or the person's e-mail address or Slack id (U…)".to_owned()
+        }),
+        InvalidRecipient::Spaces if text.trim().contains(char::is_whitespace) => {
             "write the channel's name as Slack shows it, such as \"access-requests\"".to_owned()
         }
-        InvalidRecipient::NotAnEmail => {
+        InvalidRecipient::Spaces => format!("write {}", quote(text.trim())),
+        InvalidRecipient::NotAnEmail => meant.unwrap_or_else(|| {
             "write the person's full address, such as \"bob@example.com\", or the Slack id (U…)".to_owned()
-        }
-        InvalidRecipient::Capitals => {
+        }),
+        InvalidRecipient::Capitals => meant.unwrap_or_else(|| {
             let name = text.strip_prefix('#').unwrap_or(text);
             format!("write {}", quote(&name.to_lowercase()))
-        }
+        }),
         InvalidRecipient::TooLong => "copy the name from Slack".to_owned(),
-        InvalidRecipient::NotAName => {
+        InvalidRecipient::NotAName => meant.unwrap_or_else(|| {
             "channel names hold letters, digits, - and _; a person is given by e-mail address or Slack id (U…)".to_owned()
-        }
+        }),
     }
+}
+
+const ONE_BY_ONE: &str =
+    "write a channel that its members read, or each person's e-mail address or Slack id (U…)";
+
+/// The channel, person or address that a link, a mention or an id with a sign before it leads to.
+fn meant(text: &str) -> Option<String> {
+    if !text.contains(['/', '<', '#', '@']) {
+        return None;
+    }
+    let is_id = |part: &&str| {
+        is_slack_id(part, &['C', 'G', 'D', 'U', 'W']) && part.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    if let Some(address) = text.strip_prefix("<mailto:").and_then(|rest| rest.split(['|', '>']).next()) {
+        return Some(address.to_owned());
+    }
+    text.split(|c: char| !c.is_ascii_alphanumeric()).rfind(is_id).map(str::to_owned)
 }
 
 /// It was read as an id, but has no digit in it as every id has: most likely a name in capitals.

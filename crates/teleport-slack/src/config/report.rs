@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::secret_shape::may_be_shown;
 use crate::visible;
 
 /// No list of mistakes is longer; a file with more of them is not a configuration file.
@@ -109,7 +110,7 @@ impl Report {
 /// Shows a value from the file in a message: in quotes, on one line, cut. What might be a token or a signing
 /// secret is not shown, wherever it was pasted.
 pub(super) fn quote(text: &str) -> String {
-    if looks_secret(text) {
+    if !may_be_shown(text) {
         return "(not shown: it looks like a secret)".to_owned();
     }
     let mut out = String::from("\"");
@@ -127,17 +128,14 @@ pub(super) fn quote(text: &str) -> String {
     out
 }
 
-/// Slack's prefixes, or, for tokens that lost theirs, the long runs of digits and of mixed characters that every
-/// token and signing secret has. Hiding too much costs little, as the line is named.
-fn looks_secret(text: &str) -> bool {
-    const PREFIXES: [&str; 10] =
-        ["xoxb", "xoxp", "xoxe", "xoxa", "xoxs", "xoxc", "xoxd", "xoxr", "xapp-", "xwfp-"];
-    let lower = text.to_ascii_lowercase();
-    PREFIXES.iter().any(|prefix| lower.contains(prefix))
-        || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
-            let digits = run.bytes().filter(u8::is_ascii_digit).count();
-            digits >= 10 || run.len() >= 16 && digits >= 4
-        })
+/// The same for what an operator is to copy: `None` if it would be cut or not be shown.
+pub(super) fn quote_whole(text: &str) -> Option<String> {
+    (text.chars().count() <= MAX_QUOTED && may_be_shown(text)).then(|| quote(text))
+}
+
+/// Several as a TOML list.
+pub(super) fn quote_list(items: &[&str]) -> String {
+    format!("[{}]", items.iter().map(|item| quote(item)).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub(super) const TELEPORT: Table = Table {
         key("client_crt"),
         key("root_cas"),
         key("refresh_identity"),
+        key("refresh_identity_interval"),
     ],
 };
 
@@ -75,6 +76,7 @@ pub(super) const REVIEW: Table = Table {
         key("signing_secret"),
         key("slack_user_id_trait"),
         key("allow_email_username_match"),
+        key("ignore_email_case"),
         key("mode"),
         key("users"),
         key("rule"),
@@ -134,8 +136,13 @@ impl Table {
         if let Some(key) = self.keys.iter().find(|key| key.name == written) {
             return Some(Found::Current(key.name));
         }
+        // The Go plugin's reader takes keys in other capitals too.
         let plain = written.replace('-', "_");
-        let key = self.keys.iter().find(|key| key.name == plain || key.old.contains(&plain.as_str()))?;
+        let is_meant = |name: &str| name.eq_ignore_ascii_case(&plain);
+        let key = self
+            .keys
+            .iter()
+            .find(|key| std::iter::once(&key.name).chain(key.old).any(|name| is_meant(name)))?;
         Some(Found::Old(key.name))
     }
 
@@ -161,6 +168,12 @@ impl Table {
     }
 }
 
+/// Keys without effect, or that live elsewhere now: a warning of their own says what to do, so how they are spelt does
+/// not matter.
+pub(super) fn is_retired(name: &str) -> bool {
+    ["channel", "secret", "notify_only", "refresh_identity", "refresh_identity_interval"].contains(&name)
+}
+
 /// The table that has a key of exactly this name: for keys written under the wrong header.
 pub(super) fn home_of(written: &str) -> Option<&'static str> {
     TABLES.iter().find(|table| table.keys.iter().any(|key| key.name == written)).map(|table| table.path)
@@ -178,7 +191,9 @@ mod tests {
         assert_eq!(TELEPORT.find("client-key"), Some(Found::Old("client_key")));
         assert_eq!(HTTP.find("https-cert-file"), Some(Found::Old("https_cert_file")));
         assert_eq!(SLACK.find("APIURL"), Some(Found::Old("api_url")));
-        assert_eq!(SLACK.find("apiurl"), None);
+        assert_eq!(SLACK.find("apiurl"), Some(Found::Old("api_url")));
+        assert_eq!(SLACK.find("Token"), Some(Found::Old("token")));
+        assert_eq!(SLACK.find("tokens"), None);
     }
 
     #[test]

@@ -3,10 +3,17 @@
 use std::io;
 use std::path::Path;
 
+use access_core::policy::{self, Approver, ReasonPolicy, Rule};
 use access_core::recipients::Recipient;
 use proptest::prelude::*;
 
 use super::*;
+
+mod go_files;
+mod modes;
+mod remedies;
+mod rules;
+mod secrets;
 
 const SECRET: &str = "114711470815-Hj2kP9vQz7Lm";
 
@@ -66,6 +73,29 @@ fn with(more: &str) -> String {
     )
 }
 
+/// The only mistake, as `line: cause; remedy`.
+#[track_caller]
+fn mistake(text: &str) -> String {
+    let Err(ConfigError::Invalid { findings, .. }) = parsed(text) else { panic!("it loaded:\n{text}") };
+    let [one] = findings.as_slice() else { panic!("one mistake was expected: {findings:?}") };
+    format!("{}: {}; {}", one.line.unwrap_or(0), one.cause, one.remedy)
+}
+
+/// The first thing that a mistake's remedy says to write: a text or a list, as TOML has them.
+#[track_caller]
+fn advice(mistake: &str) -> String {
+    let after = mistake.split_once("; ").and_then(|(_, remedy)| remedy.split_once("write "));
+    let after = after.unwrap_or_else(|| panic!("{mistake}")).1;
+    let mut escaped = false;
+    let is_end = |(at, c): &(usize, char)| {
+        let ends = if after.starts_with('[') { *c == ']' } else { *at > 0 && *c == '"' && !escaped };
+        escaped = *c == '\\' && !escaped;
+        ends
+    };
+    let (end, _) = after.char_indices().find(is_end).unwrap_or_else(|| panic!("{mistake}"));
+    after.split_at(end + 1).0.to_owned()
+}
+
 /// The one configuration in the user's guide of 7.1.3, which shows it twice.
 const GUIDE: &str = r##"# example slack plugin configuration TOML file
 
@@ -102,7 +132,7 @@ fn the_guide_loads_unchanged() {
             recipients: vec![name("team"), name("devops")],
             api_url: ApiUrl::default(),
         },
-        role_to_recipients: BTreeMap::new(),
+        role_to_recipients: Vec::new(),
         review: None,
         diagnostics: None,
         log: LogConfig::default(),
@@ -150,7 +180,7 @@ severity = "info"
     let config = config(text);
     assert_eq!(config.slack.recipients, [Recipient::ChannelName("channel-name".into())]);
     let review = config.review.expect("its buttons worked");
-    assert!(review.is_old_file && review.rules.is_empty() && review.users.is_empty());
+    assert!(review.is_old_file && review.rules.0.is_empty() && review.users.is_empty());
     assert_eq!((review.mode, review.allow_email_username_match), (ReviewMode::Resolver, true));
     let ReviewTransport::Http { signing_secret, listener } = review.transport else {
         panic!("callbacks were the only way")
@@ -202,8 +232,12 @@ severity = "INFO"
 "#;
     let config = config(text);
     assert_eq!(config.slack.token.expose(), format!("xoxb-{SECRET}"), "read from the file and trimmed");
-    assert_eq!(config.role_to_recipients["*"], [Recipient::ChannelName("access-requests".into())]);
-    assert_eq!(config.role_to_recipients["access"], [Recipient::Email("alice@example.com".into())]);
+    let pattern = |text: &str| RolePattern::parse(text).unwrap();
+    let expected = [
+        (pattern("*"), vec![Recipient::ChannelName("access-requests".into())]),
+        (pattern("access"), vec![Recipient::Email("alice@example.com".into())]),
+    ];
+    assert_eq!(config.role_to_recipients, expected);
     let review = config.review.expect("it is enabled");
     assert_eq!(review.transport, ReviewTransport::SocketMode { app_token: Secret::new("xapp-1") });
     assert_eq!(review.slack_user_id_trait.as_deref(), Some("slack_uid"));
@@ -220,6 +254,7 @@ signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
 mode = "resolver"
 [review.users]
 U012AB3CD = "bob"
+U012AB3CE = "carol"
 [[review.rule]]
 roles = ["prod-*"]
 approvers = ["bob", "carol", "bob"]
@@ -241,7 +276,8 @@ listen_addr = "127.0.0.1:9091"
     let config = config(&text);
     assert_eq!(config.diagnostics.map(|addr| addr.port()), Some(9091));
     let tls = TlsFiles { key: "/etc/k.pem".into(), cert: "/etc/c.pem".into() };
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let patterns = |names: &[&str]| names.iter().map(|name| RolePattern::parse(name).unwrap()).collect();
+    let people = |names: &[&str]| names.iter().map(|name| Approver::User((*name).to_owned())).collect();
     let expected = ReviewConfig {
         mode: ReviewMode::Resolver,
         transport: ReviewTransport::Http {
@@ -252,29 +288,32 @@ listen_addr = "127.0.0.1:9091"
                 tls: Some(tls),
             },
         },
-        users: BTreeMap::from([(access_core::ids::SlackUserId::new("U012AB3CD"), "bob".to_owned())]),
+        users: [("U012AB3CD", "bob"), ("U012AB3CE", "carol")]
+            .map(|(id, user)| (access_core::ids::SlackUserId::new(id), user.to_owned()))
+            .into(),
         slack_user_id_trait: None,
         allow_email_username_match: false,
-        rules: vec![
-            ReviewRule {
-                roles: names(&["prod-*"]),
-                approvers: names(&["bob", "carol"]),
+        ignore_email_case: false,
+        rules: policy::Rules(vec![
+            Rule {
+                roles: patterns(&["prod-*"]),
+                approvers: people(&["bob", "carol"]),
                 approvals: 2,
                 denials: 1,
                 teleport_only: false,
                 reason: ReasonPolicy::Required,
                 confirm: true,
             },
-            ReviewRule {
-                roles: names(&["dba"]),
-                approvers: names(&["carol"]),
+            Rule {
+                roles: patterns(&["dba"]),
+                approvers: people(&["carol"]),
                 approvals: 1,
                 denials: 1,
                 teleport_only: false,
                 reason: ReasonPolicy::Optional,
                 confirm: false,
             },
-        ],
+        ]),
         is_old_file: false,
     };
     assert_eq!(config.review, Some(expected));
@@ -324,9 +363,9 @@ colour = true
       /etc/slack.toml:14: role_to_recipients."prod db": this is a number without quotes
           it must be a text in quotes or a list of them
       /etc/slack.toml:16: log.severity: "LOUD" is not one of its values
-          write "DEBUG" or "INFO" or "WARN" or "WARNING" or "ERROR"
+          write "DEBUG" or "INFO" or "WARN" or "WARNING" or "ERROR" or "ERR"
       /etc/slack.toml:17: log.output: "stdrr" is neither stdout, stderr nor a path
-          write "stdout", "stderr" or a path such as "/var/log/teleport-slack.log"
+          write "stdout", "stderr", or "./stdrr" for a file beside this one
       /etc/slack.toml:18: log.colour: there is no such key
           known here: output, severity, format
     "#);
@@ -466,7 +505,7 @@ fn each_wrong_token_gets_its_own_answer() {
 #[test]
 fn tokens_that_others_can_read_are_warned_of() {
     let text = with("").replace("xoxb-1", "/run/open");
-    insta::assert_snapshot!(warnings(&text), @r#"5 slack.token: the file "/run/open" can be read or changed by others; run chmod 0600 on it (or 0640 with a group of its own)"#);
+    insta::assert_snapshot!(warnings(&text), @r#"5 slack.token: the file "/run/open" can be read by others; run chmod g-w,o-rwx "/run/open""#);
 }
 
 #[test]
@@ -532,7 +571,7 @@ fn review_settings_that_contradict_are_refused() {
       /etc/slack.toml:7: review.rule[1].roles: this is missing in the rule
           name the roles it is for, such as ["prod-*"]
       /etc/slack.toml:8: review.rule[1].approvals: so many approvals can never be given
-          write a number from 1 to the number of approvers
+          write 1, or name more approvers
       /etc/slack.toml:11: review.rule[2].roles: this is empty, or an entry of it is
           name the roles it is for, such as ["prod-*"]
       /etc/slack.toml:12: review.rule[2].approvers: this is empty, or an entry of it is
@@ -558,9 +597,9 @@ notify_only = true
 dba = ["DBA", "#dba", "dba"]
 "##;
     insta::assert_snapshot!(warnings(text), @r#"
-    5 teleport.refresh_identity: this has no effect: changed certificate files are always noticed; remove it
+    5 teleport.refresh_identity: this has no effect: changed certificate files are noticed within ten seconds; remove it
     8 slack.notify_only: this is the default now, and the key is gone; remove it
-    10 role_to_recipients.dba: "DBA" is taken for a Slack id; if it is a channel's name, write it in lower-case
+    10 role_to_recipients.dba: "DBA" is taken for a Slack id; if it is a channel's name, write "dba"
     10 role_to_recipients.dba: "dba" is in the list already; remove one of them
     - role_to_recipients: of requests for roles that are not listed only suggested reviewers are told; add slack.recipients, or "*" under [role_to_recipients]
     "#);
@@ -588,7 +627,7 @@ fn the_documents_name_each_severity_that_the_message_names() {
         let words = text.split('"').skip(1).step_by(2).filter(|word| word.chars().all(char::is_uppercase));
         words.map(str::to_owned).collect()
     };
-    let expected = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR"];
+    let expected = ["DEBUG", "INFO", "WARN", "WARNING", "ERROR", "ERR"];
     assert_eq!(named(remedy), expected);
     let row = |text: &'static str, begins: &str| {
         text.lines().find_map(|line| line.strip_prefix(begins)).unwrap().to_owned()
@@ -630,7 +669,8 @@ fn the_example_is_sound_and_explains_every_key() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md")).unwrap();
     for table in schema::TABLES.iter().chain([&&schema::ROOT]) {
         for key in table.keys {
-            let retired = ["channel", "secret", "notify_only"].contains(&key.name);
+            let retired =
+                ["channel", "secret", "notify_only", "refresh_identity_interval"].contains(&key.name);
             let header = format!("[{}", key.name);
             let in_example = EXAMPLE.lines().any(|line| {
                 let line = line.trim_start_matches("# ");
@@ -681,20 +721,6 @@ fn load_tells_the_ways_a_file_can_fail_apart() {
         panic!("an identity was given")
     };
     assert_eq!(identity, dir.path().join("id"));
-}
-
-#[cfg(unix)]
-#[test]
-fn an_open_file_with_a_token_in_it_is_warned_of() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("c.toml");
-    std::fs::write(&path, with("")).unwrap();
-    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o660, true)] {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        let keys: Vec<_> = load(&path).unwrap().warnings.into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys == ["slack.token"], warned, "{mode:o}: {keys:?}");
-    }
 }
 
 /// A file that uses everything and whose secrets hold [`SECRET`].

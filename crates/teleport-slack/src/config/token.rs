@@ -5,9 +5,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::modes::{self, Held};
 use super::raw::Entry;
-use super::report::{Report, quote};
+use super::report::{Report, quote, quote_whole};
+use super::validate::Source;
 use crate::secret::Secret;
+use crate::secret_shape::{SecretKind, secret_in};
 
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 pub(super) const MAX_TOKEN_FILE: u64 = 16 * 1024;
@@ -39,23 +42,16 @@ pub(super) enum Kind {
 pub(super) fn resolve(
     kind: Kind,
     entry: &Entry<String>,
-    read: ReadTokenFile<'_>,
+    source: &Source<'_>,
     report: &mut Report,
 ) -> Option<Secret> {
     let line = Some(entry.line);
     let (text, place) = if entry.value.starts_with('/') {
         let path = PathBuf::from(&entry.value);
         let shown = quote(&entry.value);
-        match read(&path) {
+        match (source.read)(&path) {
             Ok(file) => {
-                if file.mode.is_some_and(is_exposed) {
-                    report.warn(
-                        line,
-                        &entry.key,
-                        format!("the file {shown} can be read or changed by others"),
-                        "run chmod 0600 on it (or 0640 with a group of its own)",
-                    );
-                }
+                modes::warn(Held::Secret, &path, file.mode, entry, report);
                 (file.text.expose().trim().to_owned(), format!("the file {shown} "))
             }
             Err(error) => {
@@ -70,8 +66,19 @@ pub(super) fn resolve(
             }
         }
     } else {
+        modes::warn(Held::Secret, source.path, source.mode, entry, report);
         (entry.value.trim().to_owned(), String::new())
     };
+    if place.is_empty()
+        && let Some(path) = file_beside(&text, source)
+    {
+        let remedy = match quote_whole(&path.display().to_string()) {
+            Some(path) => format!("write {path}"),
+            None => "write its absolute path".to_owned(),
+        };
+        report.error(line, &entry.key, "this is a relative path of a file", remedy);
+        return None;
+    }
     match check(kind, &text) {
         Ok(()) => Some(Secret::new(text)),
         Err((cause, remedy)) => {
@@ -82,9 +89,15 @@ pub(super) fn resolve(
     }
 }
 
-/// Others may read it, or someone but the owner may change it. Group-readable is how a service user gets in.
-pub(super) fn is_exposed(mode: u32) -> bool {
-    mode & 0o027 != 0
+/// The absolute path of the file that a text names, if it is one beside the configuration. Secrets have no dots or
+/// slashes, and no file is called as a token.
+fn file_beside(text: &str, source: &Source<'_>) -> Option<PathBuf> {
+    let is_name = !text.is_empty() && text.len() < 256 && !text.contains(char::is_whitespace);
+    if !is_name || matches!(secret_in(text), Some(SecretKind::SlackToken)) {
+        return None;
+    }
+    let path = std::path::absolute(source.path.parent().unwrap_or(Path::new("")).join(text)).ok()?;
+    (source.read)(&path).is_ok().then_some(path)
 }
 
 const WANT_BOT: &str =
@@ -106,6 +119,12 @@ fn check(kind: Kind, text: &str) -> Result<(), (&'static str, &'static str)> {
     }
     if text.starts_with('$') {
         return Err(("is the name of a variable; variables are not filled in", want));
+    }
+    if matches!(
+        secret_in(text),
+        Some(SecretKind::Webhook | SecretKind::PrivateKey | SecretKind::WebToken | SecretKind::Password)
+    ) {
+        return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
         (Kind::Bot, Prefix::Bot) | (Kind::App, Prefix::App) | (Kind::Signing, Prefix::None) => {}

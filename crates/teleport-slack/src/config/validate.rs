@@ -3,35 +3,41 @@
 //! `[review]` and `[http]` are in `review.rs` and `http.rs`. Nothing is opened here but token files; whether
 //! certificates exist and hosts answer is for the clients to find out.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use access_core::recipients::Recipient;
+use access_core::role_pattern::RolePattern;
 
 use super::address::{ApiUrl, TeleportAddr};
 use super::http::listen_addr;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
+use super::modes::{Held, checked_path, warn_of_configuration};
 use super::raw::{Document, Entry, Field, Reader};
 use super::recipient::{is_dubious_id, remedy};
-use super::report::{Finding, Findings, Report, quote};
+use super::report::{Finding, Findings, Report, quote, quote_whole};
 use super::review::{OldSlackKeys, review};
+use super::role::{Place, role_pattern};
 use super::schema;
 use super::token::{self, Kind, ReadTokenFile};
 use super::{Config, Credentials, SlackConfig, TeleportConfig};
 
 /// What the file's text comes with.
 pub(super) struct Source<'a> {
-    /// Relative paths start here.
-    pub(super) dir: &'a Path,
-    /// Others can read the file.
-    pub(super) exposed: bool,
+    /// Where it stands; relative paths start at its folder.
+    pub(super) path: &'a Path,
+    /// Its permission bits, if it has any.
+    pub(super) mode: Option<u32>,
+    /// How token files are read.
     pub(super) read: ReadTokenFile<'a>,
+    /// The permission bits of other files, if they are there.
+    pub(super) mode_of: &'a dyn Fn(&Path) -> Option<u32>,
 }
 
 /// The configuration and its warnings, or every mistake.
 pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Finding>), Findings> {
     let mut report = Report::default();
     let config = Document::parse(text, &mut report).and_then(|document| {
+        warn_of_configuration(source, &mut report);
         let mut root = document.root(&mut report);
         build(&mut root, source)
     });
@@ -72,11 +78,15 @@ fn teleport(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<TeleportCo
         Field::Given(entry) => teleport_addr(&entry, table.report()),
     };
     let credentials = credentials(&mut table, source);
-    if let Field::Given(refresh) = table.flag("refresh_identity")
-        && !refresh.value
+    let refresh = table.flag("refresh_identity").given().filter(|entry| !entry.value);
+    let interval = table.ignored("refresh_identity_interval").given();
+    for (line, key) in refresh
+        .map(|entry| (entry.line, entry.key))
+        .into_iter()
+        .chain(interval.map(|entry| (entry.line, entry.key)))
     {
-        let cause = "this has no effect: changed certificate files are always noticed";
-        table.report().warn(Some(refresh.line), &refresh.key, cause, "remove it");
+        let cause = "this has no effect: changed certificate files are noticed within ten seconds";
+        table.report().warn(Some(line), &key, cause, "remove it");
     }
     Some(TeleportConfig { addr: addr?, credentials: credentials? })
 }
@@ -107,7 +117,9 @@ fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Creden
             report.error(Some(identity.line), &identity.key, cause, remedy);
             return None;
         }
-        (Field::Given(identity), None) => return Some(Credentials::Identity(path_of(identity, source))),
+        (Field::Given(identity), None) => {
+            return Some(Credentials::Identity(checked_path(Held::Secret, identity, source, report)));
+        }
         (Field::Bad, _) => return None,
         (Field::Absent, _) => {}
     }
@@ -128,14 +140,18 @@ fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Creden
         let remedy = "tctl auth sign --format=tls writes three files: .key, .crt and .cas";
         report.error(Some(first.line), &first.key, cause, remedy);
     }
-    let [key, crt, cas] = files.map(|file| file.given().map(|entry| path_of(&entry, source)));
+    let mut held = [Held::Secret, Held::Trust, Held::Trust].into_iter();
+    let [key, crt, cas] = files.map(|file| {
+        let held = held.next().unwrap_or(Held::Secret);
+        file.given().map(|entry| checked_path(held, &entry, source, report))
+    });
     Some(Credentials::Files { client_key: key?, client_crt: crt?, root_cas: cas? })
 }
 
 fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>, OldSlackKeys) {
     let mut table = root.section(&schema::SLACK, "slack");
     let line = table.line();
-    let token = match table.text("token") {
+    let token = match table.secret("token") {
         Field::Bad => None,
         Field::Absent => {
             let remedy =
@@ -143,15 +159,7 @@ fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>
             table.report().error(line, "slack.token", "this is missing", remedy);
             None
         }
-        Field::Given(entry) => {
-            if source.exposed && !entry.value.starts_with('/') {
-                let cause = "the bot token is in a file that others can read or change";
-                let remedy =
-                    "run chmod 0600 on the configuration file, or move the token to a file of its own";
-                table.report().warn(Some(entry.line), &entry.key, cause, remedy);
-            }
-            token::resolve(Kind::Bot, &entry, source.read, table.report())
-        }
+        Field::Given(entry) => token::resolve(Kind::Bot, &entry, source, table.report()),
     };
     let mut listed = table.texts("recipients").given().map(|entry| entry.value).unwrap_or_default();
     if let Some(channel) = table.text("channel").unless_empty().given() {
@@ -172,7 +180,7 @@ fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>
             .ok(),
     };
     let old = OldSlackKeys {
-        secret: table.text("secret").unless_empty().given(),
+        secret: table.secret("secret").unless_empty().given(),
         notify_only: table.flag("notify_only").given(),
     };
     let slack = token.zip(api_url).map(|(token, api_url)| SlackConfig { token, recipients, api_url });
@@ -192,7 +200,8 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
             Ok(recipient) => {
                 if is_dubious_id(&recipient) {
                     let cause = format!("{} is taken for a Slack id", quote(&entry.value));
-                    report.warn(line, &entry.key, cause, "if it is a channel's name, write it in lower-case");
+                    let name = quote(&entry.value.to_lowercase());
+                    report.warn(line, &entry.key, cause, format!("if it is a channel's name, write {name}"));
                 }
                 out.push(recipient);
             }
@@ -208,36 +217,30 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
     out
 }
 
-fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<BTreeMap<String, Vec<Recipient>>> {
+fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<Vec<(RolePattern, Vec<Recipient>)>> {
     let entries = match root.free_table("role_to_recipients") {
-        Field::Absent => return Some(BTreeMap::new()),
+        Field::Absent => return Some(Vec::new()),
         Field::Bad => return None,
         Field::Given(entry) => entry.value,
     };
     let report = root.report();
-    let mut map = BTreeMap::new();
+    let mut by_role = Vec::new();
     for entry in entries {
-        let (key, line) = (&entry.texts.key, Some(entry.texts.line));
-        if entry.name.trim().is_empty() {
-            report.error(
-                line,
-                key,
-                "the name of the role is empty",
-                "write the role's name, or \"*\" for all others",
-            );
-        }
+        let (key, line) = (&entry.texts.key, entry.texts.line);
+        let role = role_pattern(&entry.name, Place::Key, line, key, report);
         if entry.texts.value.is_empty() {
             let remedy = "name at least one recipient, or remove the line so that \"*\" applies";
-            report.error(line, key, "this list is empty", remedy);
+            report.error(Some(line), key, "this list is empty", remedy);
         }
-        map.insert(entry.name, recipients(entry.texts.value, report));
+        let recipients = recipients(entry.texts.value, report);
+        by_role.extend(role.map(|role| (role, recipients)));
     }
-    Some(map)
+    Some(by_role)
 }
 
 /// Requests that nobody would be told of are worth a word, though suggested reviewers still are.
-fn warn_of_silence(slack: &SlackConfig, roles: &BTreeMap<String, Vec<Recipient>>, report: &mut Report) {
-    if !slack.recipients.is_empty() || roles.contains_key("*") {
+fn warn_of_silence(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
+    if !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
         return;
     }
     let remedy = "add slack.recipients, or \"*\" under [role_to_recipients]";
@@ -260,24 +263,28 @@ fn diagnostics(root: &mut Reader<'_, '_>) -> Option<Option<std::net::SocketAddr>
 }
 
 fn log(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
-    const SEVERITIES: [(&str, Severity); 5] = [
+    const SEVERITIES: [(&str, Severity); 6] = [
         ("DEBUG", Severity::Debug),
         ("INFO", Severity::Info),
         ("WARN", Severity::Warn),
         ("WARNING", Severity::Warn),
         ("ERROR", Severity::Error),
+        ("ERR", Severity::Error),
     ];
     const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let mut table = root.section(&schema::LOG, "log");
     let output = match table.text("output").unless_empty() {
         Field::Absent => Some(LogOutput::Stderr),
         Field::Bad => None,
-        Field::Given(entry) if entry.value == "stdout" => Some(LogOutput::Stdout),
-        Field::Given(entry) if entry.value == "stderr" => Some(LogOutput::Stderr),
+        // The shorter ones are the Go plugin's.
+        Field::Given(entry) if ["stdout", "out", "1"].contains(&&*entry.value) => Some(LogOutput::Stdout),
+        Field::Given(entry) if ["stderr", "error", "2"].contains(&&*entry.value) => Some(LogOutput::Stderr),
         // A bare word is far more often a slip than a file next to the configuration.
         Field::Given(entry) if !entry.value.contains('/') => {
             let cause = format!("{} is neither stdout, stderr nor a path", quote(&entry.value));
-            let remedy = "write \"stdout\", \"stderr\" or a path such as \"/var/log/teleport-slack.log\"";
+            let beside =
+                quote_whole(&format!("./{}", entry.value)).unwrap_or_else(|| "\"./slack.log\"".to_owned());
+            let remedy = format!("write \"stdout\", \"stderr\", or {beside} for a file beside this one");
             table.report().error(Some(entry.line), &entry.key, cause, remedy);
             None
         }
@@ -290,7 +297,7 @@ fn log(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
 
 /// A path; a relative one starts at the configuration file.
 pub(super) fn path_of(entry: &Entry<String>, source: &Source<'_>) -> PathBuf {
-    source.dir.join(&entry.value)
+    source.path.parent().unwrap_or(Path::new("")).join(&entry.value)
 }
 
 /// One of a few words; the default if the key is absent.

@@ -13,14 +13,13 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
 use crate::error::chain;
+use crate::files;
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -176,12 +175,13 @@ async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
 }
 
 async fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let fail = |source| CertificateError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = File::open(path).await.map_err(fail)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).await.map_err(fail)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(CertificateError::Content { path: path.to_owned(), what: "is too large to be PEM" });
+    let owned = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || files::read(&owned, MAX_FILE_BYTES)).await;
+    match read.map_err(io::Error::from).flatten() {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(CertificateError::Content { path: path.to_owned(), what: "is too large to be PEM" })
+        }
+        Err(source) => Err(CertificateError::Read { path: path.to_owned(), source }),
     }
-    Ok(bytes)
 }

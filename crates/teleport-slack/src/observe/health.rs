@@ -33,10 +33,14 @@ pub struct Health {
 }
 
 /// What is known at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) stage: Stage,
     pub(super) watch: Watch,
+    /// Since when the requests cannot be listed, and why not.
+    pub(super) unlisted: Option<(Instant, String)>,
+    /// Why Teleport may not show us all requests.
+    pub(super) hidden: Option<String>,
     pub(super) last_event: Option<Instant>,
     pub(super) last_answer: Option<Instant>,
     pub(super) certificate_until: Option<Timestamp>,
@@ -84,7 +88,7 @@ impl Health {
     ///
     /// `now` and `time` are the same moment by the two clocks.
     pub fn troubles(&self, now: Instant, time: Timestamp) -> Vec<String> {
-        let state = *self.lock();
+        let state = self.state();
         let mut troubles = Vec::new();
         match state.stage {
             Stage::Teleport => troubles.push("Teleport has not answered yet".to_owned()),
@@ -92,6 +96,14 @@ impl Health {
             Stage::List => troubles.push("the access requests were not listed yet".to_owned()),
             Stage::Listed => {}
         }
+        if let Some((since, cause)) = &state.unlisted {
+            let failing = now.saturating_duration_since(*since);
+            if state.stage < Stage::Listed || failing > LOST_LIMIT {
+                troubles
+                    .push(format!("listing the access requests fails for {} s: {cause}", failing.as_secs()));
+            }
+        }
+        troubles.extend(state.hidden.clone());
         if let Watch::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
             if lost > LOST_LIMIT {
@@ -126,7 +138,7 @@ impl Health {
     }
 
     pub(super) fn state(&self) -> State {
-        *self.lock()
+        self.lock().clone()
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {

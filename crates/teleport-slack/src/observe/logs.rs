@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::line::{self, Fields, Style};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput, Severity};
+use crate::files;
 
 #[cfg(test)]
 mod tests;
@@ -149,6 +150,7 @@ fn open(path: &Path) -> Result<File, LogError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
     let fail = |source| LogError::Open { path: path.to_owned(), source };
+    files::refuse_pipe(path).map_err(fail)?;
     let mut file = options.open(path).map_err(fail)?;
     // Whoever wrote last may have died, or met a full disk, in the middle of a line.
     if is_torn(path) {

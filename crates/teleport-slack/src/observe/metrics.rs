@@ -20,12 +20,13 @@ use tokio::time::Instant;
 use super::health::{Health, Stage, Watch};
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
-use crate::teleport::error::{Call, CallEnd};
+use crate::teleport::error::{Call, CallEnd, TeleportError, unseen};
+use crate::teleport::rights::Sight;
 use labels::{fault, slack_results};
 
 mod labels;
 
-pub use labels::{Click, Delivery, Settled, Visit};
+pub use labels::{Click, Delivery, List, Settled, Visit};
 
 /// The beginning of every name.
 const PREFIX: &str = "teleport_slack";
@@ -54,6 +55,7 @@ struct Counted {
     withdrawn_doubles: Counter,
     claim_takeovers: Counter,
     watch_reconnects: Counter,
+    failed_lists: Family<Labels<1>, Counter>,
     visits: Family<Labels<1>, Counter>,
     clicks: Family<Labels<2>, Counter>,
     slack_calls: Family<Labels<2>, Counter>,
@@ -147,7 +149,42 @@ impl Metrics {
             if state.watch == Watch::Open {
                 state.watch = Watch::Lost(Instant::now());
             }
+            // The next watch has lists of its own.
+            state.unlisted = None;
         });
+    }
+
+    /// A list was told in full.
+    pub fn listed(&self, list: List) {
+        if list == List::Requests {
+            self.health.change(|state| state.unlisted = None);
+        }
+    }
+
+    /// A list could not be made, or is not whole.
+    pub fn list_failed(&self, list: List, error: &TeleportError) {
+        count(&self.counted.failed_lists, [("list", list.name())]);
+        // What is hidden is told by `sees`.
+        if list == List::Requests && !matches!(error, TeleportError::Hidden { .. }) {
+            self.health.change(|state| {
+                let since = state.unlisted.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                state.unlisted = Some((since, error.to_string()));
+            });
+        }
+    }
+
+    /// What of the access requests we see. What cannot be known matters when something is missing.
+    pub fn sees(&self, sight: &Sight) {
+        match sight {
+            Sight::All => self.health.change(|state| state.hidden = None),
+            Sight::Part(_) => self.absence_unproven(sight),
+            Sight::Unknown(_) => {}
+        }
+    }
+
+    /// Something is not listed and may be there all the same.
+    pub fn absence_unproven(&self, sight: &Sight) {
+        self.health.change(|state| state.hidden = Some(unseen(sight)));
     }
 
     /// Clicks arrive over Socket Mode, and so many connections are open now.
@@ -248,6 +285,11 @@ impl Counted {
             "How often the watch on Teleport was opened again after a loss",
             self.watch_reconnects.clone(),
         );
+        to.register(
+            "failed_lists",
+            "Lists from Teleport that failed or were not whole, and are made again",
+            self.failed_lists.clone(),
+        );
         to.register("visits", "Visits to requests by how they ended", self.visits.clone());
         to.register("clicks", "Interactions in Slack by what became of them", self.clicks.clone());
         to.register("slack_calls", "Calls of Slack's Web API by result", self.slack_calls.clone());
@@ -279,6 +321,9 @@ impl Counted {
         }
         for settled in [Settled::Found, Settled::NotFound] {
             show(&self.settled_posts, [("history", settled.label())]);
+        }
+        for list in [List::Requests, List::Records] {
+            show(&self.failed_lists, [("list", list.name())]);
         }
         for visit in [Visit::Done, Visit::Failed, Visit::Panicked] {
             show(&self.visits, [("result", visit.label())]);
@@ -363,6 +408,13 @@ impl Collector for Ages {
                 open.into(),
             )?;
         }
+        gauge(
+            &mut encoder,
+            "requests_hidden",
+            "Whether Teleport may not show all access requests: 1 or 0",
+            None,
+            f64::from(u8::from(state.hidden.is_some())),
+        )?;
         gauge(
             &mut encoder,
             "ready",

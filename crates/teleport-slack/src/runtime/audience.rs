@@ -129,7 +129,7 @@ impl Audience {
 
 impl Reconciler {
     /// Looks for whoever is to be told, without waiting. Returns whether all is known by now.
-    pub(super) async fn look(
+    pub(super) async fn find_people(
         &self,
         listed: Option<&AccessRequest>,
         audience: &Audience,

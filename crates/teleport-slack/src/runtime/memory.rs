@@ -19,30 +19,27 @@ use super::lookups::Looking;
 use super::outbox::NotYet;
 
 /// What Teleport said of a request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) enum Seen {
-    /// It lists it, like this.
-    Listed(Arc<AccessRequest>),
-    /// It listed it like this, and lists it no more.
-    Vanished(Arc<AccessRequest>),
-    /// It does not list it, and we never saw it.
-    #[default]
-    Unknown,
+    /// It told it, like this.
+    Listed(Arc<Sighting>),
+    /// It told that it is gone; before, if we saw it, it was like this.
+    Deleted(Option<Arc<Sighting>>),
+    /// A list lacks it, which may mean nothing; before, if we saw it, it was like this.
+    Missing(Option<Arc<Sighting>>),
 }
 
-impl Seen {
-    pub(super) fn listed(&self) -> Option<&AccessRequest> {
-        match self {
-            Self::Listed(request) => Some(request),
-            Self::Vanished(_) | Self::Unknown => None,
-        }
-    }
+/// A request as Teleport told it, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub(super) request: AccessRequest,
+    pub(super) at: Instant,
+}
 
-    pub(super) fn vanished(&self) -> Option<&AccessRequest> {
-        match self {
-            Self::Vanished(request) => Some(request),
-            Self::Listed(_) | Self::Unknown => None,
-        }
+impl Sighting {
+    /// Told this moment.
+    pub(super) fn now(request: AccessRequest) -> Arc<Self> {
+        Arc::new(Self { request, at: Instant::now() })
     }
 }
 

@@ -27,6 +27,7 @@ mod doors;
 mod in_doubt;
 mod lease;
 mod lookups;
+mod looking;
 mod memory;
 mod outbox;
 mod pace;
@@ -36,14 +37,14 @@ mod reconciler;
 mod settle;
 mod shifts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::ids::RequestId;
 use access_core::policy::{self, ModeSetting, SubmitForUser};
 use access_core::recipients::Rules;
-use access_core::request::AccessRequest;
+use access_core::request::{AccessRequest, RequestState};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
@@ -55,7 +56,7 @@ use self::behind::Behind;
 use self::complaints::Complaints;
 use self::lease::Holder;
 use self::lookups::Lookups;
-use self::memory::{Memory, Seen};
+use self::memory::{Memory, Seen, Sighting};
 use self::outbox::Outbox;
 use self::people::People;
 use self::queue::Queue;
@@ -64,6 +65,8 @@ use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
+use crate::teleport::listing::Extent;
+use crate::teleport::rights::Sight;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
@@ -92,7 +95,9 @@ pub struct Surroundings {
     pub rules: Rules,
     /// The cluster's name.
     pub cluster: String,
-    /// Where the web UI serves access requests, if it does.
+    /// Whether requests can be reviewed in Teleport itself.
+    pub is_enterprise: bool,
+    /// Where the web UI is, if Teleport says it.
     pub web_proxy: Option<String>,
     /// Deciding in Slack, if that is on.
     pub review: Option<Review>,
@@ -118,9 +123,9 @@ pub struct Review {
 /// The dispatcher: keeps every request's messages true.
 pub struct Dispatcher {
     reconciler: Arc<Reconciler>,
-    listed: HashMap<RequestId, Arc<AccessRequest>>,
-    /// What Teleport listed until lately, while its messages are not yet finished.
-    vanished: HashMap<RequestId, Arc<AccessRequest>>,
+    listed: HashMap<RequestId, Arc<Sighting>>,
+    /// What is not listed any more, while its messages are not yet finished.
+    vanished: HashMap<RequestId, Seen>,
     memories: HashMap<RequestId, Memory>,
     queue: Queue<RequestId>,
     behind: Behind,
@@ -139,8 +144,18 @@ impl Dispatcher {
     /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
     /// put on the queue.
     pub fn new(surroundings: Surroundings, ready: watch::Sender<bool>) -> Self {
-        let Surroundings { teleport, slack, author, directory, rules, cluster, web_proxy, review, metrics } =
-            surroundings;
+        let Surroundings {
+            teleport,
+            slack,
+            author,
+            directory,
+            rules,
+            cluster,
+            is_enterprise,
+            web_proxy,
+            review,
+            metrics,
+        } = surroundings;
         let (tell_news, news) = mpsc::channel(NEWS);
         let people = review.as_ref().map(|review| Arc::clone(&review.people));
         let lookups = Lookups::new(directory.clone(), people, tell_news);
@@ -162,6 +177,7 @@ impl Dispatcher {
             lookups,
             rules,
             cluster,
+            is_enterprise,
             web_proxy,
             complaints,
             review,
@@ -217,41 +233,69 @@ impl Dispatcher {
     fn apply(&mut self, update: WatchUpdate) {
         let now = Instant::now();
         match update {
-            WatchUpdate::Snapshot { requests, records } => {
-                let before = std::mem::take(&mut self.listed);
-                self.listed = requests.into_iter().map(|r| (r.id.clone(), Arc::new(r))).collect();
-                // Those that vanished while we were away, those that are there, and those whose record
-                // outlived them and still promises something.
-                let mut wake: Vec<RequestId> = before.keys().chain(self.listed.keys()).cloned().collect();
-                let gone = before.into_iter().filter(|(id, _)| !self.listed.contains_key(id));
-                self.vanished.extend(gone);
+            WatchUpdate::Snapshot { requests, extent, told } => {
+                self.apply_list(requests, extent, &told);
+            }
+            WatchUpdate::Records(records) => {
+                // Requests that are gone, and whose record still promises something.
                 for (id, data) in records {
                     if !self.listed.contains_key(&id) && self.reconciler.needs_visit(&id, &data) {
-                        wake.push(id);
+                        self.queue.wake(id, now);
                     }
-                }
-                debug!(requests = self.listed.len(), "Listed the access requests");
-                wake.into_iter().for_each(|id| self.queue.wake(id, now));
-                self.reconciler.metrics.reached(Stage::Listed);
-                if !self.ready.send_replace(true) {
-                    info!(requests = self.listed.len(), "Ready");
                 }
             }
             WatchUpdate::Changed(request) => {
                 let id = request.id.clone();
                 self.vanished.remove(&id);
-                self.listed.insert(id.clone(), Arc::from(request));
+                self.listed.insert(id.clone(), Sighting::now(*request));
                 self.queue.wake(id, now);
             }
             WatchUpdate::Gone { id, last } => {
                 let before = self.listed.remove(&id);
-                if let Some(last) = last.map(Arc::from).or(before) {
-                    self.vanished.insert(id.clone(), last);
-                }
+                let last = last.map(|last| Sighting::now(*last)).or(before);
+                self.vanished.insert(id.clone(), Seen::Deleted(last));
                 self.queue.wake(id, now);
             }
             // What is listed stays as it was; the watcher said why and tries again.
             WatchUpdate::Lost { .. } => {}
+        }
+    }
+
+    /// Takes a list in. What it lacks is doubted if it is whole, and else nothing.
+    fn apply_list(&mut self, requests: Vec<AccessRequest>, extent: Extent, told: &HashSet<RequestId>) {
+        let now = Instant::now();
+        let count = requests.len();
+        let mut before = HashMap::new();
+        if extent == Extent::Whole {
+            before = std::mem::take(&mut self.listed);
+            self.listed.extend(before.extract_if(|id, _| told.contains(id)));
+        }
+        if extent == Extent::Unknown {
+            let listed: HashSet<_> = requests.iter().map(|request| &request.id).collect();
+            let waits = |sighting: &Sighting| sighting.request.state == RequestState::Pending;
+            let mut waiting = self.listed.iter().filter(|(_, sighting)| waits(sighting));
+            if waiting.any(|(id, _)| !told.contains(id) && !listed.contains(id)) {
+                self.reconciler.metrics.absence_unproven(&Sight::Unknown("the log says why".to_owned()));
+            }
+        }
+        for request in requests {
+            let id = request.id.clone();
+            before.remove(&id);
+            self.vanished.remove(&id);
+            self.listed.insert(id.clone(), Sighting::now(request));
+            self.queue.wake(id, now);
+        }
+        for (id, sighting) in before {
+            self.vanished.insert(id.clone(), Seen::Missing(Some(sighting)));
+            self.queue.wake(id, now);
+        }
+        debug!(requests = count, ?extent, "Listed the access requests");
+        if extent == Extent::Part {
+            return;
+        }
+        self.reconciler.metrics.reached(Stage::Listed);
+        if !self.ready.send_replace(true) {
+            info!(requests = self.listed.len(), "Ready");
         }
     }
 
@@ -260,10 +304,9 @@ impl Dispatcher {
             let Some(id) = self.queue.start(Instant::now()) else { return };
             let mut memory = self.memories.remove(&id).unwrap_or_default();
             self.reconciler.metrics.waiting_errands(-memory.waiting());
-            let seen = match (self.listed.get(&id), self.vanished.get(&id)) {
-                (Some(request), _) => Seen::Listed(Arc::clone(request)),
-                (None, Some(request)) => Seen::Vanished(Arc::clone(request)),
-                (None, None) => Seen::Unknown,
+            let seen = match self.listed.get(&id) {
+                Some(sighting) => Seen::Listed(Arc::clone(sighting)),
+                None => self.vanished.get(&id).cloned().unwrap_or(Seen::Missing(None)),
             };
             let reconciler = Arc::clone(&self.reconciler);
             let key = id.clone();

@@ -1,7 +1,8 @@
 //! Reads the Teleport users who can matter for a Slack account, as they are now, without reading all of them for
 //! every click.
 //!
-//! All are listed only where the trait is a link, and at most once a minute for people who are found: the list makes
+//! All are listed only where the trait is a link or nobody has exactly the name that a link says, and at most once a minute
+//! for people who are found: the list makes
 //! an index, and whom it finds is read again by name. Where the index finds nobody, or the users do not bear it
 //! out, it must be no older than seconds. So a trait that was taken away counts at once, and one that was given
 //! counts within seconds; only a second user who is given the same Slack id may go unnoticed, for a minute.
@@ -143,9 +144,25 @@ impl People {
     }
 
     async fn find(&self, profile: &SlackProfile) -> Result<Vec<TeleportUser>, TeleportError> {
-        if self.links.id_trait.is_none() {
-            return self.read(&Candidates::named(profile, &self.links)).await;
+        if self.links.id_trait.is_some() {
+            return self.find_in_list(profile).await;
         }
+        let named = Candidates::named(profile, &self.links);
+        let found = self.read(&named).await?;
+        if !named.leave_open(&found, &self.links) {
+            return Ok(found);
+        }
+        // Somebody may be called so but for the capitals; that is worth a list where one is allowed.
+        match self.find_in_list(profile).await {
+            Err(error) if error.kind() == Kind::Unauthorised => {
+                debug!("Teleport's users may not be listed, to see who differs in capitals: {error}");
+                Ok(found)
+            }
+            found => found,
+        }
+    }
+
+    async fn find_in_list(&self, profile: &SlackProfile) -> Result<Vec<TeleportUser>, TeleportError> {
         let began = Instant::now();
         let (asked, index) = self.index(began, FOUND).await?;
         let candidates = index.candidates(profile, &self.links);

@@ -14,6 +14,7 @@ use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, complete, mode, unfinished};
 use access_core::recipients::{RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
+use access_core::render::card::Edition;
 use access_core::request::{AccessRequest, RequestState};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use super::audience::Audience;
 use super::carrying::{Intent, Taken};
 use super::complaints::Complaints;
 use super::lease::Holder;
+use super::looking::{Word, ask_again, hold};
 use super::lookups::Lookups;
 use super::memory::{Memory, Seen, later};
 use super::outbox::Outbox;
@@ -57,7 +59,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    fn reading(error: TeleportError) -> Self {
+    pub(super) fn reading(error: TeleportError) -> Self {
         Self { place: READING, error }
     }
 
@@ -79,6 +81,7 @@ pub(super) struct Reconciler {
     pub(super) lookups: Lookups,
     pub(super) rules: Rules,
     pub(super) cluster: String,
+    pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
     pub(super) complaints: Complaints,
     pub(super) review: Option<Deciding>,
@@ -135,10 +138,10 @@ impl Reconciler {
             }
             memory.forget_settled(&record);
             memory.unsaved.iter().for_each(|outcome| record.apply(outcome));
-            let fresh = self.listed_now(id, seen, &record).await?;
-            let listed = fresh.as_ref().map_or_else(|| seen.listed(), Option::as_ref);
+            let word = self.look(id, seen, &record).await?;
+            let listed = word.listed();
             // What was last seen of a vanished request may be newer than what was remembered, or older.
-            let last = seen.vanished().map(bounded).filter(|_| !record.deliveries.is_empty());
+            let last = word.last().map(bounded).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
             let last = last.filter(|last| !is_behind(last, record.known.as_ref()));
             if last.is_some() {
@@ -150,13 +153,17 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
             }
-            let is_all_known = self.look(listed, &audience, memory).await;
+            let is_all_known = self.find_people(listed, &audience, memory).await;
             let targets = audience.targets(&self.directory, &memory.located);
             if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
                 self.note_untold(&mut record, &audience, memory);
             }
             let requester: Vec<_> = memory.requester.iter().cloned().collect();
             let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &memory.waits));
+            if let Word::Unproven = word {
+                hold(&mut plan, record.known.as_ref(), Timestamp::now());
+            }
+            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, Timestamp::now())).min();
             self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
@@ -186,25 +193,6 @@ impl Reconciler {
         Ok(Some(Timestamp::now()))
     }
 
-    /// What Teleport lists at this moment, where what we were told may be out of date: the record knows more than we
-    /// do, or knows a request that we never saw. `None` if what we were told will do.
-    async fn listed_now(
-        &self,
-        id: &RequestId,
-        seen: &Seen,
-        record: &Record,
-    ) -> Result<Option<Option<AccessRequest>>, Trouble> {
-        let is_doubtful = match seen {
-            Seen::Listed(request) => is_behind(request, record.known.as_ref()),
-            Seen::Vanished(_) => false,
-            Seen::Unknown => record.known.is_some(),
-        };
-        if !is_doubtful {
-            return Ok(None);
-        }
-        self.teleport.get_request(id).await.map(Some).map_err(Trouble::reading)
-    }
-
     /// Takes errands out of the plan that must wait for their turn in Slack.
     fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
         let now = Timestamp::now();
@@ -229,11 +217,13 @@ impl Reconciler {
         requester: &'a [RecipientKey],
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
-        let (cluster, web_proxy) = (self.cluster.as_str(), self.web_proxy.as_deref());
+        let cluster = self.cluster.as_str();
+        let web_proxy = self.web_proxy.as_deref();
+        let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
         let look =
             |review: &'a Deciding| Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester });
         let review = self.review.as_ref().and_then(look);
-        Situation { listed, record, targets, cluster, web_proxy, review, waits, now: Timestamp::now() }
+        Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
     }
 
     /// Carries out what votes in Slack decided and nobody told Teleport: whoever took the deciding vote may have

@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_rendered_is_known_by_its_words() {
-        use access_core::render::card::{CardView, Deciding, card_with, short_card};
+        use access_core::render::card::{CardView, Deciding, Edition, card_with, short_card};
         use access_core::request::{AccessRequest, RequestKind, RequestState};
         let request = AccessRequest {
             id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
@@ -303,7 +303,7 @@ mod tests {
         };
         let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
         let phase = access_core::lifecycle::Phase::Pending;
-        let view = CardView { request: &request, phase, cluster: "demo", web_proxy: None };
+        let view = CardView { request: &request, phase, cluster: "demo", edition: Edition::Community };
         for message in [card_with(&view, &Deciding::default()), short_card(&view)] {
             let json = serde_json::to_value(message.blocks()).unwrap();
             let json = serde_json::json!({ "ts": "1.1", "text": message.text(), "blocks": json });

@@ -169,7 +169,7 @@ impl Client {
             if !cursor.is_empty() {
                 pairs.push(("cursor", &cursor));
             }
-            let (_, page) = self.form(method, &pairs).await?;
+            let page = self.read(method, &pairs).await?;
             if !next(&page) {
                 return Ok(());
             }

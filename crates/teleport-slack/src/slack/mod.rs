@@ -51,7 +51,7 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long name lookup, TCP and TLS may take together.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest API address accepted. It leaves room for method names within what an HTTP client can handle.
+/// The longest API address accepted, and the longest query sent. It leaves room for method names within what an HTTP client can handle.
 const MAX_URL_BYTES: usize = 2_000;
 
 /// What a client needs to know.
@@ -144,7 +144,8 @@ impl Client {
 
     /// Whose token this is, and what it may do (`auth.test`).
     pub async fn auth_test(&self) -> Result<AuthTest, SlackError> {
-        let (headers, fields) = self.form(Method::AuthTest, &[]).await?;
+        let body = Body { content_type: FORM, bytes: Bytes::new() };
+        let (headers, fields) = self.call(Method::AuthTest, body).await?;
         objects::auth_test(&fields, &headers).map_err(|failure| SlackError::new(Method::AuthTest, failure))
     }
 
@@ -196,14 +197,14 @@ impl Client {
     /// A channel by id (`conversations.info`).
     pub async fn conversation_info(&self, channel: &ChannelId) -> Result<Conversation, SlackError> {
         let method = Method::ConversationsInfo;
-        let (_, fields) = self.form(method, &[("channel", channel.as_str())]).await?;
+        let fields = self.read(method, &[("channel", channel.as_str())]).await?;
         objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
     /// The app that a bot belongs to (`bots.info`); `None` if Slack does not say. Needs the scope `users:read`.
     pub async fn bot_app(&self, bot: &str) -> Result<Option<String>, SlackError> {
         let method = Method::BotsInfo;
-        let (_, fields) = self.form(method, &[("bot", bot)]).await?;
+        let fields = self.read(method, &[("bot", bot)]).await?;
         Ok(objects::bot_app(&fields))
     }
 
@@ -211,7 +212,7 @@ impl Client {
     /// What is not the id of a person in Slack's answer is passed over: it could not click either.
     pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {
         let method = Method::UsergroupsUsersList;
-        let (_, fields) = self.form(method, &[("usergroup", usergroup)]).await?;
+        let fields = self.read(method, &[("usergroup", usergroup)]).await?;
         objects::members(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
@@ -232,8 +233,8 @@ impl Client {
     }
 
     async fn person(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
-        match self.form(method, &[key]).await {
-            Ok((_, fields)) => {
+        match self.read(method, &[key]).await {
+            Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
             }
             Err(error) => match error.code() {
@@ -243,10 +244,19 @@ impl Client {
         }
     }
 
-    /// A read: Slack's older descriptions of these methods know only forms.
-    async fn form(&self, method: Method, pairs: &[(&str, &str)]) -> Result<(HeaderMap, Fields), SlackError> {
-        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        self.call(method, Body { content_type: FORM, bytes: text.into() }).await
+    /// A read: a GET, as Slack's pages call these methods and as the Go plugin sends them. What is too long for a URL
+    /// goes as a form, which Slack takes as well.
+    async fn read(&self, method: Method, pairs: &[(&str, &str)]) -> Result<Fields, SlackError> {
+        let shared = &self.shared;
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let (_, fields) = if query.len() > MAX_URL_BYTES {
+            self.call(method, Body { content_type: FORM, bytes: query.into() }).await?
+        } else {
+            let uri = self.uri(&format!("{method}?{query}"));
+            let request = get(uri, shared.authorization.clone());
+            self.send(method, request, wire::parse_body, &shared.scrub).await?
+        };
+        Ok(fields)
     }
 
     /// A write.
@@ -275,9 +285,14 @@ impl Client {
     }
 
     fn uri_of(&self, method: Method) -> Uri {
-        format!("{}{method}", self.shared.base)
+        self.uri(method.as_str())
+    }
+
+    /// `end`: a method's name, and perhaps an encoded query of at most [`MAX_URL_BYTES`].
+    fn uri(&self, end: &str) -> Uri {
+        format!("{}{end}", self.shared.base)
             .parse()
-            .expect("the base was parsed as a URL without query, and method names are plain ASCII")
+            .expect("the base was parsed as a URL without query, and the rest is plain ASCII")
     }
 
     /// How Slack's servers are checked.
@@ -290,6 +305,9 @@ impl Client {
         self.shared.base.parse().expect("it was parsed as a URL before")
     }
 }
+
+/// What we call ourselves.
+const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")));
 
 /// Forms, as `Content-Type` calls them.
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -309,6 +327,13 @@ impl Body {
     }
 }
 
+fn get(uri: Uri, authorization: HeaderValue) -> Request<Bytes> {
+    let mut request =
+        Request::get(uri).body(Bytes::new()).expect("nothing that can fail was given to the builder");
+    request.headers_mut().extend([(AUTHORIZATION, authorization), (USER_AGENT, OUR_NAME)]);
+    request
+}
+
 fn request(uri: Uri, authorization: Option<HeaderValue>, body: Body) -> Request<Bytes> {
     let length = HeaderValue::from(body.bytes.len());
     let mut request =
@@ -317,7 +342,7 @@ fn request(uri: Uri, authorization: Option<HeaderValue>, body: Body) -> Request<
         // Left to itself, hyper does not say that an empty body is empty, which some servers insist on.
         (CONTENT_LENGTH, length),
         (CONTENT_TYPE, HeaderValue::from_static(body.content_type)),
-        (USER_AGENT, HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")))),
+        (USER_AGENT, OUR_NAME),
     ];
     request.headers_mut().extend(fixed);
     request.headers_mut().extend(authorization.map(|token| (AUTHORIZATION, token)));

@@ -65,6 +65,13 @@ fn check_request(request: &Received, method: &str, content_type: &str) {
     assert!(request.header("user-agent").unwrap().starts_with("teleport-slack/"));
 }
 
+fn check_read(request: &Received, method: &str, query: &str) {
+    assert_eq!(request.line, format!("GET /api/{method}?{query} HTTP/1.1"));
+    assert_eq!(request.header("authorization"), Some("Bearer xoxb-12-secret"));
+    assert_eq!((request.header("content-type"), request.body.as_slice()), (None, &b""[..]));
+    assert!(request.header("user-agent").unwrap().starts_with("teleport-slack/"));
+}
+
 #[tokio::test]
 async fn a_post_is_sent_as_json() {
     let server = Server::start([Reply::json(&posted())]).await;
@@ -114,25 +121,30 @@ async fn an_update_always_sends_blocks() {
 }
 
 #[tokio::test]
-async fn reads_are_sent_as_forms() {
+async fn reads_are_sent_as_queries() {
     let user = Reply::json(&json!({"ok": true, "user": {"id": "U1"}}));
     let channel = Reply::json(&json!({"ok": true, "channel": {"id": "C1", "name": "team"}}));
-    let server = Server::start([user.clone(), user, channel]).await;
+    let server = Server::start([user.clone(), user.clone(), channel, user]).await;
     let client = client(&server);
     let bob = client.lookup_by_email("bob+x@example.com").await.unwrap().unwrap();
     assert_eq!(bob.id.as_str(), "U1");
     assert_eq!(client.user_info(&bob.id).await.unwrap().unwrap(), bob);
     assert_eq!(client.conversation_info(&ChannelId::new("C1 &")).await.unwrap().name, "team");
 
-    let [by_email, by_id, info] = server.received().try_into().unwrap();
-    for (request, method, body) in [
+    // What fits into no URL is a form.
+    let long = format!("{}@example.com", "x".repeat(100_000));
+    client.lookup_by_email(&long).await.unwrap().unwrap();
+
+    let [by_email, by_id, info, as_form] = server.received().try_into().unwrap();
+    for (request, method, query) in [
         (by_email, "users.lookupByEmail", "email=bob%2Bx%40example.com"),
         (by_id, "users.info", "user=U1"),
         (info, "conversations.info", "channel=C1+%26"),
     ] {
-        check_request(&request, method, "application/x-www-form-urlencoded");
-        assert_eq!(String::from_utf8(request.body).unwrap(), body);
+        check_read(&request, method, query);
     }
+    check_request(&as_form, "users.lookupByEmail", "application/x-www-form-urlencoded");
+    assert_eq!(as_form.body.len(), "email=%40example.com".len() + 100_000);
 }
 
 #[tokio::test]

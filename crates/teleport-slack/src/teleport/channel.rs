@@ -62,6 +62,7 @@ impl ConnectError {
             ConnectProblem::UnknownIssuer
             | ConnectProblem::ServerName
             | ConnectProblem::ServerCertificate
+            | ConnectProblem::ForeignCertificate
             | ConnectProblem::NotTls
             | ConnectProblem::NotHttp2 => Kind::Permanent,
         }
@@ -96,11 +97,17 @@ pub enum ConnectProblem {
          port"
     )]
     ServerName,
-    /// The server's certificate is bad in another way.
+    /// The server's certificate is not valid at this time.
     #[error(
-        "its certificate is not acceptable; check both machines' clocks and the auth server's certificate"
+        "its certificate has expired or is not valid yet; check both machines' clocks and the auth server's certificate"
     )]
     ServerCertificate,
+    /// The server's certificate is of a form that no auth server has.
+    #[error(
+        "its certificate is none that a Teleport auth server has; check host and port, and whether a proxy or a load \
+         balancer on the way opens TLS: it must pass through unopened"
+    )]
+    ForeignCertificate,
     /// The server does not want our certificate.
     #[error(
         "it refuses our certificate, which is expired, revoked or from another cluster; sign a new one with \
@@ -126,7 +133,7 @@ pub enum ConnectProblem {
 impl ConnectProblem {
     /// Whether something else than an auth server answers, so that the address is to be mended, not the identity.
     pub fn is_wrong_address(self) -> bool {
-        matches!(self, Self::ServerName | Self::NotTls | Self::NotHttp2)
+        matches!(self, Self::ServerName | Self::ForeignCertificate | Self::NotTls | Self::NotHttp2)
     }
 }
 
@@ -176,7 +183,7 @@ async fn dial(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<T
     let stream = timeout_at(deadline, handshake)
         .await
         .map_err(|_| late("TLS handshake"))?
-        .map_err(|error: io::Error| fail(tls_problem(&error), quote(&error.to_string())))?;
+        .map_err(|error: io::Error| fail(tls_problem(&error), quote(&in_words(&error.to_string()))))?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Err(fail(ConnectProblem::NotHttp2, "no common application protocol".to_owned()));
     }
@@ -254,7 +261,13 @@ fn tls_problem(error: &io::Error) -> ConnectProblem {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => ConnectProblem::ServerName,
-        rustls::Error::InvalidCertificate(_) => ConnectProblem::ServerCertificate,
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => ConnectProblem::ServerCertificate,
+        rustls::Error::InvalidCertificate(_) => ConnectProblem::ForeignCertificate,
         rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -271,6 +284,13 @@ fn tls_problem(error: &io::Error) -> ConnectProblem {
         rustls::Error::InvalidMessage(_) => ConnectProblem::NotTls,
         _ => ConnectProblem::Tls,
     }
+}
+
+/// Without the names that the TLS library's types have.
+fn in_words(text: &str) -> String {
+    text.replace("Other(OtherError(CaUsedAsEndEntity))", "it is the certificate of a CA")
+        .replace("Other(OtherError(", "")
+        .replace("))", "")
 }
 
 #[cfg(test)]

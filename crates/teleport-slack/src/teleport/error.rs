@@ -11,11 +11,19 @@ use std::time::Duration;
 use access_core::ids::RequestId;
 use tonic::{Code, Response, Status};
 
-use super::Client;
+use super::broken;
 use super::channel::ConnectError;
+use super::rights::Sight;
+use super::{Client, MESSAGE_LIMIT};
 
 /// How much of a foreign text goes into one of ours, in characters.
 const QUOTE_LIMIT: usize = 400;
+
+/// How tonic begins to say that a message is larger than we accept.
+const TOO_LARGE: &str = "Error, decoded message length too large";
+
+/// What it takes to see all access requests, as in a role's YAML.
+const SEE_ALL: &str = "allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}";
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,11 +71,13 @@ pub enum Call {
     ListUsers,
     /// The roles of our own identity.
     GetCurrentUserRoles,
+    /// One role of our own identity.
+    GetRole,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ping,
         Self::WatchEvents,
         Self::ListAccessRequests,
@@ -81,6 +91,7 @@ impl Call {
         Self::GetUsers,
         Self::ListUsers,
         Self::GetCurrentUserRoles,
+        Self::GetRole,
     ];
 
     /// The method's name in Teleport's API.
@@ -99,20 +110,19 @@ impl Call {
             Self::GetUsers => "GetUsers",
             Self::ListUsers => "ListUsers",
             Self::GetCurrentUserRoles => "GetCurrentUserRoles",
+            Self::GetRole => "GetRole",
         }
     }
 
     /// What the plugin's role must have for this call, as in a role's YAML.
     pub(super) fn right(self) -> Option<&'static str> {
         match self {
-            Self::Ping | Self::GetCurrentUserRoles => None,
+            Self::Ping | Self::GetCurrentUserRoles | Self::GetRole => None,
             Self::WatchEvents
             | Self::ListAccessRequests
             | Self::GetAccessRequestsV2
             | Self::GetAccessRequests
-            | Self::GetPluginData => {
-                Some("allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}")
-            }
+            | Self::GetPluginData => Some(SEE_ALL),
             Self::UpdatePluginData => {
                 Some("allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}")
             }
@@ -125,6 +135,18 @@ impl Call {
             Self::GetUser => Some("allow.rules contain {resources: ['user'], verbs: ['read']}"),
             Self::GetUsers | Self::ListUsers => {
                 Some("allow.rules contain {resources: ['user'], verbs: ['list', 'read']}")
+            }
+        }
+    }
+
+    /// What to do when an answer is too large. The server sends it whole, so nothing on our side makes it smaller.
+    fn shrinking(self) -> &'static str {
+        match self {
+            Self::GetPluginData => {
+                "it has the records of all requests, and each goes an hour after its access was to end; look for somebody who makes very many requests or very long ones, and for other plugins that keep much"
+            }
+            _ => {
+                "look for somebody who makes very many access requests or very long ones, and delete them with `tctl request rm`"
             }
         }
     }
@@ -241,6 +263,22 @@ pub enum TeleportError {
         limit: usize,
     },
 
+    /// One message of the answer is larger than we accept.
+    #[error("Teleport call {call} is answered with a message of more than {} MiB; {}", .limit / 1_048_576, .call.shrinking())]
+    TooLarge {
+        /// The method.
+        call: Call,
+        /// The most that we accept, in bytes.
+        limit: usize,
+    },
+
+    /// What is not listed and not found may be there all the same.
+    #[error("{}", unseen(.sight))]
+    Hidden {
+        /// What we see.
+        sight: Sight,
+    },
+
     /// The server ended the watch.
     #[error(
         "the auth server ended the request watcher's stream (it restarts, or the watcher was too slow for it)"
@@ -284,7 +322,8 @@ impl TeleportError {
             Self::Deadline { .. } | Self::WatchEnded | Self::WatchOverflow { .. } => Kind::Retry,
             Self::Malformed { .. } => Kind::Retry,
             Self::Contended { .. } => Kind::Conflict,
-            Self::TooMany { .. } | Self::ServerVersion { .. } => Kind::Permanent,
+            Self::Hidden { .. } => Kind::Unauthorised,
+            Self::TooMany { .. } | Self::TooLarge { .. } | Self::ServerVersion { .. } => Kind::Permanent,
         }
     }
 
@@ -295,21 +334,17 @@ impl TeleportError {
     /// What a gRPC status means. tonic keeps the reason of a broken connection in the status's chain of
     /// sources, often several layers down.
     pub(super) fn from_status(call: Call, status: &Status) -> Self {
-        let mut innermost: Option<&(dyn Error + 'static)> = None;
+        if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
+            return Self::TooLarge { call, limit: MESSAGE_LIMIT };
+        }
         let mut next = status.source();
         while let Some(error) = next {
             if let Some(connect) = error.downcast_ref::<ConnectError>() {
                 return Self::Connect(connect.clone());
             }
-            innermost = Some(error);
             next = error.source();
         }
-        let mut message = quote(status.message());
-        if let Some(cause) =
-            innermost.map(|error| quote(&error.to_string())).filter(|cause| *cause != message)
-        {
-            message = format!("{message}: {cause}");
-        }
+        let message = broken::message(status);
         Self::Call { call, code: code_name(status.code()), kind: kind_of(status), message }
     }
 }
@@ -386,6 +421,25 @@ fn code_name(code: Code) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
+}
+
+/// Why an absence proves nothing, and what to do.
+pub fn unseen(sight: &Sight) -> String {
+    let why = match sight {
+        Sight::All => return "Teleport shows the plugin's user all access requests".to_owned(),
+        Sight::Part(verbs) => {
+            let (verbs, s) = (verbs.join(" and "), if verbs.len() > 1 { "s" } else { "" });
+            format!(
+                "the plugin's Teleport user lacks the verb{s} {verbs} on access_request, so Teleport may list nothing and say OK"
+            )
+        }
+        Sight::Unknown(why) => {
+            format!("whether the plugin's Teleport user sees all access requests cannot be known ({why})")
+        }
+    };
+    format!(
+        "{why}; messages of requests that are not listed stay as they are; give it a role whose {SEE_ALL}"
+    )
 }
 
 /// The end of a message about a missing permission.

@@ -30,6 +30,16 @@ pub enum Event {
     Delete(RequestId),
 }
 
+impl Event {
+    /// Which request it is about.
+    pub fn id(&self) -> &RequestId {
+        match self {
+            Self::Put(request) => &request.id,
+            Self::Delete(id) => id,
+        }
+    }
+}
+
 /// An open stream of changes. Dropping it closes it.
 #[derive(Debug)]
 pub struct Watch {

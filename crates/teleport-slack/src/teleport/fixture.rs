@@ -25,6 +25,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use teleport_proto::auth as wire;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -165,6 +166,18 @@ impl Reply {
     pub(super) fn one(message: &impl Message) -> Self {
         Self::Messages(vec![message.encode_to_vec().into()])
     }
+}
+
+/// A role that sees all access requests.
+pub(super) fn role_that_sees_all() -> wire::RoleV6 {
+    let rule = wire::Rule {
+        resources: vec!["access_request".into()],
+        verbs: vec!["list".into(), "read".into()],
+        ..Default::default()
+    };
+    let allow = wire::RoleConditions { rules: vec![rule], ..Default::default() };
+    let spec = wire::RoleSpecV6 { allow: Some(allow), ..Default::default() };
+    wire::RoleV6 { spec: Some(spec), ..Default::default() }
 }
 
 /// Answers calls: the method's name (with its service, if that is not `AuthService`), the request's bytes.

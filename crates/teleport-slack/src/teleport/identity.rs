@@ -5,8 +5,7 @@
 //! renewed while the daemon runs is noticed in `reload.rs`.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 use super::error::quote;
 use super::pem::{self, Bundle};
 use crate::config::Credentials;
+use crate::files;
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
@@ -34,6 +34,7 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 pub struct Identity {
     user: String,
     cluster: Option<String>,
+    roles: Arc<[String]>,
     not_before: Timestamp,
     not_after: Timestamp,
     /// Our own certificate, then those of the CAs.
@@ -92,6 +93,11 @@ impl Identity {
     /// The cluster that issued the certificate, if it says so.
     pub fn cluster(&self) -> Option<&str> {
         self.cluster.as_deref()
+    }
+
+    /// The names of the roles that the certificate gives.
+    pub fn roles(&self) -> Arc<[String]> {
+        Arc::clone(&self.roles)
     }
 
     /// Whether the other has the same certificate (and so the same key) and trusts the same CAs.
@@ -343,8 +349,16 @@ impl Parts<'_> {
         let roots = trust(self.cas, self.cas_file)?;
         let tls = client_config(provider, roots, certified)
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let Facts { user, cluster, not_before, not_after } = facts;
-        Ok(Identity { user, cluster, not_before, not_after, certificates, tls: Arc::new(tls) })
+        let Facts { user, cluster, roles, not_before, not_after } = facts;
+        Ok(Identity {
+            user,
+            cluster,
+            roles: roles.into(),
+            not_before,
+            not_after,
+            certificates,
+            tls: Arc::new(tls),
+        })
     }
 }
 
@@ -352,6 +366,7 @@ impl Parts<'_> {
 struct Facts {
     user: String,
     cluster: Option<String>,
+    roles: Vec<String>,
     not_before: Timestamp,
     not_after: Timestamp,
 }
@@ -368,6 +383,7 @@ impl Facts {
         Ok(Self {
             user,
             cluster,
+            roles: attributes(parsed.subject(), ORGANISATION).collect(),
             not_before: instant(validity.not_before.timestamp()),
             not_after: instant(validity.not_after.timestamp()),
         })
@@ -381,10 +397,15 @@ const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
 
 /// The first attribute with this object identifier that is not empty.
 fn attribute(name: &X509Name<'_>, oid: &str) -> Option<String> {
+    attributes(name, oid).map(|value| quote(&value)).next()
+}
+
+/// All attributes with this object identifier that are not empty, as they are.
+fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = String> + use<'a> {
     name.iter_attributes()
-        .filter(|attribute| attribute.attr_type().to_id_string() == oid)
-        .map(|attribute| quote(&String::from_utf8_lossy(attribute.as_slice())))
-        .find(|value| !value.is_empty())
+        .filter(move |attribute| attribute.attr_type().to_id_string() == oid)
+        .map(|attribute| String::from_utf8_lossy(attribute.as_slice()).into_owned())
+        .filter(|value| !value.is_empty())
 }
 
 /// A certificate's time; those beyond jiff's years are for ever, or since ever.
@@ -395,11 +416,10 @@ fn instant(seconds: i64) -> Timestamp {
 
 fn read(file: &Path) -> Result<Bundle, IdentityError> {
     let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    File::open(file).map_err(unreadable)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(IdentityError::TooLarge { file: file.to_path_buf() });
-    }
+    let (bytes, _) = files::read(file, FILE_LIMIT).map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => IdentityError::TooLarge { file: file.to_path_buf() },
+        _ => unreadable(source),
+    })?;
     pem::read(&bytes).map_err(|what| IdentityError::Damaged { file: file.to_path_buf(), what })
 }
 

@@ -20,6 +20,7 @@ use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
 pub mod error;
+mod broken;
 mod pem;
 pub mod identity;
 mod channel;
@@ -31,6 +32,8 @@ pub mod reviewing;
 pub mod decide;
 pub mod events;
 pub mod record;
+pub mod rights;
+pub mod listing;
 pub mod watch;
 pub mod reload;
 
@@ -82,12 +85,14 @@ struct Shared {
 #[derive(Debug)]
 struct Line {
     tls: Arc<ClientConfig>,
+    /// The roles on our certificate.
+    roles: Arc<[String]>,
     channel: Channel,
 }
 
 impl Line {
-    fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Self {
-        Self { channel: channel::open(addr, Arc::clone(&tls)), tls }
+    fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, roles: Arc<[String]>) -> Self {
+        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles }
     }
 }
 
@@ -97,7 +102,7 @@ impl Client {
     pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            line: RwLock::new(Line::open(addr, identity.tls_config())),
+            line: RwLock::new(Line::open(addr, identity.tls_config(), identity.roles())),
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
@@ -109,14 +114,14 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.line_mut() = Line::open(&self.shared.addr, identity.tls_config());
+        *self.line_mut() = Line::open(&self.shared.addr, identity.tls_config(), identity.roles());
         self.shared.renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut line = self.line_mut();
-        *line = Line::open(&self.shared.addr, Arc::clone(&line.tls));
+        *line = Line::open(&self.shared.addr, Arc::clone(&line.tls), Arc::clone(&line.roles));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
@@ -163,6 +168,10 @@ impl Client {
 
     fn rpc(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+    }
+
+    fn roles(&self) -> Arc<[String]> {
+        Arc::clone(&self.shared.line.read().unwrap_or_else(PoisonError::into_inner).roles)
     }
 
     fn channel(&self) -> Channel {

@@ -37,8 +37,9 @@ impl Client {
         self.stored(id).await.map(without_revision)
     }
 
-    /// All records, those of requests that are gone included.
-    pub async fn list_records(&self) -> Result<Vec<(RequestId, Fields)>, TeleportError> {
+    /// All records, those of requests that are gone included. The server sends them in one message, with what other
+    /// plugins keep beside them, so there may be too many for it; [`Client::get_record`] is bounded.
+    pub(super) async fn list_records(&self) -> Result<Vec<(RequestId, Fields)>, TeleportError> {
         let items = self.plugin_data("", LIST_LIMIT).await?.into_iter().filter_map(fields);
         Ok(items.map(|(id, fields)| (id, without_revision(fields))).collect())
     }

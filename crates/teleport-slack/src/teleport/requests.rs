@@ -1,70 +1,99 @@
-//! Listing access requests, by whichever of three methods the server has.
+//! Listing access requests, by whichever of three methods the server has, in pieces where it has them.
 //!
 //! Teleport renamed the method twice in its history; which one works is tried out and remembered. Changes as
-//! they happen are in `events.rs`.
+//! they happen are in `events.rs`; whether an absence means anything, in `rights.rs`.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
-use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessRequestsRequest};
+use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessRequestsRequest, RequestState};
+use tokio::time::timeout;
 use tonic::{Response, Status};
 
 use super::error::{Call, Kind, TeleportError};
-use super::{CALL_LIMIT, Client, LIST_LIMIT, convert};
+use super::{CALL_LIMIT, Client, convert};
 
 /// The listing methods, newest first.
 const LISTINGS: [Call; 3] = [Call::ListAccessRequests, Call::GetAccessRequestsV2, Call::GetAccessRequests];
 
-/// Requests in one page, few enough that a page of very large requests stays under the message limit.
+/// Requests in one page, few enough that a page of usual requests is far below the message limit.
 const PAGE_SIZE: i32 = 200;
 
 /// The most requests that we take from a server: far more than any cluster holds, and a bound on memory.
 const REQUEST_LIMIT: usize = 100_000;
 
-impl Client {
-    /// All access requests that the server still keeps, in any state and no particular order. At most
-    /// 100,000 and 60 s.
-    pub async fn list_requests(&self) -> Result<Vec<AccessRequest>, TeleportError> {
-        let found = self.find(AccessRequestFilter::default(), LIST_LIMIT).await?;
-        Ok(found.into_iter().filter_map(convert::access_request).collect())
-    }
+/// How long one piece of a list may take: a page, or the next message of a stream. One message may be the whole list.
+const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
-    /// One access request; `None` if it is gone.
-    pub async fn get_request(&self, id: &RequestId) -> Result<Option<AccessRequest>, TeleportError> {
-        let filter = AccessRequestFilter { id: id.as_str().to_owned(), ..AccessRequestFilter::default() };
-        match self.find(filter, CALL_LIMIT).await {
-            Ok(found) => {
-                Ok(found.into_iter().filter_map(convert::access_request).find(|request| request.id == *id))
+/// How long a whole list may take. Changes are told meanwhile.
+const LIST_LIMIT: Duration = Duration::from_secs(600);
+
+/// The requests that were listed.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) requests: Vec<AccessRequest>,
+    /// The server sends the list in one message, which was too large, so only pending requests were asked for.
+    pub(super) only_pending: Option<TeleportError>,
+}
+
+impl Client {
+    /// All access requests that the server shows us, in any state and no particular order: at most 100,000, in 10
+    /// minutes. A server without pages that holds too much for one message is asked for the pending ones alone.
+    pub(super) async fn list_requests(&self) -> Result<Found, TeleportError> {
+        match self.find(&AccessRequestFilter::default(), PIECE_LIMIT).await {
+            Err(error @ TeleportError::TooLarge { call: Call::GetAccessRequests, .. }) => {
+                let pending =
+                    AccessRequestFilter { state: RequestState::Pending.into(), ..Default::default() };
+                let requests = self.find(&pending, PIECE_LIMIT).await?;
+                Ok(Found { requests, only_pending: Some(error) })
             }
-            Err(error) if error.kind() == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            found => Ok(Found { requests: found?, only_pending: None }),
         }
     }
 
-    /// Tries the method that worked last, then the others: the server may have been upgraded meanwhile.
+    /// One access request; `None` if it is gone.
+    ///
+    /// # Errors
+    /// [`TeleportError::Hidden`] if it was not found and may be there all the same.
+    pub async fn get_request(&self, id: &RequestId) -> Result<Option<AccessRequest>, TeleportError> {
+        let filter = AccessRequestFilter { id: id.as_str().to_owned(), ..AccessRequestFilter::default() };
+        let found = match self.find(&filter, CALL_LIMIT).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == Kind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if let Some(request) = found.into_iter().find(|request| request.id == *id) {
+            return Ok(Some(request));
+        }
+        self.prove_absence().await?;
+        Ok(None)
+    }
+
+    /// Tries the method that worked last, then the others: the server may have been upgraded meanwhile. Each piece may
+    /// take as long as `limit`.
     async fn find(
         &self,
-        filter: AccessRequestFilter,
+        filter: &AccessRequestFilter,
         limit: Duration,
-    ) -> Result<Vec<AccessRequestV3>, TeleportError> {
+    ) -> Result<Vec<AccessRequest>, TeleportError> {
         let remembered = self.shared.listing.load(Ordering::Relaxed);
         let mut refusal = None;
         for (index, call) in (0u8..).zip(LISTINGS).cycle().skip(remembered.into()).take(LISTINGS.len()) {
             let answer = async {
                 match call {
-                    Call::ListAccessRequests => self.find_paged(filter.clone()).await,
-                    Call::GetAccessRequestsV2 => self.find_streamed(filter.clone()).await,
-                    _ => self.find_whole(filter.clone()).await,
+                    Call::ListAccessRequests => self.find_paged(filter, limit).await,
+                    Call::GetAccessRequestsV2 => self.find_streamed(filter, limit).await,
+                    _ => self.find_whole(filter, limit).await,
                 }
             };
-            match self.within(call, limit, answer).await {
-                Ok(Some(found)) => {
+            let answer = timeout(LIST_LIMIT, answer).await;
+            match answer.unwrap_or(Err(TeleportError::Deadline { call, limit: LIST_LIMIT })) {
+                Ok(found) => {
                     self.shared.listing.store(index, Ordering::Relaxed);
                     return Ok(found);
                 }
-                Ok(None) => return Err(TeleportError::TooMany { call, limit: REQUEST_LIMIT }),
                 Err(error) if error.kind() == Kind::Unimplemented => refusal = Some(error),
                 Err(error) => return Err(error),
             }
@@ -75,50 +104,83 @@ impl Client {
         }))
     }
 
-    // The three below answer `None` when the server lists more than REQUEST_LIMIT.
-
-    async fn find_paged(&self, filter: AccessRequestFilter) -> Result<Response<Listed>, Status> {
-        let mut rpc = self.rpc();
-        let mut found = Vec::new();
-        let mut start_key = String::new();
+    async fn find_paged(
+        &self,
+        filter: &AccessRequestFilter,
+        limit: Duration,
+    ) -> Result<Vec<AccessRequest>, TeleportError> {
+        let call = Call::ListAccessRequests;
+        let (mut found, mut page_size, mut start_key) = (Vec::new(), PAGE_SIZE, String::new());
         loop {
             let page = ListAccessRequestsRequest {
                 filter: Some(filter.clone()),
-                limit: PAGE_SIZE,
+                limit: page_size,
                 start_key: start_key.clone(),
                 ..ListAccessRequestsRequest::default()
             };
-            let page = rpc.list_access_requests(page).await?.into_inner();
-            found.extend(page.access_requests);
-            if found.len() > REQUEST_LIMIT {
-                return Ok(Response::new(None));
-            }
+            let mut rpc = self.rpc();
+            let page = match self.within(call, limit, rpc.list_access_requests(page)).await {
+                // A few very large requests must not hide the rest.
+                Err(TeleportError::TooLarge { .. }) if page_size > 1 => {
+                    page_size = (page_size / 8).max(1);
+                    continue;
+                }
+                page => page?,
+            };
+            take(call, &mut found, page.access_requests)?;
             if page.next_key.is_empty() {
-                return Ok(Response::new(Some(found)));
+                return Ok(found);
             }
             if page.next_key == start_key {
-                return Err(Status::internal("the server's list of access requests goes in circles"));
+                return Err(TeleportError::Malformed { call, what: "a list that goes in circles" });
             }
             start_key = page.next_key;
         }
     }
 
-    async fn find_streamed(&self, filter: AccessRequestFilter) -> Result<Response<Listed>, Status> {
-        let mut stream = self.rpc().get_access_requests_v2(filter).await?.into_inner();
+    async fn find_streamed(
+        &self,
+        filter: &AccessRequestFilter,
+        limit: Duration,
+    ) -> Result<Vec<AccessRequest>, TeleportError> {
+        let call = Call::GetAccessRequestsV2;
+        let mut rpc = self.rpc();
         let mut found = Vec::new();
-        while let Some(request) = stream.message().await? {
-            found.push(request);
-            if found.len() > REQUEST_LIMIT {
-                return Ok(Response::new(None));
+        let late = |_| Status::deadline_exceeded(format!("the list stopped for {} s", limit.as_secs()));
+        let whole = async {
+            let mut stream = rpc.get_access_requests_v2(filter.clone()).await?.into_inner();
+            while let Some(request) = timeout(limit, stream.message()).await.map_err(late)?? {
+                if found.len() == REQUEST_LIMIT {
+                    return Ok(Response::new(Err(TeleportError::TooMany { call, limit: REQUEST_LIMIT })));
+                }
+                found.extend(convert::access_request(request));
             }
-        }
-        Ok(Response::new(Some(found)))
+            Ok(Response::new(Ok(())))
+        };
+        // One request is one message.
+        let whole_limit = if filter.id.is_empty() { LIST_LIMIT } else { limit };
+        self.within(call, whole_limit, whole).await??;
+        Ok(found)
     }
 
-    async fn find_whole(&self, filter: AccessRequestFilter) -> Result<Response<Listed>, Status> {
-        let all = self.rpc().get_access_requests(filter).await?.into_inner().access_requests;
-        Ok(Response::new(Some(all).filter(|all| all.len() <= REQUEST_LIMIT)))
+    async fn find_whole(
+        &self,
+        filter: &AccessRequestFilter,
+        limit: Duration,
+    ) -> Result<Vec<AccessRequest>, TeleportError> {
+        let call = Call::GetAccessRequests;
+        let mut rpc = self.rpc();
+        let all = self.within(call, limit, rpc.get_access_requests(filter.clone())).await?;
+        let mut found = Vec::new();
+        take(call, &mut found, all.access_requests)?;
+        Ok(found)
     }
 }
 
-type Listed = Option<Vec<AccessRequestV3>>;
+fn take(call: Call, found: &mut Vec<AccessRequest>, more: Vec<AccessRequestV3>) -> Result<(), TeleportError> {
+    found.extend(more.into_iter().filter_map(convert::access_request));
+    if found.len() > REQUEST_LIMIT {
+        return Err(TeleportError::TooMany { call, limit: REQUEST_LIMIT });
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::error::{Kind, TeleportError};
 use super::events::Event;
-use super::fixture::{Authority, Reply, Script, Server};
+use super::fixture::{Authority, Reply, Script, Server, role_that_sees_all};
 use super::record::{Fields, Modified, modify_record};
 use super::{Client, Pong, parse_version};
 
@@ -117,7 +117,8 @@ async fn pages_are_followed_to_the_end() {
         })
     })
     .await;
-    let ids: Vec<_> = client.list_requests().await.unwrap().into_iter().map(|request| request.id).collect();
+    let ids: Vec<_> =
+        client.list_requests().await.unwrap().requests.into_iter().map(|request| request.id).collect();
     assert_eq!(ids, ["one", "two", "three"].map(RequestId::new));
 }
 
@@ -154,7 +155,7 @@ async fn the_listing_method_that_worked_is_remembered() {
             _ => Reply::one(&wire::AccessRequests { access_requests: vec![request("one"), request("two")] }),
         })
         .await;
-        assert_eq!(client.list_requests().await.unwrap().len(), 2);
+        assert_eq!(client.list_requests().await.unwrap().requests.len(), 2);
         let found = client.clone().get_request(&RequestId::new("two")).await.unwrap();
         assert_eq!(found.unwrap().id, RequestId::new("two"), "the clone knows, and picks the right one");
         assert_eq!(*calls.lock().unwrap(), expected);
@@ -178,9 +179,15 @@ async fn an_upgraded_server_is_listed_by_its_new_method() {
 
 #[tokio::test]
 async fn a_missing_request_is_none() {
-    let (_server, client, _) = serve(|_, _| Reply::one(&wire::ListAccessRequestsResponse::default())).await;
+    let answer = |method: &str, found: Reply| match method {
+        "GetCurrentUserRoles" => Reply::one(&role_that_sees_all()),
+        _ => found,
+    };
+    let empty = || Reply::one(&wire::ListAccessRequestsResponse::default());
+    let (_server, client, _) = serve(move |method, _| answer(method, empty())).await;
     assert_eq!(client.get_request(&RequestId::new("x")).await.unwrap(), None);
-    let (_server, client, _) = serve(|_, _| Reply::Status(NOT_FOUND, "not found")).await;
+    let (_server, client, _) =
+        serve(move |method, _| answer(method, Reply::Status(NOT_FOUND, "not found"))).await;
     assert_eq!(client.get_request(&RequestId::new("x")).await.unwrap(), None);
 }
 

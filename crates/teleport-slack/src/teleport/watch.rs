@@ -1,12 +1,12 @@
 //! Keeps watching: connect, watch, list, tell the changes; on any end say so and begin again.
 //!
-//! Needs no memory of what it told before: after each loss it tells a full snapshot, and whoever listens
-//! compares. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
+//! Needs no memory of what it told before: after each opening it tells a list of all there is (`listing.rs`), and
+//! whoever listens compares. The stream goes on whatever a list does. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
 //! us): what is not taken yet is kept here, the newest per request. When the identity is renewed it opens the
 //! next watch, on the new connection, before it leaves the present one. A stream that stays silent proves nothing,
 //! and HTTP/2 may ask only once a minute whether the line lives, so small calls are made meanwhile.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::request::AccessRequest;
 use futures_util::future::OptionFuture;
-use futures_util::{Stream, StreamExt, TryFutureExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch as latest;
 use tokio::time::Instant;
@@ -23,26 +23,31 @@ use tokio_util::sync::CancellationToken;
 use super::Client;
 use super::error::{Kind, TeleportError};
 use super::events::{Event, Watch};
+use super::listing::{Extent, Part, parts};
 use super::record::Fields;
 use crate::observe::metrics::Metrics;
 
 /// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
 const WAITING_LIMIT: usize = 10_000;
 
-/// How often a list that failed is tried again while its watch lives, and the pauses before.
-const LIST_RETRIES: u32 = 5;
-const BETWEEN_LISTS: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(4) };
+/// What a watch told so long before a list began may be newer than the list, and stands against it: lists were seen to
+/// be up to a second old (15.3.1).
+const LIST_LAG: Duration = Duration::from_secs(2);
 
 /// What a watcher tells.
 #[derive(Debug)]
 pub enum WatchUpdate {
-    /// All there is; what was told before and is not in here is gone.
+    /// A list of all access requests.
     Snapshot {
-        /// All access requests.
+        /// Those that are listed.
         requests: Vec<AccessRequest>,
-        /// All records, those of requests that are gone included.
-        records: Vec<(RequestId, Fields)>,
+        /// Whether what was told before and is not in here is gone.
+        extent: Extent,
+        /// Of these the list says nothing: changes of them were told while it was made, or just before.
+        told: HashSet<RequestId>,
     },
+    /// All records, those of requests that are gone included.
+    Records(Vec<(RequestId, Fields)>),
     /// A request was made or changed.
     Changed(Box<AccessRequest>),
     /// A request was deleted or expired.
@@ -110,8 +115,7 @@ impl Watcher {
                 let watch = opened?;
                 client.metrics().watch_opened();
                 let events = events(watch, client.metrics().clone());
-                let list = async move { list(&client).await };
-                Ok((events, list))
+                Ok((events, parts(client)))
             }
         };
         tracing::info!("Starting a request watcher...");
@@ -130,27 +134,10 @@ fn events(watch: Watch, metrics: Metrics) -> impl Stream<Item = Result<Event, Te
     stream::try_unfold(watch, next).inspect_ok(move |_| metrics.watch_event())
 }
 
-type Listed = (Vec<AccessRequest>, Vec<(RequestId, Fields)>);
-
-/// Lists everything. A passing failure is no reason to give up a watch that works, so it is tried a few times.
-async fn list(client: &Client) -> Result<Listed, TeleportError> {
-    let mut failures = 0;
-    loop {
-        match tokio::try_join!(client.list_requests(), client.list_records()) {
-            Err(error) if error.kind() == Kind::Retry && failures < LIST_RETRIES => {
-                failures += 1;
-                tracing::debug!("Listing failed and is tried again: {error}");
-                tokio::time::sleep(BETWEEN_LISTS.delay(failures, fastrand::u64(..))).await;
-            }
-            listed => return listed,
-        }
-    }
-}
-
-/// One watch after the other; ends when nobody listens. `open` answers an open stream of events and a list
-/// that is to be fetched after it was opened; after each change of `renewed` it does so on a new connection.
+/// One watch after the other; ends when nobody listens. `open` answers an open stream of events and the lists
+/// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
 /// `probe` fails if the line is dead; `lost` is told of each loss.
-async fn keep_watching<Opening, Probing, Events, List>(
+async fn keep_watching<Opening, Probing, Events, Parts>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
     lost: impl Fn(),
@@ -158,14 +145,14 @@ async fn keep_watching<Opening, Probing, Events, List>(
     delays: Delays,
     sink: &Sender<WatchUpdate>,
 ) where
-    Opening: Future<Output = Result<(Events, List), TeleportError>>,
+    Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
     Probing: Future<Output = Result<(), TeleportError>>,
     Events: Stream<Item = Result<Event, TeleportError>>,
-    List: Future<Output = Result<Listed, TeleportError>>,
+    Parts: Stream<Item = Part>,
 {
     let mut losses: u32 = 0;
     // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
-    // is over when there was a full list.
+    // is over when there was a list.
     let mut complaint = None;
     let mut opened = None;
     loop {
@@ -181,12 +168,16 @@ async fn keep_watching<Opening, Probing, Events, List>(
             }
         };
         let error = match watch {
-            Ok((events, list)) => {
+            Ok((events, parts)) => {
                 tracing::info!("Watcher connected");
                 let began = Instant::now();
-                let list = list.inspect_ok(|_| complaint = None);
+                let parts = parts.inspect(|part| {
+                    if let Part::Requests(..) = part {
+                        complaint = None;
+                    }
+                });
                 let silence = || dead_line(&probe, delays.silence);
-                let ended = watch_once(events, list, &open, silence, &mut renewed, sink).await;
+                let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
                 if began.elapsed() >= delays.healthy {
                     losses = 0;
                 }
@@ -260,12 +251,12 @@ enum Ended<Watch> {
 
 /// One watch, to its end.
 ///
-/// Events are received from the first moment, but told only after the list: one that came while the list was
-/// on its way may be in it already, and telling it again does no harm. What was not told when the watch is
-/// replaced is in the next one's list. `silence` begins anew with each event.
+/// Events are told from the first moment, whatever becomes of the lists: one that came while a list was on its way may
+/// be in it already, or be newer, so the list leaves its request out. What was not told when the watch is replaced is in
+/// the next one's list. `silence` begins anew with each event.
 async fn watch_once<Opening, Watch, Silence>(
     events: impl Stream<Item = Result<Event, TeleportError>>,
-    list: impl Future<Output = Result<Listed, TeleportError>>,
+    parts: impl Stream<Item = Part>,
     open: impl Fn() -> Opening,
     silence: impl Fn() -> Silence,
     renewed: &mut latest::Receiver<u64>,
@@ -276,18 +267,18 @@ where
     Silence: Future<Output = TeleportError>,
 {
     let mut events = pin!(events);
-    let mut list = pin!(list);
-    let mut listed = false;
-    let mut snapshot = None;
+    let mut parts = pin!(parts.fuse());
+    let mut lists = Lists::default();
     let mut waiting = Waiting::default();
     let mut next = pin!(OptionFuture::from(None));
     let mut silent = pin!(silence());
     loop {
-        let something_to_tell = listed && (snapshot.is_some() || !waiting.is_empty());
+        let something_to_tell = lists.has_any() || !waiting.is_empty();
         let lost = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     silent.set(silence());
+                    lists.note(event.id());
                     waiting.add(event);
                     if waiting.len() <= WAITING_LIMIT {
                         continue;
@@ -297,17 +288,13 @@ where
                 Some(Err(error)) => error,
                 None => TeleportError::WatchEnded,
             },
-            answer = &mut list, if !listed => match answer {
-                Ok((requests, records)) => {
-                    listed = true;
-                    snapshot = Some(WatchUpdate::Snapshot { requests, records });
-                    continue;
-                }
-                Err(error) => error,
-            },
+            Some(part) = parts.next() => {
+                lists.add(part);
+                continue;
+            }
             room = sink.reserve(), if something_to_tell => {
                 let Ok(room) = room else { return Ended::Unheard };
-                if let Some(update) = snapshot.take().or_else(|| waiting.next()) {
+                if let Some(update) = lists.next().or_else(|| waiting.next()) {
                     room.send(update);
                 }
                 continue;
@@ -332,6 +319,53 @@ where
     }
 }
 
+/// Lists that were not told yet, the newest of each kind; and which requests changed since the present one began.
+#[derive(Default)]
+struct Lists {
+    snapshot: Option<WatchUpdate>,
+    records: Option<WatchUpdate>,
+    changed: HashMap<RequestId, Instant>,
+    is_listing: bool,
+}
+
+impl Lists {
+    fn note(&mut self, id: &RequestId) {
+        if !self.is_listing && self.changed.len() >= WAITING_LIMIT {
+            self.forget_old();
+        }
+        self.changed.insert(id.clone(), Instant::now());
+    }
+
+    /// While a list is on its way, all that changed is remembered: as much as the listener keeps of them.
+    fn forget_old(&mut self) {
+        self.changed.retain(|_, at| at.elapsed() < LIST_LAG);
+    }
+
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Begun => {
+                self.is_listing = true;
+                self.forget_old();
+            }
+            Part::Requests(mut requests, extent) => {
+                self.is_listing = false;
+                let told: HashSet<_> = self.changed.keys().cloned().collect();
+                requests.retain(|request| !told.contains(&request.id));
+                self.snapshot = Some(WatchUpdate::Snapshot { requests, extent, told });
+            }
+            Part::Records(records) => self.records = Some(WatchUpdate::Records(records)),
+        }
+    }
+
+    fn has_any(&self) -> bool {
+        self.snapshot.is_some() || self.records.is_some()
+    }
+
+    fn next(&mut self) -> Option<WatchUpdate> {
+        self.snapshot.take().or_else(|| self.records.take())
+    }
+}
+
 /// Changes that were not told yet: the newest per request (a deletion with the change before it), in the order in which the requests first changed.
 #[derive(Default)]
 struct Waiting {
@@ -341,10 +375,7 @@ struct Waiting {
 
 impl Waiting {
     fn add(&mut self, event: Event) {
-        let id = match &event {
-            Event::Put(request) => &request.id,
-            Event::Delete(id) => id,
-        };
+        let id = event.id();
         let before = self.newest.remove(id);
         if before.is_none() {
             self.order.push_back(id.clone());
@@ -355,7 +386,10 @@ impl Waiting {
                 let last = match before {
                     Some(WatchUpdate::Changed(request)) => Some(request),
                     Some(WatchUpdate::Gone { last, .. }) => last,
-                    Some(WatchUpdate::Snapshot { .. } | WatchUpdate::Lost { .. }) | None => None,
+                    Some(
+                        WatchUpdate::Snapshot { .. } | WatchUpdate::Records(_) | WatchUpdate::Lost { .. },
+                    )
+                    | None => None,
                 };
                 (id.clone(), WatchUpdate::Gone { id, last })
             }

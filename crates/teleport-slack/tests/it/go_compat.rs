@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use access_sim::slack::arguments::Encoding;
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::request::RequestState;
+use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 
 use crate::support::*;
 
@@ -197,5 +199,45 @@ fn rubbish_in_the_record_is_named_and_stops_nothing() {
         })
         .await;
         daemon.stop().await;
+    });
+}
+
+/// Scripts, and that plugin's own tests, read the only element of the third block and expect nothing beside it, answer
+/// look-ups at GET, and find expired in the record of whatever vanished.
+#[test]
+fn scripts_find_the_status_alone_in_the_third_block_and_the_record_agrees() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com", "U0DAVE"]"#).await;
+        let carol = "carol@example.com";
+        let two = || NewRequest::roles(&["admin"], "two needed");
+        let [counted, deleted] = [(); 2].map(|()| bed.teleport.request_access(carol, two()).unwrap());
+        let the_only_one = |card: &MessageView| {
+            assert_eq!(card.blocks[2]["type"], "context");
+            assert_eq!(card.blocks[2]["elements"].as_array().unwrap().len(), 1, "{:?}", card.blocks);
+        };
+        for place in ["C0TEAM", "U0BOB", "U0DAVE"] {
+            for id in [&counted, &deleted] {
+                the_only_one(&bed.until_status(&daemon, place, id, "⏳ PENDING").await);
+            }
+        }
+        bed.approve(&counted);
+        let shows = |words: &'static str| move |card: &MessageView| block_text(card, 3).contains(words);
+        let count = || bed.card("C0TEAM", &counted).filter(shows("1 of 2 approvals"));
+        the_only_one(&bed.until(&daemon, "the count", count).await);
+        bed.teleport.review(DAVE, &counted, Decision::Approve, "").unwrap();
+        let card = bed.until_status(&daemon, "C0TEAM", &counted, "✅ APPROVED").await;
+        the_only_one(&card);
+        assert!(shows("Decided by bob@example.com, dave@example.com")(&card), "{:?}", card.blocks);
+
+        bed.teleport.delete(TCTL, &deleted).unwrap();
+        the_only_one(&bed.until_deleted(&daemon, "C0TEAM", &deleted).await);
+        bed.until_recorded(&daemon, &deleted, |record| field(record, "resolution") == "EXPIRED").await;
+        daemon.stop().await;
+        for method in ["users.lookupByEmail", "users.info"] {
+            let calls = bed.slack.calls_of(method);
+            assert!(!calls.is_empty(), "{method} was not called");
+            assert!(calls.iter().all(|call| call.encoding == Some(Encoding::Query)), "{calls:?}");
+        }
     });
 }

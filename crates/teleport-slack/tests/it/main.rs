@@ -7,6 +7,7 @@
 mod support;
 
 mod lifecycle;
+mod lists;
 mod away;
 mod backlog;
 mod go_compat;
@@ -34,4 +35,8 @@ mod enterprise;
 mod callbacks;
 mod refusals;
 mod modes;
+mod role_patterns;
+mod misplaced;
+mod capitals;
+mod files;
 mod corpus;

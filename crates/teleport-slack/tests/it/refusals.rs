@@ -173,7 +173,7 @@ fn links_that_contradict_each_other_or_lead_nowhere() {
         );
         assert_eq!(
             bed.told(&daemon, "U0CAROL", &card, "approve").await,
-            "Teleport knows no user “carol@example.com”; if you use single sign-on, sign in to Teleport once and try again."
+            "Teleport knows no user “carol@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;
@@ -286,7 +286,7 @@ fn a_teleport_user_whose_time_is_over() {
         // Now Teleport does not know it any more.
         assert_eq!(
             bed.told(&daemon, "U0BOB", &card, "approve").await,
-            "Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again."
+            "Teleport knows no user “bob@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;

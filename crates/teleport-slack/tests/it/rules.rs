@@ -219,6 +219,24 @@ fn the_readmes_configuration_is_accepted() {
     assert_eq!(loaded.config.rules().by_role.len(), 1);
 }
 
+/// `tctl create` of Teleport 15 refuses a user whose role is not there yet, and creates nothing of the file.
+#[test]
+fn every_role_is_created_before_a_user_who_has_it() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut sources = files_below("docs");
+    sources.extend(files_below("crates/teleport-slack/src"));
+    sources.push(Source { path: "README.md".into(), text: readme });
+    let kinds = [concat!("kind: ", "role\n"), concat!("kind: ", "user\n")];
+    let mut found = 0;
+    for source in sources {
+        if let [Some(role), Some(user)] = kinds.map(|kind| source.text.find(kind)) {
+            assert!(role < user, "{} creates the user first", source.path);
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no file shows how to create them");
+}
+
 #[test]
 fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();

@@ -366,7 +366,7 @@ fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
             lines[0].contains("alice@example.com for dba") && lines[0].contains("nightly restore"),
             "{lines:?}"
         );
-        assert_eq!(lines[1], format!("*Approve*: `tsh request review --approve {id}`"));
+        assert_eq!(lines[1], format!("*Approve*: `tctl request approve {id}`"));
         bed.until_logged(&daemon, "it is sent as plain text; please report this").await;
 
         let too_long = Fault::Error("msg_blocks_too_long".into());

@@ -29,6 +29,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::LinkedTwice { users: names() },
         Refusal::TeleportUserExpired { user: name() },
         Refusal::TeleportUserUnknown { user: name() },
+        Refusal::OtherCapitals { user: name(), linked: name() },
+        Refusal::NamedInOtherCapitals { role: name(), named: name(), user: name() },
+        Refusal::NamedInOtherCapitals { role: String::new(), named: name(), user: name() },
         Refusal::UsersUnreadable,
         Refusal::EmailUnconfirmed,
         Refusal::MayNotReview,
@@ -89,7 +92,10 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.
     Your Slack account does not lead to exactly one Teleport user (bob@example.com, carol@example.com); an administrator must correct the links.
     Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again.
-    Teleport knows no user “bob@example.com”; if you use single sign-on, sign in to Teleport once and try again.
+    Teleport knows no user “bob@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again.
+    Your Slack account leads to “bob@example.com”, but Teleport's user is called “bob@example.com”: capitals count, so nothing was changed; an administrator can link your account to that user.
+    The rule for role “bob@example.com” names “bob@example.com”, but you are “bob@example.com” in Teleport: capitals count, so nothing was changed; an administrator must correct the rule.
+    This request suggests “bob@example.com”, but you are “bob@example.com” in Teleport: capitals count, so nothing was changed; decide it in Teleport.
     I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.
     Your e-mail address is not confirmed in Slack; confirm it and try again.
     Teleport does not let you review this request; nothing was changed.
@@ -125,7 +131,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     distinct.dedup();
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
-    assert_eq!(kinds.len(), sentences.len() - 4, "each has a word for the log; four have two sentences");
+    assert_eq!(kinds.len(), sentences.len() - 5, "each has a word for the log; five have two sentences");
     assert_eq!(kinds, Refusal::KINDS.into());
 }
 

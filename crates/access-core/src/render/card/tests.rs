@@ -42,7 +42,11 @@ fn request() -> AccessRequest {
 }
 
 fn view(request: &AccessRequest, status: Phase) -> CardView<'_> {
-    CardView { request, phase: status, cluster: "local-site", web_proxy: None }
+    CardView { request, phase: status, cluster: "local-site", edition: Edition::Community }
+}
+
+fn web(proxy: &str) -> Edition<'_> {
+    Edition::Enterprise { web_proxy: Some(proxy) }
 }
 
 fn review(author: &str, proposed: RequestState) -> Review {
@@ -80,8 +84,8 @@ fn pending_with_commands() {
     *User*: alice@example.com
     *Role(s)*: admin,dba
     *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
-    *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
-    *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Approve*: `tctl request approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Deny*: `tctl request deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     -- *Status:* ⏳ PENDING
     == ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
@@ -91,17 +95,17 @@ fn pending_with_commands() {
 fn pending_with_everything_and_a_link() {
     let request = full_request();
     let view =
-        CardView { web_proxy: Some("https://teleport.example.com:443/"), ..view(&request, Phase::Pending) };
+        CardView { edition: web("https://teleport.example.com:443/"), ..view(&request, Phase::Pending) };
     insta::assert_snapshot!(shown(&card(&view)), @r"
-    -- You have a new Role Request:
+    -- You have a new Resource Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
     *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
-    *Link*: <https://teleport.example.com:443/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
+    *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     -- *Status:* ⏳ PENDING
-    | 1 of 2 approvals
+    -- 1 of 2 approvals
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
     *Access until*: <!date^1795550400^{date_short_pretty} {time}|24 Nov 26 20:00 UTC> (2 d 4 h)
     *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
@@ -116,9 +120,9 @@ fn approved() {
     let mut request = AccessRequest { resolve_reason: "looks fine".into(), ..full_request() };
     request.reviews.push(review("carol@example.com", RequestState::Approved));
     request.reviews.push(review("dave@example.com", RequestState::Denied));
-    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Approved) };
+    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Approved) };
     insta::assert_snapshot!(shown(&card(&view)), @r"
-    -- You have a new Role Request:
+    -- This Resource Request was approved:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
@@ -126,7 +130,7 @@ fn approved() {
     *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     -- *Status:* ✅ APPROVED (looks fine)
-    | Decided by bob@example.com, carol@example.com
+    -- Decided by bob@example.com, carol@example.com
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
     *Access until*: <!date^1795550400^{date_short_pretty} {time}|24 Nov 26 20:00 UTC> (2 d 4 h)
     *Starts*: <!date^1795363200^{date_short_pretty} {time}|22 Nov 26 16:00 UTC>
@@ -139,14 +143,14 @@ fn denied_by_many() {
     let mut request = AccessRequest { resolve_reason: "not today".into(), ..request() };
     request.reviews = (1..=8).map(|n| review(&format!("r{n}"), RequestState::Denied)).collect();
     insta::assert_snapshot!(shown(&card(&view(&request, Phase::Denied))), @r"
-    -- You have a new Role Request:
+    -- This Role Request was denied:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
     *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
     -- *Status:* ❌ DENIED (not today)
-    | Decided by r1, r2, r3, r4, r5, +3 more
+    -- Decided by r1, r2, r3, r4, r5, +3 more
     == ❌ DENIED (not today): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
 }
@@ -155,14 +159,15 @@ fn denied_by_many() {
 fn promoted() {
     let request = AccessRequest { promoted_to: Some("Prod <on-call>".into()), ..request() };
     insta::assert_snapshot!(shown(&card(&view(&request, Phase::Promoted))), @r"
-    -- You have a new Role Request:
+    -- This Role Request became membership of an access list:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
     *Reason*: because ∗of∗ &lt;prod&gt; &amp; more
-    -- *Status:* ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”)
-    == ⏫ PROMOTED (to access list “Prod &lt;on-call&gt;”): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
+    -- *Status:* ⏫ PROMOTED
+    -- To access list “Prod &lt;on-call&gt;”
+    == ⏫ PROMOTED to access list “Prod &lt;on-call&gt;”: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
     let request = AccessRequest { promoted_to: None, ..request };
     assert!(shown(&card(&view(&request, Phase::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
@@ -172,7 +177,7 @@ fn promoted() {
 fn expired_and_deleted() {
     let request = AccessRequest { reason: " \n".into(), ..full_request() };
     insta::assert_snapshot!(shown(&card(&view(&request, Phase::Expired))), @r"
-    -- You have a new Role Request:
+    -- This Resource Request has expired:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
@@ -182,22 +187,29 @@ fn expired_and_deleted() {
     == ⌛ EXPIRED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
     ");
     insta::assert_snapshot!(shown(&card(&view(&request, Phase::Deleted))), @r"
-    -- You have a new Role Request:
+    -- This Resource Request was deleted in Teleport:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
     *User*: alice@example.com
     *Role(s)*: admin,dba
-    -- *Status:* ⌛ EXPIRED (deleted in Teleport before it was decided)
+    -- *Status:* ⌛ EXPIRED
+    -- Deleted in Teleport before it was decided.
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
-    == ⌛ EXPIRED (deleted in Teleport before it was decided): access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
+    == ⌛ DELETED in Teleport before it was decided: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
     ");
 }
 
 #[test]
 fn long_term_is_decided_elsewhere() {
-    let request = AccessRequest { kind: RequestKind::LongTerm, ..request() };
+    // Such a request says when its access would end, which it does not.
+    let access_until = at("2026-11-24T20:00:00Z");
+    let request = AccessRequest { kind: RequestKind::LongTerm, access_until, ..request() };
     insta::assert_snapshot!(facts(&view(&request, Phase::Pending), None).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
     assert!(facts(&view(&request, Phase::Approved), None).is_empty());
+    assert_eq!(
+        headline(&view(&request, Phase::Pending)).as_str(),
+        "You have a new Request for permanent access:"
+    );
 }
 
 #[test]
@@ -230,10 +242,12 @@ fn votes_are_counted_only_where_the_count_is_certain() {
 fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
     for id in ["", "-rf", "a b", "a;reboot", "$(reboot)", "a\nb", "a/../b", "ä", &"a".repeat(65)] {
         let request = AccessRequest { id: RequestId::new(id), ..request() };
-        for web_proxy in [None, Some("teleport.example.com")] {
-            let view = CardView { web_proxy, ..view(&request, Phase::Pending) };
+        for edition in
+            [Edition::Community, Edition::Enterprise { web_proxy: None }, web("teleport.example.com")]
+        {
+            let view = CardView { edition, ..view(&request, Phase::Pending) };
             let text = shown(&card(&view)) + short_card(&view).text();
-            assert!(!text.contains("tsh ") && !text.contains("https:"), "{text}");
+            assert!(!text.contains("tsh ") && !text.contains("tctl ") && !text.contains("https:"), "{text}");
         }
     }
 }
@@ -242,8 +256,8 @@ fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
 fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
     for proxy in ["", "tele port", "https://a|b", "https://evil.example>"] {
         let request = request();
-        let view = CardView { web_proxy: Some(proxy), ..view(&request, Phase::Pending) };
-        assert_eq!(card(&view), card(&CardView { web_proxy: None, ..view }));
+        let view = CardView { edition: web(proxy), ..view(&request, Phase::Pending) };
+        assert_eq!(card(&view), card(&CardView { edition: Edition::Enterprise { web_proxy: None }, ..view }));
     }
 }
 
@@ -254,10 +268,10 @@ fn short_cards_have_no_blocks() {
     assert!(short.blocks().is_empty());
     insta::assert_snapshot!(short.text(), @r"
     ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
-    *Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
-    *Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Approve*: `tctl request approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
+    *Deny*: `tctl request deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     ");
-    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Denied) };
+    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Denied) };
     insta::assert_snapshot!(short_card(&view).text(), @r"
     ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
@@ -285,7 +299,7 @@ fn lengths_in_words() {
 #[test]
 fn buttons_and_what_they_ask() {
     let request = AccessRequest { roles: (0..30).map(|n| format!("role-{n}")).collect(), ..request() };
-    let view = CardView { web_proxy: Some("teleport.example.com"), ..view(&request, Phase::Pending) };
+    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Pending) };
     let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
     let json = serde_json::to_value(card_with(&view, &deciding)).unwrap();
     let row = json["blocks"].as_array().unwrap().last().unwrap();
@@ -322,4 +336,60 @@ fn reviewers_and_voters_are_named_together() {
     assert_eq!(line(&request, Phase::Denied, &votes), "");
     request.reviews = vec![review("dave", RequestState::Approved), review("bob", RequestState::Approved)];
     assert_eq!(line(&request, Phase::Approved, &votes), "Decided by dave, bob");
+}
+
+#[test]
+fn what_cannot_be_decided_here_says_why_and_names_nobody() {
+    let request = request();
+    let pending = view(&request, Phase::Pending);
+    let said = |why| {
+        let deciding = Deciding { offer: Offer::Link(why), ..Deciding::default() };
+        let json = serde_json::to_value(card_with(&pending, &deciding)).unwrap();
+        json["blocks"][3]["elements"][0]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    let all = [
+        NoButtons::OwnRequest,
+        NoButtons::UnknownReader,
+        NoButtons::NoRule { role: "prod-*" },
+        NoButtons::NoRole,
+        NoButtons::NoSuggestedReviewer,
+        NoButtons::TeleportOnly,
+        NoButtons::LongTerm,
+    ];
+    insta::assert_snapshot!(all.map(said).join("\n"), @r"
+    No buttons: this is your own request; somebody else must decide it.
+    No buttons: the program that posted this did not note for whom; if you did not ask for it, decide it in Teleport.
+    No buttons: no rule lets anybody decide on role “prod-∗” in Slack; decide it in Teleport.
+    No buttons: the request names no role, so no rule applies to it; decide it in Teleport.
+    No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.
+    No buttons: the rules leave this request to Teleport; decide it there.
+    ");
+    // Of a decided request nobody asks.
+    let decided = view(&request, Phase::Denied);
+    let deciding = Deciding { offer: Offer::Link(NoButtons::TeleportOnly), ..Deciding::default() };
+    assert_eq!(card_with(&decided, &deciding), card(&decided));
+}
+
+#[test]
+fn reviewers_of_an_enterprise_cluster_without_an_address_get_commands() {
+    let request = request();
+    let view =
+        CardView { edition: Edition::Enterprise { web_proxy: None }, ..view(&request, Phase::Pending) };
+    let lines = request_lines(&view);
+    let commands: Vec<_> = lines.as_str().lines().skip(5).collect();
+    assert_eq!(
+        commands,
+        [
+            "*Approve*: `tsh request review --approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`",
+            "*Deny*: `tsh request review --deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`",
+        ]
+    );
+}
+
+#[test]
+fn a_reason_of_something_that_was_not_decided_is_not_shown() {
+    let request = AccessRequest { resolve_reason: "taken back".into(), ..request() };
+    for phase in [Phase::Pending, Phase::Expired, Phase::Deleted] {
+        assert!(!shown(&card(&view(&request, phase))).contains("taken back"));
+    }
 }

@@ -72,7 +72,12 @@ fn only_plain_web_addresses_are_linked() {
         assert_eq!(url.as_ref().map(WebUrl::as_str), expected);
     }
     check("teleport.example.com", Some("https://teleport.example.com"));
-    check("teleport.example.com:443/web", Some("https://teleport.example.com:443/web"));
+    check("teleport.example.com:443/web", Some("https://teleport.example.com/web"));
+    check("teleport.example.com:443", Some("https://teleport.example.com"));
+    check("https://[::1]:443/", Some("https://[::1]/"));
+    check("http://teleport.example.com:80/web", Some("http://teleport.example.com/web"));
+    check("http://teleport.example.com:443", Some("http://teleport.example.com:443"));
+    check("teleport.example.com:4430", Some("https://teleport.example.com:4430"));
     check("http://localhost:3080/a-b_c.d~e/", Some("http://localhost:3080/a-b_c.d~e/"));
     check("[2001:db8::1]:3080", Some("https://[2001:db8::1]:3080"));
     check("https://[::1]", Some("https://[::1]"));
@@ -112,6 +117,8 @@ fn only_plain_web_addresses_are_linked() {
 fn dates_are_shown_in_the_readers_zone() {
     let text = built(|t| _ = t.date("2026-11-22T15:59:50.4Z".parse().unwrap()));
     insta::assert_snapshot!(text, @"<!date^1795363190^{date_short_pretty} {time}|22 Nov 26 15:59 UTC>");
+    let text = built(|t| _ = t.ours("at ").date_in_full("2026-11-22T15:59:50.4Z".parse().unwrap()));
+    insta::assert_snapshot!(text, @"at <!date^1795363190^{date_short} {time}|22 Nov 26 15:59 UTC>");
 }
 
 #[test]

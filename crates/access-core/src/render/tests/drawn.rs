@@ -137,7 +137,9 @@ fn with_emoji(text: &str) -> Vec<Stretch> {
         let end = after.find(|c: char| !(c.is_alphanumeric() || "_+-'".contains(c))).unwrap_or(after.len());
         let (name, rest) = after.split_at(end);
         let is_number = name.chars().all(|c| c.is_ascii_digit());
-        if rest.starts_with(':') && !name.is_empty() && (!is_number || ["100", "1234"].contains(&name)) {
+        // No name is longer than 100 characters.
+        let may_be_name = !name.is_empty() && name.chars().count() <= 100;
+        if rest.starts_with(':') && may_be_name && (!is_number || ["100", "1234"].contains(&name)) {
             out.push(Stretch::Plain(take(&mut plain)));
             out.push(Stretch::Emoji(name.to_owned()));
             left = &rest[1..];

@@ -12,7 +12,7 @@ use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::policy::Standing;
 use crate::recipients::Untold;
-use crate::render::card::{CardView, Deciding, Offer, card, card_with, short_card};
+use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card, card_with, short_card};
 use crate::render::modal::reason_dialogue;
 use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
@@ -187,8 +187,13 @@ prop_compose! {
     }
 }
 
+/// `None` is the community edition, as `edition` reads it.
 fn web_proxy() -> impl Strategy<Value = Option<String>> {
     prop_oneof![Just(None), Just(Some("teleport.example.com:443".to_owned())), hostile().prop_map(Some)]
+}
+
+fn edition(web_proxy: Option<&str>) -> Edition<'_> {
+    web_proxy.map_or(Edition::Community, |proxy| Edition::Enterprise { web_proxy: Some(proxy) })
 }
 
 /// The parts of a line before its foreign text: no other line may exist, in no other order, none twice.
@@ -216,8 +221,9 @@ fn assert_card(view: &CardView<'_>) -> Judged {
     assert_eq!(message.digest(), again.digest());
     let judged = judge(&message);
     let blocks = &judged.blocks;
-    assert!((3..=4).contains(&blocks.len()));
-    assert_eq!(blocks[0], ["You have a new Role Request:"]);
+    assert!((3..=5).contains(&blocks.len()));
+    let headline = blocks[0][0].as_str();
+    assert_eq!(headline.starts_with("You have a new "), view.phase.is_open(), "{headline}");
 
     let lines = &blocks[1][0];
     assert!(lines.ends_with('\n'));
@@ -244,17 +250,32 @@ fn assert_card(view: &CardView<'_>) -> Judged {
         Phase::Promoted => "⏫ PROMOTED",
         Phase::Expired | Phase::Deleted => "⌛ EXPIRED",
     };
-    assert!(blocks[2][0].starts_with(&format!("*Status:* {word}")), "{}", blocks[2][0]);
-    assert!(blocks[2].iter().all(|element| !element.contains('\n')));
-    assert!(judged.text.starts_with(word));
+    // Scripts and the Go plugin's own tests read the status as the only element of the third block.
+    let [status_line] = blocks[2].as_slice() else { panic!("{:?}", blocks[2]) };
+    assert!(
+        status_line.starts_with(&format!("*Status:* {word}")) && !status_line.contains('\n'),
+        "{status_line}"
+    );
+    let may_explain = matches!(view.phase, Phase::Approved | Phase::Denied | Phase::Promoted);
+    assert!(may_explain || *status_line == format!("*Status:* {word}"), "{status_line}");
+    assert!(notes(&judged).iter().all(|note| !note.contains('\n')));
+    assert!(judged.text.starts_with(if view.phase == Phase::Deleted { "⌛ DELETED" } else { word }));
     assert!(!judged.text.contains('\n'));
     assert!(judged.text.encode_utf16().count() <= 800, "{}", judged.text);
-    if let Some(facts) = blocks.get(3) {
-        assert!(facts[0].ends_with('\n'));
+    if let Some(facts) = facts(&judged) {
         let labels = ["*Resources*: ", "*Access until*: ", "*Starts*: ", "*Request expires*: ", "*Kind*: "];
-        assert_lines(&facts[0], &labels);
+        assert_lines(facts, &labels);
     }
     judged
+}
+
+/// The paragraph after the status, and the small print between them. Only paragraphs end with a line break.
+fn facts(judged: &Judged) -> Option<&str> {
+    judged.blocks[3..].iter().flatten().map(String::as_str).find(|text| text.ends_with('\n'))
+}
+
+fn notes(judged: &Judged) -> Vec<&str> {
+    judged.blocks[3..].iter().flatten().map(String::as_str).filter(|text| !text.ends_with('\n')).collect()
 }
 
 proptest! {
@@ -267,7 +288,7 @@ proptest! {
         cluster in hostile(),
         web_proxy in web_proxy(),
     ) {
-        let view = CardView { request: &request, phase: status, cluster: &cluster, web_proxy: web_proxy.as_deref() };
+        let view = CardView { request: &request, phase: status, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
         assert_card(&view);
         let short = judge(&short_card(&view));
         assert!(short.blocks.is_empty());
@@ -281,10 +302,10 @@ proptest! {
         cluster in hostile(),
         web_proxy in web_proxy(),
         confirm: bool,
-        (voter, reason) in (hostile(), hostile()),
+        (voter, reason, role) in (hostile(), hostile(), hostile()),
         (approvals, approvals_needed, denials, denials_needed) in any::<(usize, usize, usize, usize)>(),
     ) {
-        let view = CardView { request: &request, phase, cluster: &cluster, web_proxy: web_proxy.as_deref() };
+        let view = CardView { request: &request, phase, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
         let mut votes = Votes::default();
         let cast = Vote { user: voter, reason, ..vote("bob", Decision::Approve) };
         if votes.push(&cast) {
@@ -293,7 +314,7 @@ proptest! {
         let mut untold = Untold::default();
         (0..9).for_each(|_| untold.push(&cluster));
         let standing = Some(Standing { approvals, approvals_needed, denials, denials_needed });
-        let offers = [Offer::Nothing, Offer::Link, Offer::Buttons { confirm }];
+        let offers = [Offer::Nothing, Offer::Link(NoButtons::NoRule { role: &role }), Offer::Buttons { confirm }];
         let rows = offers.map(|offer| {
             let deciding = Deciding { offer, standing, votes: Some(&votes), untold: Some(&untold) };
             let message = card_with(&view, &deciding);
@@ -395,30 +416,37 @@ fn our_own_words_always_fit() {
         let long_proxy = "p".repeat(300 - "/web/requests/".len() - 64);
         for status in STATUSES {
             for web_proxy in [None, Some(long_proxy.as_str())] {
-                let view = CardView { request: &request, phase: status, cluster: &text, web_proxy };
+                let view = CardView {
+                    request: &request,
+                    phase: status,
+                    cluster: &text,
+                    edition: edition(web_proxy),
+                };
                 let judged = assert_card(&view);
                 let lines = &judged.blocks[1][0];
                 let decides = web_proxy.is_some() || status == Phase::Pending;
                 let ending = match web_proxy {
                     Some(_) => format!("{}>\n", "a".repeat(64)),
-                    None => format!("`tsh request review --deny {}`\n", "a".repeat(64)),
+                    None => format!("`tctl request deny {}`\n", "a".repeat(64)),
                 };
                 assert_eq!(lines.ends_with(&ending), decides, "{lines}");
                 assert!(lines.contains("+9") && lines.contains(" more\n*Reason*: "), "{lines}");
 
-                let context = &judged.blocks[2];
+                let notes = notes(&judged).join("|");
                 match status {
                     Phase::Pending => {
-                        assert_eq!(context[1], "300 of 4294967295 approvals, 300 of 4294967295 denials")
+                        assert_eq!(notes, "300 of 4294967295 approvals, 300 of 4294967295 denials")
                     }
-                    Phase::Approved | Phase::Denied => {
-                        assert!(context[1].ends_with(" more"), "{}", context[1])
-                    }
-                    Phase::Promoted | Phase::Expired | Phase::Deleted => assert_eq!(context.len(), 1),
+                    Phase::Approved | Phase::Denied => assert!(notes.ends_with(" more"), "{notes}"),
+                    Phase::Promoted => assert!(notes.ends_with("…”"), "{notes}"),
+                    Phase::Deleted => assert!(notes.ends_with("decided."), "{notes}"),
+                    Phase::Expired => assert_eq!(notes, ""),
                 }
-                assert_eq!(context[0].ends_with("…)"), status != Phase::Pending, "{}", context[0]);
+                let status_line = &judged.blocks[2][0];
+                let has_reason = matches!(status, Phase::Approved | Phase::Denied | Phase::Promoted);
+                assert_eq!(status_line.ends_with("…)"), has_reason, "{status_line}");
 
-                let facts = &judged.blocks[3][0];
+                let facts = facts(&judged).unwrap();
                 assert!(facts.contains("+2") && facts.contains(" more\n"), "{facts}");
                 assert_eq!(facts.ends_with("web UI)\n"), status == Phase::Pending, "{facts}");
                 assert!(judged.text.ends_with("…."), "{}", judged.text);
@@ -435,8 +463,12 @@ fn no_text_forges_a_status() {
     let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
     let request = request_of(forged);
     for status in STATUSES {
-        let judged =
-            assert_card(&CardView { request: &request, phase: status, cluster: forged, web_proxy: None });
+        let judged = assert_card(&CardView {
+            request: &request,
+            phase: status,
+            cluster: forged,
+            edition: Edition::Community,
+        });
         let lines = judged.all().flat_map(|text| text.split('\n'));
         let statuses: Vec<_> = lines.filter(|line| line.starts_with("*Status:*")).collect();
         assert_eq!(statuses, [judged.blocks[2][0].as_str()]);
@@ -447,7 +479,8 @@ fn no_text_forges_a_status() {
 fn no_grapheme_is_piled_high() {
     for height in [50, 10_000] {
         let request = request_of(&format!("a{}", "\u{301}".repeat(height)));
-        let view = CardView { request: &request, phase: Phase::Pending, cluster: "c", web_proxy: None };
+        let view =
+            CardView { request: &request, phase: Phase::Pending, cluster: "c", edition: Edition::Community };
         for text in assert_card(&view).all() {
             assert!(text.graphemes(true).all(|grapheme| grapheme.chars().count() <= 20));
         }

@@ -11,7 +11,7 @@ use drawn::{Line, Stretch, draw, plain_of};
 pub(crate) mod drawn;
 
 /// What we set in bold, at the start of a line only.
-const BOLD: [&str; 16] = [
+const BOLD: [&str; 15] = [
     "ID",
     "Cluster",
     "User",
@@ -27,7 +27,6 @@ const BOLD: [&str; 16] = [
     "Request expires",
     "Could not be told",
     "Kind",
-    "Note",
 ];
 
 /// What we write without emphasis: one for each line of a reply, two in the sentence for notifications.
@@ -242,7 +241,7 @@ fn judge_characters(text: &str) {
     }
 }
 
-/// Removes the only markup we write: links, dates and code spans with `tsh` commands.
+/// Removes the only markup we write: links, dates and code spans with commands.
 fn without_our_markup(text: &str) -> String {
     let mut rest = String::new();
     let mut left = text;
@@ -259,7 +258,13 @@ fn without_our_markup(text: &str) -> String {
 
 fn judge_markup(open: char, inner: &str) {
     if open == '`' {
-        let id = ["tsh request review --approve ", "tsh request review --deny "]
+        let commands = [
+            "tctl request approve ",
+            "tctl request deny ",
+            "tsh request review --approve ",
+            "tsh request review --deny ",
+        ];
+        let id = commands
             .iter()
             .find_map(|command| inner.strip_prefix(command))
             .unwrap_or_else(|| panic!("not our command: {inner}"));
@@ -269,7 +274,7 @@ fn judge_markup(open: char, inner: &str) {
         let (token, fallback) = date.split_once('|').unwrap();
         let (seconds, format) = token.split_once('^').unwrap();
         seconds.parse::<u32>().unwrap();
-        assert_eq!(format, "{date_short_pretty} {time}");
+        assert!(["{date_short_pretty} {time}", "{date_short} {time}"].contains(&format), "{format}");
         assert!(fallback.ends_with(" UTC") && fallback.is_ascii(), "{fallback}");
     } else {
         assert!(inner.starts_with("https://") || inner.starts_with("http://"), "not our markup: {inner}");

@@ -1,4 +1,4 @@
-//! Opening sockets: the one method that takes the app-level token.
+//! What the app-level token is good for: opening sockets, and asking whose it is.
 
 use serde_json::json;
 
@@ -8,6 +8,14 @@ use super::super::reply::{Refusal, Reply};
 use super::super::state::{Moment, State};
 
 pub(super) const OPEN: &str = "apps.connections.open";
+pub(super) const WHO: &str = "auth.test";
+
+/// `auth.test` with the app-level token names the app and no user; the fields are those that the official types
+/// have for it, the rest is assumed.
+pub(super) fn who(state: &mut State, now: Moment) -> Reply {
+    state.limiter.admit_call(WHO, Tier::Special, now.instant).map_err(Refusal::rate_limited)?;
+    Ok(json!({ "app_name": state.bot.name, "app_id": state.bot.app_id }))
+}
 
 /// Hands out the address for one socket. The token counts only in the header, the verb must be POST.
 pub(super) fn connections_open(state: &mut State, incoming: &Incoming, now: Moment) -> Reply {

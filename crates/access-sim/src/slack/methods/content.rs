@@ -96,7 +96,8 @@ fn read_attachments(arguments: &Arguments) -> Result<Option<Vec<Value>>, Refusal
         let Some(attachment) = attachment.as_object() else {
             return Err(Refusal::new("invalid_attachments"));
         };
-        if let Some(blocks) = attachment.get("blocks") {
+        // slack-go sends null where there are none.
+        if let Some(blocks) = attachment.get("blocks").filter(|blocks| !blocks.is_null()) {
             check_blocks(blocks)?;
         }
     }

@@ -63,7 +63,7 @@ pub(super) fn join(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
 pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
     let whole = arguments.flag("return_im")?.unwrap_or(false);
     let only_existing = arguments.flag("prevent_creation")?.unwrap_or(false);
-    let (id, existed) = match (arguments.text("channel")?, arguments.text("users")?) {
+    let (id, existed) = match (arguments.text("channel")?, arguments.list("users")?) {
         (Some(channel), None) => {
             let kind = state.visible(channel)?.channel.kind;
             if !matches!(kind, ChannelKind::Direct | ChannelKind::GroupDirect) {
@@ -73,7 +73,7 @@ pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
             (channel.to_owned(), true)
         }
         (None, Some(users)) => {
-            let users = check_users(state, users)?;
+            let users = check_users(state, &users)?;
             let group = users.len() > 1;
             state.require_scope(if group { "mpim:write" } else { "im:write" })?;
             if only_existing && state.direct_with(&users).is_none() {
@@ -120,7 +120,7 @@ fn check_users(state: &State, list: &str) -> Result<BTreeSet<String>, Refusal> {
 }
 
 pub(super) fn list(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
-    let kinds = read_types(arguments.text("types")?)?;
+    let kinds = read_types(arguments.list("types")?.as_deref())?;
     let missing: Vec<String> =
         kinds.iter().map(|kind| scope_for(*kind, "read")).filter(|scope| !state.has_scope(scope)).collect();
     if !missing.is_empty() {

@@ -34,7 +34,7 @@ const READ: &[&str] = &["channels:read", "groups:read", "mpim:read", "im:read"];
 const HISTORY: &[&str] = &["channels:history", "groups:history", "mpim:history", "im:history"];
 
 const METHODS: &[Method] = &[
-    Method { name: "auth.test", tier: Tier::Special, scopes: &[], arguments: &[], run: users::auth_test },
+    Method { name: apps::WHO, tier: Tier::Special, scopes: &[], arguments: &[], run: users::auth_test },
     Method {
         name: "bots.info",
         tier: Tier::Three,
@@ -99,6 +99,8 @@ const METHODS: &[Method] = &[
             "icon_emoji",
             "icon_url",
             "as_user",
+            "container_id",
+            "file_ids",
         ],
         run: chat::post_message,
     },
@@ -118,6 +120,9 @@ const METHODS: &[Method] = &[
             "link_names",
             "reply_broadcast",
             "as_user",
+            "file_ids",
+            "unfurl_links",
+            "unfurl_media",
         ],
         run: chat::update,
     },
@@ -197,7 +202,7 @@ const METHODS: &[Method] = &[
         name: "views.open",
         tier: Tier::Four,
         scopes: &[],
-        arguments: &["trigger_id", "view"],
+        arguments: &["trigger_id", "interactivity_pointer", "view"],
         run: views::open,
     },
     Method {
@@ -236,6 +241,13 @@ pub(super) fn call(
         Ok(incoming) => incoming,
         Err(refusal) => return (Err(refusal), None),
     };
+    if incoming.token.as_deref() == Some(&state.app.app_token) {
+        let reply = match method.name {
+            apps::WHO => refuse_unknown(&incoming.arguments, &[]).and_then(|()| apps::who(state, now)),
+            _ => Err(Refusal::new("not_allowed_token_type")),
+        };
+        return (reply, None);
+    }
     if let Err(refusal) = state.authenticate(incoming.token.as_deref()) {
         return (Err(refusal), None);
     }

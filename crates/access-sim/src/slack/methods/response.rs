@@ -2,10 +2,11 @@
 //!
 //! How long and how often an address is good is in `interactive/hooks.rs`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::arguments::{Arguments, Encoding, Incoming};
 use super::super::interactive::hooks::Origin;
+use super::super::metadata;
 use super::super::reply::{Refusal, Reply};
 use super::super::state::{MAX_MESSAGES, Moment, State};
 use super::chat::find_thread;
@@ -21,7 +22,9 @@ const ARGUMENTS: &[&str] = &[
     "response_type",
     "replace_original",
     "delete_original",
+    "metadata",
     "thread_ts",
+    "reply_broadcast",
     "parse",
     "link_names",
     "mrkdwn",
@@ -46,12 +49,16 @@ pub(in crate::slack) fn respond(
     super::refuse_unknown(arguments, ARGUMENTS)?;
     let replace = arguments.flag("replace_original")?.unwrap_or(false);
     if arguments.flag("delete_original")?.unwrap_or(false) {
-        if arguments.names().count() > 1 {
+        // SDKs send the empty form of the rest beside it; anything that says something contradicts it.
+        let mut others = arguments.names().filter(|name| *name != "delete_original");
+        if others.any(|name| arguments.get(name).is_some_and(says_something)) {
             return Err(Refusal::argument("[ERROR] delete_original must stand alone".to_owned()));
         }
         return delete(state, &origin);
     }
     let content = Content::read(arguments)?;
+    // slack-go sends an empty one; whether Slack keeps a real one is not known, here it is not.
+    metadata::read(arguments)?;
     if !content.says_something() {
         return Err(Refusal::new("no_text"));
     }
@@ -65,6 +72,17 @@ pub(in crate::slack) fn respond(
         return replace_original(state, &origin, content, now);
     }
     post(state, arguments, &origin, content, in_channel, now)
+}
+
+/// Whether a value is more than an empty form of nothing.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => fields.values().any(says_something),
+        Value::Bool(true) | Value::Number(_) => true,
+    }
 }
 
 fn gone() -> Refusal {

@@ -13,6 +13,7 @@ mod clicking;
 mod delivering;
 mod modals;
 mod responding;
+mod sdks;
 mod sockets;
 
 use std::time::Duration;

@@ -85,7 +85,11 @@ async fn answers_go_into_the_channel_or_replace_or_delete_what_was_clicked() {
     assert_eq!((original.text.as_str(), original.edits, original.blocks.len()), ("done", 1, 0));
     let both = json!({ "delete_original": true, "text": "x" });
     assert_refused(&post(&client, &url, both).await, "invalid_arguments");
-    assert_eq!(post(&client, &url, json!({ "delete_original": true })).await.status, 200);
+    let as_sdks_send_it = json!({
+        "delete_original": true, "replace_original": false, "text": "", "blocks": [], "attachments": null,
+        "metadata": { "event_type": "", "event_payload": null },
+    });
+    assert_eq!(post(&client, &url, as_sdks_send_it).await.status, 200);
     assert!(sim.messages("C0DBA")[0].tombstone, "its thread keeps the place");
     assert_refused(
         &post(&client, &url, json!({ "replace_original": true, "text": "x" })).await,

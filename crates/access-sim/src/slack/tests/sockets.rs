@@ -123,7 +123,9 @@ async fn an_address_is_for_the_app_token_by_post_only() {
         "invalid_arg_name"
     );
     let api = Client { token: app_token, ..Client::of(&sim) };
-    assert_eq!(api.post("auth.test", json!({})).await.json()["error"], "invalid_auth");
+    assert_eq!(api.ok("auth.test", json!({})).await["app_id"], "A0BOT");
+    let refused = api.post("chat.postMessage", json!({ "channel": "C0TEAM", "text": "x" })).await;
+    assert_eq!(refused.json()["error"], "not_allowed_token_type");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ async fn malformed_requests_are_refused_by_name() {
         ("POST", "auth.test", None, "x", "missing_post_type"),
         ("POST", "auth.test", Some("application/json; charset=latin1"), "{}", "invalid_charset"),
         ("POST", "auth.test?channel=C", json_type, "{}", "invalid_arguments"),
-        ("POST", "auth.test", form_type, "channel=C&channel=C", "invalid_form_data"),
+        ("POST", "auth.test", form_type, "channel=C&channel=D", "invalid_form_data"),
         ("POST", "chat.post", json_type, "{}", "unknown_method"),
         ("GET", "chat.post", None, "", "unknown_method"),
         ("POST", "auth.test", json_type, r#"{"chanel":"C"}"#, "invalid_arg_name"),

@@ -407,7 +407,7 @@ fn requests_watch() -> pb::Watch {
     pb::Watch { kinds: vec![kind], ..Default::default() }
 }
 
-/// `teleport-15-observed.md`, section 15.3.1, 7 and 8.
+/// `vectors/teleport-15-observed.md`, 7 and 8.
 #[tokio::test]
 async fn the_list_of_15_3_lags_and_the_answer_by_id_does_not() {
     let sim = start(Era::V15_3).await;
@@ -441,7 +441,7 @@ async fn a_server_that_starts_again_lists_everything_at_once() {
     assert_eq!(paged(&mut client(&sim, PLUGIN).await, "").await, [id]);
 }
 
-/// `teleport-15-observed.md`, section 15.3.1, 9.
+/// `vectors/teleport-15-observed.md`, 9.
 #[tokio::test]
 async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_days() {
     let options = Options {

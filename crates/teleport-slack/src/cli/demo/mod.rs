@@ -1,7 +1,8 @@
 //! `teleport-slack demo`: both simulators and the daemon in one process, joined by real sockets.
 //!
-//! The page is `access_sim::page`; what is set up is in `stage`, the story that `--script` tells in `script`.
+//! The page is `access_sim::page`; what is set up is in `stage`, the folder of `--sandbox` in `sandbox`, the story that `--script` tells in `script`.
 
+mod sandbox;
 mod script;
 mod stage;
 
@@ -35,7 +36,8 @@ pub struct Args {
     /// Play one scenario in the terminal, tell what happens, and end.
     #[arg(long, conflicts_with_all = ["port", "sandbox"])]
     pub script: bool,
-    /// Run the simulators alone, and leave in DIR what `start` needs to work with them.
+    /// Run the simulators alone, and leave in DIR what `start` needs to work with them: a new or empty folder, or one of
+    /// an earlier run.
     #[arg(long, value_name = "DIR")]
     pub sandbox: Option<PathBuf>,
 }
@@ -50,7 +52,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match (args.script, args.sandbox) {
             (true, _) => script::play().await,
-            (false, Some(dir)) => sandbox(args.port, dir).await,
+            (false, Some(dir)) => run_sandbox(args.port, dir).await,
             (false, None) => play(args.port).await,
         }
     });
@@ -72,7 +74,7 @@ async fn play(port: u16) -> Result<(), Failure> {
 }
 
 /// The simulators and the page, until a signal; the daemon is started by hand.
-async fn sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
+async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
     let (listener, addr) = listen(port).await?;
     let stage = Stage::new(Some(dir)).await?;
     let config = stage.config_path();

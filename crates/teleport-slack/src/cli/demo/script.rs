@@ -73,7 +73,7 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     accepted(stage.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
     let progress = until("the count of approvals", stage, || {
         let card = card_of(stage, &admin)?;
-        let text = card.blocks.get(2)?["elements"][1]["text"].as_str()?.to_owned();
+        let text = line(&card, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
@@ -97,8 +97,8 @@ async fn tell(stage: &Stage) -> Result<(), Failure> {
     let deleted = accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")))?;
     status(stage, &deleted, "⏳ PENDING").await?;
     accepted(stage.teleport.delete(TCTL, &deleted))?;
-    let card = status(stage, &deleted, "⌛ EXPIRED (deleted in Teleport before it was decided)").await?;
-    say(&format!("   {}", line(&card, 2)))?;
+    let card = status(stage, &deleted, "⌛ EXPIRED").await?;
+    say(&format!("   {} {}", line(&card, 2), line(&card, 3)))?;
 
     let expired =
         accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nobody is there")))?;
@@ -142,7 +142,7 @@ async fn decide_in_slack(stage: &Stage) -> Result<(), Failure> {
     indent("   ┆ ", &approve(stage, "U0BOB", &card, "seen the plan").await?)?;
     let progress = until("the count of approvals", stage, || {
         let card = card_of(stage, &id)?;
-        let text = card.blocks.get(2)?["elements"][1]["text"].as_str()?.to_owned();
+        let text = line(&card, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;

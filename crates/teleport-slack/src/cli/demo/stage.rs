@@ -11,6 +11,7 @@ use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::{self, TeleportSim};
 use tokio_util::sync::CancellationToken;
 
+use super::sandbox;
 use crate::app::App;
 use crate::config;
 use crate::error::{Exit, Failure};
@@ -33,8 +34,7 @@ impl Stage {
         };
         let (dir, temporary) = match dir {
             Some(dir) => {
-                std::fs::create_dir_all(&dir)
-                    .map_err(failed("cannot make the sandbox's directory; choose another one"))?;
+                sandbox::claim(&dir)?;
                 (std::path::absolute(&dir).unwrap_or(dir), None)
             }
             None => {

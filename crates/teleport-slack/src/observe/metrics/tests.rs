@@ -63,7 +63,7 @@ fn names_follow_the_conventions() {
             assert!(!name.ends_with("_total"), "{name}: its samples get the suffix");
         }
     }
-    assert_eq!(counters, 12);
+    assert_eq!(counters, 13);
     let help: Vec<_> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
     assert!(help.iter().all(|line| line.ends_with('.') && !line.ends_with("..")), "{help:?}");
 }

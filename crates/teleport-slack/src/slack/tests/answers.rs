@@ -117,8 +117,7 @@ async fn members_of_a_user_group_are_people() {
     let expected = ["U1", "W2"].map(SlackUserId::new);
     assert_eq!(client.usergroup_members("S1").await.unwrap(), expected);
     let request = &server.received()[0];
-    check_request(request, "usergroups.users.list", "application/x-www-form-urlencoded");
-    assert_eq!(request.body, b"usergroup=S1");
+    check_read(request, "usergroups.users.list", "usergroup=S1");
     assert_eq!(client.usergroup_members("S1").await.unwrap_err().kind(), Kind::Retry);
     let error = client.usergroup_members("S1").await.unwrap_err();
     assert!(error.with_remedy().to_string().contains("[[review.rule]]"), "{error}");

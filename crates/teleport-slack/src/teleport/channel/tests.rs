@@ -76,6 +76,44 @@ async fn a_server_with_another_name() {
     assert_eq!(error.problem, ConnectProblem::ServerName, "{error}");
 }
 
+/// TLS with this certificate and key.
+fn tls_with(certificate: rustls::pki_types::CertificateDer<'static>, key: &KeyPair) -> rustls::ServerConfig {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config = rustls::ServerConfig::builder_with_provider(crate::teleport::fixture::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_tls_with_a_certificate_that_signed_itself() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    let server = Server::start_with(tls_with(certificate, &key), unused()).await;
+    let error = problem(&server.client(&Authority::new("local-site").identity("u"))).await;
+    assert_eq!(error.problem, ConnectProblem::ForeignCertificate, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("opens TLS") && !text.contains("clock") && !text.contains("OtherError"), "{text}");
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_has_expired() {
+    let (authority, key) = (Authority::new("local-site"), KeyPair::generate().unwrap());
+    let leaf = Leaf { common_name: "0000.cluster", dns_names: &[SERVER_NAME], years: (2020, 2021) };
+    let pem = authority.sign(&leaf, &key).crt;
+    let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
+    let server = Server::start_with(tls_with(certificate, &key), unused()).await;
+    let error = problem(&server.client(&authority.identity("u"))).await;
+    assert_eq!(error.problem, ConnectProblem::ServerCertificate, "{error}");
+    assert!(error.to_string().contains("check both machines' clocks"), "{error}");
+}
+
 #[tokio::test]
 async fn a_certificate_that_the_server_refuses() {
     let authority = Authority::new("local-site");

@@ -11,7 +11,7 @@ use prost::Message;
 use tonic::Code;
 
 use super::*;
-use crate::teleport::fixture::{Authority, Reply, Script, Server, client_of};
+use crate::teleport::fixture::{Authority, Reply, Script, Server, client_of, role_that_sees_all};
 
 const PLUGIN: &str = "access-plugin";
 /// A user who may set states.
@@ -293,6 +293,7 @@ async fn a_request_in_another_state_afterwards_is_not_believed() {
     ] {
         let (_server, client) = serve(move |method, _| match method {
             "SetAccessRequestState" => Reply::Messages(vec![Bytes::new()]),
+            "GetCurrentUserRoles" => Reply::one(&role_that_sees_all()),
             _ => Reply::one(&wire::ListAccessRequestsResponse {
                 access_requests: found.clone(),
                 next_key: String::new(),

@@ -184,6 +184,15 @@ impl Bed {
         .await
     }
 
+    /// Waits until the message about `id` in a place says that the request was deleted. To the Go plugin's readers that
+    /// is expired, so the status line says no more.
+    pub(crate) async fn until_deleted(&self, daemon: &Daemon, place: &str, id: &str) -> MessageView {
+        let card = self.until_status(daemon, place, id, "⌛ EXPIRED").await;
+        assert_eq!(block_text(&card, 0), "This Role Request was deleted in Teleport:");
+        assert_eq!(block_text(&card, 3), "Deleted in Teleport before it was decided.");
+        card
+    }
+
     /// Waits until the thread of a message has this many replies, and returns them.
     pub(crate) async fn until_replies(
         &self,

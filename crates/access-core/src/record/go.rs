@@ -1,0 +1,49 @@
+//! The Go plugin's part of a record: its keys, in its meaning, and what can be read from them alone.
+
+use crate::ids::RequestId;
+use crate::request::{AccessRequest, RequestKind, RequestState};
+
+pub(super) const USER: &str = "user";
+pub(super) const ROLES: &str = "roles";
+pub(super) const REQUEST_REASON: &str = "request_reason";
+pub(super) const REVIEWS_COUNT: &str = "reviews_count";
+pub(super) const RESOLUTION: &str = "resolution";
+pub(super) const RESOLVE_REASON: &str = "resolve_reason";
+pub(super) const MESSAGES: &str = "messages";
+/// Before `messages` there was one pair in two keys.
+pub(super) const CHANNEL_ID: &str = "channel_id";
+pub(super) const TIMESTAMP: &str = "timestamp";
+pub(super) const ALL: [&str; 9] =
+    [USER, ROLES, REQUEST_REASON, REVIEWS_COUNT, RESOLUTION, RESOLVE_REASON, MESSAGES, CHANNEL_ID, TIMESTAMP];
+
+/// `C0TEAM/1.2,D9/3.4` as pairs, and whether anything in it was no pair.
+pub(super) fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
+    let entries = text.split(',').filter(|entry| !entry.trim().is_empty());
+    let pairs = entries.map(|entry| entry.trim().split_once('/'));
+    let valid = |(channel, ts): &(&str, &str)| !channel.is_empty() && !ts.is_empty() && !ts.contains('/');
+    let read: Vec<_> = pairs.map(|pair| pair.filter(valid)).collect();
+    let torn = read.iter().any(Option::is_none);
+    (read.into_iter().flatten().collect(), torn)
+}
+
+/// What the Go plugin kept of a request.
+pub(super) fn from_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
+    AccessRequest {
+        id: id.clone(),
+        user: text(USER).to_owned(),
+        roles: text(ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
+        state: RequestState::Pending,
+        reason: text(REQUEST_REASON).to_owned(),
+        resolve_reason: String::new(),
+        created: None,
+        access_until: None,
+        expires: None,
+        assume_start: None,
+        thresholds: Vec::new(),
+        reviews: Vec::new(),
+        suggested_reviewers: Vec::new(),
+        resources: Vec::new(),
+        kind: RequestKind::Unstated,
+        promoted_to: None,
+    }
+}

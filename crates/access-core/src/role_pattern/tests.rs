@@ -1,0 +1,170 @@
+//! What is matched, what is refused, and that Go's own words are understood as Go means them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[track_caller]
+fn pattern(text: &str) -> RolePattern {
+    RolePattern::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn names_stars_and_question_marks() {
+    for (text, role) in [
+        ("dba", "dba"),
+        ("*", "anything"),
+        ("prod-*", "prod-"),
+        ("prod-*", "prod-db"),
+        ("*-admin", "db-admin"),
+        ("p*d*b", "prod-db"),
+        ("**", "x"),
+        ("a*a", "aa"),
+        ("a*b*c", "abbc"),
+        ("*ß*", "straße"),
+        ("db-?", "db-1"),
+        ("db-?", "db-ß"),
+        ("?*", "x"),
+        ("*?b", "abb"),
+        ("k8s.admin", "k8s.admin"),
+        ("team (emea)", "team (emea)"),
+        ("c++", "c++"),
+        ("a&b", "a&b"),
+    ] {
+        assert!(pattern(text).matches(role), "{text} {role}");
+    }
+    for (text, role) in [
+        ("dba", "dbaa"),
+        ("dba", "xdba"),
+        ("dba", "DBA"),
+        ("prod-*", "preprod-db"),
+        ("a*a", "a"),
+        ("a*b*c", "acb"),
+        ("*-admin", "db-admins"),
+        ("db-?", "db-"),
+        ("db-?", "db-12"),
+        ("k8s.admin", "k8s-admin"),
+    ] {
+        assert!(!pattern(text).matches(role), "{text} {role}");
+    }
+}
+
+#[test]
+fn from_the_one_sign_to_the_other_it_is_a_regular_expression() {
+    for (text, role) in [
+        ("^prod-.*$", "prod-db"),
+        ("^prod-[a-z]+$", "prod-db"),
+        ("^(dba|prod-db)$", "dba"),
+        ("^(?i)PROD-.*$", "prod-db"),
+        ("^(^a|b$)$", "b"),
+        (r"^prod-\d{2}$", "prod-07"),
+        (r"^\w+-db$", "prod-db"),
+        (r"^\pL+$", "straße"),
+        (r"^prod\.db$", "prod.db"),
+        (r"^a\$$", "a$"),
+        (r"^[\d-]+$", "1-2"),
+        // In a class these are characters for Go.
+        ("^[a&&b]$", "&"),
+        ("^[[]x$", "[x"),
+        ("^[]a]$", "]"),
+        ("^[^]a]$", "b"),
+        ("^[[:digit:]]$", "7"),
+        (r"^a\b-b$", "a-b"),
+    ] {
+        assert!(pattern(text).matches(role), "{text} {role}");
+    }
+    for (text, role) in [
+        ("^prod-.*$", "preprod-db"),
+        ("^prod-[a-z]+$", "prod-db1"),
+        ("^prod$", "prod-db"),
+        ("^prod$", "PROD"),
+        (r"^prod\.db$", "prod-db"),
+        // Digits of other alphabets are none for Go.
+        (r"^prod-\d$", "prod-٣"),
+        (r"^\w$", "ß"),
+        ("^[^]a]$", "]"),
+    ] {
+        assert!(!pattern(text).matches(role), "{text} {role}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused_with_its_reason() {
+    use InvalidPattern::*;
+    let long = "x".repeat(1_001);
+    let huge = format!("^{}$", r"(\pL{1,50}){1,50}");
+    for (text, expected) in [
+        ("", Empty),
+        (" ", Empty),
+        ("^$", Empty),
+        (" prod-db", Blanks),
+        ("prod-db\u{a0}", Blanks),
+        (" ^prod-.*$", Blanks),
+        ("prod\ndb", Control),
+        ("prod-db,admin", Several),
+        ("prod-db, admin", Several),
+        ("prod-[a-z]+", NotAnchored),
+        ("prod-.*", NotAnchored),
+        ("prod-.+", NotAnchored),
+        ("(dev|prod)", NotAnchored),
+        ("^prod-.*", NotAnchored),
+        ("prod-.*$", NotAnchored),
+        ("prod-a{1,2}", NotAnchored),
+        ("{{external.roles}}", NotAnchored),
+        (r"prod-\d", NotAnchored),
+        ("(prod)+", NotAnchored),
+        // The sign at its end is a character.
+        (r"^prod-\$", NotAnchored),
+        ("^prod-[$", NotAnExpression),
+        ("^prod-(db$", NotAnExpression),
+        ("^prod-*+?{$", NotAnExpression),
+        (r"^prod-\Q.\E$", NotAnExpression),
+        ("^(a)(?=b)$", NotAnExpression),
+        ("^[+--]$", NotAnExpression),
+        (huge.as_str(), NotAnExpression),
+        ("^a|b$", LooseAlternatives),
+        ("^prod$-db$", NeverMatches),
+        ("^prod^-db$", NeverMatches),
+        (long.as_str(), TooLong),
+    ] {
+        assert_eq!(RolePattern::parse(text).err(), Some(expected), "{text:?}");
+    }
+}
+
+#[test]
+fn a_name_of_any_length_costs_little() {
+    assert!(pattern("*").matches(&"x".repeat(MAX_ROLE)));
+    for text in ["*", "^.*$", "x*"] {
+        assert!(!pattern(text).matches(&"x".repeat(MAX_ROLE + 1)), "{text}");
+    }
+    // Where backtracking takes for ever.
+    assert!(!pattern(&("a*".repeat(400) + "c")).matches(&format!("{}b", "a".repeat(MAX_ROLE - 1))));
+    assert!(!pattern("^(a*)*(a*)*(a*)*x$").matches(&"a".repeat(MAX_ROLE)));
+}
+
+fn slow_glob(pattern: &[char], text: &[char]) -> bool {
+    match pattern.split_first() {
+        None => text.is_empty(),
+        Some(('*', rest)) => (0..=text.len()).any(|n| slow_glob(rest, &text[n..])),
+        Some((c, rest)) => {
+            text.first().is_some_and(|first| *c == '?' || first == c) && slow_glob(rest, &text[1..])
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn stars_agree_with_their_definition(pattern in "[ab*?]{0,6}", text in "[abß]{0,8}") {
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        prop_assert_eq!(glob(&pattern, &text), slow_glob(&chars(&pattern), &chars(&text)));
+    }
+
+    #[test]
+    fn any_text_is_refused_or_read_and_has_a_pattern_of_its_own(text in "[a-c^$.*+?()\\[\\]{}|\\\\ ,&~-]{1,12}|\\PC{1,20}") {
+        if let Ok(pattern) = RolePattern::parse(&text) {
+            prop_assert_eq!(pattern.as_str(), text.as_str());
+            pattern.matches(&text);
+        }
+        prop_assert!(pattern(&RolePattern::literal(&text)).matches(&text));
+    }
+}

@@ -1,0 +1,92 @@
+//! What to tell an operator about a text that cannot name roles. The language itself is `access_core`'s to know.
+
+use access_core::role_pattern::{InvalidPattern, RolePattern};
+
+use super::report::{Report, quote, quote_list, quote_whole};
+
+/// Where the text stands, which decides how several are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An item of a list.
+    List,
+    /// The key of a line.
+    Key,
+}
+
+/// Reads the pattern, or reports why it is none.
+pub(super) fn role_pattern(
+    text: &str,
+    place: Place,
+    line: usize,
+    key: &str,
+    report: &mut Report,
+) -> Option<RolePattern> {
+    RolePattern::parse(text)
+        .map_err(|problem| {
+            let cause = match place {
+                Place::List => format!("{}: {problem}", quote(text)),
+                Place::Key => problem.to_string(),
+            };
+            report.error(Some(line), key, cause, remedy(problem, text, place));
+        })
+        .ok()
+}
+
+/// What to write instead of `text`.
+fn remedy(problem: InvalidPattern, text: &str, place: Place) -> String {
+    match problem {
+        InvalidPattern::Empty => "write the role's name, or \"*\" for all others".to_owned(),
+        InvalidPattern::Blanks => format!("write {}", quote(text.trim())),
+        InvalidPattern::Control => "write the role's name on one line, as Teleport shows it".to_owned(),
+        InvalidPattern::TooLong => "write a shorter one, such as \"prod-*\"".to_owned(),
+        InvalidPattern::Several => {
+            let each: Vec<_> = text.split(',').map(str::trim).filter(|role| !role.is_empty()).collect();
+            match (place, each.as_slice()) {
+                (Place::List, [_, ..]) => format!("write {}", quote_list(&each)),
+                (Place::Key, [_, ..]) => {
+                    let keys: Vec<_> = each.iter().map(|role| format!("{} = …", quote(role))).collect();
+                    format!("write a line for each: {}", keys.join(" and "))
+                }
+                (_, []) => "write the role's name".to_owned(),
+            }
+        }
+        InvalidPattern::NotAnchored => {
+            let whole = as_expression(text)
+                .map(|whole| format!("write {whole} if it is a regular expression, or "))
+                .unwrap_or_else(|| "write it from ^ to $ if it is a regular expression, or ".to_owned());
+            whole + &by_name(text)
+        }
+        InvalidPattern::NotAnExpression => {
+            format!("mend it, use * and ? such as \"prod-*\", or {}", by_name(text))
+        }
+        InvalidPattern::LooseAlternatives => {
+            let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).unwrap_or(text);
+            match quote_whole(&format!("^({inner})$")) {
+                Some(both) => format!("write {both}"),
+                None => "put brackets around all alternatives: \"^(a|b)$\"".to_owned(),
+            }
+        }
+        InvalidPattern::NeverMatches => {
+            format!("keep only the first ^ and the last $, or {}", by_name(text))
+        }
+    }
+}
+
+/// The text as a whole regular expression, in quotes, if it can be one. A sign at one end only leaves the other open.
+fn as_expression(text: &str) -> Option<String> {
+    let (begins, rest) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
+    let (ends, inner) = rest.strip_suffix('$').map_or((false, rest), |inner| (true, inner));
+    let before = if ends && !begins && !inner.starts_with(".*") { ".*" } else { "" };
+    let after = if begins && !ends && !inner.ends_with(".*") { ".*" } else { "" };
+    let wholes = [format!("^{before}{inner}{after}$"), format!("^{before}({inner}){after}$")];
+    let whole = wholes.into_iter().find(|whole| RolePattern::parse(whole).is_ok())?;
+    quote_whole(&whole)
+}
+
+/// How to name the role that is called so.
+fn by_name(text: &str) -> String {
+    match quote_whole(&RolePattern::literal(text)) {
+        Some(literal) => format!("write {literal} for the role of exactly this name"),
+        None => "put a backslash before each sign for the role of exactly this name".to_owned(),
+    }
+}

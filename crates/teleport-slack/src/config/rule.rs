@@ -1,0 +1,214 @@
+//! `[[review.rule]]`: the roles a rule is for, and the people it names.
+//!
+//! What could never match or never decide is refused: beside `*`, a stricter rule that matches nothing leaves the
+//! decision to the laxer one.
+
+use access_core::policy::{Approver, ReasonPolicy, Rule};
+use access_core::recipients::is_slack_id;
+use access_core::role_pattern::RolePattern;
+
+use super::raw::{Entry, Field, Reader};
+use super::report::{Report, quote, quote_list};
+use super::role::{Place, role_pattern};
+use super::users::Ways;
+use super::validate::choice;
+
+/// More approvals than this is a slip of the pen.
+const MAX_APPROVALS: i64 = 100;
+
+/// One rule; `None` if something is wrong with it.
+pub(super) fn rule(table: &mut Reader<'_, '_>, ways: &Ways) -> Option<Rule> {
+    let teleport_only = table.flag("teleport_only").given().is_some_and(|entry| entry.value);
+    let roles = roles(table);
+    let approvers = approvers(table, ways, teleport_only);
+    // How many people are in a group only Slack knows.
+    let is_group = |approver: &Approver| matches!(approver, Approver::Group(_));
+    let most = approvers.as_ref().filter(|all| !all.iter().any(is_group)).map(Vec::len);
+    let approvals = votes(table, "approvals", most);
+    let denials = votes(table, "denials", most);
+    const POLICIES: [(&str, Option<ReasonPolicy>); 3] = [
+        ("optional", Some(ReasonPolicy::Optional)),
+        ("required", Some(ReasonPolicy::Required)),
+        ("off", Some(ReasonPolicy::Off)),
+    ];
+    let reason = choice(table, "reason", &POLICIES).map(|chosen| chosen.unwrap_or(ReasonPolicy::Optional));
+    let confirm = table.flag("confirm").given().is_some_and(|entry| entry.value);
+    Some(Rule {
+        roles: roles?,
+        approvers: approvers?,
+        approvals: approvals?,
+        denials: denials?,
+        reason: reason?,
+        confirm,
+        teleport_only,
+    })
+}
+
+fn roles(table: &mut Reader<'_, '_>) -> Option<Vec<RolePattern>> {
+    let names = names(table, "roles", "name the roles it is for, such as [\"prod-*\"]")?;
+    let report = table.report();
+    let read: Vec<_> = names
+        .iter()
+        .map(|entry| role_pattern(&entry.value, Place::List, entry.line, &entry.key, report))
+        .collect();
+    read.into_iter().collect()
+}
+
+fn approvers(table: &mut Reader<'_, '_>, ways: &Ways, teleport_only: bool) -> Option<Vec<Approver>> {
+    let names = names(table, "approvers", "name the Teleport users who may approve")?;
+    let report = table.report();
+    warn_of_capitals(&names, report);
+    let read: Vec<_> = names.iter().map(|entry| approver(entry, ways, teleport_only, report)).collect();
+    read.into_iter().collect()
+}
+
+/// Somebody whom a rule names, if the text can be one and somebody in Slack can be that one.
+fn approver(
+    entry: &Entry<String>,
+    ways: &Ways,
+    teleport_only: bool,
+    report: &mut Report,
+) -> Option<Approver> {
+    if is_group(&entry.value) {
+        return Some(Approver::Group(entry.value.clone()));
+    }
+    let wrong = not_an_approver(&entry.value, ways)
+        .or_else(|| (!teleport_only).then(|| ways.lead_nowhere(&entry.value)).flatten());
+    match wrong {
+        None => Some(Approver::User(entry.value.clone())),
+        Some((cause, remedy)) => {
+            report.error(Some(entry.line), &entry.key, format!("{}: {cause}", quote(&entry.value)), remedy);
+            None
+        }
+    }
+}
+
+/// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
+pub(super) fn is_group(name: &str) -> bool {
+    is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Why nobody can be named so, and what to write instead.
+fn not_an_approver(text: &str, ways: &Ways) -> Option<(&'static str, String)> {
+    const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
+    if let Some(mentioned) = mention(text, "<!subteam^") {
+        return Some(("this is how a message mentions a user group", format!("write {}", quote(mentioned))));
+    }
+    let slack_user = mention(text, "<@").unwrap_or(text);
+    if is_person_id(slack_user) && !ways.names(text) {
+        let remedy = match ways.user_of(slack_user) {
+            Some(user) => format!("write {}", quote(user)),
+            None => "write the name of that person's Teleport user".to_owned(),
+        };
+        return Some(("this is a Slack account, and rules name Teleport users", remedy));
+    }
+    let several: Vec<_> = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty()).collect();
+    if text.contains([',', ';']) {
+        return Some(("this looks like several in one", format!("write {}", quote_list(&several))));
+    }
+    if text.contains(['*', '?']) || text.starts_with('^') && text.ends_with('$') {
+        return Some(("patterns are for roles; whoever decides is named exactly", NAMED.to_owned()));
+    }
+    not_a_user(text).or_else(|| {
+        let is_channel = text.starts_with('#') || is_slack_id(text, &['C', 'G', 'D']) && text.len() >= 9;
+        is_channel.then(|| ("this is a channel, and no channel decides", NAMED.to_owned()))
+    })
+}
+
+/// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
+pub(super) fn not_a_user(text: &str) -> Option<(&'static str, String)> {
+    let address = mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
+    if let Some(address) = address {
+        return Some(("this is a link to an address", format!("write {}", quote(address))));
+    }
+    if text.trim() != text {
+        let cause = "there are blanks around it, which no user's name has";
+        return Some((cause, format!("write {}", quote(text.trim()))));
+    }
+    if text.chars().any(char::is_control) {
+        let cause = "there are line breaks or invisible characters in it";
+        return Some((cause, "write the user's name on one line, as `tctl users ls` shows it".to_owned()));
+    }
+    if text.starts_with('@') {
+        let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";
+        return Some(("this is a handle in Slack", remedy.to_owned()));
+    }
+    text.contains(['<', '>']).then(|| {
+        let remedy = "write the user's name as `tctl users ls` shows it";
+        ("this is no name of a Teleport user", remedy.to_owned())
+    })
+}
+
+/// What a message in Slack would mention: the part between the opening and `|` or `>`.
+fn mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
+    let rest = text.trim().strip_prefix(opening)?;
+    rest.split(['|', '>']).next().filter(|inner| !inner.is_empty())
+}
+
+/// A Slack person's id; every real one has a digit.
+pub(super) fn is_person_id(text: &str) -> bool {
+    is_slack_id(text, &['U', 'W']) && text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Two spellings of one name may be one person, whose second vote never counts.
+fn warn_of_capitals(names: &[Entry<String>], report: &mut Report) {
+    for (index, entry) in names.iter().enumerate() {
+        let lower = entry.value.to_lowercase();
+        let (before, _) = names.split_at(index);
+        if let Some(other) = before.iter().find(|other| other.value.to_lowercase() == lower) {
+            let cause =
+                format!("{} and {} differ in capitals only", quote(&other.value), quote(&entry.value));
+            report.warn(Some(entry.line), &entry.key, cause, "keep the one that `tctl users ls` shows");
+        }
+    }
+}
+
+/// A number of votes from 1 to `most`; 1 if it is not given.
+fn votes(table: &mut Reader<'_, '_>, name: &'static str, most: Option<usize>) -> Option<u32> {
+    match table.number(name) {
+        Field::Absent => Some(1),
+        Field::Bad => None,
+        Field::Given(entry) => {
+            let number =
+                u32::try_from(entry.value).ok().filter(|_| (1..=MAX_APPROVALS).contains(&entry.value));
+            let number = number.filter(|number| most.is_none_or(|most| *number as usize <= most));
+            if number.is_none() {
+                let cause = format!("so many {name} can never be given");
+                let remedy = match most {
+                    Some(1) => "write 1, or name more approvers".to_owned(),
+                    Some(most) => format!("write a number from 1 to {most}, or name more approvers"),
+                    None => format!("write a number from 1 to {MAX_APPROVALS}"),
+                };
+                table.report().error(Some(entry.line), &entry.key, cause, remedy);
+            }
+            number
+        }
+    }
+}
+
+/// A list of names, each once, that must not be empty, nor hold empty ones.
+fn names(table: &mut Reader<'_, '_>, name: &'static str, remedy: &str) -> Option<Vec<Entry<String>>> {
+    let line = table.line();
+    match table.texts(name) {
+        Field::Bad => None,
+        Field::Absent => {
+            let key = table.name(name);
+            table.report().error(line, &key, "this is missing in the rule", remedy);
+            None
+        }
+        Field::Given(entry) => {
+            if entry.value.is_empty() || entry.value.iter().any(|item| item.value.trim().is_empty()) {
+                let cause = "this is empty, or an entry of it is";
+                table.report().error(Some(entry.line), &entry.key, cause, remedy);
+                return None;
+            }
+            let mut names: Vec<Entry<String>> = Vec::new();
+            for item in entry.value {
+                if !names.iter().any(|name| name.value == item.value) {
+                    names.push(item);
+                }
+            }
+            Some(names)
+        }
+    }
+}

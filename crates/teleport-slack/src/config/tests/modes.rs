@@ -1,0 +1,138 @@
+//! Files that others can read or change are warned of, and the remedy ends the warning and keeps the daemon's user in.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+
+/// A folder with a configuration and every file that it names, and the configuration's path.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for (name, text) in [
+        ("key", ""),
+        ("crt", ""),
+        ("cas", ""),
+        ("https key", ""),
+        ("https_crt", ""),
+        ("token", "xoxb-1"),
+        ("signing", "s"),
+    ] {
+        std::fs::write(at(name), text).unwrap();
+        set(&dir.path().join(name), 0o600);
+    }
+    let text = format!(
+        "[teleport]\naddr = \"a\"\nclient_key = \"key\"\nclient_crt = \"crt\"\nroot_cas = \"cas\"\n[slack]\ntoken = {:?}\n\
+         recipients = \"team\"\n[review]\nenabled = true\nsigning_secret = {:?}\nslack_user_id_trait = \"t\"\n[http]\n\
+         https_key_file = \"https key\"\nhttps_cert_file = \"https_crt\"\n",
+        at("token"),
+        at("signing")
+    );
+    let config = dir.path().join("c.toml");
+    std::fs::write(&config, text).unwrap();
+    set(&config, 0o600);
+    (dir, config)
+}
+
+fn set(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn warned(config: &Path) -> Vec<Finding> {
+    load(config).unwrap_or_else(|error| panic!("{error}")).warnings
+}
+
+#[test]
+fn each_file_is_warned_of_and_the_remedy_ends_it() {
+    let (dir, config) = folder();
+    assert_eq!(warned(&config), []);
+    for (name, key, held) in [
+        ("key", "teleport.client_key", "secret"),
+        ("crt", "teleport.client_crt", "trust"),
+        ("cas", "teleport.root_cas", "trust"),
+        ("https key", "http.https_key_file", "secret"),
+        ("https_crt", "http.https_cert_file", "trust"),
+        ("token", "slack.token", "secret"),
+        ("signing", "review.signing_secret", "secret"),
+        ("c.toml", "", "trust"),
+    ] {
+        let path = dir.path().join(name);
+        for (given, read, change) in [
+            (0o600, false, false),
+            (0o440, false, false),
+            (0o640, false, false),
+            (0o644, true, false),
+            (0o660, false, true),
+            (0o666, true, true),
+        ] {
+            set(&path, given);
+            let found = warned(&config);
+            let expected = match (read && held == "secret", change) {
+                (false, false) => {
+                    assert_eq!(found, [], "{name} {given:o}");
+                    continue;
+                }
+                (true, false) => "can be read by others",
+                (false, true) => "can be changed by others",
+                (true, true) => "can be read and changed by others",
+            };
+            let [one] = found.as_slice() else { panic!("{name} {given:o}: {found:?}") };
+            assert!(one.key == key && one.cause.ends_with(expected), "{name} {given:o}: {one}");
+            // As a shell would run it.
+            let command = one.remedy.strip_prefix("run ").unwrap();
+            assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
+            assert_eq!(warned(&config), [], "{name} {given:o}");
+            // The owner and the group read it as before.
+            assert_eq!(mode(&path) & 0o440, given & 0o440, "{name} {given:o}");
+            set(&path, 0o600);
+        }
+    }
+}
+
+#[test]
+fn an_identity_file_is_a_secret() {
+    let (dir, config) = folder();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let files = "client_key = \"key\"\nclient_crt = \"crt\"\nroot_cas = \"cas\"";
+    std::fs::write(&config, text.replace(files, "identity = \"key\"")).unwrap();
+    set(&dir.path().join("key"), 0o644);
+    let found = warned(&config);
+    assert!(matches!(found.as_slice(), [one] if one.key == "teleport.identity"), "{found:?}");
+}
+
+#[test]
+fn a_configuration_with_secrets_in_it_is_one() {
+    let (dir, config) = folder();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let at = |name: &str| format!("{:?}", dir.path().join(name).to_str().unwrap());
+    std::fs::write(&config, text.replace(&at("token"), "\"xoxb-1\"").replace(&at("signing"), "\"s\""))
+        .unwrap();
+    set(&config, 0o644);
+    let keys: Vec<_> = warned(&config).into_iter().map(|finding| finding.key).collect();
+    assert_eq!(keys, ["slack.token", "review.signing_secret"]);
+}
+
+#[test]
+fn a_pipe_or_a_folder_is_an_error_at_once() {
+    let (dir, config) = folder();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), dir.path()] {
+        let error = load(path).unwrap_err();
+        assert!(
+            matches!(error, ConfigError::Unreadable { .. }) && error.exit() == Exit::Configuration,
+            "{error}"
+        );
+        let text = std::fs::read_to_string(&config).unwrap();
+        let token = dir.path().join("token");
+        std::fs::write(&config, text.replace(token.to_str().unwrap(), path.to_str().unwrap())).unwrap();
+        let error = load(&config).unwrap_err().to_string();
+        assert!(error.contains("a named pipe") || error.contains("directory"), "{error}");
+        std::fs::write(&config, text).unwrap();
+    }
+}

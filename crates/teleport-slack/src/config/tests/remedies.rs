@@ -1,0 +1,194 @@
+//! Every remedy is taken literally, and what it leads to is accepted.
+
+use super::*;
+
+/// One recipient, as TOML has it.
+fn told(recipient: &str) -> String {
+    with("").replace("[\"team\"]", &format!("[{recipient}]"))
+}
+
+#[track_caller]
+fn check_recipient(written: &str, expected: &str) {
+    let mistake = mistake(&told(written));
+    let config = config(&told(advice(&mistake).trim_matches(['[', ']'])));
+    let found: Vec<_> = config.slack.recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(found.join(" "), expected, "{written}: {mistake}");
+}
+
+#[test]
+fn of_recipients() {
+    check_recipient(r#""https://acme.slack.com/archives/C0TEAM""#, "C0TEAM");
+    check_recipient(r#""https://acme.slack.com/archives/C0TEAM/p1690000000000000""#, "C0TEAM");
+    check_recipient(r#""https://app.slack.com/client/T0US/C0TEAM""#, "C0TEAM");
+    check_recipient(r#""slack://channel?team=T0US&id=C0TEAM""#, "C0TEAM");
+    check_recipient(r#""<#C0TEAM>""#, "C0TEAM");
+    check_recipient(r#""<#C0TEAM|my team>""#, "C0TEAM");
+    check_recipient(r##""#C0TEAM""##, "C0TEAM");
+    check_recipient(r#""<@U0BOB|bob>""#, "U0BOB");
+    check_recipient(r#""@U0BOB""#, "U0BOB");
+    check_recipient(r#""<mailto:bob@example.com|bob@example.com>""#, "bob@example.com");
+    check_recipient(r##""#Team""##, "#team");
+    check_recipient(r#""DevOps""#, "#devops");
+    check_recipient(r#"" team""#, "#team");
+    check_recipient(r#""team, devops""#, "#team #devops");
+}
+
+#[test]
+fn a_user_group_is_no_channel_in_capitals() {
+    for group in ["S0DBA", "S0123ABCD"] {
+        let mistake = mistake(&told(&format!("{group:?}")));
+        insta::allow_duplicates! {
+            let shown = mistake.replace(group, "GROUP").replace(&group.to_lowercase(), "group");
+            insta::assert_snapshot!(shown, @r#"6: "GROUP": this is a user group, and a message goes to a channel or a person; write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "group""#);
+        }
+    }
+    assert!(!mistake(&told(r#""<!subteam^S0DBA|@dba>""#)).contains("write \""));
+}
+
+#[test]
+fn of_broken_toml() {
+    let broken = |line: &str| mistake(&with(&format!("[log]\n{line}\n")));
+    let cases = [
+        r#"output = "C:\logs\slack.log""#,
+        r#"output = "C:\users\slack.log""#,
+        "severity = “INFO”",
+        "severity = INFO",
+        "severity INFO",
+        "severity: INFO",
+        "severity = \"INFO",
+    ];
+    insta::assert_snapshot!(cases.map(broken).join("\n"), @r#"
+    8: not valid TOML, column 14: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\`, `"`, `x`, `u`, `U`; put the text in single quotes, or write each backslash twice
+    8: not valid TOML, column 15: too few unicode value digits, expected unicode hexadecimal value; put the text in single quotes, or write each backslash twice
+    8: not valid TOML, column 12: string values must be quoted, expected literal string; write straight quotes (") in place of the curved ones
+    8: not valid TOML, column 12: invalid float, expected `inf`; put the text in double quotes
+    8: not valid TOML, column 10: key with no value, expected `=`; write key = "value", or start the line with # if it is a comment
+    8: not valid TOML, column 11: key with no value, expected `=`; write key = "value", or start the line with # if it is a comment
+    8: not valid TOML, column 17: invalid basic string, expected `"`; look for a missing quote, bracket or comma here or in the line before
+    "#);
+    // What each says, done.
+    for line in [r"output = 'C:\logs/slack.log'", r#"output = "C:\\logs/slack.log""#, "severity = \"INFO\""] {
+        config(&with(&format!("[log]\n{line}\n")));
+    }
+    for word in ["True", "yes", "on", "FALSE"] {
+        let text = with("").replace("identity =", &format!("refresh_identity = {word}\nidentity ="));
+        assert!(
+            mistake(&text).ends_with("write true or false, in small letters and without quotes"),
+            "{word}"
+        );
+    }
+    assert!(
+        mistake(&with("").replace("identity =", "refresh_identity = \"true\"\nidentity ="))
+            .ends_with(", without quotes")
+    );
+}
+
+#[test]
+fn of_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("secrets")).unwrap();
+    for (name, text) in [("secrets/token", "xoxb-1"), ("token.txt", "xoxb-1"), ("signing", "s3cret")] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let path = dir.path().join("c.toml");
+    let loaded = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        load(&path)
+    };
+    // A token's file, relative as other paths may be.
+    for name in ["secrets/token", "./secrets/token", "token.txt"] {
+        let text = with("").replace("xoxb-1", name);
+        let error = loaded(&text).unwrap_err().to_string();
+        let literal = error.split("write ").nth(1).unwrap().trim();
+        let mended = loaded(&text.replace(&format!("{name:?}"), literal)).unwrap();
+        assert_eq!(mended.config.slack.token.expose(), "xoxb-1", "{error}");
+    }
+    // A word that is a file is not taken for the secret itself.
+    let review = "[review]\nenabled = true\nslack_user_id_trait = \"t\"\nsigning_secret = \"signing\"\n";
+    let error = loaded(&with(review)).unwrap_err().to_string();
+    assert!(error.contains("this is a relative path of a file"), "{error}");
+    // A log beside the configuration.
+    let error = loaded(&with("[log]\noutput = \"slack.log\"\n")).unwrap_err().to_string();
+    let literal = error.split(", or ").last().unwrap().split(" for a file").next().unwrap();
+    let mended = loaded(&with(&format!("[log]\noutput = {literal}\n"))).unwrap();
+    let LogOutput::File(log) = mended.config.log.output else { panic!("{error}") };
+    assert_eq!(log.parent(), Some(dir.path()));
+    std::fs::write(log, "it can be written").unwrap();
+}
+
+#[test]
+fn warnings_do_not_contradict_each_other() {
+    // Renamed by one and removed by the other.
+    for line in ["notify-only = true", "notify-only = false", "Notify_Only = true"] {
+        let warned = warnings(&with("").replace("recipients =", &format!("{line}\nrecipients =")));
+        assert!(!warned.contains("write `notify_only`") && warned.lines().count() == 1, "{line}: {warned}");
+    }
+    for line in ["refresh-identity = false", "refresh-identity-interval = \"1m\""] {
+        let warned = warnings(&with("").replace("identity =", &format!("{line}\nidentity =")));
+        assert!(warned.lines().count() == 1 && warned.ends_with("remove it"), "{line}: {warned}");
+    }
+}
+
+/// A file with a warning, and what its remedy makes of it.
+#[track_caller]
+fn check_ends(given: &str, mended: &str) {
+    assert_ne!(warnings(given), "", "{given}");
+    assert_eq!(warnings(mended), "", "{}", warnings(given));
+}
+
+#[test]
+fn of_warnings() {
+    let slack = |line: &str| with("").replace("recipients =", &format!("{line}\nrecipients ="));
+    check_ends(&slack("notify_only = true"), &with(""));
+    check_ends(&with("").replace("addr", "auth_server"), &with(""));
+    check_ends(&with("").replace("recipients = [\"team\"]", "channel = \"team\""), &with(""));
+    check_ends(&told(r#""team", "team""#), &with(""));
+    check_ends(&told(r#""DBA""#), &told(r#""dba""#));
+    check_ends(&with("").replace("recipients = [\"team\"]", ""), &with(""));
+    check_ends(&with("[http]\nlisten_addr = \":1\"\n"), &with(""));
+    let on = "[review]\nenabled = true\napp_token = \"xapp-1\"\n";
+    let by_trait = format!("{on}slack_user_id_trait = \"t\"\n");
+    check_ends(&with(&format!("{by_trait}ignore_email_case = true\n")), &with(&by_trait));
+    check_ends(
+        &with(&format!("{by_trait}ignore_email_case = true\n")),
+        &with(&format!("{by_trait}ignore_email_case = true\nallow_email_username_match = true\n")),
+    );
+}
+
+#[test]
+fn of_choices_numbers_and_addresses() {
+    for (wrong, key) in [("[log]\nseverity = \"LOUD\"\n", "LOUD"), ("[log]\nformat = \"xml\"\n", "xml")] {
+        let remedy = mistake(&with(wrong));
+        for word in remedy.rsplit_once("write ").unwrap().1.split(" or ") {
+            config(&with(&wrong.replace(&format!("{key:?}"), word)));
+        }
+    }
+    for (written, given) in [("addr = \"https://a:1\"", "addr = \"a\""), ("addr = \"::1\"", "addr = \"a\"")] {
+        let remedy = mistake(&with("").replace(given, written));
+        let examples: Vec<_> = remedy.split('"').skip(3).step_by(2).collect();
+        assert!(!examples.is_empty(), "{remedy}");
+        for example in examples {
+            config(&with("").replace(given, &format!("addr = {example:?}")));
+        }
+    }
+    let api = |url: &str| with("").replace("recipients =", &format!("api_url = {url:?}\nrecipients ="));
+    for example in mistake(&api("slack.com")).split('"').skip(1).step_by(2) {
+        config(&api(example));
+    }
+    let listen = |addr: &str| with(&format!("[diagnostics]\nlisten_addr = {addr:?}\n"));
+    for example in mistake(&listen("9091")).split("write it as").nth(1).unwrap().split('"').skip(1).step_by(2)
+    {
+        config(&listen(example));
+    }
+    let rule = |approvals: &str| {
+        with(&format!(
+            "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n[[review.rule]]\nroles = \"a\"\n\
+             approvers = [\"bob\", \"carol\"]\napprovals = {approvals}\n"
+        ))
+    };
+    assert!(mistake(&rule("3")).contains("a number from 1 to 2"));
+    for number in ["1", "2"] {
+        config(&rule(number));
+    }
+    config(&rule("3").replace("\"carol\"]", "\"carol\", \"dave\"]"));
+}

@@ -1,0 +1,203 @@
+//! Rules and recipients by role: what could never match or never decide is refused, with what to write instead.
+
+use super::*;
+
+/// People linked by the table, and a rule for every role; another may stand beside it.
+fn reviewing(more: &str) -> String {
+    with(&format!(
+        "[review]\nenabled = true\napp_token = \"xapp-1\"\nmode = \"resolver\"\n[review.users]\nU0BOB = \"bob\"\n\
+         U0CAROL = \"Carol@example.com\"\n[[review.rule]]\nroles = \"*\"\napprovers = \"bob\"\n{more}"
+    ))
+}
+
+/// A stricter rule for these roles, as TOML has them, in line 18.
+fn stricter(roles: &str) -> String {
+    reviewing(&format!(
+        "[[review.rule]]\nroles = {roles}\napprovers = [\"bob\", \"Carol@example.com\"]\napprovals = 2\n"
+    ))
+}
+
+/// A rule whose approvers are these, as TOML has them, in line 19.
+fn approved_by(approvers: &str) -> String {
+    reviewing(&format!("[[review.rule]]\nroles = [\"dba\"]\napprovers = {approvers}\n"))
+}
+
+/// How many rules are for the role.
+fn matching(text: &str, role: &str) -> usize {
+    let rules = config(text).review.unwrap().rules.0;
+    rules.iter().filter(|rule| rule.roles.iter().any(|pattern| pattern.matches(role))).count()
+}
+
+#[test]
+fn a_stricter_rule_beside_the_star_counts_or_is_refused_with_what_to_write() {
+    for roles in [
+        r#"["prod-[a-z]+"]"#,
+        r#"["prod-.*"]"#,
+        r#"["^prod-.*"]"#,
+        r#"["^prod"]"#,
+        r#"["-db$"]"#,
+        r#"[" prod-db"]"#,
+        r#"["prod-db "]"#,
+        r#"["prod-db,admin"]"#,
+        r#"["prod-db, admin"]"#,
+        r#"["(prod|dev)-db"]"#,
+        r#"["^prod-db|admin$"]"#,
+        r#"['prod-\w+']"#,
+    ] {
+        let mistake = mistake(&stricter(roles));
+        assert!(mistake.starts_with("18: "), "{mistake}");
+        assert_eq!(matching(&stricter(&advice(&mistake)), "prod-db"), 2, "{roles}: {mistake}");
+    }
+    for roles in [r#"["^prod-.*$"]"#, r#"["prod-??"]"#, r#"["prod-*"]"#, r#""prod-db""#, r#"['^prod-\w+$']"#]
+    {
+        assert_eq!(matching(&stricter(roles), "prod-db"), 2, "{roles}");
+        assert_eq!(matching(&stricter(roles), "dba"), 1, "{roles}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_at_all_is_told_apart() {
+    let cases = [r#"["^prod-[$"]"#, r#"["^prod$-db$"]"#, r#"["prod-[a-z]+"]"#, r#"["a,b"]"#, r#"["^a|b$"]"#];
+    insta::assert_snapshot!(cases.map(|roles| mistake(&stricter(roles))).join("\n"), @r#"
+    18: "^prod-[$": it is not a regular expression as Teleport's roles have them (RE2), or a huge one; mend it, use * and ? such as "prod-*", or write "^\\^prod-\\[\\$$" for the role of exactly this name
+    18: "^prod$-db$": a ^ or a $ in the middle can never match; keep only the first ^ and the last $, or write "^\\^prod\\$-db\\$$" for the role of exactly this name
+    18: "prod-[a-z]+": it is written like a part of a regular expression; write "^prod-[a-z]+$" if it is a regular expression, or write "^prod-\\[a-z\\]\\+$" for the role of exactly this name
+    18: "a,b": these look like several roles in one text; write ["a", "b"]
+    18: "^a|b$": only the first alternative begins at ^, and only the last one ends at $; write "^(a|b)$"
+    "#);
+}
+
+#[test]
+fn a_role_of_any_name_has_a_pattern() {
+    for name in ["prod-[a-z]+", r"CORP\admins", "a|b", "{x}", "prod-.*", "^dba"] {
+        let mistake = mistake(&stricter(&format!("['{name}']")));
+        let (_, literal) = mistake.rsplit_once("write ").unwrap();
+        let literal = literal.strip_suffix(" for the role of exactly this name").unwrap();
+        assert_eq!(matching(&stricter(&format!("[{literal}]")), name), 2, "{mistake}");
+    }
+}
+
+#[test]
+fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
+    let cases = [
+        r#""@dba-team""#,
+        r#""*""#,
+        r#""^bob$""#,
+        r#""U0BOB""#,
+        r#""U0DAVE""#,
+        r#""<@U0BOB>""#,
+        r#""<!subteam^S0DBA>""#,
+        r#""<!subteam^S0DBA|@dba-team>""#,
+        r#"" bob@example.com""#,
+        r#""<mailto:bob@example.com|bob@example.com>""#,
+        r##""#dba""##,
+        r#""C012AB3CD""#,
+        r#""bob,Carol@example.com""#,
+        r#""dave""#,
+        r#""dave@example.com""#,
+        r#""carol@example.com""#,
+    ];
+    insta::assert_snapshot!(cases.map(|approvers| mistake(&approved_by(approvers))).join("\n"), @r##"
+    19: "@dba-team": this is a handle in Slack; write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user
+    19: "*": patterns are for roles; whoever decides is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "^bob$": patterns are for roles; whoever decides is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "U0BOB": this is a Slack account, and rules name Teleport users; write "bob"
+    19: "U0DAVE": this is a Slack account, and rules name Teleport users; write the name of that person's Teleport user
+    19: "<@U0BOB>": this is a Slack account, and rules name Teleport users; write "bob"
+    19: "<!subteam^S0DBA>": this is how a message mentions a user group; write "S0DBA"
+    19: "<!subteam^S0DBA|@dba-team>": this is how a message mentions a user group; write "S0DBA"
+    19: " bob@example.com": there are blanks around it, which no user's name has; write "bob@example.com"
+    19: "<mailto:bob@example.com|bob@example.com>": this is a link to an address; write "bob@example.com"
+    19: "#dba": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "C012AB3CD": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "bob,Carol@example.com": this looks like several in one; write ["bob", "Carol@example.com"]
+    19: "dave": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; add a line such as U012AB3CD = "dave" to [review.users]
+    19: "dave@example.com": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; add a line such as U012AB3CD = "dave@example.com" to [review.users], or allow_email_username_match = true to [review] if this is the address in Slack too
+    19: "carol@example.com": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; write "Carol@example.com", as in [review.users]; capitals count
+    "##);
+    // What the remedy says to write is accepted, if it says it in full.
+    for approvers in [
+        r#""U0BOB""#,
+        r#""<@U0BOB>""#,
+        r#""<!subteam^S0DBA>""#,
+        r#"" bob""#,
+        r#""<mailto:Carol@example.com>""#,
+        r#""bob,Carol@example.com""#,
+        r#""carol@example.com""#,
+    ] {
+        let mistake = mistake(&approved_by(approvers));
+        assert!(mistake.starts_with("19: "), "{mistake}");
+        config(&approved_by(&advice(&mistake)));
+    }
+    let dave = approved_by("\"dave\"").replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU012AB3CD = \"dave\"");
+    config(&dave);
+}
+
+#[test]
+fn whom_a_configured_link_may_lead_to_is_accepted() {
+    let dave = approved_by("\"dave@example.com\"");
+    let with_key = |key: &str| dave.replace("mode = ", &format!("{key}\nmode = "));
+    assert_eq!(config(&with_key("allow_email_username_match = true")).review.unwrap().rules.0.len(), 2);
+    config(&with_key("slack_user_id_trait = \"slack_uid\""));
+    config(&with_key("slack_user_id_trait = \"slack_uid\"").replace("dave@example.com", "dave"));
+    // A name that no address can equal.
+    mistake(&with_key("allow_email_username_match = true").replace("dave@example.com", "dave"));
+    // Where Teleport judges, or nothing is decided in Slack, nobody needs to be led to.
+    config(&dave.replace("resolver", "reviewer"));
+    config(&dave.replace("enabled = true", "enabled = false"));
+    config(&format!("{dave}teleport_only = true\n"));
+    // The table says that a Teleport user is called like a Slack account.
+    let odd = approved_by("\"U0X\"").replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0XYZ = \"U0X\"");
+    assert!(warnings(&odd).contains("has the form of a Slack id"), "{}", warnings(&odd));
+}
+
+#[test]
+fn two_spellings_of_an_approver_are_warned_of() {
+    let both = approved_by("[\"bob\", \"Bob\"]").replace("mode = ", "slack_user_id_trait = \"t\"\nmode = ");
+    insta::assert_snapshot!(warnings(&both), @r#"20 review.rule[2].approvers: "bob" and "Bob" differ in capitals only; keep the one that `tctl users ls` shows"#);
+}
+
+#[test]
+fn the_table_and_the_trait_hold_bare_names() {
+    let user =
+        |user: &str| reviewing("").replace("U0BOB = \"bob\"", &format!("U0BOB = \"bob\"\nU0DAVE = {user}"));
+    let cases =
+        [r#"" dave""#, r#""@dave""#, r#""<mailto:dave@example.com|dave@example.com>""#, r#""<@U0DAVE>""#];
+    insta::assert_snapshot!(cases.map(|text| mistake(&user(text))).join("\n"), @r#"
+    13: " dave": there are blanks around it, which no user's name has; write "dave"
+    13: "@dave": this is a handle in Slack; write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user
+    13: "<mailto:dave@example.com|dave@example.com>": this is a link to an address; write "dave@example.com"
+    13: "<@U0DAVE>": this is no name of a Teleport user; write the user's name as `tctl users ls` shows it
+    "#);
+    for text in cases.iter().take(3).filter(|text| !text.contains("@dave\"")) {
+        config(&user(&advice(&mistake(&user(text)))));
+    }
+    let named =
+        |name: &str| reviewing("").replace("mode = ", &format!("slack_user_id_trait = {name}\nmode = "));
+    for name in [r#"" slack_uid""#, r#""{{external.slack_uid}}""#, r#""external.slack_uid""#] {
+        let config = config(&named(&advice(&mistake(&named(name)))));
+        assert_eq!(config.review.unwrap().slack_user_id_trait.as_deref(), Some("slack_uid"));
+    }
+}
+
+#[test]
+fn recipients_by_role_speak_the_same_language() {
+    let line = |key: &str| with(&format!("[role_to_recipients]\n\"*\" = \"ops\"\n{key} = \"dba\"\n"));
+    for key in [r#""prod-[a-z]+""#, r#"" prod-db""#, r#""^prod-.*""#, r#""^prod-db|admin$""#] {
+        let mistake = mistake(&line(key));
+        assert!(mistake.starts_with("9: "), "{mistake}");
+        let config = config(&line(&advice(&mistake)));
+        assert!(
+            config.role_to_recipients.iter().any(|(role, _)| role.as_str() != "*" && role.matches("prod-db"))
+        );
+    }
+    insta::assert_snapshot!(mistake(&line(r#""dba,admin""#)), @r#"9: these look like several roles in one text; write a line for each: "dba" = … and "admin" = …"#);
+    // Names as they were always written mean that one role.
+    for name in ["dba", "k8s.admin", "team (emea)", "c++", "Prod_DB", "ops@example.com", "a/b", "a:b", "a b"]
+    {
+        let by_role = config(&line(&format!("\"{name}\""))).role_to_recipients;
+        let (pattern, _) = by_role.last().unwrap();
+        let others = ["dbaa", "k8sxadmin", "team emea", "cc", "prod_db", "a", ""];
+        assert!(pattern.matches(name) && !others.iter().any(|other| pattern.matches(other)), "{name}");
+    }
+}

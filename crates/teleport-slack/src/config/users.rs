@@ -1,0 +1,109 @@
+//! The ways from a Slack person to a Teleport user: `[review.users]`, the trait, the e-mail address.
+
+use std::collections::BTreeMap;
+
+use access_core::ids::SlackUserId;
+
+use super::raw::{Field, Reader};
+use super::recipient::is_user_id;
+use super::report::quote;
+use super::rule::{is_group, is_person_id, not_a_user};
+
+/// The ways that are configured.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ways {
+    /// The explicit table.
+    pub(super) table: BTreeMap<SlackUserId, String>,
+    /// The Teleport user trait that holds the Slack id.
+    pub(super) id_trait: Option<String>,
+    /// Whether an e-mail address that equals the user name is one.
+    pub(super) email_match: bool,
+    /// Whether rules need them: it is decided in Slack, and the rules judge.
+    pub(super) are_needed: bool,
+}
+
+impl Ways {
+    /// Whether the table names this Teleport user.
+    pub(super) fn names(&self, user: &str) -> bool {
+        self.table.values().any(|named| named == user)
+    }
+
+    /// The Teleport user of a Slack account in the table.
+    pub(super) fn user_of(&self, slack_user: &str) -> Option<&str> {
+        self.table.get(&SlackUserId::new(slack_user)).map(String::as_str)
+    }
+
+    /// If nobody in Slack can ever be recognised as this Teleport user: that, and what to do. Whom a trait names only
+    /// Teleport knows.
+    pub(super) fn lead_nowhere(&self, user: &str) -> Option<(&'static str, String)> {
+        let is_address = user.split_once('@').is_some_and(|(name, at)| !name.is_empty() && !at.is_empty());
+        let may_lead = self.id_trait.is_some() || self.names(user) || self.email_match && is_address;
+        if !self.are_needed || may_lead {
+            return None;
+        }
+        let cause =
+            "no way from a Slack person leads to this Teleport user, so nobody could decide as this one";
+        let alike = self.table.values().find(|named| named.to_lowercase() == user.to_lowercase());
+        let remedy = match alike {
+            Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),
+            None if is_address => format!(
+                "add a line such as U012AB3CD = {} to [review.users], or allow_email_username_match = true to [review] if this \
+                 is the address in Slack too",
+                quote(user)
+            ),
+            None => format!("add a line such as U012AB3CD = {} to [review.users]", quote(user)),
+        };
+        Some((cause, remedy))
+    }
+}
+
+/// The table: Slack people and the Teleport users they are.
+pub(super) fn users(table: &mut Reader<'_, '_>) -> BTreeMap<SlackUserId, String> {
+    let entries = table.free_table("users").given().map(|entry| entry.value).unwrap_or_default();
+    let report = table.report();
+    let mut users = BTreeMap::new();
+    for entry in entries {
+        let line = Some(entry.texts.line);
+        let key = &entry.texts.key;
+        if !is_user_id(&entry.name) {
+            let remedy = "write the member ID from the person's Slack profile, such as U012AB3CD";
+            report.error(line, key, "this is not the id of a Slack person", remedy);
+        }
+        let user = match entry.texts.value.as_slice() {
+            [one] if !entry.is_list && !one.value.trim().is_empty() => &one.value,
+            _ => {
+                let remedy = "write the user's name, such as \"bob\"";
+                report.error(line, key, "this is not one Teleport user", remedy);
+                continue;
+            }
+        };
+        if let Some((cause, remedy)) = not_a_user(user) {
+            report.error(line, key, format!("{}: {cause}", quote(user)), remedy);
+        } else if is_group(user) || is_person_id(user) {
+            let cause =
+                format!("{} has the form of a Slack id, and this is for a Teleport user", quote(user));
+            let remedy = "if no Teleport user is called so, write the name that `tctl users ls` shows";
+            report.warn(line, key, cause, remedy);
+        }
+        users.insert(SlackUserId::new(entry.name), user.clone());
+    }
+    users
+}
+
+/// The name of the trait. Templates of roles write it longer.
+pub(super) fn id_trait(table: &mut Reader<'_, '_>) -> Field<String> {
+    let field = table.text("slack_user_id_trait").unless_empty();
+    let Field::Given(entry) = &field else { return field };
+    let bare = entry.value.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+    let bare = ["external.", "internal."].iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(bare);
+    if bare == entry.value {
+        return field;
+    }
+    let cause = format!("{} is not the bare name of a trait", quote(&entry.value));
+    let remedy = match bare {
+        "" => "write the trait's name, such as \"slack_uid\"".to_owned(),
+        bare => format!("write {}", quote(bare)),
+    };
+    table.report().error(Some(entry.line), &entry.key, cause, remedy);
+    Field::Bad
+}

@@ -1,0 +1,133 @@
+//! Lists what there is beside an open watch: the requests, then the records, each as often as it takes.
+//!
+//! A list that fails ends nothing: the watch goes on, what it tells is worked on, and the list is made again, ever more
+//! rarely. What it means that something is not listed, `rights.rs` finds out and the listener decides.
+
+use std::time::Duration;
+
+use access_core::backoff::Backoff;
+use access_core::ids::RequestId;
+use access_core::request::AccessRequest;
+use futures_util::{FutureExt, Stream, StreamExt, future, stream};
+use tokio::sync::mpsc::{self, Sender};
+
+use super::Client;
+use super::error::{Kind, TeleportError};
+use super::record::Fields;
+use super::rights::Sight;
+use crate::observe::metrics::List;
+use crate::observe::seconds;
+
+/// The pauses before a list is made again.
+const AGAIN: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
+
+/// A step of listing.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// The list of requests is asked for now.
+    Begun,
+    /// The list of requests.
+    Requests(Vec<AccessRequest>, Extent),
+    /// All records, those of requests that are gone included.
+    Records(Vec<(RequestId, Fields)>),
+}
+
+/// How much of what there is a list of requests tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All: what is not listed is gone, or was made this moment.
+    Whole,
+    /// Perhaps not all.
+    Unknown,
+    /// Not all.
+    Part,
+}
+
+/// Lists until everything was told in full.
+pub(super) fn parts(client: Client) -> impl Stream<Item = Part> {
+    let (tell, told) = mpsc::channel(1);
+    let told = stream::unfold(told, |mut told| async move { told.recv().await.map(|part| (part, told)) });
+    let work = async move { list(&client, &tell).await };
+    // Polled together; the work itself says nothing.
+    stream::select(told, work.into_stream().filter_map(|_| future::ready(None)))
+}
+
+/// `None` if nobody listens.
+async fn list(client: &Client, tell: &Sender<Part>) -> Option<()> {
+    let (mut failures, mut record_failures) = (0, 0);
+    let mut wait_for_records;
+    loop {
+        tell.send(Part::Begun).await.ok()?;
+        let (requests, extent, trouble) = match requests(client).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                failures += 1;
+                tokio::time::sleep(failed(client, List::Requests, &error, failures)).await;
+                continue;
+            }
+        };
+        tell.send(Part::Requests(requests, extent)).await.ok()?;
+        // Also beside a list that is not whole: some of what is recorded is over by its own time.
+        wait_for_records = records(client, tell, &mut record_failures).await?;
+        let Some(trouble) = trouble else { break };
+        failures += 1;
+        tokio::time::sleep(failed(client, List::Requests, &trouble, failures)).await;
+    }
+    client.metrics().listed(List::Requests);
+    while let Some(wait) = wait_for_records {
+        tokio::time::sleep(wait).await;
+        wait_for_records = records(client, tell, &mut record_failures).await?;
+    }
+    Some(())
+}
+
+/// The requests, and why they are to be listed again.
+async fn requests(
+    client: &Client,
+) -> Result<(Vec<AccessRequest>, Extent, Option<TeleportError>), TeleportError> {
+    let found = client.list_requests().await?;
+    let (extent, trouble) = match (found.only_pending, client.sight().await) {
+        (Some(too_large), _) => (Extent::Part, Some(too_large)),
+        (None, Ok(Sight::All)) => (Extent::Whole, None),
+        (None, Ok(sight @ Sight::Part(_))) => (Extent::Part, Some(TeleportError::Hidden { sight })),
+        (None, Ok(sight @ Sight::Unknown(_))) => {
+            // It will not change by itself.
+            tracing::warn!("{}", TeleportError::Hidden { sight });
+            (Extent::Unknown, None)
+        }
+        (None, Err(error)) => (Extent::Unknown, Some(error)),
+    };
+    Ok((found.requests, extent, trouble))
+}
+
+/// Tries once; answers how long to wait before another try is due, if one is.
+async fn records(client: &Client, tell: &Sender<Part>, failures: &mut u32) -> Option<Option<Duration>> {
+    match client.list_records().await {
+        Ok(records) => {
+            tell.send(Part::Records(records)).await.ok()?;
+            client.metrics().listed(List::Records);
+            *failures = 0;
+            Some(None)
+        }
+        Err(error) => {
+            *failures += 1;
+            Some(Some(failed(client, List::Records, &error, *failures)))
+        }
+    }
+}
+
+/// Says each time that a list failed; answers how long to wait before the next.
+fn failed(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
+    client.metrics().list_failed(what, error);
+    let wait = AGAIN.delay(failures, fastrand::u64(..));
+    let (what, effect, retry_in_s) = (what.name(), what.effect(), seconds(wait));
+    match error.kind() {
+        Kind::Retry | Kind::Conflict | Kind::NotFound => {
+            tracing::warn!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
+        }
+        Kind::Unauthorised | Kind::Unimplemented | Kind::Permanent => {
+            tracing::error!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
+        }
+    }
+    wait
+}

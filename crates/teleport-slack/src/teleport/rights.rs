@@ -1,0 +1,143 @@
+//! Whether Teleport shows us all access requests: asked of our own roles, because no list tells.
+//!
+//! A list is never refused. Without the right to see all, Teleport answers with what the caller asked for or may
+//! review, for a plugin mostly nothing, and says OK; a request that is asked for by its id is not found either. So
+//! an absence means something only together with the rights. Measured: `list` and `read` are needed, one's own roles
+//! are told without any right.
+
+use teleport_proto::auth::{GetRoleRequest, RoleConditions, RoleV6, Rule};
+use tonic::{Response, Status};
+
+use super::error::{Call, Kind, TeleportError};
+use super::events::ACCESS_REQUEST;
+use super::{CALL_LIMIT, Client};
+
+/// The verbs that it takes to see all requests.
+const VERBS: [&str; 2] = ["list", "read"];
+
+/// More roles than this are not looked at; then nothing is known.
+const ROLE_LIMIT: usize = 1_000;
+
+/// What of the cluster's access requests our identity sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All.
+    All,
+    /// Not all: no role of ours gives these verbs, or one takes them.
+    Part(Vec<&'static str>),
+    /// It cannot be known: why.
+    Unknown(String),
+}
+
+impl Client {
+    /// Asks the server for our own roles. At most 15 s a call.
+    ///
+    /// # Errors
+    /// If the server does not answer, or breaks off; what it refuses to tell is [`Sight::Unknown`].
+    pub async fn sight(&self) -> Result<Sight, TeleportError> {
+        let sight = match self.own_roles().await {
+            Ok(roles) => judge(&roles),
+            Err(error) if error.kind() == Kind::Retry => return Err(error),
+            Err(error) => Sight::Unknown(error.to_string()),
+        };
+        self.metrics().sees(&sight);
+        Ok(sight)
+    }
+
+    /// That a request was not found means that it is gone only if we see all. Asked after the answer, so that a right
+    /// that was taken away before it cannot be missed.
+    ///
+    /// # Errors
+    /// [`TeleportError::Hidden`] if we do not, or if it cannot be known.
+    pub(super) async fn prove_absence(&self) -> Result<(), TeleportError> {
+        match self.sight().await? {
+            Sight::All => Ok(()),
+            sight => {
+                self.metrics().absence_unproven(&sight);
+                Err(TeleportError::Hidden { sight })
+            }
+        }
+    }
+
+    async fn own_roles(&self) -> Result<Vec<RoleV6>, TeleportError> {
+        match self.within(Call::GetCurrentUserRoles, CALL_LIMIT, self.current_roles()).await {
+            Err(error) if error.kind() == Kind::Unimplemented => self.certified_roles().await,
+            answer => answer,
+        }
+    }
+
+    async fn current_roles(&self) -> Result<Response<Vec<RoleV6>>, Status> {
+        let mut stream = self.rpc().get_current_user_roles(()).await?.into_inner();
+        let mut roles = Vec::new();
+        while let Some(role) = stream.message().await? {
+            if roles.len() == ROLE_LIMIT {
+                return Err(too_many());
+            }
+            roles.push(role);
+        }
+        Ok(Response::new(roles))
+    }
+
+    /// The roles that our certificate names, one by one: releases before about 12 have no other way.
+    async fn certified_roles(&self) -> Result<Vec<RoleV6>, TeleportError> {
+        let names = self.roles();
+        if names.len() > ROLE_LIMIT {
+            return Err(TeleportError::from_status(Call::GetRole, &too_many()));
+        }
+        let mut roles = Vec::new();
+        for name in names.iter().cloned() {
+            let mut rpc = self.rpc();
+            match self.within(Call::GetRole, CALL_LIMIT, rpc.get_role(GetRoleRequest { name })).await {
+                Ok(role) => roles.push(role),
+                // A role that was deleted gives no right.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(roles)
+    }
+}
+
+fn too_many() -> Status {
+    Status::out_of_range(format!("the plugin's user has more than {ROLE_LIMIT} roles"))
+}
+
+/// What these roles let us see. A rule with a condition neither gives nor takes anything for certain.
+fn judge(roles: &[RoleV6]) -> Sight {
+    let rules = |half: fn(&RoleV6) -> Option<&RoleConditions>| {
+        roles.iter().filter_map(half).flat_map(|conditions| &conditions.rules).collect::<Vec<_>>()
+    };
+    let allow = rules(|role| role.spec.as_ref()?.allow.as_ref());
+    let deny = rules(|role| role.spec.as_ref()?.deny.as_ref());
+    let (mut missing, mut is_unsure) = (Vec::new(), false);
+    for verb in VERBS {
+        let [given, taken] = [&allow, &deny].map(|rules| strongest(rules, verb));
+        match (given, taken) {
+            (Strength::Sure, Strength::None) => {}
+            (Strength::None, _) | (_, Strength::Sure) => missing.push(verb),
+            (Strength::Perhaps, _) | (_, Strength::Perhaps) => is_unsure = true,
+        }
+    }
+    match missing.is_empty() {
+        false => Sight::Part(missing),
+        true if is_unsure => Sight::Unknown("a rule about access_request has a `where` condition".to_owned()),
+        true => Sight::All,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    None,
+    Perhaps,
+    Sure,
+}
+
+fn strongest(rules: &[&Rule], verb: &str) -> Strength {
+    let has = |list: &[bytes::Bytes], wanted: &str| list.iter().any(|item| *item == wanted || *item == "*");
+    let covering = rules.iter().filter(|rule| has(&rule.resources, ACCESS_REQUEST) && has(&rule.verbs, verb));
+    let strength = |rule: &&Rule| if rule.r#where.is_empty() { Strength::Sure } else { Strength::Perhaps };
+    covering.map(strength).max().unwrap_or(Strength::None)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use access_core::ids::RequestId;
+use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::request::NewRequest;
+use access_sim::teleport::world::{Rule as SimRule, World};
+use access_sim::teleport::{Era, Options, TeleportSim};
+use bytes::Bytes;
+use teleport_proto::auth::RoleSpecV6;
+use tonic::Code;
+
+use super::super::fixture::client_of;
+use super::*;
+
+fn rule(resources: &[&'static str], verbs: &[&'static str], condition: &'static str) -> Rule {
+    let list =
+        |texts: &[&'static str]| texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+    Rule { resources: list(resources), verbs: list(verbs), r#where: condition.into() }
+}
+
+fn role(allow: Vec<Rule>, deny: Vec<Rule>) -> RoleV6 {
+    let half = |rules| Some(RoleConditions { rules, review_requests: None });
+    RoleV6 { spec: Some(RoleSpecV6 { allow: half(allow), deny: half(deny) }), ..RoleV6::default() }
+}
+
+#[test]
+fn both_verbs_are_needed_and_a_denial_wins() {
+    let request = &["access_request"][..];
+    let all = || rule(request, &["list", "read"], "");
+    let unsure = |sight: Sight| matches!(sight, Sight::Unknown(_));
+    assert_eq!(judge(&[]), Sight::Part(vec!["list", "read"]));
+    assert_eq!(judge(&[RoleV6::default()]), Sight::Part(vec!["list", "read"]));
+    assert_eq!(judge(&[role(vec![all()], vec![])]), Sight::All);
+    // From two roles, and by wildcards.
+    let halves = ["list", "read"].map(|verb| role(vec![rule(request, &[verb], "")], vec![]));
+    assert_eq!(judge(&halves), Sight::All);
+    assert_eq!(judge(&halves[..1]), Sight::Part(vec!["read"]));
+    assert_eq!(judge(&[role(vec![rule(&["*"], &["*"], "")], vec![])]), Sight::All);
+    assert_eq!(judge(&[role(vec![rule(&["node"], &["*"], "")], vec![])]), Sight::Part(vec!["list", "read"]));
+    // Denied by another role.
+    let denial = role(vec![], vec![rule(&["*"], &["list"], "")]);
+    assert_eq!(judge(&[role(vec![all()], vec![]), denial]), Sight::Part(vec!["list"]));
+    // Conditions cannot be judged here.
+    assert!(unsure(judge(&[role(vec![rule(request, &["*"], "equals(a, b)")], vec![])])));
+    assert!(unsure(judge(&[role(vec![all()], vec![rule(request, &["list"], "equals(a, b)")])])));
+    let half_sure = role(vec![rule(request, &["list"], "equals(a, b)")], vec![]);
+    assert_eq!(judge(&[half_sure]), Sight::Part(vec!["read"]), "what is missing for certain is said");
+}
+
+fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
+    sim.edit_world(|world| {
+        let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
+        let rule = SimRule { resources: vec!["access_request".to_owned()], verbs };
+        world.role_mut("access-plugin").unwrap().allow.rules = vec![rule];
+    });
+}
+
+#[tokio::test]
+async fn in_every_era_an_absence_counts_only_with_the_rights() {
+    for era in Era::ALL {
+        let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+        let id = sim.request_access("alice@example.com", NewRequest::roles(&["dba"], "")).unwrap();
+        let (id, gone) = (RequestId::new(id), RequestId::new("4b1d7a0e-0000-4000-8000-000000000000"));
+        assert_eq!(client.sight().await.unwrap(), Sight::All, "{era:?}");
+        assert!(client.get_request(&id).await.unwrap().is_some(), "{era:?}");
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+        for verb in VERBS {
+            set_verbs(&sim, &[verb]);
+            for id in [&id, &gone] {
+                let error = client.get_request(id).await.unwrap_err();
+                assert!(matches!(error, TeleportError::Hidden { .. }), "{era:?} {error}");
+                let missing = VERBS.into_iter().find(|other| *other != verb).unwrap();
+                assert!(error.to_string().contains(&format!("lacks the verb {missing} on")), "{error}");
+                assert!(error.to_string().contains("verbs: ['list', 'read']"), "{error}");
+            }
+            let troubles =
+                client.metrics().health().troubles(tokio::time::Instant::now(), jiff::Timestamp::now());
+            assert!(troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
+        }
+        set_verbs(&sim, &VERBS);
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+        let troubles =
+            client.metrics().health().troubles(tokio::time::Instant::now(), jiff::Timestamp::now());
+        assert!(!troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
+    }
+}
+
+#[tokio::test]
+async fn rights_that_cannot_be_had_prove_nothing() {
+    for (era, method) in [(Era::Old, Method::GetRole), (Era::Newest, Method::GetCurrentUserRoles)] {
+        let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+        let gone = RequestId::new("4b1d7a0e-0000-4000-8000-000000000000");
+        let refusal = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
+        sim.faults().script(method, refusal, Times::Next(2));
+        assert!(matches!(client.sight().await.unwrap(), Sight::Unknown(_)), "{era:?}");
+        let error = client.get_request(&gone).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be known"), "{era:?} {error}");
+        sim.faults().script(method, Fault::unavailable(), Times::Next(1));
+        assert_eq!(client.get_request(&gone).await.unwrap_err().kind(), Kind::Retry, "{era:?}");
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Files as operators leave them: pipes and folders in their place, rights that are too wide, folders of somebody else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+
+/// Runs the program, for 20 s at most; whoever hangs is ended with status 124.
+fn within_limit(arguments: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn pipe(path: &Path) {
+    let _ = fs::remove_file(path);
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
+    story(async {
+        let bed = Bed::new().await;
+        let at = |name: &str| bed.dir.path().join(name);
+        let callbacks = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"\n\
+                         [http]\nlisten_addr = \"127.0.0.1:0\"\nhttps_key_file = \"auth.key\"\nhttps_cert_file = \"pipe\"";
+        let token = format!("\"{}\"", at("pipe").display());
+        let text = bed.config(TEAM);
+        pipe(&at("pipe"));
+        for (config, status) in [
+            (text.replace("\"auth.key\"", "\"pipe\""), 77),
+            (text.replace("\"auth.crt\"", "\"pipe\""), 77),
+            (text.replace("\"auth.cas\"", "\"pipe\""), 77),
+            (text.replace(&format!("\"{}\"", bed.slack.token()), &token), 78),
+            (text.replace("[log]", "[log]\noutput = \"./pipe\""), 78),
+            (bed.config(&format!("{TEAM}\n{callbacks}")), 1),
+        ] {
+            assert_ne!(config, text);
+            let path = bed.write_config(&config);
+            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("a named pipe"), "{said}");
+            assert_eq!(output.status.code(), Some(status), "{said}");
+        }
+        for path in [at("pipe"), bed.dir.path().to_owned()] {
+            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
+}
+
+#[test]
+fn a_private_key_that_everybody_can_read_is_warned_of_at_start() {
+    story(async {
+        let bed = Bed::new().await;
+        let key = bed.dir.path().join("auth.key");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let daemon = bed.start(TEAM).await;
+        let line = bed.until_logged(&daemon, "teleport.client_key: ").await;
+        assert!(
+            line.contains("WARN") && line.contains("can be read by others; run chmod g-w,o-rwx"),
+            "{line}"
+        );
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn the_sandbox_leaves_a_foreign_folder_alone_and_keeps_modes() {
+    story(async {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = dir.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join("auth.key"), "precious").unwrap();
+        let output = within_limit(&["demo", "--port", "0", "--sandbox", foreign.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("nothing was written; name a directory that is empty"), "{said}");
+        assert_eq!(fs::read_to_string(foreign.join("auth.key")).unwrap(), "precious");
+        assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
+
+        // The remedy: a folder that does not exist yet; and the same again, with the rights that it has by now.
+        let own = dir.path().join("own");
+        let mode = |name: &str| fs::metadata(own.join(name)).unwrap().permissions().mode() & 0o777;
+        for _ in 0..2 {
+            let mut command = Command::new(program());
+            let sandbox = Daemon::run(command.args(["demo", "--port", "0", "--sandbox"]).arg(&own), "");
+            sandbox.until_logged("The page for both sides is at ").await;
+            sandbox.stop().await;
+            assert!(mode("auth.key") == mode("teleport-slack.toml"));
+            fs::set_permissions(own.join("auth.key"), fs::Permissions::from_mode(0o640)).unwrap();
+            fs::set_permissions(own.join("teleport-slack.toml"), fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        assert_eq!(mode("auth.key"), 0o640);
+        assert_eq!(mode("auth_id"), 0o600);
+    });
+}
