@@ -1,5 +1,9 @@
+use jiff::Timestamp;
+
+use super::facts::{facts, length_in_words};
 use super::*;
 use crate::ids::RequestId;
+use crate::request::Resource;
 use crate::request::Review;
 
 /// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
