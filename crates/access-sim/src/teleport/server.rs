@@ -49,6 +49,9 @@ pub(super) fn tls(authorities: &Authorities) -> io::Result<TlsAcceptor> {
         .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate], key)
         .map_err(io::Error::other)?;
+    // A resumed session would let a certificate in after its end; a real server looks at it again.
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

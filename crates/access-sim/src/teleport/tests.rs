@@ -19,6 +19,8 @@ mod golden;
 mod golden_15;
 mod calls;
 mod eras;
+mod raw;
+mod since_15;
 mod plugin_data;
 mod tls;
 mod watching;

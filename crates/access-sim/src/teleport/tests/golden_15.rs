@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 use prost_types::Timestamp as PbTimestamp;
 use serde::Deserialize;
 use teleport_proto::{auth as pb, users};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::codec::Streaming;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Status};
 
+use super::raw::Raw;
 use super::*;
 use crate::teleport::Era;
 
@@ -37,43 +38,6 @@ struct Step {
 
 fn auth_service() -> String {
     "proto.AuthService".to_owned()
-}
-
-/// Messages as bytes, so that nothing is lost that our own definitions leave out.
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
 }
 
 fn replace(bytes: &[u8], pairs: impl Iterator<Item = (String, String)>) -> Vec<u8> {
