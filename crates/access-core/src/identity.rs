@@ -139,6 +139,8 @@ pub struct Person {
     pub link: LinkKind,
     /// Every name that the account goes by, whether or not it may act under it: for telling the requester.
     names: Vec<String>,
+    /// The account's ids.
+    accounts: Vec<SlackUserId>,
 }
 
 impl Person {
@@ -147,6 +149,17 @@ impl Person {
     pub fn is(&self, name: &str) -> bool {
         let name = name.trim().to_lowercase();
         self.names.iter().any(|known| known.trim().to_lowercase() == name)
+    }
+
+    /// Every name that the account goes by, whether or not it may act under it: two with one in common count as one
+    /// person.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    /// The account's ids: in an Enterprise organisation it may have two.
+    pub fn accounts(&self) -> &[SlackUserId] {
+        &self.accounts
     }
 }
 
@@ -183,7 +196,8 @@ pub fn identify(
     names.extend(profile.email.clone());
     names.push(user.clone());
     let team = profile.team_id.clone();
-    Ok(Person { user, slack_user: clicked.clone(), team, link, names })
+    let accounts = profile.ids().cloned().collect();
+    Ok(Person { user, slack_user: clicked.clone(), team, link, names, accounts })
 }
 
 /// Why nobody is called `user`, though a link leads there.
@@ -305,4 +319,4 @@ fn is_others(user: &str, profile: &SlackProfile, table: &BTreeMap<SlackUserId, S
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

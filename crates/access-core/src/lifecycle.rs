@@ -191,4 +191,28 @@ mod tests {
         assert_eq!(next_change(Some(&last)), None);
         assert_eq!(phase(Some(&last), None, Timestamp::MAX), Phase::Pending);
     }
+
+    #[test]
+    fn what_says_less_than_is_remembered_is_behind() {
+        use crate::request::Review;
+        let reviewed = |state, count| {
+            let review =
+                Review { author: "bob".into(), proposed: state, reason: String::new(), created: None };
+            AccessRequest { state, reviews: vec![review; count], ..sample() }
+        };
+        use RequestState::{Approved, Pending};
+        for (listed, known, expected) in [
+            ((Pending, 1), (Pending, 2), true),
+            ((Pending, 2), (Pending, 2), false),
+            ((Pending, 3), (Pending, 2), false),
+            ((Approved, 1), (Approved, 2), true),
+            ((Pending, 2), (Approved, 2), true),
+            ((Approved, 2), (Pending, 2), false),
+            ((Approved, 2), (Approved, 2), false),
+        ] {
+            let (listed, known) = (reviewed(listed.0, listed.1), reviewed(known.0, known.1));
+            assert_eq!(is_behind(&listed, Some(&known)), expected, "{listed:?} {known:?}");
+            assert!(!is_behind(&listed, None));
+        }
+    }
 }

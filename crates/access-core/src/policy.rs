@@ -7,12 +7,16 @@
 //! daemon's own identity do anything. Decision note: `docs/decisions/0005`.
 
 pub mod rules;
+pub mod voters;
 pub mod tally;
+pub mod casting;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use casting::{Cast, Due, cast, complete, due};
 pub use rules::{Approver, ReasonPolicy, Rule, Rules};
-pub use tally::{Cast, Resolution, Standing, cast, complete, standing, unfinished};
+pub use tally::{Resolution, Ruling, Standing, ruling, standing};
+pub use voters::{Voter, Voters};
 
 use crate::control::{Decision, Dialogue};
 use crate::identity::Person;
@@ -21,7 +25,8 @@ use crate::lifecycle::{Phase, phase};
 use crate::record::Record;
 use crate::refusal::Refusal;
 use crate::request::{AccessRequest, RequestKind, RequestState};
-use crate::votes::{MAX_GROUPS, Vote};
+use crate::votes::Vote;
+use casting::may_vote_again;
 use rules::NotAllowed;
 
 /// A dialogue that was open for longer is not acted on: the request may have changed under the reader's eyes.
@@ -85,8 +90,8 @@ pub struct Facts<'a> {
     pub record: &'a Record,
     /// Who decides.
     pub person: &'a Person,
-    /// Those of [`Rules::groups`] that the person is a member of, as Slack says now.
-    pub groups: &'a [String],
+    /// The person's user groups.
+    pub groups: Groups<'a>,
     /// What the person decides.
     pub decision: Decision,
     /// The reason, if the dialogue was shown.
@@ -97,6 +102,15 @@ pub struct Facts<'a> {
     pub ts: &'a MessageTs,
     /// The time.
     pub now: Timestamp,
+}
+
+/// Whether Slack was asked for the user groups that a person is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups<'a> {
+    /// Not yet: most verdicts do not need them.
+    Unread,
+    /// Those of [`Rules::groups_in_doubt`] that the person is a member of, as Slack says now.
+    Read(&'a [String]),
 }
 
 /// Whether the dialogue was shown.
@@ -122,8 +136,11 @@ pub enum Verdict {
     },
     /// Take this vote by [`cast`] in a compare-and-swap.
     Vote(Vote),
-    /// The votes decided earlier and nobody told Teleport: do it now.
-    Resolve(Resolution),
+    /// It depends on the user groups that the person is in; ask again with them.
+    ReadGroups,
+    /// The votes decided earlier and nobody told Teleport, or Teleport was told and the request is open again: judge
+    /// them by what is now, carry them out or take the mark away, and if nothing came of it, ask again.
+    Finish,
     /// Show the dialogue first.
     AskReason {
         /// Whether it may be left empty.
@@ -147,41 +164,46 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     let Facts { rules, record, person, decision, now, .. } = *facts;
     let request = pending(facts)?;
     let mode = facts.mode.ok_or(Refusal::NotPossible)?;
-    if request.kind == RequestKind::LongTerm {
-        return Err(Refusal::LongTerm);
-    }
-    let terms = rules.terms(request);
-    if terms.teleport_only {
-        return Err(Refusal::TeleportOnly);
-    }
+    left_to_teleport(rules, request)?;
     if person.is(&request.user) {
         return Err(Refusal::OwnRequest);
     }
+    let mut past_reviews = 0;
     if mode == Mode::Resolver {
-        rules.allow(request, &person.user, facts.groups)?;
+        uncovered(rules, request)?;
         if record.has_unreadable_votes() {
             return Err(Refusal::VotesUnusable);
         }
+        past_reviews = record.votes.past_reviews();
     }
-    let reviewed = request.reviews.iter().rfind(|review| person.is(&review.author));
+    let reviews = request.reviews.get(past_reviews..).unwrap_or_default();
+    let reviewed = reviews.iter().rfind(|review| person.is(&review.author));
     if let Some(decision) = reviewed.and_then(|review| Decision::of_state(review.proposed)) {
         return Err(Refusal::AlreadyVoted { decision, in_slack: false });
     }
     let vote = vote(facts);
     if mode == Mode::Resolver {
+        match (rules.allow(request, &person.user, facts.known_groups()), facts.groups) {
+            (Ok(()), _) => {}
+            (Err(_), Groups::Unread) if !rules.groups_in_doubt(request, &person.user).is_empty() => {
+                return Ok(Verdict::ReadGroups);
+            }
+            (Err(not_allowed), _) => return Err(not_allowed.into()),
+        }
         let earlier = record.votes.of(&person.user, &person.slack_user);
         let voted = |earlier: &Vote| Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true };
-        match (unfinished(&record.votes), earlier) {
-            (Some((due, resolution)), _) if due <= now => return Ok(Verdict::Resolve(resolution)),
-            (Some(_), Some(earlier)) => return Err(voted(earlier)),
-            (Some((_, Resolution { decision, .. })), None) => return Err(Refusal::BeingDecided { decision }),
-            (None, Some(earlier)) if !tally::completes(rules, request, &record.votes, &vote) => {
+        match (due(record, request, rules, now), record.votes.settled_by(), earlier) {
+            _ if record.is_decided() => return Ok(Verdict::Finish),
+            (Due::Now, Some(_), _) => return Ok(Verdict::Finish),
+            (_, Some(_), Some(earlier)) => return Err(voted(earlier)),
+            (_, Some(settling), None) => return Err(Refusal::BeingDecided { decision: settling.decision }),
+            (_, None, Some(earlier)) if !may_vote_again(rules, request, &record.votes, &vote) => {
                 return Err(voted(earlier));
             }
-            (None, _) => {}
+            (_, None, _) => {}
         }
     }
-    match (facts.reason, terms.reason) {
+    match (facts.reason, rules.terms(request).reason) {
         (Reason::NotAsked, ReasonPolicy::Optional) => return Ok(Verdict::AskReason { required: false }),
         (Reason::NotAsked, ReasonPolicy::Required) => return Ok(Verdict::AskReason { required: true }),
         (Reason::Given(text), ReasonPolicy::Required) if text.trim().is_empty() => {
@@ -218,7 +240,8 @@ pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Deci
     let reviews = request.into_iter().flat_map(|request| &request.reviews);
     let reviewers = reviews.filter(|review| review.proposed == state).map(|review| &review.author);
     let has_decided = record.votes.settled_by().is_some_and(|vote| vote.decision == decision);
-    let votes = record.votes.list().iter().filter(|vote| has_decided && vote.decision == decision);
+    let votes = record.votes.open().iter();
+    let votes = votes.filter(|vote| has_decided && vote.decision == decision && !vote.lapsed);
     let mut names: Vec<String> = Vec::new();
     for name in reviewers.chain(votes.map(|vote| &vote.user)) {
         if names.len() < MAX_DECIDERS && !names.contains(name) {
@@ -226,6 +249,19 @@ pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Deci
         }
     }
     names
+}
+
+/// Whether the rules, or the request itself, leave it to Teleport.
+fn left_to_teleport(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
+    if request.kind == RequestKind::LongTerm {
+        return Err(Refusal::LongTerm);
+    }
+    if rules.terms(request).teleport_only { Err(Refusal::TeleportOnly) } else { Ok(()) }
+}
+
+/// Whether the rules say nothing of one of the roles, so that nobody may decide by them.
+fn uncovered(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
+    rules.cover(request).map_err(Refusal::from)
 }
 
 /// The vote that this decision would be.
@@ -243,7 +279,20 @@ fn vote(facts: &Facts<'_>) -> Vote {
         decision: facts.decision,
         reason: reason.to_owned(),
         at: facts.now,
-        groups: facts.groups.iter().take(MAX_GROUPS).cloned().collect(),
+        groups: facts.listed.map_or_else(Vec::new, |request| {
+            facts.rules.groups_that_name(request, &facts.person.user, facts.known_groups())
+        }),
+        aliases: Vec::new(),
+        lapsed: false,
+    }
+}
+
+impl<'a> Facts<'a> {
+    fn known_groups(&self) -> &'a [String] {
+        match self.groups {
+            Groups::Unread => &[],
+            Groups::Read(groups) => groups,
+        }
     }
 }
 

@@ -185,6 +185,7 @@ impl Record {
             "PROMOTED" => RequestState::Promoted,
             _ => RequestState::Pending,
         };
+        let ours_is_missing = request.is_none();
         let mut known = request.map(|mut r| {
             for (own, key) in
                 [(&mut r.reason, go::REQUEST_REASON), (&mut r.resolve_reason, go::RESOLVE_REASON)]
@@ -198,8 +199,11 @@ impl Record {
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
             known = Some(bounded(&go::from_keys(id, &text)));
         }
+        // Unless it is what we wrote there of our own messages, which may lag behind: then the request says more.
+        let is_news = ours_is_missing
+            || shown_everywhere(&deliveries).map_or("", self::resolution) != text(go::RESOLUTION);
         if let Some(known) =
-            known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state)
+            known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state && is_news)
         {
             known.state = resolution;
             known.resolve_reason = cut(text(go::RESOLVE_REASON), MAX_TEXT);
@@ -222,7 +226,7 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
-        let ended = self.shown_everywhere().filter(|phase| !phase.is_open());
+        let ended = shown_everywhere(&self.deliveries).filter(|phase| !phase.is_open());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
@@ -263,6 +267,21 @@ impl Record {
         data
     }
 
+    /// Takes down what Teleport says of the request. If it was decided and waits again, somebody took the decision
+    /// back: the votes and reviews that led to it are of the past then, and count no more.
+    pub fn note(&mut self, request: &AccessRequest) {
+        let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
+        if self.is_decided() && request.state == RequestState::Pending && !self.has_unreadable_votes() {
+            self.votes.reopen(reviews);
+        }
+        self.known = Some(bounded(request));
+    }
+
+    /// Whether the request was decided when Teleport last told of it.
+    pub fn is_decided(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
+    }
+
     /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
     pub fn is_adopted(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
@@ -276,13 +295,6 @@ impl Record {
     /// Whether anybody was told under one of these names.
     pub fn is_delivered(&self, keys: &[RecipientKey]) -> bool {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
-    }
-
-    /// The phase that every message shows that can be kept true, if they agree and there is one.
-    fn shown_everywhere(&self) -> Option<Phase> {
-        let mut kept = self.deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
-        let phase = kept.next()??;
-        kept.all(|other| other == Some(phase)).then_some(phase)
     }
 
     fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
@@ -305,6 +317,13 @@ impl From<&Delivery> for DeliveryJson {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+/// The phase that every message shows that can be kept true, if they agree and there is one.
+fn shown_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
+    let mut kept = deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
+    let phase = kept.next()??;
+    kept.all(|other| other == Some(phase)).then_some(phase)
 }
 
 /// The Go plugin's word for a final phase; it has no word for deleted.

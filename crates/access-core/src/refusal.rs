@@ -114,6 +114,13 @@ pub enum Refusal {
     TeleportUnreachable,
     /// Slack does not say who the person is.
     SlackUnreachable,
+    /// Slack does not say who is in a user group that the rules name.
+    GroupsUnreadable {
+        /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
+        is_lasting: bool,
+    },
+    /// Slack does not say who those are that voted before.
+    VotersUnreadable,
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
@@ -160,8 +167,21 @@ pub enum Distrust {
 }
 
 impl Refusal {
+    /// Whether it says nothing of the person, because something could not be asked.
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::TeleportUnreachable
+                | Self::SlackUnreachable
+                | Self::GroupsUnreadable { .. }
+                | Self::VotersUnreadable
+                | Self::UsersUnreadable
+                | Self::TooSlow
+        )
+    }
+
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 46] = [
+    pub const KINDS: [&'static str; 48] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -189,6 +209,8 @@ impl Refusal {
         "teleport_refused",
         "teleport_unreachable",
         "slack_unreachable",
+        "groups_unreadable",
+        "voters_unreadable",
         "too_slow",
         "stale_message",
         "stale_dialogue",
@@ -241,6 +263,8 @@ impl Refusal {
             Self::TeleportRefused => "teleport_refused",
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",
+            Self::GroupsUnreadable { .. } => "groups_unreadable",
+            Self::VotersUnreadable => "voters_unreadable",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",

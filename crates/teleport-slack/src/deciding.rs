@@ -20,10 +20,13 @@ use crate::runtime::clicks::Clicks;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
+use crate::runtime::resolution::Resolver;
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::voters::VoterReader;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
+use crate::slack::usergroups::UserGroups;
 use crate::startup;
 use crate::{slack, teleport};
 
@@ -79,12 +82,24 @@ pub(crate) async fn start(
         let (people, stop) = (Arc::clone(&people), stop.clone());
         tasks.start("users", async move { people.list(&stop).await });
     }
+    let resolver = Arc::new(Resolver {
+        teleport: teleport.clone(),
+        voters: VoterReader {
+            slack: slack.clone(),
+            groups: UserGroups::new(slack.clone()),
+            our: our.clone(),
+            people: Arc::clone(&people),
+            rules: Arc::clone(&rules),
+        },
+        rules: Arc::clone(&rules),
+    });
     let review = Review {
         rules: Arc::clone(&rules),
         setting,
         submit: submitting.subscribe(),
+        resolver: Arc::clone(&resolver),
         wakes,
-        people: Arc::clone(&people),
+        people,
     };
 
     let answers = Answers::new(slack.clone());
@@ -116,14 +131,9 @@ pub(crate) async fn start(
         teleport: teleport.clone(),
         slack: slack.clone(),
         answers,
-        reader: Reader {
-            teleport: teleport.clone(),
-            slack: slack.clone(),
-            our: our.clone(),
-            people,
-            rules: Arc::clone(&rules),
-        },
+        reader: Reader { teleport: teleport.clone(), our: our.clone(), resolver: Arc::clone(&resolver) },
         our,
+        resolver,
         rules,
         setting,
         submitting,

@@ -119,7 +119,12 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
         Some(Refusal::TeleportRefused) => Refusal::TeleportUnreachable,
         Some(Refusal::TeleportUnreachable) => Refusal::SlackUnreachable,
-        Some(Refusal::SlackUnreachable) => Refusal::TooSlow,
+        Some(Refusal::SlackUnreachable) => Refusal::GroupsUnreadable { is_lasting: false },
+        Some(Refusal::GroupsUnreadable { is_lasting: false }) => {
+            Refusal::GroupsUnreadable { is_lasting: true }
+        }
+        Some(Refusal::GroupsUnreadable { is_lasting: true }) => Refusal::VotersUnreadable,
+        Some(Refusal::VotersUnreadable) => Refusal::TooSlow,
         Some(Refusal::TooSlow) => Refusal::StaleMessage,
         Some(Refusal::StaleMessage) => Refusal::StaleDialogue,
         Some(Refusal::StaleDialogue) => Refusal::NotOurs,

@@ -9,11 +9,11 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
-pub(super) fn our_app() -> OurApp {
+pub(crate) fn our_app() -> OurApp {
     OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
 }
 
-pub(super) fn bob() -> SlackProfile {
+pub(crate) fn bob() -> SlackProfile {
     SlackProfile {
         id: SlackUserId::new("U0BOB"),
         team_id: Some("T0US".into()),

@@ -7,6 +7,7 @@ use super::*;
 use crate::claim::Claim;
 use crate::control::Decision;
 use crate::ids::RequestId;
+use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, Cast, ReasonPolicy, Rule, cast};
 use crate::record::Outcome;
 use crate::render::card::{Edition, card};
@@ -75,7 +76,7 @@ impl World {
     fn work(&mut self, fails: impl Fn(&Errand) -> bool) -> Vec<String> {
         let plan = self.plan();
         if let Some(known) = &plan.remember {
-            self.record.known = Some(known.clone());
+            self.record.note(known);
         }
         self.turn += 1;
         let turn = SignedDuration::from_nanos(self.turn.cast_signed());
@@ -176,7 +177,8 @@ impl World {
 
     fn vote(&mut self, user: &str, decision: Decision) -> Cast {
         let request = self.listed.clone().unwrap();
-        cast(&mut self.record, &crate::votes::vote(user, decision), &request, &self.rules)
+        let voters = voters(&["bob", "carol", "dave", "eve"], &[]);
+        cast(&mut self.record, &crate::votes::vote(user, decision), &request, &self.rules, &voters)
     }
 
     fn set(&mut self, state: RequestState) {

@@ -3,6 +3,7 @@
 use crate::identity::is_alike;
 use crate::request::AccessRequest;
 use crate::role_pattern::RolePattern;
+use crate::votes::MAX_GROUPS;
 
 /// Who may decide what in Slack, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,26 +81,65 @@ impl Rules {
         }
     }
 
-    /// The Slack user groups whose members matter for `request`: to be asked for before a decision.
-    pub fn groups<'a>(&'a self, request: &'a AccessRequest) -> Vec<&'a str> {
+    /// The Slack user groups on which it depends whether `user` may decide `request`: those of the matching rules
+    /// that do not name the user. None if there is a rule that names nobody by a group: nothing helps then.
+    pub fn groups_in_doubt<'a>(&'a self, request: &'a AccessRequest, user: &str) -> Vec<&'a str> {
         let mut groups = Vec::new();
-        for approver in self.terms(request).matching.iter().flat_map(|rule| &rule.approvers) {
-            if let Approver::Group(id) = approver
-                && !groups.contains(&id.as_str())
-            {
-                groups.push(id.as_str());
+        for rule in self.terms(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
+            let of_rule: Vec<_> = rule.groups().collect();
+            if of_rule.is_empty() {
+                return Vec::new();
+            }
+            for group in of_rule {
+                if !groups.contains(&group) {
+                    groups.push(group);
+                }
             }
         }
         groups
+    }
+
+    /// Of the `groups` that the user is in, one for each matching rule that needs it, so that what is noted beside a
+    /// vote stays short.
+    pub(crate) fn groups_that_name(
+        &self,
+        request: &AccessRequest,
+        user: &str,
+        groups: &[String],
+    ) -> Vec<String> {
+        let mut naming: Vec<String> = Vec::new();
+        for rule in self.terms(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
+            let is_noted = naming.iter().any(|noted| rule.groups().any(|group| group == noted));
+            let found = rule.groups().find(|group| groups.iter().any(|own| own == group));
+            naming.extend(found.filter(|_| !is_noted).map(str::to_owned));
+        }
+        naming.truncate(MAX_GROUPS);
+        naming
+    }
+
+    /// Whether a rule for one of the roles names this user, in whatever capitals; without any rule, whether the request
+    /// suggests it.
+    pub(super) fn know(&self, request: &AccessRequest, user: &str) -> bool {
+        let is_user = |name: &String| is_alike(name, user);
+        let mut named = self.terms(request).matching.into_iter().flat_map(|rule| &rule.approvers);
+        let is_named = named.any(|approver| matches!(approver, Approver::User(name) if is_user(name)));
+        is_named || (self.0.is_empty() && request.suggested_reviewers.iter().any(is_user))
+    }
+
+    /// Whether the rules say of each role who decides it; without any rule, the suggested reviewers do.
+    pub(super) fn cover(&self, request: &AccessRequest) -> Result<(), NotAllowed> {
+        let terms = self.terms(request);
+        match terms.uncovered.filter(|role| !self.0.is_empty() || role.is_empty()) {
+            Some(role) => Err(NotAllowed::NotCovered { role: role.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Whether `user`, a member of `groups`, is among those who decide on `request` where the daemon guards:
     /// named by every rule that matches any of the roles, and each role matched. Without any rule, the
     /// suggested reviewers decide.
     pub fn allow(&self, request: &AccessRequest, user: &str, groups: &[String]) -> Result<(), NotAllowed> {
-        if request.roles.is_empty() {
-            return Err(NotAllowed::NotCovered { role: String::new() });
-        }
+        self.cover(request)?;
         if self.0.is_empty() {
             let suggested = &request.suggested_reviewers;
             if suggested.iter().any(|suggested| suggested == user) {
@@ -113,11 +153,7 @@ impl Rules {
                 }
             });
         }
-        let terms = self.terms(request);
-        if let Some(role) = terms.uncovered {
-            return Err(NotAllowed::NotCovered { role: role.to_owned() });
-        }
-        match terms.matching.iter().find(|rule| !rule.names(user, groups)) {
+        match self.terms(request).matching.iter().find(|rule| !rule.names(user, groups)) {
             None => Ok(()),
             Some(rule) => {
                 let role = request.roles.iter().find(|role| rule.matches(role)).cloned().unwrap_or_default();
@@ -203,6 +239,13 @@ impl Rule {
             Approver::Group(id) => groups.contains(id),
         })
     }
+
+    fn groups(&self) -> impl Iterator<Item = &str> {
+        self.approvers.iter().filter_map(|approver| match approver {
+            Approver::Group(id) => Some(id.as_str()),
+            Approver::User(_) => None,
+        })
+    }
 }
 
 impl Approver {
@@ -272,8 +315,14 @@ mod tests {
         assert_eq!(rules.allow(&request(&["dba"]), "erin", &member(&["S0WEB"])), refused);
         // A user whose name is that of a group is no member of it.
         assert!(rules.allow(&request(&["dba"]), "S0DBA", &[]).is_err());
-        assert_eq!(rules.groups(&request(&["dba", "web"])), ["S0DBA", "S0WEB"]);
-        assert!(rules.groups(&request(&["x"])).is_empty());
+        let in_doubt = |roles: &[&str], user: &str| {
+            let request = request(roles);
+            rules.groups_in_doubt(&request, user).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(in_doubt(&["dba", "web"], "erin"), ["S0DBA", "S0WEB"]);
+        assert_eq!(in_doubt(&["dba"], "bob"), [""; 0], "named by name");
+        assert_eq!(in_doubt(&["web", "dba"], "bob"), ["S0WEB", "S0DBA"], "but by one of the two rules only");
+        assert_eq!(in_doubt(&["x"], "erin"), [""; 0]);
     }
 
     #[test]

@@ -1,23 +1,27 @@
-//! Counting: how many approvals and denials there are and how many are needed, and taking one vote more.
+//! Counting: how many approvals and denials there are, how many are needed, and what follows from it now.
 //!
-//! [`cast`] is made for a compare-and-swap callback: it may run again on another copy of the record, knows its
-//! own vote when it meets it, and marks the deciding vote in the same write that lets it in. So of two
-//! simultaneous votes none is lost, none counts twice, and exactly one is the deciding one.
+//! [`ruling`] is the whole verdict over all votes. It is asked again, with what was just read of the voters, before
+//! every write that lets a vote decide and before every call that decides; a mark in the record alone decides
+//! nothing. Taking votes in is [`super::casting`]'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::rules::Rules;
+use super::voters::{Voice, Voters};
+use super::{left_to_teleport, uncovered};
 use crate::control::Decision;
-use crate::record::Record;
+use crate::ids::SlackUserId;
+use crate::record::cut;
 use crate::refusal::Refusal;
 use crate::request::AccessRequest;
 use crate::votes::{Vote, Votes};
 
-/// How long whoever let the deciding vote in has the resolution to himself. After that, any visit and any click
-/// may carry it out in his place.
-pub const RESOLVE_GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// A voter's reason in the annotations of a decision, in characters.
+const MAX_NOTED_REASON: usize = 500;
+/// All of them together, in characters.
+const MAX_NOTED_REASONS: usize = 10_000;
 
 /// How far the votes on a request are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,11 @@ impl Standing {
             Decision::Deny => self.denials >= self.denials_needed,
         }
     }
+
+    /// What there is enough of. Denials are looked at first: what speaks against giving access outweighs.
+    fn decides(&self) -> Option<Decision> {
+        [Decision::Deny, Decision::Approve].into_iter().find(|decision| self.suffices(*decision))
+    }
 }
 
 /// What is to be set in Teleport when the votes suffice (`SetAccessRequestState`).
@@ -51,46 +60,97 @@ pub struct Resolution {
     pub delegator: String,
     /// The reason of that vote; may be empty.
     pub reason: String,
-    /// Where and by whom it was decided, for Teleport's audit log: each key with its values.
+    /// Where and by whom it was decided, and why, for Teleport's audit log: each key with its values.
     pub annotations: BTreeMap<String, Vec<String>>,
     /// When it was decided.
     pub at: Timestamp,
 }
 
-/// What became of a vote.
+/// What the votes come to at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cast {
-    /// It is in, and more are needed.
-    Counted(Standing),
-    /// It is in, and it decided: set this in Teleport.
-    Settled(Resolution),
-    /// The person has a vote already; nothing changed.
-    AlreadyVoted(Decision),
-    /// Another vote decided before; nothing changed.
-    Overtaken(Resolution),
-    /// The votes in the record cannot be read, or it does not fit in; nothing changed.
-    Unusable,
+pub enum Ruling {
+    /// Enough people who may agree: set this in Teleport.
+    Decided(Resolution),
+    /// More are needed, or nobody in Slack is there in whose name to decide.
+    Open(Standing),
+    /// There may be enough. These accounts must be read before that can be told.
+    Unread(Vec<SlackUserId>),
 }
 
-impl Cast {
-    /// What to tell the person if nothing changed.
-    pub fn refusal(&self) -> Option<Refusal> {
-        match self {
-            Self::Counted(_) | Self::Settled(_) => None,
-            Self::AlreadyVoted(decision) => {
-                Some(Refusal::AlreadyVoted { decision: *decision, in_slack: true })
-            }
-            Self::Overtaken(resolution) => Some(Refusal::BeingDecided { decision: resolution.decision }),
-            Self::Unusable => Some(Refusal::VotesUnusable),
-        }
-    }
-}
-
-/// How far the votes on `request` are: those in Slack, and the reviews in Teleport of people whom the rules
-/// name. Nobody counts twice.
+/// How far the votes on `request` are, by what was noted of the voters last; for showing. Counted are votes in Slack
+/// and reviews in Teleport of people whom the rules name. Nobody counts twice, and the requester never.
 ///
 /// Needed are as many approvals as the strictest matching rule and every threshold of the request ask for.
 pub fn standing(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Standing {
+    count(rules, request, votes, |vote| Voters::default().voice(vote, request, rules)).standing
+}
+
+/// What the votes on `request` come to now. `voters` is what was just read of those who voted; if it decides, then in
+/// the name of `favourite` where that vote counts, else of the newest.
+///
+/// # Errors
+/// If nobody may decide this request in Slack.
+pub fn ruling(
+    rules: &Rules,
+    request: &AccessRequest,
+    votes: &Votes,
+    voters: &Voters,
+    favourite: Option<&Vote>,
+) -> Result<Ruling, Refusal> {
+    left_to_teleport(rules, request)?;
+    uncovered(rules, request)?;
+    let unread: Vec<_> = votes.open().iter().filter(|vote| !voters.has_read(vote)).collect();
+    if !unread.is_empty() {
+        // As if whoever was not read may: were even that too few, reading would change nothing.
+        let at_most = count(rules, request, votes, |vote| {
+            let unread = || Voice::user(&vote.user);
+            if voters.has_read(vote) { voters.voice(vote, request, rules) } else { Some(unread()) }
+        });
+        if at_most.standing.decides().is_some() {
+            return Ok(Ruling::Unread(unread.into_iter().map(|vote| vote.slack_user.clone()).collect()));
+        }
+    }
+    let tally = count(rules, request, votes, |vote| voters.voice(vote, request, rules));
+    let deciding = tally.standing.decides().filter(|_| unread.is_empty()).and_then(|decision| {
+        let of_it = || tally.votes.iter().filter(move |vote| vote.decision == decision);
+        let favourite = favourite.and_then(|favourite| of_it().find(|vote| vote.is(favourite)));
+        favourite.or_else(|| of_it().next_back())
+    });
+    Ok(match deciding {
+        Some(vote) => Ruling::Decided(resolution(votes, &tally.votes, vote)),
+        None => Ruling::Open(tally.standing),
+    })
+}
+
+/// Whether the votes would decide by what was noted of the voters last: then it is worth asking again.
+pub(super) fn may_decide(rules: &Rules, request: &AccessRequest, votes: &Votes) -> bool {
+    let is_possible = left_to_teleport(rules, request).is_ok() && uncovered(rules, request).is_ok();
+    let tally = count(rules, request, votes, |vote| Voters::default().voice(vote, request, rules));
+    let decision = tally.standing.decides();
+    is_possible && tally.votes.iter().any(|vote| Some(vote.decision) == decision)
+}
+
+/// What was counted.
+struct Tally<'a> {
+    standing: Standing,
+    /// The votes that count, in their order.
+    votes: Vec<&'a Vote>,
+}
+
+/// Somebody who decided.
+struct Somebody<'a> {
+    voice: Voice,
+    /// The first decision is the one that counts.
+    decision: Decision,
+    votes: Vec<&'a Vote>,
+}
+
+fn count<'a>(
+    rules: &Rules,
+    request: &AccessRequest,
+    votes: &'a Votes,
+    voice: impl Fn(&Vote) -> Option<Voice>,
+) -> Tally<'a> {
     let terms = rules.terms(request);
     let of_thresholds = || request.thresholds.iter();
     let approvals_needed = of_thresholds().map(|t| t.approve).max().unwrap_or(1).max(terms.approvals());
@@ -98,101 +158,59 @@ pub fn standing(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Standi
     let soonest = of_thresholds().map(|t| t.deny).filter(|deny| *deny > 0).min().unwrap_or(1);
     let denials_needed = soonest.max(terms.denials());
 
-    let mut approvals = BTreeSet::new();
-    let mut denials = BTreeSet::new();
-    let reviews = request.reviews.iter().filter_map(|review| {
-        Decision::of_state(review.proposed).map(|decision| (review.author.as_str(), &[][..], decision))
+    let reviews = request.reviews.iter().skip(votes.past_reviews()).filter_map(|review| {
+        let decision = Decision::of_state(review.proposed)?;
+        rules.allow(request, &review.author, &[]).ok()?;
+        Some(Somebody { voice: Voice::user(&review.author), decision, votes: Vec::new() })
     });
-    let votes = votes.list().iter().map(|vote| (vote.user.as_str(), vote.groups.as_slice(), vote.decision));
-    for (user, groups, decision) in reviews.chain(votes) {
-        let is_requester = user.to_lowercase() == request.user.to_lowercase();
-        if is_requester || approvals.contains(user) || denials.contains(user) {
+    let cast = votes.open().iter().filter_map(|vote| {
+        Some(Somebody { voice: voice(vote)?, decision: vote.decision, votes: vec![vote] })
+    });
+    let mut people: Vec<Somebody<'a>> = Vec::new();
+    for somebody in reviews.chain(cast) {
+        add(&mut people, somebody);
+    }
+    let requester = Voice::user(&request.user);
+    people.retain(|somebody| !somebody.voice.is_of(&requester));
+
+    let of = |decision| people.iter().filter(|somebody| somebody.decision == decision).count();
+    let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let standing = Standing {
+        approvals: of(Decision::Approve),
+        approvals_needed: many(approvals_needed),
+        denials: of(Decision::Deny),
+        denials_needed: many(denials_needed),
+    };
+    let counts = |vote: &&Vote| {
+        let is_in = |somebody: &Somebody<'_>| somebody.votes.iter().any(|own| std::ptr::eq(*own, *vote));
+        people.iter().any(|somebody| somebody.decision == vote.decision && is_in(somebody))
+    };
+    Tally { standing, votes: votes.open().iter().filter(counts).collect() }
+}
+
+/// Adds somebody, who may turn out to be one or even several of those who are there: then they are one person.
+fn add<'a>(people: &mut Vec<Somebody<'a>>, mut somebody: Somebody<'a>) {
+    let mut first = None;
+    let mut index = 0;
+    while index < people.len() {
+        if !people[index].voice.is_of(&somebody.voice) {
+            index += 1;
             continue;
         }
-        if rules.allow(request, user, groups).is_ok() {
-            match decision {
-                Decision::Approve => approvals.insert(user),
-                Decision::Deny => denials.insert(user),
-            };
+        let same = people.remove(index);
+        somebody.voice.join(same.voice);
+        somebody.votes.splice(0..0, same.votes);
+        if first.is_none() {
+            first = Some((index, same.decision));
         }
     }
-    let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    Standing {
-        approvals: approvals.len(),
-        approvals_needed: many(approvals_needed),
-        denials: denials.len(),
-        denials_needed: many(denials_needed),
-    }
+    let (place, decision) = first.unwrap_or((people.len(), somebody.decision));
+    people.insert(place, Somebody { decision, ..somebody });
 }
 
-/// Takes a vote into `record`. The caller has asked [`super::decide`] whether the person may vote; `request` is
-/// as Teleport listed it for that.
-pub fn cast(record: &mut Record, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Cast {
-    if record.has_unreadable_votes() {
-        return Cast::Unusable;
-    }
-    let votes = &mut record.votes;
-    let earlier = votes.of(&vote.user, &vote.slack_user).map(|earlier| (earlier.decision, votes.holds(vote)));
-    if let Some(settling) = votes.settled_by() {
-        let resolution = resolution(votes, settling);
-        return match earlier {
-            Some((_, true)) if settling.is(vote) => Cast::Settled(resolution),
-            Some((_, true)) => Cast::Counted(standing(rules, request, votes)),
-            Some((decision, false)) => Cast::AlreadyVoted(decision),
-            None => Cast::Overtaken(resolution),
-        };
-    }
-    match earlier {
-        // Its own from an earlier run.
-        Some((_, true)) => {}
-        // The same decision again, while the rules or Teleport's reviews have come to make it the deciding one.
-        Some(_) if completes(rules, request, votes, vote) => {}
-        Some((decision, false)) => return Cast::AlreadyVoted(decision),
-        None if votes.push(vote) => {}
-        None => return Cast::Unusable,
-    }
-    let standing = standing(rules, request, votes);
-    if standing.suffices(vote.decision) {
-        votes.settle(&vote.user);
-    }
-    match votes.settled_by() {
-        Some(settling) => Cast::Settled(resolution(votes, settling)),
-        None => Cast::Counted(standing),
-    }
-}
-
-/// Marks a vote as the deciding one where the last that was needed was not cast in Slack but is a review in Teleport,
-/// or the rules ask for less than before. The newest vote of that decision is taken; without any there is nobody in
-/// whose name to decide. Returns whether anything changed.
-pub fn complete(record: &mut Record, request: &AccessRequest, rules: &Rules) -> bool {
-    if record.votes.settled_by().is_some() {
-        return false;
-    }
-    let standing = standing(rules, request, &record.votes);
-    let deciding = [Decision::Deny, Decision::Approve].into_iter().find_map(|decision| {
-        let counts = |vote: &&Vote| {
-            vote.decision == decision && rules.allow(request, &vote.user, &vote.groups).is_ok()
-        };
-        standing.suffices(decision).then(|| record.votes.list().iter().rev().find(counts))?
-    });
-    let Some(user) = deciding.map(|vote| vote.user.clone()) else { return false };
-    record.votes.settle(&user);
-    true
-}
-
-/// Whether the person's vote that is in already would now decide.
-pub(super) fn completes(rules: &Rules, request: &AccessRequest, votes: &Votes, vote: &Vote) -> bool {
-    let is_same = |stored: &Vote| {
-        stored.user == vote.user && stored.slack_user == vote.slack_user && stored.decision == vote.decision
-    };
-    let counts = rules.allow(request, &vote.user, &vote.groups).is_ok();
-    let earlier = votes.of(&vote.user, &vote.slack_user);
-    earlier.is_some_and(is_same) && counts && standing(rules, request, votes).suffices(vote.decision)
-}
-
-/// What `settling` decided.
-fn resolution(votes: &Votes, settling: &Vote) -> Resolution {
-    let agreeing = || votes.list().iter().filter(|vote| vote.decision == settling.decision);
+/// What `settling` decided, together with those of `counted` that agree.
+fn resolution(votes: &Votes, counted: &[&Vote], settling: &Vote) -> Resolution {
+    let agreeing = || counted.iter().filter(|vote| vote.decision == settling.decision);
     let one = |text: &str| vec![text.to_owned()];
     let mut annotations = BTreeMap::from([
         ("slack_channel".to_owned(), one(settling.channel.as_str())),
@@ -204,6 +222,10 @@ fn resolution(votes: &Votes, settling: &Vote) -> Resolution {
     if let Some(team) = &settling.team {
         annotations.insert("slack_team".to_owned(), one(team));
     }
+    let reasons = reasons(votes);
+    if !reasons.is_empty() {
+        annotations.insert("slack_reasons".to_owned(), reasons);
+    }
     Resolution {
         decision: settling.decision,
         delegator: settling.user.clone(),
@@ -213,12 +235,26 @@ fn resolution(votes: &Votes, settling: &Vote) -> Resolution {
     }
 }
 
-/// What the votes decided and Teleport has not done yet, and from when anybody may carry it out.
-///
-/// Only for a request that Teleport lists as pending, and only where the daemon resolves; whoever carries it
-/// out reads the request again first.
-pub fn unfinished(votes: &Votes) -> Option<(Timestamp, Resolution)> {
+/// Why each of those who voted did so, whether or not their vote decides: they were told that it is kept.
+fn reasons(votes: &Votes) -> Vec<String> {
+    let mut left = MAX_NOTED_REASONS;
+    let mut reasons = Vec::new();
+    for vote in votes.open().iter().filter(|vote| !vote.reason.is_empty()) {
+        let did = match vote.decision {
+            Decision::Approve => "approved",
+            Decision::Deny => "denied",
+        };
+        let reason = format!("{} {did}: {}", vote.user, cut(&vote.reason, MAX_NOTED_REASON));
+        let Some(rest) = left.checked_sub(reason.chars().count()) else { break };
+        left = rest;
+        reasons.push(reason);
+    }
+    reasons
+}
+
+/// What a vote that is marked as the deciding one decided when it was marked; for telling who came too late.
+pub(super) fn marked(votes: &Votes) -> Option<Resolution> {
     let settling = votes.settled_by()?;
-    let due = settling.at.checked_add(RESOLVE_GRACE).unwrap_or(Timestamp::MAX);
-    Some((due, resolution(votes, settling)))
+    let counted: Vec<_> = votes.open().iter().filter(|vote| !vote.lapsed).collect();
+    Some(resolution(votes, &counted, settling))
 }

@@ -2,12 +2,11 @@
 
 use proptest::prelude::*;
 
+use super::casting::RESOLVE_GRACE;
 use super::rules::{Approver, ReasonPolicy, Rule};
-use super::tally::RESOLVE_GRACE;
+use super::voters::samples::{account, person, voters};
 use super::*;
-use crate::identity::{Links, SlackProfile, Users, identify};
-use crate::ids::{RequestId, SlackUserId};
-use crate::interaction::OurApp;
+use crate::ids::RequestId;
 use crate::record::bounded;
 use crate::request::{Review, Threshold, sample};
 use crate::role_pattern::RolePattern;
@@ -16,35 +15,6 @@ use Decision::{Approve, Deny};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
-}
-
-fn slack_id(user: &str) -> SlackUserId {
-    vote(user, Approve).slack_user
-}
-
-/// Whoever is linked to this Teleport user; the address is `<user>@example.com` unless it is one.
-fn person(user: &str) -> Person {
-    let email = if user.contains('@') { user.to_owned() } else { format!("{user}@example.com") };
-    let profile = SlackProfile {
-        id: slack_id(user),
-        team_id: Some("T0US".into()),
-        enterprise_id: None,
-        enterprise_user_id: None,
-        email: Some(email),
-        is_email_confirmed: None,
-        deleted: false,
-        is_bot: false,
-        is_workflow_bot: false,
-        is_connector_bot: false,
-        is_restricted: false,
-        is_ultra_restricted: false,
-        is_stranger: false,
-        is_invited_user: false,
-    };
-    let our =
-        OurApp { app_id: "A0".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false };
-    let links = Links { table: [(slack_id(user), user.to_owned())].into(), ..Links::default() };
-    identify(&slack_id(user), &profile, &our, &links, Users::Unreadable, at(0)).unwrap()
 }
 
 fn rule(roles: &[&str], approvers: &[&str], approvals: u32) -> Rule {
@@ -66,6 +36,7 @@ struct Scene {
     request: Option<AccessRequest>,
     record: Record,
     groups: Vec<String>,
+    voters: Voters,
     reason: Reason<'static>,
     now: i64,
 }
@@ -79,6 +50,7 @@ impl Scene {
             request: Some(sample()),
             record: Record { known: Some(bounded(&sample())), ..Record::default() },
             groups: vec![],
+            voters: voters(&["bob", "carol", "dave", "erin"], &[]),
             reason: Reason::NotAsked,
             now: 10,
         }
@@ -91,7 +63,7 @@ impl Scene {
             listed: self.request.as_ref(),
             record: &self.record,
             person: &person(user),
-            groups: &self.groups,
+            groups: Groups::Read(&self.groups),
             decision,
             reason: self.reason,
             channel: &ChannelId::new("C0TEAM"),
@@ -109,7 +81,12 @@ impl Scene {
     #[track_caller]
     fn votes(&mut self, user: &str, decision: Decision) -> Cast {
         match self.verdict(user, decision) {
-            Verdict::Vote(vote) => cast(&mut self.record, &vote, self.request.as_ref().unwrap(), &self.rules),
+            Verdict::Vote(vote) => {
+                let request = self.request.as_ref().unwrap();
+                let voter = Voter { person: person(user), groups: self.groups.clone() };
+                self.voters.insert(account(user), Some(voter));
+                cast(&mut self.record, &vote, request, &self.rules, &self.voters)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -126,17 +103,16 @@ fn two_of_three_approve() {
     let Cast::Settled(resolution) = scene.votes("carol", Approve) else { panic!() };
     assert_eq!((resolution.decision, resolution.delegator.as_str()), (Approve, "carol"));
     assert_eq!((resolution.reason.as_str(), resolution.at), ("for the restore", at(20)));
-    insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
+    insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_reasons": ["carol approved: for the restore"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
     // Whoever comes while it is being carried out changes nothing.
     scene.refuses("dave", Refusal::BeingDecided { decision: Approve });
-    let late = cast(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules);
+    let late = cast(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules, &scene.voters);
     assert_eq!(late, Cast::Overtaken(resolution.clone()));
-    assert_eq!(late.refusal(), Some(Refusal::BeingDecided { decision: Approve }));
     scene.refuses("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     // If nobody told Teleport, the next click does.
     scene.now = 20 + RESOLVE_GRACE.as_secs();
-    assert_eq!(scene.verdict("dave", Deny), Verdict::Resolve(resolution.clone()));
-    assert_eq!(scene.verdict("bob", Approve), Verdict::Resolve(resolution));
+    assert_eq!(scene.verdict("dave", Deny), Verdict::Finish);
+    assert_eq!(scene.verdict("bob", Approve), Verdict::Finish);
     scene.refuses("alice@example.com", Refusal::OwnRequest);
 }
 
@@ -314,7 +290,10 @@ fn votes_that_cannot_be_read_are_left_alone() {
     scene.record.other.insert("x_votes".into(), "{\"v\":2}".into());
     scene.refuses("bob", Refusal::VotesUnusable);
     let before = scene.record.encode();
-    assert_eq!(cast(&mut scene.record, &vote("bob", Approve), &sample(), &scene.rules), Cast::Unusable);
+    assert_eq!(
+        cast(&mut scene.record, &vote("bob", Approve), &sample(), &scene.rules, &scene.voters),
+        Cast::Unusable
+    );
     assert_eq!(scene.record.encode(), before);
 }
 
@@ -379,7 +358,13 @@ impl Click {
     fn step(&mut self, store: &mut Store, rules: &Rules, loses_answer: bool) {
         let Some((record, revision, cast)) = self.read.take() else {
             let mut record = Record::decode(&sample().id, &store.data).0;
-            let cast = super::cast(&mut record, &self.vote, &sample(), rules);
+            let cast = super::cast(
+                &mut record,
+                &self.vote,
+                &sample(),
+                rules,
+                &voters(&["u0", "u1", "u2", "u3", "u4", "u5"], &[]),
+            );
             self.read = Some((record, store.revision, cast));
             return;
         };
@@ -394,6 +379,8 @@ impl Click {
         }
     }
 }
+
+mod verdicts;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -445,7 +432,7 @@ proptest! {
                 }
                 Cast::AlreadyVoted(decision) => prop_assert_eq!(own.map(|vote| vote.decision), Some(*decision)),
                 Cast::Overtaken(_) => prop_assert!(own.is_none() && votes.settled_by().is_some()),
-                Cast::Unusable => prop_assert!(false, "these votes are fine"),
+                Cast::Unread(_) | Cast::Refused(_) | Cast::Unusable => prop_assert!(false, "these votes are fine"),
             }
         }
         // Each person's first stored vote counts, and the deciding one is the last.

@@ -206,6 +206,15 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::SlackUnreachable => {
             text.ours("Slack does not tell who you are, so nothing was decided; try again in a minute.")
         }
+        Refusal::GroupsUnreadable { is_lasting: false } => text.ours(
+            "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.",
+        ),
+        Refusal::GroupsUnreadable { is_lasting: true } => text.ours(
+            "Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.",
+        ),
+        Refusal::VotersUnreadable => text.ours(
+            "Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.",
+        ),
         Refusal::TooSlow => {
             text.ours("This took too long and was given up, so nothing was decided; try again.")
         }

@@ -377,8 +377,8 @@ fn deciders(view: &CardView<'_>, votes: Option<&Votes>) -> Mrkdwn {
     let mut names = authors(view.request, outcome);
     let reviewers = names.len();
     let settled = |votes: &&Votes| votes.settled_by().is_some_and(|vote| vote.decision.state() == outcome);
-    for vote in votes.filter(settled).into_iter().flat_map(Votes::list) {
-        if vote.decision.state() == outcome && !names.contains(&vote.user.as_str()) {
+    for vote in votes.filter(settled).into_iter().flat_map(Votes::open) {
+        if vote.decision.state() == outcome && !vote.lapsed && !names.contains(&vote.user.as_str()) {
             names.push(&vote.user);
         }
     }

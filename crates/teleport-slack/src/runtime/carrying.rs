@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use access_core::claim::{Claim, Turn, WORK, turn};
 use access_core::ids::RequestId;
+use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Step};
 use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
@@ -77,7 +78,7 @@ impl Reconciler {
             }
             let mut record = Record::decode(id, data).0;
             if let Some(known) = intent.known {
-                record.known = Some(known.clone());
+                record.note(known);
             }
             unsaved.iter().for_each(|outcome| record.apply(outcome));
             // Its time runs from the write, not from the read before it.
@@ -210,12 +211,13 @@ impl Reconciler {
         (errand, outcomes, not_yet)
     }
 
-    /// Writes down what Teleport said and what Slack confirmed, and gives a claim up. Returns whether there is a
+    /// Writes down what Teleport said (with the record as it was read before) and what Slack confirmed, and gives a
+    /// claim up. Returns whether there is a
     /// record to write to: none if the request vanished and never had one.
     pub(super) async fn save(
         &self,
         id: &RequestId,
-        known: Option<&AccessRequest>,
+        known: Option<(&AccessRequest, &Record)>,
         done: Option<&Claim>,
         memory: &mut Memory,
     ) -> Result<bool, Trouble> {
@@ -225,8 +227,13 @@ impl Reconciler {
         let unsaved = &memory.unsaved;
         let written = modify_record(&self.teleport, id, |data| {
             let mut record = Record::decode(id, data).0;
-            if let Some(known) = known {
-                record.known = Some(known.clone());
+            // If somebody was told of a decision since we looked, it is ours that is old: not the decision was taken
+            // back. Another visit follows.
+            let is_good = |known: &AccessRequest, read: &Record| {
+                read.is_decided() || !is_behind(known, record.known.as_ref())
+            };
+            if let Some((known, _)) = known.filter(|(known, read)| is_good(known, read)) {
+                record.note(known);
             }
             unsaved.iter().for_each(|outcome| record.apply(outcome));
             if let Some(claim) = done {

@@ -4,14 +4,13 @@
 //! is confirmed by Teleport before anybody is told. Whatever happens, the person gets one answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::control::{Decision, Dialogue};
 use access_core::ids::RequestId;
 use access_core::interaction::{Foreign, Interaction, OurApp, Sender, came_through};
 use access_core::policy::{
-    Cast, Facts, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, cast, decide, fresh,
-    mode,
+    Cast, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, Voter, cast,
+    decide, fresh, mode,
 };
 use access_core::record::Record;
 use access_core::refusal::Refusal;
@@ -29,21 +28,22 @@ use super::answering::Answers;
 use super::asked::{Asked, asked};
 use super::intake::Incoming;
 use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
-use super::resolution::{Carried, carry_out};
+use super::resolution::{Finished, Resolver, Unfinished};
 use super::shifts::{Shift, work_on};
 use super::submitting::Submitting;
+use super::voters::{READING, Read};
 use crate::observe::metrics::{Click, Metrics};
 use crate::slack;
 use crate::teleport;
-use crate::teleport::decide::SubmitReview;
+use crate::teleport::decide::{DecideError, SubmitReview};
 use crate::teleport::error::Kind;
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
-/// How long reading everything a verdict needs may take; after it nothing was decided.
-const READING: Duration = Duration::from_secs(10);
 /// A vote that may or may not have been recorded is written this often.
 const WRITES: u32 = 2;
+/// While others vote at the same time, their accounts are read so often before the person is told to try again.
+const READS: u32 = 5;
 
 /// What deciding in Slack needs.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Clicks {
     pub reader: Reader,
     /// What this app is.
     pub our: OurApp,
+    /// Makes verdicts over votes and carries them out.
+    pub resolver: Arc<Resolver>,
     /// Who may.
     pub rules: Arc<Rules>,
     /// Which call carries a decision.
@@ -136,15 +138,14 @@ impl Clicks {
         {
             return (refusal.into(), None);
         }
-        let known = match timeout(READING, self.reader.read(asked)).await {
-            Ok(Ok(known)) => known,
-            Ok(Err(refusal)) => return (refusal.into(), None),
-            Err(_) => return (Refusal::TooSlow.into(), None),
+        let mut known = match within_reading(self.reader.read(asked)).await {
+            Ok(known) => known,
+            Err(refusal) => return (refusal.into(), None),
         };
         let who = Some(known.person.user.clone());
         let submit = self.submitting.known();
-        let outcome = match self.act(asked, &known, mode(self.setting, submit, &self.rules)).await {
-            Err(NotTaken) => self.act_otherwise(asked, &known).await,
+        let outcome = match self.act(asked, &mut known, mode(self.setting, submit, &self.rules)).await {
+            Err(NotTaken) => self.act_otherwise(asked, &mut known).await,
             Ok(outcome) => outcome,
         };
         (outcome, who)
@@ -152,7 +153,7 @@ impl Clicks {
 
     /// After Teleport said that we may not submit this review. If it cannot take any, the rules judge where `auto`
     /// says so. Else it takes none for this person, and the rules are no way around that.
-    async fn act_otherwise(&self, asked: &Asked, known: &Known) -> Outcome {
+    async fn act_otherwise(&self, asked: &Asked, known: &mut Known) -> Outcome {
         if self.submitting.look().await == SubmitForUser::Possible {
             return Refusal::NotOnBehalf { user: known.person.user.clone() }.into();
         }
@@ -165,35 +166,58 @@ impl Clicks {
         }
     }
 
-    async fn act(&self, asked: &Asked, known: &Known, mode: Option<Mode>) -> Result<Outcome, NotTaken> {
-        let verdict = decide(&Facts {
-            mode,
-            rules: &self.rules,
-            listed: known.listed.as_ref(),
-            record: &known.record,
-            person: &known.person,
-            groups: &known.groups,
-            decision: asked.decision,
-            reason: asked.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
-            channel: &asked.channel,
-            ts: &asked.ts,
-            now: Timestamp::now(),
-        });
-        let Some(request) = known.listed.as_ref() else {
-            return Ok(match verdict {
-                Verdict::Refused(refusal) => refusal.into(),
-                _ => Refusal::Deleted.into(),
+    async fn act(&self, asked: &Asked, known: &mut Known, mode: Option<Mode>) -> Result<Outcome, NotTaken> {
+        for _ in 0..LOOKS {
+            let verdict = decide(&Facts {
+                mode,
+                rules: &self.rules,
+                listed: known.listed.as_ref(),
+                record: &known.record,
+                person: &known.person,
+                groups: known.groups.as_deref().map_or(Groups::Unread, Groups::Read),
+                decision: asked.decision,
+                reason: asked.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
+                channel: &asked.channel,
+                ts: &asked.ts,
+                now: Timestamp::now(),
             });
-        };
-        Ok(match verdict {
-            Verdict::Refused(refusal) => refusal.into(),
-            Verdict::AskReason { required } => self.ask(asked, request, required).await,
-            Verdict::SubmitReview { author, decision, reason } => {
-                self.review(SubmitReview { id: asked.request.clone(), author, decision, reason }).await?
+            let Some(request) = known.listed.as_ref() else {
+                return Ok(match verdict {
+                    Verdict::Refused(refusal) => refusal.into(),
+                    _ => Refusal::Deleted.into(),
+                });
+            };
+            match verdict {
+                Verdict::Refused(refusal) => return Ok(refusal.into()),
+                Verdict::ReadGroups => {
+                    match within_reading(self.resolver.voters.groups(&known.person, request)).await {
+                        Ok(groups) => known.groups = Some(groups),
+                        Err(refusal) => return Ok(refusal.into()),
+                    }
+                }
+                Verdict::AskReason { required } => return Ok(self.ask(asked, request, required).await),
+                Verdict::SubmitReview { author, decision, reason } => {
+                    let review = SubmitReview { id: asked.request.clone(), author, decision, reason };
+                    return self.review(review).await;
+                }
+                Verdict::Vote(vote) => {
+                    let groups = known.groups.clone().unwrap_or_default();
+                    let voter = Voter { person: known.person.clone(), groups };
+                    return Ok(self.vote(asked, request, vote, Read::of(voter, known.since)).await);
+                }
+                Verdict::Finish => {
+                    if let Some(outcome) = self.finish_earlier(asked).await {
+                        return Ok(outcome);
+                    }
+                    match within_reading(self.reader.read(asked)).await {
+                        Ok(again) => *known = again,
+                        Err(refusal) => return Ok(refusal.into()),
+                    }
+                }
             }
-            Verdict::Vote(vote) => self.vote(asked, request, vote).await,
-            Verdict::Resolve(resolution) => self.resolve(&asked.request, &resolution).await,
-        })
+        }
+        // What was read changed each time.
+        Ok(Refusal::TooSlow.into())
     }
 
     async fn ask(&self, asked: &Asked, request: &AccessRequest, required: bool) -> Outcome {
@@ -265,14 +289,15 @@ impl Clicks {
     }
 
     /// Takes the vote by compare-and-swap, and resolves the request if it decides.
-    async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote) -> Outcome {
+    async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote, mut read: Read) -> Outcome {
         let mut counted = None;
         let mut may_be_in = false;
-        let mut tries = 0;
+        let (mut tries, mut reads) = (0, 0);
         let written = loop {
+            let voters = read.voters();
             let written = modify_record(&self.teleport, &asked.request, |data| {
                 let mut record = Record::decode(&asked.request, data).0;
-                let result = cast(&mut record, &vote, request, &self.rules);
+                let result = cast(&mut record, &vote, request, &self.rules, voters);
                 let changes = matches!(result, Cast::Counted(_) | Cast::Settled(_));
                 counted = Some(result);
                 changes.then(|| record.encode())
@@ -284,6 +309,19 @@ impl Clicks {
                 // It may be in: `cast` knows its own vote, so writing it again asks and tells.
                 Err(error) if error.kind() == Kind::Retry && may_be_in && tries < WRITES => {
                     tokio::time::sleep(BETWEEN_LOOKS).await;
+                }
+                Ok(_) if let Some(Cast::Unread(accounts)) = &counted => {
+                    reads += 1;
+                    let accounts = accounts.clone();
+                    let found = if reads > READS {
+                        Err(Refusal::TooSlow)
+                    } else {
+                        self.resolver.voters.read(accounts, request, &mut read).await
+                    };
+                    if let Err(refusal) = found {
+                        let unsure = Outcome::Done(Done::Unsure(vote.decision));
+                        return if may_be_in { unsure } else { refusal.into() };
+                    }
                 }
                 _ => break written,
             }
@@ -302,7 +340,7 @@ impl Clicks {
         }
         match counted {
             Some(Cast::Counted(standing)) => Outcome::Done(Done::Counted(vote.decision, standing)),
-            Some(Cast::Settled(resolution)) => self.resolve(&asked.request, &resolution).await,
+            Some(Cast::Settled(_)) => self.finish_own(&asked.request, vote.decision, read).await,
             Some(Cast::AlreadyVoted(decision)) => Refusal::AlreadyVoted { decision, in_slack: true }.into(),
             Some(Cast::Overtaken(resolution)) => Refusal::AlreadyDecided {
                 decision: resolution.decision,
@@ -310,24 +348,59 @@ impl Clicks {
                 reason: resolution.reason,
             }
             .into(),
-            Some(Cast::Unusable) | None => Refusal::VotesUnusable.into(),
+            Some(Cast::Refused(refusal)) => refusal.into(),
+            Some(Cast::Unusable | Cast::Unread(_)) | None => Refusal::VotesUnusable.into(),
         }
     }
 
-    async fn resolve(&self, id: &RequestId, resolution: &Resolution) -> Outcome {
-        let error = match carry_out(&self.teleport, id, resolution).await {
-            Ok(Carried::Out) => return Outcome::Done(Done::Resolved(resolution.decision)),
-            Ok(Carried::Overtaken(request)) => return overtaken(*request).into(),
-            Ok(Carried::Gone) => return Refusal::Deleted.into(),
-            Err(error) => error,
+    /// Carries out what the person's own vote decided.
+    async fn finish_own(&self, id: &RequestId, decision: Decision, read: Read) -> Outcome {
+        match self.resolver.finish(id, read).await {
+            Ok(Finished::Out(resolution)) => Outcome::Done(Done::Resolved(resolution.decision)),
+            Ok(Finished::Overtaken(request)) if request.state == decision.state() => {
+                Outcome::Done(Done::Resolved(decision))
+            }
+            Ok(Finished::Overtaken(request)) => overtaken(*request).into(),
+            Ok(Finished::Gone) => Refusal::Deleted.into(),
+            Ok(Finished::Open(standing)) => Outcome::Done(Done::Counted(decision, standing)),
+            Ok(Finished::Refused(refusal)) => refusal.into(),
+            Err(unfinished) => self.unfinished(id, decision, unfinished).await,
+        }
+    }
+
+    /// Carries out what others decided before, if it still holds. `None` if the person may vote now.
+    async fn finish_earlier(&self, asked: &Asked) -> Option<Outcome> {
+        match self.resolver.finish(&asked.request, Read::nothing()).await {
+            Ok(Finished::Out(resolution)) if resolution.decision == asked.decision => {
+                Some(Outcome::Done(Done::Resolved(asked.decision)))
+            }
+            Ok(Finished::Out(resolution)) => {
+                let Resolution { decision, delegator, reason, .. } = resolution;
+                Some(Refusal::AlreadyDecided { decision, by: vec![delegator], reason }.into())
+            }
+            Ok(Finished::Overtaken(request)) => Some(overtaken(*request).into()),
+            Ok(Finished::Gone) => Some(Refusal::Deleted.into()),
+            Ok(Finished::Open(_)) => None,
+            Ok(Finished::Refused(refusal)) => Some(refusal.into()),
+            Err(Unfinished::Unread(refusal)) => Some(refusal.into()),
+            Err(unfinished) => Some(self.unfinished(&asked.request, asked.decision, unfinished).await),
+        }
+    }
+
+    /// What to tell of a decision that is recorded and could not be carried out.
+    async fn unfinished(&self, id: &RequestId, decision: Decision, unfinished: Unfinished) -> Outcome {
+        let error = match unfinished {
+            Unfinished::Unread(_) => return Outcome::Done(Done::Unsure(decision)),
+            Unfinished::Record(error) => DecideError::Failed(error),
+            Unfinished::Decide(error) => error,
         };
         warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::error::chain(&error));
         match error.refusal() {
             Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await.into(),
             Some(TeleportRefusal::NotFound) => Refusal::Deleted.into(),
-            Some(_) => Outcome::Done(Done::NotCarriedOut(resolution.decision)),
+            Some(_) => Outcome::Done(Done::NotCarriedOut(decision)),
             // A visit tries again.
-            None => Outcome::Done(Done::ToBeResolved(resolution.decision)),
+            None => Outcome::Done(Done::ToBeResolved(decision)),
         }
     }
 
@@ -367,6 +440,11 @@ impl Shift<Incoming> for Arc<Clicks> {
             self.answers.refuse(&sender, &Refusal::Interrupted).await;
         }
     }
+}
+
+/// What was read, unless it took too long.
+async fn within_reading<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout(READING, reading).await.unwrap_or(Err(Refusal::TooSlow))
 }
 
 /// Teleport said that the daemon may not submit this review.

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::audience::Located;
+use super::finishing::Undecided;
 use super::lookups::Looking;
 use super::outbox::NotYet;
 
@@ -53,6 +54,8 @@ pub(super) struct Memory {
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
     pub(super) unsaved: Vec<Outcome>,
+    /// Votes that may have decided, and do not yet.
+    pub(super) undecided: Option<Undecided>,
     /// Failed visits in a row.
     pub(super) failed_visits: u32,
     /// Look-ups of people that are under way.
@@ -72,7 +75,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Whether nothing would be lost by forgetting it.
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_behind() && self.watched.is_none()
+        !self.is_behind() && self.watched.is_none() && self.undecided.is_none()
     }
 
     /// Whether something could not be done or recorded yet.

@@ -18,12 +18,13 @@ mod asked;
 pub mod reading;
 pub mod people;
 pub mod submitting;
-mod resolution;
+pub mod resolution;
 mod audience;
 mod behind;
 mod carrying;
 mod complaints;
 mod doors;
+mod finishing;
 mod in_doubt;
 mod lease;
 mod lookups;
@@ -36,6 +37,7 @@ mod queue;
 mod reconciler;
 mod settle;
 mod shifts;
+pub mod voters;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -61,6 +63,7 @@ use self::outbox::Outbox;
 use self::people::People;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
+use self::resolution::Resolver;
 use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
 use crate::slack::directory::Directory;
@@ -114,6 +117,8 @@ pub struct Review {
     pub setting: ModeSetting,
     /// What this Teleport was found to accept.
     pub submit: watch::Receiver<SubmitForUser>,
+    /// Makes verdicts over votes and carries them out.
+    pub resolver: Arc<Resolver>,
     /// Requests on which somebody voted.
     pub wakes: mpsc::Receiver<RequestId>,
     /// Who is who.
@@ -161,7 +166,9 @@ impl Dispatcher {
         let lookups = Lookups::new(directory.clone(), people, tell_news);
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
-            (Deciding { rules: r.rules, setting: r.setting, submit: r.submit.clone() }, r.submit, r.wakes)
+            let submit = r.submit.clone();
+            let deciding = Deciding { rules: r.rules, setting: r.setting, submit, resolver: r.resolver };
+            (deciding, r.submit, r.wakes)
         });
         let (review, submit, wakes) = match review {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),

@@ -11,31 +11,30 @@ use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
-use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, complete, mode, unfinished};
+use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode};
 use access_core::recipients::{RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
 use access_core::render::card::Edition;
-use access_core::request::{AccessRequest, RequestState};
+use access_core::request::AccessRequest;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::audience::Audience;
 use super::carrying::{Intent, Taken};
 use super::complaints::Complaints;
+use super::finishing::Finishing;
 use super::lease::Holder;
 use super::looking::{Word, ask_again, hold};
 use super::lookups::Lookups;
 use super::memory::{Memory, Seen, later};
 use super::outbox::Outbox;
-use super::resolution::carry_out;
+use super::resolution::Resolver;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;
 use crate::slack::directory::Directory;
 use crate::teleport;
-use crate::teleport::decide::DecideError;
 use crate::teleport::error::{Kind, TeleportError};
-use crate::teleport::record::{Modified, modify_record};
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
@@ -45,7 +44,8 @@ const NEWS: Duration = Duration::from_secs(60);
 /// Teleport does not answer: soon again, and at once when the watch is back.
 const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// Teleport refuses: an operator must act.
-const TELEPORT_REFUSES: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
+pub(super) const TELEPORT_REFUSES: Backoff =
+    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
 
 /// Where Teleport can fail us; complaints about one do not end with a success of the other.
 const READING: &str = "reading records";
@@ -67,7 +67,7 @@ impl Trouble {
         Self { place: WRITING, error }
     }
 
-    fn deciding(error: TeleportError) -> Self {
+    pub(super) fn deciding(error: TeleportError) -> Self {
         Self { place: DECIDING, error }
     }
 }
@@ -94,10 +94,11 @@ pub(super) struct Deciding {
     pub(super) rules: Arc<policy::Rules>,
     pub(super) setting: ModeSetting,
     pub(super) submit: watch::Receiver<SubmitForUser>,
+    pub(super) resolver: Arc<Resolver>,
 }
 
 impl Deciding {
-    fn mode(&self) -> Option<Mode> {
+    pub(super) fn mode(&self) -> Option<Mode> {
         mode(self.setting, *self.submit.borrow(), &self.rules)
     }
 }
@@ -148,7 +149,10 @@ impl Reconciler {
                 record.known.clone_from(&last);
             }
 
-            let resolve_at = self.finish_decision(id, listed, &record).await?;
+            let resolve_at = match self.finish_decision(id, listed, &record, memory).await? {
+                Finishing::Later(at) => at,
+                Finishing::Changed => continue,
+            };
             let audience = Audience::of(listed, &record, &self.rules);
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
@@ -169,7 +173,7 @@ impl Reconciler {
             if plan.errands.is_empty() {
                 // A claim of ours that could not be given up.
                 let done = record.claim.as_ref().filter(|claim| claim.holder == self.holder.name());
-                if !self.save(id, known, done, memory).await? {
+                if !self.save(id, known.map(|known| (known, &record)), done, memory).await? {
                     return Ok(None);
                 }
                 // The request is woken when there is news of its people; until then its place is for others.
@@ -224,51 +228,6 @@ impl Reconciler {
             |review: &'a Deciding| Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester });
         let review = self.review.as_ref().and_then(look);
         Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
-    }
-
-    /// Carries out what votes in Slack decided and nobody told Teleport: whoever took the deciding vote may have
-    /// died, or Teleport was away. Returns when that is due, if it is not yet.
-    async fn finish_decision(
-        &self,
-        id: &RequestId,
-        listed: Option<&AccessRequest>,
-        record: &Record,
-    ) -> Result<Option<Timestamp>, Trouble> {
-        // Votes decide only where the rules do; elsewhere Teleport judges, whatever is in the record.
-        let may_resolve = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
-        let waiting = listed.filter(|request| request.state == RequestState::Pending);
-        let (Some(review), Some(waiting)) = (self.review.as_ref().filter(|_| may_resolve), waiting) else {
-            return Ok(None);
-        };
-        let (mut record, mut is_ours) = (record.clone(), false);
-        if complete(&mut record, waiting, &review.rules) {
-            // The last that was needed came as a review in Teleport. Marked in the record first, as any deciding vote is.
-            let marked = modify_record(&self.teleport, id, |data| {
-                let mut record = Record::decode(id, data).0;
-                complete(&mut record, waiting, &review.rules).then(|| record.encode())
-            });
-            let marked = marked.await.map_err(Trouble::writing)?;
-            is_ours = matches!(marked, Modified::Written(_));
-            let (Modified::Unchanged(data) | Modified::Written(data)) = marked;
-            record = Record::decode(id, &data).0;
-        }
-        let Some((due, resolution)) = unfinished(&record.votes) else { return Ok(None) };
-        if due > Timestamp::now() && !is_ours {
-            return Ok(Some(due));
-        }
-        match carry_out(&self.teleport, id, &resolution).await {
-            Ok(_) => {
-                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Carried out what votes in Slack had decided");
-                Ok(None)
-            }
-            Err(DecideError::Failed(error)) => Err(Trouble::deciding(error)),
-            Err(error) => {
-                if self.complaints.open(id.as_str(), &error.to_string()) {
-                    error!(request = %id, "What votes in Slack decided cannot be carried out: {}", crate::error::chain(&error));
-                }
-                Ok(Some(later(Timestamp::now(), TELEPORT_REFUSES.cap)))
-            }
-        }
     }
 
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.

@@ -1,45 +1,176 @@
-//! Carries out what votes in Slack decided: reads the request again, sets its state, lets Teleport confirm it.
+//! Carries out what votes in Slack decided: makes the verdict again from what is now, sets the request's state, lets
+//! Teleport confirm it, and takes that down.
 //!
-//! Called by whoever took the deciding vote (`clicks`), and by the visits (`reconciler`) if that one died.
+//! Called by whoever took the deciding vote (`clicks`), by the visits if that one died (`reconciler`), and by a click
+//! that meets a decision nobody carried out. A mark in the record says only that there was enough once.
+
+use std::sync::Arc;
 
 use access_core::ids::RequestId;
-use access_core::policy::Resolution;
+use access_core::policy::{Resolution, Rules, Ruling, Standing, complete, ruling};
+use access_core::record::Record;
+use access_core::refusal::Refusal;
 use access_core::request::{AccessRequest, RequestState};
+use tracing::{debug, warn};
 
+use super::voters::{Read, VoterReader};
 use crate::teleport;
 use crate::teleport::decide::{DecideError, SetState};
+use crate::teleport::error::TeleportError;
+use crate::teleport::record::{Modified, modify_record};
 
-/// What became of a resolution.
-pub(super) enum Carried {
+/// While others vote and review at the same time, the verdict is made so often before it is left to a later visit.
+const ROUNDS: u32 = 8;
+
+/// What became of a decision by votes.
+#[derive(Debug)]
+pub(super) enum Finished {
     /// Teleport confirmed it.
-    Out,
-    /// The request, which was not pending any more.
+    Out(Resolution),
+    /// The request was not pending any more.
     Overtaken(Box<AccessRequest>),
     /// The request is gone.
     Gone,
+    /// By what is now more is needed; the votes are in, and others can vote.
+    Open(Standing),
+    /// By what is now nobody may decide it in Slack.
+    Refused(Refusal),
 }
 
-/// Sets in Teleport what the votes decided, if the request still waits; an old server would turn a decided one.
-pub(super) async fn carry_out(
-    teleport: &teleport::Client,
-    id: &RequestId,
-    resolution: &Resolution,
-) -> Result<Carried, DecideError> {
-    let Some(request) = teleport.get_request(id).await.map_err(DecideError::Failed)? else {
-        return Ok(Carried::Gone);
-    };
-    if request.state == resolution.decision.state() {
-        return Ok(Carried::Out);
+/// Why it is not known what becomes of a decision by votes; nothing was decided.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// Something that the verdict depends on cannot be read.
+    Unread(Refusal),
+    /// Teleport did not take it, or did not say so.
+    Decide(DecideError),
+    /// The record could not be read or written.
+    Record(TeleportError),
+}
+
+/// Makes verdicts over votes, and carries them out.
+#[derive(Debug)]
+pub struct Resolver {
+    /// The way to Teleport.
+    pub teleport: teleport::Client,
+    /// Reads who the voters are now.
+    pub voters: VoterReader,
+    /// Who may decide.
+    pub rules: Arc<Rules>,
+}
+
+impl Resolver {
+    /// Carries out what the votes on `id` come to now, or takes the mark of a decision away that does not hold.
+    /// `read` is what was just read of voters. Only where the rules decide.
+    pub(super) async fn finish(&self, id: &RequestId, mut read: Read) -> Result<Finished, Unfinished> {
+        let mut standing = None;
+        for _ in 0..ROUNDS {
+            let data = self.teleport.get_record(id).await.map_err(Unfinished::Record)?;
+            let record = Record::decode(id, &data).0;
+            // After the record and the voters, so that nothing lies between it and the decision but a mark.
+            let found = self.teleport.get_request(id).await.map_err(DecideError::Failed);
+            let Some(request) = found.map_err(Unfinished::Decide)? else { return Ok(Finished::Gone) };
+            let marked = record.votes.settled_by();
+            if request.state != RequestState::Pending {
+                return Ok(Finished::Overtaken(Box::new(request)));
+            }
+            if record.is_decided() {
+                // Decided when the record was read, and open since: somebody took the decision back.
+                self.note(id, &request, |now| now.known == record.known).await.map_err(Unfinished::Record)?;
+                continue;
+            }
+            let resolution = match ruling(&self.rules, &request, &record.votes, read.voters(), marked) {
+                Ok(Ruling::Unread(accounts)) => {
+                    self.voters.read(accounts, &request, &mut read).await.map_err(Unfinished::Unread)?;
+                    continue;
+                }
+                Ok(Ruling::Decided(resolution)) if marked.is_some_and(|vote| is_by(&resolution, vote)) => {
+                    resolution
+                }
+                Ok(Ruling::Decided(_) | Ruling::Open(_)) | Err(_) => {
+                    match self.bring_in_line(id, &request, &mut read).await? {
+                        Some(Ok(Ruling::Open(open))) => return Ok(Finished::Open(open)),
+                        Some(Err(refusal)) => return Ok(Finished::Refused(refusal)),
+                        // Marked, as any deciding vote is before Teleport is told; or there are new votes.
+                        Some(Ok(Ruling::Decided(_) | Ruling::Unread(_))) | None => {}
+                    }
+                    standing = Some(access_core::policy::standing(&self.rules, &request, &record.votes));
+                    continue;
+                }
+            };
+            return self.set(id, resolution).await;
+        }
+        // Others were faster each time, and whoever comes next looks again.
+        match standing {
+            Some(standing) => Ok(Finished::Open(standing)),
+            None => Err(Unfinished::Unread(Refusal::TooSlow)),
+        }
     }
-    if request.state != RequestState::Pending {
-        return Ok(Carried::Overtaken(Box::new(request)));
+
+    async fn set(&self, id: &RequestId, resolution: Resolution) -> Result<Finished, Unfinished> {
+        let set = SetState {
+            id: id.clone(),
+            decision: resolution.decision,
+            delegator: resolution.delegator.clone(),
+            reason: resolution.reason.clone(),
+            annotations: resolution.annotations.clone(),
+        };
+        let decided = self.teleport.set_state(&set).await.map_err(Unfinished::Decide)?;
+        // From now on these votes have had their effect, whatever becomes of the request. If this cannot be written,
+        // the visit that follows does it.
+        let is_ours = |now: &Record| now.votes.settled_by().is_some_and(|vote| is_by(&resolution, vote));
+        if let Err(error) = self.note(id, &decided, is_ours).await {
+            debug!(request = %id, "That Teleport took the decision is written down later: {}", crate::error::chain(&error));
+        }
+        Ok(Finished::Out(resolution))
     }
-    let set = SetState {
-        id: id.clone(),
-        decision: resolution.decision,
-        delegator: resolution.delegator.clone(),
-        reason: resolution.reason.clone(),
-        annotations: resolution.annotations.clone(),
-    };
-    teleport.set_state(&set).await.map(|_| Carried::Out)
+
+    /// Writes down what Teleport says of the request, if the record is what it must be for that.
+    async fn note(
+        &self,
+        id: &RequestId,
+        request: &AccessRequest,
+        is_fit: impl Fn(&Record) -> bool,
+    ) -> Result<Modified, TeleportError> {
+        modify_record(&self.teleport, id, |data| {
+            let mut record = Record::decode(id, data).0;
+            is_fit(&record).then(|| {
+                record.note(request);
+                record.encode()
+            })
+        })
+        .await
+    }
+
+    /// Makes the verdict on the record as it is when it is written, and its mark with it.
+    async fn bring_in_line(
+        &self,
+        id: &RequestId,
+        request: &AccessRequest,
+        read: &mut Read,
+    ) -> Result<Option<Result<Ruling, Refusal>>, Unfinished> {
+        let (mut verdict, mut is_undone) = (None, false);
+        let voters = read.voters();
+        let written = modify_record(&self.teleport, id, |data| {
+            let before = Record::decode(id, data).0;
+            let mut record = before.clone();
+            verdict = Some(complete(&mut record, request, &self.rules, voters));
+            is_undone = record.votes.settled_by().is_none() && before.votes.settled_by().is_some();
+            (record != before).then(|| record.encode())
+        });
+        written.await.map_err(Unfinished::Record)?;
+        if is_undone {
+            let why = match &verdict {
+                Some(Err(refusal)) => refusal.kind(),
+                _ => "too_few",
+            };
+            warn!(request = %id, why, "What votes in Slack had decided does not hold any more by the rules and the voters' accounts of now; nothing was decided, and others can vote");
+        }
+        Ok(verdict)
+    }
+}
+
+/// Whether the mark on this vote stands for this resolution.
+fn is_by(resolution: &Resolution, vote: &access_core::votes::Vote) -> bool {
+    vote.user == resolution.delegator && vote.decision == resolution.decision && vote.at == resolution.at
 }

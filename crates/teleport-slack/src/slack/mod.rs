@@ -11,6 +11,7 @@ pub mod objects;
 pub mod directory;
 pub mod history;
 pub mod socket;
+pub mod usergroups;
 mod answer;
 mod cache;
 mod codes;

@@ -16,6 +16,7 @@ mod slack_faults;
 mod healing;
 mod teleport_faults;
 mod tls;
+mod verdicts;
 mod renewal;
 mod starting;
 mod shutdown;

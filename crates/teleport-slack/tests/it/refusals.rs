@@ -360,8 +360,8 @@ fn an_address_that_slack_has_not_seen_confirmed() {
 fn votes_that_are_being_carried_out_or_cannot_be_read() {
     story(async {
         let bed = Bed::deciding().await;
-        // From the future, so that nobody but whoever took it carries it out yet.
-        let (id, card) = left_behind(&bed, SignedDuration::from_mins(-5)).await;
+        // A little from the future, so that nobody but whoever took it carries it out yet.
+        let (id, card) = left_behind(&bed, SignedDuration::from_secs(-55)).await;
         let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
         assert_eq!(
             bed.told(&daemon, "U0DAVE", &card, "deny").await,

@@ -38,6 +38,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::TeleportRefused,
         Refusal::TeleportUnreachable,
         Refusal::SlackUnreachable,
+        Refusal::GroupsUnreadable { is_lasting: false },
+        Refusal::GroupsUnreadable { is_lasting: true },
+        Refusal::VotersUnreadable,
         Refusal::TooSlow,
         Refusal::StaleMessage,
         Refusal::StaleDialogue,
@@ -102,6 +105,9 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Teleport did not accept the decision; nothing was changed.
     Teleport does not answer, so nothing was decided; try again in a minute.
     Slack does not tell who you are, so nothing was decided; try again in a minute.
+    Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
+    Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
+    Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
     The dialogue was open for too long, so nothing was decided; press the button again.
@@ -131,7 +137,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     distinct.dedup();
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
-    assert_eq!(kinds.len(), sentences.len() - 5, "each has a word for the log; five have two sentences");
+    assert_eq!(kinds.len(), sentences.len() - 6, "each has a word for the log; six have two sentences");
     assert_eq!(kinds, Refusal::KINDS.into());
 }
 

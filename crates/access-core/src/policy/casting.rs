@@ -1,0 +1,160 @@
+//! Taking one vote more, and bringing the mark of the deciding vote in line with what is.
+//!
+//! [`cast`] and [`complete`] are made for a compare-and-swap callback: they may run again on another copy of the
+//! record, and know their own work when they meet it. The deciding vote is marked in the same write that lets it in.
+//! So of two simultaneous votes none is lost, none counts twice, and exactly one is the deciding one. The mark gives
+//! whoever wrote it some time to tell Teleport; it is no verdict, which is made again before Teleport is told.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rules::Rules;
+use super::tally::{Resolution, Ruling, Standing, marked, may_decide, ruling};
+use super::voters::Voters;
+use crate::control::Decision;
+use crate::ids::SlackUserId;
+use crate::lifecycle::CLOCK_TOLERANCE;
+use crate::record::Record;
+use crate::refusal::Refusal;
+use crate::request::AccessRequest;
+use crate::votes::{Vote, Votes};
+
+/// How long whoever let the deciding vote in has the resolution to himself. After that, any visit and any click
+/// may carry it out in his place.
+pub const RESOLVE_GRACE: SignedDuration = SignedDuration::from_secs(30);
+
+/// What became of a vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// It is in, and more are needed.
+    Counted(Standing),
+    /// It is in, and it decided: make the verdict again and set it in Teleport.
+    Settled(Resolution),
+    /// The person has a vote already; nothing changed.
+    AlreadyVoted(Decision),
+    /// Another vote decided before; nothing changed.
+    Overtaken(Resolution),
+    /// It may decide. What these accounts are now must be read first; nothing changed.
+    Unread(Vec<SlackUserId>),
+    /// Nobody may decide this in Slack; nothing changed.
+    Refused(Refusal),
+    /// The votes in the record cannot be read, or it does not fit in; nothing changed.
+    Unusable,
+}
+
+/// Takes a vote into `record`. The caller has asked [`super::decide`] whether the person may vote; `request` is
+/// as Teleport listed it for that, and `voters` holds what was read of the person for that, and of others who voted as
+/// far as an earlier [`Cast::Unread`] asked for it.
+pub fn cast(
+    record: &mut Record,
+    vote: &Vote,
+    request: &AccessRequest,
+    rules: &Rules,
+    voters: &Voters,
+) -> Cast {
+    if record.has_unreadable_votes() {
+        return Cast::Unusable;
+    }
+    let votes = &mut record.votes;
+    let earlier = votes.of(&vote.user, &vote.slack_user).cloned();
+    let is_in = votes.holds(vote);
+    if let Some(resolution) = marked(votes) {
+        let is_mine = votes.settled_by().is_some_and(|settling| settling.is(vote));
+        return match earlier {
+            Some(_) if is_in && is_mine => Cast::Settled(resolution),
+            Some(_) if is_in => Cast::Counted(super::standing(rules, request, votes)),
+            Some(earlier) => Cast::AlreadyVoted(earlier.decision),
+            None => Cast::Overtaken(resolution),
+        };
+    }
+    match &earlier {
+        None if votes.push(vote) => {}
+        None => return Cast::Unusable,
+        // Its own from an earlier run.
+        Some(_) if is_in => {}
+        // The same person decides the same again, which may count now where it did not.
+        Some(earlier) if is_same(earlier, vote) => {}
+        Some(earlier) => return Cast::AlreadyVoted(earlier.decision),
+    }
+    voters.note_in(votes, request, rules);
+    let own = votes.of(&vote.user, &vote.slack_user).cloned();
+    let news = is_in || own != earlier;
+    match ruling(rules, request, votes, voters, own.as_ref()) {
+        Err(refusal) => Cast::Refused(refusal),
+        Ok(Ruling::Unread(accounts)) => Cast::Unread(accounts),
+        Ok(Ruling::Decided(resolution)) => {
+            votes.settle(&resolution.delegator);
+            Cast::Settled(resolution)
+        }
+        Ok(Ruling::Open(standing)) if news => Cast::Counted(standing),
+        Ok(Ruling::Open(_)) => Cast::AlreadyVoted(vote.decision),
+    }
+}
+
+/// Makes the verdict again over the votes in `record`, and brings its mark in line: the mark of a decision that does
+/// not hold any more is taken away, so that others can vote, and a decision whose last part is a review in Teleport is
+/// marked. The newest vote of that decision is taken; without any there is nobody in whose name to decide.
+///
+/// # Errors
+/// If nobody may decide this request in Slack; a mark is then taken away.
+pub fn complete(
+    record: &mut Record,
+    request: &AccessRequest,
+    rules: &Rules,
+    voters: &Voters,
+) -> Result<Ruling, Refusal> {
+    if record.has_unreadable_votes() {
+        return Err(Refusal::VotesUnusable);
+    }
+    let votes = &mut record.votes;
+    let before = votes.settled_by().cloned();
+    let ruling = ruling(rules, request, votes, voters, before.as_ref());
+    match &ruling {
+        Ok(Ruling::Unread(_)) => return ruling,
+        Ok(Ruling::Decided(resolution)) => votes.settle(&resolution.delegator),
+        Ok(Ruling::Open(_)) | Err(_) => votes.unsettle(),
+    }
+    voters.note_in(votes, request, rules);
+    ruling
+}
+
+/// Whether the person who has voted may usefully decide the same again: it may have come to decide, or to count.
+pub(super) fn may_vote_again(rules: &Rules, request: &AccessRequest, votes: &Votes, vote: &Vote) -> bool {
+    let Some(earlier) = votes.of(&vote.user, &vote.slack_user) else { return true };
+    let counts = !earlier.lapsed && rules.allow(request, &earlier.user, &earlier.groups).is_ok();
+    is_same(earlier, vote) && (!counts || may_decide(rules, request, votes))
+}
+
+fn is_same(earlier: &Vote, vote: &Vote) -> bool {
+    earlier.user == vote.user && earlier.slack_user == vote.slack_user && earlier.decision == vote.decision
+}
+
+/// When the votes on a request that Teleport lists as pending are to be judged again, though nobody votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Not without news.
+    Never,
+    /// Then, unless whoever let the deciding vote in has told Teleport.
+    At(Timestamp),
+    /// Now: nobody has told Teleport what they decided, or the last that was needed came as a review in Teleport, or
+    /// the rules ask for less than before.
+    Now,
+}
+
+/// When the votes in `record` are to be judged again.
+pub fn due(record: &Record, request: &AccessRequest, rules: &Rules, now: Timestamp) -> Due {
+    let votes = &record.votes;
+    // Decided before, and open again: those votes are of the past as soon as that is written down.
+    if record.has_unreadable_votes() || record.is_decided() {
+        return Due::Never;
+    }
+    match votes.settled_by() {
+        Some(settling) => {
+            let until = settling.at.checked_add(RESOLVE_GRACE).unwrap_or(Timestamp::MAX);
+            // By a clock that runs ahead nobody is waited for.
+            let is_ahead = settling.at.duration_since(now) > CLOCK_TOLERANCE;
+            if until <= now || is_ahead { Due::Now } else { Due::At(until) }
+        }
+        None if may_decide(rules, request, votes) => Due::Now,
+        None => Due::Never,
+    }
+}

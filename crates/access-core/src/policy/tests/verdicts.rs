@@ -1,0 +1,415 @@
+//! What old votes come to now: who counts, who does not any more, and who is one person.
+
+use super::super::voters::samples::person_with;
+use super::*;
+use crate::votes::Votes;
+
+fn review(author: &str, proposed: RequestState) -> Review {
+    Review { author: author.into(), proposed, reason: String::new(), created: None }
+}
+
+fn votes(list: &[(&str, Decision)]) -> Votes {
+    let mut votes = Votes::default();
+    for (n, (user, decision)) in (0..).zip(list) {
+        assert!(votes.push(&Vote { at: at(n), ..vote(user, *decision) }));
+    }
+    votes
+}
+
+/// Two of bob, carol and dave approve `dba`; one denies.
+fn rules() -> Rules {
+    Scene::new(Mode::Resolver).rules
+}
+
+fn asks_for(approvals: u32, denials: u32) -> Rules {
+    let mut rules = rules();
+    (rules.0[0].approvals, rules.0[0].denials) = (approvals, denials);
+    rules
+}
+
+fn everybody() -> Voters {
+    voters(&["alice@example.com", "bob", "carol", "dave", "erin", "eve"], &[])
+}
+
+#[track_caller]
+fn decided(
+    rules: &Rules,
+    request: &AccessRequest,
+    votes: &Votes,
+    voters: &Voters,
+) -> Option<(Decision, String)> {
+    match ruling(rules, request, votes, voters, None).unwrap() {
+        Ruling::Decided(resolution) => Some((resolution.decision, resolution.delegator)),
+        Ruling::Open(_) => None,
+        Ruling::Unread(accounts) => panic!("{accounts:?}"),
+    }
+}
+
+fn approvals(rules: &Rules, request: &AccessRequest, votes: &Votes) -> (usize, usize) {
+    let standing = standing(rules, request, votes);
+    (standing.approvals, standing.denials)
+}
+
+#[test]
+fn the_requester_never_counts() {
+    let rules = Rules(vec![rule(&["dba"], &["alice@example.com", "Alice@Example.com", "bob"], 1)]);
+    let request = sample();
+    for name in ["alice@example.com", "Alice@Example.com"] {
+        for decision in [Approve, Deny] {
+            let votes = votes(&[(name, decision)]);
+            assert_eq!(approvals(&rules, &request, &votes), (0, 0), "{name} {decision:?}");
+            assert_eq!(decided(&rules, &request, &votes, &voters(&[name], &[])), None, "{name} {decision:?}");
+        }
+        let reviewed = AccessRequest { reviews: vec![review(name, RequestState::Approved)], ..sample() };
+        assert_eq!(approvals(&rules, &reviewed, &Votes::default()), (0, 0));
+    }
+    // Nor by a link or an address that the account goes by now.
+    let mut now = Voters::default();
+    let alias = Voter { person: person_with("bob", "ALICE@example.com"), groups: vec![] };
+    now.insert(account("bob"), Some(alias));
+    let votes = votes(&[("bob", Approve)]);
+    assert_eq!(approvals(&rules, &request, &votes), (1, 0), "nobody has looked yet");
+    assert_eq!(decided(&rules, &request, &votes, &now), None);
+    let mut record = Record { votes, ..Record::default() };
+    complete(&mut record, &request, &rules, &now).unwrap();
+    assert_eq!(approvals(&rules, &request, &record.votes), (0, 0));
+}
+
+#[test]
+fn whoever_denied_does_not_approve_too() {
+    let rules = asks_for(2, 2);
+    let reviewed = AccessRequest { reviews: vec![review("bob", RequestState::Denied)], ..sample() };
+    assert_eq!(approvals(&rules, &reviewed, &votes(&[("bob", Approve), ("carol", Approve)])), (1, 1));
+    let twice = vec![review("bob", RequestState::Denied), review("bob", RequestState::Approved)];
+    let reviewed = AccessRequest { reviews: twice, ..sample() };
+    assert_eq!(approvals(&rules, &reviewed, &votes(&[("carol", Approve)])), (1, 1));
+    assert_eq!(decided(&rules, &reviewed, &votes(&[("carol", Approve)]), &everybody()), None);
+}
+
+#[test]
+fn denials_are_looked_at_first() {
+    // The rules asked for more denials when these were given.
+    let both = votes(&[("carol", Deny), ("bob", Approve), ("dave", Approve)]);
+    let outcome = decided(&asks_for(2, 1), &sample(), &both, &everybody());
+    assert_eq!(outcome, Some((Deny, "carol".into())));
+    assert_eq!(decided(&asks_for(2, 2), &sample(), &both, &everybody()), Some((Approve, "dave".into())));
+}
+
+#[test]
+fn a_threshold_that_no_number_of_denials_reaches_asks_for_none() {
+    let threshold = |deny| Threshold { name: String::new(), filter: String::new(), approve: 1, deny };
+    let denials = |thresholds: Vec<Threshold>, asked| {
+        let request = AccessRequest { thresholds, ..sample() };
+        standing(&asks_for(2, asked), &request, &Votes::default()).denials_needed
+    };
+    assert_eq!(denials(vec![threshold(0), threshold(3)], 1), 3, "the soonest of those that deny at all");
+    assert_eq!(denials(vec![threshold(3), threshold(2)], 1), 2);
+    assert_eq!(denials(vec![threshold(0)], 2), 2);
+    // Otherwise it would be denied by nobody.
+    let request = AccessRequest { thresholds: vec![threshold(0)], ..sample() };
+    assert_eq!(decided(&asks_for(2, 1), &request, &votes(&[("bob", Approve)]), &everybody()), None);
+}
+
+#[test]
+fn it_is_decided_in_the_name_of_somebody_whose_vote_counts() {
+    let reviews = vec![review("bob", RequestState::Approved), review("carol", RequestState::Approved)];
+    let request = AccessRequest { reviews, ..sample() };
+    // Eve's vote is the newest, and no rule names her; carol denied.
+    let some = votes(&[("dave", Approve), ("eve", Approve)]);
+    assert_eq!(decided(&rules(), &request, &some, &everybody()), Some((Approve, "dave".into())));
+    let nobody = votes(&[("eve", Approve)]);
+    assert_eq!(decided(&rules(), &request, &nobody, &everybody()), None, "in whose name?");
+    assert_eq!(decided(&rules(), &request, &Votes::default(), &everybody()), None);
+    let mut record = Record { votes: nobody, ..Record::default() };
+    assert!(matches!(complete(&mut record, &request, &rules(), &everybody()), Ok(Ruling::Open(_))));
+    assert_eq!(record.votes.settled_by(), None);
+    assert_eq!(due(&record, &request, &rules(), at(9)), Due::Never);
+    // A denial is no part of an approval.
+    let other = votes(&[("dave", Deny)]);
+    assert_eq!(decided(&asks_for(2, 2), &request, &other, &everybody()), None);
+}
+
+#[test]
+fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
+    let voted = |scene: &mut Scene, again: &Vote| {
+        cast(&mut scene.record, again, &sample(), &scene.rules.clone(), &everybody())
+    };
+    for (again, is_same) in [
+        (vote("bob", Approve), true),
+        (vote("bob", Deny), false),
+        (Vote { slack_user: account("erin"), ..vote("bob", Approve) }, false),
+        (Vote { slack_user: account("bob"), ..vote("dave", Approve) }, false),
+    ] {
+        let mut scene = Scene::new(Mode::Resolver);
+        assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+        let before = scene.record.clone();
+        scene.rules.0[0].approvals = 1;
+        let again = Vote { at: at(50), ..again };
+        let result = voted(&mut scene, &again);
+        if is_same {
+            assert!(matches!(result, Cast::Settled(_)), "{result:?}");
+        } else {
+            assert_eq!(result, Cast::AlreadyVoted(Approve), "{again:?}");
+            assert_eq!(scene.record, before);
+        }
+    }
+    // Nor while more is needed.
+    let mut scene = Scene::new(Mode::Resolver);
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let again = Vote { at: at(50), ..vote("bob", Approve) };
+    assert_eq!(voted(&mut scene, &again), Cast::AlreadyVoted(Approve));
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+}
+
+#[test]
+fn reviewed_before_under_any_name_is_reviewed() {
+    let mut scene = Scene::new(Mode::Reviewer);
+    let reviews = vec![review("BOB@example.com", RequestState::Denied)];
+    scene.request = Some(AccessRequest { reviews, ..sample() });
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
+    scene.mode = Some(Mode::Resolver);
+    scene.refuses("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
+}
+
+#[test]
+fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
+    let mut scene = Scene::new(Mode::Resolver);
+    let groups: Vec<_> = (1..=9).map(|n| format!("S0G{n}")).collect();
+    let named = |groups: &[String]| groups.iter().cloned().map(Approver::Group).collect::<Vec<_>>();
+    scene.rules.0[0].approvers = named(&groups[..8]);
+    scene.rules.0.push(Rule { approvers: named(&groups[8..]), ..scene.rules.0[0].clone() });
+    scene.groups = groups;
+    let Cast::Counted(standing) = scene.votes("erin", Approve) else { panic!() };
+    assert_eq!(standing.approvals, 1);
+    assert_eq!(scene.record.votes.list()[0].groups, ["S0G1", "S0G9"]);
+    assert_eq!(approvals(&scene.rules, &sample(), &scene.record.votes), (1, 0));
+    // The second of them decides with her.
+    assert!(matches!(scene.votes("dave", Approve), Cast::Settled(_)));
+}
+
+#[test]
+fn one_person_counts_once_however_the_links_lead() {
+    let rules = Rules(vec![rule(&["dba"], &["bob", "carol", "dave", "dave@example.com"], 2)]);
+    let mut now = everybody();
+    // Bob's account carries dave's address.
+    let bob = Voter { person: person_with("bob", "Dave@Example.com"), groups: vec![] };
+    now.insert(account("bob"), Some(bob));
+    let both = votes(&[("bob", Approve), ("dave@example.com", Approve)]);
+    now.insert(
+        account("dave@example.com"),
+        Some(Voter { person: person("dave@example.com"), groups: vec![] }),
+    );
+    assert_eq!(decided(&rules, &sample(), &both, &now), None, "two votes");
+    let reviewed =
+        AccessRequest { reviews: vec![review("dave@example.com", RequestState::Approved)], ..sample() };
+    let one = votes(&[("bob", Approve)]);
+    assert_eq!(decided(&rules, &reviewed, &one, &now), None, "a review and a vote");
+    // What was found out is kept, so that the message counts right.
+    assert_eq!(approvals(&rules, &reviewed, &one), (2, 0));
+    let mut record = Record { votes: one, ..Record::default() };
+    complete(&mut record, &reviewed, &rules, &now).unwrap();
+    assert_eq!(approvals(&rules, &reviewed, &record.votes), (1, 0));
+    assert_eq!(record.votes.list()[0].aliases, ["Dave@Example.com"], "capitals do not matter here");
+    // Without rules, the suggested reviewers are the ones who matter.
+    let suggested_reviewers = vec!["bob".to_owned(), "dave@example.com".to_owned()];
+    let suggested = AccessRequest { suggested_reviewers, ..reviewed.clone() };
+    record.votes.note(|vote| vote.aliases.clear());
+    complete(&mut record, &suggested, &Rules::default(), &now).unwrap();
+    assert_eq!(record.votes.list()[0].aliases, ["Dave@Example.com"]);
+    // Two reviews by what a later vote shows to be one person are one, too.
+    let reviews =
+        vec![review("bob", RequestState::Approved), review("dave@example.com", RequestState::Approved)];
+    let reviewed = AccessRequest { reviews, ..sample() };
+    assert_eq!(approvals(&rules, &reviewed, &Votes::default()), (2, 0), "nobody could know");
+    assert_eq!(decided(&rules, &reviewed, &votes(&[("bob", Approve)]), &now), None);
+    // Somebody else is the second.
+    let two = votes(&[("bob", Approve), ("carol", Approve)]);
+    assert_eq!(decided(&rules, &reviewed, &two, &now), Some((Approve, "carol".into())));
+}
+
+#[test]
+fn a_vote_that_decides_is_held_against_what_is() {
+    let mut scene = Scene::new(Mode::Resolver);
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let carol = Vote { at: at(20), ..vote("carol", Approve) };
+    let cast_with = |scene: &Scene, voters: &Voters| {
+        let mut record = scene.record.clone();
+        let cast = cast(&mut record, &carol, &sample(), &scene.rules, voters);
+        (cast, record)
+    };
+    // Bob must be read first.
+    let (result, _) = cast_with(&scene, &voters(&["carol"], &[]));
+    assert_eq!(result, Cast::Unread(vec![account("bob")]));
+    let (result, _) = cast_with(&scene, &voters(&["carol", "bob"], &[]));
+    assert!(matches!(result, Cast::Settled(_)), "{result:?}");
+    // His account may not act any more, or is somebody else's by now.
+    let mut other = voters(&["carol"], &[]);
+    other.insert(account("bob"), None);
+    let mut relinked = voters(&["carol"], &[]);
+    relinked.insert(account("bob"), Some(Voter { person: person("dave"), groups: vec![] }));
+    for now in [other, relinked] {
+        let (result, record) = cast_with(&scene, &now);
+        let Cast::Counted(standing) = result else { panic!("{result:?}") };
+        assert_eq!((standing.approvals, record.votes.list().len()), (1, 2));
+        assert!(record.votes.list()[0].lapsed && !record.votes.list()[1].lapsed);
+        assert_eq!(approvals(&scene.rules, &sample(), &record.votes), (1, 0), "the message says so, too");
+        // Dave is the second; bob is not named among those who decided.
+        let mut record = record;
+        let dave = Vote { at: at(30), ..vote("dave", Approve) };
+        let mut now = now;
+        for user in ["dave", "carol"] {
+            now.insert(account(user), Some(Voter { person: person(user), groups: vec![] }));
+        }
+        let Cast::Settled(resolution) = cast(&mut record, &dave, &sample(), &scene.rules, &now) else {
+            panic!()
+        };
+        assert_eq!(resolution.annotations["teleport_users"], ["carol", "dave"]);
+        assert_eq!(deciders(None, &record, Approve), ["carol", "dave"]);
+    }
+    // Back again, he can give the same once more, and it counts.
+    scene.record.votes.note(|vote| vote.lapsed = true);
+    let Cast::Counted(standing) = scene.votes("bob", Approve) else { panic!() };
+    assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 1));
+}
+
+#[test]
+fn votes_and_reviews_of_the_past_count_no_more() {
+    let mut scene = Scene::new(Mode::Resolver);
+    let reviews = vec![review("dave", RequestState::Approved)];
+    let request = |state| AccessRequest { state, reviews: reviews.clone(), ..sample() };
+    scene.request = Some(request(RequestState::Pending));
+    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
+    scene.record.note(&request(RequestState::Approved));
+    assert!(scene.record.is_decided());
+    assert_eq!(deciders(None, &scene.record, Approve), ["bob"]);
+    assert_eq!(due(&scene.record, &request(RequestState::Pending), &scene.rules, at(99)), Due::Never);
+    // Open again, and nobody has written that down yet: that comes first.
+    scene.now = 99;
+    assert_eq!(scene.verdict("carol", Deny), Verdict::Finish);
+    scene.record.note(&request(RequestState::Pending));
+    assert_eq!(approvals(&scene.rules, scene.request.as_ref().unwrap(), &scene.record.votes), (0, 0));
+    let again = Record::decode(&sample().id, &scene.record.encode()).0;
+    assert_eq!(again, scene.record);
+    // Both may decide again, and it takes two.
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let Cast::Settled(resolution) = scene.votes("dave", Approve) else { panic!() };
+    assert_eq!(resolution.annotations["teleport_users"], ["bob", "dave"]);
+    assert_eq!(scene.record.votes.list().len(), 3);
+    // Writing the same down again does not make more of the past.
+    scene.record.note(&request(RequestState::Pending));
+    assert_eq!(scene.record.votes.open().len(), 2);
+}
+
+#[test]
+fn a_mark_that_does_not_hold_is_taken_away_and_blocks_nobody() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.rules.0[0].approvals = 1;
+    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
+    let marked = scene.record.clone();
+    assert_eq!(due(&marked, &sample(), &scene.rules, at(10)), Due::At(at(40)));
+    assert_eq!(due(&marked, &sample(), &scene.rules, at(40)), Due::Now);
+    // Taken by a clock that runs ahead, it would else block for as long.
+    assert_eq!(due(&marked, &sample(), &scene.rules, at(10 - 60)), Due::At(at(40)));
+    assert_eq!(due(&marked, &sample(), &scene.rules, at(10 - 61)), Due::Now);
+
+    let long_term = AccessRequest { kind: RequestKind::LongTerm, ..sample() };
+    let more_roles = AccessRequest { roles: vec!["dba".into(), "root".into()], ..sample() };
+    let no_roles = AccessRequest { roles: vec![], ..sample() };
+    let mut only = rules();
+    only.0[0].teleport_only = true;
+    let without_bob = Rules(vec![rule(&["dba"], &["carol"], 1)]);
+    let root = || Refusal::NotCovered { role: "root".into() };
+    for (rules, request, expected) in [
+        (&scene.rules, &long_term, Some(Refusal::LongTerm)),
+        (&only, &sample(), Some(Refusal::TeleportOnly)),
+        (&scene.rules, &more_roles, Some(root())),
+        (&scene.rules, &no_roles, Some(Refusal::NotCovered { role: String::new() })),
+        (&without_bob, &sample(), None),
+        (&rules(), &sample(), None),
+    ] {
+        let mut record = marked.clone();
+        let verdict = complete(&mut record, request, rules, &everybody());
+        match expected {
+            Some(refusal) => assert_eq!(verdict, Err(refusal)),
+            None => assert!(matches!(verdict, Ok(Ruling::Open(_))), "{verdict:?}"),
+        }
+        assert_eq!(record.votes.settled_by(), None);
+        assert_eq!(record.votes.list().len(), 1, "the vote stays");
+        // Without the mark it is not looked at again and again.
+        assert_eq!(due(&record, request, rules, at(99)), Due::Never);
+    }
+    let mut record = marked.clone();
+    assert!(matches!(
+        complete(&mut record, &sample(), &scene.rules, &Voters::default()),
+        Ok(Ruling::Unread(_))
+    ));
+    assert_eq!(record, marked, "not known is not undone");
+    let verdict = complete(&mut record, &sample(), &scene.rules, &everybody());
+    assert!(matches!(verdict, Ok(Ruling::Decided(resolution)) if resolution.delegator == "bob"));
+    record.other.insert("x_votes".into(), "?".into());
+    assert_eq!(complete(&mut record, &sample(), &scene.rules, &everybody()), Err(Refusal::VotesUnusable));
+    assert_eq!(due(&record, &sample(), &scene.rules, at(99)), Due::Never);
+}
+
+#[test]
+fn groups_are_asked_for_only_if_it_comes_to_them() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
+    scene.rules.0[0].approvers.push(Approver::User("alice@example.com".into()));
+    let verdict = |scene: &Scene, user: &str| {
+        decide(&Facts {
+            mode: scene.mode,
+            rules: &scene.rules,
+            listed: scene.request.as_ref(),
+            record: &scene.record,
+            person: &person(user),
+            groups: Groups::Unread,
+            decision: Approve,
+            reason: scene.reason,
+            channel: &ChannelId::new("C0TEAM"),
+            ts: &MessageTs::new("1795363190.000001"),
+            now: at(scene.now),
+        })
+    };
+    assert_eq!(verdict(&scene, "erin"), Verdict::ReadGroups);
+    assert!(matches!(verdict(&scene, "bob"), Verdict::Vote(_)), "named by name");
+    assert_eq!(verdict(&scene, "alice@example.com"), Verdict::Refused(Refusal::OwnRequest));
+    scene.request = Some(AccessRequest { state: RequestState::Denied, ..sample() });
+    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::AlreadyDecided { .. })));
+    scene.request = Some(AccessRequest { reviews: vec![review("erin", RequestState::Approved)], ..sample() });
+    assert!(matches!(
+        verdict(&scene, "erin"),
+        Verdict::Refused(Refusal::AlreadyVoted { in_slack: false, .. })
+    ));
+    scene.request = Some(AccessRequest { roles: vec!["web".into()], ..sample() });
+    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotCovered { .. })));
+    scene.request = Some(sample());
+    // A second rule names nobody by a group: no group could help.
+    scene.rules.0.push(rule(&["*"], &["carol"], 1));
+    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotNamed { .. })));
+    scene.mode = Some(Mode::Reviewer);
+    assert!(matches!(verdict(&scene, "erin"), Verdict::SubmitReview { .. }), "there Teleport judges");
+}
+
+#[test]
+fn every_reason_is_kept_and_all_together_within_bounds() {
+    let mut votes = Votes::default();
+    for n in 0..60 {
+        let decision = if n == 1 { Deny } else { Approve };
+        let reason = if n == 2 { String::new() } else { "🔥".repeat(900) };
+        assert!(votes.push(&Vote { reason, ..vote(&format!("u{n}"), decision) }));
+    }
+    let names: Vec<_> = (0..60).map(|n| format!("u{n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let rules = Rules(vec![Rule { denials: 2, ..rule(&["dba"], &names, 59) }]);
+    let Ok(Ruling::Decided(resolution)) = ruling(&rules, &sample(), &votes, &voters(&names, &[]), None)
+    else {
+        panic!()
+    };
+    let reasons = &resolution.annotations["slack_reasons"];
+    assert!(reasons[0].starts_with("u0 approved: 🔥") && reasons[1].starts_with("u1 denied: 🔥"));
+    assert!(reasons[2].starts_with("u3 "), "whoever gave none is left out");
+    let chars: Vec<_> = reasons.iter().map(|reason| reason.chars().count()).collect();
+    assert!(chars.iter().all(|chars| *chars <= 520) && chars.iter().sum::<usize>() <= 10_000, "{chars:?}");
+    assert!(reasons.len() >= 15, "{}", reasons.len());
+}

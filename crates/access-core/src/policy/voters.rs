@@ -1,0 +1,130 @@
+//! What those who voted are at this moment: their accounts, links and user groups, as somebody just read them.
+//!
+//! A vote says who its author was when it was given. Before it helps to decide, it is held against this.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rules::Rules;
+use crate::identity::Person;
+use crate::ids::SlackUserId;
+use crate::request::AccessRequest;
+use crate::votes::{MAX_ALIASES, Vote, Votes};
+
+#[cfg(test)]
+pub(crate) mod samples;
+
+/// An account that may act in Slack, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    /// Who it is.
+    pub person: Person,
+    /// Those of [`Rules::groups_in_doubt`] that it is a member of.
+    pub groups: Vec<String>,
+}
+
+/// Accounts that were read. One that could not be read is not among them, and nothing is decided without it.
+#[derive(Clone, Debug, Default)]
+pub struct Voters(BTreeMap<SlackUserId, Option<Voter>>);
+
+impl Voters {
+    /// Takes down what was read of an account: `None` if it is not one that may act any more.
+    pub fn insert(&mut self, account: SlackUserId, voter: Option<Voter>) {
+        self.0.insert(account, voter);
+    }
+
+    /// What was read of the account that gave this vote; the inner `None` if the vote is not that person's any more.
+    fn of(&self, vote: &Vote) -> Option<Option<&Voter>> {
+        let voter = self.0.get(&vote.slack_user)?.as_ref();
+        Some(voter.filter(|voter| voter.person.user == vote.user))
+    }
+
+    pub(super) fn has_read(&self, vote: &Vote) -> bool {
+        self.of(vote).is_some()
+    }
+
+    /// Writes down, beside each open vote, what was read of its author.
+    pub(super) fn note_in(&self, votes: &mut Votes, request: &AccessRequest, rules: &Rules) {
+        votes.note(|vote| match self.of(vote) {
+            None => {}
+            Some(None) => vote.lapsed = true,
+            Some(Some(voter)) => {
+                vote.lapsed = false;
+                vote.groups = rules.groups_that_name(request, &vote.user, &voter.groups);
+                vote.aliases = voter.aliases(request, rules);
+            }
+        });
+    }
+
+    /// The person behind a vote as read now, else as noted beside the vote; `None` if the vote does not count.
+    pub(super) fn voice(&self, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Option<Voice> {
+        let (mut voice, groups) = match self.of(vote) {
+            Some(None) => return None,
+            Some(Some(voter)) => (Voice::of(&voter.person), voter.groups.as_slice()),
+            None if vote.lapsed => return None,
+            None => (Voice::users(&vote.aliases), vote.groups.as_slice()),
+        };
+        rules.allow(request, &vote.user, groups).ok()?;
+        voice.add_user(&vote.user);
+        voice.add_account(&vote.slack_user);
+        Some(voice)
+    }
+}
+
+impl Voter {
+    /// The person's other users that matter: whom the rules name, and the requester.
+    fn aliases(&self, request: &AccessRequest, rules: &Rules) -> Vec<String> {
+        let requester = request.user.to_lowercase();
+        let matters = |name: &&str| name.to_lowercase() == requester || rules.know(request, name);
+        let others = self.person.names().filter(|name| *name != self.person.user).filter(matters);
+        let others: BTreeSet<_> = others.map(str::to_owned).collect();
+        others.into_iter().take(MAX_ALIASES).collect()
+    }
+}
+
+/// By what one person is told from another: names of users in small letters, and accounts. Two voices with anything
+/// in common are one person's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Voice(BTreeSet<(Kind, String)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    User,
+    Account,
+}
+
+impl Voice {
+    pub(super) fn user(name: &str) -> Self {
+        let mut voice = Self::default();
+        voice.add_user(name);
+        voice
+    }
+
+    fn users(names: &[String]) -> Self {
+        let mut voice = Self::default();
+        names.iter().for_each(|name| voice.add_user(name));
+        voice
+    }
+
+    fn of(person: &Person) -> Self {
+        let mut voice = Self::default();
+        person.names().for_each(|name| voice.add_user(name));
+        person.accounts().iter().for_each(|account| voice.add_account(account));
+        voice
+    }
+
+    fn add_user(&mut self, name: &str) {
+        self.0.insert((Kind::User, name.trim().to_lowercase()));
+    }
+
+    fn add_account(&mut self, account: &SlackUserId) {
+        self.0.insert((Kind::Account, account.to_string()));
+    }
+
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        !self.0.is_disjoint(&other.0)
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}

@@ -1,0 +1,36 @@
+//! People who vote, for the tests of this crate.
+
+use super::*;
+use crate::control::Decision;
+use crate::identity::tests::{bob, our_app};
+use crate::identity::{Links, Users, identify};
+use crate::votes::vote;
+
+/// The account that gives the sample vote of this user.
+pub(crate) fn account(user: &str) -> SlackUserId {
+    vote(user, Decision::Approve).slack_user
+}
+
+/// Whoever is linked to this Teleport user by the table; the e-mail address is `<user>@example.com` unless it is one.
+pub(crate) fn person(user: &str) -> Person {
+    let email = if user.contains('@') { user.to_owned() } else { format!("{user}@example.com") };
+    person_with(user, &email)
+}
+
+/// The same with this e-mail address.
+pub(crate) fn person_with(user: &str, email: &str) -> Person {
+    let profile = crate::identity::SlackProfile { id: account(user), email: Some(email.to_owned()), ..bob() };
+    let links = Links { table: [(account(user), user.to_owned())].into(), ..Links::default() };
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    identify(&account(user), &profile, &our_app(), &links, Users::Unreadable, now).unwrap()
+}
+
+/// These users' accounts, read just now: nothing speaks against them, and they are in these groups.
+pub(crate) fn voters(users: &[&str], groups: &[&str]) -> Voters {
+    let mut voters = Voters::default();
+    for user in users {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        voters.insert(account(user), Some(Voter { person: person(user), groups }));
+    }
+    voters
+}

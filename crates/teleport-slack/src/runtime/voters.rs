@@ -1,0 +1,170 @@
+//! Reads who somebody is at this moment: the account in Slack, the Teleport user that it is linked to, and the user
+//! groups that matter. The same for a person who clicks and, before a decision, for each who voted earlier.
+//!
+//! Whatever cannot be read is a refusal, and nothing is decided without it. Only user groups may be ten seconds old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::identity::{Person, SlackProfile, Users, identify};
+use access_core::ids::SlackUserId;
+use access_core::interaction::OurApp;
+use access_core::policy::{Rules, Voter, Voters};
+use access_core::refusal::{Distrust, Refusal};
+use access_core::request::AccessRequest;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::people::People;
+use crate::slack;
+use crate::slack::error::Kind;
+use crate::slack::usergroups::UserGroups;
+
+/// How long reading whatever a verdict needs may take; after it nothing was decided.
+pub(super) const READING: Duration = Duration::from_secs(10);
+/// What was read counts as now for so long.
+const FRESH: Duration = Duration::from_secs(10);
+/// Accounts read at once for one verdict.
+const AT_ONCE: usize = 8;
+
+/// Reads accounts, links and groups.
+#[derive(Debug)]
+pub struct VoterReader {
+    /// The way to Slack.
+    pub slack: slack::Client,
+    /// Who is in which user group.
+    pub groups: UserGroups,
+    /// What this app is.
+    pub our: OurApp,
+    /// Who is who.
+    pub people: Arc<People>,
+    /// Whose groups matter.
+    pub rules: Arc<Rules>,
+}
+
+/// What was read of voters for one verdict, and since when.
+#[derive(Debug)]
+pub(super) struct Read {
+    voters: Voters,
+    since: Instant,
+}
+
+impl Read {
+    /// Nothing yet.
+    pub(super) fn nothing() -> Self {
+        Self { voters: Voters::default(), since: Instant::now() }
+    }
+
+    /// This person, whom somebody began to read at `since`.
+    pub(super) fn of(voter: Voter, since: Instant) -> Self {
+        let mut voters = Voters::default();
+        voters.insert(voter.person.slack_user.clone(), Some(voter));
+        Self { voters, since }
+    }
+
+    /// What still counts as now.
+    pub(super) fn voters(&mut self) -> &Voters {
+        if self.since.elapsed() > FRESH {
+            *self = Self::nothing();
+        }
+        &self.voters
+    }
+}
+
+impl VoterReader {
+    /// The person behind an account.
+    ///
+    /// # Errors
+    /// If it is none that may act, or that cannot be told.
+    pub(super) async fn person(&self, account: &SlackUserId) -> Result<Person, Refusal> {
+        let profile = match self.slack.user_info(account).await {
+            Ok(Some(user)) => SlackProfile::from(&user),
+            Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Err(error) => {
+                warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
+                return Err(Refusal::SlackUnreachable);
+            }
+        };
+        let users = self.people.users(&profile).await.map_err(|error| {
+            warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
+            Refusal::TeleportUnreachable
+        })?;
+        let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
+        identify(account, &profile, &self.our, self.people.links(), users, Timestamp::now())
+    }
+
+    /// The user groups on which it depends whether the person may decide the request, as far as the person is in them
+    /// and they are needed.
+    ///
+    /// # Errors
+    /// If it depends on a group that cannot be read.
+    pub(super) async fn groups(
+        &self,
+        person: &Person,
+        request: &AccessRequest,
+    ) -> Result<Vec<String>, Refusal> {
+        let mut own = Vec::new();
+        let mut unread = None;
+        for group in self.rules.groups_in_doubt(request, &person.user) {
+            match self.groups.members(group).await {
+                Ok(members) if person.accounts().iter().any(|id| members.contains(id)) => {
+                    own.push(group.to_owned());
+                    if self.rules.allow(request, &person.user, &own).is_ok() {
+                        return Ok(own);
+                    }
+                }
+                Ok(_) => {}
+                // Not knowing is neither being a member nor being none.
+                Err(error) => {
+                    warn!(
+                        group,
+                        "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
+                        error.with_remedy()
+                    );
+                    let is_lasting = matches!(error.kind(), Kind::Permanent | Kind::Unauthorised);
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting });
+                }
+            }
+        }
+        unread.map_or(Ok(own), Err)
+    }
+
+    /// Reads the accounts that a verdict on `request` needs, into `read`.
+    ///
+    /// # Errors
+    /// If any of them cannot be read; then nothing can be decided.
+    pub(super) async fn read(
+        &self,
+        accounts: Vec<SlackUserId>,
+        request: &AccessRequest,
+        read: &mut Read,
+    ) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let one = |account: SlackUserId| async move {
+            let voter = match self.person(&account).await {
+                Ok(person) => {
+                    let groups = self.groups(&person, request).await?;
+                    Some(Voter { person, groups })
+                }
+                Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
+                Err(refusal) if refusal.is_unknown() => return Err(refusal),
+                Err(refusal) => {
+                    debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
+                    None
+                }
+            };
+            Ok((account, voter))
+        };
+        let reading = stream::iter(accounts).map(one).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
+        let found = timeout(READING, reading).await.map_err(|_| Refusal::TooSlow)??;
+        if read.since.elapsed() > FRESH {
+            *read = Read { voters: Voters::default(), since: began };
+        }
+        for (account, voter) in found {
+            read.voters.insert(account, voter);
+        }
+        Ok(())
+    }
+}

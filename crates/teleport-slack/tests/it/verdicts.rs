@@ -1,0 +1,502 @@
+//! Votes from before, and what is now: rules, accounts, links and groups may have changed since, and an administrator
+//! may have taken a decision back. Only what holds at the moment of the decision decides.
+
+use std::time::Duration;
+
+use access_sim::slack::faults as slack;
+use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::{Person, PersonKind, UserGroup};
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::request::{Decision, NewRequest, RequestState};
+use access_sim::teleport::{Era, Options};
+use jiff::SignedDuration;
+
+use crate::modes::left_behind;
+use crate::support::deciding::*;
+use crate::support::*;
+
+const CAROL: &str = "carol@example.com";
+const NOT_ANY_MORE: &str = "does not hold any more";
+const NO_GROUP: &str = "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.";
+
+/// Links as in [`ANY_OF_THREE`], with these rules.
+fn with_rules(rules: &str) -> String {
+    let (links, _) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
+    format!("{links}{rules}")
+}
+
+fn rule(roles: &str, approvers: &str, more: &str) -> String {
+    format!("[[review.rule]]\nroles = [{roles:?}]\napprovers = {approvers}\nreason = \"off\"\n{more}\n")
+}
+
+fn group(id: &str, users: &[&str]) -> UserGroup {
+    UserGroup {
+        id: id.to_owned(),
+        handle: id.to_lowercase(),
+        users: users.iter().map(|user| (*user).to_owned()).collect(),
+        disabled: false,
+    }
+}
+
+impl Bed {
+    /// Nobody decided on `id`, whatever votes there are.
+    fn assert_undecided(&self, daemon: &Daemon, id: &str) {
+        assert_eq!(self.teleport.request(id).unwrap().state, RequestState::Pending, "{}", daemon.log());
+        assert!(self.decided(id).is_empty(), "{:?}\n{}", self.decided(id), daemon.log());
+    }
+
+    /// As `tctl` does it.
+    fn set_by_hand(&self, id: &str, state: RequestState) {
+        self.teleport.set_state(TCTL, id, state, "", "").unwrap();
+    }
+
+    /// Changes what the record holds of the votes.
+    fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
+        let mut record = self.record(id);
+        let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
+        edit(&mut votes);
+        record.insert("x_votes".to_owned(), votes.to_string());
+        let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
+        self.teleport.set_plugin_data(id, "slack", bytes).unwrap();
+    }
+}
+
+/// Bob's approval decided under the usual rules, nobody told Teleport, and the daemon comes back with these.
+async fn back_with(review: &str, edit: impl FnOnce(&Bed, &str)) -> (Bed, Daemon, String, MessageView) {
+    let bed = Bed::deciding().await;
+    let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
+    edit(&bed, &id);
+    let daemon = bed.start_deciding(Way::Http, review).await;
+    (bed, daemon, id, card)
+}
+
+#[test]
+fn a_decision_that_the_rules_do_not_carry_any_more_is_not_carried_out() {
+    let names_dave = rule("*", "[\"dave@example.com\"]", "");
+    let only = rule("*", "[\"bob@example.com\", \"dave@example.com\"]", "teleport_only = true");
+    let others = rule("web", "[\"bob@example.com\", \"dave@example.com\"]", "");
+    let more = rule("*", "[\"bob@example.com\", \"dave@example.com\"]", "approvals = 2");
+    for (rules, told) in [
+        (names_dave, "The request is denied."),
+        (only, "The rules leave this role to Teleport; open the request there to decide it."),
+        (others, "No rule lets anybody decide on role “dba” in Slack; decide it in Teleport."),
+        (more, "The request is denied."),
+    ] {
+        story(async move {
+            let (bed, daemon, id, card) = back_with(&with_rules(&rules), |_, _| {}).await;
+            bed.until_logged(&daemon, NOT_ANY_MORE).await;
+            bed.assert_undecided(&daemon, &id);
+            // It stands in nobody's way, and nobody's denial carries it out.
+            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "deny").await, told, "{}", daemon.log());
+            let decided = bed.decided(&id);
+            assert!(decided.iter().all(|line| line.delegator.as_deref() == Some(DAVE)), "{decided:?}");
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn a_click_that_meets_such_a_decision_first_counts_for_itself() {
+    story(async {
+        let names_dave = with_rules(&rule("*", "[\"dave@example.com\"]", ""));
+        let bed = Bed::deciding().await;
+        // Nobody but whoever took it carries it out yet, so no visit does before the click.
+        let (id, card) = left_behind(&bed, SignedDuration::from_secs(-55)).await;
+        let daemon = bed.start_deciding(Way::Http, &names_dave).await;
+        let early = bed.told(&daemon, "U0DAVE", &card, "deny").await;
+        assert!(early.starts_with("Enough people have approved"), "{early}");
+        bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
+        let told = bed.told(&daemon, "U0DAVE", &card, "deny").await;
+        assert_eq!(told, "The request is denied.", "{}", daemon.log());
+        assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
+    type Change = fn(&Bed, &str);
+    let deactivated: Change =
+        |bed, _| bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
+    let guest: Change = |bed, _| bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Guest));
+    let requester: Change = |bed, id| {
+        bed.edit_votes(id, |votes| {
+            votes["l"][0]["u"] = ALICE.into();
+            votes["l"][0]["s"] = "U0ALICE".into();
+        });
+    };
+    let other_link: Change = |bed, id| bed.edit_votes(id, |votes| votes["l"][0]["s"] = "U0CAROL".into());
+    for change in [deactivated, guest, requester, other_link] {
+        story(async move {
+            let (bed, daemon, id, card) = back_with(ANY_OF_THREE, change).await;
+            bed.until_logged(&daemon, NOT_ANY_MORE).await;
+            bed.assert_undecided(&daemon, &id);
+            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+            assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn while_the_voters_cannot_be_read_nothing_is_carried_out_and_later_it_is() {
+    story(async {
+        let trouble = slack::Fault::Status { status: 503, body: String::new() };
+        let rule = slack::FaultRule::new("users.info", trouble);
+        let change = |bed: &Bed, _: &str| {
+            bed.slack.faults().add(rule);
+        };
+        let (bed, daemon, id, _) = back_with(ANY_OF_THREE, change).await;
+        bed.until_logged(&daemon, "what that depends on cannot be read").await;
+        bed.until(&daemon, "a second try", || {
+            (bed.slack.calls_of("users.info").iter().filter(|call| !call.succeeded()).count() >= 2)
+                .then_some(())
+        })
+        .await;
+        bed.assert_undecided(&daemon, &id);
+        assert_eq!(daemon.times_logged("what that depends on cannot be read"), 1);
+        bed.slack.faults().clear();
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.end(daemon).await;
+    });
+}
+
+/// A cluster of Teleport 15, where an administrator can take an approval back; bob's approval decided.
+async fn approved_on_15(review: &str) -> (Bed, Daemon, String, MessageView) {
+    let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+    bed.sign_as(PLUGIN_RW);
+    let daemon = bed.start_deciding(Way::Http, review).await;
+    let id = bed.ask();
+    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+    let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+    bed.until_replies(&daemon, &card, 1).await;
+    (bed, daemon, id, card)
+}
+
+#[test]
+fn an_approval_that_was_taken_back_is_not_given_again_by_old_votes() {
+    story(async {
+        let (bed, daemon, id, _) = approved_on_15(ANY_OF_THREE).await;
+        bed.set_by_hand(&id, RequestState::Pending);
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(buttons(&card), ["approve", "deny"]);
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "deny").await,
+            "The request is denied.",
+            "{}",
+            daemon.log()
+        );
+        let delegators: Vec<_> = bed.decided(&id).into_iter().map(|line| line.delegator).collect();
+        assert_eq!(delegators, [Some(BOB.to_owned()), None, Some(DAVE.to_owned())]);
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
+        let replies = bed.until_replies(&daemon, &card, 2).await;
+        assert!(replies[1].text.starts_with("dave@example.com reviewed the request in Slack"), "{replies:?}");
+        assert!(
+            card.blocks[2].to_string().contains("Decided by dave@example.com in Slack"),
+            "{:?}",
+            card.blocks
+        );
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn whoever_voted_before_it_was_taken_back_may_vote_again() {
+    story(async {
+        let (bed, daemon, id, _) = approved_on_15(&format!("{ANY_OF_THREE}\napprovals = 1")).await;
+        // The daemon is away meanwhile, for longer than the time that whoever took the deciding vote has for it.
+        daemon.kill().await;
+        bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
+        bed.set_by_hand(&id, RequestState::Pending);
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "x_votes").starts_with("{\"v\":2")).await;
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
+        assert_eq!(bed.decided(&id).len(), 2);
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "The request is approved.",
+            "{}",
+            daemon.log()
+        );
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        // The first vote is told once, and so is the second.
+        bed.until_replies(&daemon, &card, 2).await;
+        assert_eq!(bed.decided(&id).len(), 3);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_vote_of_an_account_that_was_deactivated_since_does_not_count() {
+    story(async {
+        let review = ANY_OF_THREE.replace("\"alice@", "\"carol@") + "\napprovals = 2";
+        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+        bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals.",
+            "{}",
+            daemon.log()
+        );
+        bed.assert_undecided(&daemon, &id);
+        bed.until(&daemon, "1 of 2 on the message", || {
+            bed.card("C0TEAM", &id).filter(|card| card.blocks[2].to_string().contains("1 of 2 approvals"))
+        })
+        .await;
+        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+        let request = bed.teleport.request(&id).unwrap();
+        assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        let line = card.blocks[2].to_string();
+        assert!(line.contains("Decided by dave@example.com, carol@example.com in Slack"), "{line}");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_vote_of_somebody_who_left_the_group_does_not_count() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\"]", "approvals = 2"));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0BOB", "U0DAVE", "U0CAROL"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+        daemon.kill().await;
+        bed.slack.put_group(group("S0DBA", &["U0DAVE", "U0CAROL"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+        bed.assert_undecided(&daemon, &id);
+        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+        let request = bed.teleport.request(&id).unwrap();
+        assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 2"));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let method = "usergroups.users.list";
+        for trouble in [
+            slack::Fault::Error("fatal_error".to_owned()),
+            slack::Fault::Status { status: 503, body: String::new() },
+            slack::Fault::NotJson,
+        ] {
+            bed.slack.faults().add(slack::FaultRule::new(method, trouble));
+            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+            bed.slack.faults().clear();
+            bed.assert_untouched(&daemon, &id);
+        }
+        bed.slack.remove_scope("usergroups:read");
+        let lasting = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert!(
+            lasting.contains("an administrator must look at the rules and at the app's scopes"),
+            "{lasting}"
+        );
+        bed.slack.add_scope("usergroups:read");
+        bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
+        assert!(bed.told(&daemon, "U0BOB", &card, "approve").await.contains("an administrator must look"));
+        bed.assert_untouched(&daemon, &id);
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+
+        // Dave is named by name, but bob's vote depends on the group.
+        daemon.kill().await;
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let trouble = slack::Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(slack::FaultRule::new(method, trouble));
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+        bed.assert_undecided(&daemon, &id);
+        bed.slack.faults().clear();
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn groups_are_read_only_if_it_comes_to_them_and_once_for_many_clicks() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 3"));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0ALICE", "U0BOB", "U0CAROL"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let reads = || bed.slack.calls_of("usergroups.users.list").len();
+        for _ in 0..30 {
+            let own = bed.told(&daemon, "U0ALICE", &card, "approve").await;
+            assert_eq!(own, "This is your own request; somebody else must decide it.");
+        }
+        assert_eq!(
+            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            "Your approval counts: 1 of 3 approvals."
+        );
+        let again = "You already approved this request in Slack; that cannot be changed.";
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, again);
+        assert_eq!(reads(), 0, "the requester, and dave who is named by name");
+        let presses = (0..15).flat_map(|_| ["U0BOB", "U0CAROL"]).map(|user| bed.press(user, &card, "deny"));
+        futures_util::future::join_all(presses).await;
+        bed.until_clicks(&daemon, 30 + 2 + 30).await;
+        assert_eq!(reads(), 1);
+        // A denial needs one.
+        bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
+        assert_eq!(bed.decided(&id).len(), 1, "{:?}", bed.decided(&id));
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn whoever_joins_a_group_may_decide_within_seconds() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let refused = "You may not decide on role “dba” in Slack: its rule names user group S0DBA.";
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, refused);
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        let began = tokio::time::Instant::now();
+        while bed.told(&daemon, "U0BOB", &card, "approve").await == refused {
+            assert!(began.elapsed() < Duration::from_secs(20), "{}", daemon.log());
+        }
+        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn somebody_in_nine_groups_votes_and_counts() {
+    story(async {
+        let eight: Vec<_> = (1..=8).map(|n| format!("S0G{n}")).collect();
+        let rules =
+            rule("*", &format!("{eight:?}"), "approvals = 2") + &rule("dba", "[\"S0G9\"]", "approvals = 2");
+        let bed = Bed::deciding().await;
+        for n in 1..=9 {
+            bed.slack.put_group(group(&format!("S0G{n}"), &["U0BOB", "U0DAVE"]));
+        }
+        let daemon = bed.start_deciding(Way::Http, &with_rules(&rules)).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+/// Bob's account carries dave's address: one person with two Teleport users whom the rule names. Carol asks for
+/// what needs two approvals.
+async fn one_person_two_users() -> (Bed, Daemon, String, MessageView) {
+    let bed = Bed::deciding().await;
+    bed.slack.put_person(Person::member("U0BOB", "bob").email(DAVE));
+    let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+    let id = bed.teleport.request_access(CAROL, NewRequest::roles(&["admin"], "")).unwrap();
+    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (bed, daemon, id, card)
+}
+
+#[test]
+fn one_person_counts_once_as_two_users_in_either_order() {
+    story(async {
+        let (bed, daemon, id, card) = one_person_two_users().await;
+        bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
+        bed.until_replies(&daemon, &card, 1).await;
+        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert_eq!(told, "You already approved this request in Teleport; that cannot be changed.");
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
+        bed.end(daemon).await;
+    });
+    story(async {
+        let (bed, daemon, id, card) = one_person_two_users().await;
+        assert_eq!(
+            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            "Your approval counts: 1 of 2 approvals."
+        );
+        bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
+        bed.until_replies(&daemon, &card, 2).await;
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert!(card.blocks[2].to_string().contains("1 of 2 approvals"), "{:?}", card.blocks[2]);
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
+        // Somebody else is the second.
+        assert_eq!(bed.told(&daemon, "U0ALICE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn the_reasons_of_all_who_voted_are_in_teleports_audit_log() {
+    story(async {
+        let review = format!("{}\napprovals = 2\ndenials = 2", asking("required"));
+        let review =
+            review.replace("\"alice@example.com\"]", "\"alice@example.com\", \"carol@example.com\"]");
+        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        for (user, button, reason) in [
+            ("U0BOB", "approve", "the *backup* is due"),
+            ("U0CAROL", "deny", "not on a Friday"),
+            ("U0DAVE", "approve", "checked with ops"),
+        ] {
+            let view = dialogue(&daemon, &bed.press(user, &card, button).await).await;
+            let sent = bed.slack.submit_view(user, &view.id, &[("reason", reason)]).await.unwrap();
+            told(&daemon, &sent.seen).await;
+        }
+        let audit = bed.decided(&id);
+        assert_eq!((audit.len(), audit[0].reason.as_str()), (1, "checked with ops"), "{audit:?}");
+        assert_eq!(
+            audit[0].annotations["slack_reasons"],
+            [
+                "bob@example.com approved: the *backup* is due",
+                "carol@example.com denied: not on a Friday",
+                "dave@example.com approved: checked with ops"
+            ]
+        );
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_limit_of_slacks_on_groups_is_not_run_into_by_many() {
+    story(async {
+        let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let limited = slack::Fault::RateLimited { retry_after: 5 };
+        bed.slack.faults().add(slack::FaultRule::new("usergroups.users.list", limited).times(1));
+        for _ in 0..5 {
+            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+        }
+        assert_eq!(bed.slack.calls_of("usergroups.users.list").len(), 1, "none while Slack asks to wait");
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
