@@ -7,6 +7,7 @@
 pub mod ids;
 pub mod request;
 pub mod lifecycle;
+pub mod skew;
 pub mod role_pattern;
 pub mod recipients;
 pub mod record;

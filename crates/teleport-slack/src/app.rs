@@ -14,6 +14,7 @@ use crate::error::{Exit, Failure};
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
@@ -130,6 +131,7 @@ impl App {
                 cluster: pong.cluster_name,
                 review,
                 metrics,
+                clock: Clock::system(),
             },
             ready_tx,
         );

@@ -202,6 +202,7 @@ impl Input {
 #[serde(tag = "type", rename = "modal")]
 pub struct View {
     callback_id: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
     private_metadata: String,
     title: Plain,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_is_said_in_the_dialogue() {
-        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::NotOurs)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"private_metadata":"","title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::NotOurs)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
         insta::assert_snapshot!(serde_json::to_string(&send_again(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
     }
 

@@ -36,6 +36,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -66,6 +67,8 @@ pub struct Options {
     pub rate_limits: Option<RateLimits>,
     /// Added to every call.
     pub latency: Duration,
+    /// By how much the `Date` of answers is ahead of this machine's clock; negative: behind.
+    pub date_offset: SignedDuration,
     /// Slack's time limits for clicks and sockets.
     pub times: Times,
     /// Numbers the calls, together with another simulator that has a clone.
@@ -80,6 +83,7 @@ impl Options {
             port: 0,
             rate_limits: Some(RateLimits::default()),
             latency: Duration::ZERO,
+            date_offset: SignedDuration::ZERO,
             times: Times::default(),
             order: Order::default(),
         }
@@ -95,6 +99,7 @@ struct Shared {
     sockets: Sockets,
     changes: watch::Sender<u64>,
     latency: Duration,
+    date_offset: SignedDuration,
     times: Times,
     order: Order,
 }
@@ -151,6 +156,7 @@ impl SlackSim {
             sockets: Sockets::new(),
             changes: watch::Sender::new(0),
             latency: options.latency,
+            date_offset: options.date_offset,
             times: options.times,
             order: options.order,
         });

@@ -10,10 +10,17 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::DATE;
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -67,6 +74,7 @@ pub(super) async fn serve(
         .route("/api/{method}", get(web::call).post(web::call))
         .route("/actions/{team}/{secret}", get(web::respond).post(web::respond))
         .route("/link/", get(upgrade::upgrade))
+        .layer(map_response_with_state(Arc::clone(&shared), dated))
         .with_state(shared)
         .layer(Extension(life));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -87,6 +95,15 @@ pub(super) async fn serve(
             drop(permit);
         });
     }
+}
+
+/// The `Date` by this side's own clock.
+async fn dated(State(shared): State<Arc<Shared>>, mut response: Response) -> Response {
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&(Timestamp::now() + shared.date_offset));
+    if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {

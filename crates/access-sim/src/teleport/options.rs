@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::journal::Method;
 use super::world::World;
 use crate::order::Order;
@@ -87,6 +89,8 @@ pub struct Options {
     /// How long after a change lists still show, and watches have not told, what was before; a request asked for
     /// by its id is always as stored. A second on 15.3.1, where it was measured.
     pub list_lag: Duration,
+    /// By how much the server's clock is ahead of this machine's; negative: behind.
+    pub clock_offset: SignedDuration,
     /// How long plugin data outlives the access that its request asks for.
     pub plugin_data_afterlife: Duration,
     /// Where to listen; port 0 picks a free one.
@@ -109,6 +113,7 @@ impl Options {
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
             list_lag: if era == Era::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
+            clock_offset: SignedDuration::ZERO,
             plugin_data_afterlife: hour,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             order: Order::default(),

@@ -288,8 +288,10 @@ async fn expire(cluster: Arc<Cluster>) {
     loop {
         changes.borrow_and_update();
         let next = cluster.with(|state| state.next_due());
-        let wait =
-            next.map(|next| Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default());
+        let wait = next.map(|next| {
+            Duration::try_from(next.duration_since(Timestamp::now() + cluster.clock_offset))
+                .unwrap_or_default()
+        });
         let sleep = async {
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::audit::{AuditEvent, AuditKind};
 use super::cache::Cache;
@@ -122,6 +122,7 @@ pub(super) struct Cluster {
     pub(super) journal: Journal,
     pub(super) changes: Changes,
     pub(super) order: Order,
+    pub(super) clock_offset: SignedDuration,
 }
 
 impl Cluster {
@@ -132,6 +133,7 @@ impl Cluster {
         let journal = Journal::default();
         let authorities = Authorities::new(&options.world.cluster)?;
         let order = options.order.clone();
+        let clock_offset = options.clock_offset;
         let state = State {
             world: options.world.clone(),
             options,
@@ -139,7 +141,7 @@ impl Cluster {
             plugin_data: BTreeMap::new(),
             cache: Cache::default(),
             audit: VecDeque::new(),
-            now: Timestamp::now(),
+            now: Timestamp::now() + clock_offset,
             next_expiry: None,
             revision: 0,
             changed: false,
@@ -147,14 +149,23 @@ impl Cluster {
             faults: faults.clone(),
             journal: journal.clone(),
         };
-        Ok(Self { state: Mutex::new(state), authorities, watchers, faults, journal, changes, order })
+        Ok(Self {
+            state: Mutex::new(state),
+            authorities,
+            watchers,
+            faults,
+            journal,
+            changes,
+            order,
+            clock_offset,
+        })
     }
 
     /// Runs one operation, after what expired meanwhile has been cleared away.
     pub(super) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         // Never backwards, so that ids, revisions and expiries keep their order when the clock is set.
-        state.now = state.now.max(Timestamp::now());
+        state.now = state.now.max(Timestamp::now() + self.clock_offset);
         state.expire_due();
         state.take_up_changes();
         let result = operation(&mut state);

@@ -70,7 +70,9 @@ fn router(metrics: Metrics) -> Router {
 async fn ready(State(metrics): State<Metrics>) -> (StatusCode, String) {
     let troubles = metrics.health().troubles(Instant::now(), Timestamp::now());
     if troubles.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
+        let notes = metrics.health().notes();
+        let notes: String = notes.iter().map(|note| format!("but {note}\n")).collect();
+        (StatusCode::OK, format!("ready\n{notes}"))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", troubles.join("; ")))
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::skew::Skews;
+
 /// A watch or Socket Mode that is lost for longer makes the daemon unready: a restart of the other side takes less.
 pub const LOST_LIMIT: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ pub(super) struct State {
     pub(super) unlisted: Option<(Instant, String)>,
     /// Why Teleport may not show us all requests.
     pub(super) hidden: Option<String>,
+    /// What the other sides' clocks were found to show.
+    pub(super) skews: Skews,
     pub(super) last_event: Option<Instant>,
     pub(super) last_answer: Option<Instant>,
     pub(super) certificate_until: Option<Timestamp>,
@@ -135,6 +139,11 @@ impl Health {
             troubles.push("the certificate for Teleport has expired".to_owned());
         }
         troubles
+    }
+
+    /// What is wrong and keeps the daemon from nothing.
+    pub fn notes(&self) -> Vec<String> {
+        self.state().skews.notes().collect()
     }
 
     pub(super) fn state(&self) -> State {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -18,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use super::health::{Health, Stage, Watch};
+use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
 use crate::teleport::error::{Call, CallEnd, TeleportError, unseen};
@@ -407,6 +409,19 @@ impl Collector for Ages {
                 None,
                 open.into(),
             )?;
+        }
+        let skews = Side::ALL.map(|side| (side, state.skews.of(side)));
+        if skews.iter().any(|(_, skew)| skew.is_some()) {
+            let name = "clock_skew";
+            let help = "By how much the other side's clock is ahead of this machine's at the least.";
+            let mut family =
+                encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            for (side, skew) in skews {
+                if let Some(skew) = skew {
+                    let labels = [("side", side.name())];
+                    ConstGauge::new(skew.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+                }
+            }
         }
         gauge(
             &mut encoder,

@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod metrics;
+pub mod skew;
 mod line;
 mod logs;
 mod sink;

@@ -10,7 +10,6 @@ use access_core::plan::Errand;
 use access_core::recipients::{self, Found, Recipient, Rules, Target, Untold};
 use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
-use jiff::Timestamp;
 use tracing::{error, warn};
 
 use super::memory::Memory;
@@ -143,9 +142,7 @@ impl Reconciler {
             Some(looking) => looking.look(),
             None => {
                 memory.located.clear();
-                let is_due =
-                    |errand: &Errand| memory.waits.get(errand).is_none_or(|at| *at <= Timestamp::now());
-                let wanted = audience.people(&self.rules, memory, is_due);
+                let wanted = audience.people(&self.rules, memory, |errand| memory.is_due(errand));
                 if wanted.is_empty() {
                     return true;
                 }
@@ -184,7 +181,7 @@ impl Reconciler {
         } else if self.complaints.open(key.as_str(), &missing.cause()) {
             missing.tell(delay, !is_reviewer);
         }
-        memory.postpone(errand, &NotYet::failed(delay), Timestamp::now());
+        memory.postpone(errand, &NotYet::failed(delay));
     }
 
     /// Has those written down who could not be told, for the message to name them, and names them once in the log.

@@ -62,7 +62,7 @@ impl Reconciler {
         record: &Record,
         memory: &mut Memory,
     ) -> Result<Taken, Trouble> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let watched = memory.watch(record.claim.as_ref());
         let turn = turn(record.claim.as_ref(), self.holder.name(), watched, now);
         if let Turn::Wait(left) = turn {
@@ -158,7 +158,7 @@ impl Reconciler {
                 outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.learn(outcome));
                 match not_yet {
-                    Some(not_yet) => memory.postpone(errand, &not_yet, Timestamp::now()),
+                    Some(not_yet) => memory.postpone(errand, &not_yet),
                     None => memory.went_on(&errand, &outcomes),
                 }
                 memory.unsaved.extend(outcomes);

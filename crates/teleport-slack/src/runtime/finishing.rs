@@ -53,7 +53,7 @@ impl Reconciler {
             memory.undecided = None;
             return Ok(Finishing::Later(None));
         };
-        let now = Timestamp::now();
+        let now = self.clock.now();
         match due(record, waiting, &review.rules, now) {
             Due::Never => {
                 memory.undecided = None;
@@ -97,7 +97,7 @@ impl Reconciler {
                 if self.complaints.open(id.as_str(), &error.to_string()) {
                     error!(request = %id, "What votes in Slack decided cannot be carried out: {}", crate::error::chain(&error));
                 }
-                Ok(Finishing::Later(Some(later(Timestamp::now(), TELEPORT_REFUSES.cap))))
+                Ok(Finishing::Later(Some(later(self.clock.now(), TELEPORT_REFUSES.cap))))
             }
         }
     }

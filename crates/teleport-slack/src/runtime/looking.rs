@@ -57,7 +57,7 @@ impl Reconciler {
             Seen::Listed(sighting) => {
                 let shown = record.deliveries.iter().filter_map(|d| Some(d.shown.as_ref()?.phase));
                 let is_doubtful = is_doubtful(&sighting.request, record.known.as_ref(), shown);
-                if !is_doubtful && !is_over(&sighting.request, Timestamp::now()) {
+                if !is_doubtful && !is_over(&sighting.request, self.clock.now()) {
                     return Ok(Word::There(Arc::clone(sighting)));
                 }
                 Some(Arc::clone(sighting))
@@ -75,7 +75,7 @@ impl Reconciler {
                 match seen {
                     // Nothing better than what was told.
                     Seen::Listed(sighting)
-                        if !is_over(&sighting.request, Timestamp::now())
+                        if !is_over(&sighting.request, self.clock.now())
                             || sighting.at.elapsed() < WORD_HOLDS =>
                     {
                         Ok(Word::There(Arc::clone(sighting)))

@@ -19,6 +19,9 @@ use super::finishing::Undecided;
 use super::lookups::Looking;
 use super::outbox::NotYet;
 
+/// Nothing waits longer without being looked at.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// What Teleport said of a request.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
@@ -49,7 +52,7 @@ impl Sighting {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// Errands that failed, and when they may be tried again.
-    pub(super) waits: BTreeMap<Errand, Timestamp>,
+    waits: BTreeMap<Errand, Instant>,
     /// How often they failed in a row.
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
@@ -88,11 +91,28 @@ impl Memory {
         i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
     }
 
-    pub(super) fn postpone(&mut self, errand: Errand, not_yet: &NotYet, now: Timestamp) {
+    /// The same by a wall clock that shows `now`: the waits themselves do not change when it is set.
+    pub(super) fn waits(&self, now: Timestamp) -> BTreeMap<Errand, Timestamp> {
+        let moment = Instant::now();
+        let at = |at: &Instant| later(now, at.saturating_duration_since(moment));
+        self.waits.iter().map(|(errand, until)| (errand.clone(), at(until))).collect()
+    }
+
+    /// Whether the errand does not wait, or not any more.
+    pub(super) fn is_due(&self, errand: &Errand) -> bool {
+        self.waits.get(errand).is_none_or(|until| *until <= Instant::now())
+    }
+
+    /// Lets the errand wait.
+    pub(super) fn wait(&mut self, errand: Errand, delay: Duration) {
+        self.waits.insert(errand, Instant::now() + delay.min(LONGEST));
+    }
+
+    pub(super) fn postpone(&mut self, errand: Errand, not_yet: &NotYet) {
         if not_yet.is_failure {
             *self.failures.entry(errand.clone()).or_default() += 1;
         }
-        self.waits.insert(errand, later(now, not_yet.delay));
+        self.wait(errand, not_yet.delay);
     }
 
     /// Nothing is left to be done, so nothing waits, and whose claim there was does not matter any more.
@@ -192,7 +212,7 @@ mod tests {
         let (since, shown) = (Timestamp::UNIX_EPOCH, None);
         let mut memory = Memory::default();
         for failures in 1..5 {
-            memory.postpone(errand.clone(), &NotYet::failed(Duration::ZERO), since);
+            memory.postpone(errand.clone(), &NotYet::failed(Duration::ZERO));
             memory.went_on(&errand, &[Outcome::Repeat { errand: errand.clone(), since }]);
             memory.went_on(&errand, &[Outcome::Settled { errand: errand.clone(), since }]);
             assert_eq!((memory.failures.get(&errand), memory.waits.len()), (Some(&failures), 0));

@@ -26,6 +26,7 @@ mod complaints;
 mod doors;
 mod finishing;
 mod in_doubt;
+pub mod clock;
 mod lease;
 mod lookups;
 mod looking;
@@ -47,6 +48,7 @@ use access_core::ids::RequestId;
 use access_core::policy::{self, ModeSetting, SubmitForUser};
 use access_core::recipients::Rules;
 use access_core::request::{AccessRequest, RequestState};
+use access_core::skew::Offset;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
@@ -55,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::behind::Behind;
+use self::clock::{Clock, LOOK, Pair};
 use self::complaints::Complaints;
 use self::lease::Holder;
 use self::lookups::Lookups;
@@ -66,6 +69,7 @@ use self::reconciler::{Deciding, Reconciler};
 use self::resolution::Resolver;
 use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
+use crate::observe::skew::Side;
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::teleport::listing::Extent;
@@ -106,6 +110,8 @@ pub struct Surroundings {
     pub review: Option<Review>,
     /// Where everything is counted.
     pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// What the dispatcher needs to know of deciding in Slack.
@@ -160,6 +166,7 @@ impl Dispatcher {
             web_proxy,
             review,
             metrics,
+            clock,
         } = surroundings;
         let (tell_news, news) = mpsc::channel(NEWS);
         let people = review.as_ref().map(|review| Arc::clone(&review.people));
@@ -189,6 +196,7 @@ impl Dispatcher {
             complaints,
             review,
             metrics,
+            clock,
         };
         Self {
             reconciler: Arc::new(reconciler),
@@ -210,6 +218,9 @@ impl Dispatcher {
     pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clocks = Pair::of(&self.reconciler.clock);
+        let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_due();
             let next_due = self.queue.next_due();
@@ -230,6 +241,7 @@ impl Dispatcher {
                 Some(ended) = self.visits.join_next_with_id() => self.ended(ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),
+                _ = look.tick() => self.look_at_clock(&mut clocks),
                 // All senders gone: the watcher ended, and its owner reports that.
                 else => break,
             }
@@ -253,6 +265,7 @@ impl Dispatcher {
             }
             WatchUpdate::Changed(request) => {
                 let id = request.id.clone();
+                self.note_time(&request);
                 self.vanished.remove(&id);
                 self.listed.insert(id.clone(), Sighting::now(*request));
                 self.queue.wake(id, now);
@@ -265,6 +278,15 @@ impl Dispatcher {
             }
             // What is listed stays as it was; the watcher said why and tries again.
             WatchUpdate::Lost { .. } => {}
+        }
+    }
+
+    /// A request that the open watch tells first was made after the list, so just now by Teleport's clock.
+    fn note_time(&self, request: &AccessRequest) {
+        let is_new = !self.listed.contains_key(&request.id) && !self.vanished.contains_key(&request.id);
+        if let Some(created) = request.created.filter(|_| is_new && *self.ready.borrow()) {
+            let offset = Offset::from_event(created, self.reconciler.clock.now());
+            self.reconciler.metrics.clock_told(Side::Teleport, offset);
         }
     }
 
@@ -338,7 +360,7 @@ impl Dispatcher {
                     // Finished: either it is still listed, or its messages tell the end.
                     self.vanished.remove(&id);
                 }
-                self.queue.finish(id, next.map(instant));
+                self.queue.finish(id, next.map(|at| instant(at, self.reconciler.clock.now())));
             }
             Err(error) => {
                 let Some(id) = self.visiting.remove(&error.id()) else { return };
@@ -350,9 +372,23 @@ impl Dispatcher {
         }
     }
 
+    /// What waits for a time waits for the wrong one if the clock was set.
+    fn look_at_clock(&mut self, clocks: &mut Pair) {
+        if let Some(by) = clocks.was_set(&self.reconciler.clock) {
+            let way = if by.is_negative() { "back" } else { "forward" };
+            warn!(
+                "This machine's clock was set {way} by {} s (or the machine slept); every request is looked at again",
+                by.as_secs().unsigned_abs()
+            );
+            self.reconciler.metrics.clock_set(by);
+            self.sweep();
+        }
+    }
+
     fn sweep(&mut self) {
         let now = Instant::now();
-        let ids: Vec<_> = self.listed.keys().chain(self.memories.keys()).cloned().collect();
+        let known = self.listed.keys().chain(self.memories.keys()).cloned();
+        let ids: HashSet<_> = known.chain(self.queue.keys()).collect();
         debug!(requests = ids.len(), "Looking at every request again");
         ids.into_iter().for_each(|id| self.queue.wake(id, now));
     }
@@ -374,7 +410,7 @@ impl Dispatcher {
 }
 
 /// The instant at which the wall clock will show `at`; now if that has passed, at most a day ahead.
-fn instant(at: Timestamp) -> Instant {
-    let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+fn instant(at: Timestamp, now: Timestamp) -> Instant {
+    let left = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
     Instant::now() + left.min(Duration::from_secs(86_400))
 }

@@ -76,6 +76,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
+    /// The keys that are due now or later.
+    pub(super) fn keys(&self) -> impl Iterator<Item = K> {
+        self.due.keys().cloned()
+    }
+
     /// How many keys are due now or later.
     pub(super) fn len(&self) -> usize {
         self.due.len()

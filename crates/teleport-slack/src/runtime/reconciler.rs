@@ -12,7 +12,7 @@ use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode};
-use access_core::recipients::{RecipientKey, Rules, Target};
+use access_core::recipients::{Recipient, RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
 use access_core::render::card::Edition;
 use access_core::request::AccessRequest;
@@ -22,6 +22,7 @@ use tracing::{debug, error, warn};
 
 use super::audience::Audience;
 use super::carrying::{Intent, Taken};
+use super::clock::Clock;
 use super::complaints::Complaints;
 use super::finishing::Finishing;
 use super::lease::Holder;
@@ -86,6 +87,7 @@ pub(super) struct Reconciler {
     pub(super) complaints: Complaints,
     pub(super) review: Option<Deciding>,
     pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
 }
 
 /// What deciding in Slack needs to be drawn and finished.
@@ -119,7 +121,7 @@ impl Reconciler {
             Err(trouble) => {
                 self.metrics.visit(Visit::Failed);
                 memory.failed_visits += 1;
-                Some(later(Timestamp::now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
+                Some(later(self.clock.now(), self.teleport_failed(id, &trouble, memory.failed_visits)))
             }
         }
     }
@@ -163,11 +165,12 @@ impl Reconciler {
                 self.note_untold(&mut record, &audience, memory);
             }
             let requester: Vec<_> = memory.requester.iter().cloned().collect();
-            let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &memory.waits));
+            let waits = memory.waits(self.clock.now());
+            let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
             if let Word::Unproven = word {
-                hold(&mut plan, record.known.as_ref(), Timestamp::now());
+                hold(&mut plan, record.known.as_ref(), self.clock.now());
             }
-            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, Timestamp::now())).min();
+            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, self.clock.now())).min();
             self.hold_back(id, &mut plan, memory);
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
@@ -177,8 +180,9 @@ impl Reconciler {
                     return Ok(None);
                 }
                 // The request is woken when there is news of its people; until then its place is for others.
-                let news = (!is_all_known).then(|| later(Timestamp::now(), NEWS));
-                let next = next_visit(plan.look_again, &audience, &self.rules, memory);
+                let news = (!is_all_known).then(|| later(self.clock.now(), NEWS));
+                let wanted = audience.people(&self.rules, memory, |_| true);
+                let next = next_visit(plan.look_again, &wanted, &memory.waits(self.clock.now()));
                 return Ok(next.into_iter().chain(resolve_at).chain(news).min());
             }
             self.outbox.room().await;
@@ -194,18 +198,18 @@ impl Reconciler {
             self.run(id, intent, record, &lease, memory).await?;
         }
         debug!(request = %id, "There is more to do; others first");
-        Ok(Some(Timestamp::now()))
+        Ok(Some(self.clock.now()))
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack.
     fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let mut first = plan.look_again;
         plan.errands.retain(|(errand, steps)| {
             let wait = steps.first().and_then(|step| self.outbox.wait(id, errand, step));
             if let Some(wait) = wait {
                 let until = later(now, wait);
-                memory.waits.insert(errand.clone(), until);
+                memory.wait(errand.clone(), wait);
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
             wait.is_none()
@@ -227,7 +231,8 @@ impl Reconciler {
         let look =
             |review: &'a Deciding| Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester });
         let review = self.review.as_ref().and_then(look);
-        Situation { listed, record, targets, cluster, edition, review, waits, now: Timestamp::now() }
+        let now = self.clock.now();
+        Situation { listed, record, targets, cluster, edition, review, waits, now }
     }
 
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
@@ -261,11 +266,9 @@ impl Reconciler {
 /// The earliest of the plan's own wish and the people who are to be looked up again.
 fn next_visit(
     look_again: Option<Timestamp>,
-    audience: &Audience,
-    rules: &Rules,
-    memory: &Memory,
+    wanted: &[(Recipient, bool)],
+    waits: &BTreeMap<Errand, Timestamp>,
 ) -> Option<Timestamp> {
-    let wanted = audience.people(rules, memory, |_| true);
-    let lookups = wanted.iter().filter_map(|(r, _)| memory.waits.get(&Errand::Deliver(r.key()))).copied();
+    let lookups = wanted.iter().filter_map(|(r, _)| waits.get(&Errand::Deliver(r.key()))).copied();
     lookups.chain(look_again).min()
 }

@@ -28,13 +28,16 @@ use std::time::Duration;
 
 use access_core::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::render::Message;
+use access_core::skew::Offset;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Uri};
+use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 
 use crate::observe::metrics::Metrics;
+use crate::observe::skew::Side;
 use crate::secret::Secret;
 use error::{Failure, SetupError, SlackError};
 use method::Method;
@@ -279,10 +282,22 @@ impl Client {
         read: Reader,
         scrub: &Scrub,
     ) -> Result<(HeaderMap, Fields), SlackError> {
+        let sent = Timestamp::now();
         let outcome = self.shared.transport.call(request, method.limit(), read, scrub).await;
+        if let Ok((headers, _)) = &outcome {
+            self.note_date(headers, sent);
+        }
         let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
         self.shared.metrics.slack_call(method, &outcome);
         outcome
+    }
+
+    /// Slack's clock, by the answer's `Date`.
+    fn note_date(&self, headers: &HeaderMap, sent: Timestamp) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
+            self.shared.metrics.clock_told(Side::Slack, offset);
+        }
     }
 
     fn uri_of(&self, method: Method) -> Uri {

@@ -18,7 +18,6 @@ use crate::support::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const PENDING: &str = "⏳ PENDING";
 const APPROVED: &str = "✅ APPROVED (ok)";
-const DELETED: &str = "⌛ EXPIRED (deleted in Teleport before it was decided)";
 const MIB: usize = 1024 * 1024;
 
 async fn bed_of(era: Era) -> Bed {
@@ -190,7 +189,7 @@ async fn keeps_its_messages_without(era: Era, missing: &str) {
         assert!(status == 503 && text.contains("lacks the verb list"), "{era:?} {status} {text}");
         assert_eq!(daemon.figures().await["requests_hidden"], 1.0);
         bed.teleport.delete(TCTL, &deleted).unwrap();
-        bed.until_status(&daemon, "C0TEAM", &deleted, DELETED).await;
+        bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
     }
     // A start, which saw none of them pending.
     daemon.stop().await;
@@ -210,7 +209,7 @@ async fn keeps_its_messages_without(era: Era, missing: &str) {
     assert!(daemon.logged("INFO Ready").is_none(), "{}", daemon.log_tail());
     set_verbs(&bed, &["list", "read"]);
     bed.until_logged(&daemon, "Ready").await;
-    bed.until_status(&daemon, "C0TEAM", &removed, DELETED).await;
+    bed.until_deleted(&daemon, "C0TEAM", &removed).await;
     bed.until_status(&daemon, "C0TEAM", &over, "⌛ EXPIRED").await;
     bed.until_status(&daemon, "C0TEAM", &kept, PENDING).await;
     assert_eq!(daemon.figures().await["requests_hidden"], 0.0);
@@ -236,7 +235,7 @@ fn rights_that_cannot_be_asked_for_end_no_message_either() {
             assert!(status == 503 && text.contains("cannot be known"), "{status} {text}");
             bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
             bed.teleport.delete(TCTL, &id).unwrap();
-            bed.until_status(&daemon, "C0TEAM", &id, DELETED).await;
+            bed.until_deleted(&daemon, "C0TEAM", &id).await;
             daemon.stop().await;
         }
     });

@@ -21,6 +21,7 @@ mod renewal;
 mod starting;
 mod shutdown;
 mod cli;
+mod clocks;
 mod demo;
 mod measure;
 mod people;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use access_core::control::Decision;
 use access_core::refusal::{Distrust, Refusal};
 use access_core::render::answer::Done;
+use access_core::skew::Offset;
 use jiff::SignedDuration;
 
 use super::*;
@@ -29,6 +30,7 @@ fn the_document_lists_every_name_and_no_other() {
     let metrics = Metrics::new();
     metrics.watch_opened();
     metrics.certificate_until(Timestamp::now());
+    metrics.clock_told(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode(2);
     metrics.teleport_call(Call::Ping, CallEnd::OK);
     let told: BTreeSet<_> = samples(&metrics)
@@ -47,6 +49,7 @@ fn names_follow_the_conventions() {
     let metrics = Metrics::new();
     metrics.watch_opened();
     metrics.certificate_until(Timestamp::now());
+    metrics.clock_told(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     let text = metrics.text();
     assert!(text.ends_with("# EOF\n"));
     let mut counters = 0;
@@ -55,7 +58,7 @@ fn names_follow_the_conventions() {
         assert!(name.starts_with("teleport_slack_"), "{name}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name} is not explained");
         assert_eq!(
-            name.ends_with("_age_seconds") || name.ends_with("_left_seconds"),
+            ["_age_seconds", "_left_seconds", "_skew_seconds"].iter().any(|end| name.ends_with(end)),
             name.ends_with("_seconds")
         );
         if kind == "counter" {

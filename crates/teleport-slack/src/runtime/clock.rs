@@ -1,0 +1,88 @@
+//! The wall clock, and whether somebody set it.
+//!
+//! Times that others keep (a request's end) are on the wall clock, and the daemon sleeps by one that nobody sets. When
+//! the two part, every wait that was worked out from the wall clock is wrong.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// How often the clocks are compared.
+pub(super) const LOOK: Duration = Duration::from_secs(2);
+/// Less than this is the usual keeping of a clock, or a moment in which this program did not run.
+const NOTABLE: SignedDuration = SignedDuration::from_secs(1);
+
+/// Where the time comes from; clones share it.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// This machine's.
+    pub fn system() -> Self {
+        Self::new(Timestamp::now)
+    }
+
+    /// One of a test's own.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("now", &self.now()).finish()
+    }
+}
+
+/// Both clocks at the same moment.
+#[derive(Debug)]
+pub(super) struct Pair {
+    wall: Timestamp,
+    steady: Instant,
+}
+
+impl Pair {
+    pub(super) fn of(clock: &Clock) -> Self {
+        Self { wall: clock.now(), steady: Instant::now() }
+    }
+
+    /// By how much the wall clock was set forward since (negative: back), if it was. Compares with this moment next time.
+    pub(super) fn was_set(&mut self, clock: &Clock) -> Option<SignedDuration> {
+        let before = std::mem::replace(self, Self::of(clock));
+        let passed = SignedDuration::try_from(self.steady - before.steady).unwrap_or(SignedDuration::MAX);
+        let by = self.wall.duration_since(before.wall).saturating_sub(passed);
+        (by.abs() > NOTABLE).then_some(by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_is_noticed_once_and_one_that_runs_is_not() {
+        let offset = Arc::new(AtomicI64::new(0));
+        let (start, began, seconds) = (Timestamp::UNIX_EPOCH, Instant::now(), Arc::clone(&offset));
+        let clock = Clock::new(move || {
+            start + began.elapsed() + SignedDuration::from_secs(seconds.load(Ordering::Relaxed))
+        });
+        let mut pair = Pair::of(&clock);
+        tokio::time::advance(Duration::from_secs(86_400)).await;
+        assert_eq!(pair.was_set(&clock), None);
+        for (total, by) in [(10_800, 10_800), (0, -10_800), (-5, -5)] {
+            offset.store(total, Ordering::Relaxed);
+            tokio::time::advance(LOOK).await;
+            assert_eq!(pair.was_set(&clock), Some(SignedDuration::from_secs(by)));
+            assert_eq!(pair.was_set(&clock), None);
+        }
+    }
+}
