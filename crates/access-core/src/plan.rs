@@ -45,8 +45,8 @@ pub struct Situation<'a> {
 /// What deciding in Slack needs to know to be drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct ReviewLook<'a> {
-    /// The mode in effect.
-    pub mode: Mode,
+    /// The mode in effect; `None` if nobody can decide in Slack although that is switched on.
+    pub mode: Option<Mode>,
     /// The operator's rules.
     pub rules: &'a Rules,
     /// Recipients that are known to be the requester, by Slack id or other addresses. His address that equals
@@ -59,11 +59,12 @@ impl<'a> ReviewLook<'a> {
     fn offer(self, request: &'a AccessRequest) -> Offer<'a> {
         let terms = self.rules.terms(request);
         let nobody_may = match self.mode {
-            Mode::Reviewer => None,
-            Mode::Resolver if self.rules.0.is_empty() => {
+            None => Some(NoButtons::NotPossible),
+            Some(Mode::Reviewer) => None,
+            Some(Mode::Resolver) if self.rules.0.is_empty() => {
                 request.suggested_reviewers.is_empty().then_some(NoButtons::NoSuggestedReviewer)
             }
-            Mode::Resolver => terms.uncovered().map(|role| match role {
+            Some(Mode::Resolver) => terms.uncovered().map(|role| match role {
                 "" => NoButtons::NoRole,
                 role => NoButtons::NoRule { role },
             }),
@@ -341,8 +342,8 @@ fn deciding<'a>(situation: &Situation<'a>, reader: Reader) -> Deciding<'a> {
         Reader::Unknown => Offer::Link(NoButtons::UnknownReader),
         Reader::Other => review.offer(request),
     };
-    let standing =
-        (review.mode == Mode::Resolver).then(|| standing(review.rules, request, &situation.record.votes));
+    let standing = (review.mode == Some(Mode::Resolver))
+        .then(|| standing(review.rules, request, &situation.record.votes));
     Deciding { offer, standing, votes, untold }
 }
 

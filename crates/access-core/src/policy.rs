@@ -70,7 +70,8 @@ pub enum SubmitForUser {
 /// The mode in effect; `None`: nothing can be decided in Slack and no buttons are drawn.
 pub fn mode(setting: ModeSetting, submit: SubmitForUser, rules: &Rules) -> Option<Mode> {
     match (setting, submit) {
-        (ModeSetting::Reviewer, _) => Some(Mode::Reviewer),
+        (ModeSetting::Reviewer, SubmitForUser::Possible) => Some(Mode::Reviewer),
+        (ModeSetting::Reviewer, SubmitForUser::Impossible) => None,
         (ModeSetting::Resolver, _) => Some(Mode::Resolver),
         (ModeSetting::Auto, SubmitForUser::Possible) => Some(Mode::Reviewer),
         (ModeSetting::Auto, SubmitForUser::Impossible) => (!rules.0.is_empty()).then_some(Mode::Resolver),

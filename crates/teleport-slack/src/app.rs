@@ -3,19 +3,20 @@
 //! Order of start: identity readable and current → Teleport answers → Slack answers → watch → list → ready.
 //! The configuration was validated before any of it (`config`); the tasks are drawn in `runtime`.
 
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::causes::Cause;
 use crate::config::Config;
 use crate::deciding;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::tokens;
 use crate::runtime::{Dispatcher, Surroundings};
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
@@ -23,7 +24,6 @@ use crate::slack::{self, ClientOptions};
 use crate::slack_checks;
 use crate::startup;
 use crate::teleport;
-use crate::teleport::identity::Identity;
 use crate::teleport::reload::{self, Reloader};
 use crate::teleport::watch::{Delays, Watcher};
 
@@ -43,8 +43,8 @@ impl App {
     /// Returns `None` if told to stop meanwhile.
     ///
     /// # Errors
-    /// What no waiting mends: certificates that cannot be used, a server that is too old, a token that is
-    /// refused, a missing scope. The failure's text names the thing and the remedy.
+    /// What no waiting mends (`causes`): files that cannot be used, a server that is too old, a wrong address. The
+    /// failure's text names the thing and the remedy.
     ///
     /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
     pub async fn start(
@@ -71,11 +71,10 @@ impl App {
         if let Some(address) = config.diagnostics {
             // From the beginning, to tell what is waited for.
             let bound =
-                Diagnostics::bind(address).await.map_err(|error| Failure::new(Exit::Failed, error))?;
+                Diagnostics::bind(address).await.map_err(|error| Failure::of(error.cause(), error))?;
             tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
         }
-        let identity = Identity::load(&config.teleport.credentials, Timestamp::now())
-            .map_err(|error| Failure::new(Exit::Credentials, error))?;
+        let identity = startup::identity(&config.teleport.credentials).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
@@ -90,12 +89,18 @@ impl App {
             metrics: metrics.clone(),
             ..ClientOptions::new(config.slack.token.clone())
         })
-        .map_err(|error| Failure::new(Exit::Failed, error))?;
-        // What refuses the question is not Slack: something else answers at slack.api_url.
-        let auth = startup::ask_slack(Exit::Configuration, || slack.auth_test()).await?;
-        info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
+        .map_err(|error| Failure::of(Cause::Machine, error))?;
+        // From the beginning, because a new token may be what the start waits for.
+        let (known_tx, known) = watch::channel(None);
+        tasks.start("bot token", {
+            let (stop, token) = (stop.clone(), config.slack.token.clone());
+            let minding = tokens::mind_bot_token(slack.clone(), token, known, metrics.clone());
+            async move { stop.run_until_cancelled(minding).await.unwrap_or_default() }
+        });
         let rules = config.rules();
-        slack_checks::scopes(&auth, &rules)?;
+        let auth = startup::auth_test(&slack, &rules).await?;
+        known_tx.send_replace(Some(auth.clone()));
+        info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
 
         let review = match &config.review {
             Some(review) => {
@@ -149,6 +154,6 @@ impl App {
     /// # Errors
     /// If a task died, which is a fault of this program.
     pub async fn run(self) -> Result<(), Failure> {
-        self.tasks.run().await.map_err(|died| Failure::new(Exit::Failed, died))
+        self.tasks.run().await.map_err(|died| Failure::of(Cause::Fault, died))
     }
 }

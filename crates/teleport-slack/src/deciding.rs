@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use access_core::interaction::OurApp;
 use access_core::policy::{ModeSetting, Rules};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{ReviewConfig, ReviewTransport};
-use crate::error::{Exit, Failure};
+use crate::causes::Cause;
+use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
+use crate::error::Failure;
 use crate::http::Listener;
 use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
@@ -23,10 +24,12 @@ use crate::runtime::reading::Reader;
 use crate::runtime::resolution::Resolver;
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::tokens;
 use crate::runtime::voters::VoterReader;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
 use crate::slack::usergroups::UserGroups;
+use crate::slack_checks;
 use crate::startup;
 use crate::{slack, teleport};
 
@@ -43,8 +46,8 @@ const WAKES: usize = 1_024;
 pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), Failure> {
     match &config.transport {
         ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
-            Err(Failure::new(
-                Exit::Configuration,
+            Err(Failure::of(
+                Cause::Configuration,
                 "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
             ))
         }
@@ -77,6 +80,11 @@ pub(crate) async fn start(
         let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
         tasks.start("review support", async move { submitting.keep_looking(&stop).await });
     }
+    tasks.start("right to decide", {
+        let submitting = Arc::clone(&submitting);
+        until(stop, async move { submitting.mind_right().await })
+    });
+    slack_checks::deciding_scopes(auth, &rules);
     let people = Arc::new(People::new(teleport.clone(), config.links()));
     {
         let (people, stop) = (Arc::clone(&people), stop.clone());
@@ -107,7 +115,9 @@ pub(crate) async fn start(
     let intake = Arc::new(intake);
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
-            let socket = SocketMode::new(slack.clone(), app_token.clone());
+            let token = latest::Sender::new(app_token.clone());
+            let socket = SocketMode::new(slack.clone(), token.subscribe());
+            tasks.start("app-level token", until(stop, tokens::mind(TokenKind::App, token)));
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
                 async move { intake.envelope(&envelope).await }
@@ -118,10 +128,12 @@ pub(crate) async fn start(
         }
         ReviewTransport::Http { signing_secret, listener } => {
             let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
-            let bound = bound.map_err(|error| Failure::new(Exit::Failed, error))?;
-            let secret = signing_secret.clone();
+            let bound = bound.map_err(|error| Failure::of(error.cause(), error))?;
+            let renewed = latest::Sender::new(signing_secret.clone());
+            let secret = renewed.subscribe();
+            tasks.start("signing secret", until(stop, tokens::mind(TokenKind::Signing, renewed)));
             let handler = move |headers, body: bytes::Bytes| {
-                let (intake, secret) = (Arc::clone(&intake), secret.clone());
+                let (intake, secret) = (Arc::clone(&intake), secret.borrow().clone());
                 async move { intake.callback(&secret, &headers, &body) }
             };
             tasks.start("callbacks", bound.run(handler, stop.clone()));
@@ -144,8 +156,19 @@ pub(crate) async fn start(
     Ok(review)
 }
 
+/// Does something until told to stop.
+fn until(
+    stop: &CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let stop = stop.clone();
+    async move {
+        stop.run_until_cancelled(task).await;
+    }
+}
+
 /// Tells how many connections there are for clicks.
-async fn count_links(mut links: watch::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
+async fn count_links(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
     let count = async {
         loop {
             metrics.socket_mode(*links.borrow_and_update());
@@ -162,12 +185,12 @@ async fn count_links(mut links: watch::Receiver<usize>, metrics: Metrics, stop: 
 async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failure> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
-        (None, Some(bot)) => startup::ask_slack(Exit::Credentials, || slack.bot_app(bot)).await?,
+        (None, Some(bot)) => startup::ask_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,
         (None, None) => None,
     };
     let Some(app_id) = app_id else {
-        return Err(Failure::new(
-            Exit::Credentials,
+        return Err(Failure::of(
+            Cause::Configuration,
             "Slack does not say which app the token belongs to, so clicks cannot be told from another app's; use the app's bot token (xoxb-…) with the scope users:read",
         ));
     };

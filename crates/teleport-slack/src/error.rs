@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use tracing::error;
 
+use crate::causes::{Cause, Response};
 use crate::config::ConfigError;
 use crate::observe::{Log, LogError};
 use crate::visible;
@@ -21,7 +22,7 @@ pub enum Exit {
     Failed,
     /// The command line is wrong: 2.
     Usage,
-    /// Credentials or permissions were refused, by Teleport, Slack or the file system: 77 (`EX_NOPERM`).
+    /// A file cannot be read or used: 77 (`EX_NOPERM`).
     Credentials,
     /// The configuration is wrong: 78 (`EX_CONFIG`).
     Configuration,
@@ -58,6 +59,17 @@ impl Failure {
     /// `error` may be a text, an error with sources, or an `anyhow::Error`.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit, error: error.into(), is_told: false }
+    }
+
+    /// The end for a cause that ends the program.
+    pub fn of(cause: Cause, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        match [cause.at_start(), cause.later()].into_iter().find_map(|response| match response {
+            Response::Ends(exit) => Some(exit),
+            Response::Waits | Response::Keeps | Response::Never => None,
+        }) {
+            Some(exit) => Self::new(exit, error),
+            None => Self::new(Exit::Failed, error),
+        }
     }
 
     /// The exit status.

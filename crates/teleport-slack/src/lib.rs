@@ -15,6 +15,7 @@ pub mod runtime;
 mod slack_checks;
 mod deciding;
 mod startup;
+pub mod causes;
 pub mod app;
 mod visible;
 pub mod error;

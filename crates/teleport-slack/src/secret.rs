@@ -4,20 +4,35 @@
 //! text says so with [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
-/// A token or a signing secret.
+/// A token or a signing secret, and the file that it was read from, in which it may be replaced.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    file: Option<Arc<Path>>,
+}
 
 impl Secret {
     /// Wraps the text as it is.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), file: None }
+    }
+
+    /// One that was read from a file.
+    pub fn from_file(text: impl Into<String>, file: &Path) -> Self {
+        Self { text: text.into(), file: Some(file.into()) }
     }
 
     /// The text, for the one place that sends or compares it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The file that holds it; `None` if it stands in the configuration itself.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 

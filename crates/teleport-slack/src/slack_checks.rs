@@ -1,33 +1,30 @@
 //! What can be said at start about the Slack side: scopes that are missing, channels that cannot be posted to.
 //!
-//! A missing scope that every message needs ends the start. Everything else is a warning, because nothing is missing yet
+//! A missing scope that every message needs is waited for (`startup`). Everything else is a warning, because nothing is missing yet
 //! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
 
 use access_core::ids::ChannelId;
+use access_core::policy::{self, Approver};
 use access_core::recipients::{Recipient, Rules};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-use crate::error::{Exit, Failure};
 use crate::slack::directory::Directory;
 use crate::slack::error::Kind;
 use crate::slack::objects::AuthTest;
 
-/// Compares what the token may do with what the rules need.
-///
-/// # Errors
-/// If the token may not post at all.
-pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
+/// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
+pub(crate) fn lacks(auth: &AuthTest) -> Option<&'static str> {
+    let may_post = auth.scopes.as_ref().is_none_or(|scopes| scopes.contains("chat:write"));
+    (!may_post).then_some("the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again")
+}
+
+/// Warns of what the token may not do and the rules need.
+pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) {
     let Some(scopes) = &auth.scopes else {
         debug!("Slack did not say which scopes the token has");
-        return Ok(());
+        return;
     };
     let has = |scope: &str| scopes.contains(scope);
-    if !has("chat:write") {
-        return Err(Failure::new(
-            Exit::Credentials,
-            "the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again",
-        ));
-    }
     let names_people = rules.named().any(|r| matches!(r, Recipient::Email(_)));
     for scope in ["users:read", "users:read.email"] {
         if !has(scope) && names_people {
@@ -37,7 +34,29 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) -> Result<(), Failure> {
             );
         }
     }
-    Ok(())
+}
+
+/// Says which scopes are missing without which people cannot decide in Slack.
+pub(crate) fn deciding_scopes(auth: &AuthTest, rules: &policy::Rules) {
+    let Some(scopes) = &auth.scopes else { return };
+    let names_group =
+        rules.0.iter().flat_map(|rule| &rule.approvers).any(|a| matches!(a, Approver::Group(_)));
+    let needed = [
+        ("users:read", true, "nobody can decide in Slack, because who clicks cannot be looked up"),
+        (
+            "usergroups:read",
+            names_group,
+            "the members of the user groups that rules name cannot decide in Slack",
+        ),
+    ];
+    for (scope, is_needed, what) in needed {
+        if is_needed && !scopes.contains(scope) {
+            error!(
+                scope,
+                "The Slack token lacks a scope: {what}; add it under OAuth & Permissions of the Slack app and install the app again"
+            );
+        }
+    }
 }
 
 /// Looks at each configured channel id and says which cannot be posted to, and why.

@@ -1,88 +1,177 @@
-//! What is asked before anything else begins, until there is an answer: a side that is merely away is waited for, and
-//! only what no waiting mends ends the start.
+//! What is asked before anything else begins, until there is an answer. What ends the start and what is waited for is
+//! `causes`'; a refusal is told at once with its remedy, and tried again inside.
 
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
+use access_core::recipients::Rules;
+use jiff::Timestamp;
 use tracing::{error, warn};
 
-use crate::error::{Exit, Failure, chain};
+use crate::causes::{Cause, Response};
+use crate::config::Credentials;
+use crate::error::{Failure, chain};
 use crate::observe::seconds;
+use crate::slack;
 use crate::slack::error::{Kind, SlackError};
+use crate::slack::objects::AuthTest;
+use crate::slack_checks;
 use crate::teleport::error::{Kind as TeleportKind, TeleportError};
+use crate::teleport::identity::{Identity, IdentityError};
 use crate::teleport::{self, Pong};
 
-/// A side that is away at start is asked again: soon, then each half minute.
-const AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+/// What is waited for at start is tried again soon, then each half minute.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
-/// Asks Teleport until it answers; refuses a server that is too old.
-pub(crate) async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
-    let mut failures = 0;
-    let mut told = String::new();
+/// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
+/// clock to be set.
+pub(crate) async fn identity(source: &Credentials) -> Result<Identity, Failure> {
+    let mut waiting = Waiting::default();
     loop {
-        match teleport.ping().await {
+        let source = source.clone();
+        // The files may lie on a drive that hangs.
+        let read = tokio::task::spawn_blocking(move || Identity::load(&source, Timestamp::now())).await;
+        let error = match read.map_err(|error| Failure::of(Cause::Fault, error))? {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        let cause = match &error {
+            IdentityError::Expired { .. } | IdentityError::NotYetValid { .. } => Cause::Certificate,
+            _ => Cause::Unreadable,
+        };
+        let words =
+            format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
+        let pause = waiting.on(cause, error, &words)?;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks Teleport until it answers and lets us in; refuses a server that is too old.
+pub(crate) async fn ping(teleport: &teleport::Client) -> Result<Pong, Failure> {
+    let mut waiting = Waiting::default();
+    let mut renewed = teleport.renewals();
+    loop {
+        let error = match teleport.ping().await {
             Ok(pong) => {
-                pong.check_version().map_err(|error| Failure::new(Exit::Failed, error))?;
+                pong.check_version().map_err(|error| Failure::of(Cause::Unsupported, error))?;
                 return Ok(pong);
             }
-            Err(error) if is_final(&error) => return Err(Failure::new(exit_for(&error), error)),
-            Err(error) => {
-                // Not on a line that may be dead.
-                teleport.reconnect();
-                wait(&mut failures, &mut told, "Teleport does not answer", &chain(&error)).await;
-            }
+            Err(error) => error,
+        };
+        let cause = cause_of(&error);
+        let what = match cause {
+            Cause::Rights | Cause::Certificate => "Teleport does not let the plugin in, which is waited for",
+            _ => "Teleport does not answer",
+        };
+        let words = format!("{what}: {}", chain(&error));
+        let pause = waiting.on(cause, error, &words)?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // It may be just what was missing.
+            _ = renewed.changed() => {}
         }
+        // Not on a line that may be dead.
+        teleport.reconnect();
     }
 }
 
-fn is_final(error: &TeleportError) -> bool {
-    matches!(error.kind(), TeleportKind::Unauthorised | TeleportKind::Permanent)
-}
-
-/// Whether the address is to be mended or the identity.
-fn exit_for(error: &TeleportError) -> Exit {
-    match error {
-        TeleportError::Connect(error) if error.problem.is_wrong_address() => Exit::Configuration,
-        _ => Exit::Credentials,
+fn cause_of(error: &TeleportError) -> Cause {
+    match (error, error.kind()) {
+        (TeleportError::Connect(error), _) if error.problem.is_wrong_address() => Cause::Address,
+        (TeleportError::Connect(_), TeleportKind::Unauthorised | TeleportKind::Permanent) => {
+            Cause::Certificate
+        }
+        (_, TeleportKind::Unauthorised) => Cause::Rights,
+        _ => Cause::Away,
     }
 }
 
-/// Asks Slack until it answers.
+/// Asks Slack who we are until it answers and the token may do what nothing works without.
+pub(crate) async fn auth_test(slack: &slack::Client, rules: &Rules) -> Result<AuthTest, Failure> {
+    let mut waiting = Waiting::default();
+    loop {
+        // What refuses the question is not Slack: something else answers at slack.api_url.
+        let auth = ask_slack(slack, Cause::Address, || slack.auth_test()).await?;
+        let Some(missing) = slack_checks::lacks(&auth) else {
+            slack_checks::scopes(&auth, rules);
+            return Ok(auth);
+        };
+        let words = format!("{missing}; this is waited for");
+        let pause = waiting.on(Cause::Scope, missing, &words)?;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks Slack until it answers. That it refuses the token is told by whoever minds the token (`runtime/tokens`), here only
+/// waited for.
 ///
 /// # Errors
-/// A token that is refused; a question that is refused, with `refused` as the way to end.
+/// A question that is refused, with `refused` as its cause, if that ends the start.
 pub(crate) async fn ask_slack<T>(
-    refused: Exit,
+    slack: &slack::Client,
+    refused: Cause,
     ask: impl AsyncFn() -> Result<T, SlackError>,
 ) -> Result<T, Failure> {
-    let mut failures = 0;
-    let mut told = String::new();
+    let mut waiting = Waiting::default();
+    let mut standing = slack.standing();
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
+        if error.refuses_token() {
+            // An answer that came before the token was replaced is waited for no longer.
+            let _ = standing.wait_for(|standing| standing.refused.is_none()).await;
+            continue;
+        }
         let told_with_remedy = error.with_remedy().to_string();
-        match error.kind() {
-            Kind::Unauthorised => return Err(Failure::new(Exit::Credentials, told_with_remedy)),
-            Kind::Permanent => return Err(Failure::new(refused, told_with_remedy)),
+        let (cause, what) = match error.kind() {
+            Kind::Unauthorised => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
+            Kind::Permanent => (refused, "Slack refuses what is needed, which is waited for"),
             Kind::RetryAfter(delay) => {
                 warn!(retry_in_s = delay.as_secs(), "{told_with_remedy}");
                 tokio::time::sleep(delay).await;
+                continue;
             }
-            Kind::Retry => wait(&mut failures, &mut told, "Slack does not answer", &told_with_remedy).await,
+            Kind::Retry => (Cause::Away, "Slack does not answer"),
+        };
+        let words = format!("{what}: {told_with_remedy}");
+        let pause = waiting.on(cause, told_with_remedy, &words)?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = standing.changed() => {}
         }
     }
 }
 
-/// Waits before the next try; each new cause is told at once, the same one every tenth time.
-async fn wait(failures: &mut u32, told: &mut String, what: &str, cause: &str) {
-    *failures += 1;
-    let delay = AWAY.delay(*failures, fastrand::u64(..));
-    let retry_in_s = seconds(delay);
-    if told != cause || failures.is_multiple_of(10) {
-        cause.clone_into(told);
-        error!(retry_in_s, "{what}: {cause}");
+/// Tells what is waited for: each new cause at once, the same one every tenth time.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    failures: u32,
+    told: String,
+}
+
+impl Waiting {
+    /// How long to wait before the next try.
+    ///
+    /// # Errors
+    /// With `error`, if this cause ends the start.
+    pub(crate) fn on(
+        &mut self,
+        cause: Cause,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        words: &str,
+    ) -> Result<Duration, Failure> {
+        match cause.at_start() {
+            Response::Ends(_) | Response::Keeps | Response::Never => return Err(Failure::of(cause, error)),
+            Response::Waits => {}
+        }
+        self.failures += 1;
+        let delay = AGAIN.delay(self.failures, fastrand::u64(..));
+        if self.told != words || self.failures.is_multiple_of(10) {
+            words.clone_into(&mut self.told);
+            error!(retry_in_s = seconds(delay), "{words}");
+        }
+        Ok(delay)
     }
-    tokio::time::sleep(delay).await;
 }

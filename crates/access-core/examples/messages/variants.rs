@@ -44,7 +44,8 @@ pub(crate) fn offer(last: Option<&Offer<'static>>) -> Option<Offer<'static>> {
         }
         Some(Offer::Link(NoButtons::NoRule { .. })) => Offer::Link(NoButtons::NoRole),
         Some(Offer::Link(NoButtons::NoRole)) => Offer::Link(NoButtons::NoSuggestedReviewer),
-        Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::TeleportOnly),
+        Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::NotPossible),
+        Some(Offer::Link(NoButtons::NotPossible)) => Offer::Link(NoButtons::TeleportOnly),
         Some(Offer::Link(NoButtons::TeleportOnly)) => Offer::Link(NoButtons::LongTerm),
         Some(Offer::Link(NoButtons::LongTerm)) => Offer::Buttons { confirm: false },
         Some(Offer::Buttons { confirm: false }) => Offer::Buttons { confirm: true },

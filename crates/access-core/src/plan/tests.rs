@@ -66,7 +66,11 @@ impl World {
             targets: &self.targets,
             cluster: "demo",
             edition: Edition::Community,
-            review: self.mode.map(|mode| ReviewLook { mode, rules: &self.rules, requester: &self.requester }),
+            review: self.mode.map(|mode| ReviewLook {
+                mode: Some(mode),
+                rules: &self.rules,
+                requester: &self.requester,
+            }),
             waits: &self.waits,
             now: self.now,
         })

@@ -308,7 +308,8 @@ fn auto_never_goes_around_teleports_judgement() {
         (Auto, Impossible, &rules, Some(Mode::Resolver)),
         (Auto, Impossible, &none, None),
         (Auto, Possible, &none, Some(Mode::Reviewer)),
-        (Reviewer, Impossible, &rules, Some(Mode::Reviewer)),
+        (Reviewer, Impossible, &rules, None),
+        (Reviewer, Possible, &rules, Some(Mode::Reviewer)),
         (Resolver, Possible, &none, Some(Mode::Resolver)),
     ] {
         assert_eq!(mode(setting, submit, rules), expected, "{setting:?} {submit:?}");

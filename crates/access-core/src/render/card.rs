@@ -91,6 +91,8 @@ pub enum NoButtons<'a> {
     NoRole,
     /// There are no rules, so suggested reviewers would decide, and none is suggested.
     NoSuggestedReviewer,
+    /// Nobody can decide in Slack, for want of something in Teleport.
+    NotPossible,
     /// A rule leaves it to Teleport.
     TeleportOnly,
     /// It is for permanent access; the message says so anyway.
@@ -329,15 +331,12 @@ fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
             line.ours("No buttons: no rule lets anybody decide on role “").foreign(role, MAX_ROLE);
             line.ours("” in Slack; decide it in Teleport.")
         }
-        NoButtons::NoRole => {
-            line.ours("No buttons: the request names no role, so no rule applies to it; decide it in Teleport.")
-        }
+        NoButtons::NoRole => line.ours("No buttons: the request names no role, so no rule applies to it; decide it in Teleport."),
         NoButtons::NoSuggestedReviewer => line.ours(
             "No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
         ),
-        NoButtons::TeleportOnly => {
-            line.ours("No buttons: the rules leave this request to Teleport; decide it there.")
-        }
+        NoButtons::NotPossible => line.ours("No buttons: nobody can decide in Slack; decide it in Teleport."),
+        NoButtons::TeleportOnly => line.ours("No buttons: the rules leave this request to Teleport; decide it there."),
         // The line about its kind says where it is decided.
         NoButtons::LongTerm => &mut line,
     };

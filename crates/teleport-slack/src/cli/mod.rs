@@ -27,7 +27,7 @@ use crate::secret_shape::secret_in;
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
-        77 credentials or permission refused, 78 wrong configuration."
+        77 a file cannot be read or used, 78 wrong configuration."
 )]
 struct Cli {
     #[command(subcommand)]

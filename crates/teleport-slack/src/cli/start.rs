@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::pin::pin;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::app::App;
+use crate::causes::Cause;
 use crate::config::{self, Loaded};
-use crate::error::{Exit, Failure, chain};
+use crate::error::{Failure, chain};
 use crate::observe::{self, Log};
 use crate::runtime::shutdown::{Signals, Wish};
 
@@ -32,7 +33,7 @@ pub struct Args {
 /// Runs the daemon.
 pub fn run(args: Args) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
+    let runtime = runtime.map_err(|error| Failure::of(Cause::Machine, error))?;
     let done = runtime.block_on(serve(args));
     // What is still running was told to stop and had its time.
     runtime.shutdown_background();
@@ -41,14 +42,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(args: Args) -> Result<(), Failure> {
     // Before anything is read: as process 1 a signal that is not caught is lost, elsewhere it ends the process.
-    let mut signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let mut signals = Signals::catch().map_err(|error| Failure::of(Cause::Machine, error))?;
     let (loaded, log) = {
         let args = args.clone();
         // A file may lie on a drive that hangs, or be a pipe that nobody writes to.
         let mut reading = tokio::task::spawn_blocking(move || read(&args));
         loop {
             tokio::select! {
-                read = &mut reading => break read.map_err(|error| Failure::new(Exit::Failed, error))??,
+                read = &mut reading => break read.map_err(|error| Failure::of(Cause::Machine, error))??,
                 wish = signals.next() => match wish {
                     // The log is opened in a moment.
                     Wish::Reopen(_) => {}
@@ -89,7 +90,7 @@ async fn obey(args: &Args, loaded: &Loaded, log: &Log, signals: &mut Signals) ->
                 }
                 Wish::StopNow(signal) => {
                     let words = format!("{signal} received again, so what was under way is left unfinished; the next start takes it up");
-                    return Err(Failure::new(Exit::Failed, words));
+                    return Err(Failure::of(Cause::Impatience, words));
                 }
             },
         }
@@ -101,7 +102,7 @@ fn reopen(log: &Log, signal: &'static str) {
     let reopening = log.reopening();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
     tokio::task::spawn_blocking(move || {
-        const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates are noticed without a signal";
+        const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates and token files are noticed without a signal";
         match reopening.reopen() {
             Ok(Some(path)) => {
                 info!("{signal} received: the log file {} was opened anew; {REST}", path.display())
@@ -118,6 +119,7 @@ fn reopen(log: &Log, signal: &'static str) {
 
 async fn work(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), Failure> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
+    debug!(process = std::process::id(), file = %args.config.display(), "The configuration is read");
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }

@@ -34,7 +34,7 @@ pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Finding, Findings};
 pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
-pub use self::token::{ReadTokenFile, TokenFile};
+pub use self::token::{Kind as TokenKind, ReadTokenFile, TokenFile, reread};
 use crate::error::Exit;
 use crate::files;
 use crate::secret::Secret;

@@ -29,13 +29,35 @@ pub type ReadTokenFile<'a> = &'a dyn Fn(&Path) -> io::Result<TokenFile>;
 
 /// Which secret a key must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// `slack.token`.
     Bot,
     /// `review.app_token`.
     App,
     /// `review.signing_secret`.
     Signing,
+}
+
+impl Kind {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bot => "bot token",
+            Self::App => "app-level token",
+            Self::Signing => "signing secret",
+        }
+    }
+}
+
+/// Reads and checks a token file again, for one that may have been replaced. Blocks.
+///
+/// # Errors
+/// What is wrong, in words without any part of the contents.
+pub fn reread(kind: Kind, path: &Path) -> Result<Secret, String> {
+    let file = super::read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    let text = file.text.expose().trim();
+    check(kind, text).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
+    Ok(Secret::from_file(text, path))
 }
 
 /// The secret that a key holds, or that the file named by it holds.
@@ -80,7 +102,8 @@ pub(super) fn resolve(
         return None;
     }
     match check(kind, &text) {
-        Ok(()) => Some(Secret::new(text)),
+        Ok(()) if place.is_empty() => Some(Secret::new(text)),
+        Ok(()) => Some(Secret::from_file(text, Path::new(&entry.value))),
         Err((cause, remedy)) => {
             let subject = if place.is_empty() { "this ".to_owned() } else { place };
             report.error(line, &entry.key, format!("{subject}{cause}"), remedy);

@@ -5,6 +5,7 @@
 //! a password, so it is meant for this machine or a closed network.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -22,8 +23,13 @@ use super::{ListenError, STOP_LIMIT, bind};
 use crate::observe::metrics::{MEDIA_TYPE, Metrics};
 
 /// The port for diagnostics: a few programs ask every few seconds.
-const DIAGNOSTICS: Port =
-    Port { name: "diagnostics listener", when_full: "health checks may fail", max_connections: 32 };
+const DIAGNOSTICS: Port = Port {
+    name: "diagnostics listener",
+    when_full: "health checks may be slow",
+    max_connections: 32,
+    // Who asks is near.
+    patience: Duration::from_millis(50),
+};
 
 /// A socket that listens for questions about the daemon.
 #[derive(Debug)]

@@ -21,14 +21,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::causes::Cause;
 use crate::config::TlsFiles;
 use callback::{Answer, SignatureHeaders, Work};
 use certificates::{CertificateError, Certificates};
 use server::Port;
 
 /// The port for callbacks.
-const CALLBACKS: Port =
-    Port { name: "callback listener", when_full: "clicks in Slack may fail", max_connections: 256 };
+const CALLBACKS: Port = Port {
+    name: "callback listener",
+    when_full: "clicks in Slack may fail",
+    max_connections: 256,
+    // A handshake over a long way takes this much, and Slack waits 3 s in all.
+    patience: Duration::from_millis(500),
+};
 
 /// How long requests under way are waited for when told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -63,6 +69,16 @@ pub enum ListenError {
     /// The key or certificate cannot be used.
     #[error("cannot serve Slack's callbacks over TLS")]
     Certificate(#[from] CertificateError),
+}
+
+impl ListenError {
+    /// What kind of trouble it is.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Bind { .. } => Cause::Machine,
+            Self::Certificate(_) => Cause::Unreadable,
+        }
+    }
 }
 
 impl Listener {

@@ -1,23 +1,30 @@
 //! What every listener of the daemon shares: connections at one time, deadlines, sizes, an orderly end.
 //!
+//! No caller holds up the others: a listener that is full gives up the oldest connection on which no request has come yet,
+//! and takes the new one. So a question is answered at once behind any number of callers who say nothing.
+//!
 //! One request per connection: requests are rare, a closed connection cannot be held open, and no proxy sends one
 //! into a connection that is just being given up. What is answered is the router's business (`callback`,
 //! `diagnostics`).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -50,8 +57,11 @@ pub(super) struct Port {
     pub(super) name: &'static str,
     /// What a full listener means for people.
     pub(super) when_full: &'static str,
-    /// Connections at one time. More wait in the system's queue; each holds a place for some seconds at most.
+    /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
+    /// they wait in the system's queue; each holds a place for some seconds at most.
     pub(super) max_connections: usize,
+    /// How long a caller may take for a request, at least, before another takes the place.
+    pub(super) patience: Duration,
 }
 
 /// Connections that were not at their end when the listener was told to stop.
@@ -80,8 +90,11 @@ pub(super) async fn serve(
     let mut connections = JoinSet::new();
     let mut full = Trouble::default();
     let mut starved = Trouble::default();
+    let mut waiting = Waiting::default();
     loop {
-        let has_room = connections.len() < port.max_connections;
+        let oldest = waiting.oldest().map(|since| since + port.patience);
+        let has_room =
+            connections.len() < port.max_connections || oldest.is_some_and(|until| until <= Instant::now());
         if !has_room && full.is_news() {
             warn!(
                 connections = port.max_connections,
@@ -91,9 +104,19 @@ pub(super) async fn serve(
         tokio::select! {
             () = stop.cancelled() => return Open { port, connections },
             Some(ended) = connections.join_next() => port.report(ended),
+            () = sleep_until(oldest.unwrap_or_else(Instant::now)), if !has_room && oldest.is_some() => {}
             accepted = socket.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, tls(), router.clone(), stop.clone()));
+                    // If a request has come on it meanwhile, there is one connection more for a moment.
+                    if connections.len() >= port.max_connections
+                        && waiting.oldest().is_some_and(|since| since.elapsed() >= port.patience)
+                    {
+                        waiting.give_up_oldest();
+                    }
+                    let begun = Arc::new(AtomicBool::new(false));
+                    let router = begins(router.clone(), Arc::clone(&begun));
+                    let serving = connections.spawn(connection(stream, peer, tls(), router, stop.clone()));
+                    waiting.add(serving, begun);
                 }
                 Err(error) => {
                     if starved.is_news() {
@@ -102,6 +125,37 @@ pub(super) async fn serve(
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
+        }
+    }
+}
+
+/// The router, which notes that a request has come.
+fn begins(router: Router, begun: Arc<AtomicBool>) -> Router {
+    router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+        begun.store(true, Ordering::Relaxed);
+        next.run(request)
+    }))
+}
+
+/// Connections on which no request has come yet, the oldest first.
+#[derive(Default)]
+struct Waiting(VecDeque<(Instant, AbortHandle, Arc<AtomicBool>)>);
+
+impl Waiting {
+    fn add(&mut self, serving: AbortHandle, begun: Arc<AtomicBool>) {
+        self.0.push_back((Instant::now(), serving, begun));
+    }
+
+    /// Since when the oldest is there. Forgets those on which a request has come.
+    fn oldest(&mut self) -> Option<Instant> {
+        self.0.retain(|(_, serving, begun)| !serving.is_finished() && !begun.load(Ordering::Relaxed));
+        self.0.front().map(|(since, ..)| *since)
+    }
+
+    fn give_up_oldest(&mut self) {
+        if let Some((_, serving, _)) = self.0.pop_front() {
+            debug!("The listener is full, so a connection on which no request came is given up");
+            serving.abort();
         }
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::skew::Skews;
 
-/// A watch or Socket Mode that is lost for longer makes the daemon unready: a restart of the other side takes less.
+/// A watch or Socket Mode that is lost for longer, or work that fails for longer, makes the daemon unready: a restart of the
+/// other side takes less.
 pub const LOST_LIMIT: Duration = Duration::from_secs(60);
 
 /// How far the start got: what is waited for next.
@@ -50,6 +51,10 @@ pub(super) struct State {
     pub(super) certificate_until: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
     pub(super) behind_since: Option<Instant>,
+    /// What was due has failed at every recipient of some request since then.
+    pub(super) stuck_since: Option<Instant>,
+    /// Slack refuses the bot token.
+    pub(super) token_refused: bool,
     /// `None` unless clicks are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
 }
@@ -133,6 +138,17 @@ impl Health {
             }
             Some(Watch::Open) | None => {}
         }
+        // Nothing that is due: nothing that fails. So an idle daemon is ready.
+        if let Some(since) = state.stuck_since {
+            let failing = now.saturating_duration_since(since);
+            if failing > LOST_LIMIT {
+                troubles
+                    .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
+            }
+        }
+        if state.token_refused {
+            troubles.push("Slack refuses the bot token".to_owned());
+        }
         if let Some(left) = state.certificate_left(time)
             && !left.is_positive()
         {
@@ -209,6 +225,16 @@ mod tests {
         );
         sockets(1, 100);
         assert_eq!(troubles(at(1_000)), "");
+        // What fails at some request's every recipient, until it is done or gone.
+        health.change(|state| state.stuck_since = Some(at(100)));
+        assert_eq!(troubles(at(160)), "");
+        assert_eq!(troubles(at(161)), "what was due has failed at every recipient for 61 s");
+        health.change(|state| state.stuck_since = None);
+        assert_eq!(troubles(at(1_000)), "");
+        // A refused token mends itself never, so it is told at once.
+        health.change(|state| state.token_refused = true);
+        assert_eq!(troubles(now), "Slack refuses the bot token");
+        health.change(|state| state.token_refused = false);
         health.change(|state| state.watch = Watch::Lost(now));
         health.change(|state| state.certificate_until = Some(time));
         assert_eq!(

@@ -196,25 +196,33 @@ impl Metrics {
         });
     }
 
+    /// Whether Slack refuses the bot token.
+    pub fn bot_token_refused(&self, is_refused: bool) {
+        self.health.change(|state| state.token_refused = is_refused);
+    }
+
     /// The certificate in use ends then.
     pub fn certificate_until(&self, until: Timestamp) {
         self.health.change(|state| state.certificate_until = Some(until));
     }
 
     /// How the queue of requests stands: how many are on it, how many are being visited, when the first of those
-    /// on it is due, and since when the one is behind that is so for longest.
+    /// on it is due, since when the one is behind that is so for longest, and since when the one failed at every
+    /// recipient that did for longest.
     pub fn queue(
         &self,
         queued: usize,
         visiting: usize,
         next_due: Option<Instant>,
         behind_since: Option<Instant>,
+        stuck_since: Option<Instant>,
     ) {
         set(&self.counted.queued, queued);
         set(&self.counted.visiting, visiting);
         self.health.change(|state| {
             state.next_due = next_due;
             state.behind_since = behind_since;
+            state.stuck_since = stuck_since;
         });
     }
 
@@ -388,6 +396,11 @@ impl Collector for Ages {
                 "waiting_errands_oldest_age",
                 "How long the request waits of which something could not be shown or recorded for longest",
                 age(state.behind_since).or(Some(0.0)),
+            ),
+            (
+                "undelivered_oldest_age",
+                "How long what was due has failed at every recipient, of the request for which that is longest",
+                age(state.stuck_since).or(Some(0.0)),
             ),
             (
                 "certificate_left",

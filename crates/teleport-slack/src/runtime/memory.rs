@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::claim::Claim;
+use access_core::ids::{ChannelId, MessageTs};
 use access_core::plan::Errand;
 use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Record};
@@ -69,6 +70,8 @@ pub(super) struct Memory {
     pub(super) requester: BTreeSet<RecipientKey>,
     /// Suggested reviewers whom nobody goes by.
     pub(super) missing: BTreeSet<RecipientKey>,
+    /// The messages that were there at the last look and can be kept true.
+    pub(super) messages: Vec<(ChannelId, MessageTs)>,
     /// Whether the audience's oddities were told.
     pub(super) told_oddities: bool,
     /// The claim that somebody else held when we last looked, and since when we have seen it unchanged.
@@ -84,6 +87,18 @@ impl Memory {
     /// Whether something could not be done or recorded yet.
     pub(super) fn is_behind(&self) -> bool {
         !self.waits.is_empty() || !self.unsaved.is_empty() || self.failed_visits > 0
+    }
+
+    /// Whether what is due failed at every recipient, or nothing could be done at all. Who has a message that is true
+    /// was reached; that others were not is only an operation that failed at some.
+    pub(super) fn is_stuck(&self) -> bool {
+        let fails = |errand: &Errand| self.waits.contains_key(errand) && self.failures.contains_key(errand);
+        let is_true = |(channel, ts): &(ChannelId, MessageTs)| {
+            !fails(&Errand::Keep(channel.clone(), ts.clone()))
+                && !fails(&Errand::Tell(channel.clone(), ts.clone()))
+        };
+        let has_failed = self.waits.keys().any(|errand| self.failures.contains_key(errand));
+        self.failed_visits > 0 || has_failed && !self.messages.iter().any(is_true)
     }
 
     /// Errands that wait to be tried again or for their turn.
@@ -120,6 +135,11 @@ impl Memory {
         self.waits.clear();
         self.failures.clear();
         self.watched = None;
+    }
+
+    /// What failed may succeed now: nothing waits, and how often it failed still counts.
+    pub(super) fn revive(&mut self) {
+        self.waits.clear();
     }
 
     /// The errand was carried out, or is to be gone on with at once; only what was really done clears its failures.
@@ -229,5 +249,28 @@ mod tests {
         assert!(!memory.is_empty(), "a claim that is watched must not be forgotten");
         memory.settle();
         assert!(memory.is_empty());
+    }
+
+    #[test]
+    fn a_request_is_stuck_if_what_is_due_failed_at_every_recipient() {
+        let at = |channel: &str| (ChannelId::new(channel), MessageTs::new("1.2"));
+        let keep = |channel: &str| Errand::Keep(ChannelId::new(channel), MessageTs::new("1.2"));
+        let deliver = |to: &str| Errand::Deliver(RecipientKey::new(to));
+        let (failed, turn) = (NotYet::failed(Duration::from_secs(9)), NotYet::turn(Duration::from_secs(9)));
+        let mut memory = Memory::default();
+        let mut fails = |errand, not_yet: &NotYet, messages: &[&str]| {
+            memory.postpone(errand, not_yet);
+            memory.messages = messages.iter().map(|channel| at(channel)).collect();
+            memory.is_stuck()
+        };
+        assert!(!fails(deliver("#a"), &turn, &[]), "its turn has not come");
+        assert!(fails(deliver("#a"), &failed, &[]), "nobody was told");
+        assert!(!fails(deliver("#a"), &failed, &["B"]), "#b was told");
+        assert!(fails(keep("B"), &failed, &["B"]), "and what #b shows is not true any more");
+        assert!(!fails(keep("C"), &turn, &["B", "C"]), "#c waits for its turn and has not failed");
+        memory.settle();
+        assert!(!memory.is_stuck());
+        memory.failed_visits = 1;
+        assert!(memory.is_stuck(), "Teleport's record could not be had");
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod shutdown;
 pub mod tasks;
+pub(crate) mod tokens;
 pub mod clicks;
 pub mod intake;
 pub mod answering;
@@ -70,6 +71,7 @@ use self::resolution::Resolver;
 use crate::observe::health::Stage;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::skew::Side;
+use crate::slack::Standing;
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::teleport::listing::Extent;
@@ -140,12 +142,21 @@ pub struct Dispatcher {
     memories: HashMap<RequestId, Memory>,
     queue: Queue<RequestId>,
     behind: Behind,
+    /// Those of which nobody is told what is so.
+    stuck: Behind,
     visits: JoinSet<Visit>,
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
     wakes: mpsc::Receiver<RequestId>,
     news: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
+    /// Slack takes the token again, or another one is in use.
+    standing: watch::Receiver<Standing>,
+    /// Teleport lets the plugin in again.
+    admitted: watch::Receiver<u64>,
+    /// Requests that were being visited when that happened, and look at everything once more.
+    revived: HashSet<RequestId>,
+    turns: u64,
 }
 
 /// What comes back from a visit.
@@ -181,6 +192,8 @@ impl Dispatcher {
             Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
             None => (None, watch::channel(SubmitForUser::default()).1, mpsc::channel(1).1),
         };
+        let (mut standing, admitted) = (slack.standing(), teleport.admissions());
+        let turns = standing.borrow_and_update().turns;
         let outbox = Outbox::new(slack, author, metrics.clone());
         let complaints = Complaints::default();
         let reconciler = Reconciler {
@@ -205,12 +218,17 @@ impl Dispatcher {
             memories: HashMap::new(),
             queue: Queue::new(),
             behind: Behind::default(),
+            stuck: Behind::default(),
             visits: JoinSet::new(),
             visiting: HashMap::new(),
             ready,
             wakes,
             news,
             submit,
+            standing,
+            admitted,
+            revived: HashSet::new(),
+            turns,
         }
     }
 
@@ -229,6 +247,7 @@ impl Dispatcher {
                 self.visits.len(),
                 next_due,
                 self.behind.oldest(),
+                self.stuck.oldest(),
             );
             let next_due = next_due.filter(|_| self.visits.len() < MAX_VISITS);
             tokio::select! {
@@ -238,6 +257,13 @@ impl Dispatcher {
                 Some(id) = self.news.recv() => self.queue.wake(id, Instant::now()),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
+                Ok(()) = self.standing.changed() => {
+                    let turns = self.standing.borrow_and_update().turns;
+                    if turns != std::mem::replace(&mut self.turns, turns) {
+                        self.revive();
+                    }
+                }
+                Ok(()) = self.admitted.changed() => self.revive(),
                 Some(ended) = self.visits.join_next_with_id() => self.ended(ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
                 _ = sweep.tick() => self.sweep(),
@@ -349,10 +375,15 @@ impl Dispatcher {
 
     fn ended(&mut self, ended: Result<(Id, Visit), tokio::task::JoinError>) {
         match ended {
-            Ok((task, (id, memory, next))) => {
+            Ok((task, (id, mut memory, next))) => {
                 self.visiting.remove(&task);
+                if self.revived.remove(&id) {
+                    memory.revive();
+                    self.queue.wake(id.clone(), Instant::now());
+                }
                 self.reconciler.metrics.waiting_errands(memory.waiting());
                 self.behind.note(&id, memory.is_behind(), Instant::now());
+                self.stuck.note(&id, memory.is_stuck(), Instant::now());
                 if self.listed.contains_key(&id) || !memory.is_empty() {
                     self.memories.insert(id.clone(), memory);
                 }
@@ -364,8 +395,10 @@ impl Dispatcher {
             }
             Err(error) => {
                 let Some(id) = self.visiting.remove(&error.id()) else { return };
+                self.revived.remove(&id);
                 self.reconciler.metrics.visit(metrics::Visit::Panicked);
                 self.behind.note(&id, true, Instant::now());
+                self.stuck.note(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = AFTER_PANIC.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
                 self.queue.finish(id, Some(Instant::now() + AFTER_PANIC));
             }
@@ -391,6 +424,17 @@ impl Dispatcher {
         let ids: HashSet<_> = known.chain(self.queue.keys()).collect();
         debug!(requests = ids.len(), "Looking at every request again");
         ids.into_iter().for_each(|id| self.queue.wake(id, now));
+    }
+
+    /// What was refused may succeed now, so nothing waits any longer.
+    fn revive(&mut self) {
+        self.reconciler.outbox.revive();
+        for memory in self.memories.values_mut() {
+            self.reconciler.metrics.waiting_errands(-memory.waiting());
+            memory.revive();
+        }
+        self.revived.extend(self.visiting.values().cloned());
+        self.sweep();
     }
 
     async fn drain(&mut self) {

@@ -144,6 +144,11 @@ impl Outbox {
         self.gate(method).or_else(turn).or_else(door)
     }
 
+    /// What was refused may be let in now.
+    pub(super) fn revive(&self) {
+        *self.doors() = Doors::default();
+    }
+
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
     pub(super) async fn room(&self) {
         drop(self.calls.acquire().await.expect("the semaphore is never closed"));

@@ -21,7 +21,8 @@ use tracing::{debug, warn};
 
 use super::complaints::Complaints;
 use crate::teleport;
-use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::denied::Denied;
+use crate::teleport::error::TeleportError;
 use crate::teleport::users;
 
 /// How old an index may be that finds somebody.
@@ -108,7 +109,7 @@ impl People {
                 accounts.extend(by_trait);
                 Ok(accounts)
             }
-            Err(error) if error.kind() == Kind::Unauthorised => {
+            Err(error) if error.denied() == Some(Denied::Right) => {
                 self.tell_unreadable(&error);
                 Ok(accounts)
             }
@@ -126,7 +127,8 @@ impl People {
                 self.complaints.settle("users");
                 Ok(Some(users))
             }
-            Err(error) if error.kind() == Kind::Unauthorised => {
+            // Only for want of this right: a plugin that is shut out knows nothing, and so nobody may decide.
+            Err(error) if error.denied() == Some(Denied::Right) => {
                 self.tell_unreadable(&error);
                 Ok(None)
             }
@@ -154,7 +156,7 @@ impl People {
         }
         // Somebody may be called so but for the capitals; that is worth a list where one is allowed.
         match self.find_in_list(profile).await {
-            Err(error) if error.kind() == Kind::Unauthorised => {
+            Err(error) if error.denied() == Some(Denied::Right) => {
                 debug!("Teleport's users may not be listed, to see who differs in capitals: {error}");
                 Ok(found)
             }

@@ -165,6 +165,9 @@ impl Reconciler {
                 self.note_untold(&mut record, &audience, memory);
             }
             let requester: Vec<_> = memory.requester.iter().cloned().collect();
+
+            let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
+            memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let waits = memory.waits(self.clock.now());
             let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
             if let Word::Unproven = word {
@@ -228,9 +231,8 @@ impl Reconciler {
         let cluster = self.cluster.as_str();
         let web_proxy = self.web_proxy.as_deref();
         let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
-        let look =
-            |review: &'a Deciding| Some(ReviewLook { mode: review.mode()?, rules: &review.rules, requester });
-        let review = self.review.as_ref().and_then(look);
+        let look = |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester };
+        let review = self.review.as_ref().map(look);
         let now = self.clock.now();
         Situation { listed, record, targets, cluster, edition, review, waits, now }
     }

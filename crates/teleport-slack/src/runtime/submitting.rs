@@ -10,14 +10,17 @@ use access_core::policy::{ModeSetting, SubmitForUser};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::error::chain;
 use crate::teleport;
+use crate::teleport::error::Call;
 use crate::teleport::reviewing::ForUsers;
 
 /// How often it is looked again: a server may be upgraded, a role changed.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked whether a right that is missing is there.
+const MISSING: Duration = Duration::from_secs(15);
 /// How long one look may take; what was known stands if it takes longer.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,31 @@ impl Submitting {
     pub async fn keep_looking(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
             self.look().await;
+        }
+    }
+
+    /// Says, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
+    pub async fn mind_right(&self) {
+        let mut is_missing = false;
+        loop {
+            let rules_decide = match self.setting {
+                ModeSetting::Resolver => true,
+                ModeSetting::Auto => self.known() == SubmitForUser::Impossible && self.rules > 0,
+                ModeSetting::Reviewer => false,
+            };
+            let may = if rules_decide { self.teleport.may_resolve().await } else { Ok(None) };
+            match may {
+                Ok(Some(false)) if !std::mem::replace(&mut is_missing, true) => error!(
+                    "Nobody can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
+                    Call::SetAccessRequestState.right().unwrap_or_default()
+                ),
+                Ok(Some(true)) if std::mem::take(&mut is_missing) => {
+                    info!("The plugin's Teleport user may decide now");
+                }
+                Ok(_) => {}
+                Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
+            }
+            tokio::time::sleep(if is_missing { MISSING } else { AGAIN }).await;
         }
     }
 

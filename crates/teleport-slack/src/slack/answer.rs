@@ -50,7 +50,7 @@ impl Client {
         let method = Method::Respond;
         let uri = response_url::check(response_url.expose(), &self.base())
             .map_err(|reason| SlackError::new(method, Failure::ForeignUrl { reason }))?;
-        let scrub = self.shared.scrub.and(response_url::secrets(response_url));
+        let scrub = self.shared.token.get().scrub.and(response_url::secrets(response_url));
         let body = RespondBody {
             text: message.text(),
             blocks: Some(message.blocks()).filter(|blocks| !blocks.is_empty()),

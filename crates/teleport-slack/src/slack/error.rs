@@ -126,6 +126,23 @@ impl SlackError {
         matches!(self.failure, Failure::Incomplete { .. })
     }
 
+    /// Whether it is the token that is refused, so that no call will succeed with it, and not this call.
+    pub fn refuses_token(&self) -> bool {
+        const CODES: [&str; 10] = [
+            "invalid_auth",
+            "not_authed",
+            "account_inactive",
+            "token_revoked",
+            "token_expired",
+            "two_factor_setup_required",
+            "accesslimited",
+            "team_disabled",
+            "forbidden_team",
+            "user_removed_from_team",
+        ];
+        self.code().is_some_and(|code| CODES.contains(&code))
+    }
+
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
     pub fn remedy(&self) -> Option<&'static str> {
         match &self.failure {

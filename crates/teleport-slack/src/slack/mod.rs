@@ -18,6 +18,7 @@ mod codes;
 mod response_url;
 mod scrub;
 mod transport;
+mod token;
 mod turnstile;
 mod wire;
 
@@ -35,6 +36,7 @@ use http::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
+use tokio::sync::watch as latest;
 
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
@@ -43,8 +45,11 @@ use error::{Failure, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use scrub::Scrub;
+use token::Tokens;
 use transport::{Reader, Transport};
 use wire::Fields;
+
+pub use token::Standing;
 
 /// Slack's API for everyone but GovSlack.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
@@ -120,8 +125,9 @@ struct Shared {
     transport: Transport,
     /// Ends with a slash.
     base: String,
-    authorization: HeaderValue,
-    scrub: Scrub,
+    token: Tokens,
+    /// What the client was made with, to try another token.
+    options: ClientOptions,
     metrics: Metrics,
 }
 
@@ -139,11 +145,35 @@ impl Client {
     }
 
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
-        let authorization = parse_token(options.token.expose())?;
+        let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let scrub = Scrub::new(options.token);
-        let metrics = options.metrics;
-        Ok(Self { shared: Arc::new(Shared { transport, base, authorization, scrub, metrics }) })
+        let metrics = options.metrics.clone();
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, options, metrics }) })
+    }
+
+    /// Makes every later call, on all clones, with another token.
+    ///
+    /// # Errors
+    /// A token that cannot be sent.
+    pub fn use_token(&self, token: &Secret) -> Result<(), SetupError> {
+        self.shared.token.replace(token)
+    }
+
+    /// Whose token another one is, and what it may do.
+    ///
+    /// # Errors
+    /// As [`Client::auth_test`]; one that cannot be sent is refused.
+    pub async fn try_token(&self, token: &Secret) -> Result<AuthTest, SlackError> {
+        let options = ClientOptions { token: token.clone(), ..self.shared.options.clone() };
+        match Self::new(options) {
+            Ok(client) => client.auth_test().await,
+            Err(_) => Err(SlackError::new(Method::AuthTest, Failure::UnfitToken)),
+        }
+    }
+
+    /// Whether Slack takes the token, told when it changes and when there is reason to try again what it refused.
+    pub fn standing(&self) -> latest::Receiver<Standing> {
+        self.shared.token.standing()
     }
 
     /// Whose token this is, and what it may do (`auth.test`).
@@ -226,7 +256,7 @@ impl Client {
         let method = Method::AppsConnectionsOpen;
         let fail = |failure| SlackError::new(method, failure);
         let authorization = parse_token(app_token.expose()).map_err(|_| fail(Failure::UnfitToken))?;
-        let scrub = self.shared.scrub.and([app_token.clone()]);
+        let scrub = self.shared.token.get().scrub.and([app_token.clone()]);
         let form = Body { content_type: FORM, bytes: Bytes::new() };
         let request = request(self.uri_of(method), Some(authorization), form);
         let (_, fields) = self.send(method, request, wire::parse_body, &scrub).await?;
@@ -251,14 +281,12 @@ impl Client {
     /// A read: a GET, as Slack's pages call these methods and as the Go plugin sends them. What is too long for a URL
     /// goes as a form, which Slack takes as well.
     async fn read(&self, method: Method, pairs: &[(&str, &str)]) -> Result<Fields, SlackError> {
-        let shared = &self.shared;
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let (_, fields) = if query.len() > MAX_URL_BYTES {
             self.call(method, Body { content_type: FORM, bytes: query.into() }).await?
         } else {
             let uri = self.uri(&format!("{method}?{query}"));
-            let request = get(uri, shared.authorization.clone());
-            self.send(method, request, wire::parse_body, &shared.scrub).await?
+            self.authorized(method, |token| get(uri, token)).await?
         };
         Ok(fields)
     }
@@ -270,9 +298,20 @@ impl Client {
     }
 
     async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
-        let shared = &self.shared;
-        let request = request(self.uri_of(method), Some(shared.authorization.clone()), body);
-        self.send(method, request, wire::parse_body, &shared.scrub).await
+        self.authorized(method, |token| request(self.uri_of(method), Some(token), body)).await
+    }
+
+    /// A call with the bot token in use; what Slack says of it is noted.
+    async fn authorized(
+        &self,
+        method: Method,
+        make: impl FnOnce(HeaderValue) -> Request<Bytes>,
+    ) -> Result<(HeaderMap, Fields), SlackError> {
+        let token = self.shared.token.get();
+        let request = make(token.authorization.clone());
+        let outcome = self.send(method, request, wire::parse_body, &token.scrub).await;
+        self.shared.token.note(&token, outcome.as_ref().err());
+        outcome
     }
 
     async fn send(

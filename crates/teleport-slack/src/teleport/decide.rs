@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use teleport_proto::auth as wire;
 use tonic::Status;
 
+use super::denied::MFA_REMEDY;
 use super::error::{Call, Kind, TeleportError, quote};
 use super::refusal::{self, Refusal};
 use super::{CALL_LIMIT, Client, convert};
@@ -141,11 +142,8 @@ fn remedy(call: Call, refusal: Refusal) -> String {
              plugin's Teleport user a role whose {right}"
         ),
         Refusal::NotPermitted => format!("; the plugin's Teleport user needs a role whose {right}"),
-        Refusal::MfaRequired => {
-            "; the cluster requires a second factor for this call: let a Machine ID bot (tbot) provide the plugin's \
-             identity, which is exempt"
-                .to_owned()
-        }
+        Refusal::NotAdmitted(denied) => format!("; {}", denied.remedy(call)),
+        Refusal::MfaRequired => format!("; {MFA_REMEDY}"),
         Refusal::AuthorMayNotReview
         | Refusal::AlreadyReviewed
         | Refusal::AlreadyResolved

@@ -5,14 +5,16 @@
 //! identity's files in `identity.rs`.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use access_core::ids::RequestId;
 use tonic::{Code, Response, Status};
 
 use super::broken;
+pub use super::call::Call;
+use super::call::SEE_ALL;
 use super::channel::ConnectError;
+use super::denied::Denied;
 use super::rights::Sight;
 use super::{Client, MESSAGE_LIMIT};
 
@@ -21,9 +23,6 @@ const QUOTE_LIMIT: usize = 400;
 
 /// How tonic begins to say that a message is larger than we accept.
 const TOO_LARGE: &str = "Error, decoded message length too large";
-
-/// What it takes to see all access requests, as in a role's YAML.
-const SEE_ALL: &str = "allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}";
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,132 +39,6 @@ pub enum Kind {
     Unimplemented,
     /// Trying again will not help.
     Permanent,
-}
-
-/// A method of the auth server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// Who the server is.
-    Ping,
-    /// The stream of changes.
-    WatchEvents,
-    /// Listing since about Teleport 14.
-    ListAccessRequests,
-    /// Listing since about Teleport 10.
-    GetAccessRequestsV2,
-    /// Listing up to about Teleport 9.
-    GetAccessRequests,
-    /// Reading plugin data.
-    GetPluginData,
-    /// Writing plugin data.
-    UpdatePluginData,
-    /// Reviewing a request in a person's name.
-    SubmitAccessReview,
-    /// Resolving a request past all reviews.
-    SetAccessRequestState,
-    /// One user.
-    GetUser,
-    /// All users.
-    GetUsers,
-    /// All users, of servers without the older method.
-    ListUsers,
-    /// The roles of our own identity.
-    GetCurrentUserRoles,
-    /// One role of our own identity.
-    GetRole,
-}
-
-impl Call {
-    /// All of them.
-    pub const ALL: [Self; 14] = [
-        Self::Ping,
-        Self::WatchEvents,
-        Self::ListAccessRequests,
-        Self::GetAccessRequestsV2,
-        Self::GetAccessRequests,
-        Self::GetPluginData,
-        Self::UpdatePluginData,
-        Self::SubmitAccessReview,
-        Self::SetAccessRequestState,
-        Self::GetUser,
-        Self::GetUsers,
-        Self::ListUsers,
-        Self::GetCurrentUserRoles,
-        Self::GetRole,
-    ];
-
-    /// The method's name in Teleport's API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ping => "Ping",
-            Self::WatchEvents => "WatchEvents",
-            Self::ListAccessRequests => "ListAccessRequests",
-            Self::GetAccessRequestsV2 => "GetAccessRequestsV2",
-            Self::GetAccessRequests => "GetAccessRequests",
-            Self::GetPluginData => "GetPluginData",
-            Self::UpdatePluginData => "UpdatePluginData",
-            Self::SubmitAccessReview => "SubmitAccessReview",
-            Self::SetAccessRequestState => "SetAccessRequestState",
-            Self::GetUser => "GetUser",
-            Self::GetUsers => "GetUsers",
-            Self::ListUsers => "ListUsers",
-            Self::GetCurrentUserRoles => "GetCurrentUserRoles",
-            Self::GetRole => "GetRole",
-        }
-    }
-
-    /// What the plugin's role must have for this call, as in a role's YAML.
-    pub(super) fn right(self) -> Option<&'static str> {
-        match self {
-            Self::Ping | Self::GetCurrentUserRoles | Self::GetRole => None,
-            Self::WatchEvents
-            | Self::ListAccessRequests
-            | Self::GetAccessRequestsV2
-            | Self::GetAccessRequests
-            | Self::GetPluginData => Some(SEE_ALL),
-            Self::UpdatePluginData => {
-                Some("allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}")
-            }
-            Self::SubmitAccessReview => {
-                Some("allow.review_requests contain submit_for_users: ['*'] (or the reviewers' names)")
-            }
-            Self::SetAccessRequestState => {
-                Some("allow.rules contain {resources: ['access_request'], verbs: ['update']}")
-            }
-            Self::GetUser => Some("allow.rules contain {resources: ['user'], verbs: ['read']}"),
-            Self::GetUsers | Self::ListUsers => {
-                Some("allow.rules contain {resources: ['user'], verbs: ['list', 'read']}")
-            }
-        }
-    }
-
-    /// What to do when an answer is too large. The server sends it whole, so nothing on our side makes it smaller.
-    fn shrinking(self) -> &'static str {
-        match self {
-            Self::GetPluginData => {
-                "it has the records of all requests, and each goes an hour after its access was to end; look for somebody who makes very many requests or very long ones, and for other plugins that keep much"
-            }
-            _ => {
-                "look for somebody who makes very many access requests or very long ones, and delete them with `tctl request rm`"
-            }
-        }
-    }
-
-    /// What to do when there is too much of what this call lists.
-    fn thinning(self) -> &'static str {
-        match self {
-            Self::GetUsers | Self::ListUsers => {
-                "find people by `[review.users]` in the configuration instead"
-            }
-            _ => "delete old access requests with `tctl request rm`",
-        }
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// How a call ended, for metrics; from a closed list.
@@ -221,7 +94,7 @@ pub enum TeleportError {
     Connect(ConnectError),
 
     /// The call was answered with an error, or broke off.
-    #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.kind))]
+    #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.denied))]
     Call {
         /// The method.
         call: Call,
@@ -229,6 +102,8 @@ pub enum TeleportError {
         code: &'static str,
         /// What a caller can do.
         kind: Kind,
+        /// Why the plugin was not let in, if that was it.
+        denied: Option<Denied>,
         /// The server's words, shortened.
         message: String,
     },
@@ -327,6 +202,14 @@ impl TeleportError {
         }
     }
 
+    /// Why the plugin was not let in, if that was it and a server said so.
+    pub fn denied(&self) -> Option<Denied> {
+        match self {
+            Self::Call { denied, .. } => *denied,
+            _ => None,
+        }
+    }
+
     pub(super) fn server_version(found: &str, oldest: (u32, u32)) -> Self {
         Self::ServerVersion { found: quote(found), oldest }
     }
@@ -345,7 +228,9 @@ impl TeleportError {
             next = error.source();
         }
         let message = broken::message(status);
-        Self::Call { call, code: code_name(status.code()), kind: kind_of(status), message }
+        let denied = Denied::read(status.code(), status.message());
+        let kind = denied.map_or_else(|| kind_of(status.code()), |_| Kind::Unauthorised);
+        Self::Call { call, code: code_name(status.code()), kind, denied, message }
     }
 }
 
@@ -370,6 +255,9 @@ impl Client {
     ) -> Result<Result<T, Status>, TeleportError> {
         let answer = tokio::time::timeout(limit, answer).await;
         self.shared.metrics.teleport_call(call, answer.as_ref().map_or(CallEnd(End::Late), CallEnd::of));
+        if let Ok(answer) = &answer {
+            self.note_admission(answer.as_ref().err());
+        }
         match answer {
             Ok(answer) => Ok(answer.map(Response::into_inner)),
             Err(_) => Err(TeleportError::Deadline { call, limit }),
@@ -377,15 +265,10 @@ impl Client {
     }
 }
 
-fn kind_of(status: &Status) -> Kind {
-    match status.code() {
+/// What a status means that says nothing about the plugin itself.
+fn kind_of(code: Code) -> Kind {
+    match code {
         Code::PermissionDenied | Code::Unauthenticated => Kind::Unauthorised,
-        // A refusal that was wrapped on its way through the server comes with a general code.
-        Code::Unknown | Code::Internal | Code::Unavailable
-            if status.message().to_ascii_lowercase().contains("access denied") =>
-        {
-            Kind::Unauthorised
-        }
         Code::FailedPrecondition | Code::AlreadyExists => Kind::Conflict,
         Code::NotFound => Kind::NotFound,
         Code::Unimplemented => Kind::Unimplemented,
@@ -442,15 +325,9 @@ pub fn unseen(sight: &Sight) -> String {
     )
 }
 
-/// The end of a message about a missing permission.
-fn remedy(call: Call, kind: Kind) -> String {
-    match (kind, call.right()) {
-        (Kind::Unauthorised, Some(right)) => format!(
-            "; the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"
-        ),
-        (Kind::Unauthorised, None) => "; the cluster does not accept the plugin's certificate".to_owned(),
-        _ => String::new(),
-    }
+/// The end of a message about a refusal.
+fn remedy(call: Call, denied: Option<Denied>) -> String {
+    denied.map_or_else(String::new, |denied| format!("; {}", denied.remedy(call)))
 }
 
 /// A foreign text, fit for a log line: of bearable length and without control characters.
@@ -492,10 +369,10 @@ mod tests {
         ] {
             assert_eq!(kind(code, "watcher closed"), expected, "{code:?}");
         }
-        // As servers wrap it on the way.
-        assert_eq!(kind(Code::Unknown, "rpc error: Access denied to perform action"), Kind::Unauthorised);
+        // Of the plugin itself, whatever the code: what is refused is not gone.
+        let gone = "access denied\n\tuser \"access-plugin\" not found";
+        assert_eq!(kind(Code::NotFound, gone), Kind::Unauthorised);
         assert_eq!(kind(Code::Unavailable, "access denied"), Kind::Unauthorised);
-        assert_eq!(kind(Code::FailedPrecondition, "access denied"), Kind::Conflict);
     }
 
     #[test]
@@ -513,7 +390,7 @@ mod tests {
         let text = TeleportError::from_status(Call::UpdatePluginData, &status).to_string();
         assert!(text.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{text}");
         let text = TeleportError::from_status(Call::Ping, &status).to_string();
-        assert!(text.ends_with("does not accept the plugin's certificate"), "{text}");
+        assert!(text.contains("does not accept the plugin's certificate"), "{text}");
     }
 
     #[test]

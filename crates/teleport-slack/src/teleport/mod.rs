@@ -4,7 +4,7 @@
 //! `access_core`'s words. It does not decide anything and does not touch Slack. Reading order: the
 //! modules below.
 
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -12,14 +12,18 @@ use rustls::ClientConfig;
 use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
 use tokio::sync::watch as latest;
+use tonic::Status;
 use tonic::transport::Channel;
 
+use self::denied::Denied;
 use self::error::{Call, CallEnd, TeleportError};
 use self::identity::Identity;
 use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
 pub mod error;
+mod call;
+pub mod denied;
 mod broken;
 mod pem;
 pub mod identity;
@@ -78,6 +82,10 @@ struct Shared {
     newer_users: AtomicBool,
     /// How often the identity was renewed.
     renewals: latest::Sender<u64>,
+    /// The server does not let us in at all.
+    is_shut_out: AtomicBool,
+    /// How often it let us in again.
+    admissions: latest::Sender<u64>,
     metrics: Metrics,
 }
 
@@ -106,6 +114,8 @@ impl Client {
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
+            is_shut_out: AtomicBool::new(false),
+            admissions: latest::Sender::new(0),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -135,8 +145,27 @@ impl Client {
     }
 
     /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
-    fn renewals(&self) -> latest::Receiver<u64> {
+    pub(crate) fn renewals(&self) -> latest::Receiver<u64> {
         self.shared.renewals.subscribe()
+    }
+
+    /// Changes when the server lets the plugin in again after a lock, for instance; what it refused may be tried again.
+    pub fn admissions(&self) -> latest::Receiver<u64> {
+        self.shared.admissions.subscribe()
+    }
+
+    /// What the answer to a call says about whether we are let in at all.
+    fn note_admission(&self, refusal: Option<&Status>) {
+        let is_shut_out = &self.shared.is_shut_out;
+        match refusal.map(|status| Denied::read(status.code(), status.message())) {
+            None if is_shut_out.swap(false, Ordering::Relaxed) => {
+                self.shared.admissions.send_modify(|count| *count += 1);
+            }
+            Some(Some(Denied::Locked | Denied::UserGone | Denied::NoCertificate)) => {
+                is_shut_out.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     /// Asks the server who it is. Needs no permission.

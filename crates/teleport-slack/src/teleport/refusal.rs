@@ -5,6 +5,7 @@
 
 use tonic::{Code, Status};
 
+use super::denied::{Denied, is_about_mfa, without_quotes};
 use super::error::Call;
 
 /// Why Teleport refused a decision.
@@ -15,6 +16,8 @@ pub enum Refusal {
     NotSupported,
     /// The plugin's role may not set the state of requests.
     NotPermitted,
+    /// The plugin itself is not let in, to no call: locked, deleted, or without a certificate.
+    NotAdmitted(Denied),
     /// The user may not review this request: not eligible, the requester himself, or a bot.
     AuthorMayNotReview,
     /// The user reviewed it before; the first review counts.
@@ -27,7 +30,7 @@ pub enum Refusal {
     LongTerm,
     /// The request is gone.
     NotFound,
-    /// The cluster wants a second factor from the plugin, which only a Machine ID bot is spared.
+    /// The cluster wants a second factor from the plugin: [`Denied::Mfa`].
     MfaRequired,
     /// Anything else, unknown words included.
     Other,
@@ -42,7 +45,7 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
         |wanted: &[&str]| words.split(|c: char| !c.is_alphanumeric()).any(|word| wanted.contains(&word));
     let reviewing = call == Call::SubmitAccessReview;
 
-    if has_word(&["mfa"]) || say(&["multi-factor", "second factor"]) {
+    if is_about_mfa(&words) {
         return Some(Refusal::MfaRequired);
     }
     if say(&["on behalf of"]) {
@@ -60,6 +63,12 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
         return Some(Refusal::LongTerm);
     }
     let about_user = message.contains(&user.to_lowercase());
+    let denied = Denied::read(status.code(), status.message());
+    if let Some(denied @ (Denied::Locked | Denied::UserGone | Denied::NoCertificate)) = denied
+        && !about_user
+    {
+        return Some(Refusal::NotAdmitted(denied));
+    }
     let unknown = status.code() == Code::NotFound || say(&["not found", "does not exist", "unknown user"]);
     if unknown || say(&["expired"]) {
         // Of the two things that may be missing, requests are named in words and users also in paths. Another
@@ -101,21 +110,6 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
         }
         _ => None,
     }
-}
-
-/// The text without what stands in double quotes: names, which may read like anything.
-fn without_quotes(text: &str) -> String {
-    let mut bare = String::new();
-    let (mut quoted, mut escaped) = (false, false);
-    for c in text.chars() {
-        match c {
-            '"' if !escaped => quoted = !quoted,
-            _ if !quoted => bare.push(c),
-            _ => {}
-        }
-        escaped = quoted && c == '\\' && !escaped;
-    }
-    bare
 }
 
 #[cfg(test)]

@@ -36,12 +36,28 @@ impl Client {
     /// If the server does not answer, or breaks off; what it refuses to tell is [`Sight::Unknown`].
     pub async fn sight(&self) -> Result<Sight, TeleportError> {
         let sight = match self.own_roles().await {
-            Ok(roles) => judge(&roles),
+            Ok(roles) => judge(&roles, &VERBS),
             Err(error) if error.kind() == Kind::Retry => return Err(error),
             Err(error) => Sight::Unknown(error.to_string()),
         };
         self.metrics().sees(&sight);
         Ok(sight)
+    }
+
+    /// Whether our roles let us set the state of requests; `None` if that cannot be known. At most 15 s a call.
+    ///
+    /// # Errors
+    /// If the server does not answer, or breaks off.
+    pub async fn may_resolve(&self) -> Result<Option<bool>, TeleportError> {
+        match self.own_roles().await {
+            Ok(roles) => Ok(match judge(&roles, &["update"]) {
+                Sight::All => Some(true),
+                Sight::Part(_) => Some(false),
+                Sight::Unknown(_) => None,
+            }),
+            Err(error) if error.kind() == Kind::Retry => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// That a request was not found means that it is gone only if we see all. Asked after the answer, so that a right
@@ -102,15 +118,15 @@ fn too_many() -> Status {
     Status::out_of_range(format!("the plugin's user has more than {ROLE_LIMIT} roles"))
 }
 
-/// What these roles let us see. A rule with a condition neither gives nor takes anything for certain.
-fn judge(roles: &[RoleV6]) -> Sight {
+/// What these roles let us do to all requests. A rule with a condition neither gives nor takes anything for certain.
+fn judge(roles: &[RoleV6], verbs: &[&'static str]) -> Sight {
     let rules = |half: fn(&RoleV6) -> Option<&RoleConditions>| {
         roles.iter().filter_map(half).flat_map(|conditions| &conditions.rules).collect::<Vec<_>>()
     };
     let allow = rules(|role| role.spec.as_ref()?.allow.as_ref());
     let deny = rules(|role| role.spec.as_ref()?.deny.as_ref());
     let (mut missing, mut is_unsure) = (Vec::new(), false);
-    for verb in VERBS {
+    for verb in verbs.iter().copied() {
         let [given, taken] = [&allow, &deny].map(|rules| strongest(rules, verb));
         match (given, taken) {
             (Strength::Sure, Strength::None) => {}

@@ -193,10 +193,11 @@ async fn a_missing_request_is_none() {
 
 #[tokio::test]
 async fn a_missing_permission_is_told_with_its_rule() {
-    let (_server, client, calls) = serve(|_, _| Reply::Status(PERMISSION_DENIED, "access denied")).await;
+    const WORDS: &str = "access denied to perform action 'read' on 'access_request'";
+    let (_server, client, calls) = serve(|_, _| Reply::Status(PERMISSION_DENIED, WORDS)).await;
     let error = client.list_requests().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unauthorised);
-    insta::assert_snapshot!(error, @"Teleport call ListAccessRequests failed with PERMISSION_DENIED: access denied; the plugin's Teleport user needs a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}, and a certificate that the cluster still accepts");
+    insta::assert_snapshot!(error, @"Teleport call ListAccessRequests failed with PERMISSION_DENIED: access denied to perform action 'read' on 'access_request'; the plugin's Teleport user needs a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}, and a certificate that the cluster still accepts");
     assert_eq!(
         *calls.lock().unwrap(),
         ["ListAccessRequests"],

@@ -218,3 +218,37 @@ fn what_waits_is_told_with_its_age_until_it_is_done() {
         daemon.stop().await;
     });
 }
+
+#[test]
+fn what_fails_at_every_recipient_is_told_and_what_fails_at_one_is_not() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start_watched("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
+        let age = async |is_wanted: fn(f64) -> bool| {
+            let look = async || {
+                let figures = daemon.figures().await;
+                is_wanted(figures["undelivered_oldest_age_seconds"]).then_some(figures)
+            };
+            poll("the age", daemon.log_changes(), look).await
+        };
+        age(|age| age == 0.0).await;
+        // One of two cannot be told.
+        bed.slack.set_archived("C0DBA", true);
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        bed.until_told(&daemon, "is_archived").await;
+        let figures = age(|age| age == 0.0).await;
+        assert!(figures["ready"] == 1.0);
+        // Nobody can be told; how long that may be is arithmetic (`observe/health`).
+        bed.slack.set_archived("C0TEAM", true);
+        bed.approve(&id);
+        age(|age| age > 1.0).await;
+        bed.slack.set_archived("C0TEAM", false);
+        bed.until_within(std::time::Duration::from_secs(60), &daemon, "the edit", || {
+            bed.card("C0TEAM", &id).filter(|card| status_line(card).contains("APPROVED")).map(|_| ())
+        })
+        .await;
+        age(|age| age == 0.0).await;
+        daemon.stop().await;
+    });
+}

@@ -36,7 +36,7 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
             (text.replace("\"auth.cas\"", "\"pipe\""), 77),
             (text.replace(&format!("\"{}\"", bed.slack.token()), &token), 78),
             (text.replace("[log]", "[log]\noutput = \"./pipe\""), 78),
-            (bed.config(&format!("{TEAM}\n{callbacks}")), 1),
+            (bed.config(&format!("{TEAM}\n{callbacks}")), 77),
         ] {
             assert_ne!(config, text);
             let path = bed.write_config(&config);

@@ -122,21 +122,6 @@ fn where_nobody_can_decide_no_buttons_are_drawn() {
 }
 
 #[test]
-fn the_mode_reviewer_never_goes_by_the_rules() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let (daemon, id, card) = pending(&bed, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
-        assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
-            "Deciding in Slack is not possible for this cluster; decide it in Teleport."
-        );
-        bed.assert_untouched(&daemon, &id);
-        bed.until_logged(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
-        bed.end(daemon).await;
-    });
-}
-
-#[test]
 fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
     story(async {
         let bed = Bed::deciding().await;

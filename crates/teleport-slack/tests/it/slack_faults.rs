@@ -421,8 +421,10 @@ fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
         let refused = FaultRule::new("bots.info", Fault::Error("missing_scope".into()));
         bed.slack.faults().add(refused);
         let daemon = bed.launch_deciding(&bed.review_config(Way::Http, "allow_email_username_match = true"));
-        let (status, log) = daemon.ended().await;
-        assert_eq!(status.code(), Some(77), "{log}");
-        assert!(log.contains("bots.info") && log.contains("missing_scope"), "{log}");
+        let told = bed.until_told(&daemon, "bots.info failed: missing_scope").await;
+        assert!(told.contains(" ERROR ") && told.contains("which is waited for"), "{told}");
+        bed.slack.faults().clear();
+        bed.until_logged(&daemon, "Ready").await;
+        daemon.stop().await;
     });
 }

@@ -13,12 +13,12 @@ use tonic::Code;
 
 use crate::support::*;
 
-const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+pub(crate) const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const POST: &str = "chat.postMessage";
 
 /// Makes a request, and lets `then` happen while its message is on its way to Slack: what Teleport said is recorded,
 /// and the message is not.
-async fn ask_and_during_the_post(bed: &Bed, daemon: &Daemon, then: impl FnOnce()) -> String {
+pub(crate) async fn ask_and_during_the_post(bed: &Bed, daemon: &Daemon, then: impl FnOnce()) -> String {
     let posts = bed.slack.calls_of(POST).len();
     let late = SlackFault::Delay(Duration::from_millis(500));
     bed.slack.faults().add(FaultRule::new(POST, late).times(1));
@@ -41,7 +41,7 @@ async fn until_called(bed: &Bed, daemon: &Daemon, method: Method, times: u64) {
 }
 
 /// The message is recorded, kept true, and the only one; afterwards nothing is left to do.
-async fn assert_told_once(bed: &Bed, daemon: &Daemon, id: &str) {
+pub(crate) async fn assert_told_once(bed: &Bed, daemon: &Daemon, id: &str) {
     bed.until_recorded(daemon, id, |record| field(record, "messages").starts_with("C0TEAM/")).await;
     bed.approve(id);
     bed.until_status(daemon, "C0TEAM", id, "✅ APPROVED (looks fine)").await;

@@ -357,6 +357,7 @@ fn what_cannot_be_decided_here_says_why_and_names_nobody() {
         NoButtons::NoRule { role: "prod-*" },
         NoButtons::NoRole,
         NoButtons::NoSuggestedReviewer,
+        NoButtons::NotPossible,
         NoButtons::TeleportOnly,
         NoButtons::LongTerm,
     ];
@@ -366,6 +367,7 @@ fn what_cannot_be_decided_here_says_why_and_names_nobody() {
     No buttons: no rule lets anybody decide on role “prod-∗” in Slack; decide it in Teleport.
     No buttons: the request names no role, so no rule applies to it; decide it in Teleport.
     No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.
+    No buttons: nobody can decide in Slack; decide it in Teleport.
     No buttons: the rules leave this request to Teleport; decide it there.
     ");
     // Of a decided request nobody asks.

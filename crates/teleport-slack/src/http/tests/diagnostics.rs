@@ -58,12 +58,24 @@ async fn nothing_else_is_answered_and_nobody_can_hold_it_up() {
     ] {
         check_status(&running.exchange(request).await, status);
     }
-    // Those who connect and say nothing are cut off, and then there is room again.
-    let mut silent = Vec::new();
-    for _ in 0..64 {
-        silent.push(running.connect().await);
+}
+
+#[tokio::test]
+async fn health_is_told_at_once_behind_any_number_of_slow_callers() {
+    let running = start(&Metrics::new()).await;
+    let mut slow = Vec::new();
+    for _ in 0..120 {
+        let mut caller = running.connect().await;
+        caller.write_all(b"GET /healthz HTTP/1.1\r\nX: ").await.unwrap();
+        slow.push(caller);
     }
-    check_status(&running.exchange(ask("/healthz")).await, "200");
+    for _ in 0..3 {
+        let asked = Instant::now();
+        check_status(&running.exchange(ask("/healthz")).await, "200");
+        let took = asked.elapsed();
+        // Those before hold their places for 2 s each.
+        assert!(took < Duration::from_millis(500), "it took {took:?}");
+    }
 }
 
 #[tokio::test]

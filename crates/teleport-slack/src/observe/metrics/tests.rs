@@ -152,11 +152,14 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
     assert_eq!(reconnects(), Some(1.0));
 
     assert_eq!(seconds("waiting_errands_oldest_age"), Some(0.0));
-    metrics.queue(3, 2, Some(Instant::now() + Duration::from_secs(5)), Some(Instant::now()));
+    assert_eq!(seconds("undelivered_oldest_age"), Some(0.0));
+    let now = Instant::now();
+    metrics.queue(3, 2, Some(now + Duration::from_secs(5)), Some(now), Some(now));
     assert_eq!(seconds("queue_oldest_due_age"), Some(0.0));
     pass(6).await;
     assert_eq!(seconds("queue_oldest_due_age"), Some(1.0));
     assert_eq!(seconds("waiting_errands_oldest_age"), Some(6.0));
+    assert_eq!(seconds("undelivered_oldest_age"), Some(6.0));
     assert_eq!(value(&metrics, "teleport_slack_queued_requests"), Some(3.0));
     assert_eq!(value(&metrics, "teleport_slack_visiting_requests"), Some(2.0));
 

@@ -30,7 +30,7 @@ type Old<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
 /// What all connections of one app have in common.
 pub(super) struct Keeper<'a> {
     client: Client,
-    app_token: Secret,
+    app_token: watch::Receiver<Secret>,
     timing: Timing,
     links: watch::Sender<usize>,
     intake: &'a Intake,
@@ -40,7 +40,7 @@ pub(super) struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     pub(super) fn new(
         client: Client,
-        app_token: Secret,
+        app_token: watch::Receiver<Secret>,
         timing: Timing,
         links: watch::Sender<usize>,
         intake: &'a Intake,
@@ -53,7 +53,9 @@ impl<'a> Keeper<'a> {
         let mut old = Old::new();
         let mut leave_old = stop.child_token();
         let mut failures = 0;
+        let mut renewed = self.app_token.clone();
         loop {
+            renewed.mark_unchanged();
             let opened = tokio::select! {
                 () = stop.cancelled() => break,
                 opened = beside(&mut old, self.open()) => opened,
@@ -100,6 +102,8 @@ impl<'a> Keeper<'a> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = beside(&mut old, sleep(pause)) => {}
+                // It may be just what was missing.
+                Ok(()) = renewed.changed() => {}
             }
         }
         // They were told to stop as well.
@@ -107,7 +111,8 @@ impl<'a> Keeper<'a> {
     }
 
     async fn open(&self) -> Result<Link<Box<dyn Wire>>, Trouble> {
-        let url = self.client.apps_connections_open(&self.app_token).await.map_err(Trouble::Api)?;
+        let app_token = self.app_token.borrow().clone();
+        let url = self.client.apps_connections_open(&app_token).await.map_err(Trouble::Api)?;
         let (base, tls) = (self.client.base(), self.client.tls());
         let stream = dial::open(&url, &base, tls, &self.timing).await?;
         Link::greet(stream, self.timing).await

@@ -44,14 +44,15 @@ pub struct Envelope {
 #[derive(Debug)]
 pub struct SocketMode {
     client: Client,
-    app_token: Secret,
+    app_token: watch::Receiver<Secret>,
     timing: Timing,
     links: watch::Sender<usize>,
 }
 
 impl SocketMode {
-    /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`).
-    pub fn new(client: Client, app_token: Secret) -> Self {
+    /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`); when it is replaced, what waits for that is
+    /// tried at once.
+    pub fn new(client: Client, app_token: watch::Receiver<Secret>) -> Self {
         Self { client, app_token, timing: Timing::default(), links: watch::Sender::new(0) }
     }
 

@@ -12,6 +12,7 @@ fn set(code: Code, message: &str) -> Option<Refusal> {
 
 #[test]
 fn words_of_servers_are_understood() {
+    use super::super::denied::Denied as Shut;
     use Code::{InvalidArgument as Bad, NotFound, PermissionDenied as Denied};
     for (code, message, expected) in [
         // As captured from 6.2.1.
@@ -40,10 +41,13 @@ fn words_of_servers_are_understood() {
         (Code::AlreadyExists, "whatever", Refusal::AlreadyReviewed),
         (Code::Unimplemented, "unknown method", Refusal::NotSupported),
         (Code::Unknown, "rpc error: access denied", Refusal::Other),
+        (NotFound, "access denied\n\tuser \"access-plugin\" not found", Refusal::NotAdmitted(Shut::UserGone)),
+        (NotFound, r#"user "Nop" not found"#, Refusal::NotAdmitted(Shut::NoCertificate)),
+        (NotFound, "access denied\n\tuser \"bob@example.com\" not found", Refusal::AuthorUnknown),
         (Code::Unknown, r#"wrapped: user "x" has already reviewed this request"#, Refusal::AlreadyReviewed),
         // Not ours: refused, nothing more is known.
         (Denied, "", Refusal::Other),
-        (Denied, "access denied", Refusal::Other),
+        (Denied, "access denied", Refusal::NotAdmitted(Shut::Locked)),
         (Denied, "доступ запрещён", Refusal::Other),
         (Denied, r#"user "access-plugin" not found"#, Refusal::Other),
         (Bad, "review reason is too long", Refusal::Other),
@@ -62,7 +66,14 @@ fn words_about_setting_the_state_are_understood() {
             Refusal::NotPermitted,
         ),
         (Code::PermissionDenied, "anything", Refusal::NotPermitted),
-        (Code::Unknown, "access denied", Refusal::NotPermitted),
+        (Code::Unknown, "access denied", Refusal::NotAdmitted(Denied::Locked)),
+        (Code::Unknown, "wrapped: access denied", Refusal::NotPermitted),
+        (Code::PermissionDenied, "access denied", Refusal::NotAdmitted(Denied::Locked)),
+        (
+            Code::NotFound,
+            "access denied\n\tuser \"access-plugin\" not found",
+            Refusal::NotAdmitted(Denied::UserGone),
+        ),
         (Code::PermissionDenied, "requires MFA verification", Refusal::MfaRequired),
         (Code::NotFound, r#"cannot set state of access request "x" (not found)"#, Refusal::NotFound),
         (

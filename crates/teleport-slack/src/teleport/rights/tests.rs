@@ -24,6 +24,25 @@ fn role(allow: Vec<Rule>, deny: Vec<Rule>) -> RoleV6 {
     RoleV6 { spec: Some(RoleSpecV6 { allow: half(allow), deny: half(deny) }), ..RoleV6::default() }
 }
 
+/// What these roles let us see.
+fn judge(roles: &[RoleV6]) -> Sight {
+    super::judge(roles, &VERBS)
+}
+
+#[tokio::test]
+async fn the_right_to_decide_is_told_from_none_and_from_not_knowing() {
+    for era in [Era::Old, Era::V15, Era::Newest] {
+        for (user, expected) in [(PLUGIN_USER, Some(false)), ("access-plugin-rw", Some(true))] {
+            let (sim, client) = client_of(Options::new(era, World::golden()), user).await;
+            assert_eq!(client.may_resolve().await.unwrap(), expected, "{era:?} {user}");
+            let method = if era == Era::Old { Method::GetRole } else { Method::GetCurrentUserRoles };
+            let refusal = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
+            sim.faults().script(method, refusal, Times::Next(1));
+            assert_eq!(client.may_resolve().await.unwrap(), None, "{era:?}");
+        }
+    }
+}
+
 #[test]
 fn both_verbs_are_needed_and_a_denial_wins() {
     let request = &["access_request"][..];

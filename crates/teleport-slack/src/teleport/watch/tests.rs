@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::super::denied::Denied;
 use super::*;
 use crate::captured::Captured;
 use crate::teleport::error::Call;
@@ -41,7 +42,13 @@ fn put(id: &str, reason: &str) -> Event {
 }
 
 fn refused(kind: Kind) -> TeleportError {
-    TeleportError::Call { call: Call::WatchEvents, code: "TEST", kind, message: "scripted".into() }
+    TeleportError::Call {
+        call: Call::WatchEvents,
+        code: "TEST",
+        kind,
+        denied: (kind == Kind::Unauthorised).then_some(Denied::Right),
+        message: "scripted".into(),
+    }
 }
 
 /// An update in one line.

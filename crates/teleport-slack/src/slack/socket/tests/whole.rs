@@ -75,7 +75,8 @@ struct Running {
 
 impl Running {
     fn start(client: Client, timing: Timing) -> Self {
-        let mode = SocketMode { timing, ..SocketMode::new(client, Secret::new("xapp-hunter2")) };
+        let app_token = watch::channel(Secret::new("xapp-hunter2")).1;
+        let mode = SocketMode { timing, ..SocketMode::new(client, app_token) };
         let (given, links, stop) = (Given::default(), mode.links(), CancellationToken::new());
         let kept = given.clone();
         let handler = move |envelope| {

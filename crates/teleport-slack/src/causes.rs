@@ -1,0 +1,164 @@
+//! What ends the program and what is waited for: one table, here and in `docs/operations.md`, which a test compares.
+//!
+//! What somebody can mend from outside is waited for inside, because a service manager that starts the daemon again every
+//! few seconds, or gives it up after five tries, helps nobody. What needs another configuration or another program ends it.
+
+use crate::error::Exit;
+
+/// Why the daemon cannot go on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The command line.
+    Usage,
+    /// The configuration file.
+    Configuration,
+    /// A file that the configuration names cannot be read or used.
+    Unreadable,
+    /// Something else answers at the address of Teleport or Slack.
+    Address,
+    /// The auth server is too old.
+    Unsupported,
+    /// The tokens are of two Slack apps.
+    TwoApps,
+    /// An address to listen at cannot be had, or the machine lacks something.
+    Machine,
+    /// Teleport or Slack is away, or asks to wait.
+    Away,
+    /// Slack refuses the bot token or the app token.
+    Token,
+    /// The Slack app lacks what nothing works without.
+    Scope,
+    /// The certificate, ours or the server's, is not accepted, has expired or is not valid yet.
+    Certificate,
+    /// Teleport does not let the plugin in: a right, a lock, a deleted user.
+    Rights,
+    /// A task died.
+    Fault,
+    /// A second signal.
+    Impatience,
+}
+
+/// What is done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// The program ends.
+    Ends(Exit),
+    /// It is told at once, with the remedy, and tried again inside with back-off.
+    Waits,
+    /// What is in use stays; it is told, and looked at again.
+    Keeps,
+    /// It cannot happen any more.
+    Never,
+}
+
+impl Cause {
+    /// All of them, in the order of the document.
+    pub const ALL: [Self; 14] = [
+        Self::Usage,
+        Self::Configuration,
+        Self::Unreadable,
+        Self::Address,
+        Self::Unsupported,
+        Self::TwoApps,
+        Self::Machine,
+        Self::Away,
+        Self::Token,
+        Self::Scope,
+        Self::Certificate,
+        Self::Rights,
+        Self::Fault,
+        Self::Impatience,
+    ];
+
+    /// The beginning of its row in the document.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "the command line is wrong",
+            Self::Configuration => "the configuration is wrong",
+            Self::Unreadable => "a file cannot be read or used",
+            Self::Address => "something else answers at the address of Teleport or Slack",
+            Self::Unsupported => "the auth server is too old",
+            Self::TwoApps => "the tokens are of two Slack apps",
+            Self::Machine => "an address to listen at is taken, or the machine has no trusted certificates",
+            Self::Away => "Teleport or Slack is away, or asks to wait",
+            Self::Token => "Slack refuses the bot token or the app-level token",
+            Self::Scope => "the Slack app lacks a scope that nothing works without",
+            Self::Certificate => "a certificate is not accepted, has expired or is not valid yet",
+            Self::Rights => "the plugin lacks a right in Teleport, is locked or deleted",
+            Self::Fault => "a task of the daemon died",
+            Self::Impatience => "a second signal to stop",
+        }
+    }
+
+    /// What is done about it until both sides have answered for the first time.
+    pub fn at_start(self) -> Response {
+        match self {
+            Self::Usage => Response::Ends(Exit::Usage),
+            Self::Configuration | Self::Address | Self::TwoApps => Response::Ends(Exit::Configuration),
+            Self::Unreadable => Response::Ends(Exit::Credentials),
+            Self::Unsupported | Self::Machine | Self::Fault | Self::Impatience => {
+                Response::Ends(Exit::Failed)
+            }
+            Self::Away | Self::Token | Self::Scope | Self::Certificate | Self::Rights => Response::Waits,
+        }
+    }
+
+    /// What is done about it afterwards.
+    pub fn later(self) -> Response {
+        match self {
+            Self::Usage | Self::Configuration | Self::Machine => Response::Never,
+            Self::Unreadable | Self::TwoApps => Response::Keeps,
+            Self::Address
+            | Self::Unsupported
+            | Self::Away
+            | Self::Token
+            | Self::Scope
+            | Self::Certificate
+            | Self::Rights => Response::Waits,
+            Self::Fault | Self::Impatience => Response::Ends(Exit::Failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(response: Response) -> String {
+        match response {
+            Response::Ends(_) => "ends".to_owned(),
+            Response::Waits => "waits".to_owned(),
+            Response::Keeps => "keeps what is in use".to_owned(),
+            Response::Never => "–".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_document_has_this_table() {
+        let document = include_str!("../../../docs/operations.md");
+        let rows: Vec<_> = document
+            .lines()
+            .skip_while(|line| !line.starts_with("| cause |"))
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .collect();
+        let expected: Vec<_> = Cause::ALL
+            .into_iter()
+            .map(|cause| {
+                let exit =
+                    [cause.at_start(), cause.later()].into_iter().find_map(|response| match response {
+                        Response::Ends(exit) => Some(exit.code().to_string()),
+                        _ => None,
+                    });
+                let exit = exit.unwrap_or_else(|| "–".to_owned());
+                format!(
+                    "| {} | {} | {} | {exit} |",
+                    cause.name(),
+                    cell(cause.at_start()),
+                    cell(cause.later())
+                )
+            })
+            .collect();
+        assert_eq!(rows, expected, "{}", expected.join("\n"));
+    }
+}

@@ -1,0 +1,182 @@
+//! Why the cluster does not let the plugin do something, read from the status and the server's words, and what helps.
+//!
+//! A server says "not found" of two things: of what was asked for, and of who asked. Releases from 15 on answer a deleted
+//! plugin user, and a caller without a certificate, with the code NotFound on every call, Ping included (observed on 15.1.9).
+//! Whoever took that for the first would believe that a request is gone. Refused decisions about a person are `refusal`'s.
+
+use tonic::Code;
+
+use super::error::Call;
+
+/// Why the plugin is not let in, or not to this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Denied {
+    /// Refused without a word why. That is how a lock is told, and by servers before 15 also a deleted user.
+    Locked,
+    /// The plugin's own user is gone.
+    UserGone,
+    /// No certificate reached the server.
+    NoCertificate,
+    /// The cluster wants a second factor for what administrators do.
+    Mfa,
+    /// A verb is missing, or it was refused in words that are not known.
+    Right,
+}
+
+impl Denied {
+    /// What the answer to any call says about the plugin itself; `None` if it says something else.
+    pub(super) fn read(code: Code, message: &str) -> Option<Self> {
+        let message = message.to_lowercase();
+        let words = without_quotes(&message);
+        let says_denied = words.contains("access denied");
+        match code {
+            Code::PermissionDenied | Code::Unauthenticated => {}
+            Code::NotFound if says_denied => return Some(Self::UserGone),
+            // What Teleport calls a caller of whom it knows nothing.
+            Code::NotFound if message.contains(r#"user "nop" not found"#) => {
+                return Some(Self::NoCertificate);
+            }
+            // A refusal that was wrapped on its way through the server comes with a general code.
+            Code::Unknown | Code::Internal | Code::Unavailable if says_denied => {}
+            _ => return None,
+        }
+        Some(if is_about_mfa(&words) {
+            Self::Mfa
+        } else if words.trim() == "access denied" || words.contains("lock targeting") {
+            Self::Locked
+        } else {
+            Self::Right
+        })
+    }
+
+    /// What helps, as the end of a sentence.
+    pub(super) fn remedy(self, call: Call) -> String {
+        match self {
+            Self::Locked => "the plugin's Teleport user is shut out: look for a lock on it with `tctl get locks`, and take it away with `tctl rm lock/NAME`; if there is none, look whether the user is still there with `tctl get users`".to_owned(),
+            Self::UserGone => "the plugin's Teleport user was deleted: make it again with its role (`tctl create -f`); its certificate is good as before then".to_owned(),
+            Self::NoCertificate => "no client certificate reached the auth server: check that nothing between here and there opens TLS (a proxy, a load balancer)".to_owned(),
+            Self::Mfa => MFA_REMEDY.to_owned(),
+            Self::Right => match call.right() {
+                Some(right) => format!("the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"),
+                None => "the cluster does not accept the plugin's certificate: sign a new one with `tctl auth sign`, or check that tbot renews it".to_owned(),
+            },
+        }
+    }
+}
+
+/// What spares the plugin the second factor. Measured on 15.1.9 for the host's certificates, read for bots.
+pub(super) const MFA_REMEDY: &str = "the cluster asks administrators for a second factor (WebAuthn), which no program has: let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself; a certificate that a logged-in person signed does not do";
+
+/// Whether a refusal asks for a second factor; `words` are in lower case and without names.
+pub(super) fn is_about_mfa(words: &str) -> bool {
+    words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "mfa")
+        || ["multi-factor", "second factor"].iter().any(|text| words.contains(text))
+}
+
+/// The text without what stands in double quotes: names, which may read like anything.
+pub(super) fn without_quotes(text: &str) -> String {
+    let mut bare = String::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            _ if !quoted => bare.push(c),
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    bare
+}
+
+#[cfg(test)]
+mod tests {
+    use access_core::control::Decision;
+    use access_core::ids::RequestId;
+    use access_sim::teleport::presets::PLUGIN_USER;
+    use access_sim::teleport::world::World;
+    use access_sim::teleport::{Era, Options};
+
+    use super::super::decide::{DecideError, SetState};
+    use super::super::error::Kind;
+    use super::super::fixture::client_of;
+    use super::super::refusal::Refusal;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plugin_that_is_shut_out_takes_nothing_for_gone() {
+        for era in [Era::V15, Era::V15_3] {
+            let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+            for (denied, shut_out) in [
+                (Denied::Locked, World { locked: vec![PLUGIN_USER.to_owned()], ..World::golden() }),
+                (Denied::UserGone, World { users: Vec::new(), ..World::golden() }),
+            ] {
+                sim.edit_world(|world| *world = shut_out);
+                let id = RequestId::new("11111111-2222-4333-8444-555555555555");
+                let errors = [
+                    client.ping().await.unwrap_err(),
+                    client.get_request(&id).await.unwrap_err(),
+                    client.get_record(&id).await.unwrap_err(),
+                    client.get_user("bob@example.com").await.unwrap_err(),
+                    client.list_requests().await.unwrap_err(),
+                ];
+                for error in errors {
+                    assert_eq!((error.kind(), error.denied()), (Kind::Unauthorised, Some(denied)), "{error}");
+                    assert!(error.to_string().contains(&denied.remedy(Call::Ping)), "{error}");
+                }
+                let set = SetState {
+                    id,
+                    decision: Decision::Approve,
+                    delegator: "bob@example.com".to_owned(),
+                    reason: String::new(),
+                    annotations: Default::default(),
+                };
+                let refused = client.set_state(&set).await.unwrap_err();
+                let DecideError::Refused { refusal, .. } = &refused else { panic!("{refused}") };
+                assert_eq!(*refusal, Refusal::NotAdmitted(denied), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_asked_is_told_from_what_was_asked_for() {
+        use Code::{NotFound, PermissionDenied as No};
+        for (code, message, expected) in [
+            // As captured from 15.1.9 and 6.2.1.
+            (NotFound, "access denied\n\tuser \"access-plugin\" not found", Some(Denied::UserGone)),
+            (NotFound, r#"user "Nop" not found"#, Some(Denied::NoCertificate)),
+            (No, "access denied", Some(Denied::Locked)),
+            (No, r#"access denied to perform action "update" on "access_plugin_data""#, Some(Denied::Right)),
+            (No, "admin-level API request requires MFA verification", Some(Denied::Mfa)),
+            (NotFound, r#"user "zed@example.com" not found"#, None),
+            (NotFound, r#"no access request matching "11111111-2222-4333-8444-555555555555""#, None),
+            (NotFound, r#"cannot set state of access request "x" (not found)"#, None),
+            // As other releases say it, or may.
+            (No, r#"lock targeting User:"access-plugin" is in force"#, Some(Denied::Locked)),
+            (No, "", Some(Denied::Right)),
+            (Code::Unauthenticated, "who are you", Some(Denied::Right)),
+            (Code::Unknown, "rpc error: Access denied to perform action", Some(Denied::Right)),
+            (Code::Unavailable, "access denied", Some(Denied::Locked)),
+            (Code::FailedPrecondition, "access denied", None),
+            (Code::Unknown, "the backend is away", None),
+            // Names cannot pretend to be words.
+            (NotFound, r#"access request "access denied" not found"#, None),
+            (NotFound, r#"user "x\" access denied \"y" not found"#, None),
+            (No, r#"access denied to perform action "mfa" on "lock targeting""#, Some(Denied::Right)),
+        ] {
+            assert_eq!(Denied::read(code, message), expected, "{code:?} {message}");
+        }
+    }
+
+    #[test]
+    fn each_remedy_names_what_to_look_at() {
+        let remedy = |denied: Denied| denied.remedy(Call::UpdatePluginData);
+        assert!(remedy(Denied::Locked).contains("`tctl get locks`"));
+        assert!(remedy(Denied::UserGone).contains("was deleted: make it again"));
+        assert!(remedy(Denied::NoCertificate).contains("opens TLS"));
+        assert!(
+            remedy(Denied::Mfa).contains("tbot") && remedy(Denied::Mfa).contains("on the auth server itself")
+        );
+        assert!(remedy(Denied::Right).contains("{resources: ['access_plugin_data'], verbs: ['update']}"));
+        assert!(Denied::Right.remedy(Call::Ping).contains("does not accept the plugin's certificate"));
+    }
+}

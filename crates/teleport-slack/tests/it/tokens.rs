@@ -1,0 +1,151 @@
+//! Slack's secrets change while the daemon runs, or are wrong when it starts: it waits, says what helps, and takes up new ones
+//! from their files without a hand.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::http::StatusCode;
+use access_sim::slack::workspace::TokenState;
+
+use crate::support::deciding::*;
+use crate::support::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+
+/// A configuration whose secret stands in a file instead, and that file.
+fn in_file(bed: &Bed, config: &str, secret: &str) -> (String, PathBuf) {
+    let file = bed.dir.path().join("secret");
+    std::fs::write(&file, secret).unwrap();
+    assert!(config.contains(&format!("{secret:?}")), "{config}");
+    (config.replace(&format!("{secret:?}"), &format!("{file:?}")), file)
+}
+
+fn calls(bed: &Bed, method: &str) -> usize {
+    bed.slack.calls_of(method).len()
+}
+
+#[test]
+fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
+    story(async {
+        let bed = Bed::new().await;
+        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &bed.slack.token());
+        std::fs::write(&file, "xoxb-wrong-4711").unwrap();
+        let daemon = bed.launch(&config);
+        let line = bed.until_told(&daemon, "Slack refuses the bot token").await;
+        for words in
+            [" ERROR ", "auth.test", "invalid_auth", "the token is wrong", "remedy: check slack.token"]
+        {
+            assert!(line.contains(words), "{line}");
+        }
+        let remedy = format!("a new one in {} is taken up within seconds, without a restart", file.display());
+        assert!(line.contains(&remedy) && !line.contains("4711"), "{line}");
+        let answer = daemon.ask("/readyz").await;
+        let words = "not ready: Slack has not answered yet; Slack refuses the bot token\n";
+        assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, words.to_owned()));
+        // An empty file and one of the wrong kind change nothing; what stays is told once.
+        for wrong in ["", "xapp-1-A-1"] {
+            std::fs::write(&file, wrong).unwrap();
+            let holds = if wrong.is_empty() { "it is empty" } else { "it is an app-level token" };
+            let line = bed.until_told(&daemon, holds).await;
+            assert!(line.contains(" WARN ") && line.contains("holds no usable bot token"), "{line}");
+        }
+        std::fs::write(&file, bed.slack.token()).unwrap();
+        bed.until_logged(&daemon, "Ready").await;
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
+        assert_eq!(daemon.times_logged("Slack refuses the bot token, so nothing can be shown"), 1);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_token_that_is_revoked_is_replaced_without_a_hand() {
+    story(async {
+        let bed = Bed::new().await;
+        let old = bed.slack.token();
+        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &old);
+        let daemon = bed.launch(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        bed.slack.set_token("xoxb-2-new-4711");
+        let id = bed.ask();
+        let line = bed.until_told(&daemon, "Slack refuses the bot token, so nothing can be shown").await;
+        assert!(line.contains(" ERROR ") && line.contains("invalid_auth"), "{line}");
+        let answer = daemon.ask("/readyz").await;
+        assert_eq!(answer.1, "not ready: Slack refuses the bot token\n");
+        assert!(bed.cards("C0TEAM", &id).is_empty());
+        std::fs::write(&file, "xoxb-2-new-4711\n").unwrap();
+        // What was refused is tried again at once, not after its back-off.
+        let limit = Duration::from_secs(15);
+        bed.until_within(limit, &daemon, "the message", || bed.card("C0TEAM", &id)).await;
+        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
+        let log = daemon.stop().await;
+        assert!(log.contains("INFO  A new bot token was found in") && !log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
+    story(async {
+        let bed = Bed::new().await;
+        for (state, code) in [
+            (TokenState::Revoked, "token_revoked"),
+            (TokenState::AccountInactive, "account_inactive"),
+            (TokenState::Expired, "token_expired"),
+        ] {
+            bed.slack.set_token_state(state);
+            let asked = calls(&bed, "auth.test");
+            let daemon = bed.launch(&bed.config(TEAM));
+            let line = bed.until_told(&daemon, code).await;
+            let remedy = "stands in the configuration itself, so a new one needs a restart; name a file";
+            assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
+            // The same token is tried again, with pauses, in case Slack takes it again.
+            bed.until(&daemon, "another try", || (calls(&bed, "auth.test") >= asked + 2).then_some(())).await;
+            bed.slack.set_token_state(TokenState::Valid);
+            bed.until_logged(&daemon, "Slack takes the bot token again").await;
+            bed.until_logged(&daemon, "Ready").await;
+            daemon.stop().await;
+        }
+    });
+}
+
+#[test]
+fn an_app_level_token_that_is_refused_is_replaced_without_a_hand() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let old = bed.slack.app().app_token;
+        let (config, file) = in_file(&bed, &bed.review_config(Way::Socket, ANY_OF_THREE), &old);
+        bed.slack.set_socket_mode(true);
+        bed.slack.set_app(|app| app.app_token = "xapp-1-A0BOT-4711".to_owned());
+        let daemon = bed.launch(&config);
+        let line = bed.until_told(&daemon, "No Socket Mode connection").await;
+        assert!(line.contains(" ERROR ") && line.contains("apps.connections.open"), "{line}");
+        // Another app's is not taken.
+        std::fs::write(&file, "xapp-1-A0OTHER-1").unwrap();
+        bed.until_told(&daemon, "it is of another Slack app").await;
+        std::fs::write(&file, "xapp-1-A0BOT-4711").unwrap();
+        let sockets = bed.slack.sockets();
+        bed.until(&daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
+        let log = daemon.stop().await;
+        assert!(!log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn a_new_signing_secret_counts_for_the_next_callback() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let old = bed.slack.app().signing_secret;
+        let (config, file) = in_file(&bed, &bed.review_config(Way::Http, ANY_OF_THREE), &old);
+        let daemon = bed.launch_deciding(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        bed.slack.set_app(|app| app.signing_secret = "0123456789abcdef0123456789abcdef".to_owned());
+        std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+        bed.until_logged(&daemon, "A new signing secret was found in").await;
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        daemon.stop().await;
+    });
+}
