@@ -4,6 +4,7 @@
 //! are made, then what came of them is written and the claim given up. Whatever dies in between leaves a doubt on
 //! record, never a secret.
 
+use std::collections::VecDeque;
 use std::task::Poll;
 
 use access_core::claim::{Claim, Turn, WORK, turn};
@@ -47,6 +48,10 @@ pub(super) enum Taken {
     /// The request vanished and has no record.
     NoRecord,
 }
+
+/// Errands of one request that are under way at once, of the outbox's 16 calls: a request with a hundred recipients must
+/// not make all others wait until the last of them is told.
+const SIDE_BY_SIDE: usize = 4;
 
 impl Reconciler {
     /// Takes the claim, unless somebody else holds it or the record changed since it was read.
@@ -113,7 +118,7 @@ impl Reconciler {
         }
     }
 
-    /// Runs errands side by side, records each outcome as soon as it is there, and gives the claim up.
+    /// Runs errands side by side, a few at a time, records each outcome as soon as it is there, and gives the claim up.
     ///
     /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
     pub(super) async fn run(
@@ -124,14 +129,14 @@ impl Reconciler {
         lease: &Lease,
         memory: &mut Memory,
     ) -> Result<(), Trouble> {
-        let mut running: FuturesUnordered<_> = intent
-            .errands
-            .into_iter()
-            .map(|(errand, steps)| {
-                let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-                self.run_errand(id, errand, steps, failures, lease)
-            })
-            .collect();
+        let mut waiting: VecDeque<_> = intent.errands.into();
+        let mut running = FuturesUnordered::new();
+        let begin = |(errand, steps), memory: &Memory| {
+            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+            self.run_errand(id, errand, steps, failures, lease)
+        };
+        let first = waiting.drain(..waiting.len().min(SIDE_BY_SIDE));
+        running.extend(first.map(|errand| begin(errand, memory)));
         let mut result = Ok(());
         while let Some(first) = running.next().await {
             let mut ended = vec![first];
@@ -157,6 +162,7 @@ impl Reconciler {
                     None => memory.went_on(&errand, &outcomes),
                 }
                 memory.unsaved.extend(outcomes);
+                running.extend(waiting.pop_front().map(|errand| begin(errand, memory)));
             }
             let done = running.is_empty().then_some(&lease.claim);
             if result.is_ok() {

@@ -29,6 +29,7 @@ mod finishing;
 mod in_doubt;
 pub mod clock;
 mod lease;
+mod lookups;
 mod looking;
 mod memory;
 mod outbox;
@@ -60,8 +61,10 @@ use self::behind::Behind;
 use self::clock::{Clock, LOOK, Pair};
 use self::complaints::Complaints;
 use self::lease::Holder;
+use self::lookups::Lookups;
 use self::memory::{Memory, Seen, Sighting};
 use self::outbox::Outbox;
+use self::people::People;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
 use self::resolution::Resolver;
@@ -76,6 +79,8 @@ use crate::teleport::rights::Sight;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
+/// Requests about whose people there is news and who wait for their turn.
+const NEWS: usize = 256;
 /// Visits under way at once.
 const MAX_VISITS: usize = 64;
 /// Every request is looked at again this often although nothing woke it.
@@ -124,6 +129,8 @@ pub struct Review {
     pub resolver: Arc<Resolver>,
     /// Requests on which somebody voted.
     pub wakes: mpsc::Receiver<RequestId>,
+    /// Who is who.
+    pub people: Arc<People>,
 }
 
 /// The dispatcher: keeps every request's messages true.
@@ -141,6 +148,7 @@ pub struct Dispatcher {
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
     wakes: mpsc::Receiver<RequestId>,
+    news: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
     /// Slack takes the token again, or another one is in use.
     standing: watch::Receiver<Standing>,
@@ -171,6 +179,9 @@ impl Dispatcher {
             metrics,
             clock,
         } = surroundings;
+        let (tell_news, news) = mpsc::channel(NEWS);
+        let people = review.as_ref().map(|review| Arc::clone(&review.people));
+        let lookups = Lookups::new(directory.clone(), people, tell_news);
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
             let submit = r.submit.clone();
@@ -190,6 +201,7 @@ impl Dispatcher {
             holder: Holder::new(),
             outbox,
             directory,
+            lookups,
             rules,
             cluster,
             is_enterprise,
@@ -211,6 +223,7 @@ impl Dispatcher {
             visiting: HashMap::new(),
             ready,
             wakes,
+            news,
             submit,
             standing,
             admitted,
@@ -241,6 +254,7 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
                 Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
+                Some(id) = self.news.recv() => self.queue.wake(id, Instant::now()),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
                 Ok(()) = self.standing.changed() => {

@@ -4,9 +4,7 @@
 //! `access_core::plan`'s. Who calls it, and when: `runtime/mod.rs`.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
@@ -14,24 +12,24 @@ use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode};
-use access_core::recipients::{Rules, Target};
+use access_core::recipients::{Recipient, RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
 use access_core::render::card::Edition;
 use access_core::request::AccessRequest;
-use futures_util::{future, poll};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, warn};
 
-use super::audience::{Audience, Located, NotFound};
+use super::audience::Audience;
 use super::carrying::{Intent, Taken};
 use super::clock::Clock;
 use super::complaints::Complaints;
 use super::finishing::Finishing;
 use super::lease::Holder;
 use super::looking::{Word, ask_again, hold};
+use super::lookups::Lookups;
 use super::memory::{Memory, Seen, later};
-use super::outbox::{NotYet, Outbox};
+use super::outbox::Outbox;
 use super::resolution::Resolver;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;
@@ -42,6 +40,8 @@ use crate::teleport::error::{Kind, TeleportError};
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
 const MAX_ROUNDS: usize = 8;
+/// When to look for news of people that nobody brought.
+const NEWS: Duration = Duration::from_secs(60);
 /// Teleport does not answer: soon again, and at once when the watch is back.
 const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// Teleport refuses: an operator must act.
@@ -79,6 +79,7 @@ pub(super) struct Reconciler {
     pub(super) holder: Holder,
     pub(super) outbox: Outbox,
     pub(super) directory: Directory,
+    pub(super) lookups: Lookups,
     pub(super) rules: Rules,
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
@@ -158,23 +159,17 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
             }
-            let wanted = audience.people(|errand| memory.is_due(errand));
-            let mut lookups = pin!(future::join_all(wanted.into_iter().map(|r| self.look_up(r))));
-            let people = match poll!(&mut lookups) {
-                Poll::Ready(people) => Some(people),
-                Poll::Pending => None,
-            };
-            let found = people.iter().flatten().filter_map(|person| person.as_ref().ok());
-            let targets =
-                listed.map_or_else(Vec::new, |listed| audience.targets(listed, &self.directory, found));
-            if let Some(people) = &people {
-                self.note_missing(people, &audience, memory);
+            let is_all_known = self.find_people(listed, &audience, memory).await;
+            let targets = audience.targets(&self.directory, &memory.located);
+            if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
+                self.note_untold(&mut record, &audience, memory);
             }
+            let requester: Vec<_> = memory.requester.iter().cloned().collect();
 
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
             memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let waits = memory.waits(self.clock.now());
-            let mut plan = plan(&self.situation(listed, &record, &targets, &waits));
+            let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
             if let Word::Unproven = word {
                 hold(&mut plan, record.known.as_ref(), self.clock.now());
             }
@@ -187,12 +182,11 @@ impl Reconciler {
                 if !self.save(id, known.map(|known| (known, &record)), done, memory).await? {
                     return Ok(None);
                 }
-                if people.is_none() {
-                    self.note_missing(&lookups.await, &audience, memory);
-                    continue;
-                }
-                let next = next_visit(plan.look_again, &audience, &memory.waits(self.clock.now()));
-                return Ok(next.into_iter().chain(resolve_at).min());
+                // The request is woken when there is news of its people; until then its place is for others.
+                let news = (!is_all_known).then(|| later(self.clock.now(), NEWS));
+                let wanted = audience.people(&self.rules, memory, |_| true);
+                let next = next_visit(plan.look_again, &wanted, &memory.waits(self.clock.now()));
+                return Ok(next.into_iter().chain(resolve_at).chain(news).min());
             }
             self.outbox.room().await;
             let posts = plan.posts().collect();
@@ -204,14 +198,7 @@ impl Reconciler {
                 // A message now could never be kept true. If the request is still listed, its end is on the way.
                 Taken::NoRecord => return Ok(None),
             };
-            if people.is_none() {
-                let run = self.run(id, intent, record, &lease, memory);
-                let (outcome, people) = future::join(run, lookups).await;
-                self.note_missing(&people, &audience, memory);
-                outcome?;
-            } else {
-                self.run(id, intent, record, &lease, memory).await?;
-            }
+            self.run(id, intent, record, &lease, memory).await?;
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(self.clock.now()))
@@ -238,14 +225,13 @@ impl Reconciler {
         listed: Option<&'a AccessRequest>,
         record: &'a Record,
         targets: &'a [Target],
+        requester: &'a [RecipientKey],
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
         let cluster = self.cluster.as_str();
         let web_proxy = self.web_proxy.as_deref();
         let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
-        // The requester is never told, so no copy is his.
-        let look =
-            |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester: &[] };
+        let look = |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester };
         let review = self.review.as_ref().map(look);
         let now = self.clock.now();
         Situation { listed, record, targets, cluster, edition, review, waits, now }
@@ -254,7 +240,7 @@ impl Reconciler {
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
     pub(super) fn needs_visit(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
         let record = Record::decode(id, data).0;
-        !plan(&self.situation(None, &record, &[], &BTreeMap::new())).is_empty()
+        !plan(&self.situation(None, &record, &[], &[], &BTreeMap::new())).is_empty()
     }
 
     fn teleport_failed(&self, id: &RequestId, trouble: &Trouble, failures: u32) -> Duration {
@@ -277,30 +263,14 @@ impl Reconciler {
         }
         delay
     }
-
-    /// Remembers who was not found, and says so once a cause.
-    fn note_missing(&self, people: &[Result<Located, NotFound>], audience: &Audience, memory: &mut Memory) {
-        let missing = people.iter().filter_map(|person| person.as_ref().err());
-        for missing in missing.filter(|missing| audience.is_untold(&missing.recipient)) {
-            let errand = Errand::Deliver(missing.recipient.key());
-            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-            let delay = missing.delay(failures);
-            if self.complaints.open(missing.recipient.key().as_str(), &missing.cause()) {
-                let is_configured = self.rules.named().any(|named| *named == missing.recipient);
-                missing.tell(delay, is_configured);
-            }
-            memory.postpone(errand, &NotYet::failed(delay));
-        }
-    }
 }
 
 /// The earliest of the plan's own wish and the people who are to be looked up again.
 fn next_visit(
     look_again: Option<Timestamp>,
-    audience: &Audience,
+    wanted: &[(Recipient, bool)],
     waits: &BTreeMap<Errand, Timestamp>,
 ) -> Option<Timestamp> {
-    let wanted = audience.people(|_| true);
-    let lookups = wanted.iter().filter_map(|r| waits.get(&Errand::Deliver(r.key()))).copied();
+    let lookups = wanted.iter().filter_map(|(r, _)| waits.get(&Errand::Deliver(r.key()))).copied();
     lookups.chain(look_again).min()
 }
