@@ -82,6 +82,18 @@ pub struct Links {
     pub ignore_email_case: bool,
 }
 
+impl Links {
+    /// The accounts that the table gives this Teleport user.
+    pub fn in_table(&self, user: &str) -> impl Iterator<Item = SlackUserId> {
+        self.table.iter().filter(move |(_, named)| *named == user).map(|(id, _)| id.clone())
+    }
+
+    /// The accounts that the user's trait gives.
+    pub fn in_trait(&self, user: &TeleportUser) -> impl Iterator<Item = SlackUserId> {
+        slack_ids(user, self).into_iter().map(SlackUserId::new)
+    }
+}
+
 /// A Teleport user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TeleportUser {

@@ -355,8 +355,9 @@ struct Look {
 /// What is drawn of deciding in Slack.
 fn deciding<'a>(situation: &Situation<'a>, reader: Reader) -> Deciding<'a> {
     let votes = Some(&situation.record.votes);
+    let untold = Some(&situation.record.untold);
     let (Some(review), Some(request)) = (situation.review, situation.listed) else {
-        return Deciding { votes, ..Deciding::default() };
+        return Deciding { votes, untold, ..Deciding::default() };
     };
     let offer = match reader {
         Reader::Requester => Offer::Link(NoButtons::OwnRequest),
@@ -365,7 +366,7 @@ fn deciding<'a>(situation: &Situation<'a>, reader: Reader) -> Deciding<'a> {
     };
     let standing = (review.mode == Some(Mode::Resolver))
         .then(|| standing(review.rules, request, &situation.record.votes));
-    Deciding { offer, standing, votes }
+    Deciding { offer, standing, votes, untold }
 }
 
 /// The recipients who are the requester.

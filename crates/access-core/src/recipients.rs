@@ -10,8 +10,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SlackUserId;
+use crate::record::cut;
 use crate::request::AccessRequest;
 use crate::role_pattern::RolePattern;
+
+/// Names in [`Untold`].
+const MAX_UNTOLD: usize = 5;
+/// Of each, so many characters.
+const MAX_UNTOLD_NAME: usize = 64;
 
 /// No request is announced to more recipients than this; suggested reviewers are chosen by the requester, so
 /// their number is in his hands.
@@ -33,6 +39,9 @@ pub enum Recipient {
     User(SlackUserId),
     /// A person by e-mail address, in lower case; gets a direct message.
     Email(String),
+    /// A Teleport user, who is found as deciders are: by the table, the trait, or the name if it is an address. Gets a
+    /// direct message.
+    Reviewer(String),
 }
 
 /// A recipient's name in the record; equal for two spellings of the same recipient.
@@ -167,6 +176,12 @@ impl Recipient {
         Ok(Self::ChannelName(name.to_owned()))
     }
 
+    /// A suggested reviewer; `None` if this is no Teleport user's name.
+    pub fn reviewer(name: &str) -> Option<Self> {
+        let fits = !name.trim().is_empty() && name.len() <= MAX_EMAIL && !name.chars().any(char::is_control);
+        fits.then(|| Self::Reviewer(name.to_owned()))
+    }
+
     /// The recipient's name in the record.
     pub fn key(&self) -> RecipientKey {
         RecipientKey(match self {
@@ -174,6 +189,10 @@ impl Recipient {
             Self::ChannelName(name) => format!("#{name}"),
             Self::User(id) => id.as_str().to_owned(),
             Self::Email(email) => email.clone(),
+            Self::Reviewer(name) => match Self::parse(name) {
+                Ok(Self::Email(email)) => email,
+                _ => format!("@{name}"),
+            },
         })
     }
 }
@@ -228,21 +247,71 @@ impl Rules {
 /// The recipients of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audience {
-    /// In the order in which they are told: suggested reviewers, everyone's recipients, the roles' recipients.
+    /// In the order in which they are told: everyone's recipients, the roles' recipients, suggested reviewers.
     pub recipients: Vec<Recipient>,
-    /// Suggested reviewers that cannot be found in Slack because their names are no e-mail addresses.
-    pub unaddressable: usize,
+    /// Suggested reviewers whose names are none; bounded like [`Untold`]'s.
+    pub unaddressable: Untold,
     /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
     pub left_out: usize,
 }
 
-/// Who is told of `request`, by name.
+/// Suggested reviewers who could not be told: a few by name, and how many more there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Untold {
+    #[serde(rename = "n")]
+    names: Vec<String>,
+    #[serde(rename = "m", default)]
+    more: usize,
+}
+
+impl Untold {
+    /// One more.
+    pub fn push(&mut self, name: &str) {
+        if self.names.len() < MAX_UNTOLD {
+            self.names.push(cut(name, MAX_UNTOLD_NAME));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The names, at most 5 of at most 64 characters.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// How many there are besides.
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// What was read from a record, within its bounds.
+    pub(crate) fn bounded(self) -> Self {
+        let mut bounded = Self::default();
+        self.names.iter().for_each(|name| bounded.push(name));
+        Self { more: self.more.saturating_add(bounded.more), ..bounded }
+    }
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names.join(", "))?;
+        if self.more > 0 { write!(f, " and {} more", self.more) } else { Ok(()) }
+    }
+}
+
+/// Who is told of `request`, by name. Accounts of the requester under other names are left out by [`targets`].
 pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
     let mut audience = Audience::default();
     let mut seen = BTreeSet::new();
-    let requester = Recipient::Email(request.user.to_lowercase());
+    let requester = Recipient::Reviewer(request.user.to_lowercase()).key();
     let mut add = |recipient: &Recipient, audience: &mut Audience| {
-        if *recipient == requester || !seen.insert(recipient.clone()) {
+        let key = recipient.key();
+        if key == requester || !seen.insert(key) {
             return;
         }
         if audience.recipients.len() < MAX_RECIPIENTS {
@@ -251,8 +320,8 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
             audience.left_out += 1;
         }
     };
-    // The operator's recipients come first when counting towards the limit, so that a requester who suggests
-    // a thousand reviewers cannot push them out.
+    // The operator's recipients come first, so that a requester who suggests a thousand reviewers can neither push them
+    // out nor hold them up.
     for recipient in &rules.always {
         add(recipient, &mut audience);
     }
@@ -261,22 +330,45 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
             add(recipient, &mut audience);
         }
     }
-    let configured = audience.recipients.len();
-    for name in &request.suggested_reviewers {
-        match Recipient::parse(name) {
-            Ok(recipient @ Recipient::Email(_)) => add(&recipient, &mut audience),
-            _ => audience.unaddressable += 1,
+    for name in request.suggested_reviewers.iter().filter(|name| !is_same(name, &request.user)) {
+        match Recipient::reviewer(name) {
+            Some(recipient) => add(&recipient, &mut audience),
+            None => audience.unaddressable.push(name),
         }
     }
-    audience.recipients.rotate_left(configured);
     audience
+}
+
+/// Who asked, by every account and name that is known to be theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requester {
+    user: String,
+    accounts: BTreeSet<SlackUserId>,
+}
+
+impl Requester {
+    /// The Teleport user, who has these Slack accounts.
+    pub fn new(user: &str, accounts: impl IntoIterator<Item = SlackUserId>) -> Self {
+        Self { user: user.to_owned(), accounts: accounts.into_iter().collect() }
+    }
+
+    /// Whether this person is the requester: by an account, or by an e-mail address that equals the user name. Capitals
+    /// do not matter: this is used to leave somebody out.
+    pub fn is(&self, person: &Person) -> bool {
+        person.ids.iter().any(|id| self.accounts.contains(id))
+            || person.email.as_ref().is_some_and(|email| is_same(email, &self.user))
+    }
+}
+
+fn is_same(a: &str, b: &str) -> bool {
+    a.trim().to_lowercase() == b.trim().to_lowercase()
 }
 
 /// A person as Slack's directory knows him, as far as telling him matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// The Slack id.
-    pub id: SlackUserId,
+    /// The Slack id, and that of the same account in the organisation.
+    pub ids: Vec<SlackUserId>,
     /// The e-mail address, if the token may see it.
     pub email: Option<String>,
 }
@@ -285,7 +377,9 @@ pub struct Person {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A person.
-    Person(Person),
+    Person(SlackUserId),
+    /// The requester, who is never asked.
+    Requester,
     /// A channel: its id if known, else its name.
     Channel(String),
 }
@@ -312,15 +406,12 @@ impl Target {
 }
 
 /// Where to post for the recipients that were found: one target a place, none for the requester.
-pub fn targets(request: &AccessRequest, found: &[(Recipient, Found)]) -> Vec<Target> {
+pub fn targets(found: &[(Recipient, Found)]) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
-    let is_requester = |person: &Person| {
-        person.email.as_ref().is_some_and(|email| email.to_lowercase() == request.user.to_lowercase())
-    };
     for (recipient, place) in found {
         let post_to = match place {
-            Found::Person(person) if is_requester(person) => continue,
-            Found::Person(person) => person.id.as_str(),
+            Found::Requester => continue,
+            Found::Person(person) => person.as_str(),
             Found::Channel(channel) => channel,
         };
         match targets.iter_mut().find(|target| target.post_to == post_to) {
@@ -332,166 +423,4 @@ pub fn targets(request: &AccessRequest, found: &[(Recipient, Found)]) -> Vec<Tar
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::request::sample;
-    use proptest::prelude::*;
-
-    fn parse(text: &str) -> Recipient {
-        Recipient::parse(text).unwrap()
-    }
-
-    fn rules(always: &[&str], by_role: &[(&str, &[&str])]) -> Rules {
-        let parsed = |names: &[&str]| names.iter().map(|n| parse(n)).collect::<Vec<_>>();
-        Rules {
-            always: parsed(always),
-            by_role: by_role.iter().map(|(r, n)| (RolePattern::parse(r).unwrap(), parsed(n))).collect(),
-        }
-    }
-
-    #[track_caller]
-    fn check(request: &AccessRequest, rules: &Rules, expected: &[&str]) {
-        let told: Vec<String> =
-            recipients(request, rules).recipients.iter().map(ToString::to_string).collect();
-        assert_eq!(told, expected);
-    }
-
-    #[test]
-    fn recognises_every_form() {
-        assert_eq!(parse("C0TEAM"), Recipient::ChannelId("C0TEAM".into()));
-        assert_eq!(parse("G012AB"), Recipient::ChannelId("G012AB".into()));
-        assert_eq!(parse("W012AB"), Recipient::User(SlackUserId::new("W012AB")));
-        assert_eq!(parse("Bob.Ö@Example.com"), Recipient::Email("bob.ö@example.com".into()));
-        assert_eq!(parse("#dba-approvers"), Recipient::ChannelName("dba-approvers".into()));
-        for name in ["zugänge-prod_1", "アクセス申請", "हिन्दी", "c02"] {
-            assert_eq!(parse(name), Recipient::ChannelName(name.into()));
-        }
-    }
-
-    #[test]
-    fn what_is_no_recipient_is_refused_with_its_reason() {
-        use InvalidRecipient::*;
-        let long = "x".repeat(81);
-        let cases = [
-            ("", Empty),
-            (" ", Empty),
-            ("#", NotAName),
-            ("##team", NotAName),
-            ("team.a", NotAName),
-            ("<!channel>", NotAName),
-            ("two words", Spaces),
-            (" team", Spaces),
-            ("a\u{0}b", Spaces),
-            ("a@x.com,b@x.com", Several),
-            ("@bob", NotAnEmail),
-            ("bob@", NotAnEmail),
-            ("a@b@c", NotAnEmail),
-            ("bob:hunter2@example.com", NotAnEmail),
-            ("<mailto:bob@example.com|bob@example.com>", Link),
-            ("<#C0TEAM|my team>", Link),
-            ("<@U0BOB>", Link),
-            ("https://acme.slack.com/archives/C0TEAM", Link),
-            ("S0DBA", Group),
-            ("<!subteam^S0DBA|@dba>", Group),
-            ("SRE", Capitals),
-            ("Team", Capitals),
-            (long.as_str(), TooLong),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(Recipient::parse(text), Err(expected), "{text:?}");
-        }
-        assert!(Recipient::parse(&"ö".repeat(80)).is_ok());
-    }
-
-    #[test]
-    fn suggested_reviewers_come_first_then_everyones_then_the_roles() {
-        let request = AccessRequest {
-            roles: vec!["dba".into(), "admin".into()],
-            suggested_reviewers: vec!["dave@example.com".into(), "octocat".into(), "bob@example.com".into()],
-            ..sample()
-        };
-        let rules =
-            rules(&["C0TEAM", "bob@example.com"], &[("dba", &["dba-approvers"]), ("*", &["C0TEAM", "ops"])]);
-        check(&request, &rules, &["dave@example.com", "C0TEAM", "bob@example.com", "#dba-approvers", "#ops"]);
-        assert_eq!(recipients(&request, &rules).unaddressable, 1);
-    }
-
-    #[test]
-    fn a_role_with_an_entry_does_not_get_the_star() {
-        let rules = rules(&[], &[("dba", &["dba-approvers"]), ("*", &["ops"])]);
-        check(&sample(), &rules, &["#dba-approvers"]);
-        check(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
-        check(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
-    }
-
-    #[test]
-    fn a_name_beats_patterns_and_all_matching_patterns_count() {
-        let rules = rules(
-            &[],
-            &[
-                ("*", &["ops"]),
-                ("prod-*", &["prod"]),
-                ("prod-db", &["dba"]),
-                ("^prod-(web|api)$", &["web", "prod"]),
-                ("dev-?", &["dev"]),
-            ],
-        );
-        for (role, told) in [
-            ("prod-db", &["#dba"][..]),
-            ("prod-web", &["#prod", "#web"]),
-            ("prod-x", &["#prod"]),
-            ("dev-1", &["#dev"]),
-            ("dev-12", &["#ops"]),
-            ("root", &["#ops"]),
-            // Names that look like the patterns, as a role may be called.
-            ("prod-*", &["#prod"]),
-            ("*", &["#ops"]),
-        ] {
-            check(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
-        }
-        let all = vec!["root".into(), "prod-web".into(), "prod-db".into()];
-        check(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
-    }
-
-    #[test]
-    fn the_requester_is_not_asked() {
-        let rules = rules(&["Alice@Example.com", "bob@example.com"], &[]);
-        check(
-            &AccessRequest { suggested_reviewers: vec!["ALICE@example.com".into()], ..sample() },
-            &rules,
-            &["bob@example.com"],
-        );
-        let person = |id: &str, email: &str| {
-            Found::Person(Person { id: SlackUserId::new(id), email: Some(email.into()) })
-        };
-        let found = [
-            (parse("U0ALICE"), person("U0ALICE", "alice@EXAMPLE.com")),
-            (parse("U0BOB"), person("U0BOB", "bob@example.com")),
-            (parse("bob@example.com"), person("U0BOB", "bob@example.com")),
-        ];
-        let expected = Target {
-            post_to: "U0BOB".into(),
-            keys: vec![parse("U0BOB").key(), parse("bob@example.com").key()],
-        };
-        assert_eq!(targets(&sample(), &found), [expected]);
-    }
-
-    #[test]
-    fn suggestions_cannot_push_out_the_operators_recipients() {
-        let suggested_reviewers = (0..500).map(|n| format!("u{n}@example.com")).collect();
-        let audience =
-            recipients(&AccessRequest { suggested_reviewers, ..sample() }, &rules(&["C0TEAM"], &[]));
-        assert_eq!(audience.recipients.len(), MAX_RECIPIENTS);
-        assert_eq!(audience.left_out, 401);
-        assert!(audience.recipients.contains(&parse("C0TEAM")));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_refused_or_has_a_stable_key(text in any::<String>()) {
-            if let Ok(recipient) = Recipient::parse(&text) {
-                prop_assert_eq!(Recipient::parse(recipient.key().as_str()), Ok(recipient));
-            }
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::claim::{Claim, Doubt, DoubtJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::recipients::RecipientKey;
+use crate::recipients::{RecipientKey, Untold};
 use crate::request::{AccessRequest, RequestState};
 use crate::votes::Votes;
 
@@ -39,7 +39,9 @@ mod ours {
     pub(super) const CLAIM: &str = "x_claim";
     /// Posts that may have been made: JSON list.
     pub(super) const DOUBTS: &str = "x_doubts";
-    pub(super) const ALL: [&str; 6] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS];
+    /// Suggested reviewers who could not be told: JSON of [`super::Untold`].
+    pub(super) const UNTOLD: &str = "x_untold";
+    pub(super) const ALL: [&str; 7] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS, UNTOLD];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -64,6 +66,8 @@ pub struct Record {
     pub claim: Option<Claim>,
     /// Posts that may have been made by somebody who could not record them.
     pub doubts: Vec<Doubt>,
+    /// Suggested reviewers who could not be told.
+    pub untold: Untold,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
@@ -137,6 +141,9 @@ impl Record {
         let doubts: Option<Vec<DoubtJson>> = serde_json::from_str(text(ours::DOUBTS)).ok();
         json(ours::DOUBTS, doubts.is_none());
         let doubts = doubts.into_iter().flatten().filter_map(DoubtJson::read).take(MAX_DOUBTS).collect();
+        let untold: Option<Untold> = serde_json::from_str(text(ours::UNTOLD)).ok();
+        json(ours::UNTOLD, untold.is_none());
+        let untold = untold.map(Untold::bounded).unwrap_or_default();
         let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
         json(go::REVIEWS_COUNT, replies.is_none());
         let (pairs, torn) = go::message_pairs(text(go::MESSAGES));
@@ -207,7 +214,7 @@ impl Record {
         let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (Self { known, deliveries, votes: votes.unwrap_or_default(), claim, doubts, other }, rubbish)
+        (Self { known, deliveries, votes: votes.unwrap_or_default(), claim, doubts, untold, other }, rubbish)
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -248,6 +255,9 @@ impl Record {
         if !self.doubts.is_empty() {
             let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
             put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
+        }
+        if !self.untold.is_empty() {
+            put(ours::UNTOLD, serde_json::to_string(&self.untold).expect("plain data has a JSON form"));
         }
         if let Some(phase) = ended {
             put(go::RESOLUTION, resolution(phase).to_owned());

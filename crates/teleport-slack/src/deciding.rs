@@ -96,7 +96,7 @@ pub(crate) async fn start(
             slack: slack.clone(),
             groups: UserGroups::new(slack.clone()),
             our: our.clone(),
-            people,
+            people: Arc::clone(&people),
             rules: Arc::clone(&rules),
         },
         rules: Arc::clone(&rules),
@@ -107,6 +107,7 @@ pub(crate) async fn start(
         submit: submitting.subscribe(),
         resolver: Arc::clone(&resolver),
         wakes,
+        people,
     };
 
     let answers = Answers::new(slack.clone());

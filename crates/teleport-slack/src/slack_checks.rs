@@ -90,7 +90,7 @@ pub(crate) async fn recipients(slack: &slack::Client, directory: &Directory, aut
             Recipient::ChannelId(id) if may_look => channel(directory, id).await,
             Recipient::User(id) => person(recipient, slack.user_info(id).await),
             Recipient::Email(email) => person(recipient, slack.lookup_by_email(email).await),
-            Recipient::ChannelId(_) | Recipient::ChannelName(_) => Ok(()),
+            Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
         };
         let Err(error) = looked else { continue };
         if let Kind::RetryAfter(wait) = error.kind() {

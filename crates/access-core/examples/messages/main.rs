@@ -65,7 +65,7 @@ fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
         ] {
             let view = CardView { request, phase, cluster, edition };
             for offer in chain(offer) {
-                let deciding = Deciding { offer, standing: counted, votes: Some(votes) };
+                let deciding = Deciding { offer, standing: counted, votes: Some(votes), untold: None };
                 let name = format!("card, {name}, {phase:?}, {offer:?}, {edition:?}");
                 lines.print("message", &name, &card_with(&view, &deciding))?;
             }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::{Links, SlackProfile, TeleportUser, in_table, slack_ids};
+use crate::ids::SlackUserId;
 
 /// Users kept and returned for one account; two who fit are enough for a refusal.
 const MAX_ALIKE: usize = 10;
@@ -18,6 +19,8 @@ pub struct UserIndex {
     by_slack_id: HashMap<String, Vec<String>>,
     /// By the name in small letters.
     by_name: HashMap<String, Vec<String>>,
+    /// The Slack ids in the trait, by the name.
+    accounts: HashMap<String, Vec<String>>,
 }
 
 /// The users who can matter for an account, each once.
@@ -43,12 +46,22 @@ impl UserIndex {
             }
         };
         for user in users {
+            let ids = slack_ids(user, links);
+            if !ids.is_empty() {
+                let ids = ids.iter().take(MAX_ALIKE).map(|id| (*id).to_owned()).collect();
+                index.accounts.insert(user.name.clone(), ids);
+            }
             for id in slack_ids(user, links) {
                 add(index.by_slack_id.entry(id.to_owned()).or_default(), user);
             }
             add(index.by_name.entry(user.name.to_lowercase()).or_default(), user);
         }
         index
+    }
+
+    /// The Slack accounts that the trait of the user with this name gives: good enough to tell somebody.
+    pub fn accounts(&self, user: &str) -> impl Iterator<Item = SlackUserId> {
+        self.accounts.get(user).into_iter().flatten().map(SlackUserId::new)
     }
 
     /// Those who can matter for the account.
@@ -119,7 +132,6 @@ mod tests {
     use super::super::tests::{bob, our_app};
     use super::super::{Users, identify};
     use super::*;
-    use crate::ids::SlackUserId;
 
     fn name() -> impl Strategy<Value = String> {
         proptest::sample::select(vec!["bob@x", "Bob@x", "carol@x", "dave@x"]).prop_map(str::to_owned)
@@ -194,6 +206,21 @@ mod tests {
                 prop_assert!(by_trait || links.table.values().any(|name| *name == person.user));
             }
         }
+    }
+
+    #[test]
+    fn accounts_are_found_by_name() {
+        let links = Links { id_trait: Some("slack".to_owned()), ..Links::default() };
+        let user = |name: &str, ids: &[&str]| TeleportUser {
+            name: name.to_owned(),
+            traits: [("slack".to_owned(), ids.iter().map(|id| (*id).to_owned()).collect())].into(),
+            expires: None,
+        };
+        let users = [user("bob", &["U0BOB", "W0BOB"]), user("carol", &[""]), user("Bob", &[])];
+        let index = UserIndex::new(&users, &links);
+        let of = |name: &str| index.accounts(name).map(|id| id.to_string()).collect::<Vec<_>>();
+        assert_eq!(of("bob"), ["U0BOB", "W0BOB"]);
+        assert!(of("carol").is_empty() && of("Bob").is_empty() && of("nobody").is_empty());
     }
 
     #[test]

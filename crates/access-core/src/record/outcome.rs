@@ -6,7 +6,7 @@ use super::{Delivery, MAX_DELIVERIES, MAX_DOUBTS, Record, Shown, is_storable};
 use crate::claim::Doubt;
 use crate::ids::{ChannelId, MessageTs};
 use crate::plan::Errand;
-use crate::recipients::RecipientKey;
+use crate::recipients::{RecipientKey, Untold};
 
 /// Something Slack confirmed, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub enum Outcome {
         /// Which it was.
         ts: MessageTs,
     },
+    /// It is known which suggested reviewers could not be told.
+    Untold(Untold),
     /// A message was edited.
     Updated {
         /// Where it is.
@@ -158,6 +160,7 @@ impl Record {
                     delivery.is_lost = true;
                 }
             }
+            Outcome::Untold(untold) => self.untold.clone_from(untold),
             Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
             Outcome::Updated { channel, ts, shown } => {
                 if let Some(delivery) = self.find(channel, ts) {

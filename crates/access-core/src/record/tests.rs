@@ -358,3 +358,19 @@ proptest! {
         prop_assert_eq!(bounded(&bounded(&request)), bounded(&request));
     }
 }
+
+#[test]
+fn those_who_could_not_be_told_are_remembered_until_they_are() {
+    let id = RequestId::new("r1");
+    let mut untold = Untold::default();
+    ["bob", "c,d"].iter().for_each(|name| untold.push(name));
+    let mut record = Record::default();
+    record.apply(&Outcome::Untold(untold.clone()));
+    let data = record.encode();
+    assert_eq!(data["x_untold"], r#"{"n":["bob","c,d"],"m":0}"#);
+    assert_eq!(Record::decode(&id, &data).0.untold, untold);
+    record.apply(&Outcome::Untold(Untold::default()));
+    assert!(!record.encode().contains_key("x_untold"));
+    let rubbish = [("x_untold".to_owned(), "bob".to_owned())].into();
+    assert_eq!(Record::decode(&id, &rubbish).1, ["x_untold"]);
+}

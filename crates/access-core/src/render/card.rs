@@ -10,8 +10,6 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use super::blocks::{Block, Message};
 use super::elements::{Button, Confirm, Plain};
 use super::mrkdwn::{ListRoom, Mrkdwn, WebUrl};
@@ -19,7 +17,8 @@ use crate::control::Decision;
 use crate::ids::MAX_WORD;
 use crate::lifecycle::Phase;
 use crate::policy::Standing;
-use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Threshold};
+use crate::recipients::Untold;
+use crate::request::{AccessRequest, RequestKind, RequestState, Threshold};
 use crate::votes::Votes;
 
 /// Everything a card is made of.
@@ -57,6 +56,8 @@ pub struct Deciding<'a> {
     pub standing: Option<Standing>,
     /// The votes given in Slack.
     pub votes: Option<&'a Votes>,
+    /// Suggested reviewers who could not be told.
+    pub untold: Option<&'a Untold>,
 }
 
 /// What can be pressed on a card.
@@ -118,6 +119,8 @@ fn outcome(phase: Phase) -> Option<RequestState> {
     }
 }
 
+mod facts;
+
 const MAX_ID: usize = MAX_WORD;
 const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
@@ -128,7 +131,6 @@ const MAX_RESOLVE_REASON: usize = 500;
 const MAX_COMMAND: usize = 120;
 const ROLES: ListRoom = ListRoom { separator: ",", items: 100, each: 128, total: 700 };
 const DECIDERS: ListRoom = ListRoom { separator: ", ", items: 5, each: MAX_NAME, total: 1_500 };
-const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 25, each: 300, total: 1_800 };
 
 /// Shares of the fallback text, which is read aloud and shown in notifications: never more than 800 units.
 mod brief {
@@ -171,7 +173,7 @@ pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
     if !notes.is_empty() {
         blocks.push(Block::context(notes));
     }
-    let facts = facts(view);
+    let facts = facts::facts(view, deciding.untold);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
     }
@@ -393,44 +395,6 @@ fn authors(request: &AccessRequest, outcome: RequestState) -> Vec<&str> {
     proposed.map(|review| review.author.as_str()).filter(|author| seen.insert(*author)).collect()
 }
 
-/// What the Go plugin's message lacks; of a decided request only what still matters.
-fn facts(view: &CardView<'_>) -> Mrkdwn {
-    let request = view.request;
-    let pending = view.phase.is_open();
-    let mut lines = Mrkdwn::default();
-    if !request.resources.is_empty() {
-        lines.ours("*Resources*: ").list(request.resources.iter().map(resource), RESOURCES).ours("\n");
-    }
-    if pending || view.phase == Phase::Approved {
-        // Permanent access has no end, whatever the request says of itself.
-        if let Some(until) = request.access_until.filter(|_| request.kind != RequestKind::LongTerm) {
-            lines.ours("*Access until*: ").date(until);
-            let length =
-                request.assume_start.or(request.created).and_then(|from| length_in_words(from, until));
-            add_in_brackets(&mut lines, &length.unwrap_or_default(), MAX_NAME);
-            lines.ours("\n");
-        }
-        if let Some(start) = request.assume_start {
-            lines.ours("*Starts*: ").date(start).ours("\n");
-        }
-    }
-    if pending {
-        if let Some(expires) = request.expires {
-            lines.ours("*Request expires*: ").date(expires).ours("\n");
-        }
-        match request.kind {
-            RequestKind::Unstated => {}
-            RequestKind::ShortTerm => {
-                lines.ours("*Kind*: temporary\n");
-            }
-            RequestKind::LongTerm => {
-                lines.ours("*Kind*: permanent (long-term; decide it in Teleport's web UI)\n");
-            }
-        }
-    }
-    lines
-}
-
 /// The fallback. The status comes first and the requester's reason last, so that neither is forged by the other.
 fn summary(view: &CardView<'_>) -> Mrkdwn {
     let request = view.request;
@@ -448,18 +412,14 @@ fn summary(view: &CardView<'_>) -> Mrkdwn {
     text.ours(" on cluster ").foreign(view.cluster, brief::CLUSTER);
     text.ours(" (ID ").foreign(request.id.as_str(), MAX_ID).ours(").");
     if !request.resources.is_empty() {
-        text.ours(" Resources: ").list(request.resources.iter().map(resource), brief::RESOURCES).ours(".");
+        text.ours(" Resources: ")
+            .list(request.resources.iter().map(facts::resource), brief::RESOURCES)
+            .ours(".");
     }
     if has_text(&request.reason) {
         text.ours(" Reason: ").foreign(&request.reason, brief::REASON).ours(".");
     }
     text
-}
-
-fn resource(resource: &Resource) -> String {
-    let Resource { cluster, kind, name, sub_resource } = resource;
-    let slash = if sub_resource.is_empty() { "" } else { "/" };
-    format!("{kind} {name}{slash}{sub_resource} ({cluster})")
 }
 
 fn add_in_brackets(line: &mut Mrkdwn, text: &str, max: usize) {
@@ -477,22 +437,6 @@ fn request_page(view: &CardView<'_>) -> Option<WebUrl> {
     let Edition::Enterprise { web_proxy: Some(proxy) } = view.edition else { return None };
     let id = view.request.id.as_word()?;
     WebUrl::parse(&format!("{}/web/requests/{id}", proxy.trim_end_matches('/')))
-}
-
-/// `2 d 4 h`, `8 h`, `1 h 30 min`: the two largest units, to the minute. `None` if `until` is not later.
-fn length_in_words(from: Timestamp, until: Timestamp) -> Option<String> {
-    // The server's two clocks readings are some milliseconds apart, so the nearest minute is meant.
-    let minutes = (until.as_second() - from.as_second() + 30) / 60;
-    let units = [(minutes / 1_440, "d"), (minutes / 60 % 24, "h"), (minutes % 60, "min")];
-    let largest = units.iter().position(|(count, _)| *count > 0)?;
-    let words: Vec<_> = units
-        .iter()
-        .skip(largest)
-        .take(2)
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count} {unit}"))
-        .collect();
-    Some(words.join(" "))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub(super) fn is_dubious_id(recipient: &Recipient) -> bool {
         Recipient::ChannelId(_) | Recipient::User(_) => {
             !recipient.key().as_str().bytes().any(|byte| byte.is_ascii_digit())
         }
-        Recipient::Email(_) | Recipient::ChannelName(_) => false,
+        Recipient::Email(_) | Recipient::Reviewer(_) | Recipient::ChannelName(_) => false,
     }
 }
 

@@ -1,20 +1,23 @@
-//! From the recipients of a request to places in Slack: e-mails and user ids are looked up in the directory.
+//! From the recipients of a request to places in Slack, and what is said of those who have none.
 //!
-//! Whom to tell is decided in `access_core::recipients`; this only asks Slack where they are.
+//! Whom to tell is decided in `access_core::recipients`; where people are, `lookups` finds.
 
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
 use access_core::ids::{ChannelId, RequestId};
 use access_core::plan::Errand;
-use access_core::recipients::{self, Found, Person, Recipient, Rules, Target};
+use access_core::recipients::{self, Found, Recipient, Rules, Target, Untold};
 use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
+use super::memory::Memory;
+use super::outbox::NotYet;
 use super::reconciler::Reconciler;
 use crate::slack::directory::Directory;
 use crate::slack::error::{Kind, SlackError};
+use crate::teleport::error::TeleportError;
 
 /// Somebody who is not in Slack today may be tomorrow.
 const ABSENT: Duration = Duration::from_secs(600);
@@ -30,21 +33,24 @@ pub(super) struct Audience {
     is_wanted: bool,
 }
 
-/// A recipient and where he was found.
+/// A recipient and where that is.
 pub(super) type Located = (Recipient, Found);
 
 /// A recipient who was not found.
 #[derive(Debug)]
 pub(super) struct NotFound {
     pub(super) recipient: Recipient,
-    why: Why,
+    pub(super) why: Why,
 }
 
+/// Why not.
 #[derive(Debug)]
-enum Why {
+pub(super) enum Why {
     Nobody,
     Deactivated,
     Slack(SlackError),
+    /// Teleport does not say who the requester is, or the reviewer.
+    Teleport(TeleportError),
 }
 
 impl Audience {
@@ -55,43 +61,54 @@ impl Audience {
         Self { names, untold, is_wanted: true }
     }
 
-    /// The people to be looked up: all of them as soon as one who is `due` was not told, because two names may
-    /// lead to the same person.
-    pub(super) fn people(&self, due: impl Fn(&Errand) -> bool) -> Vec<Recipient> {
-        let is_person = |r: &&Recipient| matches!(r, Recipient::Email(_) | Recipient::User(_));
+    /// The people to be looked up, and whether the configuration names them: all of them as soon as one who is `due` was
+    /// not told, because two names may lead to the same person.
+    pub(super) fn people(
+        &self,
+        rules: &Rules,
+        memory: &Memory,
+        due: impl Fn(&Errand) -> bool,
+    ) -> Vec<(Recipient, bool)> {
+        let is_person = |r: &&Recipient| {
+            let is_person = matches!(r, Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_));
+            is_person && !memory.requester.contains(&r.key())
+        };
         if !self.untold.iter().filter(is_person).any(|r| due(&Errand::Deliver(r.key()))) {
             return Vec::new();
         }
         let waits = |r: &&Recipient| !self.untold.contains(r) || due(&Errand::Deliver(r.key()));
-        self.names.recipients.iter().filter(is_person).filter(waits).cloned().collect()
+        let wanted = self.names.recipients.iter().filter(is_person).filter(waits);
+        wanted.map(|r| (r.clone(), rules.named().any(|named| named == r))).collect()
     }
 
-    /// Whether this recipient has no message yet.
-    pub(super) fn is_untold(&self, recipient: &Recipient) -> bool {
-        self.untold.contains(recipient)
+    /// Suggested reviewers who could not be told, as far as is known.
+    fn missing(&self, memory: &Memory) -> Untold {
+        let mut untold = self.names.unaddressable.clone();
+        for recipient in &self.untold {
+            if let Recipient::Reviewer(name) = recipient
+                && memory.missing.contains(&recipient.key())
+            {
+                untold.push(name);
+            }
+        }
+        untold
     }
 
     /// Where to post: channels at once, people as far as they were found.
-    pub(super) fn targets<'a>(
-        &self,
-        listed: &AccessRequest,
-        directory: &Directory,
-        people: impl Iterator<Item = &'a Located>,
-    ) -> Vec<Target> {
-        let people: Vec<_> = people.collect();
+    pub(super) fn targets(&self, directory: &Directory, people: &[Located]) -> Vec<Target> {
         let place = |recipient: &Recipient| match recipient {
             Recipient::ChannelId(id) => Some(Found::Channel(id.clone())),
             Recipient::ChannelName(name) => {
                 let known = directory.known_channel(name).map(|id| id.to_string());
                 Some(Found::Channel(known.unwrap_or_else(|| name.clone())))
             }
-            Recipient::Email(_) | Recipient::User(_) => {
+            Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_) => {
                 people.iter().find(|(r, _)| r == recipient).map(|(_, found)| found.clone())
             }
         };
         let found: Vec<_> =
             self.names.recipients.iter().filter_map(|r| Some((r.clone(), place(r)?))).collect();
-        recipients::targets(listed, &found)
+        recipients::targets(&found)
     }
 
     /// Says, once a request, what is odd about its audience.
@@ -99,12 +116,9 @@ impl Audience {
         if !self.is_wanted {
             return;
         }
-        let recipients::Audience { recipients, unaddressable, left_out } = &self.names;
+        let recipients::Audience { recipients, left_out, .. } = &self.names;
         if recipients.is_empty() {
             warn!(request = %id, "Nobody is told of this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
-        }
-        if *unaddressable > 0 {
-            debug!(request = %id, unaddressable, "Suggested reviewers whose names are not e-mail addresses cannot be found in Slack");
         }
         if *left_out > 0 {
             warn!(request = %id, left_out, "The request has more recipients than teleport-slack tells; the last suggested reviewers are left out");
@@ -113,24 +127,74 @@ impl Audience {
 }
 
 impl Reconciler {
-    /// Asks Slack's directory where a person is.
-    pub(super) async fn look_up(&self, recipient: Recipient) -> Result<Located, NotFound> {
-        let answer = match &recipient {
-            Recipient::Email(email) => self.directory.by_email(email).await,
-            Recipient::User(id) => self.directory.by_id(id).await,
-            Recipient::ChannelId(place) | Recipient::ChannelName(place) => {
-                return Ok((recipient.clone(), Found::Channel(place.clone())));
+    /// Looks for whoever is to be told, without waiting. Returns whether all is known by now.
+    pub(super) async fn find_people(
+        &self,
+        listed: Option<&AccessRequest>,
+        audience: &Audience,
+        memory: &mut Memory,
+    ) -> bool {
+        let Some(listed) = listed else {
+            (memory.looking, memory.located) = (None, Vec::new());
+            return true;
+        };
+        let looked = match memory.looking.take() {
+            Some(looking) => looking.look(),
+            None => {
+                memory.located.clear();
+                let wanted = audience.people(&self.rules, memory, |errand| memory.is_due(errand));
+                if wanted.is_empty() {
+                    return true;
+                }
+                self.lookups.begin(listed, wanted).await
             }
         };
-        match answer {
-            Ok(Some(user)) if user.deleted => Err(NotFound { recipient, why: Why::Deactivated }),
-            Ok(Some(user)) => {
-                let person = Person { id: user.id.clone(), email: user.email.clone() };
-                Ok((recipient, Found::Person(person)))
+        for outcome in looked.outcomes {
+            match outcome {
+                Ok((recipient, found)) => {
+                    memory.missing.remove(&recipient.key());
+                    if found == Found::Requester {
+                        memory.requester.insert(recipient.key());
+                    }
+                    memory.located.push((recipient, found));
+                }
+                Err(missing) => self.note_missing(missing, audience, memory),
             }
-            Ok(None) => Err(NotFound { recipient, why: Why::Nobody }),
-            Err(error) => Err(NotFound { recipient, why: Why::Slack(error) }),
         }
+        memory.looking = looked.looking;
+        memory.looking.is_none()
+    }
+
+    /// Remembers who was not found, and says so once a cause.
+    fn note_missing(&self, missing: NotFound, audience: &Audience, memory: &mut Memory) {
+        if !audience.untold.contains(&missing.recipient) {
+            return;
+        }
+        let key = missing.recipient.key();
+        let errand = Errand::Deliver(key.clone());
+        let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+        let delay = missing.delay(failures);
+        let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
+        if is_reviewer && matches!(missing.why, Why::Nobody | Why::Deactivated) {
+            // All of them are told in one line (`note_untold`).
+            memory.missing.insert(key);
+        } else if self.complaints.open(key.as_str(), &missing.cause()) {
+            missing.tell(delay, !is_reviewer);
+        }
+        memory.postpone(errand, &NotYet::failed(delay));
+    }
+
+    /// Has those written down who could not be told, for the message to name them, and names them once in the log.
+    pub(super) fn note_untold(&self, record: &mut Record, audience: &Audience, memory: &mut Memory) {
+        let untold = audience.missing(memory);
+        if untold == record.untold {
+            return;
+        }
+        if let Some(known) = record.known.as_ref().filter(|_| !untold.is_empty()) {
+            warn!(request = %known.id, "Suggested reviewers could not be told: {untold}; nobody active in this Slack workspace goes by these names: correct them in Teleport, or link them under [review.users]");
+        }
+        memory.unsaved.push(Outcome::Untold(untold.clone()));
+        record.untold = untold;
     }
 
     /// A post by name taught us the channel's id.
@@ -153,6 +217,7 @@ impl NotFound {
                 Kind::Retry => AWAY.delay(failures + 1, fastrand::u64(..)),
                 Kind::Permanent | Kind::Unauthorised => ABSENT,
             },
+            Why::Teleport(_) => AWAY.delay(failures + 1, fastrand::u64(..)),
         }
     }
 
@@ -162,6 +227,7 @@ impl NotFound {
             Why::Nobody => "nobody".to_owned(),
             Why::Deactivated => "deactivated".to_owned(),
             Why::Slack(error) => error.to_string(),
+            Why::Teleport(error) => error.to_string(),
         }
     }
 
@@ -171,7 +237,7 @@ impl NotFound {
     pub(super) fn tell(&self, delay: Duration, is_configured: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
         let (words, is_error) = match &self.why {
-            Why::Nobody => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration (or the suggested reviewer in Teleport), or invite the person".to_owned(), is_configured),
+            Why::Nobody => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
             Why::Deactivated => {
                 ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
             }
@@ -179,6 +245,9 @@ impl NotFound {
                 format!("Cannot look the recipient up: {}", error.with_remedy()),
                 matches!(error.kind(), Kind::Permanent | Kind::Unauthorised),
             ),
+            Why::Teleport(error) => {
+                (format!("Cannot tell whether the recipient is the requester: {}", crate::error::chain(error)), false)
+            }
         };
         if is_error {
             error!(%recipient, retry_in_s, "{words}");

@@ -4,6 +4,7 @@
 //! are made, then what came of them is written and the claim given up. Whatever dies in between leaves a doubt on
 //! record, never a secret.
 
+use std::collections::VecDeque;
 use std::task::Poll;
 
 use access_core::claim::{Claim, Turn, WORK, turn};
@@ -50,6 +51,10 @@ pub(super) enum Taken {
     /// The request vanished and has no record.
     NoRecord,
 }
+
+/// Errands of one request that are under way at once, of the outbox's 16 calls: a request with a hundred recipients must
+/// not make all others wait until the last of them is told.
+const SIDE_BY_SIDE: usize = 4;
 
 impl Reconciler {
     /// Takes the claim, unless somebody else holds it or the record changed since it was read.
@@ -116,7 +121,7 @@ impl Reconciler {
         }
     }
 
-    /// Runs errands side by side, records each outcome as soon as it is there, and gives the claim up.
+    /// Runs errands side by side, a few at a time, records each outcome as soon as it is there, and gives the claim up.
     ///
     /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
     pub(super) async fn run(
@@ -127,17 +132,17 @@ impl Reconciler {
         lease: &Lease,
         memory: &mut Memory,
     ) -> Result<(), Trouble> {
-        let mut running: FuturesUnordered<_> = intent
-            .errands
-            .into_iter()
-            .map(|(errand, steps)| {
-                let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-                let place =
-                    intent.posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.clone());
-                let caller = Caller { made: intent.made, id: id.clone(), errand };
-                self.run_errand(caller, steps, place, failures, lease)
-            })
-            .collect();
+        let mut waiting: VecDeque<_> = intent.errands.into();
+        let mut running = FuturesUnordered::new();
+        let posts = &intent.posts;
+        let begin = |(errand, steps), memory: &Memory| {
+            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+            let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.clone());
+            let caller = Caller { made: intent.made, id: id.clone(), errand };
+            self.run_errand(caller, steps, place, failures, lease)
+        };
+        let first = waiting.drain(..waiting.len().min(SIDE_BY_SIDE));
+        running.extend(first.map(|errand| begin(errand, memory)));
         let mut result = Ok(());
         while let Some(first) = running.next().await {
             let mut ended = vec![first];
@@ -146,8 +151,7 @@ impl Reconciler {
             }
             for (caller, mut outcomes, mut not_yet) in ended {
                 let errand = caller.errand.clone();
-                let place =
-                    intent.posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
+                let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
                 let misfits = outcomes.extract_if(.., |outcome| !fits(&record, outcome)).count();
                 if misfits > 0 && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. })) {
                     let failures = memory.failures.get(&errand).copied().unwrap_or(0);
@@ -164,6 +168,7 @@ impl Reconciler {
                     None => memory.went_on(&errand, &outcomes),
                 }
                 memory.unsaved.extend(outcomes);
+                running.extend(waiting.pop_front().map(|errand| begin(errand, memory)));
             }
             let done = running.is_empty().then_some(&lease.claim);
             if result.is_ok() {

@@ -9,12 +9,15 @@ use std::time::Duration;
 use access_core::claim::Claim;
 use access_core::ids::{ChannelId, MessageTs};
 use access_core::plan::Errand;
+use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Record};
 use access_core::request::AccessRequest;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::audience::Located;
 use super::finishing::Undecided;
+use super::lookups::Looking;
 use super::outbox::NotYet;
 
 /// Nothing waits longer without being looked at.
@@ -61,6 +64,14 @@ pub(super) struct Memory {
     pub(super) undecided: Option<Undecided>,
     /// Failed visits in a row.
     pub(super) failed_visits: u32,
+    /// Look-ups of people that are under way.
+    pub(super) looking: Option<Looking>,
+    /// Who was found by them so far.
+    pub(super) located: Vec<Located>,
+    /// Recipients who turned out to be the requester.
+    pub(super) requester: BTreeSet<RecipientKey>,
+    /// Suggested reviewers whom nobody goes by.
+    pub(super) missing: BTreeSet<RecipientKey>,
     /// The messages that were there at the last look and can be kept true.
     pub(super) messages: Vec<(ChannelId, MessageTs)>,
     /// Whether the audience's oddities were told.
@@ -183,9 +194,8 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use access_core::recipients::RecipientKey;
-
     use super::*;
+    use access_core::ids::{ChannelId, MessageTs};
 
     fn claim(holder: &str, turn: u64) -> Claim {
         Claim { holder: holder.into(), turn, taken: Timestamp::UNIX_EPOCH }

@@ -29,6 +29,7 @@ mod finishing;
 mod in_doubt;
 pub mod clock;
 mod lease;
+mod lookups;
 mod looking;
 mod memory;
 mod outbox;
@@ -62,8 +63,10 @@ use self::behind::Behind;
 use self::clock::{Clock, LOOK, Pair};
 use self::complaints::Complaints;
 use self::lease::Holder;
+use self::lookups::Lookups;
 use self::memory::{Memory, Seen, Sighting};
 use self::outbox::Outbox;
+use self::people::People;
 use self::queue::Queue;
 use self::reconciler::{Deciding, Reconciler};
 use self::resolution::Resolver;
@@ -78,6 +81,8 @@ use crate::teleport::rights::Sight;
 use crate::teleport::watch::WatchUpdate;
 use crate::{slack, teleport};
 
+/// Requests about whose people there is news and who wait for their turn.
+const NEWS: usize = 256;
 /// Visits under way at once.
 const MAX_VISITS: usize = 64;
 /// Every request is looked at again this often although nothing woke it.
@@ -128,6 +133,8 @@ pub struct Review {
     pub resolver: Arc<Resolver>,
     /// Requests on which somebody voted.
     pub wakes: mpsc::Receiver<RequestId>,
+    /// Who is who.
+    pub people: Arc<People>,
 }
 
 /// The dispatcher: keeps every request's messages true.
@@ -147,6 +154,7 @@ pub struct Dispatcher {
     wakes: mpsc::Receiver<RequestId>,
     /// Requests whose turn it is in Slack.
     called: mpsc::Receiver<RequestId>,
+    news: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
     /// Before everything that is due.
     began: Instant,
@@ -179,6 +187,9 @@ impl Dispatcher {
             metrics,
             clock,
         } = surroundings;
+        let (tell_news, news) = mpsc::channel(NEWS);
+        let people = review.as_ref().map(|review| Arc::clone(&review.people));
+        let lookups = Lookups::new(directory.clone(), people, tell_news);
         // Without deciding in Slack nobody sends, and the receivers stay silent.
         let review = review.map(|r| {
             let submit = r.submit.clone();
@@ -200,6 +211,7 @@ impl Dispatcher {
             outbox,
             preparing: Default::default(),
             directory,
+            lookups,
             rules,
             cluster,
             is_enterprise,
@@ -222,6 +234,7 @@ impl Dispatcher {
             ready,
             wakes,
             called,
+            news,
             submit,
             began: Instant::now(),
             standing,
@@ -255,6 +268,7 @@ impl Dispatcher {
                 Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
                 // Those behind wait for it.
                 Some(id) = self.called.recv() => self.queue.wake(id, self.began),
+                Some(id) = self.news.recv() => self.queue.wake(id, Instant::now()),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
                 Ok(()) = self.standing.changed() => {

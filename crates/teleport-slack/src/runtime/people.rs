@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use access_core::identity::index::{Candidates, UserIndex};
 use access_core::identity::{Links, SlackProfile, TeleportUser};
+use access_core::ids::SlackUserId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +81,42 @@ impl People {
         }
     }
 
+    /// The Slack accounts of a Teleport user, by the table and the trait. Of the requester they are read as they are now;
+    /// of others the last listing will do, so that made-up names cost no calls.
+    pub(super) async fn accounts(
+        &self,
+        user: &str,
+        is_requester: bool,
+    ) -> Result<Vec<SlackUserId>, TeleportError> {
+        let mut accounts: Vec<_> = self.links.in_table(user).collect();
+        if self.links.id_trait.is_none() {
+            return Ok(accounts);
+        }
+        let by_trait = if is_requester {
+            let found = self.teleport.get_user(user).await;
+            found.map(|user| {
+                user.map(known)
+                    .into_iter()
+                    .flat_map(|user| self.links.in_trait(&user).collect::<Vec<_>>())
+                    .collect::<Vec<_>>()
+            })
+        } else {
+            self.index(Instant::now(), FOUND).await.map(|(_, index)| index.accounts(user).collect())
+        };
+        match by_trait {
+            Ok(by_trait) => {
+                self.complaints.settle("users");
+                accounts.extend(by_trait);
+                Ok(accounts)
+            }
+            Err(error) if error.denied() == Some(Denied::Right) => {
+                self.tell_unreadable(&error);
+                Ok(accounts)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The users who can matter for the account; `None` if the daemon may not read users.
     pub(super) async fn users(
         &self,
@@ -92,15 +129,19 @@ impl People {
             }
             // Only for want of this right: a plugin that is shut out knows nothing, and so nobody may decide.
             Err(error) if error.denied() == Some(Denied::Right) => {
-                // Without the trait, names are then taken unchecked, which is allowed.
-                if self.links.id_trait.is_some() && self.complaints.open("users", "unauthorised") {
-                    warn!("People cannot be found by slack_user_id_trait: {error}");
-                } else {
-                    debug!("Teleport's users may not be read: {error}");
-                }
+                self.tell_unreadable(&error);
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn tell_unreadable(&self, error: &TeleportError) {
+        // Without the trait, names are then taken unchecked, which is allowed.
+        if self.links.id_trait.is_some() && self.complaints.open("users", "unauthorised") {
+            warn!("People cannot be found by slack_user_id_trait: {error}");
+        } else {
+            debug!("Teleport's users may not be read: {error}");
         }
     }
 

@@ -10,9 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 /// Nobody is waited for longer, such as one whose record Teleport is slow to give.
-pub(super) const RECORDS: Duration = Duration::from_secs(1);
-/// Nor one whose people Slack is slow to find: others are not to feel it.
-pub(super) const PEOPLE: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_millis(500);
 
 type Key = (Option<Timestamp>, RequestId);
 
@@ -57,7 +55,7 @@ impl Preparing {
 
 impl Ahead<'_> {
     /// Waits for those who are before it, but not for long.
-    pub(super) async fn wait(&self, limit: Duration) {
+    pub(super) async fn wait(&self) {
         let wait = async {
             loop {
                 let changed = self.all.changed.notified();
@@ -68,7 +66,7 @@ impl Ahead<'_> {
             }
         };
         // Whoever is late may still come first if nothing is under way.
-        tokio::time::timeout(limit, wait).await.ok();
+        tokio::time::timeout(LIMIT, wait).await.ok();
     }
 
     fn is_behind(&self) -> bool {
@@ -102,7 +100,7 @@ mod tests {
         let id = RequestId::new;
         let [one, three, two] =
             [(1, "1"), (3, "3"), (2, "2")].map(|(at, name)| all.begin(made(at), &id(name)));
-        let mut waits = std::pin::pin!(three.wait(RECORDS));
+        let mut waits = std::pin::pin!(three.wait());
         assert_eq!(poll!(&mut waits), Poll::Pending);
         drop(one);
         assert_eq!(poll!(&mut waits), Poll::Ready(()), "the second began later");
@@ -115,7 +113,7 @@ mod tests {
         let _slow = all.begin(made(1), &RequestId::new("1"));
         let other = all.begin(made(2), &RequestId::new("2"));
         let begun = Instant::now();
-        other.wait(PEOPLE).await;
-        assert_eq!(begun.elapsed(), PEOPLE);
+        other.wait().await;
+        assert_eq!(begun.elapsed(), LIMIT);
     }
 }

@@ -4,9 +4,7 @@
 //! `access_core::plan`'s. Who calls it, and when: `runtime/mod.rs`.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
@@ -14,27 +12,27 @@ use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
 use access_core::plan::{Errand, Plan, ReviewLook, Situation, Step, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode};
-use access_core::recipients::{Rules, Target};
+use access_core::recipients::{Recipient, RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
 use access_core::render::card::Edition;
 use access_core::request::AccessRequest;
-use futures_util::{future, poll};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::audience::{Audience, Located, NotFound};
+use super::audience::Audience;
 use super::carrying::{Intent, Taken};
 use super::clock::Clock;
 use super::complaints::Complaints;
 use super::finishing::Finishing;
 use super::lease::Holder;
 use super::looking::{Word, ask_again, hold};
+use super::lookups::Lookups;
 use super::memory::{Memory, Seen, later};
-use super::outbox::{NotYet, Outbox};
+use super::outbox::Outbox;
 use super::pace::Caller;
-use super::preparing::{self, Preparing};
+use super::preparing::Preparing;
 use super::resolution::Resolver;
 use super::turns::Wait;
 use crate::observe::metrics::{Metrics, Visit};
@@ -48,6 +46,8 @@ use crate::teleport::error::{Kind, TeleportError};
 const MAX_ROUNDS: usize = 8;
 /// How long a visit stays for its turn.
 const STAY: Duration = Duration::from_secs(1);
+/// When to look for news of people that nobody brought.
+const NEWS: Duration = Duration::from_secs(60);
 /// Teleport does not answer: soon again, and at once when the watch is back.
 const TELEPORT_AWAY: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// Teleport refuses: an operator must act.
@@ -84,9 +84,9 @@ pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) holder: Holder,
     pub(super) outbox: Outbox,
-    /// Visits that are not yet in line: in those of channels, and in those of people.
-    pub(super) preparing: [Preparing; 2],
+    pub(super) preparing: Preparing,
     pub(super) directory: Directory,
+    pub(super) lookups: Lookups,
     pub(super) rules: Rules,
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
@@ -146,8 +146,7 @@ impl Reconciler {
             Seen::Deleted(_) | Seen::Missing(_) => None,
         };
         let made = listed.and_then(|request| request.created);
-        // Channels are known at once, people when they were looked up.
-        let mut ahead = self.preparing.each_ref().map(|all| listed.map(|_| all.begin(made, id)));
+        let mut ahead = listed.map(|_| self.preparing.begin(made, id));
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -175,24 +174,18 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.told_oddities, true) {
                 audience.tell_oddities(id);
             }
-            let wanted = audience.people(|errand| memory.is_due(errand));
-            let mut lookups = pin!(future::join_all(wanted.into_iter().map(|r| self.look_up(r))));
-            let people = match poll!(&mut lookups) {
-                Poll::Ready(people) => Some(people),
-                Poll::Pending => None,
-            };
-            let found = people.iter().flatten().filter_map(|person| person.as_ref().ok());
-            let targets =
-                listed.map_or_else(Vec::new, |listed| audience.targets(listed, &self.directory, found));
-            if let Some(people) = &people {
-                self.note_missing(people, &audience, memory);
+            let is_all_known = self.find_people(listed, &audience, memory).await;
+            let targets = audience.targets(&self.directory, &memory.located);
+            if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
+                self.note_untold(&mut record, &audience, memory);
             }
+            let requester: Vec<_> = memory.requester.iter().cloned().collect();
 
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
             memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
             let replan = |memory: &Memory| {
                 let waits = memory.waits(self.clock.now());
-                let mut plan = plan(&self.situation(listed, &record, &targets, &waits));
+                let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
                 if let Word::Unproven = word {
                     hold(&mut plan, record.known.as_ref(), self.clock.now());
                 }
@@ -200,25 +193,11 @@ impl Reconciler {
                 plan
             };
             let mut plan = replan(memory);
-            let is_looked_up = people.as_ref().is_some_and(|people| !people.is_empty());
-            if let [Some(channels), _] = &ahead {
-                channels.wait(preparing::RECORDS).await;
+            if let Some(ahead) = &ahead {
+                ahead.wait().await;
             }
-            if let [_, Some(found)] = &ahead
-                && is_looked_up
-            {
-                found.wait(preparing::PEOPLE).await;
-            }
-            if people.is_some() {
-                self.line_up(id, made, &mut plan, memory).await;
-            } else {
-                // People's messages are not to wait for a channel.
-                self.hold_back(id, made, &mut plan, memory);
-            }
-            ahead[0] = None;
-            if people.is_some() {
-                ahead[1] = None;
-            }
+            self.line_up(id, made, &mut plan, memory).await;
+            ahead = None;
             if plan.waits_for_names && plan.errands.is_empty() && memory.has_waits() {
                 // The name must wait longer than was thought, so the others need not.
                 plan = replan(memory);
@@ -231,12 +210,11 @@ impl Reconciler {
                 if !self.save(id, known.map(|known| (known, &record)), done, memory).await? {
                     return Ok(None);
                 }
-                if people.is_none() {
-                    self.note_missing(&lookups.await, &audience, memory);
-                    continue;
-                }
-                let next = next_visit(plan.look_again, &audience, &memory.waits(self.clock.now()));
-                return Ok(next.into_iter().chain(resolve_at).min());
+                // The request is woken when there is news of its people; until then its place is for others.
+                let news = (!is_all_known).then(|| later(self.clock.now(), NEWS));
+                let wanted = audience.people(&self.rules, memory, |_| true);
+                let next = next_visit(plan.look_again, &wanted, &memory.waits(self.clock.now()));
+                return Ok(next.into_iter().chain(resolve_at).chain(news).min());
             }
             self.outbox.room().await;
             let posts = plan.posts().collect();
@@ -248,14 +226,7 @@ impl Reconciler {
                 // A message now could never be kept true. If the request is still listed, its end is on the way.
                 Taken::NoRecord => return Ok(None),
             };
-            if people.is_none() {
-                let run = self.run(id, intent, record, &lease, memory);
-                let (outcome, people) = future::join(run, lookups).await;
-                self.note_missing(&people, &audience, memory);
-                outcome?;
-            } else {
-                self.run(id, intent, record, &lease, memory).await?;
-            }
+            self.run(id, intent, record, &lease, memory).await?;
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(self.clock.now()))
@@ -310,14 +281,13 @@ impl Reconciler {
         listed: Option<&'a AccessRequest>,
         record: &'a Record,
         targets: &'a [Target],
+        requester: &'a [RecipientKey],
         waits: &'a BTreeMap<Errand, Timestamp>,
     ) -> Situation<'a> {
         let cluster = self.cluster.as_str();
         let web_proxy = self.web_proxy.as_deref();
         let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
-        // The requester is never told, so no copy is his.
-        let look =
-            |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester: &[] };
+        let look = |review: &'a Deciding| ReviewLook { mode: review.mode(), rules: &review.rules, requester };
         let review = self.review.as_ref().map(look);
         let now = self.clock.now();
         Situation { listed, record, targets, cluster, edition, review, waits, now }
@@ -326,7 +296,7 @@ impl Reconciler {
     /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
     pub(super) fn needs_visit(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
         let record = Record::decode(id, data).0;
-        !plan(&self.situation(None, &record, &[], &BTreeMap::new())).is_empty()
+        !plan(&self.situation(None, &record, &[], &[], &BTreeMap::new())).is_empty()
     }
 
     fn teleport_failed(&self, id: &RequestId, trouble: &Trouble, failures: u32) -> Duration {
@@ -349,30 +319,14 @@ impl Reconciler {
         }
         delay
     }
-
-    /// Remembers who was not found, and says so once a cause.
-    fn note_missing(&self, people: &[Result<Located, NotFound>], audience: &Audience, memory: &mut Memory) {
-        let missing = people.iter().filter_map(|person| person.as_ref().err());
-        for missing in missing.filter(|missing| audience.is_untold(&missing.recipient)) {
-            let errand = Errand::Deliver(missing.recipient.key());
-            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-            let delay = missing.delay(failures);
-            if self.complaints.open(missing.recipient.key().as_str(), &missing.cause()) {
-                let is_configured = self.rules.named().any(|named| *named == missing.recipient);
-                missing.tell(delay, is_configured);
-            }
-            memory.postpone(errand, &NotYet::failed(delay));
-        }
-    }
 }
 
 /// The earliest of the plan's own wish and the people who are to be looked up again.
 fn next_visit(
     look_again: Option<Timestamp>,
-    audience: &Audience,
+    wanted: &[(Recipient, bool)],
     waits: &BTreeMap<Errand, Timestamp>,
 ) -> Option<Timestamp> {
-    let wanted = audience.people(|_| true);
-    let lookups = wanted.iter().filter_map(|r| waits.get(&Errand::Deliver(r.key()))).copied();
+    let lookups = wanted.iter().filter_map(|(r, _)| waits.get(&Errand::Deliver(r.key()))).copied();
     lookups.chain(look_again).min()
 }

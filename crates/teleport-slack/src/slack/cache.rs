@@ -35,8 +35,8 @@ struct State<V, E> {
     /// The keys of `entries` by age, oldest first.
     order: BTreeMap<u64, String>,
     next: u64,
-    /// Lookups under way. Weak: one whose callers have all gone must not be resumed half-way later.
-    flights: HashMap<String, WeakShared<Flight<V, E>>>,
+    /// Lookups under way, by way and key. Weak: one whose callers have all gone must not be resumed half-way later.
+    flights: HashMap<(String, String), WeakShared<Flight<V, E>>>,
 }
 
 struct Entry<V> {
@@ -62,21 +62,23 @@ where
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
 
-    /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is under way.
-    pub(super) async fn get<L>(&self, key: &str, lookup: impl FnOnce() -> L) -> Outcome<V, E>
+    /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is under way that goes the same
+    /// `way`: one may be slower than another.
+    pub(super) async fn get<L>(&self, key: &str, way: &str, lookup: impl FnOnce() -> L) -> Outcome<V, E>
     where
         L: Future<Output = Outcome<V, E>> + Send + 'static,
     {
         let flight = {
+            let name = (way.to_owned(), key.to_owned());
             let mut state = self.lock();
             if let Some(value) = state.fresh(key) {
                 return Ok(value);
             }
-            match state.flights.get(key).and_then(WeakShared::upgrade) {
+            match state.flights.get(&name).and_then(WeakShared::upgrade) {
                 Some(flight) => flight,
                 None => {
-                    let flight = self.clone().fly(key.to_owned(), lookup()).boxed().shared();
-                    state.take_off(key, &flight);
+                    let flight = self.clone().fly(name.clone(), lookup()).boxed().shared();
+                    state.take_off(name, &flight);
                     flight
                 }
             }
@@ -94,12 +96,12 @@ where
         self.lock().fresh(key).flatten()
     }
 
-    async fn fly(self, key: String, lookup: impl Future<Output = Outcome<V, E>>) -> Outcome<V, E> {
+    async fn fly(self, name: (String, String), lookup: impl Future<Output = Outcome<V, E>>) -> Outcome<V, E> {
         let outcome = lookup.await;
         let mut state = self.lock();
-        state.flights.remove(&key);
+        state.flights.remove(&name);
         if let Ok(value) = &outcome {
-            state.keep(key, value.clone(), self.limits);
+            state.keep(name.1, value.clone(), self.limits);
         }
         drop(state);
         outcome
@@ -134,10 +136,10 @@ impl<V: Clone, E: Clone> State<V, E> {
     }
 
     /// Notes a lookup under way, and forgets those that nobody waits for any more.
-    fn take_off(&mut self, key: &str, flight: &Shared<Flight<V, E>>) {
+    fn take_off(&mut self, name: (String, String), flight: &Shared<Flight<V, E>>) {
         self.flights.retain(|_, flight| flight.upgrade().is_some());
         if let Some(weak) = flight.downgrade() {
-            self.flights.insert(key.to_owned(), weak);
+            self.flights.insert(name, weak);
         }
     }
 }

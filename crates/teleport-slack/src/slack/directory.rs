@@ -15,13 +15,14 @@ use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
 use super::objects::{Conversation, User};
+pub use super::turnstile::Turn;
 use super::turnstile::Turnstile;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const FOUND_FOR: Duration = Duration::from_secs(600);
 
-/// Someone who was just invited should be reachable soon.
-const MISSING_FOR: Duration = Duration::from_secs(60);
+/// Someone who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
+const MISSING_FOR: Duration = Duration::from_secs(300);
 
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
@@ -34,13 +35,13 @@ const MAX_NAMES: usize = 1_000;
 
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
-/// What was found is remembered for ten minutes, that nothing was found for one minute, failures not at all.
-/// Concurrent questions about the same key cause one call. Few calls are made at once, and none while Slack asks to
+/// What was found is remembered for ten minutes, that nothing was found for five, failures not at all.
+/// Concurrent questions about the same key whose turn is the same cause one call. Few calls are made at once, and none while Slack asks to
 /// wait; then the question fails at once with what is left of the wait.
 #[derive(Clone)]
 pub struct Directory {
     client: Client,
-    turnstile: Arc<Turnstile>,
+    turnstile: Turnstile,
     by_email: Cache<Arc<User>, SlackError>,
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
@@ -56,7 +57,7 @@ impl Directory {
         let limits = Limits { found: FOUND_FOR, missing: MISSING_FOR, entries: MAX_ENTRIES };
         Self {
             client,
-            turnstile: Arc::new(Turnstile::new()),
+            turnstile: Turnstile::new(),
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
@@ -67,33 +68,33 @@ impl Directory {
     }
 
     /// The person with this e-mail address; `None` if there is no active one.
-    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_email(&self, email: &str, turn: Turn) -> Result<Option<Arc<User>>, SlackError> {
         if !is_plausible(email) {
             return Ok(None);
         }
         let lookup = || {
-            let (this, email) = (self.clone(), email.to_owned());
+            let (this, email, turn) = (self.clone(), email.to_owned(), turn.clone());
             async move {
                 let call = this.client.lookup_by_email(&email);
-                Ok(this.turnstile.pass(Method::UsersLookupByEmail, call).await?.map(Arc::new))
+                Ok(this.turnstile.pass(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
             }
         };
-        self.by_email.get(email, lookup).await
+        self.by_email.get(email, turn.name(), lookup).await
     }
 
     /// The person with this id; `None` if there is none that the app may see.
-    pub async fn by_id(&self, id: &SlackUserId) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_id(&self, id: &SlackUserId, turn: Turn) -> Result<Option<Arc<User>>, SlackError> {
         if !is_plausible(id.as_str()) {
             return Ok(None);
         }
         let lookup = || {
-            let (this, id) = (self.clone(), id.clone());
+            let (this, id, turn) = (self.clone(), id.clone(), turn.clone());
             async move {
                 let call = this.client.user_info(&id);
-                Ok(this.turnstile.pass(Method::UsersInfo, call).await?.map(Arc::new))
+                Ok(this.turnstile.pass(Method::UsersInfo, turn, call).await?.map(Arc::new))
             }
         };
-        self.by_id.get(id.as_str(), lookup).await
+        self.by_id.get(id.as_str(), turn.name(), lookup).await
     }
 
     /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
@@ -105,7 +106,7 @@ impl Directory {
             let (this, id) = (self.clone(), id.clone());
             async move {
                 let call = this.client.conversation_info(&id);
-                match this.turnstile.pass(Method::ConversationsInfo, call).await {
+                match this.turnstile.pass(Method::ConversationsInfo, Turn::First, call).await {
                     Ok(found) => {
                         if is_plausible(&found.name) {
                             this.channel_ids.learn(&found.name, found.id.clone());
@@ -117,7 +118,7 @@ impl Directory {
                 }
             }
         };
-        self.conversations.get(id.as_str(), lookup).await
+        self.conversations.get(id.as_str(), Turn::First.name(), lookup).await
     }
 
     /// The id of a public channel by its name (with or without `#`); `None` if there is none. Slack cannot be asked for one
@@ -140,7 +141,7 @@ impl Directory {
                 Ok(found.into_iter().find(|channel| channel.name == name).map(|channel| channel.id))
             }
         };
-        self.channel_ids.get(name, lookup).await
+        self.channel_ids.get(name, Turn::First.name(), lookup).await
     }
 
     /// The public channels of these names, in one list; their ids are remembered.
@@ -159,7 +160,7 @@ impl Directory {
         wanted.retain(|name| self.channel_ids.known(name).is_none());
         wanted.extend(names.into_iter().map(|name| name.to_owned()));
         let list = self.client.channels_by_name(&wanted);
-        let found = self.turnstile.pass(Method::ConversationsList, list).await?;
+        let found = self.turnstile.pass(Method::ConversationsList, Turn::First, list).await?;
         for channel in &found {
             self.channel_ids.learn(&channel.name, channel.id.clone());
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::directory::Directory;
+use super::directory::{Directory, Turn};
 use super::error::Kind;
 use super::*;
 use server::{Received, Reply, Server};
@@ -382,15 +382,18 @@ async fn directory_asks_once_and_learns_names() {
     let server = Server::start(answers.iter().map(Reply::json)).await;
     let directory = Directory::new(client(&server));
     for _ in 0..2 {
-        assert_eq!(directory.by_email("bob@example.com").await.unwrap().unwrap().id.as_str(), "U1");
+        assert_eq!(
+            directory.by_email("bob@example.com", Turn::First).await.unwrap().unwrap().id.as_str(),
+            "U1"
+        );
     }
     for _ in 0..2 {
-        assert_eq!(directory.by_email("eve@example.com").await.unwrap(), None);
+        assert_eq!(directory.by_email("eve@example.com", Turn::First).await.unwrap(), None);
     }
     let (u2, team, gone) = (SlackUserId::new("U2"), ChannelId::new("C1"), ChannelId::new("C9"));
-    assert_eq!(directory.by_id(&u2).await.unwrap_err().kind(), Kind::Retry);
+    assert_eq!(directory.by_id(&u2, Turn::First).await.unwrap_err().kind(), Kind::Retry);
     for _ in 0..2 {
-        assert_eq!(directory.by_id(&u2).await.unwrap().unwrap().id, u2);
+        assert_eq!(directory.by_id(&u2, Turn::First).await.unwrap().unwrap().id, u2);
     }
     assert_eq!(directory.known_channel("team"), None);
     for _ in 0..2 {
@@ -402,9 +405,9 @@ async fn directory_asks_once_and_learns_names() {
     assert_eq!(directory.known_channel("ops"), Some(gone));
 
     let huge = "x".repeat(1_000_000);
-    assert_eq!(directory.by_email(&huge).await.unwrap(), None);
-    assert_eq!(directory.by_email("").await.unwrap(), None);
-    assert_eq!(directory.by_id(&SlackUserId::new(huge)).await.unwrap(), None);
+    assert_eq!(directory.by_email(&huge, Turn::First).await.unwrap(), None);
+    assert_eq!(directory.by_email("", Turn::First).await.unwrap(), None);
+    assert_eq!(directory.by_id(&SlackUserId::new(huge), Turn::First).await.unwrap(), None);
     assert_eq!(server.received().len(), answers.len());
 }
 

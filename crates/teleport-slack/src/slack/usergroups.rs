@@ -12,7 +12,7 @@ use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
-use super::turnstile::Turnstile;
+use super::turnstile::{Turn, Turnstile};
 
 /// A group that was read within this time counts as read now.
 const FRESH: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const MAX_GROUPS: usize = 100;
 #[derive(Clone)]
 pub struct UserGroups {
     client: Client,
-    turnstile: Arc<Turnstile>,
+    turnstile: Turnstile,
     members: Cache<Members, SlackError>,
 }
 
@@ -38,7 +38,7 @@ impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
         let limits = Limits { found: FRESH, missing: Duration::ZERO, entries: MAX_GROUPS };
-        Self { client, turnstile: Arc::new(Turnstile::new()), members: Cache::new(limits) }
+        Self { client, turnstile: Turnstile::new(), members: Cache::new(limits) }
     }
 
     /// The members of the group with this id.
@@ -47,11 +47,11 @@ impl UserGroups {
             let (this, id) = (self.clone(), group.to_owned());
             async move {
                 let call = this.client.usergroup_members(&id);
-                let members = this.turnstile.pass(Method::UsergroupsUsersList, call).await?;
+                let members = this.turnstile.pass(Method::UsergroupsUsersList, Turn::First, call).await?;
                 Ok(Some(Arc::new(members.into_iter().collect())))
             }
         };
-        Ok(self.members.get(group, lookup).await?.unwrap_or_default())
+        Ok(self.members.get(group, Turn::First.name(), lookup).await?.unwrap_or_default())
     }
 }
 

@@ -179,7 +179,7 @@ fn a_configured_recipient_that_is_not_there_is_an_error_and_a_suggested_one_a_wa
             ("place=C0NONE", "channel_not_found", "ERROR"),
             ("recipient=nobody@example.com", nobody, "ERROR"),
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
-            ("recipient=typo@example.com", nobody, "WARN"),
+            ("could not be told: typo@example.com;", "correct them in Teleport", "WARN"),
         ] {
             assert_eq!(level(&bed, &daemon, place, &[words]).await, expected, "{}", daemon.log());
         }

@@ -26,6 +26,7 @@ mod cli;
 mod clocks;
 mod demo;
 mod measure;
+mod people;
 mod rules;
 mod diagnostics;
 mod deciding;

@@ -1,5 +1,9 @@
+use jiff::Timestamp;
+
+use super::facts::{facts, length_in_words};
 use super::*;
 use crate::ids::RequestId;
+use crate::request::Resource;
 use crate::request::Review;
 
 /// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
@@ -204,8 +208,8 @@ fn long_term_is_decided_elsewhere() {
     // Such a request says when its access would end, which it does not.
     let access_until = at("2026-11-24T20:00:00Z");
     let request = AccessRequest { kind: RequestKind::LongTerm, access_until, ..request() };
-    insta::assert_snapshot!(facts(&view(&request, Phase::Pending)).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
-    assert!(facts(&view(&request, Phase::Approved)).is_empty());
+    insta::assert_snapshot!(facts(&view(&request, Phase::Pending), None).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
+    assert!(facts(&view(&request, Phase::Approved), None).is_empty());
     assert_eq!(
         headline(&view(&request, Phase::Pending)).as_str(),
         "You have a new Request for permanent access:"

@@ -11,6 +11,7 @@ use crate::control::{Decision, Dialogue};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
 use crate::policy::Standing;
+use crate::recipients::Untold;
 use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card, card_with, short_card};
 use crate::render::modal::reason_dialogue;
 use crate::render::reply::{review_reply, vote_reply};
@@ -310,10 +311,13 @@ proptest! {
         if votes.push(&cast) {
             votes.settle(&cast.user);
         }
+        let mut untold = Untold::default();
+        (0..9).for_each(|_| untold.push(&cluster));
         let standing = Some(Standing { approvals, approvals_needed, denials, denials_needed });
         let offers = [Offer::Nothing, Offer::Link(NoButtons::NoRule { role: &role }), Offer::Buttons { confirm }];
         let rows = offers.map(|offer| {
-            let message = card_with(&view, &Deciding { offer, standing, votes: Some(&votes) });
+            let deciding = Deciding { offer, standing, votes: Some(&votes), untold: Some(&untold) };
+            let message = card_with(&view, &deciding);
             judge(&message).blocks.iter().filter(|texts| texts.is_empty()).count()
         });
         let is_word = request.id.as_word().is_some();

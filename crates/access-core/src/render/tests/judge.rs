@@ -11,7 +11,7 @@ use drawn::{Line, Stretch, draw, plain_of};
 pub(crate) mod drawn;
 
 /// What we set in bold, at the start of a line only.
-const BOLD: [&str; 14] = [
+const BOLD: [&str; 15] = [
     "ID",
     "Cluster",
     "User",
@@ -25,6 +25,7 @@ const BOLD: [&str; 14] = [
     "Access until",
     "Starts",
     "Request expires",
+    "Could not be told",
     "Kind",
 ];
 

@@ -18,7 +18,7 @@ impl Source {
     async fn answer(&self, cache: &Cache<usize, &'static str>, key: &str) -> usize {
         let source = self.clone();
         let lookup = || async move { Ok(Some(source.ask())) };
-        cache.get(key, lookup).await.unwrap().unwrap()
+        cache.get(key, "", lookup).await.unwrap().unwrap()
     }
 
     fn ask(&self) -> usize {
@@ -48,7 +48,7 @@ async fn what_is_missing_is_remembered_briefly() {
     let ask = async || {
         let source = source.clone();
         cache
-            .get("a", || async move {
+            .get("a", "", || async move {
                 source.ask();
                 Ok(None)
             })
@@ -67,7 +67,7 @@ async fn what_is_missing_is_remembered_briefly() {
 #[tokio::test(start_paused = true)]
 async fn failures_are_not_remembered() {
     let (cache, source) = (Cache::new(LIMITS), Source::default());
-    assert_eq!(cache.get("a", || async { Err("down") }).await, Err("down"));
+    assert_eq!(cache.get("a", "", || async { Err("down") }).await, Err("down"));
     assert_eq!(source.answer(&cache, "a").await, 1);
 }
 
@@ -76,7 +76,7 @@ async fn a_failure_leaves_nothing_of_an_expired_answer() {
     let (cache, source) = (Cache::new(LIMITS), Source::default());
     source.answer(&cache, "a").await;
     advance(LIMITS.found).await;
-    assert_eq!(cache.get("a", || async { Err("down") }).await, Err("down"));
+    assert_eq!(cache.get("a", "", || async { Err("down") }).await, Err("down"));
     assert_eq!(source.answer(&cache, "a").await, 2);
 }
 
@@ -107,7 +107,7 @@ async fn concurrent_lookups_of_a_key_are_one() {
             sleep(Duration::from_secs(1)).await;
             outcome
         };
-        cache.get(key, lookup).await
+        cache.get(key, "", lookup).await
     };
     let all =
         tokio::join!(ask("a", Ok(Some(7))), ask("a", Ok(Some(8))), ask("b", Err("down")), ask("b", Ok(None)));
@@ -127,8 +127,8 @@ async fn a_lookup_outlives_the_caller_that_began_it() {
             Ok(Some(7))
         }
     };
-    let mut first = Box::pin(cache.get("a", lookup));
-    let mut second = Box::pin(cache.get("a", lookup));
+    let mut first = Box::pin(cache.get("a", "", lookup));
+    let mut second = Box::pin(cache.get("a", "", lookup));
     assert!((&mut first).now_or_never().is_none());
     assert!((&mut second).now_or_never().is_none());
     drop(first);
@@ -140,7 +140,7 @@ async fn a_lookup_outlives_the_caller_that_began_it() {
 #[tokio::test(start_paused = true)]
 async fn a_lookup_that_nobody_waits_for_is_begun_anew() {
     let (cache, source) = (Cache::new(LIMITS), Source::default());
-    let mut first = Box::pin(cache.get("a", std::future::pending));
+    let mut first = Box::pin(cache.get("a", "", std::future::pending));
     assert!((&mut first).now_or_never().is_none());
     drop(first);
     assert_eq!(source.answer(&cache, "a").await, 1);

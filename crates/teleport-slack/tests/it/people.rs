@@ -1,0 +1,248 @@
+//! Who is told, by whichever names people go in Teleport and in Slack, and how long others wait for it.
+
+use std::time::{Duration, Instant};
+
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::workspace::Person;
+use access_sim::teleport::Options;
+use access_sim::teleport::request::NewRequest;
+use access_sim::teleport::world::{Rule, User};
+
+use crate::support::deciding::*;
+use crate::support::*;
+
+/// Alice, carol, bob and dave have Teleport users whose names are no addresses; alice's and bob's are linked by the table,
+/// carol's by the trait.
+const NAMES: &str = r#"
+    mode = "resolver"
+    slack_user_id_trait = "slack_id"
+    [review.users]
+    U0BOB = "bob"
+    U0SMITH = "smith"
+    [[review.rule]]
+    roles = ["*"]
+    approvers = ["bob"]
+    reason = "off"
+"#;
+
+/// A cluster and a workspace in which nobody's user name is an address.
+async fn names() -> Bed {
+    let slack = workspace()
+        .add_person(Person::member("U0SMITH", "smith").email("a.smith@example.com"))
+        .add_person(Person::member("U0JONES", "jones").email("b.jones@example.com"));
+    let bed = Bed::with(Options::golden(), slack).await;
+    bed.sign_as(PLUGIN_RW);
+    bed.teleport.edit_world(|world| {
+        let alice = world.user_mut(ALICE).unwrap().clone();
+        let trait_of = |id: &str| [("slack_id".to_owned(), vec![id.to_owned()])].into();
+        let user = |name: &str, id: Option<&str>| User {
+            name: name.to_owned(),
+            traits: id.map(trait_of).unwrap_or_default(),
+            ..alice.clone()
+        };
+        let users = [
+            user("smith", None),
+            user("jones", Some("U0JONES")),
+            user("bob", None),
+            user("carol", Some("U0CAROL")),
+        ];
+        world.users.extend(users);
+        let plugin = world.role_mut(PLUGIN_RW).unwrap();
+        plugin.allow.rules.push(Rule {
+            resources: vec!["user".to_owned()],
+            verbs: vec!["list".to_owned(), "read".to_owned()],
+        });
+    });
+    bed
+}
+
+fn lines_of(card: &MessageView) -> String {
+    (0..card.blocks.len()).map(|n| block_text(card, n)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_requester_is_never_asked_whatever_the_names() {
+    story(async {
+        let bed = names().await;
+        let config = bed.review_config(Way::Http, NAMES).replace(
+            "recipients = [\"team\", \"bob@example.com\"]",
+            "recipients = [\"team\", \"U0SMITH\", \"b.jones@example.com\"]\n\
+             role_to_recipients = { dba = [\"a.smith@example.com\", \"U0JONES\"] }",
+        );
+        let (slack, roles) = config.split_once("role_to_recipients = ").unwrap();
+        let (roles, rest) = roles.split_once('\n').unwrap();
+        let list = roles.trim_start_matches("{ ").trim_end_matches(" }");
+        let config = format!("{slack}\n{rest}\n[role_to_recipients]\n\"*\" = [\"team\"]\n{list}\n");
+        let daemon = bed.launch_deciding(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        for (user, account, other) in [("smith", "U0SMITH", "U0JONES"), ("jones", "U0JONES", "U0SMITH")] {
+            let suggested_reviewers = vec![user.to_owned(), user.to_uppercase(), "bob".to_owned()];
+            let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
+            let id = bed.teleport.request_access(user, new).unwrap();
+            for place in ["C0TEAM", "U0BOB", other] {
+                let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+                assert!(buttons(&card).contains(&"approve"), "{place}");
+            }
+            // Decided, so that all that there was to tell has been told.
+            bed.approve(&id);
+            bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+            assert!(bed.card(account, &id).is_none(), "{user} was asked\n{}", daemon.log());
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn suggested_reviewers_are_found_by_the_links_of_deciders_and_whoever_is_not_is_named() {
+    story(async {
+        let bed = names().await;
+        let daemon = bed.start_deciding(Way::Http, NAMES).await;
+        let suggested_reviewers = ["bob", "carol", "dave@example.com", "b.ruce", "nobody@example.com", "*x*"];
+        let suggested_reviewers = suggested_reviewers.map(str::to_owned).into();
+        let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
+        let id = bed.ask_for(new.clone());
+        for place in ["C0TEAM", "U0BOB", "U0CAROL", "U0DAVE"] {
+            bed.until(&daemon, &format!("the names in {place}"), || {
+                let card = bed.card(place, &id)?;
+                lines_of(&card)
+                    .lines()
+                    .find(|line| line.contains("Could not be told"))
+                    .filter(|line| line.contains("b.ruce, nobody@example.com, ") && line.contains("x"))
+                    .map(drop)
+            })
+            .await;
+        }
+        let line = bed.until_told(&daemon, "Suggested reviewers could not be told").await;
+        assert!(
+            line.contains("b.ruce, nobody@example.com, *x*;") && line.contains("[review.users]"),
+            "{line}"
+        );
+        let (record, messages) = (bed.record(&id), bed.slack.all_messages().len());
+        daemon.stop().await;
+
+        // A later run knows it from the record, and neither edits nor tells anything again.
+        let edits = bed.slack.calls_of("chat.update").len();
+        let daemon = bed.start_deciding(Way::Http, NAMES).await;
+        let next = bed.ask();
+        for place in ["C0TEAM", "U0BOB"] {
+            bed.until_clickable(&daemon, place, &next).await;
+        }
+        assert_eq!(bed.slack.calls_of("chat.update").len(), edits, "{}", daemon.log());
+        assert_eq!(field(&bed.record(&id), "x_untold"), field(&record, "x_untold"));
+        assert_eq!(bed.slack.all_messages().len(), messages + 2, "the next one's two");
+        assert_eq!(daemon.times_logged("Suggested reviewers could not be told"), 0, "{}", daemon.log());
+        bed.approve(&id);
+        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        assert!(!lines_of(&card).contains("Could not be told"), "it does not matter any more");
+        daemon.stop().await;
+    });
+}
+
+/// Alice asks with 95 reviewers whom she made up.
+fn ask_with_made_up(bed: &Bed, n: usize) -> String {
+    let suggested_reviewers = (0..95).map(|k| format!("nobody-{n}-{k}@example.com")).collect();
+    bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") })
+}
+
+/// Somebody else who may ask for the same.
+fn ask_as_zoe(bed: &Bed, new: NewRequest) -> String {
+    let zoe = "zoe@example.com";
+    bed.teleport.edit_world(|world| {
+        if world.user_mut(zoe).is_none() {
+            let alice = world.user_mut(ALICE).unwrap().clone();
+            world.users.push(User { name: zoe.to_owned(), ..alice });
+        }
+    });
+    bed.teleport.request_access(zoe, new).unwrap()
+}
+
+/// Everybody is told within a second, whatever alice's look-ups do.
+async fn assert_others_are_told_at_once(bed: &Bed, daemon: &Daemon, roles: &[&str]) {
+    let began = Instant::now();
+    let id = ask_as_zoe(bed, NewRequest::roles(roles, "why"));
+    for place in ["C0TEAM", "U0BOB"] {
+        bed.until_status(daemon, place, &id, "⏳ PENDING").await;
+        assert!(began.elapsed() < Duration::from_secs(1), "{place} after {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn made_up_reviewers_hold_up_nobody_else() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        // Somebody has asked before, so that bob is known.
+        let first = bed.ask();
+        bed.until_status(&daemon, "U0BOB", &first, "⏳ PENDING").await;
+        bed.slack.faults().add(FaultRule::new("users.lookupByEmail", Fault::Delay(Duration::from_secs(2))));
+        for requests in [3, 70] {
+            let ids: Vec<_> = (0..requests).map(|n| ask_with_made_up(&bed, requests + n)).collect();
+            for id in &ids {
+                bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+            }
+            assert_others_are_told_at_once(&bed, &daemon, &["dba"]).await;
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_configured_recipient_is_looked_up_before_all_made_up_reviewers() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed
+            .start(
+                r#"recipients = ["C0TEAM"]
+            [role_to_recipients]
+            "*" = ["bob@example.com"]
+            dba = ["C0TEAM"]"#,
+            )
+            .await;
+        let slow = Duration::from_secs(1);
+        bed.slack.faults().add(FaultRule::new("users.lookupByEmail", Fault::Delay(slow)));
+        let ids: Vec<_> = (0..3).map(|n| ask_with_made_up(&bed, n)).collect();
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        let began = Instant::now();
+        let id = ask_as_zoe(&bed, NewRequest::roles(&["admin"], "why"));
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        // His own look-up takes one.
+        assert!(began.elapsed() < slow + Duration::from_secs(1), "after {:?}", began.elapsed());
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn made_up_reviewers_leave_room_within_slacks_limits_and_are_not_asked_for_again() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let ids: Vec<_> = (0..3).map(|n| ask_with_made_up(&bed, n)).collect();
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        let asked = || bed.slack.calls_of("users.lookupByEmail").len();
+        bed.until(&daemon, "the first look-ups", || (asked() >= 15).then_some(())).await;
+        let began = Instant::now();
+        // Another requester's turn comes next, not after those 285.
+        let suggested_reviewers = vec![BOB.to_owned()];
+        let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
+        let id = ask_as_zoe(&bed, new);
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        assert!(began.elapsed() < Duration::from_secs(6), "after {:?}", began.elapsed());
+        assert!(asked() <= 15 + 5, "{} calls", asked());
+        let mut names: Vec<_> = bed
+            .slack
+            .calls_of("users.lookupByEmail")
+            .iter()
+            .map(|call| format!("{:?}", call.arguments))
+            .collect();
+        let calls = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), calls, "asked again");
+        daemon.stop().await;
+    });
+}
