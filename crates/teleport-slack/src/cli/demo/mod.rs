@@ -62,6 +62,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 /// The simulators, the daemon and the page, until a signal.
 async fn play(port: u16) -> Result<(), Failure> {
+    // Before the address is told, so that whoever reads it may end the demo at once.
+    let signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
     let stage = Stage::new(None).await?;
     answer(&format!(
@@ -70,11 +72,13 @@ async fn play(port: u16) -> Result<(), Failure> {
     ))?;
     let stop = CancellationToken::new();
     let daemon = stage.daemon(stop.clone());
-    until_signal(listener, &stage, stop, daemon).await
+    until_signal(signals, listener, &stage, stop, daemon).await
 }
 
 /// The simulators and the page, until a signal; the daemon is started by hand.
 async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
+    // Before the address is told, so that whoever reads it may end the demo at once.
+    let signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
     let stage = Stage::new(Some(dir)).await?;
     let config = stage.config_path();
@@ -86,16 +90,16 @@ async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
         slack = stage.slack.addr(),
         config = config.display(),
     ))?;
-    until_signal(listener, &stage, CancellationToken::new(), std::future::pending()).await
+    until_signal(signals, listener, &stage, CancellationToken::new(), std::future::pending()).await
 }
 
 async fn until_signal(
+    mut signals: Signals,
     listener: TcpListener,
     stage: &Stage,
     stop: CancellationToken,
     daemon: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
     let mut page = pin!(page::serve(listener, stage.world(), stop.clone()));
     let mut daemon = pin!(daemon);
     tokio::select! {
