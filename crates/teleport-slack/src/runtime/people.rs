@@ -92,16 +92,16 @@ impl People {
         if self.links.id_trait.is_none() {
             return Ok(accounts);
         }
-        let by_trait = if is_requester {
-            let found = self.teleport.get_user(user).await;
-            found.map(|user| {
-                user.map(known)
-                    .into_iter()
-                    .flat_map(|user| self.links.in_trait(&user).collect::<Vec<_>>())
-                    .collect::<Vec<_>>()
-            })
-        } else {
-            self.index(Instant::now(), FOUND).await.map(|(_, index)| index.accounts(user).collect())
+        let now = if is_requester { Some(self.teleport.get_user(user).await) } else { None };
+        let by_trait = match now {
+            // Who may not read one user may not list them either, which says what both need.
+            None | Some(Err(_)) => {
+                self.index(Instant::now(), FOUND).await.map(|(_, index)| index.accounts(user).collect())
+            }
+            Some(Ok(found)) => {
+                let found = found.map(known);
+                Ok(found.iter().flat_map(|user| self.links.in_trait(user)).collect::<Vec<_>>())
+            }
         };
         match by_trait {
             Ok(by_trait) => {

@@ -226,7 +226,9 @@ fn people_who_are_not_to_be_trusted() {
 #[test]
 fn people_whom_nobody_linked_or_no_rule_names() {
     story(async {
-        let review = ANY_OF_THREE.replace("U0DAVE = \"dave@example.com\"", "");
+        // Whom a rule names and no link leads to is refused with the configuration.
+        let review =
+            ANY_OF_THREE.replace("U0DAVE = \"dave@example.com\"", "").replace("\"dave@example.com\", ", "");
         let (bed, daemon, id, card) = pending(Way::Http, &review).await;
         assert_eq!(
             bed.told(&daemon, "U0DAVE", &card, "approve").await,
@@ -234,7 +236,7 @@ fn people_whom_nobody_linked_or_no_rule_names() {
         );
         assert_eq!(
             bed.told(&daemon, "U0CAROL", &card, "deny").await,
-            "You may not decide on role “dba” in Slack: its rule names bob@example.com, dave@example.com, alice@example.com."
+            "You may not decide on role “dba” in Slack: its rule names bob@example.com, alice@example.com."
         );
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;
@@ -414,7 +416,10 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
         story(async move {
             // Three are needed, so that what is harmless and counts does not decide.
             let (bed, daemon, id, card) = pending(way, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
-            for (name, alteration) in Alteration::hostile() {
+            let mut hostile = Alteration::hostile();
+            // Those without a readable user first: nothing is on its way to anybody then that could be taken for theirs.
+            hostile.sort_by_key(|(name, _)| !name.contains("user"));
+            for (name, alteration) in hostile {
                 let user_says_otherwise = name.contains("user");
                 let seen = bed.forge(&card, Forgery::altered(alteration)).await;
                 if way == Way::Http && (name == "20 MB" || name == "a long user id") {
