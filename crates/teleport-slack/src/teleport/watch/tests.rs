@@ -280,12 +280,19 @@ async fn every_end_is_told_and_followed_by_a_new_snapshot() {
 async fn what_was_not_told_before_a_loss_is_left_to_the_snapshot() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
-    with_script(vec![scripted, second], Delays::default(), 8, async |mut updates| {
+    with_script(vec![scripted, second], Delays::default(), 1, async |mut updates| {
+        // The listener is busy with one change when the next comes and the watch is lost.
+        remote.events.send(Ok(put("b", "heard"))).await.unwrap();
+        while updates.is_empty() {
+            tokio::task::yield_now().await;
+        }
         remote.events.send(Ok(put("a", "unheard"))).await.unwrap();
-        drop(remote);
+        remote.events.send(Err(refused(Kind::Retry))).await.unwrap();
+        remote.events.closed().await;
+        assert_eq!(told(&mut updates).await, "changed b heard");
         assert_eq!(told(&mut updates).await, "lost Retry");
-        let _events = again.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        let _events = again.list(&["a", "b"]);
+        assert_eq!(told(&mut updates).await, "snapshot [a b]");
     })
     .await;
 }
