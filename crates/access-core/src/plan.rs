@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::claim::Doubt;
 use crate::ids::{ChannelId, MessageTs};
@@ -20,6 +20,9 @@ use crate::request::{AccessRequest, RequestKind};
 
 /// No errand tells more reviews and votes than this at a time; the rest follows in the next plan.
 const MAX_REPLIES: usize = 20;
+
+/// A post to a channel's name is waited for if it is tried within this time.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// The facts about one request.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +104,8 @@ pub struct Plan {
     pub errands: Vec<(Errand, Vec<Step>)>,
     /// When to look again although nothing happened.
     pub look_again: Option<Timestamp>,
+    /// Whether posts wait for those to channels given by name.
+    pub waits_for_names: bool,
 }
 
 /// One call to Slack.
@@ -218,6 +223,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     };
     let requester = requester_keys(situation, subject);
     let is_worth_telling = is_worth_telling(listed, record, phase);
+    let mut waits_for_names = false;
     let mut errands = Vec::new();
     for (n, delivery) in record.deliveries.iter().enumerate() {
         let Delivery { channel, ts, key, is_lost, .. } = delivery;
@@ -248,13 +254,29 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         let deliver = |key: &RecipientKey| Errand::Deliver(key.clone());
         let is_open = |target: &&Target| {
             !record.is_delivered(&target.keys)
+                && !record.is_told(&target.post_to)
                 && !target.keys.iter().any(|key| record.is_in_doubt(&deliver(key)))
         };
         // What cannot be written down is not posted.
         let room = MAX_DELIVERIES.saturating_sub(record.deliveries.len());
-        for target in situation.targets.iter().filter(is_open).take(room) {
+        let open: Vec<_> = situation.targets.iter().filter(is_open).take(room).collect();
+        // A channel given by its name may be one that is given by its id, too. Slack answers the post to the name with the
+        // id, so that goes first, unless it will be long in coming.
+        let is_soon = |key: &RecipientKey| {
+            situation.waits.get(&deliver(key)).is_none_or(|until| *until <= now + PATIENCE)
+        };
+        let is_new = |doubt: &Doubt| match &doubt.errand {
+            Errand::Deliver(key) => key.is_name() && !doubt.may_repeat && doubt.ripe > now,
+            Errand::Keep(..) | Errand::Tell(..) => false,
+        };
+        let is_awaited = open.iter().any(|t| t.is_by_name() && t.keys.iter().all(is_soon))
+            || record.doubts.iter().any(is_new);
+        waits_for_names = is_awaited && open.iter().any(|t| t.is_channel());
+        for target in open.into_iter().filter(|target| !(waits_for_names && target.is_channel())) {
             let again = target.keys.iter().find(|key| record.is_to_repeat(&deliver(key)));
-            let Some(key) = again.or(target.keys.first()) else { continue };
+            // The name, if it has one: the id is known from the delivery itself.
+            let name = target.keys.iter().find(|key| key.is_name());
+            let Some(key) = again.or(name).or(target.keys.first()) else { continue };
             let is_requester = target.keys.iter().any(|key| requester.contains(key));
             let reader = if is_requester { Reader::Requester } else { Reader::Other };
             let Look { message, short, shown } = look(reader).clone();
@@ -282,7 +304,7 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
     // Remembered as soon as there is something to keep true, and kept current from then on.
     let latest = listed.map(bounded).filter(|latest| record.known.as_ref() != Some(latest));
     let remember = latest.filter(|_| !errands.is_empty() || !record.deliveries.is_empty());
-    Plan { remember, errands, look_again }
+    Plan { remember, errands, look_again, waits_for_names }
 }
 
 /// How to look for what is in doubt.

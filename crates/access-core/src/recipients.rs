@@ -55,6 +55,11 @@ impl RecipientKey {
         Self(text.into())
     }
 
+    /// Whether it is a channel's name.
+    pub(crate) fn is_name(&self) -> bool {
+        self.0.starts_with('#')
+    }
+
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -386,6 +391,18 @@ pub struct Target {
     pub post_to: String,
     /// All recipients that lead here; the first one names the delivery.
     pub keys: Vec<RecipientKey>,
+}
+
+impl Target {
+    /// Whether it is a channel of which only the name is known.
+    pub(crate) fn is_by_name(&self) -> bool {
+        !is_slack_id(&self.post_to, &['C', 'G', 'D', 'U', 'W'])
+    }
+
+    /// Whether it is a channel whose id is known.
+    pub(crate) fn is_channel(&self) -> bool {
+        is_slack_id(&self.post_to, &['C', 'G'])
+    }
 }
 
 /// Where to post for the recipients that were found: one target a place, none for the requester.

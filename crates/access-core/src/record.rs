@@ -297,6 +297,11 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
+    /// Whether a channel has a message that we posted, for whomever.
+    pub(crate) fn is_told(&self, channel: &str) -> bool {
+        self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
+    }
+
     fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
         self.deliveries.iter_mut().find(|d| d.is(channel, ts))
     }

@@ -115,12 +115,13 @@ impl App {
         let (updates_tx, updates) = mpsc::channel(UPDATES);
         let watcher = Watcher::new(teleport.clone(), Delays::default());
         tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
-        tasks.start("channel check", {
-            let (directory, rules, stop) = (directory.clone(), rules.clone(), stop.clone());
+        tasks.start("recipient check", {
+            let (slack, directory, auth) = (slack.clone(), directory.clone(), auth.clone());
+            let (rules, stop) = (rules.clone(), stop.clone());
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = slack_checks::channels(&directory, &rules) => stop.cancelled().await,
+                    () = slack_checks::recipients(&slack, &directory, &auth, &rules) => stop.cancelled().await,
                 }
             }
         });

@@ -1,16 +1,19 @@
-//! What can be said at start about the Slack side: scopes that are missing, channels that cannot be posted to.
+//! What can be said at start about the Slack side: scopes that are missing, recipients that cannot be told.
 //!
 //! A missing scope that every message needs is waited for (`startup`). Everything else is a warning, because nothing is missing yet
 //! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
 
+use std::collections::BTreeSet;
+
 use access_core::ids::ChannelId;
 use access_core::policy::{self, Approver};
 use access_core::recipients::{Recipient, Rules};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
+use crate::slack;
 use crate::slack::directory::Directory;
-use crate::slack::error::Kind;
-use crate::slack::objects::AuthTest;
+use crate::slack::error::{Kind, SlackError};
+use crate::slack::objects::{AuthTest, Conversation, User};
 
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
 pub(crate) fn lacks(auth: &AuthTest) -> Option<&'static str> {
@@ -59,34 +62,93 @@ pub(crate) fn deciding_scopes(auth: &AuthTest, rules: &policy::Rules) {
     }
 }
 
-/// Looks at each configured channel id and says which cannot be posted to, and why.
-pub(crate) async fn channels(directory: &Directory, rules: &Rules) {
-    let mut seen = std::collections::BTreeSet::new();
-    for recipient in rules.named() {
-        let Recipient::ChannelId(id) = recipient else { continue };
-        if !seen.insert(id) {
-            continue;
+/// Looks at each configured recipient and says which cannot be told, and why; and once what could not be looked at.
+/// Nothing that it learns of people is remembered: who is told is looked up when there is something to tell.
+pub(crate) async fn recipients(slack: &slack::Client, directory: &Directory, auth: &AuthTest, rules: &Rules) {
+    let named: BTreeSet<&Recipient> = rules.named().collect();
+    let names: BTreeSet<&str> = named
+        .iter()
+        .filter_map(|recipient| match recipient {
+            Recipient::ChannelName(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let has = |scope: &str| auth.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope));
+    let names_channels =
+        named.iter().any(|r| matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_)));
+    let may_look = has("channels:read") || has("groups:read");
+    if names_channels && !may_look {
+        info!(
+            "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; what cannot be posted to is told when there is something to post"
+        );
+    }
+    if !names.is_empty() && has("channels:read") {
+        self::names(directory, &names).await;
+    }
+    for recipient in named {
+        let looked = match recipient {
+            Recipient::ChannelId(id) if may_look => channel(directory, id).await,
+            Recipient::User(id) => person(recipient, slack.user_info(id).await),
+            Recipient::Email(email) => person(recipient, slack.lookup_by_email(email).await),
+            Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
+        };
+        let Err(error) = looked else { continue };
+        if let Kind::RetryAfter(wait) = error.kind() {
+            tokio::time::sleep(wait).await;
         }
-        match directory.conversation(&ChannelId::new(id.as_str())).await {
-            Ok(Some(channel)) if channel.is_archived => {
-                warn!(channel = %id, "The channel is archived, so nothing can be posted there; unarchive it or take it out of the configuration");
+        warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy());
+    }
+}
+
+/// Looks at the channels that are given by name, all at once.
+async fn names(directory: &Directory, names: &BTreeSet<&str>) {
+    match directory.channels_by_name(names).await {
+        Ok(found) => {
+            for name in names {
+                match found.iter().find(|channel| channel.name == **name) {
+                    Some(channel) => tell(&format!("#{name}"), channel),
+                    None => {
+                        warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
+                    }
+                }
             }
-            Ok(Some(channel)) if channel.is_member == Some(false) => {
-                warn!(channel = %id, "The bot is not in the channel; invite it there with /invite @<bot name>");
-            }
-            Ok(Some(channel)) if channel.is_ext_shared => {
-                warn!(channel = %id, "The channel is shared with another company, whose people will see the access requests");
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                warn!(channel = %id, "Slack knows no such channel, or it is private and the bot is not in it; correct the id or invite the bot");
-            }
-            // Without channels:read nothing can be said beforehand; posting will tell.
-            Err(error) if matches!(error.kind(), Kind::Unauthorised | Kind::Permanent) => {
-                debug!(channel = %id, "Channels cannot be checked: {}", error.with_remedy());
-                return;
-            }
-            Err(error) => debug!(channel = %id, "Cannot check the channel: {}", error.with_remedy()),
+        }
+        Err(error) => {
+            warn!("Channels given by name cannot be looked at when starting: {}", error.with_remedy());
         }
     }
+}
+
+async fn channel(directory: &Directory, id: &str) -> Result<(), SlackError> {
+    match directory.conversation(&ChannelId::new(id)).await? {
+        Some(channel) => tell(id, &channel),
+        None => {
+            warn!(channel = %id, "Slack knows no such channel, or it is private and the bot is not in it; correct the id or invite the bot");
+        }
+    }
+    Ok(())
+}
+
+/// Says what is wrong with a channel that is there.
+fn tell(named: &str, channel: &Conversation) {
+    if channel.is_archived {
+        warn!(channel = %named, "The channel is archived, so nothing can be posted there; unarchive it or take it out of the configuration");
+    } else if channel.is_member == Some(false) {
+        warn!(channel = %named, "The bot is not in the channel; invite it there with /invite @<bot name>");
+    } else if channel.is_ext_shared {
+        warn!(channel = %named, "The channel is shared with another company, whose people will see the access requests");
+    }
+}
+
+fn person(recipient: &Recipient, found: Result<Option<User>, SlackError>) -> Result<(), SlackError> {
+    match found? {
+        Some(user) if user.deleted => {
+            warn!(%recipient, "This recipient is deactivated in Slack; take it out of the configuration");
+        }
+        Some(_) => {}
+        None => {
+            warn!(%recipient, "Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person");
+        }
+    }
+    Ok(())
 }

@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use super::lease::Lease;
 use super::memory::{Memory, later};
 use super::outbox::{Fate, NotYet};
+use super::pace::Caller;
 use super::reconciler::{Reconciler, Trouble, WRITING};
 use crate::teleport::error::Kind;
 use crate::teleport::record::{Fields, modify_record};
@@ -35,6 +36,8 @@ pub(super) struct Intent<'a> {
     pub(super) errands: Vec<(Errand, Vec<Step>)>,
     /// The posts among it, and where.
     pub(super) posts: Vec<(Errand, String)>,
+    /// When the request was made.
+    pub(super) made: Option<Timestamp>,
 }
 
 /// Whether the claim was taken.
@@ -131,9 +134,12 @@ impl Reconciler {
     ) -> Result<(), Trouble> {
         let mut waiting: VecDeque<_> = intent.errands.into();
         let mut running = FuturesUnordered::new();
+        let posts = &intent.posts;
         let begin = |(errand, steps), memory: &Memory| {
             let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-            self.run_errand(id, errand, steps, failures, lease)
+            let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.clone());
+            let caller = Caller { made: intent.made, id: id.clone(), errand };
+            self.run_errand(caller, steps, place, failures, lease)
         };
         let first = waiting.drain(..waiting.len().min(SIDE_BY_SIDE));
         running.extend(first.map(|errand| begin(errand, memory)));
@@ -143,9 +149,9 @@ impl Reconciler {
             while let Poll::Ready(Some(next)) = poll!(running.next()) {
                 ended.push(next);
             }
-            for (errand, mut outcomes, mut not_yet) in ended {
-                let place =
-                    intent.posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
+            for (caller, mut outcomes, mut not_yet) in ended {
+                let errand = caller.errand.clone();
+                let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
                 let misfits = outcomes.extract_if(.., |outcome| !fits(&record, outcome)).count();
                 if misfits > 0 && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. })) {
                     let failures = memory.failures.get(&errand).copied().unwrap_or(0);
@@ -153,7 +159,7 @@ impl Reconciler {
                     (outcomes, not_yet) = (misplaced.0, Some(misplaced.1));
                 }
                 if let Some(place) = place {
-                    outcomes.iter().for_each(|outcome| self.outbox.places().took(place, outcome));
+                    outcomes.iter().for_each(|outcome| self.outbox.took(place, &caller, outcome));
                 }
                 outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.learn(outcome));
@@ -174,17 +180,17 @@ impl Reconciler {
 
     async fn run_errand(
         &self,
-        id: &RequestId,
-        errand: Errand,
+        caller: Caller,
         steps: Vec<Step>,
+        place: Option<String>,
         failures: u32,
         lease: &Lease,
-    ) -> (Errand, Vec<Outcome>, Option<NotYet>) {
+    ) -> (Caller, Vec<Outcome>, Option<NotYet>) {
         let mut outcomes = Vec::new();
         let mut not_yet = None;
         let since = lease.claim.taken;
         for step in steps {
-            match self.outbox.carry_out(id, &errand, step, failures, lease).await {
+            match self.outbox.carry_out(&caller, step, failures, lease).await {
                 Ok(more) => outcomes.extend(more),
                 Err(error) => {
                     not_yet = Some(error);
@@ -192,10 +198,11 @@ impl Reconciler {
                 }
             }
         }
-        let tried = errand.clone();
+        let tried = caller.errand.clone();
+        place.inspect(|place| self.outbox.end(place, &caller));
         // What was in doubt before is not, if this message went well or an earlier one of the same thread.
         let is_first = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Replied { .. }));
-        outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.fate), &errand) {
+        outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.fate), &caller.errand) {
             (Some(Fate::Unclear { ripe, place, is_accepted }), _) => {
                 let (place, ripe, is_accepted) = (place.clone(), *ripe, *is_accepted);
                 Outcome::Unclear { errand: tried, place, since, ripe, is_accepted, is_first }
@@ -208,7 +215,7 @@ impl Reconciler {
             (Some(Fate::NotDone), _) if !is_first => Outcome::NotMade { errand: tried, since },
             (Some(Fate::NotDone) | None, _) => Outcome::Settled { errand: tried, since },
         });
-        (errand, outcomes, not_yet)
+        (caller, outcomes, not_yet)
     }
 
     /// Writes down what Teleport said (with the record as it was read before) and what Slack confirmed, and gives a

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::lease::Lease;
 use super::outbox::{Fate, NotYet, Outbox};
+use super::pace::Caller;
 use super::settle::{self, Finding};
 use crate::observe::metrics::Settled;
 use crate::observe::seconds;
@@ -31,14 +32,15 @@ impl Outbox {
     /// Looks whether a post was made whose outcome nobody recorded.
     pub(super) async fn settle(
         &self,
-        id: &RequestId,
+        caller: &Caller,
         search: &Search,
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, NotYet> {
+        let id = &caller.id;
         let (errand, place) = (&search.doubt.errand, &search.doubt.place);
         let settled = Outcome::Settled { errand: errand.clone(), since: search.doubt.since };
-        match settle::look(&self.slack, &self.author, id, search).await {
+        match settle::look(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(Finding::Found(mut outcomes)) => {
                 self.metrics.settled(Settled::Found);
                 info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
@@ -51,7 +53,7 @@ impl Outbox {
                         return Err(NotYet::turn(Duration::ZERO));
                     }
                     let withdrawn = self.withdraw(id, channel.clone(), ts).await;
-                    withdrawn.map_err(|error| self.refused(id, place, &error, failures))?;
+                    withdrawn.map_err(|error| self.refused(caller, place, &error, failures))?;
                 }
                 // The next look finds the rest.
                 Err(NotYet::turn(Duration::ZERO))
@@ -65,6 +67,8 @@ impl Outbox {
                 }
                 self.metrics.settled(Settled::NotFound);
                 info!(request = %id, %place, "A post whose answer was lost never arrived; it is made again");
+                let now = Instant::now();
+                self.pace().stay(place, caller, now, true, now);
                 Ok(vec![settled])
             }
             Ok(Finding::Gone(lost)) => {
@@ -76,9 +80,11 @@ impl Outbox {
                 debug!(request = %id, %place, "Nobody needs a post any more whose answer was lost: {reason}");
                 Ok(vec![settled])
             }
-            Ok(Finding::Hidden(reason)) => self.hidden(id, search, &reason, failures, lease).await,
+            Ok(Finding::Hidden(reason)) => self.hidden(caller, search, &reason, failures, lease).await,
             Err(error) => {
-                let NotYet { delay, is_failure, .. } = self.refused(id, place, &error, failures);
+                let NotYet { delay, is_failure, .. } = self.refused(caller, place, &error, failures);
+                let now = Instant::now();
+                self.pace().stay(place, caller, now + delay, false, now);
                 Err(NotYet { delay, is_failure, fate: Fate::NotDone })
             }
         }
@@ -87,13 +93,13 @@ impl Outbox {
     /// Nobody can look: whether the post is made once more.
     async fn hidden(
         &self,
-        id: &RequestId,
+        caller: &Caller,
         search: &Search,
         reason: &str,
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, NotYet> {
-        let doubt = &search.doubt;
+        let (id, doubt) = (&caller.id, &search.doubt);
         let (place, attempts) = (&doubt.place, doubt.attempts);
         let is_worth_it = || doubt.is_worth_repeating(self.places().answers(place));
         // Where nothing else is posted, nothing else would ever show that Slack answers again.
@@ -117,6 +123,7 @@ impl Outbox {
                 debug!(request = %id, %place, attempts, retry_in_s, "A message is still in doubt: {reason}");
             }
         }
+        self.pace().leave(place, caller);
         Err(NotYet::failed(delay))
     }
 

@@ -54,6 +54,8 @@ impl Sighting {
 pub(super) struct Memory {
     /// Errands that failed, and when they may be tried again.
     waits: BTreeMap<Errand, Instant>,
+    /// Errands that wait for their turn.
+    pub(super) queued: BTreeSet<Errand>,
     /// How often they failed in a row.
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
@@ -86,7 +88,10 @@ impl Memory {
 
     /// Whether something could not be done or recorded yet.
     pub(super) fn is_behind(&self) -> bool {
-        !self.waits.is_empty() || !self.unsaved.is_empty() || self.failed_visits > 0
+        !self.waits.is_empty()
+            || !self.queued.is_empty()
+            || !self.unsaved.is_empty()
+            || self.failed_visits > 0
     }
 
     /// Whether what is due failed at every recipient, or nothing could be done at all. Who has a message that is true
@@ -103,7 +108,7 @@ impl Memory {
 
     /// Errands that wait to be tried again or for their turn.
     pub(super) fn waiting(&self) -> i64 {
-        i64::try_from(self.waits.len()).unwrap_or(i64::MAX)
+        i64::try_from(self.waits.len() + self.queued.len()).unwrap_or(i64::MAX)
     }
 
     /// The same by a wall clock that shows `now`: the waits themselves do not change when it is set.
@@ -116,6 +121,11 @@ impl Memory {
     /// Whether the errand does not wait, or not any more.
     pub(super) fn is_due(&self, errand: &Errand) -> bool {
         self.waits.get(errand).is_none_or(|until| *until <= Instant::now())
+    }
+
+    /// Whether any errand waits for its time.
+    pub(super) fn has_waits(&self) -> bool {
+        !self.waits.is_empty()
     }
 
     /// Lets the errand wait.
@@ -133,6 +143,7 @@ impl Memory {
     /// Nothing is left to be done, so nothing waits, and whose claim there was does not matter any more.
     pub(super) fn settle(&mut self) {
         self.waits.clear();
+        self.queued.clear();
         self.failures.clear();
         self.watched = None;
     }

@@ -35,10 +35,12 @@ mod memory;
 mod outbox;
 mod pace;
 mod places;
+mod preparing;
 mod queue;
 mod reconciler;
 mod settle;
 mod shifts;
+mod turns;
 pub mod voters;
 
 use std::collections::{HashMap, HashSet};
@@ -87,6 +89,8 @@ const MAX_VISITS: usize = 64;
 const SWEEP: Duration = Duration::from_secs(600);
 /// How long visits under way may go on after the daemon was told to stop.
 const DRAIN: Duration = Duration::from_secs(15);
+/// Requests whose turn it is, before the dispatcher takes them up; more come when their waits end.
+const MAX_TURNS: usize = 1_000;
 /// A visit that panicked is tried again after this long.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
@@ -148,8 +152,12 @@ pub struct Dispatcher {
     visiting: HashMap<Id, RequestId>,
     ready: watch::Sender<bool>,
     wakes: mpsc::Receiver<RequestId>,
+    /// Requests whose turn it is in Slack.
+    called: mpsc::Receiver<RequestId>,
     news: mpsc::Receiver<RequestId>,
     submit: watch::Receiver<SubmitForUser>,
+    /// Before everything that is due.
+    began: Instant,
     /// Slack takes the token again, or another one is in use.
     standing: watch::Receiver<Standing>,
     /// Teleport lets the plugin in again.
@@ -194,12 +202,14 @@ impl Dispatcher {
         };
         let (mut standing, admitted) = (slack.standing(), teleport.admissions());
         let turns = standing.borrow_and_update().turns;
-        let outbox = Outbox::new(slack, author, metrics.clone());
+        let (called_tx, called) = mpsc::channel(MAX_TURNS);
+        let outbox = Outbox::new(slack, directory.clone(), author, called_tx, metrics.clone());
         let complaints = Complaints::default();
         let reconciler = Reconciler {
             teleport,
             holder: Holder::new(),
             outbox,
+            preparing: Default::default(),
             directory,
             lookups,
             rules,
@@ -223,8 +233,10 @@ impl Dispatcher {
             visiting: HashMap::new(),
             ready,
             wakes,
+            called,
             news,
             submit,
+            began: Instant::now(),
             standing,
             admitted,
             revived: HashSet::new(),
@@ -254,6 +266,8 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
                 Some(id) = self.wakes.recv() => self.queue.wake(id, Instant::now()),
+                // Those behind wait for it.
+                Some(id) = self.called.recv() => self.queue.wake(id, self.began),
                 Some(id) = self.news.recv() => self.queue.wake(id, Instant::now()),
                 // Another mode draws other cards.
                 Ok(()) = self.submit.changed() => self.sweep(),
@@ -317,7 +331,7 @@ impl Dispatcher {
     }
 
     /// Takes a list in. What it lacks is doubted if it is whole, and else nothing.
-    fn apply_list(&mut self, requests: Vec<AccessRequest>, extent: Extent, told: &HashSet<RequestId>) {
+    fn apply_list(&mut self, mut requests: Vec<AccessRequest>, extent: Extent, told: &HashSet<RequestId>) {
         let now = Instant::now();
         let count = requests.len();
         let mut before = HashMap::new();
@@ -333,12 +347,14 @@ impl Dispatcher {
                 self.reconciler.metrics.absence_unproven(&Sight::Unknown("the log says why".to_owned()));
             }
         }
-        for request in requests {
+        // In the order in which they were made.
+        requests.sort_by_key(|request| request.created);
+        for (request, n) in requests.into_iter().zip(0..) {
             let id = request.id.clone();
             before.remove(&id);
             self.vanished.remove(&id);
             self.listed.insert(id.clone(), Sighting::now(request));
-            self.queue.wake(id, now);
+            self.queue.wake(id, now + Duration::from_nanos(n));
         }
         for (id, sighting) in before {
             self.vanished.insert(id.clone(), Seen::Missing(Some(sighting)));

@@ -15,18 +15,19 @@ use access_core::recipients::RecipientKey;
 use access_core::record::{Outcome, Shown, Told};
 use access_core::render::Message;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::complaints::Complaints;
 use super::doors::Doors;
 use super::lease::Lease;
-use super::pace::Pace;
+use super::pace::{Caller, Pace};
 use super::places::Places;
 use super::settle::{message_mark, reply_mark};
 use crate::observe::metrics::{Delivery, Metrics};
 use crate::observe::seconds;
+use crate::slack::directory::Directory;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::Author;
 use crate::slack::method::Method;
@@ -49,6 +50,7 @@ const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) slack: slack::Client,
+    pub(super) directory: Directory,
     pub(super) author: Author,
     calls: Semaphore,
     gates: Mutex<HashMap<Method, Instant>>,
@@ -56,6 +58,10 @@ pub(super) struct Outbox {
     doors: Mutex<Doors>,
     places: Mutex<Places>,
     complaints: Complaints,
+    /// Requests whose turn it is.
+    pub(super) turns: mpsc::Sender<RequestId>,
+    /// Told when somebody ended.
+    pub(super) ended: Notify,
     pub(super) metrics: Metrics,
 }
 
@@ -112,9 +118,17 @@ impl From<SlackError> for Setback {
 }
 
 impl Outbox {
-    pub(super) fn new(slack: slack::Client, author: Author, metrics: Metrics) -> Self {
+    /// `turns` is told whose turn it is.
+    pub(super) fn new(
+        slack: slack::Client,
+        directory: Directory,
+        author: Author,
+        turns: mpsc::Sender<RequestId>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             slack,
+            directory,
             author,
             calls: Semaphore::new(MAX_CALLS),
             gates: Mutex::new(HashMap::new()),
@@ -122,26 +136,10 @@ impl Outbox {
             doors: Mutex::default(),
             places: Mutex::default(),
             complaints: Complaints::default(),
+            turns,
+            ended: Notify::new(),
             metrics,
         }
-    }
-
-    /// How long the step must wait for its turn, if it must. Asked before the claim is taken, which would otherwise be taken
-    /// for nothing; the turn is kept.
-    pub(super) fn wait(&self, id: &RequestId, errand: &Errand, step: &Step) -> Option<Duration> {
-        let (method, place) = whereto(step);
-        let now = Instant::now();
-        let turn = || match method {
-            Method::ChatPostMessage => self.pace().wait(&place, id, errand, now),
-            _ => None,
-        };
-        let door = || match method {
-            Method::ChatPostMessage | Method::ChatUpdate => {
-                self.doors().wait(&topic(method, &place), id, errand, now)
-            }
-            _ => None,
-        };
-        self.gate(method).or_else(turn).or_else(door)
     }
 
     /// What was refused may be let in now.
@@ -157,29 +155,31 @@ impl Outbox {
     /// Makes one call. `failures` counts the failures of this errand in a row.
     pub(super) async fn carry_out(
         &self,
-        id: &RequestId,
-        errand: &Errand,
+        caller: &Caller,
         step: Step,
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, NotYet> {
+        let id = &caller.id;
         let (method, place) = whereto(&step);
         let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
-        if let Some(delay) = self.wait(id, errand, &step) {
-            return Err(NotYet::turn(delay));
+        if let Some(wait) = self.wait(caller, &step) {
+            return Err(NotYet::turn(wait.delay));
         }
         if !lease.is_good() {
             return Err(NotYet::turn(Duration::ZERO));
         }
         if method == Method::ChatPostMessage {
-            self.pace().go(&place, id, errand);
+            let now = Instant::now();
+            self.pace().begin(&place, caller, now);
+            self.pace().leaves(&place, now);
         }
         if failures > 0 {
             self.metrics.retry();
         }
         let kept = kept(&step);
         let outcome = match step {
-            Step::Settle(search) => return self.settle(id, &search, failures, lease).await,
+            Step::Settle(search) => return self.settle(caller, &search, failures, lease).await,
             Step::Post { key, post_to, message, short, shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
@@ -215,7 +215,7 @@ impl Outbox {
                     self.tell_lost(id, &place, &ts, &error);
                     return Ok(vec![Outcome::Lost { channel, ts }]);
                 }
-                Err(self.refused(id, &place, &error, failures))
+                Err(self.refused(caller, &place, &error, failures))
             }
         }
     }
@@ -324,11 +324,11 @@ impl Outbox {
         self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
+    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn doors(&self) -> MutexGuard<'_, Doors> {
+    pub(super) fn doors(&self) -> MutexGuard<'_, Doors> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -344,7 +344,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn refused(&self, id: &RequestId, place: &str, error: &SlackError, failures: u32) -> NotYet {
+    pub(super) fn refused(&self, caller: &Caller, place: &str, error: &SlackError, failures: u32) -> NotYet {
+        let id = &caller.id;
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
             self.metrics.ambiguous_post();
@@ -356,7 +357,8 @@ impl Outbox {
             Kind::RetryAfter(delay) => {
                 let now = Instant::now();
                 self.shut_gate(error.method(), now + delay);
-                self.pace().slow_down(place, now + delay, now);
+                let met = Some(caller).filter(|_| error.method() == Method::ChatPostMessage);
+                self.pace().slow_down(place, met, now + delay, now);
                 delay
             }
             Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
@@ -368,6 +370,12 @@ impl Outbox {
             }
             Kind::Permanent => REFUSED.delay(failures + 1, seed),
         };
+        // One that may still arrive is not waited for.
+        let is_over = !is_unclear || error.is_answered();
+        if error.kind() == Kind::Retry && error.method() == Method::ChatPostMessage && is_over {
+            let now = Instant::now();
+            self.pace().failed(place, caller, now + delay, now);
+        }
         let again = seconds(delay);
         if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
@@ -388,7 +396,7 @@ impl Outbox {
 }
 
 /// The method that a step begins with, and the place that it is about.
-fn whereto(step: &Step) -> (Method, String) {
+pub(super) fn whereto(step: &Step) -> (Method, String) {
     match step {
         Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
         Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
@@ -405,7 +413,7 @@ fn whereto(step: &Step) -> (Method, String) {
 }
 
 /// What complaints are about: a place that takes messages may still refuse edits.
-fn topic(method: Method, place: &str) -> String {
+pub(super) fn topic(method: Method, place: &str) -> String {
     match method {
         Method::ChatUpdate => format!("edits in {place}"),
         _ => place.to_owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use access_core::backoff::Backoff;
 use access_core::ids::RequestId;
 use access_core::lifecycle::is_behind;
-use access_core::plan::{Errand, Plan, ReviewLook, Situation, plan};
+use access_core::plan::{Errand, Plan, ReviewLook, Situation, Step, plan};
 use access_core::policy::{self, Mode, ModeSetting, SubmitForUser, mode};
 use access_core::recipients::{Recipient, RecipientKey, Rules, Target};
 use access_core::record::{Record, bounded};
@@ -18,6 +18,7 @@ use access_core::render::card::Edition;
 use access_core::request::AccessRequest;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::audience::Audience;
@@ -30,7 +31,10 @@ use super::looking::{Word, ask_again, hold};
 use super::lookups::Lookups;
 use super::memory::{Memory, Seen, later};
 use super::outbox::Outbox;
+use super::pace::Caller;
+use super::preparing::Preparing;
 use super::resolution::Resolver;
+use super::turns::Wait;
 use crate::observe::metrics::{Metrics, Visit};
 use crate::observe::seconds;
 use crate::slack::directory::Directory;
@@ -40,6 +44,8 @@ use crate::teleport::error::{Kind, TeleportError};
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
 const MAX_ROUNDS: usize = 8;
+/// How long a visit stays for its turn.
+const STAY: Duration = Duration::from_secs(1);
 /// When to look for news of people that nobody brought.
 const NEWS: Duration = Duration::from_secs(60);
 /// Teleport does not answer: soon again, and at once when the watch is back.
@@ -78,6 +84,7 @@ pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) holder: Holder,
     pub(super) outbox: Outbox,
+    pub(super) preparing: Preparing,
     pub(super) directory: Directory,
     pub(super) lookups: Lookups,
     pub(super) rules: Rules,
@@ -109,7 +116,9 @@ impl Reconciler {
     /// Brings Slack in line with Teleport for one request. Returns when to look again.
     #[tracing::instrument(level = "debug", name = "visit", skip_all, fields(request = %id))]
     pub(super) async fn visit(&self, id: &RequestId, seen: &Seen, memory: &mut Memory) -> Option<Timestamp> {
-        match self.rounds(id, seen, memory).await {
+        let rounds = self.rounds(id, seen, memory).await;
+        self.outbox.end_all(id);
+        match rounds {
             Ok(next) => {
                 self.metrics.visit(Visit::Done);
                 memory.failed_visits = 0;
@@ -132,6 +141,12 @@ impl Reconciler {
         seen: &Seen,
         memory: &mut Memory,
     ) -> Result<Option<Timestamp>, Trouble> {
+        let listed = match seen {
+            Seen::Listed(sighting) => Some(&sighting.request),
+            Seen::Deleted(_) | Seen::Missing(_) => None,
+        };
+        let made = listed.and_then(|request| request.created);
+        let mut ahead = listed.map(|_| self.preparing.begin(made, id));
         for _ in 0..MAX_ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Trouble::reading)?;
             self.complaints.settle(READING);
@@ -168,13 +183,26 @@ impl Reconciler {
 
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_lost);
             memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
-            let waits = memory.waits(self.clock.now());
-            let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
-            if let Word::Unproven = word {
-                hold(&mut plan, record.known.as_ref(), self.clock.now());
+            let replan = |memory: &Memory| {
+                let waits = memory.waits(self.clock.now());
+                let mut plan = plan(&self.situation(listed, &record, &targets, &requester, &waits));
+                if let Word::Unproven = word {
+                    hold(&mut plan, record.known.as_ref(), self.clock.now());
+                }
+                plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, self.clock.now())).min();
+                plan
+            };
+            let mut plan = replan(memory);
+            if let Some(ahead) = &ahead {
+                ahead.wait().await;
             }
-            plan.look_again = plan.look_again.into_iter().chain(ask_again(&word, self.clock.now())).min();
-            self.hold_back(id, &mut plan, memory);
+            self.line_up(id, made, &mut plan, memory).await;
+            ahead = None;
+            if plan.waits_for_names && plan.errands.is_empty() && memory.has_waits() {
+                // The name must wait longer than was thought, so the others need not.
+                plan = replan(memory);
+                self.hold_back(id, made, &mut plan, memory);
+            }
             let known = plan.remember.as_ref().or(last.as_ref());
             if plan.errands.is_empty() {
                 // A claim of ours that could not be given up.
@@ -190,7 +218,7 @@ impl Reconciler {
             }
             self.outbox.room().await;
             let posts = plan.posts().collect();
-            let intent = Intent { read: &data, known, errands: plan.errands, posts };
+            let intent = Intent { read: &data, known, errands: plan.errands, posts, made };
             let lease = match self.take(id, &intent, &record, memory).await? {
                 Taken::Ours(lease) => lease,
                 Taken::Theirs(until) => return Ok(Some(until)),
@@ -204,20 +232,48 @@ impl Reconciler {
         Ok(Some(self.clock.now()))
     }
 
-    /// Takes errands out of the plan that must wait for their turn in Slack.
-    fn hold_back(&self, id: &RequestId, plan: &mut Plan, memory: &mut Memory) {
+    /// Takes errands out of the plan that must wait for their turn in Slack. If none is left and one is near its turn, that
+    /// is waited for a moment, which is cheaper than another visit.
+    async fn line_up(&self, id: &RequestId, made: Option<Timestamp>, plan: &mut Plan, memory: &mut Memory) {
+        let until = Instant::now() + STAY;
+        let mut held = self.hold_back(id, made, plan, memory);
+        while plan.errands.is_empty()
+            && Instant::now() < until
+            && self.outbox.stay(id, made, &held, until).await
+        {
+            plan.errands = held;
+            held = self.hold_back(id, made, plan, memory);
+        }
+    }
+
+    /// Takes errands out of the plan that must wait, and returns them.
+    fn hold_back(
+        &self,
+        id: &RequestId,
+        made: Option<Timestamp>,
+        plan: &mut Plan,
+        memory: &mut Memory,
+    ) -> Vec<(Errand, Vec<Step>)> {
         let now = self.clock.now();
         let mut first = plan.look_again;
-        plan.errands.retain(|(errand, steps)| {
-            let wait = steps.first().and_then(|step| self.outbox.wait(id, errand, step));
-            if let Some(wait) = wait {
-                let until = later(now, wait);
-                memory.wait(errand.clone(), wait);
+        memory.queued.clear();
+        let held = plan.errands.extract_if(.., |(errand, steps)| {
+            let caller = Caller { made, id: id.clone(), errand: errand.clone() };
+            let wait = steps.first().and_then(|step| self.outbox.reserve(&caller, step));
+            if let Some(Wait { delay, is_turn }) = wait {
+                let until = later(now, delay);
+                if is_turn {
+                    memory.queued.insert(errand.clone());
+                } else {
+                    memory.wait(errand.clone(), delay);
+                }
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
-            wait.is_none()
+            wait.is_some()
         });
+        let held = held.collect();
         plan.look_again = first;
+        held
     }
 
     fn situation<'a>(

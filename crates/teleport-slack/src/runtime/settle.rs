@@ -9,6 +9,7 @@ use access_core::recipients::{RecipientKey, is_slack_id};
 use access_core::record::{Outcome, Told};
 use access_core::render::Message;
 
+use crate::slack::directory::Directory;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::history::{Author, Own, Sign, Window};
 use crate::slack::{self, Metadata};
@@ -66,12 +67,13 @@ impl Finding {
 /// If Slack did not answer; then the doubt stays.
 pub(super) async fn look(
     slack: &slack::Client,
+    directory: &Directory,
     author: &Author,
     id: &RequestId,
     search: &Search,
 ) -> Result<Finding, SlackError> {
     let doubt = &search.doubt;
-    match find(slack, author, id, search).await {
+    match find(slack, directory, author, id, search).await {
         Ok(None) => Ok(Finding::Hidden(format!(
             "no public channel is called {} any more; name channels by their ids (C...), which stay",
             doubt.place
@@ -104,6 +106,7 @@ fn hides(error: &SlackError) -> bool {
 /// What there is of it; `None` if its conversation cannot be found.
 async fn find(
     slack: &slack::Client,
+    directory: &Directory,
     author: &Author,
     id: &RequestId,
     search: &Search,
@@ -112,7 +115,7 @@ async fn find(
     let window = |channel, thread| Window { channel, thread, from: doubt.first, until: doubt.ripe };
     match &doubt.errand {
         Errand::Deliver(key) => {
-            let Some(channel) = conversation(slack, &doubt.place).await? else { return Ok(None) };
+            let Some(channel) = conversation(slack, directory, &doubt.place).await? else { return Ok(None) };
             let own = slack.own_messages(author, EVENT_TYPE, window(&channel, None)).await?;
             let is_other =
                 |ts: &MessageTs| search.others.iter().any(|(c, other)| *c == channel && other == ts);
@@ -135,13 +138,17 @@ async fn find(
 }
 
 /// The conversation that a post to this place goes to; `None` if there is none.
-async fn conversation(slack: &slack::Client, place: &str) -> Result<Option<ChannelId>, SlackError> {
+async fn conversation(
+    slack: &slack::Client,
+    directory: &Directory,
+    place: &str,
+) -> Result<Option<ChannelId>, SlackError> {
     if is_slack_id(place, &['U', 'W']) {
         slack.open_direct_message(&SlackUserId::new(place)).await.map(Some)
     } else if is_slack_id(place, &['C', 'G', 'D']) {
         Ok(Some(ChannelId::new(place)))
     } else {
-        slack.channel_by_name(place.strip_prefix('#').unwrap_or(place)).await
+        directory.channel_by_name(place).await
     }
 }
 

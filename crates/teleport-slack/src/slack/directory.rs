@@ -3,7 +3,9 @@
 //! Good enough to address messages. It is never to be asked whether a person may decide: that takes a fresh
 //! `Client::user_info`.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access_core::ids::{ChannelId, SlackUserId};
@@ -28,6 +30,9 @@ const MAX_ENTRIES: usize = 10_000;
 /// A longer key names nobody: e-mail addresses end at 320 bytes, ids and channel names long before.
 const MAX_KEY_BYTES: usize = 512;
 
+/// Names of channels that are looked for together; more are looked for one by one.
+const MAX_NAMES: usize = 1_000;
+
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
 /// What was found is remembered for ten minutes, that nothing was found for five, failures not at all.
@@ -41,6 +46,9 @@ pub struct Directory {
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
+    /// The names that anybody asked for: one list answers for all of them.
+    names: Arc<Mutex<BTreeSet<String>>>,
+    listing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Directory {
@@ -54,6 +62,8 @@ impl Directory {
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
             channel_ids: Cache::new(limits),
+            names: Arc::default(),
+            listing: Arc::default(),
         }
     }
 
@@ -111,6 +121,61 @@ impl Directory {
         self.conversations.get(id.as_str(), Turn::First.name(), lookup).await
     }
 
+    /// The id of a public channel by its name (with or without `#`); `None` if there is none. Slack cannot be asked for one
+    /// name, so all channels are listed, once for all names that were asked for so far, and what is found is remembered.
+    pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
+        let name = bare(name);
+        if !is_plausible(name) {
+            return Ok(None);
+        }
+        let lookup = || {
+            let (this, name) = (self.clone(), name.to_owned());
+            async move {
+                this.want([name.as_str()]);
+                let _alone = this.listing.lock().await;
+                // Somebody else may have listed them meanwhile.
+                if let Some(known) = this.channel_ids.known(&name) {
+                    return Ok(Some(known));
+                }
+                let found = this.list([name.as_str()]).await?;
+                Ok(found.into_iter().find(|channel| channel.name == name).map(|channel| channel.id))
+            }
+        };
+        self.channel_ids.get(name, Turn::First.name(), lookup).await
+    }
+
+    /// The public channels of these names, in one list; their ids are remembered.
+    pub async fn channels_by_name(&self, names: &BTreeSet<&str>) -> Result<Vec<Conversation>, SlackError> {
+        self.want(names.iter().copied());
+        let _alone = self.listing.lock().await;
+        self.list(names.iter().copied()).await
+    }
+
+    /// Lists what was asked for so far and is not known, and these names.
+    async fn list<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Conversation>, SlackError> {
+        let mut wanted = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        wanted.retain(|name| self.channel_ids.known(name).is_none());
+        wanted.extend(names.into_iter().map(|name| name.to_owned()));
+        let list = self.client.channels_by_name(&wanted);
+        let found = self.turnstile.pass(Method::ConversationsList, Turn::First, list).await?;
+        for channel in &found {
+            self.channel_ids.learn(&channel.name, channel.id.clone());
+        }
+        Ok(found)
+    }
+
+    fn want<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let mut wanted = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if wanted.len() < MAX_NAMES && is_plausible(name) {
+                wanted.insert(name.to_owned());
+            }
+        }
+    }
+
     /// Remembers the id with which Slack answered a post to a channel's name.
     pub fn learn_channel(&self, name: &str, id: &ChannelId) {
         if is_plausible(bare(name)) {
@@ -118,10 +183,15 @@ impl Directory {
         }
     }
 
-    /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call: Slack cannot be
-    /// asked for one name.
+    /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call.
     pub fn known_channel(&self, name: &str) -> Option<ChannelId> {
         self.channel_ids.known(bare(name))
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("client", &self.client).finish_non_exhaustive()
     }
 }
 

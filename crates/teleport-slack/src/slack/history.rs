@@ -3,7 +3,7 @@
 //! Needs scopes that posting does not (`channels:history` and its sisters, `im:write` for direct messages); without them the
 //! caller has to live with the doubt. Who asks: `runtime/settle.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use access_core::ids::{ChannelId, MessageTs, SlackUserId};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Client;
 use super::error::SlackError;
 use super::method::Method;
-use super::objects::{self, AuthTest};
+use super::objects::{self, AuthTest, Conversation};
 use super::wire::{self, Fields};
 
 /// Slack's clock and ours may differ by this much.
@@ -131,17 +131,17 @@ impl Client {
         channel.map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// The public channel of this name, without `#`, archived or not (`conversations.list`); `None` if there is none.
-    /// Needs `channels:read`, and many calls where there are many channels.
-    pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
+    /// The public channels of these names, without `#`, archived or not (`conversations.list`). Needs `channels:read`, and
+    /// many calls where there are many channels.
+    pub async fn channels_by_name(&self, names: &BTreeSet<String>) -> Result<Vec<Conversation>, SlackError> {
         let fixed = [("types", "public_channel"), ("limit", CHANNELS_PAGE)];
-        let mut found = None;
+        let mut found: Vec<Conversation> = Vec::new();
         self.pages(Method::ConversationsList, &fixed, |page| {
             let channels = page.get("channels").and_then(Value::as_array).into_iter().flatten();
-            let mut channels = channels.filter_map(Value::as_object);
-            let named = channels.find(|c| c.get("name").and_then(Value::as_str) == Some(name));
-            found = named.and_then(|channel| objects::conversation_id(channel).ok());
-            found.is_none()
+            let channels = channels.filter_map(Value::as_object);
+            let channels = channels.filter_map(|channel| objects::conversation_fields(channel).ok());
+            found.extend(channels.filter(|channel| names.contains(&channel.name)));
+            found.len() < names.len()
         })
         .await?;
         Ok(found)

@@ -183,7 +183,11 @@ pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
 }
 
 pub(super) fn conversation(fields: &Fields) -> Result<Conversation, Failure> {
-    let channel = object(fields, "channel").ok_or_else(|| wire::incomplete("channel"))?;
+    conversation_fields(object(fields, "channel").ok_or_else(|| wire::incomplete("channel"))?)
+}
+
+/// One of a list of conversations.
+pub(super) fn conversation_fields(channel: &Fields) -> Result<Conversation, Failure> {
     Ok(Conversation {
         id: ChannelId::new(id(channel, "id")?),
         name: text(channel, "name").unwrap_or_default(),

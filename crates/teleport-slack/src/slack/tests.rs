@@ -411,6 +411,32 @@ async fn directory_asks_once_and_learns_names() {
     assert_eq!(server.received().len(), answers.len());
 }
 
+#[tokio::test]
+async fn one_list_answers_for_all_names_and_is_remembered() {
+    let page = |channels: Value, next: &str| json!({"ok": true, "channels": channels, "response_metadata": {"next_cursor": next}});
+    let answers = [
+        page(
+            json!([{"id": "C1", "name": "team"}, {"id": "C2", "name": "other"}, {"id": "C/3", "name": "ops"}]),
+            "more",
+        ),
+        page(json!([{"id": "C3", "name": "ops"}, 7]), "even more"),
+        page(json!([{"id": "C4", "name": "new"}]), ""),
+        page(json!([]), ""),
+    ];
+    let server = Server::start(answers.iter().map(Reply::json)).await;
+    let directory = Directory::new(client(&server));
+    let found = directory.channels_by_name(&["team", "ops"].into()).await.unwrap();
+    assert_eq!(found.iter().map(|channel| channel.id.as_str()).collect::<Vec<_>>(), ["C1", "C3"]);
+    let asked = ["#team", "ops", "team", "new", "new"].map(|name| directory.channel_by_name(name));
+    let found = futures_util::future::join_all(asked).await;
+    let found: Vec<_> = found.into_iter().map(|found| found.unwrap().unwrap().to_string()).collect();
+    assert_eq!(found, ["C1", "C3", "C1", "C4", "C4"]);
+    for _ in 0..2 {
+        assert_eq!(directory.channel_by_name("nowhere").await.unwrap(), None);
+    }
+    assert_eq!(server.received().len(), answers.len(), "all that was asked for was listed once");
+}
+
 fn check_url(api_url: &str, expected: &str) {
     let outcome = parse_base(api_url).unwrap_or_else(|error| error.to_string());
     assert!(outcome.contains(expected), "{api_url}: {outcome}");

@@ -127,7 +127,11 @@ fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
 fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_double() {
     story(async {
         let bed = Bed::new().await;
+        // The channel's id is not learnt when starting.
+        let away = Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(FaultRule::new("conversations.list", away).times(1));
         let daemon = bed.start_watched(r##"recipients = ["#team"]"##).await;
+        bed.until_told(&daemon, "Channels given by name cannot be looked at").await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
         let id = bed.ask();
         bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
@@ -136,6 +140,28 @@ fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_doubl
         assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
         assert_eq!(daemon.figures().await["possible_doubles_total"], 1.0);
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_post_in_doubt_is_found_though_the_channel_was_renamed_since() {
+    story(async {
+        let bed = Bed::new().await;
+        let daemon = bed.start(r##"recipients = ["#team"]"##).await;
+        bed.until(&daemon, "the list", || {
+            (!bed.slack.calls_of("conversations.list").is_empty()).then_some(())
+        })
+        .await;
+        let first = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &first, "⏳ PENDING").await;
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
+        let id = bed.ask();
+        bed.until(&daemon, "the post", || bed.card("C0TEAM", &id)).await;
+        bed.slack.rename_channel("C0TEAM", "squad");
+        bed.until_logged(&daemon, "it is not made again").await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.all_messages().len(), 2);
+        assert_eq!(bed.slack.calls_of("conversations.list").len(), 1, "what was learnt is remembered");
     });
 }
 

@@ -31,6 +31,8 @@ mod rules;
 mod diagnostics;
 mod deciding;
 mod doubts;
+mod order;
+mod recipients;
 mod attacks;
 mod races;
 mod midway;

@@ -26,13 +26,20 @@ fn outbox() -> Outbox {
         is_enterprise_install: false,
         scopes: None,
     };
-    Outbox::new(slack::Client::new(options).unwrap(), Author::from(&auth), Metrics::new())
+    let (turns, _) = mpsc::channel(1);
+    let slack = slack::Client::new(options).unwrap();
+    Outbox::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
+}
+
+fn caller(id: &str) -> Caller {
+    let errand = Errand::Deliver(RecipientKey::new("C0TEAM"));
+    Caller { made: None, id: RequestId::new(id), errand }
 }
 
 const POST: Method = Method::ChatPostMessage;
 
 fn refused(outbox: &Outbox, error: &SlackError, failures: u32) -> NotYet {
-    outbox.refused(&RequestId::new("r1"), "C0TEAM", error, failures)
+    outbox.refused(&caller("r1"), "C0TEAM", error, failures)
 }
 
 #[test]

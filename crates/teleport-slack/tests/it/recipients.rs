@@ -1,0 +1,200 @@
+//! Recipients as they are configured: looked at when starting, and each told once, under however many names.
+
+use std::time::{Duration, Instant};
+
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::slack::rate::RateLimits;
+use access_sim::slack::workspace::{Person, PersonKind};
+use access_sim::teleport::Options;
+use access_sim::teleport::request::NewRequest;
+
+use crate::support::*;
+
+const POST: &str = "chat.postMessage";
+/// README's scopes.
+const FEW: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
+
+#[test]
+fn whatever_is_configured_is_looked_at_when_starting() {
+    story(async {
+        let workspace = workspace()
+            .add_channel("C0OLD", "old-approvers")
+            .add_channel("C0GONE", "gone")
+            .add_channel("C0FAR", "far")
+            .add_person(Person::member("U0EVE", "eve").kind(PersonKind::Deactivated));
+        let bed = Bed::with(Options::golden(), workspace).await;
+        for channel in ["C0OLD", "C0GONE"] {
+            bed.slack.set_archived(channel, true);
+        }
+        bed.slack.kick_bot("C0FAR");
+        let rules = "recipients = [\"team\", \"#dba-approvers\", \"old-approvers\", \"nowhere\", \"far\", \"bob@example.com\", \"nobody@example.com\", \"U0EVE\", \"U0NOBODY\", \"C0TEAM\", \"C0GONE\"]\n[role_to_recipients]\ndba = [\"C0NONE\", \"team\"]";
+        let daemon = bed.start(rules).await;
+        for (who, words) in [
+            ("channel=#old-approvers", "The channel is archived"),
+            ("channel=C0GONE", "The channel is archived"),
+            ("channel=#nowhere", "Slack knows no public channel of this name"),
+            ("channel=#far", "The bot is not in the channel"),
+            ("channel=C0NONE", "Slack knows no such channel"),
+            ("recipient=nobody@example.com", "Nobody in this Slack workspace goes by this recipient"),
+            ("recipient=U0NOBODY", "Nobody in this Slack workspace goes by this recipient"),
+            ("recipient=U0EVE", "This recipient is deactivated"),
+        ] {
+            let named = |line: &&str| line.contains(words) && line.contains(who);
+            let line = bed.until(&daemon, who, || daemon.log().lines().find(named).map(str::to_owned)).await;
+            assert!(line.contains(" WARN "), "{line}");
+        }
+        let log = daemon.stop().await;
+        let told = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
+        assert_eq!(log.lines().filter(told).count(), 8, "{log}");
+        assert_eq!(bed.slack.calls_of("conversations.list").len(), 1);
+        assert!(bed.slack.calls_of(POST).is_empty());
+    });
+}
+
+#[test]
+fn with_the_readmes_scopes_it_is_said_once_what_cannot_be_looked_at() {
+    story(async {
+        let bed = Bed::with(Options::golden(), workspace().with_scopes(&FEW)).await;
+        let rules = "recipients = [\"team\", \"C0DBA\"]\n[role_to_recipients]\ndba = [\"dba-approvers\", \"bob@example.com\", \"nobody@example.com\"]";
+        let daemon = bed.start(rules).await;
+        let line = bed.until_logged(&daemon, "Channels cannot be looked at when starting").await;
+        assert!(line.contains("INFO") && line.contains("channels:read and groups:read"), "{line}");
+        bed.until_told(&daemon, "Nobody in this Slack workspace goes by this recipient").await;
+        let log = daemon.stop().await;
+        assert_eq!(log.matches("cannot be looked at when starting").count(), 1, "{log}");
+        let told = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
+        assert_eq!(log.lines().filter(told).count(), 1, "{log}");
+        for method in ["conversations.list", "conversations.info"] {
+            assert!(bed.slack.calls_of(method).is_empty(), "{method} could only be refused");
+        }
+    });
+}
+
+#[test]
+fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
+    story(async {
+        let bed = Bed::new().await;
+        let away = Fault::Status { status: 503, body: String::new() };
+        for method in ["conversations.list", "conversations.info", "users.lookupByEmail"] {
+            bed.slack.faults().add(FaultRule::new(method, away.clone()).times(1));
+        }
+        let daemon = bed.start(r#"recipients = ["team", "C0DBA", "bob@example.com"]"#).await;
+        for words in [
+            "Channels given by name cannot be looked at",
+            "This recipient cannot be looked at when starting: Slack's conversations.info failed: HTTP status 503",
+            "This recipient cannot be looked at when starting: Slack's users.lookupByEmail failed: HTTP status 503",
+        ] {
+            bed.until_told(&daemon, words).await;
+        }
+        let id = bed.ask();
+        for place in ["C0TEAM", "C0DBA", "U0BOB"] {
+            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
+    story(async {
+        let by_role = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"dba\" = [\"team\", \"C0DBA\"]";
+        let both_ways = r##"recipients = ["C0TEAM", "#team", "dba-approvers", "C0DBA"]"##;
+        for workspace in [workspace().with_scopes(&FEW), workspace()] {
+            for rules in [by_role, both_ways] {
+                let bed = Bed::with(Options::golden(), workspace.clone()).await;
+                let mut ids = Vec::new();
+                // Also after a restart, when nothing is remembered of names, and the older requests are looked at again.
+                for _ in 0..2 {
+                    let daemon = bed.start(rules).await;
+                    ids.push(bed.ask());
+                    for id in &ids {
+                        for channel in ["C0TEAM", "C0DBA"] {
+                            bed.until_status(&daemon, channel, id, "⏳ PENDING").await;
+                        }
+                        bed.until_recorded(&daemon, id, |record| {
+                            field(record, "messages").split(',').count() == 2
+                                && !record.contains_key("x_claim")
+                        })
+                        .await;
+                    }
+                    daemon.stop().await;
+                }
+                let daemon = bed.start(rules).await;
+                for id in &ids {
+                    bed.approve(id);
+                    bed.until_status(&daemon, "C0TEAM", id, "✅ APPROVED (looks fine)").await;
+                }
+                daemon.stop().await;
+                let cards = |channel: &str| {
+                    let mut told: Vec<_> = bed.slack.messages(channel).iter().filter_map(told_of).collect();
+                    let count = told.len();
+                    told.sort();
+                    told.dedup();
+                    (told.len(), count)
+                };
+                for channel in ["C0TEAM", "C0DBA"] {
+                    let (requests, messages) = cards(channel);
+                    assert_eq!(requests, messages, "{channel} with {rules}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_name_that_leads_nowhere_holds_up_nobody() {
+    story(async {
+        let bed = Bed::with(Options::golden(), workspace().with_scopes(&FEW)).await;
+        let daemon = bed.start(r#"recipients = ["nowhere", "C0TEAM", "bob@example.com"]"#).await;
+        for _ in 0..3 {
+            let (id, asked) = (bed.ask(), Instant::now());
+            for place in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            }
+            assert!(asked.elapsed() < Duration::from_secs(5), "told after {:?}", asked.elapsed());
+        }
+        daemon.stop().await;
+    });
+}
+
+/// How often the daemon is killed in the middle of a post, unless the environment says so.
+const KILLS: usize = 5;
+
+/// `KILLS=200 cargo test --test it recipients::posts -- --nocapture` is the whole measure.
+#[test]
+fn posts_in_doubt_to_a_channels_name_are_settled_with_one_list() {
+    story(async {
+        let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+        let bed = Bed::new().await;
+        bed.slack.set_rate_limits(Some(RateLimits::default()));
+        // Nothing is known of names when the daemon starts.
+        let unlisted = || {
+            let away = Fault::Status { status: 503, body: String::new() };
+            bed.slack.faults().add(FaultRule::new("conversations.list", away).times(1))
+        };
+        let config = r#"recipients = ["team"]"#;
+        bed.slack.faults().add(FaultRule::new(POST, Fault::Hang));
+        let mut ids = Vec::new();
+        for _ in 0..kills {
+            unlisted();
+            let daemon = bed.start(config).await;
+            let before = bed.slack.calls_of(POST).len();
+            ids.push(bed.ask_for(NewRequest::roles(&["dba"], "why")));
+            bed.until(&daemon, "a post", || (bed.slack.calls_of(POST).len() > before).then_some(())).await;
+            daemon.kill().await;
+        }
+        bed.slack.faults().clear();
+        unlisted();
+        let listed = bed.slack.calls_of("conversations.list").len();
+        let (daemon, begun) = (bed.start(config).await, Instant::now());
+        let shown = || ids.iter().filter(|id| bed.card("C0TEAM", id).is_some()).count();
+        bed.until_within(Duration::from_secs(1_800), &daemon, "all", || (shown() == kills).then_some(()))
+            .await;
+        let took = begun.elapsed().as_secs_f32();
+        daemon.stop().await;
+        let lists = bed.slack.calls_of("conversations.list").len() - listed;
+        println!("{kills} kills: the last message after {took:.0} s, channels listed {lists} times");
+        assert_eq!(bed.slack.all_messages().len(), kills);
+        assert!(lists <= 2, "channels were listed {lists} times");
+    });
+}
