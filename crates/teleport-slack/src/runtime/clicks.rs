@@ -292,7 +292,7 @@ impl Clicks {
     async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote, mut read: Read) -> Outcome {
         let mut counted = None;
         let mut may_be_in = false;
-        let (mut tries, mut reads) = (0, 0);
+        let (mut failures, mut reads) = (0, 0);
         let written = loop {
             let voters = read.voters();
             let written = modify_record(&self.teleport, &asked.request, |data| {
@@ -303,11 +303,11 @@ impl Clicks {
                 changes.then(|| record.encode())
             })
             .await;
-            tries += 1;
+            failures += u32::from(written.is_err());
             may_be_in |= matches!(&written, Err(error) if error.kind() == Kind::Retry && counted.is_some());
             match &written {
                 // It may be in: `cast` knows its own vote, so writing it again asks and tells.
-                Err(error) if error.kind() == Kind::Retry && may_be_in && tries < WRITES => {
+                Err(error) if error.kind() == Kind::Retry && may_be_in && failures < WRITES => {
                     tokio::time::sleep(BETWEEN_LOOKS).await;
                 }
                 Ok(_) if let Some(Cast::Unread(accounts)) = &counted => {
