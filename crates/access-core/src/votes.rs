@@ -148,6 +148,21 @@ impl Votes {
         self.open().iter().find(|vote| vote.user == user || vote.slack_user == *slack_user)
     }
 
+    /// An open vote that has only the Teleport user, or only the Slack person, in common with these: one of the two
+    /// links has changed since, or two lead to one user.
+    pub(crate) fn of_another(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
+        self.open().iter().find(|vote| (vote.user == user) != (vote.slack_user == *slack_user))
+    }
+
+    /// Makes an open vote a thing of the past, so that the person to whom the link leads now has one.
+    pub(crate) fn retire(&mut self, vote: &Vote) {
+        let Some(index) = self.open().iter().position(|open| open == vote) else { return };
+        let vote = self.list.remove(self.past.votes + index);
+        self.list.insert(self.past.votes, vote);
+        self.past.votes += 1;
+        self.settled_by = None;
+    }
+
     /// Whether this very vote is in.
     pub(crate) fn holds(&self, vote: &Vote) -> bool {
         self.open().iter().any(|stored| stored.is(vote))

@@ -66,6 +66,15 @@ pub fn cast(
             None => Cast::Overtaken(resolution),
         };
     }
+    // A vote under the same name or from the same account, by a link that is not the person's any more: it makes room.
+    while let Some(other) = votes.of_another(&vote.user, &vote.slack_user).cloned() {
+        match voters.of(&other) {
+            None => return Cast::Unread(vec![other.slack_user]),
+            Some(Some(_)) => return Cast::AlreadyVoted(other.decision),
+            Some(None) => votes.retire(&other),
+        }
+    }
+    let earlier = votes.of(&vote.user, &vote.slack_user).cloned();
     match &earlier {
         None if votes.push(vote) => {}
         None => return Cast::Unusable,
@@ -119,6 +128,10 @@ pub fn complete(
 
 /// Whether the person who has voted may usefully decide the same again: it may have come to decide, or to count.
 pub(super) fn may_vote_again(rules: &Rules, request: &AccessRequest, votes: &Votes, vote: &Vote) -> bool {
+    // What became of the link by which that vote came is read before anything is taken.
+    if votes.of_another(&vote.user, &vote.slack_user).is_some() {
+        return true;
+    }
     let Some(earlier) = votes.of(&vote.user, &vote.slack_user) else { return true };
     let counts = !earlier.lapsed && rules.allow(request, &earlier.user, &earlier.groups).is_ok();
     is_same(earlier, vote) && (!counts || may_decide(rules, request, votes))

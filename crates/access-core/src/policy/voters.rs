@@ -33,7 +33,7 @@ impl Voters {
     }
 
     /// What was read of the account that gave this vote; the inner `None` if the vote is not that person's any more.
-    fn of(&self, vote: &Vote) -> Option<Option<&Voter>> {
+    pub(super) fn of(&self, vote: &Vote) -> Option<Option<&Voter>> {
         let voter = self.0.get(&vote.slack_user)?.as_ref();
         Some(voter.filter(|voter| voter.person.user == vote.user))
     }

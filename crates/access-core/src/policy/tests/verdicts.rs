@@ -1,6 +1,6 @@
 //! What old votes come to now: who counts, who does not any more, and who is one person.
 
-use super::super::voters::samples::person_with;
+use super::super::voters::samples::{person_by, person_with};
 use super::*;
 use crate::votes::Votes;
 
@@ -159,6 +159,32 @@ fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
     let again = Vote { at: at(50), ..vote("bob", Approve) };
     assert_eq!(voted(&mut scene, &again), Cast::AlreadyVoted(Approve));
     scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+}
+
+#[test]
+fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
+    // Bob's user was linked to a wrong account, or the user whom bob's account was linked to was renamed.
+    let by_other_account = Vote { slack_user: account("eve"), ..vote("bob", Approve) };
+    let by_old_name = Vote { slack_user: account("bob"), ..vote("robert", Approve) };
+    for (earlier, is_of_another) in [(by_other_account, true), (by_old_name, false)] {
+        let mut scene = Scene::new(Mode::Resolver);
+        assert!(scene.record.votes.push(&earlier));
+        // As long as nobody read that account, nothing is taken; while its link holds, it is the one vote.
+        if is_of_another {
+            assert_eq!(scene.votes("bob", Deny), Cast::Unread(vec![account("eve")]));
+            let holds = Voter { person: person_by("bob", account("eve")), groups: vec![] };
+            scene.voters.insert(account("eve"), Some(holds));
+            assert_eq!(scene.votes("bob", Deny), Cast::AlreadyVoted(Approve));
+            scene.voters.insert(account("eve"), None);
+        }
+        assert_eq!(scene.record.votes.open(), [earlier.clone()]);
+        assert!(matches!(scene.votes("bob", Approve), Cast::Counted(s) if s.approvals == 1), "{earlier:?}");
+        assert_eq!(scene.record.votes.open().len(), 1);
+        assert_eq!(scene.record.votes.list().len(), 2, "what was told in threads stays");
+        let kept = Record::decode(&sample().id, &scene.record.encode()).0;
+        assert_eq!(kept.votes, scene.record.votes);
+        assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)));
+    }
 }
 
 #[test]

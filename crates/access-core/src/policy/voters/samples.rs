@@ -25,6 +25,13 @@ pub(crate) fn person_with(user: &str, email: &str) -> Person {
     identify(&account(user), &profile, &our_app(), &links, Users::Unreadable, now).unwrap()
 }
 
+/// Whoever has this account, linked by the table to this Teleport user.
+pub(crate) fn person_by(user: &str, account: SlackUserId) -> Person {
+    let profile = crate::identity::SlackProfile { id: account.clone(), email: None, ..bob() };
+    let links = Links { table: [(account.clone(), user.to_owned())].into(), ..Links::default() };
+    identify(&account, &profile, &our_app(), &links, Users::Unreadable, jiff::Timestamp::UNIX_EPOCH).unwrap()
+}
+
 /// These users' accounts, read just now: nothing speaks against them, and they are in these groups.
 pub(crate) fn voters(users: &[&str], groups: &[&str]) -> Voters {
     let mut voters = Voters::default();
