@@ -319,8 +319,12 @@ impl Clicks {
                         self.resolver.voters.read(accounts, request, &mut read).await
                     };
                     if let Err(refusal) = found {
-                        let unsure = Outcome::Done(Done::Unsure(vote.decision));
-                        return if may_be_in { unsure } else { refusal.into() };
+                        if !may_be_in {
+                            return refusal.into();
+                        }
+                        // Perhaps it is in: the messages follow what is written.
+                        let _ = self.wakes.try_send(asked.request.clone());
+                        return Outcome::Done(Done::Unsure(vote.decision));
                     }
                 }
                 _ => break written,
