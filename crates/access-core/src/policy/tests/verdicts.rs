@@ -177,7 +177,7 @@ fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
             assert_eq!(scene.votes("bob", Deny), Cast::AlreadyVoted(Approve));
             scene.voters.insert(account("eve"), None);
         }
-        assert_eq!(scene.record.votes.open(), [earlier.clone()]);
+        assert_eq!(scene.record.votes.open(), std::slice::from_ref(&earlier));
         assert!(matches!(scene.votes("bob", Approve), Cast::Counted(s) if s.approvals == 1), "{earlier:?}");
         assert_eq!(scene.record.votes.open().len(), 1);
         assert_eq!(scene.record.votes.list().len(), 2, "what was told in threads stays");
