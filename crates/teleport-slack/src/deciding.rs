@@ -26,6 +26,7 @@ use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
 use crate::runtime::voters::VoterReader;
+use crate::secret::Secret;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
 use crate::slack::usergroups::UserGroups;
@@ -68,6 +69,9 @@ pub(crate) async fn start(
     stop: &CancellationToken,
 ) -> Result<Review, Failure> {
     let our = our_app(slack, auth).await?;
+    if let ReviewTransport::SocketMode { app_token } = &config.transport {
+        check_one_app(&our, app_token)?;
+    }
     let rules = Arc::new(config.rules.clone());
     let setting = ModeSetting::from(config.mode);
     tell_who_decides(config, &rules);
@@ -200,6 +204,20 @@ async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failu
         enterprise_id: auth.enterprise_id.clone(),
         is_org_install: auth.is_enterprise_install,
     })
+}
+
+/// Over another app's connections no click on our messages would ever come.
+fn check_one_app(our: &OurApp, app_token: &Secret) -> Result<(), Failure> {
+    match tokens::app_of(app_token) {
+        Some(app) if app != our.app_id => Err(Failure::of(
+            Cause::TwoApps,
+            format!(
+                "slack.token belongs to the Slack app {} and review.app_token to the app {app:?}, so no click would ever be taken; copy both tokens from the pages of one app",
+                our.app_id
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn tell_who_decides(config: &ReviewConfig, rules: &Rules) {

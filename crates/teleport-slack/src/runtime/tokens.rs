@@ -97,8 +97,8 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
     }
 }
 
-/// The app's id, which an app-level token holds: `xapp-1-A…-…`.
-fn app_of(token: &Secret) -> Option<&str> {
+/// The app's id, which an app-level token holds: `xapp-1-A…-…`. `None` for a token of another form.
+pub(crate) fn app_of(token: &Secret) -> Option<&str> {
     token.expose().split('-').nth(2).filter(|id| id.starts_with('A'))
 }
 

@@ -226,3 +226,21 @@ fn votes_in_the_record_decide_only_where_the_rules_do() {
         bed.end(daemon).await;
     });
 }
+
+#[test]
+fn tokens_of_two_slack_apps_end_the_start() {
+    story(async {
+        let bed = Bed::deciding().await;
+        bed.slack.set_socket_mode(true);
+        let own = bed.slack.app().app_token;
+        let other = own.replacen("A0BOT", "A0OTHER", 1);
+        assert_ne!(own, other);
+        let config = bed.review_config(Way::Socket, ANY_OF_THREE).replace(&own, &other);
+        let (status, output) = bed.launch_deciding(&config).ended().await;
+        assert_eq!(status.code(), Some(78), "{output}");
+        let told = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; copy both tokens from the pages of one app";
+        assert!(output.contains(told), "{output}");
+        assert!(!output.contains(&other), "{output}");
+        assert_eq!(bed.slack.sockets().count(), 0);
+    });
+}
