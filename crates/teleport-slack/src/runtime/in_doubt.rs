@@ -85,7 +85,7 @@ impl Outbox {
                 let NotYet { delay, is_failure, .. } = self.refused(caller, place, &error, failures);
                 let now = Instant::now();
                 self.pace().stay(place, caller, now + delay, false, now);
-                Err(NotYet { delay, is_failure, fate: Fate::NotDone })
+                Err(NotYet { delay, is_failure, is_queued: false, fate: Fate::NotDone })
             }
         }
     }

@@ -137,7 +137,13 @@ impl Memory {
         if not_yet.is_failure {
             *self.failures.entry(errand.clone()).or_default() += 1;
         }
-        self.wait(errand, not_yet.delay);
+        if not_yet.is_queued {
+            // Whoever is called and does not come holds up the line.
+            self.waits.remove(&errand);
+            self.queued.insert(errand);
+        } else {
+            self.wait(errand, not_yet.delay);
+        }
     }
 
     /// Nothing is left to be done, so nothing waits, and whose claim there was does not matter any more.
@@ -260,6 +266,17 @@ mod tests {
         assert!(!memory.is_empty(), "a claim that is watched must not be forgotten");
         memory.settle();
         assert!(memory.is_empty());
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_in_the_line_comes_when_called() {
+        let errand = Errand::Deliver(RecipientKey::new("#a"));
+        let mut memory = Memory::default();
+        memory.postpone(errand.clone(), &NotYet::turn(Duration::from_secs(9)));
+        assert!(!memory.is_due(&errand));
+        memory.postpone(errand.clone(), &NotYet::queued(Duration::from_secs(9)));
+        assert!(memory.is_due(&errand) && !memory.is_empty());
+        assert_eq!(memory.waiting(), 1);
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(super) struct NotYet {
     pub(super) delay: Duration,
     /// Whether it was really tried, so that the next delay is longer.
     pub(super) is_failure: bool,
+    /// Whether it waits for its turn in the line alone: it is called, perhaps before the delay is over.
+    pub(super) is_queued: bool,
     /// Whether it may have been done all the same.
     pub(super) fate: Fate,
 }
@@ -95,12 +97,17 @@ pub(super) enum Fate {
 impl NotYet {
     /// It was not its turn yet.
     pub(super) fn turn(delay: Duration) -> Self {
-        Self { delay, is_failure: false, fate: Fate::NotDone }
+        Self { delay, is_failure: false, is_queued: false, fate: Fate::NotDone }
+    }
+
+    /// Others come first; it keeps its place in the line.
+    pub(super) fn queued(delay: Duration) -> Self {
+        Self { is_queued: true, ..Self::turn(delay) }
     }
 
     /// It was tried in vain and nothing was done.
     pub(super) fn failed(delay: Duration) -> Self {
-        Self { delay, is_failure: true, fate: Fate::NotDone }
+        Self { delay, is_failure: true, is_queued: false, fate: Fate::NotDone }
     }
 }
 
@@ -164,7 +171,7 @@ impl Outbox {
         let (method, place) = whereto(&step);
         let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
         if let Some(wait) = self.wait(caller, &step) {
-            return Err(NotYet::turn(wait.delay));
+            return Err(if wait.is_turn { NotYet::queued(wait.delay) } else { NotYet::turn(wait.delay) });
         }
         if !lease.is_good() {
             return Err(NotYet::turn(Duration::ZERO));
@@ -391,7 +398,7 @@ impl Outbox {
         } else {
             Fate::NotDone
         };
-        NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)), fate }
+        NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)), is_queued: false, fate }
     }
 }
 

@@ -49,6 +49,15 @@ fn one_at_a_time_posts_and_the_oldest_request_is_next() {
 }
 
 #[test]
+fn who_has_begun_is_not_overtaken_by_older_requests_that_come_meanwhile() {
+    let (mut pace, now) = (Pace::default(), Instant::now());
+    pace.begin(PLACE, &caller(9), now);
+    assert_eq!(waits(&mut pace, &[1, 2, 9], now), [Some(1), Some(2), None]);
+    assert_eq!(called(pace.end(PLACE, &caller(9), now)), "r1 r2");
+    assert_eq!(post(&mut pace, 1, now), "r2");
+}
+
+#[test]
 fn those_who_are_near_are_at_hand_and_need_not_be_called() {
     let (mut pace, now) = (Pace::default(), Instant::now());
     pace.begin(PLACE, &caller(1), now);
