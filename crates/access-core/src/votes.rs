@@ -322,7 +322,7 @@ mod tests {
         assert!(all.push(&vote("carol", Deny)));
         assert!(!all.push(&vote("carol", Approve)));
         all.settle("bob");
-        assert_eq!(all.settled_by(), None, "his vote is of the past");
+        assert_eq!(all.settled_by(), None, "the vote is of the past");
         all.settle("carol");
         assert_eq!((all.settled_by(), all.open()), (Some(&vote("carol", Deny)), &[vote("carol", Deny)][..]));
         all.note(|vote| vote.lapsed = true);

@@ -19,7 +19,7 @@ use crate::request::AccessRequest;
 use crate::votes::{Vote, Votes};
 
 /// How long whoever let the deciding vote in has the resolution to himself. After that, any visit and any click
-/// may carry it out in his place.
+/// may carry it out instead.
 pub const RESOLVE_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What became of a vote.

@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const RELAXED: Duration = Duration::from_secs(10);
 /// A call that takes longer no longer holds up those behind it.
 const HOLD: Duration = Duration::from_secs(1);
-/// Whoever does not come when it is his turn loses it after this time: another daemon did the errand, or nobody needs it
+/// Whoever does not come when it is their turn loses it after this time: another daemon did the errand, or nobody needs it
 /// any more.
 const GRACE: Duration = Duration::from_secs(2);
 /// Whoever waits for something else, such as the end of a pause, is waited for if that ends within this time.

@@ -292,7 +292,7 @@ fn a_vote_that_decides_is_held_against_what_is() {
         assert_eq!(resolution.annotations["teleport_users"], ["carol", "dave"]);
         assert_eq!(deciders(None, &record, Approve), ["carol", "dave"]);
     }
-    // Back again, he can give the same once more, and it counts.
+    // Back again, the same person can give the same once more, and it counts.
     scene.record.votes.note(|vote| vote.lapsed = true);
     let Cast::Counted(standing) = scene.votes("bob", Approve) else { panic!() };
     assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 1));
