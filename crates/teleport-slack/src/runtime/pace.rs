@@ -130,9 +130,7 @@ impl Pace {
             Some((_, since)) => earliest = earliest.max(*since + HOLD),
             None => {}
         }
-        // Whoever has begun is not overtaken by an older request that came meanwhile.
-        let has_begun = line.busy.as_ref().is_some_and(|(busy, _)| busy == caller);
-        let rank = if has_begun { 0 } else { line.rank(caller, now) };
+        let rank = line.rank(caller, now);
         if rank == 0 && earliest <= now {
             return None;
         }

@@ -49,12 +49,13 @@ fn one_at_a_time_posts_and_the_oldest_request_is_next() {
 }
 
 #[test]
-fn who_has_begun_is_not_overtaken_by_older_requests_that_come_meanwhile() {
+fn who_has_begun_lets_older_requests_past_and_is_called_after_them() {
     let (mut pace, now) = (Pace::default(), Instant::now());
     pace.begin(PLACE, &caller(9), now);
-    assert_eq!(waits(&mut pace, &[1, 2, 9], now), [Some(1), Some(2), None]);
-    assert_eq!(called(pace.end(PLACE, &caller(9), now)), "r1 r2");
-    assert_eq!(post(&mut pace, 1, now), "r2");
+    assert_eq!(waits(&mut pace, &[1, 2, 9], now), [Some(1), Some(2), Some(2)]);
+    assert_eq!(called(pace.end(PLACE, &caller(9), now)), "r1 r2 r9");
+    assert_eq!(post(&mut pace, 1, now), "r2 r9");
+    assert_eq!(post(&mut pace, 2, now), "r9");
 }
 
 #[test]
