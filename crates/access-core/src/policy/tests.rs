@@ -381,6 +381,7 @@ impl Click {
     }
 }
 
+mod counting;
 mod verdicts;
 
 proptest! {
