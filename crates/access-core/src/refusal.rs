@@ -125,6 +125,13 @@ pub enum Refusal {
     TooSlow,
     /// The message is none that the request's record lists.
     StaleMessage,
+    /// The message is none that the request's record lists, and names another Teleport cluster.
+    OtherCluster {
+        /// The cluster that the message names.
+        cluster: String,
+        /// Our own.
+        own: String,
+    },
     /// The dialogue was open for too long.
     StaleDialogue,
     /// The click came through another app, is on none of our buttons, or cannot be read.
@@ -181,7 +188,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 48] = [
+    pub const KINDS: [&'static str; 49] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -213,6 +220,7 @@ impl Refusal {
         "voters_unreadable",
         "too_slow",
         "stale_message",
+        "other_cluster",
         "stale_dialogue",
         "not_ours",
         "other_installation",
@@ -267,6 +275,7 @@ impl Refusal {
             Self::VotersUnreadable => "voters_unreadable",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
+            Self::OtherCluster { .. } => "other_cluster",
             Self::StaleDialogue => "stale_dialogue",
             Self::NotOurs => "not_ours",
             Self::OtherInstallation => "other_installation",
