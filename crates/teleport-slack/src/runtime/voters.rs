@@ -21,6 +21,7 @@ use super::people::People;
 use crate::slack;
 use crate::slack::error::Kind;
 use crate::slack::usergroups::UserGroups;
+use crate::teleport;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
 pub(super) const READING: Duration = Duration::from_secs(10);
@@ -89,7 +90,10 @@ impl VoterReader {
         };
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
-            Refusal::TeleportUnreachable
+            match error.kind() {
+                teleport::error::Kind::Unauthorised => Refusal::UsersUnreadable,
+                _ => Refusal::TeleportUnreachable,
+            }
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
         identify(account, &profile, &self.our, self.people.links(), users, Timestamp::now())
