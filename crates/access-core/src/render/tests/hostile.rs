@@ -337,7 +337,7 @@ proptest! {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::UNIX_EPOCH,
             required,
-            cluster: ShownCluster::of(&channel),
+            cluster: ShownCluster::of(channel),
         };
         let plain = reason_dialogue(&request, &dialogue("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_word().is_some());
