@@ -119,8 +119,12 @@ pub enum Refusal {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
         is_lasting: bool,
     },
+    /// Slack knows a user group that the rules name no more.
+    GroupGone,
     /// Slack does not say who those are that voted before.
     VotersUnreadable,
+    /// There are approvals enough, and denials of people whose account or user group is gone stand against them.
+    DenialsInDoubt,
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
@@ -181,7 +185,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 48] = [
+    pub const KINDS: [&'static str; 50] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -210,7 +214,9 @@ impl Refusal {
         "teleport_unreachable",
         "slack_unreachable",
         "groups_unreadable",
+        "group_gone",
         "voters_unreadable",
+        "denials_in_doubt",
         "too_slow",
         "stale_message",
         "stale_dialogue",
@@ -264,7 +270,9 @@ impl Refusal {
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
+            Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",
+            Self::DenialsInDoubt => "denials_in_doubt",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",
