@@ -53,7 +53,7 @@ impl Bed {
     }
 
     /// Changes what the record holds of the votes.
-    fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
+    pub(crate) fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
         let mut record = self.record(id);
         let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
         edit(&mut votes);
