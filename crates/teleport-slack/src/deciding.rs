@@ -22,7 +22,7 @@ use crate::runtime::clusters::Clusters;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
-use crate::runtime::resolution::Resolver;
+use crate::runtime::resolution::{InProgress, Resolver};
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
@@ -105,6 +105,7 @@ pub(crate) async fn start(
             rules: Arc::clone(&rules),
         },
         rules: Arc::clone(&rules),
+        in_progress: InProgress::default(),
     });
     let review = Review {
         rules: Arc::clone(&rules),
