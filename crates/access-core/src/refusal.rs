@@ -119,12 +119,23 @@ pub enum Refusal {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
         is_lasting: bool,
     },
+    /// Slack knows a user group that the rules name no more.
+    GroupGone,
     /// Slack does not say who those are that voted before.
     VotersUnreadable,
+    /// There are approvals enough, and denials of people whose account or user group is gone stand against them.
+    DenialsInDoubt,
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
     StaleMessage,
+    /// The message is none that the request's record lists, and names another Teleport cluster.
+    OtherCluster {
+        /// The cluster that the message names.
+        cluster: String,
+        /// Our own.
+        own: String,
+    },
     /// The dialogue was open for too long.
     StaleDialogue,
     /// The click came through another app, is on none of our buttons, or cannot be read.
@@ -181,7 +192,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 48] = [
+    pub const KINDS: [&'static str; 51] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -210,9 +221,12 @@ impl Refusal {
         "teleport_unreachable",
         "slack_unreachable",
         "groups_unreadable",
+        "group_gone",
         "voters_unreadable",
+        "denials_in_doubt",
         "too_slow",
         "stale_message",
+        "other_cluster",
         "stale_dialogue",
         "not_ours",
         "other_installation",
@@ -264,9 +278,12 @@ impl Refusal {
             Self::TeleportUnreachable => "teleport_unreachable",
             Self::SlackUnreachable => "slack_unreachable",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
+            Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",
+            Self::DenialsInDoubt => "denials_in_doubt",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
+            Self::OtherCluster { .. } => "other_cluster",
             Self::StaleDialogue => "stale_dialogue",
             Self::NotOurs => "not_ours",
             Self::OtherInstallation => "other_installation",

@@ -158,7 +158,9 @@ fn no_kind_stands_in_for_another_unasked() {
         identify(&bob().id, &bob(), &our_app(), links, Users::Unreadable, now()).map(|p| p.user)
     };
     assert_eq!(unreadable(&links(&[], true, true)), Err(Refusal::UsersUnreadable));
-    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], true, true)), Ok("bob".into()));
+    // Nor for a person whom the table names: the trait may name the requester.
+    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], true, true)), Err(Refusal::UsersUnreadable));
+    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], false, true)), Ok("bob".into()));
     assert_eq!(unreadable(&links(&[], false, true)), Ok("bob@example.com".into()));
 }
 
@@ -328,4 +330,16 @@ fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
     let names = Candidates::named(&two, &links(&both[1..], false, true));
     assert_eq!(names.names(), ["bob@example.com", "robert"]);
     assert_eq!(Candidates::named(&bob(), &links(&[], false, false)).names(), Vec::<String>::new());
+}
+
+#[test]
+fn whom_a_link_gives_a_user_is_told() {
+    let links = links(&[("U0BOB", "bob"), ("W0BOB", "bob"), ("U0EVE", "eve")], true, false);
+    let ids = |accounts: Vec<SlackUserId>| accounts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(links.in_table("bob").collect()), ["U0BOB", "W0BOB"]);
+    assert_eq!(ids(links.in_table("Bob").collect()), [""; 0]);
+    let carol = user("carol", &["U0CAROL", " ", "W0CAROL"]);
+    assert_eq!(ids(links.in_trait(&carol).collect()), ["U0CAROL", "W0CAROL"]);
+    let without = Links { id_trait: None, ..links };
+    assert_eq!(ids(without.in_trait(&carol).collect()), [""; 0]);
 }

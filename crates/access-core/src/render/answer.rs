@@ -4,6 +4,7 @@
 //! [`crate::identity`], or by whoever called Slack and Teleport.
 
 use super::blocks::Message;
+use super::card::MAX_CLUSTER;
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::Decision;
 use crate::policy::Standing;
@@ -212,6 +213,12 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::GroupsUnreadable { is_lasting: true } => text.ours(
             "Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.",
         ),
+        Refusal::GroupGone => text.ours(
+            "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.",
+        ),
+        Refusal::DenialsInDoubt => text.ours(
+            "Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.",
+        ),
         Refusal::VotersUnreadable => text.ours(
             "Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.",
         ),
@@ -220,6 +227,11 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         }
         Refusal::StaleMessage => {
             text.ours("This is not one of the request's current messages; use a newer one, or Teleport.")
+        }
+        Refusal::OtherCluster { cluster, own } => {
+            text.ours("This message is of the Teleport cluster “").foreign(cluster, MAX_CLUSTER);
+            text.ours("”, and I work for “").foreign(own, MAX_CLUSTER);
+            text.ours("”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.")
         }
         Refusal::StaleDialogue => {
             text.ours("The dialogue was open for too long, so nothing was decided; press the button again.")
