@@ -45,6 +45,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::DenialsInDoubt,
         Refusal::TooSlow,
         Refusal::StaleMessage,
+        Refusal::OtherCluster { cluster: name(), own: name() },
         Refusal::StaleDialogue,
         Refusal::NotOurs,
         Refusal::OtherInstallation,
@@ -109,9 +110,12 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Slack does not tell who you are, so nothing was decided; try again in a minute.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
+    A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
     Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
+    Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
+    This message is of the Teleport cluster “bob@example.com”, and I work for “bob@example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.
     The dialogue was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
     This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.
