@@ -15,11 +15,13 @@ use access_core::request::AccessRequest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use super::complaints::Complaints;
 use super::people::People;
+use super::reading::teleport_refusal;
 use crate::slack;
-use crate::slack::error::Kind;
+use crate::slack::error::{Kind, SlackError};
 use crate::slack::usergroups::UserGroups;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
@@ -42,6 +44,7 @@ pub struct VoterReader {
     pub people: Arc<People>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
+    complaints: Complaints,
 }
 
 /// What was read of voters for one verdict, and since when.
@@ -74,6 +77,12 @@ impl Read {
 }
 
 impl VoterReader {
+    /// Reads nothing yet.
+    pub fn new(slack: slack::Client, our: OurApp, people: Arc<People>, rules: Arc<Rules>) -> Self {
+        let groups = UserGroups::new(slack.clone());
+        Self { slack, groups, our, people, rules, complaints: Complaints::default() }
+    }
+
     /// The person behind an account.
     ///
     /// # Errors
@@ -82,14 +91,24 @@ impl VoterReader {
         let profile = match self.slack.user_info(account).await {
             Ok(Some(user)) => SlackProfile::from(&user),
             Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Err(error) if is_lasting(&error) => {
+                // Whoever clicks: it is the app that lacks something.
+                self.tell_once(
+                    "users.info",
+                    "Slack does not tell who people are, so nobody can decide",
+                    &error,
+                );
+                return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
+            }
             Err(error) => {
                 warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
             }
         };
+        self.complaints.settle("users.info");
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
-            Refusal::TeleportUnreachable
+            teleport_refusal(&error)
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
         identify(account, &profile, &self.our, self.people.links(), users, Timestamp::now())
@@ -108,7 +127,11 @@ impl VoterReader {
         let mut own = Vec::new();
         let mut unread = None;
         for group in self.rules.groups_in_doubt(request, &person.user) {
-            match self.groups.members(group).await {
+            let members = self.groups.members(group).await;
+            if members.is_ok() {
+                self.complaints.settle(group);
+            }
+            match members {
                 Ok(members) if person.accounts().iter().any(|id| members.contains(id)) => {
                     own.push(group.to_owned());
                     if self.rules.allow(request, &person.user, &own).is_ok() {
@@ -117,18 +140,32 @@ impl VoterReader {
                 }
                 Ok(_) => {}
                 // Not knowing is neither being a member nor being none.
+                Err(error) if is_lasting(&error) => {
+                    let what = format!(
+                        "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
+                    );
+                    self.tell_once(group, &what, &error);
+                    let lasting = Refusal::GroupsUnreadable { is_lasting: true };
+                    unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                }
                 Err(error) => {
                     warn!(
                         group,
                         "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
                         error.with_remedy()
                     );
-                    let is_lasting = matches!(error.kind(), Kind::Permanent | Kind::Unauthorised);
-                    unread = Some(Refusal::GroupsUnreadable { is_lasting });
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
             }
         }
         unread.map_or(Ok(own), Err)
+    }
+
+    /// Tells what somebody must mend, once until it works again.
+    fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
+        if self.complaints.open(place, error.code().unwrap_or_default()) {
+            error!("{what}: {}", error.with_remedy());
+        }
     }
 
     /// Reads the accounts that a verdict on `request` needs, into `read`.
@@ -167,4 +204,14 @@ impl VoterReader {
         }
         Ok(())
     }
+}
+
+/// Whether asking again cannot help.
+fn is_lasting(error: &SlackError) -> bool {
+    matches!(error.kind(), Kind::Permanent | Kind::Unauthorised)
+}
+
+/// What to tell if it is for want of this scope.
+fn lacking(error: &SlackError, scope: &'static str) -> Option<Refusal> {
+    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
 }
