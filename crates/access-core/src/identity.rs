@@ -10,8 +10,8 @@
 //!   chosen.
 //! * A weaker kind never adds to what a stronger one says of the same Teleport user. If the table or the trait
 //!   gives that user other Slack accounts, somebody whose e-mail address happens to fit is not that user.
-//! * If the kind that is configured cannot be asked, because Teleport's users cannot be read, the answer is a
-//!   refusal, not the next kind.
+//! * If the trait is configured and cannot be asked, because Teleport's users cannot be read, the answer is a
+//!   refusal, also for whom the table names: the trait might contradict it, or say that this is the requester.
 //!
 //! Whether the person may decide is [`crate::policy`]'s question. Decision note: `docs/decisions/0004`.
 
@@ -110,8 +110,8 @@ pub struct TeleportUser {
 pub enum Users<'a> {
     /// All of them, people only: without the users of bots.
     Listed(&'a [TeleportUser]),
-    /// The daemon may not list them. The table and the e-mail address then name users unchecked; the trait
-    /// cannot be used.
+    /// The daemon may not list them. The table and the e-mail address then name users unchecked; where the trait is
+    /// configured, nobody is told who it is.
     Unreadable,
 }
 
@@ -243,10 +243,11 @@ fn linked_user(
     links: &Links,
     users: Users<'_>,
 ) -> Result<(String, LinkKind), Refusal> {
-    let table = in_table(profile, links);
-    if links.id_trait.is_some() && table.is_empty() && matches!(users, Users::Unreadable) {
+    // Not only the link hangs on the trait: so does whether this is the requester.
+    if links.id_trait.is_some() && matches!(users, Users::Unreadable) {
         return Err(Refusal::UsersUnreadable);
     }
+    let table = in_table(profile, links);
     let traits = by_trait(profile, links, users);
     let mut stated: Vec<_> = table.iter().chain(&traits).cloned().collect();
     stated.sort();

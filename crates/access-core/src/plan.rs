@@ -411,8 +411,8 @@ fn untold(delivery: &Delivery, listed: Option<&AccessRequest>, record: &Record) 
     let reviews = listed.map_or(&[][..], |request| &request.reviews);
     let reviews = reviews.iter().zip(1u32..).skip(told(*replies));
     let reviews = reviews.map(|(review, told)| (review_reply(review), Told::Reviews(told)));
-    let votes = record.votes.list().iter().zip(1u32..).skip(told(*votes_told));
-    let votes = votes.map(|(vote, told)| (vote_reply(vote), Told::Votes(told)));
+    let votes = record.votes.numbered().filter(|(number, _)| number > votes_told);
+    let votes = votes.map(|(number, vote)| (vote_reply(vote), Told::Votes(number)));
     let replies = reviews.chain(votes).take(MAX_REPLIES);
     let (channel, ts) = (channel.clone(), ts.clone());
     replies

@@ -41,7 +41,9 @@ mod ours {
     pub(super) const DOUBTS: &str = "x_doubts";
     /// Suggested reviewers who could not be told: JSON of [`super::Untold`].
     pub(super) const UNTOLD: &str = "x_untold";
-    pub(super) const ALL: [&str; 7] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS, UNTOLD];
+    /// That the request was decided and opened again while nobody could read the votes: how many reviews there were.
+    pub(super) const REOPENED: &str = "x_reopened";
+    pub(super) const ALL: [&str; 8] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS, UNTOLD, REOPENED];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -68,6 +70,9 @@ pub struct Record {
     pub doubts: Vec<Doubt>,
     /// Suggested reviewers who could not be told.
     pub untold: Untold,
+    /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
+    /// are of the past. Whoever reads the votes makes them a thing of the past, too.
+    pub reopened: Option<usize>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
@@ -144,6 +149,10 @@ impl Record {
         let untold: Option<Untold> = serde_json::from_str(text(ours::UNTOLD)).ok();
         json(ours::UNTOLD, untold.is_none());
         let untold = untold.map(Untold::bounded).unwrap_or_default();
+        let reviews: Option<usize> = text(ours::REOPENED).parse().ok();
+        json(ours::REOPENED, reviews.is_none());
+        // Whatever it says, it was opened again.
+        let mut reopened = (!text(ours::REOPENED).is_empty()).then(|| reviews.unwrap_or(0));
         let replies: Option<u32> = text(go::REVIEWS_COUNT).parse().ok();
         json(go::REVIEWS_COUNT, replies.is_none());
         let (pairs, torn) = go::message_pairs(text(go::MESSAGES));
@@ -211,10 +220,15 @@ impl Record {
 
         let votes = Votes::decode(text(ours::VOTES));
         let unread = if votes.is_none() { ours::VOTES } else { "" };
+        let has_unreadable_votes = !text(unread).is_empty();
+        let mut votes = votes.unwrap_or_default();
+        if let Some(reviews) = reopened.take_if(|_| !has_unreadable_votes) {
+            votes.reopen(reviews);
+        }
         let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (Self { known, deliveries, votes: votes.unwrap_or_default(), claim, doubts, untold, other }, rubbish)
+        (Self { known, deliveries, votes, claim, doubts, untold, reopened, other }, rubbish)
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -259,6 +273,9 @@ impl Record {
         if !self.untold.is_empty() {
             put(ours::UNTOLD, serde_json::to_string(&self.untold).expect("plain data has a JSON form"));
         }
+        if let Some(reviews) = self.reopened {
+            put(ours::REOPENED, reviews.to_string());
+        }
         if let Some(phase) = ended {
             put(go::RESOLUTION, resolution(phase).to_owned());
             let reason = self.known.as_ref().map_or("", |known| &known.resolve_reason);
@@ -271,8 +288,12 @@ impl Record {
     /// back: the votes and reviews that led to it are of the past then, and count no more.
     pub fn note(&mut self, request: &AccessRequest) {
         let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
-        if self.is_decided() && request.state == RequestState::Pending && !self.has_unreadable_votes() {
-            self.votes.reopen(reviews);
+        if self.is_decided() && request.state == RequestState::Pending {
+            if self.has_unreadable_votes() {
+                self.reopened = Some(self.reopened.unwrap_or(0).max(reviews));
+            } else {
+                self.votes.reopen(reviews);
+            }
         }
         self.known = Some(bounded(request));
     }

@@ -1,6 +1,6 @@
 //! Decisions made in Slack where the daemon itself counts them: kept in the record under `x_votes`.
 //!
-//! The list only grows, in the order in which compare-and-swap let the votes in. It has two parts: votes of the
+//! The list grows in the order in which compare-and-swap let the votes in, and keeps each vote's number. It has two parts: votes of the
 //! past, which Teleport was seen to have decided upon and which count no more, and those that are open. Among the
 //! open ones every reader sees the same first vote of a person and the same deciding vote. Who may vote and how many
 //! are needed is [`crate::policy`]'s; that file alone adds votes.
@@ -14,11 +14,11 @@ use crate::control::{Decision, MAX_REASON};
 use crate::ids::{ChannelId, MessageTs, SlackUserId, is_plain};
 use crate::record::cut;
 
-/// No request keeps more votes: as many as a rule may ask for.
+/// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
 pub const MAX_VOTES: usize = 100;
 /// Nobody with a longer Teleport user name can vote, in characters. A cut name would be somebody else's.
 pub const MAX_USER: usize = 128;
-/// All reasons together, in characters; later ones are cut shorter.
+/// All reasons together, in characters; later ones are cut shorter. Those of the past give way, too.
 const MAX_REASONS: usize = 20_000;
 /// User groups kept of one vote. They are for showing a count only; a decision asks Slack.
 pub(crate) const MAX_GROUPS: usize = 8;
@@ -28,6 +28,8 @@ pub(crate) const MAX_ALIASES: usize = 8;
 const VERSION: u32 = 1;
 /// The version with votes of the past. Releases that know only the first leave such votes alone, and add none.
 const VERSION_WITH_PAST: u32 = 2;
+/// The version without the oldest of them. Releases that know only the second would tell others in threads.
+const VERSION_WITH_GAP: u32 = 3;
 
 /// One person's decision in Slack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +94,8 @@ pub struct Votes {
     list: Vec<Vote>,
     settled_by: Option<usize>,
     past: Past,
+    /// How many votes of the past, the oldest, were dropped to make room.
+    dropped: u32,
 }
 
 /// How many votes and reviews are of the past: Teleport decided the request since, and it was opened again.
@@ -114,16 +118,38 @@ struct Text {
     /// Reviews of the past.
     #[serde(rename = "q", default, skip_serializing_if = "is_none")]
     past_reviews: usize,
+    /// Votes that were dropped.
+    #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
+    dropped: u32,
 }
 
 fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The characters of all reasons together.
+fn reasons(votes: &[Vote]) -> usize {
+    votes.iter().map(|vote| vote.reason.chars().count()).sum()
+}
+
 impl Votes {
-    /// All of them, in the order in which they were let in; for telling them. What counts is [`Votes::open`].
+    /// All that are kept, in the order in which they were let in. What counts is [`Votes::open`].
     pub fn list(&self) -> &[Vote] {
         &self.list
+    }
+
+    /// The same with their numbers, for telling them. A vote keeps its number, and the first of all had 1.
+    pub fn numbered(&self) -> impl Iterator<Item = (u32, &Vote)> {
+        (1u32..).map(|n| self.dropped.saturating_add(n)).zip(&self.list)
+    }
+
+    /// How many there have been, with those that were dropped.
+    pub fn count(&self) -> usize {
+        self.list.len() + usize::try_from(self.dropped).unwrap_or(usize::MAX / 2)
     }
 
     /// Those that count for what is to be decided now, or counted for what was decided last.
@@ -170,18 +196,30 @@ impl Votes {
 
     /// Takes a vote of somebody who has none. `false` if it cannot be kept.
     pub(crate) fn push(&mut self, vote: &Vote) -> bool {
-        let fits = self.list.len() < MAX_VOTES && vote.is_storable();
-        if fits && self.of(&vote.user, &vote.slack_user).is_none() {
-            let used: usize = self.list.iter().map(|vote| vote.reason.chars().count()).sum();
-            let room = MAX_REASONS.saturating_sub(used).min(MAX_REASON);
-            // Control characters take six bytes in JSON and show nothing.
-            let plain: String =
-                vote.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room + 1).collect();
-            let reason = if room == 0 { String::new() } else { cut(&plain, room) };
-            self.list.push(Vote { reason, ..vote.clone() });
-            return true;
+        let fits = self.open().len() < MAX_VOTES && vote.is_storable();
+        if !fits || self.of(&vote.user, &vote.slack_user).is_some() {
+            return false;
         }
-        false
+        let wanted = vote.reason.chars().take(MAX_REASON).count();
+        while self.past.votes > 0 && (self.list.len() >= MAX_VOTES || self.is_past_in_the_way(wanted)) {
+            self.list.remove(0);
+            self.past.votes -= 1;
+            self.dropped = self.dropped.saturating_add(1);
+            self.settled_by = self.settled_by.and_then(|index| index.checked_sub(1));
+        }
+        let room = MAX_REASONS.saturating_sub(reasons(&self.list)).min(MAX_REASON);
+        // Control characters take six bytes in JSON and show nothing.
+        let plain: String =
+            vote.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room + 1).collect();
+        let reason = if room == 0 { String::new() } else { cut(&plain, room) };
+        self.list.push(Vote { reason, ..vote.clone() });
+        true
+    }
+
+    /// Whether reasons of the past leave too little room for one of so many characters.
+    fn is_past_in_the_way(&self, wanted: usize) -> bool {
+        let past = self.list.get(..self.past.votes).unwrap_or_default();
+        reasons(past) > 0 && reasons(&self.list) + wanted > MAX_REASONS
     }
 
     /// Lets what was just asked of the voters be noted in the open votes: groups, aliases, and whether each lapsed.
@@ -215,8 +253,10 @@ impl Votes {
     /// Reads what [`Votes::encode`] wrote. `None` for anything else: votes that are understood in part would be
     /// miscounted.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        let Text { v, l: list, settled_by, past_votes, past_reviews } = serde_json::from_str(text).ok()?;
-        let votes = Self { list, settled_by, past: Past { votes: past_votes, reviews: past_reviews } };
+        let Text { v, l: list, settled_by, past_votes, past_reviews, dropped } =
+            serde_json::from_str(text).ok()?;
+        let past = Past { votes: past_votes, reviews: past_reviews };
+        let votes = Self { list, settled_by, past, dropped };
         let expected = votes.version();
         let mut voters = BTreeSet::new();
         let mut is_new = |vote: &Vote| {
@@ -233,7 +273,11 @@ impl Votes {
     }
 
     fn version(&self) -> u32 {
-        if self.past == Past::default() { VERSION } else { VERSION_WITH_PAST }
+        match self {
+            Self { dropped: 1.., .. } => VERSION_WITH_GAP,
+            Self { past, .. } if *past == Past::default() => VERSION,
+            _ => VERSION_WITH_PAST,
+        }
     }
 
     /// As kept; empty if there are none.
@@ -242,8 +286,8 @@ impl Votes {
             return String::new();
         }
         let Past { votes: past_votes, reviews: past_reviews } = self.past;
-        let (v, settled_by) = (self.version(), self.settled_by);
-        let text = Text { v, l: self.list.clone(), settled_by, past_votes, past_reviews };
+        let (v, settled_by, dropped) = (self.version(), self.settled_by, self.dropped);
+        let text = Text { v, l: self.list.clone(), settled_by, past_votes, past_reviews, dropped };
         serde_json::to_string(&text).expect("plain data has a JSON form")
     }
 }
@@ -270,135 +314,4 @@ pub(crate) fn vote(user: &str, decision: Decision) -> Vote {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Decision::{Approve, Deny};
-
-    fn votes(list: &[Vote]) -> Votes {
-        let mut votes = Votes::default();
-        list.iter().for_each(|vote| assert!(votes.push(vote)));
-        votes
-    }
-
-    #[test]
-    fn votes_are_kept_in_a_short_text() {
-        let mut two = votes(&[vote("bob@example.com", Approve), vote("carol@example.com", Deny)]);
-        two.settle("carol@example.com");
-        insta::assert_snapshot!(two.encode(), @r#"{"v":1,"l":[{"u":"bob@example.com","s":"U0BOB","w":"T0US","c":"C0TEAM","m":"1795363190.000001","d":"approve","r":"looks fine","t":"2027-01-15T08:01:40Z"},{"u":"carol@example.com","s":"U0CAROL","w":"T0US","c":"C0TEAM","m":"1795363190.000001","d":"deny","r":"looks fine","t":"2027-01-15T08:01:40Z"}],"s":1}"#);
-        assert_eq!(Votes::decode(&two.encode()), Some(two));
-        assert_eq!(Votes::default().encode(), "");
-    }
-
-    #[test]
-    fn a_person_has_one_vote_under_either_name() {
-        let mut one = votes(&[vote("bob", Approve)]);
-        assert!(!one.push(&vote("bob", Deny)));
-        assert!(!one.push(&Vote { slack_user: SlackUserId::new("U0OTHER"), ..vote("bob", Approve) }));
-        assert!(!one.push(&Vote { user: "robert".into(), ..vote("bob", Approve) }));
-        assert_eq!(one.list(), [vote("bob", Approve)]);
-    }
-
-    #[test]
-    fn the_deciding_vote_is_marked_and_the_mark_can_go() {
-        let mut two = votes(&[vote("bob", Approve), vote("carol", Approve)]);
-        two.settle("nobody");
-        assert_eq!(two.settled_by(), None);
-        two.settle("carol");
-        assert_eq!(two.settled_by(), Some(&vote("carol", Approve)));
-        two.unsettle();
-        assert_eq!(two.settled_by(), None);
-    }
-
-    #[test]
-    fn votes_of_the_past_stay_and_count_no_more() {
-        let mut all = votes(&[vote("bob", Approve), vote("carol", Approve)]);
-        all.settle("carol");
-        all.reopen(3);
-        assert_eq!((all.open(), all.settled_by(), all.past_reviews()), (&[][..], None, 3));
-        assert_eq!(all.list().len(), 2);
-        assert!(all.of("bob", &vote("bob", Approve).slack_user).is_none());
-        assert!(!all.holds(&vote("bob", Approve)));
-        // The same people may vote again, and differently.
-        assert!(all.push(&vote("carol", Deny)));
-        assert!(!all.push(&vote("carol", Approve)));
-        all.settle("bob");
-        assert_eq!(all.settled_by(), None, "the vote is of the past");
-        all.settle("carol");
-        assert_eq!((all.settled_by(), all.open()), (Some(&vote("carol", Deny)), &[vote("carol", Deny)][..]));
-        all.note(|vote| vote.lapsed = true);
-        assert_eq!(all.list().iter().map(|vote| vote.lapsed).collect::<Vec<_>>(), [false, false, true]);
-        let text = all.encode();
-        assert!(text.starts_with("{\"v\":2,"), "releases that know no past leave it alone: {text}");
-        assert_eq!(Votes::decode(&text), Some(all.clone()));
-        // Fewer reviews are a list that lags.
-        all.reopen(1);
-        assert_eq!(all.past_reviews(), 3);
-
-        let mut reviewed = Votes::default();
-        reviewed.reopen(2);
-        assert_eq!(Votes::decode(&reviewed.encode()), Some(reviewed));
-    }
-
-    #[test]
-    fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
-        let mut one = votes(&[vote("bob", Approve)]);
-        one.note(|vote| {
-            vote.groups = vec!["S0DBA".into(); MAX_GROUPS];
-            vote.aliases = vec!["robert".into(); MAX_ALIASES];
-        });
-        assert_eq!((one.list()[0].groups.len(), one.list()[0].aliases.len()), (MAX_GROUPS, MAX_ALIASES));
-        assert_eq!(Votes::decode(&one.encode()), Some(one.clone()));
-        let before = one.clone();
-        one.note(|vote| vote.groups.push("S1".into()));
-        one.note(|vote| vote.aliases.push("bert".into()));
-        one.note(|vote| vote.aliases[0] = String::new());
-        assert_eq!(one, before);
-    }
-
-    #[test]
-    fn what_cannot_be_kept_whole_is_not_kept() {
-        let mut none = Votes::default();
-        for odd in [
-            Vote { user: "u".repeat(129), ..vote("bob", Approve) },
-            Vote { user: String::new(), ..vote("bob", Approve) },
-            Vote { team: Some("T 1".into()), ..vote("bob", Approve) },
-            Vote { groups: vec!["S1".into(); 9], ..vote("bob", Approve) },
-            Vote { channel: ChannelId::new("C".repeat(65)), ..vote("bob", Approve) },
-        ] {
-            assert!(!none.push(&odd), "{odd:?}");
-        }
-        let mut many = Votes::default();
-        for n in 0..=MAX_VOTES {
-            let reason = "\u{1}🔥".repeat(10_000);
-            let user = format!("{}{n}", "🔥".repeat(MAX_USER - 3));
-            let kept = many.push(&Vote { user, reason, ..vote(&format!("u{n}"), Approve) });
-            assert_eq!(kept, n < MAX_VOTES, "{n}");
-        }
-        let text = many.encode();
-        assert!(text.len() < 150_000, "{}", text.len());
-        assert_eq!(Votes::decode(&text), Some(many));
-    }
-
-    #[test]
-    fn votes_are_read_whole_or_not_at_all() {
-        let good = votes(&[vote("bob", Approve), vote("carol", Deny)]).encode();
-        assert!(Votes::decode(&good).is_some());
-        for bad in [
-            "kept".to_owned(),
-            "{}".to_owned(),
-            good.replace("\"v\":1", "\"v\":2"),
-            good.replace("carol", "bob").replace("CAROL", "BOB2"),
-            good.replace("CAROL", "BOB"),
-            good.replace("approve", "perhaps"),
-            good.replace("]}", "],\"s\":2}"),
-            good.replace("]}", "],\"p\":1}"),
-            good.replace("\"v\":1", "\"v\":2").replace("]}", "],\"p\":3}"),
-            good.replace("\"v\":1", "\"v\":2").replace("]}", "],\"s\":0,\"p\":1}"),
-            good.replace("\"C0TEAM\"", "\"C0 TEAM\""),
-            good.replace("2027-01-15", "2027-13-15"),
-        ] {
-            assert_ne!(bad, good);
-            assert_eq!(Votes::decode(&bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

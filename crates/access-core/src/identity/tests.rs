@@ -158,7 +158,9 @@ fn no_kind_stands_in_for_another_unasked() {
         identify(&bob().id, &bob(), &our_app(), links, Users::Unreadable, now()).map(|p| p.user)
     };
     assert_eq!(unreadable(&links(&[], true, true)), Err(Refusal::UsersUnreadable));
-    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], true, true)), Ok("bob".into()));
+    // Nor for a person whom the table names: the trait may name the requester.
+    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], true, true)), Err(Refusal::UsersUnreadable));
+    assert_eq!(unreadable(&links(&[("U0BOB", "bob")], false, true)), Ok("bob".into()));
     assert_eq!(unreadable(&links(&[], false, true)), Ok("bob@example.com".into()));
 }
 

@@ -261,6 +261,23 @@ fn what_happened_while_we_were_away_is_shown_once() {
 }
 
 #[test]
+fn a_request_that_is_decided_and_opened_again_for_ever_takes_and_tells_each_vote() {
+    let mut world = World::new(&["team"]);
+    world.rules.0[0].approvals = 1;
+    world.check(&["post to team: Pending"]);
+    for round in 1..=crate::votes::MAX_VOTES + 20 {
+        let cast = world.vote("bob", Decision::Approve);
+        assert!(matches!(cast, Cast::Settled(_)), "round {round}: {cast:?}");
+        world.set(RequestState::Approved);
+        let story = world.work(|_| false);
+        assert!(story.len() == 2 && story[1].starts_with(&format!("reply vote {round} in")), "{story:?}");
+        world.set(RequestState::Pending);
+        world.check(&["update Cteam: Pending"]);
+        world.check(&[]);
+    }
+}
+
+#[test]
 fn one_that_fails_waits_alone() {
     let mut world = World::new(&["team", "ops"]);
     let fails = |errand: &Errand| *errand == Errand::Deliver(RecipientKey::new("ops"));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::control::Decision;
 use crate::plan::Errand;
-use crate::request::{Resource, sample};
+use crate::request::{Resource, Review, sample};
 use crate::votes::{Vote, vote};
 
 fn id() -> RequestId {
@@ -28,6 +28,10 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
         votes_told: 0,
         is_lost: false,
     }
+}
+
+fn review(author: &str) -> Review {
+    Review { author: author.into(), proposed: RequestState::Approved, reason: String::new(), created: None }
 }
 
 /// The captured files, in this binary: the crate reads none.
@@ -233,6 +237,49 @@ fn votes_are_kept_beside_the_rest() {
     assert_eq!(newer.encode()["x_votes"], "{\"v\":9,\"l\":[]}");
 }
 
+#[test]
+fn a_reopening_beside_votes_that_cannot_be_read_is_kept_for_whoever_can() {
+    let reviews = |count| vec![review("bob"); count];
+    let request = |state, count| AccessRequest { state, reviews: reviews(count), ..sample() };
+    let mut record = Record { known: Some(bounded(&request(RequestState::Pending, 0))), ..Record::default() };
+    assert!(record.votes.push(&vote("bob", Decision::Approve)));
+    let readable = record.encode()["x_votes"].clone();
+    let with = |record: &Record, votes: &str| {
+        let mut data = record.encode();
+        data.insert("x_votes".into(), votes.into());
+        Record::decode(&id(), &data)
+    };
+    let (mut newer, _) = with(&record, "{\"v\":9,\"l\":[]}");
+    newer.note(&request(RequestState::Approved, 2));
+    assert_eq!(newer.reopened, None, "not yet");
+    newer.note(&request(RequestState::Pending, 1));
+    assert_eq!(newer.known, Some(bounded(&request(RequestState::Pending, 1))), "nothing is left to be noted");
+    let data = newer.encode();
+    assert_eq!(data["x_reopened"], "2");
+    assert_eq!(Record::decode(&id(), &data), (newer.clone(), vec![]));
+    // Again and again: what was of the past stays so.
+    newer.note(&request(RequestState::Denied, 1));
+    newer.note(&request(RequestState::Pending, 1));
+    assert_eq!(newer.reopened, Some(2));
+    newer.note(&request(RequestState::Pending, 3));
+    assert_eq!(newer.reopened, Some(2), "that was no reopening");
+
+    // Whoever can read the votes does not count them, and takes new ones.
+    let (mut read, rubbish) = with(&newer, &readable);
+    assert_eq!((read.reopened, rubbish), (None, vec![]));
+    assert_eq!((read.votes.open().len(), read.votes.past_reviews(), read.votes.list().len()), (0, 2, 1));
+    assert!(read.votes.push(&vote("bob", Decision::Approve)));
+    let data = read.encode();
+    assert!(!data.contains_key("x_reopened"));
+    assert_eq!(Record::decode(&id(), &data).0.votes.open().len(), 1);
+
+    // Rubbish there is a reopening all the same.
+    let mut data = newer.encode();
+    data.extend(map(&[("x_reopened", "?"), ("x_votes", &readable)]));
+    let (read, rubbish) = Record::decode(&id(), &data);
+    assert_eq!((rubbish, read.votes.open().len()), (vec!["x_reopened"], 0));
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -280,7 +327,10 @@ fn record() -> impl Strategy<Value = Record> {
             // The count that the Go plugin shares is the smallest; what is above it survives in our key.
             let mut record = Record { known: Some(bounded(&request)), deliveries, ..Record::default() };
             match users.first() {
-                None => record.other = map(&[("x_votes", "v")]),
+                None => {
+                    record.other = map(&[("x_votes", "v")]);
+                    record.reopened = (record.deliveries.len() > 6).then_some(record.deliveries.len());
+                }
                 Some(first) => {
                     for user in &users {
                         record.votes.push(&vote(user, Decision::Deny));

@@ -62,7 +62,7 @@ impl Reconciler {
             Due::At(at) => return Ok(Finishing::Later(Some(at))),
             Due::Now => {}
         }
-        let seen = (record.votes.list().len(), waiting.reviews.len());
+        let seen = (record.votes.count(), waiting.reviews.len());
         let last = memory.undecided.take().filter(|last| last.seen == seen);
         if let Some(last) = last.as_ref().filter(|last| last.until > now) {
             let until = last.until;

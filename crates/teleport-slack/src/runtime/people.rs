@@ -109,7 +109,8 @@ impl People {
                 accounts.extend(by_trait);
                 Ok(accounts)
             }
-            Err(error) if error.denied() == Some(Denied::Right) => {
+            // For telling people, whatever the refusal's words mean, what the table says is good enough.
+            Err(error) if matches!(error.denied(), Some(Denied::Right | Denied::Other)) => {
                 self.tell_unreadable(&error);
                 Ok(accounts)
             }

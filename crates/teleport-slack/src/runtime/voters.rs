@@ -23,6 +23,7 @@ use super::reading::teleport_refusal;
 use crate::slack;
 use crate::slack::error::{Kind, SlackError};
 use crate::slack::usergroups::UserGroups;
+use crate::teleport::denied::Denied;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
 pub(super) const READING: Duration = Duration::from_secs(10);
@@ -108,7 +109,10 @@ impl VoterReader {
         self.complaints.settle("users.info");
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
-            teleport_refusal(&error)
+            match error.denied() {
+                Some(Denied::Right | Denied::Other) => Refusal::UsersUnreadable,
+                _ => teleport_refusal(&error),
+            }
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
         identify(account, &profile, &self.our, self.people.links(), users, Timestamp::now())

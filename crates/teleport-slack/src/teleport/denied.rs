@@ -19,8 +19,10 @@ pub enum Denied {
     NoCertificate,
     /// The cluster wants a second factor for what administrators do.
     Mfa,
-    /// A verb is missing, or it was refused in words that are not known.
+    /// A verb is missing: the server names the action that it does not permit.
     Right,
+    /// Refused in words that are not known. They say nothing, least of all that a right is missing.
+    Other,
 }
 
 impl Denied {
@@ -44,8 +46,10 @@ impl Denied {
             Self::Mfa
         } else if words.trim() == "access denied" || words.contains("lock targeting") {
             Self::Locked
-        } else {
+        } else if words.contains("access denied to perform action") {
             Self::Right
+        } else {
+            Self::Other
         })
     }
 
@@ -58,11 +62,17 @@ impl Denied {
             Self::Mfa => MFA_REMEDY.to_owned(),
             Self::Right => match call.right() {
                 Some(right) => format!("the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"),
-                None => "the cluster does not accept the plugin's certificate: sign a new one with `tctl auth sign`, or check that tbot renews it".to_owned(),
+                None => NEW_CERTIFICATE.to_owned(),
+            },
+            Self::Other => match call.right() {
+                Some(right) => format!("these words are not known here: check that the plugin's Teleport user has a role whose {right}, and a certificate that the cluster still accepts"),
+                None => NEW_CERTIFICATE.to_owned(),
             },
         }
     }
 }
+
+const NEW_CERTIFICATE: &str = "the cluster does not accept the plugin's certificate: sign a new one with `tctl auth sign`, or check that tbot renews it";
 
 /// What spares the plugin the second factor. Measured on 15.1.9 for the host's certificates, read for bots.
 pub(crate) const MFA_REMEDY: &str = "the cluster asks administrators for a second factor (WebAuthn), which no program has: let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself; a certificate that a logged-in person signed does not do";
@@ -152,9 +162,13 @@ mod tests {
             (NotFound, r#"cannot set state of access request "x" (not found)"#, None),
             // As other releases say it, or may.
             (No, r#"lock targeting User:"access-plugin" is in force"#, Some(Denied::Locked)),
-            (No, "", Some(Denied::Right)),
-            (Code::Unauthenticated, "who are you", Some(Denied::Right)),
             (Code::Unknown, "rpc error: Access denied to perform action", Some(Denied::Right)),
+            // What is not known is not a missing right.
+            (No, "", Some(Denied::Other)),
+            (No, "the moon is full", Some(Denied::Other)),
+            (No, r#"access denied: user "x" must renew its session"#, Some(Denied::Other)),
+            (No, r#"role "access denied to perform action" is new here"#, Some(Denied::Other)),
+            (Code::Unauthenticated, "who are you", Some(Denied::Other)),
             (Code::Unavailable, "access denied", Some(Denied::Locked)),
             (Code::FailedPrecondition, "access denied", None),
             (Code::Unknown, "the backend is away", None),
@@ -178,5 +192,7 @@ mod tests {
         );
         assert!(remedy(Denied::Right).contains("{resources: ['access_plugin_data'], verbs: ['update']}"));
         assert!(Denied::Right.remedy(Call::Ping).contains("does not accept the plugin's certificate"));
+        assert!(remedy(Denied::Other).contains("not known here"), "{}", remedy(Denied::Other));
+        assert!(Denied::Other.remedy(Call::Ping).contains("does not accept the plugin's certificate"));
     }
 }

@@ -98,16 +98,14 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
     match status.code() {
         Code::Unimplemented => Some(Refusal::NotSupported),
         Code::AlreadyExists if reviewing => Some(Refusal::AlreadyReviewed),
-        Code::PermissionDenied if !reviewing => Some(Refusal::NotPermitted),
+        _ if !reviewing && denied == Some(Denied::Right) => Some(Refusal::NotPermitted),
         Code::PermissionDenied
         | Code::Unauthenticated
         | Code::AlreadyExists
         | Code::InvalidArgument
         | Code::OutOfRange => Some(Refusal::Other),
         // A refusal that was wrapped on its way through the server comes with a general code.
-        Code::Unknown | Code::Internal | Code::Unavailable if say(&["access denied"]) => {
-            Some(if reviewing { Refusal::Other } else { Refusal::NotPermitted })
-        }
+        Code::Unknown | Code::Internal | Code::Unavailable if say(&["access denied"]) => Some(Refusal::Other),
         _ => None,
     }
 }

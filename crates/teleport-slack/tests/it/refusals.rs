@@ -10,10 +10,12 @@ use access_sim::slack::workspace::Person;
 use access_sim::teleport::Options;
 use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
+use access_sim::teleport::refusal::Refusal;
 use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::world::{Rule, User, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tonic::Code;
 
 use crate::deciding::newest;
 use crate::modes::left_behind;
@@ -187,12 +189,14 @@ fn without_the_right_to_read_users_the_trait_finds_nobody() {
         let review = ANY_OF_THREE
             .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
         let review = review.replace("U0DAVE = \"dave@example.com\"", "");
+        // The plugin's role may read requests, and no users.
         let daemon = bed.start_deciding(Way::Http, &review).await;
         let id = bed.ask();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        for _ in 0..2 {
+        // Also whom the table names: the trait may say that it is the requester.
+        for account in ["U0DAVE", "U0DAVE", "U0BOB"] {
             assert_eq!(
-                bed.told(&daemon, "U0DAVE", &card, "approve").await,
+                bed.told(&daemon, account, &card, "approve").await,
                 "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it."
             );
         }
@@ -205,7 +209,64 @@ fn without_the_right_to_read_users_the_trait_finds_nobody() {
             daemon.log()
         );
         bed.assert_untouched(&daemon, &id);
-        // Whom the table names needs no list.
+        bed.teleport.edit_world(|world| allow_users(world, true));
+        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.end(daemon).await;
+    });
+}
+
+fn allow_users(world: &mut World, is_allowed: bool) {
+    let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
+    rules.retain(|rule| rule.resources != ["user"]);
+    if is_allowed {
+        let verbs = vec!["list".to_owned(), "read".to_owned()];
+        rules.push(Rule { resources: vec!["user".to_owned()], verbs });
+    }
+}
+
+#[test]
+fn taking_the_right_to_users_away_lets_no_requester_decide() {
+    let both = ANY_OF_THREE
+        .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
+    story(async move {
+        let bed = Bed::deciding().await;
+        // Bob's account in Slack is alice's, as her trait says.
+        bed.teleport.edit_world(|world| {
+            give(world, ALICE, "U0BOB");
+            allow_users(world, true);
+        });
+        let daemon = bed.start_deciding(Way::Http, &both).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let two = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert!(two.contains("(alice@example.com, bob@example.com)"), "{two}");
+        bed.teleport.edit_world(|world| allow_users(world, false));
+        let unread = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
+        bed.assert_untouched(&daemon, &id);
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_refusal_in_unknown_words_is_no_missing_right_and_decides_nothing() {
+    story(async {
+        let bed = Bed::deciding().await;
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let words = format!("<!channel> the moon\nis full {}", "o".repeat(10_000));
+        let no = Fault::Answer(Refusal::new(Code::PermissionDenied, &words));
+        for method in [Method::GetUser, Method::GetUsers] {
+            bed.teleport.faults().script(method, no.clone(), Times::UntilCleared);
+        }
+        let unread = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
+        let line = bed.until_logged(&daemon, "Teleport does not tell who this is").await;
+        assert!(line.contains("the moon") && line.contains("these words are not known here"), "{line}");
+        assert!(line.len() < 2_000, "{line}");
+        bed.assert_untouched(&daemon, &id);
+        bed.teleport.faults().clear();
         bed.assert_bob_can(&daemon, &card, &id).await;
         bed.end(daemon).await;
     });

@@ -65,9 +65,10 @@ fn words_about_setting_the_state_are_understood() {
             r#"access denied to perform action "update" on "access_request""#,
             Refusal::NotPermitted,
         ),
-        (Code::PermissionDenied, "anything", Refusal::NotPermitted),
+        (Code::PermissionDenied, "anything", Refusal::Other),
         (Code::Unknown, "access denied", Refusal::NotAdmitted(Denied::Locked)),
-        (Code::Unknown, "wrapped: access denied", Refusal::NotPermitted),
+        (Code::Unknown, "wrapped: access denied", Refusal::Other),
+        (Code::Unknown, "wrapped: access denied to perform action", Refusal::NotPermitted),
         (Code::PermissionDenied, "access denied", Refusal::NotAdmitted(Denied::Locked)),
         (
             Code::NotFound,
