@@ -130,8 +130,12 @@ pub enum Refusal {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
         is_lasting: bool,
     },
+    /// Slack knows a user group that the rules name no more.
+    GroupGone,
     /// Slack does not say who those are that voted before.
     VotersUnreadable,
+    /// There are approvals enough, and denials of people whose account or user group is gone stand against them.
+    DenialsInDoubt,
     /// It took so long that it was given up; nothing was decided.
     TooSlow,
     /// The message is none that the request's record lists.
@@ -195,7 +199,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 52] = [
+    pub const KINDS: [&'static str; 54] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -228,7 +232,9 @@ impl Refusal {
         "slack_forbids",
         "scope_missing",
         "groups_unreadable",
+        "group_gone",
         "voters_unreadable",
+        "denials_in_doubt",
         "too_slow",
         "stale_message",
         "stale_dialogue",
@@ -286,7 +292,9 @@ impl Refusal {
             Self::SlackForbids => "slack_forbids",
             Self::ScopeMissing { .. } => "scope_missing",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
+            Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",
+            Self::DenialsInDoubt => "denials_in_doubt",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::StaleDialogue => "stale_dialogue",

@@ -129,8 +129,10 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::GroupsUnreadable { is_lasting: false }) => {
             Refusal::GroupsUnreadable { is_lasting: true }
         }
-        Some(Refusal::GroupsUnreadable { is_lasting: true }) => Refusal::VotersUnreadable,
-        Some(Refusal::VotersUnreadable) => Refusal::TooSlow,
+        Some(Refusal::GroupsUnreadable { is_lasting: true }) => Refusal::GroupGone,
+        Some(Refusal::GroupGone) => Refusal::VotersUnreadable,
+        Some(Refusal::VotersUnreadable) => Refusal::DenialsInDoubt,
+        Some(Refusal::DenialsInDoubt) => Refusal::TooSlow,
         Some(Refusal::TooSlow) => Refusal::StaleMessage,
         Some(Refusal::StaleMessage) => Refusal::StaleDialogue,
         Some(Refusal::StaleDialogue) => Refusal::NotOurs,

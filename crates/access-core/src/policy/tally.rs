@@ -89,7 +89,7 @@ pub fn standing(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Standi
 /// the name of `favourite` where that vote counts, else of the newest.
 ///
 /// # Errors
-/// If nobody may decide this request in Slack.
+/// If nobody may decide this request in Slack, or denials that cannot be judged any more stand against approving it.
 pub fn ruling(
     rules: &Rules,
     request: &AccessRequest,
@@ -111,6 +111,14 @@ pub fn ruling(
         }
     }
     let tally = count(rules, request, votes, |vote| voters.voice(vote, request, rules));
+    if unread.is_empty() && tally.standing.decides() == Some(Decision::Approve) {
+        let against = count(rules, request, votes, |vote| {
+            voters.voice(vote, request, rules).or_else(|| voters.gone_voice(vote, request, rules))
+        });
+        if against.standing.decides() != Some(Decision::Approve) {
+            return Err(Refusal::DenialsInDoubt);
+        }
+    }
     let deciding = tally.standing.decides().filter(|_| unread.is_empty()).and_then(|decision| {
         let of_it = || tally.votes.iter().filter(move |vote| vote.decision == decision);
         let favourite = favourite.and_then(|favourite| of_it().find(|vote| vote.is(favourite)));

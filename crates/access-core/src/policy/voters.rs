@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::Rules;
+use crate::control::Decision;
 use crate::identity::Person;
 use crate::ids::SlackUserId;
 use crate::request::AccessRequest;
@@ -24,17 +25,29 @@ pub struct Voter {
 
 /// Accounts that were read. One that could not be read is not among them, and nothing is decided without it.
 #[derive(Clone, Debug, Default)]
-pub struct Voters(BTreeMap<SlackUserId, Option<Voter>>);
+pub struct Voters {
+    read: BTreeMap<SlackUserId, Option<Voter>>,
+    /// Those of them of which Slack can never say whether their votes count.
+    gone: BTreeSet<SlackUserId>,
+}
 
 impl Voters {
     /// Takes down what was read of an account: `None` if it is not one that may act any more.
     pub fn insert(&mut self, account: SlackUserId, voter: Option<Voter>) {
-        self.0.insert(account, voter);
+        self.gone.remove(&account);
+        self.read.insert(account, voter);
+    }
+
+    /// The same for an account whose votes nobody can vouch for any more, because Slack knows the account, or a user
+    /// group that the rules name, no longer. They decide nothing, and a denial stays in the way of an approval.
+    pub fn insert_gone(&mut self, account: SlackUserId, voter: Option<Voter>) {
+        self.gone.insert(account.clone());
+        self.read.insert(account, voter);
     }
 
     /// What was read of the account that gave this vote; the inner `None` if the vote is not that person's any more.
     pub(super) fn of(&self, vote: &Vote) -> Option<Option<&Voter>> {
-        let voter = self.0.get(&vote.slack_user)?.as_ref();
+        let voter = self.read.get(&vote.slack_user)?.as_ref();
         Some(voter.filter(|voter| voter.person.user == vote.user))
     }
 
@@ -46,6 +59,8 @@ impl Voters {
     pub(super) fn note_in(&self, votes: &mut Votes, request: &AccessRequest, rules: &Rules) {
         votes.note(|vote| match self.of(vote) {
             None => {}
+            // The groups that once named its author are kept: by them it is known again.
+            _ if self.is_gone(vote) => vote.lapsed = true,
             Some(None) => vote.lapsed = true,
             Some(Some(voter)) => {
                 vote.lapsed = false;
@@ -58,6 +73,7 @@ impl Voters {
     /// The person behind a vote as read now, else as noted beside the vote; `None` if the vote does not count.
     pub(super) fn voice(&self, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Option<Voice> {
         let (mut voice, groups) = match self.of(vote) {
+            _ if self.is_gone(vote) => return None,
             Some(None) => return None,
             Some(Some(voter)) => (Voice::of(&voter.person), voter.groups.as_slice()),
             None if vote.lapsed => return None,
@@ -67,6 +83,26 @@ impl Voters {
         voice.add_user(&vote.user);
         voice.add_account(&vote.slack_user);
         Some(voice)
+    }
+
+    /// The person behind a denial that counted, by what was noted beside it, if nobody can ever say whether it still does.
+    pub(super) fn gone_voice(&self, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Option<Voice> {
+        if vote.decision != Decision::Deny || !self.is_gone(vote) {
+            return None;
+        }
+        let mut voice = match self.read.get(&vote.slack_user)? {
+            Some(voter) if voter.person.user != vote.user => return None,
+            Some(voter) => Voice::of(&voter.person),
+            None => Voice::users(&vote.aliases),
+        };
+        rules.allow(request, &vote.user, &vote.groups).ok()?;
+        voice.add_user(&vote.user);
+        voice.add_account(&vote.slack_user);
+        Some(voice)
+    }
+
+    fn is_gone(&self, vote: &Vote) -> bool {
+        self.gone.contains(&vote.slack_user)
     }
 }
 

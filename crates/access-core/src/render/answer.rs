@@ -241,6 +241,12 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::GroupsUnreadable { is_lasting: true } => text.ours(
             "Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.",
         ),
+        Refusal::GroupGone => text.ours(
+            "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.",
+        ),
+        Refusal::DenialsInDoubt => text.ours(
+            "Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.",
+        ),
         Refusal::VotersUnreadable => text.ours(
             "Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.",
         ),

@@ -345,6 +345,12 @@ impl SlackSim {
         self.change(|state| state.people.insert(person.id.clone(), person));
     }
 
+    /// Takes an account away, so that Slack knows nobody by its id. Slack itself only deactivates; an id is unknown to it
+    /// for instance after a workspace moved into an organisation (assumed).
+    pub fn remove_person(&self, id: &str) {
+        self.change(|state| state.people.remove(id));
+    }
+
     /// Adds a user group, or replaces it.
     pub fn put_group(&self, group: UserGroup) {
         self.change(|state| state.groups.insert(group.id.clone(), group));

@@ -1,7 +1,8 @@
 //! Reads who somebody is at this moment: the account in Slack, the Teleport user that it is linked to, and the user
 //! groups that matter. The same for a person who clicks and, before a decision, for each who voted earlier.
 //!
-//! Whatever cannot be read is a refusal, and nothing is decided without it. Only user groups may be ten seconds old.
+//! Whatever cannot be read is a refusal, and nothing is decided without it; only what Slack says is gone for good is no
+//! reason to wait (`docs/decisions/0011`). User groups may be ten seconds old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::people::People;
 use super::reading::teleport_refusal;
 use crate::slack;
 use crate::slack::error::{Kind, SlackError};
-use crate::slack::usergroups::UserGroups;
+use crate::slack::usergroups::{UserGroups, is_gone};
 use crate::teleport::denied::Denied;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
@@ -122,14 +123,14 @@ impl VoterReader {
     /// and they are needed.
     ///
     /// # Errors
-    /// If it depends on a group that cannot be read.
+    /// If it depends on a group that cannot be read: [`Refusal::GroupGone`] only if that can never change.
     pub(super) async fn groups(
         &self,
         person: &Person,
         request: &AccessRequest,
     ) -> Result<Vec<String>, Refusal> {
         let mut own = Vec::new();
-        let mut unread = None;
+        let (mut unread, mut gone) = (None, None);
         for group in self.rules.groups_in_doubt(request, &person.user) {
             let members = self.groups.members(group).await;
             if members.is_ok() {
@@ -149,8 +150,12 @@ impl VoterReader {
                         "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
                     );
                     self.tell_once(group, &what, &error);
-                    let lasting = Refusal::GroupsUnreadable { is_lasting: true };
-                    unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                    if is_gone(&error) {
+                        gone = Some(Refusal::GroupGone);
+                    } else {
+                        let lasting = Refusal::GroupsUnreadable { is_lasting: true };
+                        unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                    }
                 }
                 Err(error) => {
                     warn!(
@@ -162,7 +167,7 @@ impl VoterReader {
                 }
             }
         }
-        unread.map_or(Ok(own), Err)
+        unread.or(gone).map_or(Ok(own), Err)
     }
 
     /// Tells what somebody must mend, once until it works again.
@@ -184,27 +189,32 @@ impl VoterReader {
     ) -> Result<(), Refusal> {
         let began = Instant::now();
         let one = |account: SlackUserId| async move {
-            let voter = match self.person(&account).await {
-                Ok(person) => {
-                    let groups = self.groups(&person, request).await?;
-                    Some(Voter { person, groups })
-                }
+            let (voter, is_gone) = match self.person(&account).await {
+                Ok(person) => match self.groups(&person, request).await {
+                    Ok(groups) => (Some(Voter { person, groups }), false),
+                    Err(Refusal::GroupGone) => (Some(Voter { person, groups: Vec::new() }), true),
+                    Err(refusal) => return Err(refusal),
+                },
                 Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
                 Err(refusal) if refusal.is_unknown() => return Err(refusal),
                 Err(refusal) => {
                     debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
-                    None
+                    (None, refusal == Refusal::Untrusted(Distrust::Stranger))
                 }
             };
-            Ok((account, voter))
+            Ok((account, voter, is_gone))
         };
         let reading = stream::iter(accounts).map(one).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
         let found = timeout(READING, reading).await.map_err(|_| Refusal::TooSlow)??;
         if read.since.elapsed() > FRESH {
             *read = Read { voters: Voters::default(), since: began };
         }
-        for (account, voter) in found {
-            read.voters.insert(account, voter);
+        for (account, voter, is_gone) in found {
+            if is_gone {
+                read.voters.insert_gone(account, voter);
+            } else {
+                read.voters.insert(account, voter);
+            }
         }
         Ok(())
     }

@@ -55,6 +55,12 @@ impl UserGroups {
     }
 }
 
+/// Whether there is no such group any more (deleted, disabled, or lost with the workspace's plan), in Slack's own words.
+/// No other failure says so: not being let in, or a code that is not known, tells nothing of the group.
+pub fn is_gone(error: &SlackError) -> bool {
+    matches!(error.code(), Some("no_such_subteam" | "plan_upgrade_required"))
+}
+
 impl std::fmt::Debug for UserGroups {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UserGroups").finish_non_exhaustive()

@@ -19,6 +19,8 @@ const CAROL: &str = "carol@example.com";
 const NOT_ANY_MORE: &str = "does not hold any more";
 const NO_GROUP: &str = "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.";
 
+const GONE: &str = "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.";
+
 /// Links as in [`ANY_OF_THREE`], with these rules.
 fn with_rules(rules: &str) -> String {
     let (links, _) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
@@ -51,7 +53,7 @@ impl Bed {
     }
 
     /// Changes what the record holds of the votes.
-    fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
+    pub(crate) fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
         let mut record = self.record(id);
         let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
         edit(&mut votes);
@@ -309,11 +311,7 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
         assert!(lasting.starts_with("The Slack app lacks the scope usergroups:read, so"), "{lasting}");
         bed.slack.add_scope("usergroups:read");
         bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
-        let lasting = bed.told(&daemon, "U0BOB", &card, "approve").await;
-        assert!(
-            lasting.contains("an administrator must look at the rules and at the app's scopes"),
-            "{lasting}"
-        );
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, GONE);
         bed.assert_untouched(&daemon, &id);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         assert_eq!(
@@ -330,6 +328,66 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
         bed.assert_undecided(&daemon, &id);
         bed.slack.faults().clear();
         assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
+    for is_account in [false, true] {
+        story(async move {
+            let approvers = "[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]";
+            let review = with_rules(&rule("*", approvers, "approvals = 2"));
+            let bed = Bed::deciding().await;
+            bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+            let daemon = bed.start_deciding(Way::Http, &review).await;
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let one_of_two = "Your approval counts: 1 of 2 approvals.";
+            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, one_of_two);
+            // What was read of the group a moment ago is forgotten with the daemon.
+            daemon.kill().await;
+            if is_account {
+                bed.slack.remove_person("U0BOB");
+            } else {
+                bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
+            }
+            let daemon = bed.start_deciding(Way::Http, &review).await;
+            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, one_of_two, "{}", daemon.log());
+            bed.assert_undecided(&daemon, &id);
+            assert!(field(&bed.record(&id), "x_votes").contains("U0DAVE"), "his vote is in");
+            assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+            let request = bed.teleport.request(&id).unwrap();
+            assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn a_denial_of_a_group_that_is_gone_denies_nothing_and_nothing_is_approved_against_it() {
+    story(async {
+        let rules = |approvers: &str| with_rules(&rule("*", approvers, "denials = 2"));
+        let review = rules("[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]");
+        let bed = Bed::deciding().await;
+        bed.slack.put_group(group("S0DBA", &["U0BOB"]));
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let one_of_two = "Your denial counts: 1 of 2 denials.";
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "deny").await, one_of_two);
+        daemon.kill().await;
+        bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "deny").await, one_of_two, "{}", daemon.log());
+        let told = bed.told(&daemon, "U0CAROL", &card, "approve").await;
+        assert!(told.contains("nobody can tell whether their denials still count"), "{told}");
+        bed.assert_undecided(&daemon, &id);
+        // Whoever takes the group out of the rules says that its denials count no more.
+        daemon.kill().await;
+        let review = rules("[\"dave@example.com\", \"carol@example.com\"]");
+        let daemon = bed.start_deciding(Way::Http, &review).await;
+        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
         bed.end(daemon).await;
     });
 }

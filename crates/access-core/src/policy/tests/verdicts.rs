@@ -213,6 +213,77 @@ fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
     assert!(matches!(scene.votes("dave", Approve), Cast::Settled(_)));
 }
 
+/// These accounts are gone, or the group that made their votes count.
+fn without(mut voters: Voters, gone: &[&str]) -> Voters {
+    for user in gone {
+        voters.insert_gone(account(user), Some(Voter { person: person(user), groups: vec![] }));
+    }
+    voters
+}
+
+/// Who is in the group decides as well.
+fn and_a_group(approvals: u32, denials: u32) -> Rules {
+    let mut rules = asks_for(approvals, denials);
+    rules.0[0].approvers.push(Approver::Group("S0DBA".to_owned()));
+    rules
+}
+
+fn by_group(mut votes: Votes) -> Votes {
+    votes.note(|vote| vote.groups = if vote.user == "erin" { vec!["S0DBA".to_owned()] } else { vec![] });
+    votes
+}
+
+#[test]
+fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
+    let rules = and_a_group(2, 1);
+    let gone = || without(everybody(), &["erin"]);
+    let two = by_group(votes(&[("erin", Approve), ("bob", Approve)]));
+    assert_eq!(approvals(&rules, &sample(), &two), (2, 0), "nobody has looked yet");
+    assert_eq!(decided(&rules, &sample(), &two, &gone()), None);
+    let three = by_group(votes(&[("erin", Approve), ("bob", Approve), ("dave", Approve)]));
+    assert_eq!(decided(&rules, &sample(), &three, &gone()), Some((Approve, "dave".into())));
+    // It is noted, so that the message counts right, and so is that the group is there again.
+    let mut record = Record { votes: two, ..Record::default() };
+    assert!(matches!(complete(&mut record, &sample(), &rules, &gone()), Ok(Ruling::Open(_))));
+    assert_eq!(approvals(&rules, &sample(), &record.votes), (1, 0));
+    let mut back = everybody();
+    let erin = Voter { person: person("erin"), groups: vec!["S0DBA".to_owned()] };
+    back.insert(account("erin"), Some(erin));
+    let back = decided(&rules, &sample(), &record.votes, &back);
+    assert_eq!(back, Some((Approve, "bob".into())));
+}
+
+#[test]
+fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
+    let rules = and_a_group(1, 2);
+    for is_account_gone in [false, true] {
+        let mut gone = everybody();
+        let erin = Some(Voter { person: person("erin"), groups: vec![] });
+        gone.insert_gone(account("erin"), erin.filter(|_| !is_account_gone));
+        let ask = |votes: &Votes, rules: &Rules| ruling(rules, &sample(), votes, &gone, None);
+        // One of two: no approval had to fear it when it counted.
+        let one = by_group(votes(&[("erin", Deny), ("bob", Approve)]));
+        assert_eq!(decided(&rules, &sample(), &one, &gone), Some((Approve, "bob".into())));
+        let two = by_group(votes(&[("erin", Deny), ("carol", Deny)]));
+        assert_eq!(decided(&rules, &sample(), &two, &gone), None);
+        let against = by_group(votes(&[("erin", Deny), ("carol", Deny), ("bob", Approve)]));
+        assert_eq!(ask(&against, &rules), Err(Refusal::DenialsInDoubt));
+        // It stays so when it was noted.
+        let mut record = Record { votes: against.clone(), ..Record::default() };
+        assert_eq!(complete(&mut record, &sample(), &rules, &gone), Err(Refusal::DenialsInDoubt));
+        assert_eq!(ask(&record.votes, &rules), Err(Refusal::DenialsInDoubt));
+        // Another denial decides; so does it that the rules name the group no more.
+        let denied = by_group(votes(&[("erin", Deny), ("carol", Deny), ("bob", Deny)]));
+        assert_eq!(decided(&rules, &sample(), &denied, &gone), Some((Deny, "bob".into())));
+        assert!(matches!(ask(&against, &asks_for(1, 2)), Ok(Ruling::Decided(r)) if r.decision == Approve));
+        // Whose account it is now is known: it is nobody's denial.
+        let other = Voter { person: person_by("eve", account("erin")), groups: vec![] };
+        let mut another = everybody();
+        another.insert_gone(account("erin"), Some(other));
+        assert_eq!(decided(&rules, &sample(), &against, &another), Some((Approve, "bob".into())));
+    }
+}
+
 #[test]
 fn one_person_counts_once_however_the_links_lead() {
     let rules = Rules(vec![rule(&["dba"], &["bob", "carol", "dave", "dave@example.com"], 2)]);

@@ -44,7 +44,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::ScopeMissing { scope: "users:read" },
         Refusal::GroupsUnreadable { is_lasting: false },
         Refusal::GroupsUnreadable { is_lasting: true },
+        Refusal::GroupGone,
         Refusal::VotersUnreadable,
+        Refusal::DenialsInDoubt,
         Refusal::TooSlow,
         Refusal::StaleMessage,
         Refusal::StaleDialogue,
@@ -115,7 +117,9 @@ fn each_refusal_has_one_sentence_of_its_own() {
     The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
+    A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
     Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
+    Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
     The dialogue was open for too long, so nothing was decided; press the button again.
