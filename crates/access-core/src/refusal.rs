@@ -140,6 +140,13 @@ pub enum Refusal {
     TooSlow,
     /// The message is none that the request's record lists.
     StaleMessage,
+    /// The message is none that the request's record lists, and names another Teleport cluster.
+    OtherCluster {
+        /// The cluster that the message names.
+        cluster: String,
+        /// Our own.
+        own: String,
+    },
     /// The dialogue was open for too long.
     StaleDialogue,
     /// The click came through another app, is on none of our buttons, or cannot be read.
@@ -199,7 +206,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 54] = [
+    pub const KINDS: [&'static str; 55] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -237,6 +244,7 @@ impl Refusal {
         "denials_in_doubt",
         "too_slow",
         "stale_message",
+        "other_cluster",
         "stale_dialogue",
         "not_ours",
         "other_installation",
@@ -297,6 +305,7 @@ impl Refusal {
             Self::DenialsInDoubt => "denials_in_doubt",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
+            Self::OtherCluster { .. } => "other_cluster",
             Self::StaleDialogue => "stale_dialogue",
             Self::NotOurs => "not_ours",
             Self::OtherInstallation => "other_installation",

@@ -18,10 +18,11 @@ use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
 use crate::runtime::answering::Answers;
 use crate::runtime::clicks::Clicks;
+use crate::runtime::clusters::Clusters;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
-use crate::runtime::resolution::Resolver;
+use crate::runtime::resolution::{InProgress, Resolver};
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
@@ -55,14 +56,14 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
     }
 }
 
-/// Starts the tasks and returns what the dispatcher needs.
+/// Starts the tasks and returns what the dispatcher needs. `cluster` is Teleport's name.
 ///
 /// # Errors
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
 pub(crate) async fn start(
     config: &ReviewConfig,
     (slack, auth): (&slack::Client, &AuthTest),
-    teleport: &teleport::Client,
+    (teleport, cluster): (&teleport::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,
@@ -101,6 +102,7 @@ pub(crate) async fn start(
         teleport: teleport.clone(),
         voters: VoterReader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
         rules: Arc::clone(&rules),
+        in_progress: InProgress::default(),
     });
     let review = Review {
         rules: Arc::clone(&rules),
@@ -144,7 +146,12 @@ pub(crate) async fn start(
         teleport: teleport.clone(),
         slack: slack.clone(),
         answers,
-        reader: Reader { teleport: teleport.clone(), our: our.clone(), resolver: Arc::clone(&resolver) },
+        reader: Reader {
+            teleport: teleport.clone(),
+            our: our.clone(),
+            clusters: Clusters::new(cluster),
+            resolver: Arc::clone(&resolver),
+        },
         our,
         resolver,
         rules,

@@ -4,6 +4,7 @@
 //! [`crate::identity`], or by whoever called Slack and Teleport.
 
 use super::blocks::Message;
+use super::card::MAX_CLUSTER;
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::Decision;
 use crate::policy::Standing;
@@ -255,6 +256,11 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         }
         Refusal::StaleMessage => {
             text.ours("This is not one of the request's current messages; use a newer one, or Teleport.")
+        }
+        Refusal::OtherCluster { cluster, own } => {
+            text.ours("This message is of the Teleport cluster “").foreign(cluster, MAX_CLUSTER);
+            text.ours("”, and I work for “").foreign(own, MAX_CLUSTER);
+            text.ours("”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.")
         }
         Refusal::StaleDialogue => {
             text.ours("The dialogue was open for too long, so nothing was decided; press the button again.")

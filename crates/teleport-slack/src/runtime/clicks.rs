@@ -228,6 +228,7 @@ impl Clicks {
             ts: asked.ts.clone(),
             opened: Timestamp::now(),
             required,
+            cluster: self.reader.clusters.own().clone(),
         };
         let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue), &asked.trigger_id) else {
             return Refusal::NotOurs.into();

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::asked::Asked;
+use super::clusters::Clusters;
 use super::resolution::Resolver;
 use crate::teleport;
 use crate::teleport::error::{Kind, TeleportError};
@@ -44,6 +45,8 @@ pub struct Reader {
     pub teleport: teleport::Client,
     /// What this app is.
     pub our: OurApp,
+    /// Tells messages of other clusters.
+    pub clusters: Clusters,
     /// Who is who, and what votes come to.
     pub resolver: Arc<Resolver>,
 }
@@ -73,7 +76,7 @@ impl Reader {
             match belongs(&asked.interaction, &self.our, &record) {
                 Ok(()) => return Ok(Ok(record)),
                 Err(Foreign::Message) if looks < LOOKS => looks += 1,
-                Err(foreign) => return Ok(Err(foreign.into())),
+                Err(foreign) => return Ok(Err(self.clusters.refusal(foreign, asked))),
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }

@@ -49,6 +49,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::DenialsInDoubt,
         Refusal::TooSlow,
         Refusal::StaleMessage,
+        Refusal::OtherCluster { cluster: name(), own: name() },
         Refusal::StaleDialogue,
         Refusal::NotOurs,
         Refusal::OtherInstallation,
@@ -122,6 +123,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
+    This message is of the Teleport cluster “bob@example.com”, and I work for “bob@example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.
     The dialogue was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
     This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.

@@ -16,6 +16,7 @@ use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card, c
 use crate::render::modal::reason_dialogue;
 use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use crate::shown_cluster::ShownCluster;
 use crate::votes::{Vote, Votes, vote};
 
 const STATUSES: [Phase; 6] =
@@ -336,6 +337,7 @@ proptest! {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::UNIX_EPOCH,
             required,
+            cluster: ShownCluster::of(channel),
         };
         let plain = reason_dialogue(&request, &dialogue("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_word().is_some());
