@@ -191,7 +191,10 @@ impl Clicks {
                 Verdict::Refused(refusal) => return Ok(refusal.into()),
                 Verdict::ReadGroups => {
                     match within_reading(self.resolver.voters.groups(&known.person, request)).await {
-                        Ok(groups) => known.groups = Some(groups),
+                        Ok((groups, since)) => {
+                            known.groups = Some(groups);
+                            known.since = known.since.min(since);
+                        }
                         Err(refusal) => return Ok(refusal.into()),
                     }
                 }

@@ -34,7 +34,7 @@ pub(super) struct Known {
     pub(super) person: Person,
     /// The user groups that the person is in, if it came to them.
     pub(super) groups: Option<Vec<String>>,
-    /// Since when the person was read.
+    /// Since when the person was read, and the groups asked for.
     pub(super) since: Instant,
 }
 
