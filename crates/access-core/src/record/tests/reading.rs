@@ -68,3 +68,12 @@ fn what_is_nothing_takes_no_room() {
     let record = Record { deliveries, ..Record::default() };
     assert_eq!(record.encode()["x_delivery"], r#"[{"c":"C1","t":"1795363190.000001","r":0}]"#);
 }
+
+#[test]
+fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
+    let is_kept = |channel: &str, ts: &str| is_storable(&ChannelId::new(channel), &MessageTs::new(ts));
+    assert!(is_kept("C1", "1.2"));
+    for odd in ["", "C/1", "C,1", "C 1", "C1\n"] {
+        assert!(!is_kept(odd, "1.2") && !is_kept("C1", odd), "{odd:?}");
+    }
+}
