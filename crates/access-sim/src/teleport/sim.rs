@@ -243,6 +243,11 @@ impl TeleportSim {
         self.0.cluster.with(|state| state.world.clone())
     }
 
+    /// Says from now on that the server is of another release; it behaves as before.
+    pub fn set_server_version(&self, version: &str) {
+        self.0.cluster.with(|state| state.options.server_version = version.to_owned());
+    }
+
     /// Changes users and roles; takes effect with the next call.
     pub fn edit_world(&self, edit: impl FnOnce(&mut World)) {
         self.0.cluster.with(|state| {
