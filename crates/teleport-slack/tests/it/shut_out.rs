@@ -63,7 +63,6 @@ fn a_server_that_is_too_old_later_is_waited_for() {
             "{line}"
         );
         bed.until_logged(&daemon, "Watcher still lost: the auth server's version").await;
-        assert_eq!(daemon.ask("/readyz").await.0, ::http::StatusCode::SERVICE_UNAVAILABLE);
         let id = bed.ask();
         // The remedy.
         bed.teleport.set_server_version("15.1.9");
