@@ -40,6 +40,9 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::SlackUnreachable,
         Refusal::GroupsUnreadable { is_lasting: false },
         Refusal::GroupsUnreadable { is_lasting: true },
+        Refusal::Newer(Newer::State(7)),
+        Refusal::Newer(Newer::Kind(-7)),
+        Refusal::Newer(Newer::Review(i32::MIN)),
         Refusal::GroupGone,
         Refusal::VotersUnreadable,
         Refusal::DenialsInDoubt,
@@ -109,7 +112,12 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Slack does not tell who you are, so nothing was decided; try again in a minute.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
+    Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
+    This request is of the kind -7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
+    Teleport has a review of this request that says -2147483648, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
+    A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
     Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
+    Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
     The dialogue was open for too long, so nothing was decided; press the button again.
@@ -139,7 +147,11 @@ fn each_refusal_has_one_sentence_of_its_own() {
     distinct.dedup();
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
-    assert_eq!(kinds.len(), sentences.len() - 6, "each has a word for the log; six have two sentences");
+    assert_eq!(
+        kinds.len(),
+        sentences.len() - 8,
+        "each has a word for the log; eight sentences are a second or third one"
+    );
     assert_eq!(kinds, Refusal::KINDS.into());
 }
 
