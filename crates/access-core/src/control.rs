@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ChannelId, MessageTs, RequestId, is_plain};
 use crate::request::RequestState;
+use crate::shown_cluster::ShownCluster;
 
 /// The `action_id` of the button that opens Teleport's web page; nothing is decided by it.
 pub const OPEN: &str = "open";
@@ -83,6 +84,9 @@ pub struct Dialogue {
     /// not rely on it: the rules are asked again.
     #[serde(rename = "q", default)]
     pub required: bool,
+    /// The Teleport cluster, should another cluster's daemon be handed the submission; see [`ShownCluster`].
+    #[serde(rename = "k", default)]
+    pub cluster: ShownCluster,
 }
 
 impl Dialogue {
@@ -114,18 +118,22 @@ mod tests {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
+            cluster: ShownCluster::of("one.example.com"),
         }
     }
 
     #[test]
     fn a_dialogue_comes_back_as_it_was() {
         let text = dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
-        insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z","q":true}"#);
+        insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z","q":true,"k":"one.example.com"}"#);
         assert_eq!(Dialogue::decode(&text), Some(dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM")));
         // As an earlier release drew it.
-        let older = text.replace(",\"q\":true", "");
-        assert!(!Dialogue::decode(&older).unwrap().required);
-        let longest = dialogue(&"a".repeat(64), &"C".repeat(64)).encode().unwrap();
+        let older = text.split_once(",\"q\"").unwrap().0.to_owned() + "}";
+        let older = Dialogue::decode(&older).unwrap();
+        assert_eq!((older.required, older.cluster), (false, ShownCluster::default()));
+        let mut longest = dialogue(&"a".repeat(64), &"C".repeat(64));
+        longest.cluster = ShownCluster::of(&"\"\\".repeat(9_000));
+        let longest = longest.encode().unwrap();
         assert!(longest.len() < 3_000);
     }
 

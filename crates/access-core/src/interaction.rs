@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::control::{self, Decision, Dialogue, MAX_REASON};
 use crate::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_plain};
 use crate::record::{Record, cut};
+use crate::shown_cluster::ShownCluster;
 use crate::signature::Verified;
 
 /// Longer bodies are not read. Slack's carry the message (some 100 kB at worst) or a view (250 kB at most).
@@ -70,6 +71,8 @@ pub struct Click {
     pub ts: MessageTs,
     /// When, in Slack's notation; with the rest it names this one click.
     pub action_ts: String,
+    /// The Teleport cluster that the message names, if it does; see [`ShownCluster`].
+    pub cluster: Option<ShownCluster>,
     /// Opens a dialogue, once and within three seconds.
     pub trigger_id: Option<String>,
     /// Takes answers for this person.
@@ -284,6 +287,7 @@ fn click(payload: &Value) -> Result<Interaction, &'static str> {
         channel,
         ts: MessageTs::new(ts),
         action_ts: id(&action["action_ts"]).ok_or("action_ts")?.to_owned(),
+        cluster: ShownCluster::read(&payload["message"]),
         trigger_id: ticket(&payload["trigger_id"]),
         response_url: response_url(payload),
     }))

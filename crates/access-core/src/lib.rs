@@ -18,6 +18,7 @@ pub mod control;
 pub mod interaction;
 pub mod identity;
 pub mod refusal;
+pub mod shown_cluster;
 pub mod policy;
 pub mod render;
 pub mod plan;

@@ -112,10 +112,21 @@ pub enum Refusal {
     MayNotReview,
     /// Teleport did not accept the review or the resolution.
     TeleportRefused,
+    /// Teleport wants a second factor from the daemon, which has none.
+    SecondFactor,
     /// Teleport does not answer; nothing was sent to it.
     TeleportUnreachable,
+    /// Teleport answers and does not let the daemon in, or not to what the decision needs.
+    TeleportForbids,
     /// Slack does not say who the person is.
     SlackUnreachable,
+    /// Slack answers and does not let the daemon read who people are.
+    SlackForbids,
+    /// The Slack app lacks a scope that the verdict needs.
+    ScopeMissing {
+        /// Slack's name of the scope.
+        scope: &'static str,
+    },
     /// Slack does not say who is in a user group that the rules name.
     GroupsUnreadable {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
@@ -131,6 +142,13 @@ pub enum Refusal {
     TooSlow,
     /// The message is none that the request's record lists.
     StaleMessage,
+    /// The message is none that the request's record lists, and names another Teleport cluster.
+    OtherCluster {
+        /// The cluster that the message names.
+        cluster: String,
+        /// Our own.
+        own: String,
+    },
     /// The dialogue was open for too long.
     StaleDialogue,
     /// The click came through another app, is on none of our buttons, or cannot be read.
@@ -189,7 +207,10 @@ impl Refusal {
         matches!(
             self,
             Self::TeleportUnreachable
+                | Self::TeleportForbids
                 | Self::SlackUnreachable
+                | Self::SlackForbids
+                | Self::ScopeMissing { .. }
                 | Self::GroupsUnreadable { .. }
                 | Self::VotersUnreadable
                 | Self::UsersUnreadable
@@ -198,7 +219,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 51] = [
+    pub const KINDS: [&'static str; 56] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -225,14 +246,19 @@ impl Refusal {
         "email_unconfirmed",
         "may_not_review",
         "teleport_refused",
+        "second_factor",
         "teleport_unreachable",
+        "teleport_forbids",
         "slack_unreachable",
+        "slack_forbids",
+        "scope_missing",
         "groups_unreadable",
         "group_gone",
         "voters_unreadable",
         "denials_in_doubt",
         "too_slow",
         "stale_message",
+        "other_cluster",
         "stale_dialogue",
         "not_ours",
         "other_installation",
@@ -282,14 +308,19 @@ impl Refusal {
             Self::EmailUnconfirmed => "email_unconfirmed",
             Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
+            Self::SecondFactor => "second_factor",
             Self::TeleportUnreachable => "teleport_unreachable",
+            Self::TeleportForbids => "teleport_forbids",
             Self::SlackUnreachable => "slack_unreachable",
+            Self::SlackForbids => "slack_forbids",
+            Self::ScopeMissing { .. } => "scope_missing",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
             Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",
             Self::DenialsInDoubt => "denials_in_doubt",
             Self::TooSlow => "too_slow",
             Self::StaleMessage => "stale_message",
+            Self::OtherCluster { .. } => "other_cluster",
             Self::StaleDialogue => "stale_dialogue",
             Self::NotOurs => "not_ours",
             Self::OtherInstallation => "other_installation",

@@ -11,6 +11,7 @@ use access_core::render::answer::{Done, done};
 use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, short_card};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::{AccessRequest, RequestKind, RequestState};
+use access_core::shown_cluster::ShownCluster;
 use anyhow::Context;
 use jiff::Timestamp;
 use teleport_slack::secret::Secret;
@@ -57,6 +58,7 @@ async fn main() -> anyhow::Result<()> {
         ts: MessageTs::new(ts.as_str()),
         opened: Timestamp::UNIX_EPOCH,
         required: true,
+        cluster: ShownCluster::of("demo"),
     };
     let view = reason_dialogue(&request, &dialogue).context("the sample has a proper id")?;
     // Nobody clicked, so these two are refused; what was asked is in the log all the same.

@@ -105,7 +105,8 @@ impl App {
         let review = match &config.review {
             Some(review) => {
                 let slack = (&slack, &auth);
-                Some(deciding::start(review, slack, &teleport, &metrics, &mut tasks, stop).await?)
+                let teleport = (&teleport, pong.cluster_name.as_str());
+                Some(deciding::start(review, slack, teleport, &metrics, &mut tasks, stop).await?)
             }
             None => None,
         };

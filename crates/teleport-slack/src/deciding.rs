@@ -18,10 +18,11 @@ use crate::observe::metrics::Metrics;
 use crate::runtime::Review;
 use crate::runtime::answering::Answers;
 use crate::runtime::clicks::Clicks;
+use crate::runtime::clusters::Clusters;
 use crate::runtime::intake::Intake;
 use crate::runtime::people::People;
 use crate::runtime::reading::Reader;
-use crate::runtime::resolution::Resolver;
+use crate::runtime::resolution::{InProgress, Resolver};
 use crate::runtime::submitting::Submitting;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
@@ -29,7 +30,6 @@ use crate::runtime::voters::VoterReader;
 use crate::secret::Secret;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
-use crate::slack::usergroups::UserGroups;
 use crate::slack_checks;
 use crate::startup;
 use crate::{slack, teleport};
@@ -56,14 +56,14 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
     }
 }
 
-/// Starts the tasks and returns what the dispatcher needs.
+/// Starts the tasks and returns what the dispatcher needs. `cluster` is Teleport's name.
 ///
 /// # Errors
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
 pub(crate) async fn start(
     config: &ReviewConfig,
     (slack, auth): (&slack::Client, &AuthTest),
-    teleport: &teleport::Client,
+    (teleport, cluster): (&teleport::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,
@@ -88,6 +88,10 @@ pub(crate) async fn start(
         let submitting = Arc::clone(&submitting);
         until(stop, async move { submitting.mind_right().await })
     });
+    tasks.start("second factor", {
+        let submitting = Arc::clone(&submitting);
+        until(stop, async move { submitting.mind_second_factor().await })
+    });
     slack_checks::deciding_scopes(auth, &rules);
     let people = Arc::new(People::new(teleport.clone(), config.links()));
     {
@@ -96,14 +100,9 @@ pub(crate) async fn start(
     }
     let resolver = Arc::new(Resolver {
         teleport: teleport.clone(),
-        voters: VoterReader {
-            slack: slack.clone(),
-            groups: UserGroups::new(slack.clone()),
-            our: our.clone(),
-            people: Arc::clone(&people),
-            rules: Arc::clone(&rules),
-        },
+        voters: VoterReader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
         rules: Arc::clone(&rules),
+        in_progress: InProgress::default(),
     });
     let review = Review {
         rules: Arc::clone(&rules),
@@ -147,7 +146,12 @@ pub(crate) async fn start(
         teleport: teleport.clone(),
         slack: slack.clone(),
         answers,
-        reader: Reader { teleport: teleport.clone(), our: our.clone(), resolver: Arc::clone(&resolver) },
+        reader: Reader {
+            teleport: teleport.clone(),
+            our: our.clone(),
+            clusters: Clusters::new(cluster),
+            resolver: Arc::clone(&resolver),
+        },
         our,
         resolver,
         rules,

@@ -12,6 +12,7 @@ use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, s
 use access_core::render::modal::reason_dialogue;
 use access_core::render::reply::{review_reply, vote_reply};
 use access_core::request::{AccessRequest, RequestState};
+use access_core::shown_cluster::ShownCluster;
 use jiff::Timestamp;
 
 use super::judge::{judge, judge_view};
@@ -159,6 +160,7 @@ fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Reco
             ts: delivery.ts.clone(),
             opened: Timestamp::UNIX_EPOCH,
             required: turn.is_multiple_of(2),
+            cluster: ShownCluster::of(&known.reason),
         };
         let view = reason_dialogue(known, &dialogue);
         assert_eq!(view.is_some(), dialogue.encode().is_some());

@@ -19,6 +19,7 @@ use access_core::render::answer::{done, refused};
 use access_core::render::card::{CardView, Deciding, Edition, card_with, short_card};
 use access_core::render::modal::{notice, reason_dialogue, reason_missing};
 use access_core::render::reply::{review_reply, vote_reply};
+use access_core::shown_cluster::ShownCluster;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -123,6 +124,7 @@ fn dialogues(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
                 ts: MessageTs::new("1795363190.000001"),
                 opened: Timestamp::from_second(1_800_000_000)?,
                 required,
+                cluster: ShownCluster::of(&inputs.text),
             };
             // A request whose id is no word has none: its cards have no buttons either.
             if let Some(view) = reason_dialogue(request, &dialogue) {

@@ -331,3 +331,15 @@ fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
     assert_eq!(names.names(), ["bob@example.com", "robert"]);
     assert_eq!(Candidates::named(&bob(), &links(&[], false, false)).names(), Vec::<String>::new());
 }
+
+#[test]
+fn whom_a_link_gives_a_user_is_told() {
+    let links = links(&[("U0BOB", "bob"), ("W0BOB", "bob"), ("U0EVE", "eve")], true, false);
+    let ids = |accounts: Vec<SlackUserId>| accounts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(links.in_table("bob").collect()), ["U0BOB", "W0BOB"]);
+    assert_eq!(ids(links.in_table("Bob").collect()), [""; 0]);
+    let carol = user("carol", &["U0CAROL", " ", "W0CAROL"]);
+    assert_eq!(ids(links.in_trait(&carol).collect()), ["U0CAROL", "W0CAROL"]);
+    let without = Links { id_trait: None, ..links };
+    assert_eq!(ids(without.in_trait(&carol).collect()), [""; 0]);
+}

@@ -47,6 +47,7 @@ fn submission_payload() -> Value {
         ts: MessageTs::new(TS),
         opened: Timestamp::from_second(1_800_000_000).unwrap(),
         required: true,
+        cluster: ShownCluster::of("one"),
     };
     json!({
         "type": "view_submission",
@@ -99,6 +100,7 @@ fn a_click_is_read() {
     assert_eq!((click.origin.clone(), click.decision), (origin, Decision::Approve));
     assert_eq!((click.user.as_str(), click.request.clone()), ("U0BOB", sample().id));
     assert_eq!((click.channel.as_str(), click.ts.as_str()), ("C0TEAM", TS));
+    assert_eq!(click.cluster, None);
     assert_eq!(
         (click.action_ts.as_str(), click.trigger_id.as_deref()),
         ("1795363200.123456", Some("12.34.abcdef"))

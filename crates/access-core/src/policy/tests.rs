@@ -10,6 +10,7 @@ use crate::ids::RequestId;
 use crate::record::bounded;
 use crate::request::{Review, Threshold, sample};
 use crate::role_pattern::RolePattern;
+use crate::shown_cluster::ShownCluster;
 use crate::votes::vote;
 use Decision::{Approve, Deny};
 
@@ -325,6 +326,7 @@ fn a_dialogue_is_good_for_half_an_hour() {
         ts: MessageTs::new("1.1"),
         opened: at(0),
         required: false,
+        cluster: ShownCluster::default(),
     };
     for (now, expected) in [
         (0, Ok(())),
@@ -381,6 +383,7 @@ impl Click {
     }
 }
 
+mod counting;
 mod verdicts;
 
 proptest! {

@@ -124,8 +124,12 @@ fn outcome(phase: Phase) -> Option<RequestState> {
 
 mod facts;
 
+/// What stands before the cluster's name.
+pub(crate) const CLUSTER: &str = "*Cluster*: ";
+
 const MAX_ID: usize = MAX_WORD;
-const MAX_CLUSTER: usize = 128;
+/// Of the cluster's name, in UTF-16 units as sent, and so in characters.
+pub(crate) const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
 const MAX_ROLE: usize = 128;
 const MAX_LIST: usize = 128;
@@ -261,7 +265,8 @@ fn request_lines(view: &CardView<'_>) -> Mrkdwn {
     let request = view.request;
     let mut lines = Mrkdwn::default();
     lines.ours("*ID*: ").foreign(request.id.as_str(), MAX_ID).ours("\n");
-    lines.ours("*Cluster*: ").foreign(view.cluster, MAX_CLUSTER).ours("\n");
+    add_cluster(&mut lines, view.cluster);
+    lines.ours("\n");
     lines.ours("*User*: ").foreign(&request.user, MAX_NAME).ours("\n");
     lines.ours("*Role(s)*: ").list(&request.roles, ROLES).ours("\n");
     if has_text(&request.reason) {
@@ -269,6 +274,17 @@ fn request_lines(view: &CardView<'_>) -> Mrkdwn {
     }
     add_ways_to_decide(&mut lines, view);
     lines
+}
+
+fn add_cluster(line: &mut Mrkdwn, cluster: &str) {
+    line.ours(CLUSTER).foreign(cluster, MAX_CLUSTER);
+}
+
+/// The line of a card that names the cluster.
+pub(crate) fn cluster_line(cluster: &str) -> Mrkdwn {
+    let mut line = Mrkdwn::default();
+    add_cluster(&mut line, cluster);
+    line
 }
 
 /// The link stays when the request is decided, the commands do not.

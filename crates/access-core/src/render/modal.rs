@@ -61,6 +61,7 @@ mod tests {
     use super::*;
     use crate::ids::{ChannelId, MessageTs, RequestId};
     use crate::request::sample;
+    use crate::shown_cluster::ShownCluster;
 
     fn dialogue(decision: Decision) -> Dialogue {
         Dialogue {
@@ -70,13 +71,14 @@ mod tests {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
+            cluster: ShownCluster::of("one.example.com"),
         }
     }
 
     #[test]
     fn the_dialogue_as_slack_expects_it() {
         let view = reason_dialogue(&sample(), &dialogue(Decision::Deny)).unwrap();
-        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and, with the decision, kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true,\"k\":\"one.example.com\"}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and, with the decision, kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
         let optional = Dialogue { required: false, ..dialogue(Decision::Approve) };
         let optional = reason_dialogue(&sample(), &optional).unwrap();
         let json = serde_json::to_value(&optional).unwrap();

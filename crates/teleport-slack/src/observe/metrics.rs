@@ -394,7 +394,7 @@ impl Collector for Ages {
             ),
             (
                 "waiting_errands_oldest_age",
-                "How long the request waits of which something could not be shown or recorded for longest",
+                "How long the request waits of which something could not be shown, recorded or decided for longest",
                 age(state.behind_since).or(Some(0.0)),
             ),
             (

@@ -3,6 +3,7 @@
 use access_core::control::Decision;
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
+use access_core::shown_cluster::ShownCluster;
 
 /// One decision, whichever way it came.
 pub(super) struct Asked {
@@ -13,6 +14,8 @@ pub(super) struct Asked {
     pub(super) decision: Decision,
     pub(super) channel: ChannelId,
     pub(super) ts: MessageTs,
+    /// The Teleport cluster that the message names, if it does.
+    pub(super) cluster: Option<ShownCluster>,
     /// Given with a dialogue.
     pub(super) reason: Option<String>,
     pub(super) trigger_id: Option<String>,
@@ -43,6 +46,7 @@ pub(super) fn asked(interaction: Interaction) -> Option<Asked> {
                 decision: click.decision,
                 channel: click.channel,
                 ts: click.ts,
+                cluster: click.cluster,
                 reason: None,
                 trigger_id: click.trigger_id,
                 response_url: click.response_url,
@@ -58,6 +62,7 @@ pub(super) fn asked(interaction: Interaction) -> Option<Asked> {
                 decision: submission.dialogue.decision,
                 channel: submission.dialogue.channel,
                 ts: submission.dialogue.ts,
+                cluster: Some(submission.dialogue.cluster),
                 reason: Some(submission.reason),
                 trigger_id: None,
                 response_url: None,

@@ -1,4 +1,4 @@
-//! Which requests are behind: something that is to be shown or recorded could not be yet. For the metrics only.
+//! Which requests are behind: something that is to be shown, recorded or decided could not be yet. For the metrics only.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -276,6 +276,7 @@ impl Intake {
 mod tests {
     use access_core::control::{Decision, Dialogue};
     use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+    use access_core::shown_cluster::ShownCluster;
     use access_sim::slack::workspace::{Person, Workspace};
     use access_sim::slack::{Options, SlackSim};
     use serde_json::json;
@@ -335,6 +336,7 @@ mod tests {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::now(),
             required: false,
+            cluster: ShownCluster::default(),
         };
         let payload = json!({
             "type": kind, "user": {"id": "U0BOB"}, "team": {"id": "T0US"}, "api_app_id": "A0OURS",

@@ -60,7 +60,7 @@ pub(super) struct Memory {
     pub(super) failures: BTreeMap<Errand, u32>,
     /// What Slack confirmed and Teleport has not yet recorded.
     pub(super) unsaved: Vec<Outcome>,
-    /// Votes that may have decided, and do not yet.
+    /// Votes that may have decided, and do not yet, or whose decision Teleport did not take.
     pub(super) undecided: Option<Undecided>,
     /// Failed visits in a row.
     pub(super) failed_visits: u32,
@@ -92,6 +92,7 @@ impl Memory {
             || !self.queued.is_empty()
             || !self.unsaved.is_empty()
             || self.failed_visits > 0
+            || self.undecided.as_ref().is_some_and(|undecided| undecided.is_owed)
     }
 
     /// Whether what is due failed at every recipient, or nothing could be done at all. Who has a message that is true
@@ -157,6 +158,7 @@ impl Memory {
     /// What failed may succeed now: nothing waits, and how often it failed still counts.
     pub(super) fn revive(&mut self) {
         self.waits.clear();
+        self.undecided.iter_mut().for_each(Undecided::revive);
     }
 
     /// The errand was carried out, or is to be gone on with at once; only what was really done clears its failures.

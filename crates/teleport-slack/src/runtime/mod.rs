@@ -13,6 +13,7 @@ pub mod shutdown;
 pub mod tasks;
 pub(crate) mod tokens;
 pub mod clicks;
+pub mod clusters;
 pub mod intake;
 pub mod answering;
 mod asked;

@@ -57,7 +57,6 @@ pub(super) const TELEPORT_REFUSES: Backoff =
 /// Where Teleport can fail us; complaints about one do not end with a success of the other.
 const READING: &str = "reading records";
 pub(super) const WRITING: &str = "writing records";
-const DECIDING: &str = "deciding";
 
 /// A call to Teleport that failed, and at what.
 pub(super) struct Trouble {
@@ -72,10 +71,6 @@ impl Trouble {
 
     pub(super) fn writing(error: TeleportError) -> Self {
         Self { place: WRITING, error }
-    }
-
-    pub(super) fn deciding(error: TeleportError) -> Self {
-        Self { place: DECIDING, error }
     }
 }
 
@@ -301,13 +296,8 @@ impl Reconciler {
 
     fn teleport_failed(&self, id: &RequestId, trouble: &Trouble, failures: u32) -> Duration {
         let Trouble { place, error } = trouble;
-        let seed = fastrand::u64(..);
-        let (delay, is_refusal) = match error.kind() {
-            Kind::Retry | Kind::Conflict => (TELEPORT_AWAY.delay(failures, seed), false),
-            Kind::Unauthorised | Kind::NotFound | Kind::Unimplemented | Kind::Permanent => {
-                (TELEPORT_REFUSES.delay(failures, seed), true)
-            }
-        };
+        let (backoff, is_refusal) = patience(error.kind());
+        let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = crate::error::chain(error);
         if !self.complaints.open(place, &error.to_string()) {
@@ -318,6 +308,16 @@ impl Reconciler {
             warn!(request = %id, retry_in_s, "{cause}");
         }
         delay
+    }
+}
+
+/// When to try again what Teleport did not do, and whether it refuses, so that an operator must act.
+pub(super) fn patience(kind: Kind) -> (Backoff, bool) {
+    match kind {
+        Kind::Retry | Kind::Conflict => (TELEPORT_AWAY, false),
+        Kind::Unauthorised | Kind::NotFound | Kind::Unimplemented | Kind::Permanent => {
+            (TELEPORT_REFUSES, true)
+        }
     }
 }
 

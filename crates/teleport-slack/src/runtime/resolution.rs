@@ -4,7 +4,8 @@
 //! Called by whoever took the deciding vote (`clicks`), by the visits if that one died (`reconciler`), and by a click
 //! that meets a decision nobody carried out. A mark in the record says only that there was enough once.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use access_core::ids::RequestId;
 use access_core::policy::{Resolution, Rules, Ruling, Standing, complete, ruling};
@@ -57,12 +58,32 @@ pub struct Resolver {
     pub voters: VoterReader,
     /// Who may decide.
     pub rules: Arc<Rules>,
+    /// Who works on a request's decision.
+    pub in_progress: InProgress,
+}
+
+/// One lock per request: a reconcile and clicks may come to the same decision at once, and each would set the state.
+#[derive(Debug, Default)]
+pub struct InProgress(Mutex<HashMap<RequestId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl InProgress {
+    /// Waits until nobody else in this process works on the request's decision, and keeps others out.
+    async fn lock(&self, id: &RequestId) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // The guard holds its lock, so what only this table holds is free.
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            locks.entry(id.clone()).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
 }
 
 impl Resolver {
     /// Carries out what the votes on `id` come to now, or takes the mark of a decision away that does not hold.
     /// `read` is what was just read of voters. Only where the rules decide.
     pub(super) async fn finish(&self, id: &RequestId, mut read: Read) -> Result<Finished, Unfinished> {
+        let _alone = self.in_progress.lock(id).await;
         let mut standing = None;
         for _ in 0..ROUNDS {
             let data = self.teleport.get_record(id).await.map_err(Unfinished::Record)?;
@@ -173,4 +194,27 @@ impl Resolver {
 /// Whether the mark on this vote stands for this resolution.
 fn is_by(resolution: &Resolution, vote: &access_core::votes::Vote) -> bool {
     vote.user == resolution.delegator && vote.decision == resolution.decision && vote.at == resolution.at
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_at_a_time_works_on_a_requests_decision() {
+        let (progress, one, other) = (InProgress::default(), RequestId::new("r1"), RequestId::new("r2"));
+        let first = progress.lock(&one).await;
+        assert!(progress.lock(&one).now_or_never().is_none(), "two would set the state twice");
+        assert!(progress.lock(&other).now_or_never().is_some(), "another request waits for nobody");
+        drop(first);
+        assert!(progress.lock(&one).now_or_never().is_some());
+        drop(progress.lock(&other).await);
+        assert_eq!(
+            progress.0.lock().unwrap().len(),
+            1,
+            "of requests that nobody works on only the last is kept"
+        );
+    }
 }

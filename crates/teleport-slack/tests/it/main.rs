@@ -38,6 +38,7 @@ mod races;
 mod midway;
 mod replicas;
 mod enterprise;
+mod two_clusters;
 mod callbacks;
 mod refusals;
 mod modes;

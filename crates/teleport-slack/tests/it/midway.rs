@@ -8,7 +8,7 @@ use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
 use access_sim::teleport::refusal::Refusal;
-use access_sim::teleport::request::RequestState;
+use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use access_sim::teleport::world::Rule;
 use tonic::Code;
 
@@ -124,7 +124,7 @@ fn a_vote_that_teleport_does_not_let_be_recorded_is_told_so() {
         bed.teleport.faults().script(Method::UpdatePluginData, denied, Times::Next(1));
         assert_eq!(
             bed.told(&daemon, "U0BOB", &card, "approve").await,
-            "Teleport did not accept the decision; nothing was changed."
+            "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate."
         );
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;
@@ -158,4 +158,46 @@ fn a_decision_that_the_daemon_may_not_carry_out_is_told_so() {
         assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
         bed.end(daemon).await;
     });
+}
+
+#[test]
+fn while_a_decision_cannot_be_carried_out_its_messages_are_kept_true() {
+    let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
+    let odd = Fault::Answer(Refusal::new(Code::Internal, "the backend is odd"));
+    for fault in [Fault::unavailable(), odd, denied] {
+        story(async move {
+            let bed = Bed::deciding().await;
+            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            let id =
+                bed.teleport.request_access("carol@example.com", NewRequest::roles(&["admin"], "")).unwrap();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let method = Method::SetAccessRequestState;
+            bed.teleport.faults().script(method, fault, Times::UntilCleared);
+            bed.told(&daemon, "U0BOB", &card, "approve").await;
+            let recorded = bed.told(&daemon, "U0ALICE", &card, "approve").await;
+            assert!(recorded.starts_with("Your approval is recorded, but"), "{recorded}");
+            bed.until_replies(&daemon, &card, 2).await;
+            // Whoever took it had its time, so a visit carries it out, and this one makes a visit.
+            bed.edit_votes(&id, |votes| votes["l"][1]["t"] = "2020-01-01T00:00:00Z".into());
+            bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
+            let replies = bed.until_replies(&daemon, &card, 3).await;
+            assert!(replies[2].text.starts_with("dave@example.com reviewed the request"), "{replies:?}");
+            let tries = || bed.teleport.journal().count(method);
+            assert!(tries() >= 2, "the click, and the visit");
+            bed.until_logged(&daemon, "cannot be carried out").await;
+            let before = tries();
+            bed.until_within(Duration::from_secs(30), &daemon, "another try", || {
+                (tries() > before).then_some(())
+            })
+            .await;
+            assert_eq!(daemon.times_logged("cannot be carried out"), 1, "{}", daemon.log());
+            bed.teleport.faults().clear();
+            bed.until_within(Duration::from_secs(60), &daemon, "the approval", || {
+                (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(())
+            })
+            .await;
+            bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+            bed.end(daemon).await;
+        });
+    }
 }

@@ -36,8 +36,12 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::EmailUnconfirmed,
         Refusal::MayNotReview,
         Refusal::TeleportRefused,
+        Refusal::SecondFactor,
         Refusal::TeleportUnreachable,
+        Refusal::TeleportForbids,
         Refusal::SlackUnreachable,
+        Refusal::SlackForbids,
+        Refusal::ScopeMissing { scope: "users:read" },
         Refusal::GroupsUnreadable { is_lasting: false },
         Refusal::GroupsUnreadable { is_lasting: true },
         Refusal::Newer(Newer::State(7)),
@@ -48,6 +52,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::DenialsInDoubt,
         Refusal::TooSlow,
         Refusal::StaleMessage,
+        Refusal::OtherCluster { cluster: name(), own: name() },
         Refusal::StaleDialogue,
         Refusal::NotOurs,
         Refusal::OtherInstallation,
@@ -108,8 +113,12 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Your e-mail address is not confirmed in Slack; confirm it and try again.
     Teleport does not let you review this request; nothing was changed.
     Teleport did not accept the decision; nothing was changed.
+    Nothing was changed, because Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or you decide it in Teleport.
     Teleport does not answer, so nothing was decided; try again in a minute.
+    Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate.
     Slack does not tell who you are, so nothing was decided; try again in a minute.
+    Slack does not let me read who people are, so nothing was decided; an administrator must look at the Slack app and its token.
+    The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
     Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
@@ -120,6 +129,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
     This took too long and was given up, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
+    This message is of the Teleport cluster “bob@example.com”, and I work for “bob@example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.
     The dialogue was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
     This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.
@@ -195,6 +205,7 @@ fn what_counted_is_told() {
         Done::Resolved(Deny),
         Done::ToBeResolved(Approve),
         Done::NotCarriedOut(Approve),
+        Done::LacksSecondFactor(Approve),
         Done::Unsure(Deny),
     ];
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
@@ -207,6 +218,7 @@ fn what_counted_is_told() {
     The request is denied.
     Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
     Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.
+    Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport.
     Teleport did not confirm your denial in time; watch the message, it shows what counted.
     ");
 }

@@ -16,6 +16,7 @@ use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card, c
 use crate::render::modal::reason_dialogue;
 use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use crate::shown_cluster::ShownCluster;
 use crate::votes::{Vote, Votes, vote};
 
 const STATUSES: [Phase; 7] = [
@@ -230,7 +231,8 @@ fn assert_card(view: &CardView<'_>) -> Judged {
     let blocks = &judged.blocks;
     assert!((3..=5).contains(&blocks.len()));
     let headline = blocks[0][0].as_str();
-    assert_eq!(headline.starts_with("You have a new "), view.phase.is_open(), "{headline}");
+    let asks = view.phase.is_open() && !matches!(view.request.kind, RequestKind::Unknown(_));
+    assert_eq!(headline.starts_with("You have a new "), asks, "{headline}");
 
     let lines = &blocks[1][0];
     assert!(lines.ends_with('\n'));
@@ -344,6 +346,7 @@ proptest! {
             ts: MessageTs::new("1795363190.000001"),
             opened: Timestamp::UNIX_EPOCH,
             required,
+            cluster: ShownCluster::of(channel),
         };
         let plain = reason_dialogue(&request, &dialogue("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_word().is_some());

@@ -1,0 +1,111 @@
+//! Daemons of two Teleport clusters on one Slack app, which they should not share: Slack hands each click to either, so
+//! whoever pressed is told which cluster the message is of, and what an administrator must do.
+
+use std::collections::BTreeSet;
+
+use access_sim::teleport;
+use serde_json::json;
+
+use crate::support::deciding::*;
+use crate::support::*;
+
+const OTHER_CLUSTER: &str = "This message is of the Teleport cluster “local-site”, and I work for “two.example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.";
+const LINE: &str = "A click came on a message of another Teleport cluster";
+
+/// The usual cluster, `local-site`, and `two.example.com`, on one Slack.
+async fn two_clusters() -> (Bed, Bed) {
+    let one = Bed::deciding().await;
+    let mut options = teleport::Options::golden();
+    options.world.cluster = "two.example.com".to_owned();
+    let two = Bed { slack: one.slack.clone(), ..Bed::with(options, crowd()).await };
+    two.sign_as(PLUGIN_RW);
+    (one, two)
+}
+
+/// Starts the second cluster's daemon and waits until Slack has `sockets` connections.
+async fn start_second(two: &Bed, review: &str, sockets: usize) -> Daemon {
+    let config = two.review_config(Way::Socket, review);
+    let daemon = two.launch_deciding(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
+    two.until_logged(&daemon, "Ready").await;
+    let count = || (two.slack.sockets().count() == sockets).then_some(());
+    two.until(&daemon, &format!("{sockets} sockets"), count).await;
+    daemon
+}
+
+#[test]
+fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
+    story(async {
+        let (one, two) = two_clusters().await;
+        let first = one.start_deciding(Way::Socket, ANY_OF_THREE).await;
+        let second = start_second(&two, ANY_OF_THREE, 4).await;
+        let id = one.ask();
+        let card = one.until_clickable(&first, "C0TEAM", &id).await;
+
+        // Slack hands each click to either; sixty in a row to one of them, once in 10^18 runs.
+        let mut answers = BTreeSet::new();
+        for _ in 0..60 {
+            answers.insert(one.told(&second, "U0CAROL", &card, "approve").await);
+            if answers.len() == 2 {
+                break;
+            }
+        }
+        let own = "You may not decide on role “dba” in Slack: its rule names bob@example.com, dave@example.com, alice@example.com.";
+        assert_eq!(answers.iter().collect::<Vec<_>>(), [OTHER_CLUSTER, own], "{}", second.log());
+        assert!(first.logged(LINE).is_none(), "{}", first.log());
+
+        // Now every click gets to the wrong one.
+        one.end(first).await;
+        for button in ["approve", "deny"] {
+            assert_eq!(one.told(&second, "U0BOB", &card, button).await, OTHER_CLUSTER);
+        }
+        one.assert_untouched(&second, &id);
+        let line = two.until_told(&second, LINE).await;
+        for part in
+            ["cluster=local-site", "own=two.example.com", "give each Teleport cluster a Slack app of its own"]
+        {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert_eq!(second.times_logged(LINE), 1, "{}", second.log());
+        let refused = second.times_logged("verdict=other_cluster");
+        assert!(refused >= 3, "{}", second.log());
+        let counted = second.figures().await["clicks_total{verdict=\"refused\",reason=\"other_cluster\"}"];
+        assert_eq!(counted, refused as f64);
+
+        // A message that names no cluster may be anybody's.
+        let button = json!({"type": "button", "action_id": "approve", "value": id,
+            "text": {"type": "plain_text", "text": "Approve"}});
+        let blocks = json!([{"type": "actions", "elements": [button]}]);
+        let ts = one.post_as_bot(&json!({"channel": "C0TEAM", "text": "a copy", "blocks": blocks})).await;
+        let copy = one.slack.messages("C0TEAM").into_iter().find(|message| message.ts == ts).unwrap();
+        assert_eq!(
+            one.told(&second, "U0BOB", &copy, "approve").await,
+            "This is not one of the request's current messages; use a newer one, or Teleport."
+        );
+
+        // Its own cluster's messages it knows.
+        let id = two.ask();
+        let card = two.until_clickable(&second, "C0TEAM", &id).await;
+        two.assert_bob_can(&second, &card, &id).await;
+        two.end(second).await;
+    });
+}
+
+#[test]
+fn a_dialogue_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
+    story(async {
+        let (one, two) = two_clusters().await;
+        let first = one.start_deciding(Way::Socket, &asking("required")).await;
+        let id = one.ask();
+        let card = one.until_clickable(&first, "C0TEAM", &id).await;
+        let view = dialogue(&first, &one.press("U0BOB", &card, "approve").await).await;
+        one.end(first).await;
+
+        let second = start_second(&two, &asking("required"), 2).await;
+        let sent = one.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]).await.unwrap();
+        assert!(sent.seen.acknowledged(), "{sent:?}");
+        assert_eq!(told(&second, &sent.seen).await, OTHER_CLUSTER, "{}", second.log());
+        one.assert_untouched(&second, &id);
+        two.until_told(&second, LINE).await;
+        two.end(second).await;
+    });
+}
