@@ -110,10 +110,21 @@ pub enum Refusal {
     MayNotReview,
     /// Teleport did not accept the review or the resolution.
     TeleportRefused,
+    /// Teleport wants a second factor from the daemon, which has none.
+    SecondFactor,
     /// Teleport does not answer; nothing was sent to it.
     TeleportUnreachable,
+    /// Teleport answers and does not let the daemon in, or not to what the decision needs.
+    TeleportForbids,
     /// Slack does not say who the person is.
     SlackUnreachable,
+    /// Slack answers and does not let the daemon read who people are.
+    SlackForbids,
+    /// The Slack app lacks a scope that the verdict needs.
+    ScopeMissing {
+        /// Slack's name of the scope.
+        scope: &'static str,
+    },
     /// Slack does not say who is in a user group that the rules name.
     GroupsUnreadable {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
@@ -183,7 +194,10 @@ impl Refusal {
         matches!(
             self,
             Self::TeleportUnreachable
+                | Self::TeleportForbids
                 | Self::SlackUnreachable
+                | Self::SlackForbids
+                | Self::ScopeMissing { .. }
                 | Self::GroupsUnreadable { .. }
                 | Self::VotersUnreadable
                 | Self::UsersUnreadable
@@ -192,7 +206,7 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 51] = [
+    pub const KINDS: [&'static str; 55] = [
         "already_decided",
         "being_decided",
         "expired",
@@ -218,8 +232,12 @@ impl Refusal {
         "email_unconfirmed",
         "may_not_review",
         "teleport_refused",
+        "second_factor",
         "teleport_unreachable",
+        "teleport_forbids",
         "slack_unreachable",
+        "slack_forbids",
+        "scope_missing",
         "groups_unreadable",
         "group_gone",
         "voters_unreadable",
@@ -275,8 +293,12 @@ impl Refusal {
             Self::EmailUnconfirmed => "email_unconfirmed",
             Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
+            Self::SecondFactor => "second_factor",
             Self::TeleportUnreachable => "teleport_unreachable",
+            Self::TeleportForbids => "teleport_forbids",
             Self::SlackUnreachable => "slack_unreachable",
+            Self::SlackForbids => "slack_forbids",
+            Self::ScopeMissing { .. } => "scope_missing",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
             Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",

@@ -78,7 +78,8 @@ pub(crate) fn done_after(last: Option<&Done>, decision: Decision, standing: Stan
         Some(Done::Counted(..)) => Done::Resolved(decision),
         Some(Done::Resolved(_)) => Done::ToBeResolved(decision),
         Some(Done::ToBeResolved(_)) => Done::NotCarriedOut(decision),
-        Some(Done::NotCarriedOut(_)) => Done::Unsure(decision),
+        Some(Done::NotCarriedOut(_)) => Done::LacksSecondFactor(decision),
+        Some(Done::LacksSecondFactor(_)) => Done::Unsure(decision),
         Some(Done::Unsure(_)) => return None,
     })
 }
@@ -118,9 +119,13 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::NamedInOtherCapitals { .. }) => Refusal::UsersUnreadable,
         Some(Refusal::UsersUnreadable) => Refusal::EmailUnconfirmed,
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
-        Some(Refusal::TeleportRefused) => Refusal::TeleportUnreachable,
-        Some(Refusal::TeleportUnreachable) => Refusal::SlackUnreachable,
-        Some(Refusal::SlackUnreachable) => Refusal::GroupsUnreadable { is_lasting: false },
+        Some(Refusal::TeleportRefused) => Refusal::SecondFactor,
+        Some(Refusal::SecondFactor) => Refusal::TeleportUnreachable,
+        Some(Refusal::TeleportUnreachable) => Refusal::TeleportForbids,
+        Some(Refusal::TeleportForbids) => Refusal::SlackUnreachable,
+        Some(Refusal::SlackUnreachable) => Refusal::SlackForbids,
+        Some(Refusal::SlackForbids) => Refusal::ScopeMissing { scope: "users:read" },
+        Some(Refusal::ScopeMissing { .. }) => Refusal::GroupsUnreadable { is_lasting: false },
         Some(Refusal::GroupsUnreadable { is_lasting: false }) => {
             Refusal::GroupsUnreadable { is_lasting: true }
         }

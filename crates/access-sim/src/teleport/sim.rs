@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
-use super::certs::{Authorities, CertOptions, Credentials, Subject};
+use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
 use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
@@ -112,7 +112,13 @@ impl TeleportSim {
             Some(user) => subject(user),
             None => ("unknown".to_owned(), "null".to_owned()),
         });
-        let who = Subject { user, role: &role, traits_json: &traits_json, impersonator: None };
+        let host = self.0.cluster.with(|state| state.host());
+        let impersonator = match options.signer {
+            Signer::Unnamed => None,
+            Signer::AuthHost => Some(host.as_str()),
+            Signer::User(name) => Some(name),
+        };
+        let who = Subject { user, role: &role, traits_json: &traits_json, impersonator };
         self.authorities()
             .client(who, options)
             .expect("keys and certificates of fixed kinds can always be made")

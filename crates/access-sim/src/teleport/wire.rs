@@ -16,7 +16,7 @@ use super::plugin_data::{Entry, PluginItem, PluginUpdate};
 use super::refusal::Refusal;
 use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
 use super::review::Submission;
-use super::world::{Conditions, Labels, Role, Rule, User};
+use super::world::{Conditions, Labels, Role, Rule, SecondFactor, User};
 
 /// Seconds of Go's zero time, which unset times are written as.
 pub(super) const YEAR_ONE: i64 = -62_135_596_800;
@@ -336,5 +336,19 @@ pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: Era) -> Plug
         kind: message.kind,
         resource: message.resource,
         plugin: message.plugin,
+    }
+}
+
+/// The preference's second factor: a word, and of the newest releases a list instead (assumed: that the word is empty then).
+pub(super) fn auth_preference(factor: SecondFactor, era: Era) -> pb::AuthPreferenceV2 {
+    use pb::SecondFactorType::{Otp, Webauthn};
+    let (word, list) = match factor {
+        SecondFactor::Off => ("off", vec![]),
+        SecondFactor::On => ("on", vec![Otp.into(), Webauthn.into()]),
+        SecondFactor::WebAuthn => ("webauthn", vec![Webauthn.into()]),
+    };
+    let (word, list) = if era == Era::Newest && !list.is_empty() { ("", list) } else { (word, vec![]) };
+    pb::AuthPreferenceV2 {
+        spec: Some(pb::AuthPreferenceSpecV2 { second_factor: word.into(), second_factors: list }),
     }
 }

@@ -16,17 +16,19 @@ use access_core::request::AccessRequest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use super::complaints::Complaints;
 use super::people::People;
+use super::reading::teleport_refusal;
 use crate::slack;
-use crate::slack::error::Kind;
-use crate::slack::usergroups::{UserGroups, is_gone};
-use crate::teleport;
+use crate::slack::error::{Kind, SlackError};
+use crate::slack::usergroups::{Membership, UserGroups, is_gone};
+use crate::teleport::denied::Denied;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
 pub(super) const READING: Duration = Duration::from_secs(10);
-/// What was read counts as now for so long.
+/// What was read counts as now for so long, from when it was asked for; of user groups, too, which are remembered.
 const FRESH: Duration = Duration::from_secs(10);
 /// Accounts read at once for one verdict.
 const AT_ONCE: usize = 8;
@@ -44,6 +46,7 @@ pub struct VoterReader {
     pub people: Arc<People>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
+    complaints: Complaints,
 }
 
 /// What was read of voters for one verdict, and since when.
@@ -73,9 +76,23 @@ impl Read {
         }
         &self.voters
     }
+
+    /// Makes room for what was read since `began`, of which the oldest part was asked for then.
+    fn renew(&mut self, began: Instant) {
+        if self.since.elapsed() > FRESH {
+            *self = Self { voters: Voters::default(), since: began };
+        }
+        self.since = self.since.min(began);
+    }
 }
 
 impl VoterReader {
+    /// Reads nothing yet.
+    pub fn new(slack: slack::Client, our: OurApp, people: Arc<People>, rules: Arc<Rules>) -> Self {
+        let groups = UserGroups::new(slack.clone());
+        Self { slack, groups, our, people, rules, complaints: Complaints::default() }
+    }
+
     /// The person behind an account.
     ///
     /// # Errors
@@ -84,16 +101,26 @@ impl VoterReader {
         let profile = match self.slack.user_info(account).await {
             Ok(Some(user)) => SlackProfile::from(&user),
             Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Err(error) if is_lasting(&error) => {
+                // Whoever clicks: it is the app that lacks something.
+                self.tell_once(
+                    "users.info",
+                    "Slack does not tell who people are, so nobody can decide",
+                    &error,
+                );
+                return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
+            }
             Err(error) => {
                 warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
             }
         };
+        self.complaints.settle("users.info");
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
-            match error.kind() {
-                teleport::error::Kind::Unauthorised => Refusal::UsersUnreadable,
-                _ => Refusal::TeleportUnreachable,
+            match error.denied() {
+                Some(Denied::Right | Denied::Other) => Refusal::UsersUnreadable,
+                _ => teleport_refusal(&error),
             }
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
@@ -101,7 +128,7 @@ impl VoterReader {
     }
 
     /// The user groups on which it depends whether the person may decide the request, as far as the person is in them
-    /// and they are needed.
+    /// and they are needed; and since when that is known.
     ///
     /// # Errors
     /// If it depends on a group that cannot be read: [`Refusal::GroupGone`] only if that can never change.
@@ -109,35 +136,53 @@ impl VoterReader {
         &self,
         person: &Person,
         request: &AccessRequest,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<(Vec<String>, Instant), Refusal> {
         let mut own = Vec::new();
+        let mut since = Instant::now();
         let (mut unread, mut gone) = (None, None);
         for group in self.rules.groups_in_doubt(request, &person.user) {
             match self.groups.members(group).await {
-                Ok(members) if person.accounts().iter().any(|id| members.contains(id)) => {
-                    own.push(group.to_owned());
-                    if self.rules.allow(request, &person.user, &own).is_ok() {
-                        return Ok(own);
+                Ok(Membership { people, asked }) => {
+                    self.complaints.settle(group);
+                    since = since.min(asked);
+                    if person.accounts().iter().any(|id| people.contains(id)) {
+                        own.push(group.to_owned());
+                        if self.rules.allow(request, &person.user, &own).is_ok() {
+                            return Ok((own, since));
+                        }
                     }
                 }
-                Ok(_) => {}
                 // Not knowing is neither being a member nor being none.
+                Err(error) if is_lasting(&error) => {
+                    let what = format!(
+                        "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
+                    );
+                    self.tell_once(group, &what, &error);
+                    if is_gone(&error) {
+                        gone = Some(Refusal::GroupGone);
+                    } else {
+                        let lasting = Refusal::GroupsUnreadable { is_lasting: true };
+                        unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                    }
+                }
                 Err(error) => {
                     warn!(
                         group,
                         "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
                         error.with_remedy()
                     );
-                    if is_gone(&error) {
-                        gone = Some(Refusal::GroupGone);
-                    } else {
-                        let is_lasting = matches!(error.kind(), Kind::Permanent | Kind::Unauthorised);
-                        unread = Some(Refusal::GroupsUnreadable { is_lasting });
-                    }
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
             }
         }
-        unread.or(gone).map_or(Ok(own), Err)
+        unread.or(gone).map_or(Ok((own, since)), Err)
+    }
+
+    /// Tells what somebody must mend, once until it works again.
+    fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
+        if self.complaints.open(place, error.code().unwrap_or_default()) {
+            error!("{what}: {}", error.with_remedy());
+        }
     }
 
     /// Reads the accounts that a verdict on `request` needs, into `read`.
@@ -154,7 +199,9 @@ impl VoterReader {
         let one = |account: SlackUserId| async move {
             let (voter, is_gone) = match self.person(&account).await {
                 Ok(person) => match self.groups(&person, request).await {
-                    Ok(groups) => (Some(Voter { person, groups }), false),
+                    Ok((groups, since)) => {
+                        return Ok((account, Some(Voter { person, groups }), false, since));
+                    }
                     Err(Refusal::GroupGone) => (Some(Voter { person, groups: Vec::new() }), true),
                     Err(refusal) => return Err(refusal),
                 },
@@ -165,14 +212,12 @@ impl VoterReader {
                     (None, refusal == Refusal::Untrusted(Distrust::Stranger))
                 }
             };
-            Ok((account, voter, is_gone))
+            Ok((account, voter, is_gone, began))
         };
         let reading = stream::iter(accounts).map(one).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
         let found = timeout(READING, reading).await.map_err(|_| Refusal::TooSlow)??;
-        if read.since.elapsed() > FRESH {
-            *read = Read { voters: Voters::default(), since: began };
-        }
-        for (account, voter, is_gone) in found {
+        read.renew(found.iter().map(|(.., since)| *since).fold(began, Instant::min));
+        for (account, voter, is_gone, _) in found {
             if is_gone {
                 read.voters.insert_gone(account, voter);
             } else {
@@ -180,5 +225,48 @@ impl VoterReader {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether asking again cannot help.
+fn is_lasting(error: &SlackError) -> bool {
+    matches!(error.kind(), Kind::Permanent | Kind::Unauthorised)
+}
+
+/// What to tell if it is for want of this scope.
+fn lacking(error: &SlackError, scope: &'static str) -> Option<Refusal> {
+    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_is_as_old_as_its_oldest_part() {
+        let seconds = Duration::from_secs;
+        let account = SlackUserId::new("U0BOB");
+        let knows = |read: &mut Read| {
+            let text = format!("{:?}", read.voters());
+            text.contains("U0BOB")
+        };
+        tokio::time::advance(seconds(100)).await;
+        // An account that was read now, and a group that was asked for seven seconds ago.
+        let mut read = Read::nothing();
+        read.renew(Instant::now() - seconds(7));
+        read.voters.insert(account.clone(), None);
+        tokio::time::advance(seconds(3)).await;
+        assert!(knows(&mut read), "ten seconds");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!knows(&mut read), "and no more: not ten from when the account was read");
+        // What was read before is not made younger by what is added.
+        read.renew(Instant::now());
+        read.voters.insert(account.clone(), None);
+        tokio::time::advance(seconds(6)).await;
+        read.renew(Instant::now());
+        tokio::time::advance(seconds(4)).await;
+        assert!(knows(&mut read));
+        tokio::time::advance(seconds(1)).await;
+        assert!(!knows(&mut read));
     }
 }

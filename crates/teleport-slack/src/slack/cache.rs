@@ -68,10 +68,24 @@ where
     where
         L: Future<Output = Outcome<V, E>> + Send + 'static,
     {
+        self.get_if(key, way, |_| true, lookup).await
+    }
+
+    /// The same, where an answer is remembered only while it `is_good`.
+    pub(super) async fn get_if<L>(
+        &self,
+        key: &str,
+        way: &str,
+        is_good: impl Fn(&Option<V>) -> bool,
+        lookup: impl FnOnce() -> L,
+    ) -> Outcome<V, E>
+    where
+        L: Future<Output = Outcome<V, E>> + Send + 'static,
+    {
         let flight = {
             let name = (way.to_owned(), key.to_owned());
             let mut state = self.lock();
-            if let Some(value) = state.fresh(key) {
+            if let Some(value) = state.fresh(key).filter(is_good) {
                 return Ok(value);
             }
             match state.flights.get(&name).and_then(WeakShared::upgrade) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::ids::SlackUserId;
+use tokio::time::Instant;
 
 use super::Client;
 use super::cache::{Cache, Limits};
@@ -14,44 +15,63 @@ use super::error::SlackError;
 use super::method::Method;
 use super::turnstile::{Turn, Turnstile};
 
-/// A group that was read within this time counts as read now.
-const FRESH: Duration = Duration::from_secs(10);
+/// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
+/// to be made and carried out, so it is less.
+const KEPT: Duration = Duration::from_secs(8);
 
 /// Groups remembered at once; each may have thousands of members.
 const MAX_GROUPS: usize = 100;
 
 /// Reads the members of user groups. Cheap to clone; clones share the memory.
 ///
-/// What was read is remembered for ten seconds, failures not at all: an error says nothing of anybody. Concurrent
+/// What was read is remembered for eight seconds, failures not at all: an error says nothing of anybody. Concurrent
 /// questions about one group cause one call, and none is made while Slack asks to wait.
 #[derive(Clone)]
 pub struct UserGroups {
     client: Client,
     turnstile: Turnstile,
-    members: Cache<Members, SlackError>,
+    members: Cache<Membership, SlackError>,
 }
 
 /// The people in a group.
-type Members = Arc<HashSet<SlackUserId>>;
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// They.
+    pub people: Arc<HashSet<SlackUserId>>,
+    /// When Slack was asked: it was so then or later.
+    pub asked: Instant,
+}
+
+impl Membership {
+    fn is_kept(&self) -> bool {
+        self.asked.elapsed() < KEPT
+    }
+}
 
 impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let limits = Limits { found: FRESH, missing: Duration::ZERO, entries: MAX_GROUPS };
+        let limits = Limits { found: KEPT, missing: Duration::ZERO, entries: MAX_GROUPS };
         Self { client, turnstile: Turnstile::new(), members: Cache::new(limits) }
     }
 
     /// The members of the group with this id.
-    pub async fn members(&self, group: &str) -> Result<Members, SlackError> {
+    pub async fn members(&self, group: &str) -> Result<Membership, SlackError> {
         let lookup = || {
             let (this, id) = (self.clone(), group.to_owned());
             async move {
-                let call = this.client.usergroup_members(&id);
-                let members = this.turnstile.pass(Method::UsergroupsUsersList, Turn::First, call).await?;
-                Ok(Some(Arc::new(members.into_iter().collect())))
+                // As soon as it has its turn.
+                let call = async {
+                    let asked = Instant::now();
+                    let members = this.client.usergroup_members(&id).await?;
+                    Ok(Membership { people: Arc::new(members.into_iter().collect()), asked })
+                };
+                this.turnstile.pass(Method::UsergroupsUsersList, Turn::First, call).await.map(Some)
             }
         };
-        Ok(self.members.get(group, Turn::First.name(), lookup).await?.unwrap_or_default())
+        let is_kept = |found: &Option<Membership>| found.as_ref().is_some_and(Membership::is_kept);
+        let found = self.members.get_if(group, Turn::First.name(), is_kept, lookup).await?;
+        Ok(found.unwrap_or_else(|| Membership { people: Arc::default(), asked: Instant::now() }))
     }
 }
 

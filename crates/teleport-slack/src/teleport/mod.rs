@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use self::denied::Denied;
 use self::error::{Call, CallEnd, TeleportError};
 use self::identity::Identity;
+use self::second_factor::Signer;
 use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
@@ -37,6 +38,7 @@ pub mod decide;
 pub mod events;
 pub mod record;
 pub mod rights;
+pub mod second_factor;
 pub mod listing;
 pub mod watch;
 pub mod reload;
@@ -95,12 +97,15 @@ struct Line {
     tls: Arc<ClientConfig>,
     /// The roles on our certificate.
     roles: Arc<[String]>,
+    /// Who had it signed.
+    signer: Signer,
     channel: Channel,
 }
 
 impl Line {
-    fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, roles: Arc<[String]>) -> Self {
-        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles }
+    fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
+        let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
+        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles, signer }
     }
 }
 
@@ -110,7 +115,7 @@ impl Client {
     pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            line: RwLock::new(Line::open(addr, identity.tls_config(), identity.roles())),
+            line: RwLock::new(Line::open(addr, identity)),
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
@@ -124,14 +129,14 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.line_mut() = Line::open(&self.shared.addr, identity.tls_config(), identity.roles());
+        *self.line_mut() = Line::open(&self.shared.addr, identity);
         self.shared.renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut line = self.line_mut();
-        *line = Line::open(&self.shared.addr, Arc::clone(&line.tls), Arc::clone(&line.roles));
+        line.channel = channel::open(&self.shared.addr, Arc::clone(&line.tls));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
@@ -201,6 +206,10 @@ impl Client {
 
     fn roles(&self) -> Arc<[String]> {
         Arc::clone(&self.shared.line.read().unwrap_or_else(PoisonError::into_inner).roles)
+    }
+
+    fn signer(&self) -> Signer {
+        self.shared.line.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
     }
 
     fn channel(&self) -> Channel {

@@ -4,11 +4,11 @@ use super::super::voters::samples::{person_by, person_with};
 use super::*;
 use crate::votes::Votes;
 
-fn review(author: &str, proposed: RequestState) -> Review {
+pub(super) fn review(author: &str, proposed: RequestState) -> Review {
     Review { author: author.into(), proposed, reason: String::new(), created: None }
 }
 
-fn votes(list: &[(&str, Decision)]) -> Votes {
+pub(super) fn votes(list: &[(&str, Decision)]) -> Votes {
     let mut votes = Votes::default();
     for (n, (user, decision)) in (0..).zip(list) {
         assert!(votes.push(&Vote { at: at(n), ..vote(user, *decision) }));
@@ -17,22 +17,22 @@ fn votes(list: &[(&str, Decision)]) -> Votes {
 }
 
 /// Two of bob, carol and dave approve `dba`; one denies.
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Scene::new(Mode::Resolver).rules
 }
 
-fn asks_for(approvals: u32, denials: u32) -> Rules {
+pub(super) fn asks_for(approvals: u32, denials: u32) -> Rules {
     let mut rules = rules();
     (rules.0[0].approvals, rules.0[0].denials) = (approvals, denials);
     rules
 }
 
-fn everybody() -> Voters {
+pub(super) fn everybody() -> Voters {
     voters(&["alice@example.com", "bob", "carol", "dave", "erin", "eve"], &[])
 }
 
 #[track_caller]
-fn decided(
+pub(super) fn decided(
     rules: &Rules,
     request: &AccessRequest,
     votes: &Votes,

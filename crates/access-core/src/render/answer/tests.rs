@@ -36,8 +36,12 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::EmailUnconfirmed,
         Refusal::MayNotReview,
         Refusal::TeleportRefused,
+        Refusal::SecondFactor,
         Refusal::TeleportUnreachable,
+        Refusal::TeleportForbids,
         Refusal::SlackUnreachable,
+        Refusal::SlackForbids,
+        Refusal::ScopeMissing { scope: "users:read" },
         Refusal::GroupsUnreadable { is_lasting: false },
         Refusal::GroupsUnreadable { is_lasting: true },
         Refusal::GroupGone,
@@ -106,8 +110,12 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Your e-mail address is not confirmed in Slack; confirm it and try again.
     Teleport does not let you review this request; nothing was changed.
     Teleport did not accept the decision; nothing was changed.
+    Nothing was changed, because Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or you decide it in Teleport.
     Teleport does not answer, so nothing was decided; try again in a minute.
+    Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate.
     Slack does not tell who you are, so nothing was decided; try again in a minute.
+    Slack does not let me read who people are, so nothing was decided; an administrator must look at the Slack app and its token.
+    The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
     A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
@@ -187,6 +195,7 @@ fn what_counted_is_told() {
         Done::Resolved(Deny),
         Done::ToBeResolved(Approve),
         Done::NotCarriedOut(Approve),
+        Done::LacksSecondFactor(Approve),
         Done::Unsure(Deny),
     ];
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
@@ -199,6 +208,7 @@ fn what_counted_is_told() {
     The request is denied.
     Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
     Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.
+    Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport.
     Teleport did not confirm your denial in time; watch the message, it shows what counted.
     ");
 }

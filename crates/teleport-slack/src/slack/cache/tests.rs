@@ -146,3 +146,24 @@ async fn a_lookup_that_nobody_waits_for_is_begun_anew() {
     assert_eq!(source.answer(&cache, "a").await, 1);
     assert!(cache.lock().flights.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_be_asked_for_again_before_its_time() {
+    // The moment at which it was asked, which a slow answer does not make younger.
+    let cache = Cache::<Instant, &str>::new(LIMITS);
+    let ask = async || {
+        let lookup = || async {
+            let asked = Instant::now();
+            sleep(Duration::from_secs(6)).await;
+            Ok(Some(asked))
+        };
+        let is_good = |found: &Option<Instant>| found.is_some_and(|at| at.elapsed() < Duration::from_secs(8));
+        cache.get_if("a", "", is_good, lookup).await.unwrap().unwrap()
+    };
+    let first = ask().await;
+    assert_eq!(first.elapsed(), Duration::from_secs(6));
+    advance(Duration::from_millis(1_999)).await;
+    assert_eq!(ask().await, first);
+    advance(Duration::from_millis(1)).await;
+    assert_eq!(ask().await, first + Duration::from_secs(8));
+}
