@@ -171,8 +171,7 @@ impl Record {
             is_lost: d.is_lost,
         });
         let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
-        let old_pair = Some(old_pair).filter(|(channel, ts)| !channel.is_empty() && !ts.is_empty());
-        let theirs = pairs.into_iter().chain(old_pair).map(|(channel, ts)| Delivery {
+        let theirs = pairs.into_iter().chain([old_pair]).map(|(channel, ts)| Delivery {
             key: None,
             channel: ChannelId::new(channel),
             ts: MessageTs::new(ts),
