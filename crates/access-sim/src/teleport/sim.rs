@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::lifecycle::{StateChange, text};
 use super::options::{Era, Options};
 use super::refusal::Refusal;
-use super::request::{AccessRequest, Decision, NewRequest, RequestState};
+use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState};
 use super::review::Submission;
 use super::rules::Caller;
 use super::server;
@@ -200,6 +200,16 @@ impl TeleportSim {
     /// When there is no such pending request.
     pub fn promote(&self, id: &str, title: &str) -> Result<(), Refusal> {
         self.0.cluster.with(|state| state.promote(id, title))
+    }
+
+    /// Has a request told with these numbers from now on, which the watchers see; false if there is none.
+    pub fn set_raw(&self, id: &str, raw: Raw) -> bool {
+        self.0.cluster.with(|state| {
+            let Some(request) = state.requests.get(id) else { return false };
+            let request = AccessRequest { raw, ..request.clone() };
+            state.put(request);
+            true
+        })
     }
 
     /// One request as it is stored.
