@@ -119,7 +119,7 @@ pub(crate) async fn start(
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let token = latest::Sender::new(app_token.clone());
-            let socket = SocketMode::new(slack.clone(), token.subscribe());
+            let socket = SocketMode::new(slack.clone(), token.subscribe(), our.app_id.clone());
             tasks.start("app-level token", until(stop, tokens::mind(TokenKind::App, token)));
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
