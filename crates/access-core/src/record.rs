@@ -239,7 +239,7 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
-        let ended = shown_everywhere(&self.deliveries).filter(|phase| !phase.is_open());
+        let ended = shown_everywhere(&self.deliveries).filter(|phase| !resolution(*phase).is_empty());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
@@ -297,7 +297,7 @@ impl Record {
         self.known = Some(bounded(request));
     }
 
-    /// Whether the request was decided when Teleport last told of it.
+    /// Whether the request was decided when Teleport last told of it; a state that is not known may be a decision.
     pub fn is_decided(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
     }
@@ -358,7 +358,7 @@ fn resolution(phase: Phase) -> &'static str {
         Phase::Denied => "DENIED",
         Phase::Promoted => "PROMOTED",
         Phase::Expired | Phase::Deleted => "EXPIRED",
-        Phase::Pending => "",
+        Phase::Pending | Phase::Unknown => "",
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Refusal {
     Promoted,
     /// It asks for lasting membership, which only Teleport's web UI decides.
     LongTerm,
+    /// Teleport says something of it that this version does not know.
+    Newer(Newer),
     /// The person has decided already.
     AlreadyVoted {
         /// How.
@@ -161,6 +163,17 @@ pub enum Refusal {
     VotesUnusable,
 }
 
+/// What of a request this version does not know, by Teleport's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// Its state.
+    State(i32),
+    /// Its kind.
+    Kind(i32),
+    /// What a review of it proposes: the person's own, or one that may stand against an approval.
+    Review(i32),
+}
+
 /// What Slack says against an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
@@ -206,13 +219,14 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 55] = [
+    pub const KINDS: [&'static str; 56] = [
         "already_decided",
         "being_decided",
         "expired",
         "deleted",
         "promoted",
         "long_term",
+        "newer",
         "already_voted",
         "own_request",
         "not_named",
@@ -273,6 +287,7 @@ impl Refusal {
             Self::Deleted => "deleted",
             Self::Promoted => "promoted",
             Self::LongTerm => "long_term",
+            Self::Newer(_) => "newer",
             Self::AlreadyVoted { .. } => "already_voted",
             Self::OwnRequest => "own_request",
             Self::NotNamed { .. } => "not_named",

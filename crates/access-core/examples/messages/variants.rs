@@ -6,7 +6,7 @@
 use access_core::control::Decision;
 use access_core::lifecycle::Phase;
 use access_core::policy::Standing;
-use access_core::refusal::{Distrust, Refusal};
+use access_core::refusal::{Distrust, Newer, Refusal};
 use access_core::render::answer::Done;
 use access_core::render::card::{NoButtons, Offer};
 use access_core::request::RequestState;
@@ -30,7 +30,8 @@ pub(crate) fn phase(last: Option<&Phase>) -> Option<Phase> {
         Some(Phase::Denied) => Phase::Promoted,
         Some(Phase::Promoted) => Phase::Expired,
         Some(Phase::Expired) => Phase::Deleted,
-        Some(Phase::Deleted) => return None,
+        Some(Phase::Deleted) => Phase::Unknown,
+        Some(Phase::Unknown) => return None,
     })
 }
 
@@ -47,7 +48,8 @@ pub(crate) fn offer(last: Option<&Offer<'static>>) -> Option<Offer<'static>> {
         Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::NotPossible),
         Some(Offer::Link(NoButtons::NotPossible)) => Offer::Link(NoButtons::TeleportOnly),
         Some(Offer::Link(NoButtons::TeleportOnly)) => Offer::Link(NoButtons::LongTerm),
-        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Buttons { confirm: false },
+        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Link(NoButtons::UnknownKind),
+        Some(Offer::Link(NoButtons::UnknownKind)) => Offer::Buttons { confirm: false },
         Some(Offer::Buttons { confirm: false }) => Offer::Buttons { confirm: true },
         Some(Offer::Buttons { confirm: true }) => return None,
     })
@@ -67,7 +69,8 @@ pub(crate) fn state(last: Option<&RequestState>) -> Option<RequestState> {
         Some(RequestState::Pending) => RequestState::Approved,
         Some(RequestState::Approved) => RequestState::Denied,
         Some(RequestState::Denied) => RequestState::Promoted,
-        Some(RequestState::Promoted) => return None,
+        Some(RequestState::Promoted) => RequestState::Unknown(7),
+        Some(RequestState::Unknown(_)) => return None,
     })
 }
 
@@ -95,7 +98,10 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::Expired) => Refusal::Deleted,
         Some(Refusal::Deleted) => Refusal::Promoted,
         Some(Refusal::Promoted) => Refusal::LongTerm,
-        Some(Refusal::LongTerm) => Refusal::AlreadyVoted { decision, in_slack: true },
+        Some(Refusal::LongTerm) => Refusal::Newer(Newer::State(7)),
+        Some(Refusal::Newer(Newer::State(_))) => Refusal::Newer(Newer::Kind(7)),
+        Some(Refusal::Newer(Newer::Kind(_))) => Refusal::Newer(Newer::Review(-7)),
+        Some(Refusal::Newer(Newer::Review(_))) => Refusal::AlreadyVoted { decision, in_slack: true },
         Some(Refusal::AlreadyVoted { in_slack: true, .. }) => {
             Refusal::AlreadyVoted { decision, in_slack: false }
         }

@@ -8,7 +8,7 @@ use super::card::MAX_CLUSTER;
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::Decision;
 use crate::policy::Standing;
-use crate::refusal::{Distrust, Refusal};
+use crate::refusal::{Distrust, Newer, Refusal};
 
 const MAX_NAME: usize = 128;
 const MAX_REASON: usize = 500;
@@ -242,6 +242,15 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::GroupsUnreadable { is_lasting: true } => text.ours(
             "Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.",
         ),
+        Refusal::Newer(newer) => {
+            let (before, number) = match newer {
+                Newer::State(number) => ("Teleport gives this request the state ", number),
+                Newer::Kind(number) => ("This request is of the kind ", number),
+                Newer::Review(number) => ("Teleport has a review of this request that says ", number),
+            };
+            text.ours(before).foreign(&number.to_string(), MAX_NAME);
+            text.ours(", which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.")
+        }
         Refusal::GroupGone => text.ours(
             "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.",
         ),

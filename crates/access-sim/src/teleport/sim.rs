@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::lifecycle::{StateChange, text};
 use super::options::{Era, Options};
 use super::refusal::Refusal;
-use super::request::{AccessRequest, Decision, NewRequest, RequestState};
+use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState};
 use super::review::Submission;
 use super::rules::Caller;
 use super::server;
@@ -202,6 +202,16 @@ impl TeleportSim {
         self.0.cluster.with(|state| state.promote(id, title))
     }
 
+    /// Has a request told with these numbers from now on, which the watchers see; false if there is none.
+    pub fn set_raw(&self, id: &str, raw: Raw) -> bool {
+        self.0.cluster.with(|state| {
+            let Some(request) = state.requests.get(id) else { return false };
+            let request = AccessRequest { raw, ..request.clone() };
+            state.put(request);
+            true
+        })
+    }
+
     /// One request as it is stored.
     pub fn request(&self, id: &str) -> Option<AccessRequest> {
         self.0.cluster.with(|state| state.requests.get(id).cloned())
@@ -241,6 +251,11 @@ impl TeleportSim {
     /// Users and roles as they are.
     pub fn world(&self) -> World {
         self.0.cluster.with(|state| state.world.clone())
+    }
+
+    /// Says from now on that the server is of another release; it behaves as before.
+    pub fn set_server_version(&self, version: &str) {
+        self.0.cluster.with(|state| state.options.server_version = version.to_owned());
     }
 
     /// Changes users and roles; takes effect with the next call.

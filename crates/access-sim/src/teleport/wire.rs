@@ -118,7 +118,7 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
         spec: Some(pb::AccessRequestSpecV3 {
             user: bytes(&request.user),
             roles: byte_list(&request.roles),
-            state: state_number(request.state),
+            state: request.raw.state.unwrap_or_else(|| state_number(request.state)),
             created: Some(time(request.created)),
             expires: Some(time(request.access_expiry)),
             request_reason: request.request_reason.clone().into(),
@@ -127,7 +127,15 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
             system_annotations: Some(labels(&request.system_annotations)),
             thresholds: thresholds.collect(),
             role_threshold_mapping: mapping.collect(),
-            reviews: request.reviews.iter().map(|item| review(item, era)).collect(),
+            reviews: request
+                .reviews
+                .iter()
+                .map(|item| {
+                    let sent = review(item, era);
+                    let proposed_state = request.raw.proposed.unwrap_or(sent.proposed_state);
+                    pb::AccessReview { proposed_state, ..sent }
+                })
+                .collect(),
             suggested_reviewers: byte_list(&request.suggested_reviewers),
             requested_resource_access_ids: match modern {
                 true => resources.iter().map(|id| pb::ResourceAccessId { id: Some(id.clone()) }).collect(),
@@ -143,7 +151,7 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
                 .map(|list| pb::PromotedAccessList { name: bytes(&list.name), title: bytes(&list.title) }),
             assume_start_time: request.assume_start.map(time),
             resource_expiry: modern.then(|| time(request.expiry)),
-            request_kind: if modern { kind.into() } else { 0 },
+            request_kind: request.raw.kind.unwrap_or(if modern { kind.into() } else { 0 }),
         }),
     }
 }

@@ -13,7 +13,7 @@ use access_core::policy::{
     decide, fresh, mode,
 };
 use access_core::record::Record;
-use access_core::refusal::Refusal;
+use access_core::refusal::{Newer, Refusal};
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::{AccessRequest, RequestState};
@@ -488,7 +488,10 @@ fn overtaken(request: AccessRequest) -> Refusal {
         Some(decision) => {
             Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
         }
-        None if request.state == RequestState::Promoted => Refusal::Promoted,
-        None => Refusal::TeleportRefused,
+        None => match request.state {
+            RequestState::Promoted => Refusal::Promoted,
+            RequestState::Unknown(number) => Refusal::Newer(Newer::State(number)),
+            _ => Refusal::TeleportRefused,
+        },
     }
 }

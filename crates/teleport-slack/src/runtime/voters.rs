@@ -103,11 +103,7 @@ impl VoterReader {
             Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
             Err(error) if is_lasting(&error) => {
                 // Whoever clicks: it is the app that lacks something.
-                self.tell_once(
-                    "users.info",
-                    "Slack does not tell who people are, so nobody can decide",
-                    &error,
-                );
+                self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
                 return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
             }
             Err(error) => {
@@ -115,7 +111,7 @@ impl VoterReader {
                 return Err(Refusal::SlackUnreachable);
             }
         };
-        self.complaints.settle("users.info");
+        self.complaints.settle("people");
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
             match error.denied() {

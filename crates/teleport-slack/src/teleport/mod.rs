@@ -185,6 +185,16 @@ impl Client {
         })
     }
 
+    /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
+    /// started; what else may be wrong with the line is not told here. At most 8 s.
+    async fn check_release(&self) -> Result<(), TeleportError> {
+        let mut rpc = self.rpc();
+        match self.answer_within(Call::Ping, PROBE_LIMIT, rpc.ping(PingRequest {})).await {
+            Ok(Ok(pong)) => check_version(&pong.server_version),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
     /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
     async fn probe(&self) -> Result<(), TeleportError> {
@@ -237,10 +247,14 @@ pub struct Pong {
 impl Pong {
     /// Whether the server is recent enough (6.1 or later). Pre-releases count as their release.
     pub fn check_version(&self) -> Result<(), TeleportError> {
-        match parse_version(&self.server_version) {
-            Some(found) if found >= OLDEST_SERVER => Ok(()),
-            _ => Err(TeleportError::server_version(&self.server_version, OLDEST_SERVER)),
-        }
+        check_version(&self.server_version)
+    }
+}
+
+fn check_version(server: &str) -> Result<(), TeleportError> {
+    match parse_version(server) {
+        Some(found) if found >= OLDEST_SERVER => Ok(()),
+        _ => Err(TeleportError::server_version(server, OLDEST_SERVER)),
     }
 }
 
