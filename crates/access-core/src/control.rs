@@ -57,7 +57,7 @@ impl Decision {
         match state {
             RequestState::Approved => Some(Self::Approve),
             RequestState::Denied => Some(Self::Deny),
-            RequestState::Pending | RequestState::Promoted => None,
+            RequestState::Pending | RequestState::Promoted | RequestState::Unknown(_) => None,
         }
     }
 }

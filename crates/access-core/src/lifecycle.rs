@@ -20,7 +20,7 @@ pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 /// How long Teleport's word that a request is pending holds against our clock.
 pub const WORD_HOLDS: Duration = Duration::from_secs(60);
 
-/// Where a request stands. Only `Pending` is open; the others are final for what a message shows.
+/// Where a request stands. Only `Pending` is open; of the others nobody is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -36,6 +36,8 @@ pub enum Phase {
     Expired,
     /// Taken away before anybody decided.
     Deleted,
+    /// In a state that this version does not know, or gone from there.
+    Unknown,
 }
 
 impl Phase {
@@ -55,6 +57,7 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
             RequestState::Approved => Phase::Approved,
             RequestState::Denied => Phase::Denied,
             RequestState::Promoted => Phase::Promoted,
+            RequestState::Unknown(_) => Phase::Unknown,
             // What Teleport shows as pending is not over, whatever our clock says.
             RequestState::Pending => Phase::Pending,
         },
@@ -62,6 +65,7 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
             RequestState::Approved => Phase::Approved,
             RequestState::Denied => Phase::Denied,
             RequestState::Promoted => Phase::Promoted,
+            RequestState::Unknown(_) => Phase::Unknown,
             RequestState::Pending if is_past(request.expires, -CLOCK_TOLERANCE, now) => Phase::Expired,
             // The Go plugin remembered no expiry: it called every vanished request expired, and so do we.
             RequestState::Pending if request.expires.is_none() => Phase::Expired,
@@ -135,6 +139,8 @@ mod tests {
         check(Some(request(Approved, Some(100))), None, 0, Phase::Approved);
         check(Some(request(Denied, Some(100))), None, 0, Phase::Denied);
         check(Some(request(Promoted, Some(100))), None, 0, Phase::Promoted);
+        check(Some(request(Unknown(7), Some(100))), None, 9_999, Phase::Unknown);
+        check(Some(request(Unknown(7), Some(100))), Some(request(Pending, None)), 0, Phase::Unknown);
         // A decision is never undone by the clock, nor by an older memory.
         check(Some(request(Approved, Some(100))), Some(request(Denied, None)), 9_999, Phase::Approved);
         check(Some(request(Pending, Some(100))), Some(request(Approved, Some(100))), 0, Phase::Pending);
@@ -174,6 +180,7 @@ mod tests {
         check(None, Some(request(Approved, Some(100))), 500, Phase::Approved);
         check(None, Some(request(Denied, Some(100))), 500, Phase::Denied);
         check(None, Some(request(Promoted, Some(100))), 500, Phase::Promoted);
+        check(None, Some(request(Unknown(7), Some(100))), 500, Phase::Unknown);
         check(None, Some(request(Pending, Some(100))), 100, Phase::Expired);
         check(None, Some(request(Pending, Some(100))), 41, Phase::Expired);
         check(None, Some(request(Pending, Some(100))), 39, Phase::Deleted);

@@ -74,6 +74,8 @@ impl<'a> ReviewLook<'a> {
         };
         if request.kind == RequestKind::LongTerm {
             Offer::Link(NoButtons::LongTerm)
+        } else if let RequestKind::Unknown(_) = request.kind {
+            Offer::Link(NoButtons::UnknownKind)
         } else if terms.teleport_only {
             Offer::Link(NoButtons::TeleportOnly)
         } else if let Some(why) = nobody_may {

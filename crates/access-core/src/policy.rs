@@ -23,7 +23,7 @@ use crate::identity::Person;
 use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, phase};
 use crate::record::Record;
-use crate::refusal::Refusal;
+use crate::refusal::{Newer, Refusal};
 use crate::request::{AccessRequest, RequestKind, RequestState};
 use crate::votes::Vote;
 use casting::may_vote_again;
@@ -179,6 +179,9 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     }
     let reviews = request.reviews.get(past_reviews..).unwrap_or_default();
     let reviewed = reviews.iter().rfind(|review| person.is(&review.author));
+    if let Some(RequestState::Unknown(number)) = reviewed.map(|review| review.proposed) {
+        return Err(Refusal::Newer(Newer::Review(number)));
+    }
     if let Some(decision) = reviewed.and_then(|review| Decision::of_state(review.proposed)) {
         return Err(Refusal::AlreadyVoted { decision, in_slack: false });
     }
@@ -231,6 +234,10 @@ fn pending<'a>(facts: &Facts<'a>) -> Result<&'a AccessRequest, Refusal> {
         (Phase::Denied, _) => decided(Decision::Deny),
         (Phase::Promoted, _) => Err(Refusal::Promoted),
         (Phase::Expired, _) => Err(Refusal::Expired),
+        (Phase::Unknown, _) => Err(Refusal::Newer(match known.map(|request| request.state) {
+            Some(RequestState::Unknown(number)) => Newer::State(number),
+            _ => Newer::State(0),
+        })),
         (Phase::Deleted | Phase::Pending, _) => Err(Refusal::Deleted),
     }
 }
@@ -254,8 +261,10 @@ pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Deci
 
 /// Whether the rules, or the request itself, leave it to Teleport.
 fn left_to_teleport(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
-    if request.kind == RequestKind::LongTerm {
-        return Err(Refusal::LongTerm);
+    match request.kind {
+        RequestKind::LongTerm => return Err(Refusal::LongTerm),
+        RequestKind::Unknown(number) => return Err(Refusal::Newer(Newer::Kind(number))),
+        RequestKind::Unstated | RequestKind::ShortTerm => {}
     }
     if rules.terms(request).teleport_only { Err(Refusal::TeleportOnly) } else { Ok(()) }
 }

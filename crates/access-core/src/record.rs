@@ -171,8 +171,7 @@ impl Record {
             is_lost: d.is_lost,
         });
         let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
-        let old_pair = Some(old_pair).filter(|(channel, ts)| !channel.is_empty() && !ts.is_empty());
-        let theirs = pairs.into_iter().chain(old_pair).map(|(channel, ts)| Delivery {
+        let theirs = pairs.into_iter().chain([old_pair]).map(|(channel, ts)| Delivery {
             key: None,
             channel: ChannelId::new(channel),
             ts: MessageTs::new(ts),
@@ -240,7 +239,7 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
-        let ended = shown_everywhere(&self.deliveries).filter(|phase| !phase.is_open());
+        let ended = shown_everywhere(&self.deliveries).filter(|phase| !resolution(*phase).is_empty());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
@@ -307,7 +306,7 @@ impl Record {
         self.note(request);
     }
 
-    /// Whether the request was decided when Teleport last told of it.
+    /// Whether the request was decided when Teleport last told of it; a state that is not known may be a decision.
     pub fn is_decided(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
     }
@@ -368,7 +367,7 @@ fn resolution(phase: Phase) -> &'static str {
         Phase::Denied => "DENIED",
         Phase::Promoted => "PROMOTED",
         Phase::Expired | Phase::Deleted => "EXPIRED",
-        Phase::Pending => "",
+        Phase::Pending | Phase::Unknown => "",
     }
 }
 

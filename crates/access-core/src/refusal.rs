@@ -30,6 +30,8 @@ pub enum Refusal {
     Promoted,
     /// It asks for lasting membership, which only Teleport's web UI decides.
     LongTerm,
+    /// Teleport says something of it that this version does not know.
+    Newer(Newer),
     /// The person has decided already.
     AlreadyVoted {
         /// How.
@@ -110,10 +112,21 @@ pub enum Refusal {
     MayNotReview,
     /// Teleport did not accept the review or the resolution.
     TeleportRefused,
+    /// Teleport wants a second factor from the daemon, which has none.
+    SecondFactor,
     /// Teleport does not answer; nothing was sent to it.
     TeleportUnreachable,
+    /// Teleport answers and does not let the daemon in, or not to what the decision needs.
+    TeleportForbids,
     /// Slack does not say who the person is.
     SlackUnreachable,
+    /// Slack answers and does not let the daemon read who people are.
+    SlackForbids,
+    /// The Slack app lacks a scope that the verdict needs.
+    ScopeMissing {
+        /// Slack's name of the scope.
+        scope: &'static str,
+    },
     /// Slack does not say who is in a user group that the rules name.
     GroupsUnreadable {
         /// Whether asking again cannot help: the group is gone, or the daemon may not read it.
@@ -150,6 +163,17 @@ pub enum Refusal {
     VotesUnusable,
 }
 
+/// What of a request this version does not know, by Teleport's number for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Newer {
+    /// Its state.
+    State(i32),
+    /// Its kind.
+    Kind(i32),
+    /// What a review of it proposes: the person's own, or one that may stand against an approval.
+    Review(i32),
+}
+
 /// What Slack says against an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
@@ -183,7 +207,10 @@ impl Refusal {
         matches!(
             self,
             Self::TeleportUnreachable
+                | Self::TeleportForbids
                 | Self::SlackUnreachable
+                | Self::SlackForbids
+                | Self::ScopeMissing { .. }
                 | Self::GroupsUnreadable { .. }
                 | Self::VotersUnreadable
                 | Self::UsersUnreadable
@@ -192,13 +219,14 @@ impl Refusal {
     }
 
     /// Every word of [`Refusal::kind`].
-    pub const KINDS: [&'static str; 51] = [
+    pub const KINDS: [&'static str; 56] = [
         "already_decided",
         "being_decided",
         "expired",
         "deleted",
         "promoted",
         "long_term",
+        "newer",
         "already_voted",
         "own_request",
         "not_named",
@@ -218,8 +246,12 @@ impl Refusal {
         "email_unconfirmed",
         "may_not_review",
         "teleport_refused",
+        "second_factor",
         "teleport_unreachable",
+        "teleport_forbids",
         "slack_unreachable",
+        "slack_forbids",
+        "scope_missing",
         "groups_unreadable",
         "group_gone",
         "voters_unreadable",
@@ -255,6 +287,7 @@ impl Refusal {
             Self::Deleted => "deleted",
             Self::Promoted => "promoted",
             Self::LongTerm => "long_term",
+            Self::Newer(_) => "newer",
             Self::AlreadyVoted { .. } => "already_voted",
             Self::OwnRequest => "own_request",
             Self::NotNamed { .. } => "not_named",
@@ -275,8 +308,12 @@ impl Refusal {
             Self::EmailUnconfirmed => "email_unconfirmed",
             Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
+            Self::SecondFactor => "second_factor",
             Self::TeleportUnreachable => "teleport_unreachable",
+            Self::TeleportForbids => "teleport_forbids",
             Self::SlackUnreachable => "slack_unreachable",
+            Self::SlackForbids => "slack_forbids",
+            Self::ScopeMissing { .. } => "scope_missing",
             Self::GroupsUnreadable { .. } => "groups_unreadable",
             Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",

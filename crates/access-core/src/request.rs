@@ -85,7 +85,7 @@ impl Version {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
-    /// Waits for a decision. A state this version does not know is read as pending too: it is no decision.
+    /// Waits for a decision.
     Pending,
     /// Granted.
     Approved,
@@ -93,6 +93,8 @@ pub enum RequestState {
     Denied,
     /// Turned into membership of an access list; grants nothing by itself.
     Promoted,
+    /// A state that this version does not know, by its number: perhaps a decision, so nothing is decided.
+    Unknown(i32),
 }
 
 /// How long what is asked for lasts.
@@ -106,6 +108,8 @@ pub enum RequestKind {
     ShortTerm,
     /// Lasting membership.
     LongTerm,
+    /// A kind that this version does not know, by its number; nothing is decided.
+    Unknown(i32),
 }
 
 /// How many reviews decide.
@@ -128,7 +132,7 @@ pub struct Threshold {
 pub struct Review {
     /// The Teleport user who reviewed.
     pub author: String,
-    /// What the review asks for: [`RequestState::Approved`] or [`RequestState::Denied`].
+    /// What the review asks for: [`RequestState::Approved`], [`RequestState::Denied`] or [`RequestState::Unknown`].
     pub proposed: RequestState,
     /// Why.
     #[serde(default)]

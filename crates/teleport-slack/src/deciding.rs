@@ -30,7 +30,6 @@ use crate::runtime::voters::VoterReader;
 use crate::secret::Secret;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
-use crate::slack::usergroups::UserGroups;
 use crate::slack_checks;
 use crate::startup;
 use crate::{slack, teleport};
@@ -89,6 +88,10 @@ pub(crate) async fn start(
         let submitting = Arc::clone(&submitting);
         until(stop, async move { submitting.mind_right().await })
     });
+    tasks.start("second factor", {
+        let submitting = Arc::clone(&submitting);
+        until(stop, async move { submitting.mind_second_factor().await })
+    });
     slack_checks::deciding_scopes(auth, &rules);
     let people = Arc::new(People::new(teleport.clone(), config.links()));
     {
@@ -97,13 +100,7 @@ pub(crate) async fn start(
     }
     let resolver = Arc::new(Resolver {
         teleport: teleport.clone(),
-        voters: VoterReader {
-            slack: slack.clone(),
-            groups: UserGroups::new(slack.clone()),
-            our: our.clone(),
-            people: Arc::clone(&people),
-            rules: Arc::clone(&rules),
-        },
+        voters: VoterReader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
         rules: Arc::clone(&rules),
         in_progress: InProgress::default(),
     });
@@ -122,7 +119,7 @@ pub(crate) async fn start(
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let token = latest::Sender::new(app_token.clone());
-            let socket = SocketMode::new(slack.clone(), token.subscribe());
+            let socket = SocketMode::new(slack.clone(), token.subscribe(), our.app_id.clone());
             tasks.start("app-level token", until(stop, tokens::mind(TokenKind::App, token)));
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);

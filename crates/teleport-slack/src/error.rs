@@ -103,10 +103,7 @@ impl From<ConfigError> for Failure {
 impl From<LogError> for Failure {
     fn from(error: LogError) -> Self {
         let exit = match &error {
-            LogError::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Exit::Credentials
-            }
-            LogError::Open { .. } => Exit::Configuration,
+            LogError::Open { .. } => Exit::Credentials,
             LogError::Thread(_) | LogError::Again => Exit::Failed,
         };
         Self::new(exit, error)

@@ -28,8 +28,11 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
     let text_of = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = text_of("type");
     let seen = match &frame {
-        Frame::Hello => {
+        Frame::Hello(hello) => {
             assert_eq!(kind, "hello");
+            assert!(hello.app_id.as_ref().is_none_or(|app_id| app_id.len() <= 64));
+            let counted = fields.get("num_connections").and_then(Value::as_u64);
+            assert_eq!(hello.connections.map(|count| count as u64), counted);
             "hello"
         }
         Frame::Disconnect(reason) => {

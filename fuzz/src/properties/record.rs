@@ -19,8 +19,15 @@ use super::judge::{judge, judge_view};
 
 type Data = BTreeMap<String, String>;
 
-const PHASES: [Phase; 6] =
-    [Phase::Pending, Phase::Approved, Phase::Denied, Phase::Promoted, Phase::Expired, Phase::Deleted];
+const PHASES: [Phase; 7] = [
+    Phase::Pending,
+    Phase::Approved,
+    Phase::Denied,
+    Phase::Promoted,
+    Phase::Expired,
+    Phase::Deleted,
+    Phase::Unknown,
+];
 
 /// The keys that the Go plugin reads and writes, and the pair that older releases had.
 const GO_KEYS: [&str; 7] =

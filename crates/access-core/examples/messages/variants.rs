@@ -6,7 +6,7 @@
 use access_core::control::Decision;
 use access_core::lifecycle::Phase;
 use access_core::policy::Standing;
-use access_core::refusal::{Distrust, Refusal};
+use access_core::refusal::{Distrust, Newer, Refusal};
 use access_core::render::answer::Done;
 use access_core::render::card::{NoButtons, Offer};
 use access_core::request::RequestState;
@@ -30,7 +30,8 @@ pub(crate) fn phase(last: Option<&Phase>) -> Option<Phase> {
         Some(Phase::Denied) => Phase::Promoted,
         Some(Phase::Promoted) => Phase::Expired,
         Some(Phase::Expired) => Phase::Deleted,
-        Some(Phase::Deleted) => return None,
+        Some(Phase::Deleted) => Phase::Unknown,
+        Some(Phase::Unknown) => return None,
     })
 }
 
@@ -47,7 +48,8 @@ pub(crate) fn offer(last: Option<&Offer<'static>>) -> Option<Offer<'static>> {
         Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::NotPossible),
         Some(Offer::Link(NoButtons::NotPossible)) => Offer::Link(NoButtons::TeleportOnly),
         Some(Offer::Link(NoButtons::TeleportOnly)) => Offer::Link(NoButtons::LongTerm),
-        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Buttons { confirm: false },
+        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Link(NoButtons::UnknownKind),
+        Some(Offer::Link(NoButtons::UnknownKind)) => Offer::Buttons { confirm: false },
         Some(Offer::Buttons { confirm: false }) => Offer::Buttons { confirm: true },
         Some(Offer::Buttons { confirm: true }) => return None,
     })
@@ -67,7 +69,8 @@ pub(crate) fn state(last: Option<&RequestState>) -> Option<RequestState> {
         Some(RequestState::Pending) => RequestState::Approved,
         Some(RequestState::Approved) => RequestState::Denied,
         Some(RequestState::Denied) => RequestState::Promoted,
-        Some(RequestState::Promoted) => return None,
+        Some(RequestState::Promoted) => RequestState::Unknown(7),
+        Some(RequestState::Unknown(_)) => return None,
     })
 }
 
@@ -78,7 +81,8 @@ pub(crate) fn done_after(last: Option<&Done>, decision: Decision, standing: Stan
         Some(Done::Counted(..)) => Done::Resolved(decision),
         Some(Done::Resolved(_)) => Done::ToBeResolved(decision),
         Some(Done::ToBeResolved(_)) => Done::NotCarriedOut(decision),
-        Some(Done::NotCarriedOut(_)) => Done::Unsure(decision),
+        Some(Done::NotCarriedOut(_)) => Done::LacksSecondFactor(decision),
+        Some(Done::LacksSecondFactor(_)) => Done::Unsure(decision),
         Some(Done::Unsure(_)) => return None,
     })
 }
@@ -94,7 +98,10 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::Expired) => Refusal::Deleted,
         Some(Refusal::Deleted) => Refusal::Promoted,
         Some(Refusal::Promoted) => Refusal::LongTerm,
-        Some(Refusal::LongTerm) => Refusal::AlreadyVoted { decision, in_slack: true },
+        Some(Refusal::LongTerm) => Refusal::Newer(Newer::State(7)),
+        Some(Refusal::Newer(Newer::State(_))) => Refusal::Newer(Newer::Kind(7)),
+        Some(Refusal::Newer(Newer::Kind(_))) => Refusal::Newer(Newer::Review(-7)),
+        Some(Refusal::Newer(Newer::Review(_))) => Refusal::AlreadyVoted { decision, in_slack: true },
         Some(Refusal::AlreadyVoted { in_slack: true, .. }) => {
             Refusal::AlreadyVoted { decision, in_slack: false }
         }
@@ -118,9 +125,13 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::NamedInOtherCapitals { .. }) => Refusal::UsersUnreadable,
         Some(Refusal::UsersUnreadable) => Refusal::EmailUnconfirmed,
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
-        Some(Refusal::TeleportRefused) => Refusal::TeleportUnreachable,
-        Some(Refusal::TeleportUnreachable) => Refusal::SlackUnreachable,
-        Some(Refusal::SlackUnreachable) => Refusal::GroupsUnreadable { is_lasting: false },
+        Some(Refusal::TeleportRefused) => Refusal::SecondFactor,
+        Some(Refusal::SecondFactor) => Refusal::TeleportUnreachable,
+        Some(Refusal::TeleportUnreachable) => Refusal::TeleportForbids,
+        Some(Refusal::TeleportForbids) => Refusal::SlackUnreachable,
+        Some(Refusal::SlackUnreachable) => Refusal::SlackForbids,
+        Some(Refusal::SlackForbids) => Refusal::ScopeMissing { scope: "users:read" },
+        Some(Refusal::ScopeMissing { .. }) => Refusal::GroupsUnreadable { is_lasting: false },
         Some(Refusal::GroupsUnreadable { is_lasting: false }) => {
             Refusal::GroupsUnreadable { is_lasting: true }
         }

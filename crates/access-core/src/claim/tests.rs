@@ -23,6 +23,8 @@ fn a_claim_is_respected_until_it_shows_no_life() {
     // Their clock is ahead or a little behind: only what we watched counts.
     assert_eq!(turn(Some(&claim("them", 5_000)), "us", seconds(0), now), Turn::Wait(LAPSE));
     assert_eq!(turn(Some(&claim("them", 900)), "us", seconds(0), now), Turn::Wait(LAPSE));
+    assert_eq!(turn(Some(&claim("them", 880)), "us", seconds(0), now), Turn::Wait(LAPSE));
+    assert_eq!(turn(Some(&claim("them", 879)), "us", seconds(0), now), Turn::Lapsed);
     // A daemon that died before we started is not waited for.
     assert_eq!(turn(Some(&claim("them", 800)), "us", seconds(0), now), Turn::Lapsed);
 }
@@ -89,6 +91,17 @@ fn a_post_in_doubt_is_repeated_once_and_then_when_slack_was_seen_to_answer() {
     record.take(claim("us", 42), [(deliver(), "C1".to_owned())]);
     record.apply(&Outcome::Settled { errand: deliver(), since: claim("us", 42).taken });
     assert_eq!(record.doubts, []);
+}
+
+#[test]
+fn a_repeated_post_is_looked_for_where_it_went_and_not_before_it_can_be_there() {
+    let mut record = Record::default();
+    let since = attempted(&mut record, 10);
+    record.apply(&Outcome::Repeat { errand: deliver(), since });
+    record.take(claim("us", 20), [(deliver(), "C2".to_owned())]);
+    let [doubt] = &record.doubts[..] else { panic!("{record:?}") };
+    assert_eq!((doubt.place.as_str(), doubt.since), ("C2", claim("us", 20).taken));
+    assert_eq!(doubt.ripe, claim("us", 20).taken + ARRIVAL);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::index::Candidates;
+use super::index::{Candidates, UserIndex};
 use super::*;
 
 fn now() -> Timestamp {
@@ -115,6 +115,8 @@ fn people_of_the_same_organisation_are_no_strangers() {
     for clicked in ["U0BOB", "W0BOB"] {
         let clicked = SlackUserId::new(clicked);
         let person = identify(&clicked, &profile, &our, &links, Users::Listed(&users()), now()).unwrap();
+        let both = ["U0BOB", "W0BOB"].map(SlackUserId::new);
+        assert_eq!(person.accounts(), both, "either is this person's");
         assert_eq!((person.user.as_str(), person.slack_user), ("bob", clicked));
     }
     let foreign = SlackProfile { enterprise_id: Some("E0THEM".into()), ..profile };
@@ -330,4 +332,58 @@ fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
     let names = Candidates::named(&two, &links(&both[1..], false, true));
     assert_eq!(names.names(), ["bob@example.com", "robert"]);
     assert_eq!(Candidates::named(&bob(), &links(&[], false, false)).names(), Vec::<String>::new());
+}
+
+#[test]
+fn whom_a_link_gives_a_user_is_told() {
+    let links = links(&[("U0BOB", "bob"), ("W0BOB", "bob"), ("U0EVE", "eve")], true, false);
+    let ids = |accounts: Vec<SlackUserId>| accounts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(ids(links.in_table("bob").collect()), ["U0BOB", "W0BOB"]);
+    assert_eq!(ids(links.in_table("Bob").collect()), [""; 0]);
+    let carol = user("carol", &["U0CAROL", " ", "W0CAROL"]);
+    assert_eq!(ids(links.in_trait(&carol).collect()), ["U0CAROL", "W0CAROL"]);
+    let without = Links { id_trait: None, ..links };
+    assert_eq!(ids(without.in_trait(&carol).collect()), [""; 0]);
+}
+
+#[test]
+fn only_a_list_of_all_tells_whom_a_name_leaves_open() {
+    let called = |names: &[&str]| names.iter().map(|name| user(name, &[])).collect::<Vec<_>>();
+    let open =
+        |links: &Links, found: &[&str]| Candidates::named(&bob(), links).leave_open(&called(found), links);
+    let table = |email_match| links(&[("U0BOB", "bob")], false, email_match);
+    let email = links(&[], false, true);
+    let any_case = |links: Links| Links { ignore_email_case: true, ..links };
+    assert!(!open(&table(false), &["bob"]), "whom the table names is there");
+    assert!(open(&table(false), &["carol"]) && open(&table(false), &[]), "somebody may be called nearly so");
+    assert!(!open(&table(true), &["bob"]), "the table speaks, so the address does not matter");
+    assert!(!open(&any_case(table(true)), &["bob"]));
+    assert!(!open(&email, &["carol", "bob@example.com"]));
+    assert!(open(&email, &["carol"]) && open(&email, &[]));
+    assert!(open(&any_case(email), &["bob@example.com"]), "somebody else may fit as well");
+    assert!(!open(&any_case(links(&[], false, false)), &[]), "no link leads to anybody");
+}
+
+#[test]
+fn an_index_is_relied_on_while_users_bear_it_out() {
+    let before = [user("bob", &["U0BOB"]), user("carol", &["U0CAROL"])];
+    let borne_out = |links: &Links, now: &[TeleportUser]| {
+        UserIndex::new(&before, links).candidates(&bob(), links).are_borne_out(now, &bob(), links)
+    };
+    let by_trait = links(&[], true, true);
+    let both = links(&[("U0BOB", "carol")], true, true);
+    let table = links(&[("U0BOB", "carol")], false, true);
+    assert!(borne_out(&by_trait, &before[..1]));
+    assert!(borne_out(&by_trait, &[user("bob", &["U9", "U0BOB"])]));
+    assert!(!borne_out(&by_trait, &[user("bob", &["U9"])]), "the trait names the account no more");
+    assert!(!borne_out(&by_trait, &[]) && !borne_out(&by_trait, &before[1..]), "the user is gone");
+    assert!(borne_out(&table, &before[1..]));
+    assert!(!borne_out(&table, &before[..1]), "whom the table names is gone");
+    assert!(borne_out(&both, &before));
+    assert!(!borne_out(&both, &before[..1]) && !borne_out(&both, &before[1..]));
+    // An address alone is no statement: the index could have missed whom a trait names since.
+    assert!(!borne_out(&links(&[], true, true), &[user("bob@example.com", &[])]));
+    let nobody = SlackProfile { id: SlackUserId::new("U0EVE"), ..bob() };
+    let found = UserIndex::new(&before, &by_trait).candidates(&nobody, &by_trait);
+    assert!(!found.are_borne_out(&[user("bob@example.com", &[])], &nobody, &by_trait));
 }

@@ -84,7 +84,7 @@ pub fn cast(
         // Its own from an earlier run.
         Some(_) if is_in => {}
         // The same person decides the same again, which may count now where it did not.
-        Some(earlier) if is_same(earlier, vote) => {}
+        Some(earlier) if earlier.decision == vote.decision => {}
         Some(earlier) => return Cast::AlreadyVoted(earlier.decision),
     }
     votes.see(request);
@@ -138,11 +138,7 @@ pub(super) fn may_vote_again(rules: &Rules, request: &AccessRequest, votes: &Vot
     }
     let Some(earlier) = votes.of(&vote.user, &vote.slack_user) else { return true };
     let counts = !earlier.lapsed && rules.allow(request, &earlier.user, &earlier.groups).is_ok();
-    is_same(earlier, vote) && (!counts || may_decide(rules, request, votes))
-}
-
-fn is_same(earlier: &Vote, vote: &Vote) -> bool {
-    earlier.user == vote.user && earlier.slack_user == vote.slack_user && earlier.decision == vote.decision
+    earlier.decision == vote.decision && (!counts || may_decide(rules, request, votes))
 }
 
 /// When the votes on a request that Teleport lists as pending are to be judged again, though nobody votes.

@@ -14,8 +14,8 @@ use super::{left_to_teleport, uncovered};
 use crate::control::Decision;
 use crate::ids::SlackUserId;
 use crate::record::cut;
-use crate::refusal::Refusal;
-use crate::request::AccessRequest;
+use crate::refusal::{Newer, Refusal};
+use crate::request::{AccessRequest, RequestState, Review};
 use crate::votes::{Vote, Votes};
 
 /// A voter's reason in the annotations of a decision, in characters.
@@ -112,11 +112,15 @@ pub fn ruling(
     }
     let tally = count(rules, request, votes, |vote| voters.voice(vote, request, rules));
     if unread.is_empty() && tally.standing.decides() == Some(Decision::Approve) {
-        let against = count(rules, request, votes, |vote| {
+        let against = count_with(rules, request, votes, Some(Decision::Deny), |vote| {
             voters.voice(vote, request, rules).or_else(|| voters.gone_voice(vote, request, rules))
         });
         if against.standing.decides() != Some(Decision::Approve) {
-            return Err(Refusal::DenialsInDoubt);
+            let mut reviews = request.reviews.iter().skip(votes.past_reviews());
+            return Err(match reviews.find_map(unknown) {
+                Some(number) => Refusal::Newer(Newer::Review(number)),
+                None => Refusal::DenialsInDoubt,
+            });
         }
     }
     let deciding = tally.standing.decides().filter(|_| unread.is_empty()).and_then(|decision| {
@@ -148,8 +152,8 @@ struct Tally<'a> {
 /// Somebody who decided.
 struct Somebody<'a> {
     voice: Voice,
-    /// The first decision is the one that counts.
-    decision: Decision,
+    /// The first decision is the one that counts; `None` if nobody knows what it is.
+    decision: Option<Decision>,
     votes: Vec<&'a Vote>,
 }
 
@@ -157,6 +161,26 @@ fn count<'a>(
     rules: &Rules,
     request: &AccessRequest,
     votes: &'a Votes,
+    voice: impl Fn(&Vote) -> Option<Voice>,
+) -> Tally<'a> {
+    count_with(rules, request, votes, None, voice)
+}
+
+/// What a review proposes that this version does not know.
+fn unknown(review: &Review) -> Option<i32> {
+    match review.proposed {
+        RequestState::Unknown(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Counts as if reviews that propose what is not known proposed `doubtful`. Without that they count for nothing, nor does
+/// another decision of the same person.
+fn count_with<'a>(
+    rules: &Rules,
+    request: &AccessRequest,
+    votes: &'a Votes,
+    doubtful: Option<Decision>,
     voice: impl Fn(&Vote) -> Option<Voice>,
 ) -> Tally<'a> {
     let terms = rules.terms(request);
@@ -167,12 +191,15 @@ fn count<'a>(
     let denials_needed = soonest.max(terms.denials());
 
     let reviews = request.reviews.iter().skip(votes.past_reviews()).filter_map(|review| {
-        let decision = Decision::of_state(review.proposed)?;
+        let decision = match unknown(review) {
+            Some(_) => doubtful,
+            None => Some(Decision::of_state(review.proposed)?),
+        };
         rules.allow(request, &review.author, &[]).ok()?;
         Some(Somebody { voice: Voice::user(&review.author), decision, votes: Vec::new() })
     });
     let cast = votes.open().iter().filter_map(|vote| {
-        Some(Somebody { voice: voice(vote)?, decision: vote.decision, votes: vec![vote] })
+        Some(Somebody { voice: voice(vote)?, decision: Some(vote.decision), votes: vec![vote] })
     });
     let mut people: Vec<Somebody<'a>> = Vec::new();
     for somebody in reviews.chain(cast) {
@@ -181,7 +208,7 @@ fn count<'a>(
     let requester = Voice::user(&request.user);
     people.retain(|somebody| !somebody.voice.is_of(&requester));
 
-    let of = |decision| people.iter().filter(|somebody| somebody.decision == decision).count();
+    let of = |decision| people.iter().filter(|somebody| somebody.decision == Some(decision)).count();
     let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let standing = Standing {
         approvals: of(Decision::Approve),
@@ -191,7 +218,7 @@ fn count<'a>(
     };
     let counts = |vote: &&Vote| {
         let is_in = |somebody: &Somebody<'_>| somebody.votes.iter().any(|own| std::ptr::eq(*own, *vote));
-        people.iter().any(|somebody| somebody.decision == vote.decision && is_in(somebody))
+        people.iter().any(|somebody| somebody.decision == Some(vote.decision) && is_in(somebody))
     };
     Tally { standing, votes: votes.open().iter().filter(counts).collect() }
 }

@@ -383,6 +383,7 @@ impl Click {
     }
 }
 
+mod counting;
 mod verdicts;
 
 proptest! {

@@ -113,6 +113,10 @@ fn the_single_pair_of_old_releases_is_read() {
     // From now on it is in the list.
     assert_eq!(record.encode()["messages"], "C1/1.2");
     assert!(!record.encode().contains_key("channel_id"));
+    // Half of a pair leads to no message.
+    for half in [("channel_id", "C1"), ("timestamp", "1.2")] {
+        assert_eq!(Record::decode(&id(), &map(&[("user", "a"), half])).0.deliveries, [], "{half:?}");
+    }
 }
 
 #[test]
@@ -423,4 +427,23 @@ fn those_who_could_not_be_told_are_remembered_until_they_are() {
     assert!(!record.encode().contains_key("x_untold"));
     let rubbish = [("x_untold".to_owned(), "bob".to_owned())].into();
     assert_eq!(Record::decode(&id, &rubbish).1, ["x_untold"]);
+}
+
+#[test]
+fn after_a_change_of_the_configuration_there_is_room_for_all_recipients_again() {
+    let mut record = Record::default();
+    let ts = || MessageTs::new("1795363190.000001");
+    let room = 2 * crate::recipients::MAX_RECIPIENTS;
+    for n in 0..=room {
+        let (key, channel) = (RecipientKey::new(format!("#c{n}")), ChannelId::new(format!("C{n}")));
+        assert_eq!(record.takes(&key, &channel, &ts()), n < room, "{n}");
+        record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), shown: None });
+        let (errand, since) = (Errand::Deliver(key), Timestamp::UNIX_EPOCH);
+        let (is_accepted, is_first) = (false, false);
+        let place = "C1".to_owned();
+        record.apply(&Outcome::Unclear { errand, place, since, ripe: since, is_accepted, is_first });
+    }
+    assert_eq!((record.deliveries.len(), record.doubts.len()), (room, room));
+    let read = Record::decode(&id(), &record.encode()).0;
+    assert_eq!((read.deliveries.len(), read.doubts.len()), (room, room));
 }

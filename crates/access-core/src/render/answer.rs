@@ -8,10 +8,12 @@ use super::card::MAX_CLUSTER;
 use super::mrkdwn::{ListRoom, Mrkdwn};
 use crate::control::Decision;
 use crate::policy::Standing;
-use crate::refusal::{Distrust, Refusal};
+use crate::refusal::{Distrust, Newer, Refusal};
 
 const MAX_NAME: usize = 128;
 const MAX_REASON: usize = 500;
+/// Why a certificate that a person signed does not do, and what an administrator can do about it.
+const SECOND_FACTOR: &str = "Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, ";
 const NAMES: ListRoom = ListRoom { separator: ", ", items: 10, each: MAX_NAME, total: 800 };
 
 /// What became of a decision that counted.
@@ -27,14 +29,23 @@ pub enum Done {
     ToBeResolved(Decision),
     /// The vote is in and decided, and Teleport does not let the daemon carry it out.
     NotCarriedOut(Decision),
+    /// The same, because Teleport wants a second factor from the daemon.
+    LacksSecondFactor(Decision),
     /// Teleport did not say whether it took it.
     Unsure(Decision),
 }
 
 impl Done {
     /// Every word of [`Done::kind`].
-    pub const KINDS: [&'static str; 6] =
-        ["reviewed", "counted", "resolved", "to_be_resolved", "not_carried_out", "unsure"];
+    pub const KINDS: [&'static str; 7] = [
+        "reviewed",
+        "counted",
+        "resolved",
+        "to_be_resolved",
+        "not_carried_out",
+        "lacks_second_factor",
+        "unsure",
+    ];
 
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
@@ -44,6 +55,7 @@ impl Done {
             Self::Resolved(_) => "resolved",
             Self::ToBeResolved(_) => "to_be_resolved",
             Self::NotCarriedOut(_) => "not_carried_out",
+            Self::LacksSecondFactor(_) => "lacks_second_factor",
             Self::Unsure(_) => "unsure",
         }
     }
@@ -76,6 +88,10 @@ pub fn done(done: Done) -> Message {
         Done::NotCarriedOut(decision) => {
             text.ours(yours(decision));
             text.ours(" is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.");
+        }
+        Done::LacksSecondFactor(decision) => {
+            text.ours(yours(decision)).ours(" is recorded, but ").ours(SECOND_FACTOR);
+            text.ours("or decide the request in Teleport.");
         }
         Done::Unsure(decision) => {
             text.ours("Teleport did not confirm ").ours(your(decision));
@@ -201,11 +217,24 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::TeleportRefused => {
             text.ours("Teleport did not accept the decision; nothing was changed.")
         }
+        Refusal::SecondFactor => {
+            text.ours("Nothing was changed, because ").ours(SECOND_FACTOR).ours("or you decide it in Teleport.")
+        }
         Refusal::TeleportUnreachable => {
             text.ours("Teleport does not answer, so nothing was decided; try again in a minute.")
         }
+        Refusal::TeleportForbids => text.ours(
+            "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate.",
+        ),
         Refusal::SlackUnreachable => {
             text.ours("Slack does not tell who you are, so nothing was decided; try again in a minute.")
+        }
+        Refusal::SlackForbids => text.ours(
+            "Slack does not let me read who people are, so nothing was decided; an administrator must look at the Slack app and its token.",
+        ),
+        Refusal::ScopeMissing { scope } => {
+            text.ours("The Slack app lacks the scope ").ours(scope);
+            text.ours(", so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.")
         }
         Refusal::GroupsUnreadable { is_lasting: false } => text.ours(
             "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.",
@@ -213,6 +242,15 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::GroupsUnreadable { is_lasting: true } => text.ours(
             "Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.",
         ),
+        Refusal::Newer(newer) => {
+            let (before, number) = match newer {
+                Newer::State(number) => ("Teleport gives this request the state ", number),
+                Newer::Kind(number) => ("This request is of the kind ", number),
+                Newer::Review(number) => ("Teleport has a review of this request that says ", number),
+            };
+            text.ours(before).foreign(&number.to_string(), MAX_NAME);
+            text.ours(", which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.")
+        }
         Refusal::GroupGone => text.ours(
             "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.",
         ),

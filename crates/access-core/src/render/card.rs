@@ -97,6 +97,8 @@ pub enum NoButtons<'a> {
     TeleportOnly,
     /// It is for permanent access; the message says so anyway.
     LongTerm,
+    /// It is of a kind that this version does not know; the message says so anyway.
+    UnknownKind,
 }
 
 /// Sign and word, as the Go plugin writes them where it knows the phase.
@@ -107,6 +109,7 @@ pub(super) fn words(phase: Phase) -> &'static str {
         Phase::Denied => "❌ DENIED",
         Phase::Promoted => "⏫ PROMOTED",
         Phase::Expired | Phase::Deleted => "⌛ EXPIRED",
+        Phase::Unknown => "❔ UNKNOWN",
     }
 }
 
@@ -115,7 +118,7 @@ fn outcome(phase: Phase) -> Option<RequestState> {
     match phase {
         Phase::Approved => Some(RequestState::Approved),
         Phase::Denied => Some(RequestState::Denied),
-        Phase::Pending | Phase::Promoted | Phase::Expired | Phase::Deleted => None,
+        Phase::Pending | Phase::Promoted | Phase::Expired | Phase::Deleted | Phase::Unknown => None,
     }
 }
 
@@ -191,11 +194,18 @@ fn headline(view: &CardView<'_>) -> Mrkdwn {
     let request = view.request;
     let subject = match request.kind {
         RequestKind::LongTerm => "Request for permanent access",
+        RequestKind::Unknown(_) => "request of a kind that I do not know",
         RequestKind::Unstated | RequestKind::ShortTerm if request.resources.is_empty() => "Role Request",
         RequestKind::Unstated | RequestKind::ShortTerm => "Resource Request",
     };
     let mut line = Mrkdwn::default();
-    line.ours(if view.phase.is_open() { "You have a new " } else { "This " }).ours(subject);
+    line.ours(match request.kind {
+        _ if !view.phase.is_open() => "This ",
+        // Nobody is asked for a decision that nobody can vouch for.
+        RequestKind::Unknown(_) => "There is a ",
+        _ => "You have a new ",
+    });
+    line.ours(subject);
     line.ours(match view.phase {
         Phase::Pending => ":",
         Phase::Approved => " was approved:",
@@ -203,6 +213,7 @@ fn headline(view: &CardView<'_>) -> Mrkdwn {
         Phase::Promoted => " became membership of an access list:",
         Phase::Expired => " has expired:",
         Phase::Deleted => " was deleted in Teleport:",
+        Phase::Unknown => " is in a state that I do not know:",
     });
     line
 }
@@ -281,7 +292,7 @@ fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
     let Some(id) = view.request.id.as_word() else { return };
     if let Some(url) = request_page(view) {
         lines.ours("*Link*: ").link(&url).ours("\n");
-    } else if view.phase.is_open() {
+    } else if view.phase.is_open() && !matches!(view.request.kind, RequestKind::Unknown(_)) {
         let (approve, deny) = match view.edition {
             Edition::Community => (format!("tctl request approve {id}"), format!("tctl request deny {id}")),
             Edition::Enterprise { .. } => {
@@ -306,7 +317,7 @@ fn add_resolve_reason(line: &mut Mrkdwn, view: &CardView<'_>, max: usize) {
         Phase::Approved | Phase::Denied | Phase::Promoted => {
             add_in_brackets(line, &view.request.resolve_reason, max);
         }
-        Phase::Pending | Phase::Expired | Phase::Deleted => {}
+        Phase::Pending | Phase::Expired | Phase::Deleted | Phase::Unknown => {}
     }
 }
 
@@ -321,6 +332,13 @@ fn explanation(view: &CardView<'_>) -> Mrkdwn {
         }
         Phase::Deleted => {
             line.ours("Deleted in Teleport before it was decided.");
+        }
+        Phase::Unknown => {
+            line.ours("Teleport gives it a state that this version of teleport-slack does not know");
+            if let RequestState::Unknown(number) = view.request.state {
+                add_in_brackets(&mut line, &number.to_string(), MAX_NAME);
+            }
+            line.ours("; look in Teleport what became of it.");
         }
         Phase::Pending | Phase::Approved | Phase::Denied | Phase::Expired => {}
     }
@@ -354,7 +372,7 @@ fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
         NoButtons::NotPossible => line.ours("No buttons: nobody can decide in Slack; decide it in Teleport."),
         NoButtons::TeleportOnly => line.ours("No buttons: the rules leave this request to Teleport; decide it there."),
         // The line about its kind says where it is decided.
-        NoButtons::LongTerm => &mut line,
+        NoButtons::LongTerm | NoButtons::UnknownKind => &mut line,
     };
     line
 }

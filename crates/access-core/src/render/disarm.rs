@@ -35,6 +35,7 @@ pub(super) fn unstyled(c: char) -> char {
         '❌' => '✗',
         '⏳' | '⌛' => '⧗',
         '⏫' => '⇈',
+        '❔' => '?',
         '\u{1D400}'..='\u{1D7FF}' | '\u{2102}'..='\u{2134}' => letter(c),
         _ => c,
     }
@@ -192,7 +193,7 @@ mod tests {
         let plain = |text: &str| text.chars().map(unstyled).collect::<String>();
         assert_eq!(plain("𝗥𝗼𝗹𝗲(𝘀): 𝐙𝑎𝒵𝖟𝚣 𝟎𝟗𝟘𝟡𝟶𝟿 ℝℯℎ"), "Role(s): ZaZzz 090909 Reh");
         assert_eq!(plain("𝚨𝛀𝛁𝛂𝛚𝛛𝛡𝜜𝞹𝚤𝚥"), "ΑΩ∇αω∂ϖΑπij");
-        assert_eq!(plain("✅❌⏳⌛⏫"), "✓✗⧗⧗⇈");
+        assert_eq!(plain("✅❌⏳⌛⏫❔"), "✓✗⧗⧗⇈?");
         assert_eq!(plain("™ ℃ № 日本 é 🔥"), "™ ℃ № 日本 é 🔥");
         let range = '\u{1D400}'..='\u{1D7FF}';
         let unassigned = ['\u{1D6A6}', '\u{1D6A7}', '\u{1D7CA}', '\u{1D7CB}', '\u{1D7CC}', '\u{1D7CD}'];

@@ -40,6 +40,7 @@ fn told(review: &Review, place: &'static str) -> Message {
         RequestState::Approved => Phase::Approved,
         RequestState::Denied => Phase::Denied,
         RequestState::Promoted => Phase::Promoted,
+        RequestState::Unknown(_) => Phase::Unknown,
     };
     text.ours(".\nResolution: ").ours(words(proposed)).ours(".");
     if !review.reason.trim().is_empty() {

@@ -97,6 +97,18 @@ fn nothing_secret_is_printed() {
     }
 }
 
+#[test]
+fn each_rejection_says_its_cause_in_words_of_its_own() {
+    for (rejection, word) in [
+        (Rejection::Unsigned, "not signed"),
+        (Rejection::Malformed, "cannot be read"),
+        (Rejection::Stale, "clock"),
+        (Rejection::Forged, "signing_secret"),
+    ] {
+        assert!(rejection.to_string().contains(word), "{rejection}");
+    }
+}
+
 fn seal(time: i64, body: &[u8]) -> Seal {
     let time_text = at(time).as_second().to_string();
     let signature = sign(SECRET, &time_text, body);
@@ -117,6 +129,22 @@ fn a_signature_is_good_once() {
     // One from a clock ahead of ours stays acceptable for longer, and is remembered for longer.
     assert!(seen.remember(seal(300, b"a"), at(0)));
     assert!(!seen.remember(seal(300, b"a"), at(600)));
+}
+
+#[test]
+fn none_is_forgotten_while_there_is_room_and_then_the_one_that_ends_first() {
+    let mut seen = SeenSignatures::new(3);
+    for n in [2, 1, 3] {
+        assert!(seen.remember(seal(n, b"a"), at(3)));
+    }
+    for n in [1, 2, 3] {
+        assert!(!seen.remember(seal(n, b"a"), at(3)), "{n} was used");
+    }
+    assert!(seen.remember(seal(4, b"a"), at(4)));
+    for n in [2, 3, 4] {
+        assert!(!seen.remember(seal(n, b"a"), at(4)), "{n} was used");
+    }
+    assert!(seen.remember(seal(1, b"a"), at(4)), "the one that ended first made room");
 }
 
 #[test]

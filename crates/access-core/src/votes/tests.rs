@@ -118,6 +118,35 @@ fn reasons_of_the_past_make_room_for_those_that_count() {
 }
 
 #[test]
+fn a_vote_that_makes_room_goes_to_the_past_and_nobody_elses_does() {
+    let people = ["alice", "bob", "carol", "dave", "erin"];
+    let mut all = votes(&people[..2].iter().map(|user| vote(user, Approve)).collect::<Vec<_>>());
+    all.reopen(0);
+    people[2..].iter().for_each(|user| assert!(all.push(&vote(user, Approve))));
+    all.settle("erin");
+    let users = |votes: &[Vote]| votes.iter().map(|vote| vote.user.clone()).collect::<Vec<_>>();
+    all.retire(&vote("dave", Deny));
+    assert_eq!(users(all.open()), people[2..], "no such vote is open");
+    all.retire(&vote("dave", Approve));
+    assert_eq!(users(all.list()), ["alice", "bob", "dave", "carol", "erin"]);
+    assert_eq!((users(all.open()), all.settled_by()), (vec!["carol".into(), "erin".into()], None));
+    assert!(all.push(&vote("dave", Deny)));
+}
+
+#[test]
+fn a_reason_is_kept_whole_or_its_cut_is_seen() {
+    let kept = |reason: String| {
+        let mut votes = Votes::default();
+        assert!(votes.push(&Vote { reason, ..vote("bob", Approve) }));
+        votes.list[0].reason.clone()
+    };
+    let whole = "🔥".repeat(MAX_REASON);
+    assert_eq!(kept(whole.clone()), whole);
+    assert_eq!(kept(format!("{whole}🔥")), format!("{}…", "🔥".repeat(MAX_REASON - 1)));
+    assert_eq!(kept("one\ntwo".to_owned()), "one two");
+}
+
+#[test]
 fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
     let mut one = votes(&[vote("bob", Approve)]);
     one.note(|vote| {

@@ -49,6 +49,23 @@ pub enum KeyKind {
     RsaPkcs8,
 }
 
+/// Who has a client's certificate signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signer {
+    /// It does not say, as of 6.2.1.
+    #[default]
+    Unnamed,
+    /// `tctl auth sign` on the auth server, as of 15.1.9.
+    AuthHost,
+    /// This user, who may impersonate the client's: a person, or a bot.
+    User(&'static str),
+}
+
+/// What the auth server calls itself.
+pub(super) fn host_name(cluster: &str) -> String {
+    format!("00000000-0000-0000-0000-000000000000.{cluster}")
+}
+
 /// What a client certificate should be like.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CertOptions {
@@ -58,6 +75,8 @@ pub struct CertOptions {
     pub not_before: Option<Timestamp>,
     /// End of validity; in a day if absent.
     pub not_after: Option<Timestamp>,
+    /// Who has it signed.
+    pub signer: Signer,
 }
 
 /// What `tctl auth sign` hands out. Fields are public, so that a test can mix those of two clusters.
@@ -157,7 +176,7 @@ impl Authorities {
         let wildcard = format!("*.{API_DOMAIN}");
         let mut params =
             CertificateParams::new([wildcard, API_DOMAIN.into(), "localhost".into(), "127.0.0.1".into()])?;
-        let name = format!("00000000-0000-0000-0000-000000000000.{}", self.cluster);
+        let name = host_name(&self.cluster);
         params.distinguished_name = subject(&self.cluster, &name, "Admin", "null");
         let now = Timestamp::now();
         leaf(&mut params, now - BACKDATE, now + CA_TTL);

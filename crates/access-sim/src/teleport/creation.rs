@@ -10,7 +10,7 @@ use super::audit::AuditKind;
 use super::lifecycle::{require_reason_fits, text};
 use super::options::Era;
 use super::refusal::Refusal;
-use super::request::{AccessRequest, NewRequest, RequestState, Resource};
+use super::request::{AccessRequest, NewRequest, Raw, RequestState, Resource};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
 use super::world::{Labels, RequestConditions, Threshold, User, any_matches};
@@ -108,6 +108,7 @@ impl State {
             max_duration: times.max_duration.map(|time| self.now + time),
             session_ttl: times.session.map(|time| self.now + time),
             long_term: era == Era::Newest && new.long_term,
+            raw: Raw::default(),
             revision: 0,
         })
     }

@@ -54,6 +54,8 @@ pub enum Method {
     GetRole,
     /// A certificate, perhaps for someone else.
     GenerateUserCerts,
+    /// How people log in.
+    GetAuthPreference,
 }
 
 /// One call that reached the server.

@@ -1,8 +1,8 @@
 //! Pretends to be a Teleport auth server: gRPC over mutual TLS with a throw-away authority.
 //!
 //! [`TeleportSim`] is the way in. Where a real server's behaviour is known it is kept, release by release
-//! ([`Era`]); where it is not, the simulator takes the stricter reading. Not simulated: admin-action MFA,
-//! login, sessions, predicates other than the ones that [`world`] can express, HTTP/2 ping limits.
+//! ([`Era`]); where it is not, the simulator takes the stricter reading. Not simulated: second factors that
+//! somebody has, login, sessions, predicates other than the ones that [`world`] can express, HTTP/2 ping limits.
 
 pub mod world;
 pub mod presets;

@@ -61,6 +61,8 @@ impl Era {
             Method::ListAccessRequests => self >= Self::V15_3,
             Method::CreateAccessRequestV2 => self >= Self::V15,
             Method::CreateAccessRequest => self < Self::V15,
+            // Seen on 15.1.9; of the first release that has it nothing is known, so the oldest has not (assumed).
+            Method::GetAuthPreference => self != Self::Old,
             Method::UsersGetUser | Method::ListUsers => self >= Self::V15,
             _ => true,
         }

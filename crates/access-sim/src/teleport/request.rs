@@ -102,8 +102,22 @@ pub struct AccessRequest {
     pub session_ttl: Option<Timestamp>,
     /// Asks for lasting membership, not for a few hours.
     pub long_term: bool,
+    /// The numbers that a release of later days would send for the state and the kind (assumed; none is known).
+    pub raw: Raw,
     /// Grows with every change in the cluster; Teleport 6 shows it as the metadata's id.
     pub revision: i64,
+}
+
+/// Numbers that are sent in place of those that today's releases know. Nothing else follows from them: whatever is decided
+/// on such a request is taken, so that a client that should have known better is found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Raw {
+    /// The request's state.
+    pub state: Option<i32>,
+    /// The request's kind.
+    pub kind: Option<i32>,
+    /// What all of its reviews propose.
+    pub proposed: Option<i32>,
 }
 
 /// A review.

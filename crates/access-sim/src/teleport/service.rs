@@ -232,6 +232,7 @@ impl AuthService for Service {
     ) -> Result<Response<()>, Status> {
         let era = self.era;
         self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
+            state.require_second_factor(caller)?;
             state.set_state(caller, &setter.id, wire::from_setter(&setter, era)?)
         })
         .await
@@ -243,6 +244,10 @@ impl AuthService for Service {
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
         let era = self.era;
         self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
+            // Reviews joined that list in a release after 15.3.1 (`vectors/teleport-15.1.9` has one without).
+            if era == Era::Newest {
+                state.require_second_factor(caller)?;
+            }
             let review = wire::from_review(&submission.review.unwrap_or_default(), era)?;
             Ok(wire::request(&state.review(caller, &submission.request_id, review)?, era))
         })
@@ -287,6 +292,7 @@ impl AuthService for Service {
 
     async fn delete_access_request(&self, request: Request<pb::RequestId>) -> Result<Response<()>, Status> {
         self.serve(Method::DeleteAccessRequest, request, |state, caller, which| {
+            state.require_second_factor(caller)?;
             state.delete(caller, &which.id)
         })
         .await
@@ -333,12 +339,27 @@ impl AuthService for Service {
         .await
     }
 
+    async fn get_auth_preference(
+        &self,
+        request: Request<()>,
+    ) -> Result<Response<pb::AuthPreferenceV2>, Status> {
+        let era = self.era;
+        self.serve(Method::GetAuthPreference, request, |state, caller, ()| {
+            state.record(caller)?;
+            Ok(wire::auth_preference(state.world.second_factor, era))
+        })
+        .await
+    }
+
     async fn generate_user_certs(
         &self,
         request: Request<pb::UserCertsRequest>,
     ) -> Result<Response<pb::Certs>, Status> {
         let authorities = &self.cluster.authorities;
         self.serve(Method::GenerateUserCerts, request, |state, caller, wanted| {
+            if !caller.is(&wanted.username) {
+                state.require_second_factor(caller)?;
+            }
             let expires = wire::from_time(wanted.expires.as_ref());
             let certs = state.generate_user_certs(
                 caller,

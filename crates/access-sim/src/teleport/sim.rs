@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
-use super::certs::{Authorities, CertOptions, Credentials, Subject};
+use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
 use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::lifecycle::{StateChange, text};
 use super::options::{Era, Options};
 use super::refusal::Refusal;
-use super::request::{AccessRequest, Decision, NewRequest, RequestState};
+use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState};
 use super::review::Submission;
 use super::rules::Caller;
 use super::server;
@@ -112,7 +112,13 @@ impl TeleportSim {
             Some(user) => subject(user),
             None => ("unknown".to_owned(), "null".to_owned()),
         });
-        let who = Subject { user, role: &role, traits_json: &traits_json, impersonator: None };
+        let host = self.0.cluster.with(|state| state.host());
+        let impersonator = match options.signer {
+            Signer::Unnamed => None,
+            Signer::AuthHost => Some(host.as_str()),
+            Signer::User(name) => Some(name),
+        };
+        let who = Subject { user, role: &role, traits_json: &traits_json, impersonator };
         self.authorities()
             .client(who, options)
             .expect("keys and certificates of fixed kinds can always be made")
@@ -196,6 +202,16 @@ impl TeleportSim {
         self.0.cluster.with(|state| state.promote(id, title))
     }
 
+    /// Has a request told with these numbers from now on, which the watchers see; false if there is none.
+    pub fn set_raw(&self, id: &str, raw: Raw) -> bool {
+        self.0.cluster.with(|state| {
+            let Some(request) = state.requests.get(id) else { return false };
+            let request = AccessRequest { raw, ..request.clone() };
+            state.put(request);
+            true
+        })
+    }
+
     /// One request as it is stored.
     pub fn request(&self, id: &str) -> Option<AccessRequest> {
         self.0.cluster.with(|state| state.requests.get(id).cloned())
@@ -235,6 +251,11 @@ impl TeleportSim {
     /// Users and roles as they are.
     pub fn world(&self) -> World {
         self.0.cluster.with(|state| state.world.clone())
+    }
+
+    /// Says from now on that the server is of another release; it behaves as before.
+    pub fn set_server_version(&self, version: &str) {
+        self.0.cluster.with(|state| state.options.server_version = version.to_owned());
     }
 
     /// Changes users and roles; takes effect with the next call.

@@ -16,7 +16,7 @@ use super::plugin_data::{Entry, PluginItem, PluginUpdate};
 use super::refusal::Refusal;
 use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
 use super::review::Submission;
-use super::world::{Conditions, Labels, Role, Rule, User};
+use super::world::{Conditions, Labels, Role, Rule, SecondFactor, User};
 
 /// Seconds of Go's zero time, which unset times are written as.
 pub(super) const YEAR_ONE: i64 = -62_135_596_800;
@@ -123,7 +123,7 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
         spec: Some(pb::AccessRequestSpecV3 {
             user: bytes(&request.user),
             roles: byte_list(&request.roles),
-            state: state_number(request.state),
+            state: request.raw.state.unwrap_or_else(|| state_number(request.state)),
             created: Some(time(request.created)),
             expires: Some(time(request.access_expiry)),
             request_reason: request.request_reason.clone().into(),
@@ -132,7 +132,15 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
             system_annotations: Some(labels(&request.system_annotations)),
             thresholds: thresholds.collect(),
             role_threshold_mapping: mapping.collect(),
-            reviews: request.reviews.iter().map(|item| review(item, era)).collect(),
+            reviews: request
+                .reviews
+                .iter()
+                .map(|item| {
+                    let sent = review(item, era);
+                    let proposed_state = request.raw.proposed.unwrap_or(sent.proposed_state);
+                    pb::AccessReview { proposed_state, ..sent }
+                })
+                .collect(),
             suggested_reviewers: byte_list(&request.suggested_reviewers),
             requested_resource_access_ids: match modern {
                 true => resources.iter().map(|id| pb::ResourceAccessId { id: Some(id.clone()) }).collect(),
@@ -148,7 +156,7 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
                 .map(|list| pb::PromotedAccessList { name: bytes(&list.name), title: bytes(&list.title) }),
             assume_start_time: request.assume_start.map(time),
             resource_expiry: modern.then(|| time(request.expiry)),
-            request_kind: if modern { kind.into() } else { 0 },
+            request_kind: request.raw.kind.unwrap_or(if modern { kind.into() } else { 0 }),
         }),
     }
 }
@@ -341,5 +349,19 @@ pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: Era) -> Plug
         kind: message.kind,
         resource: message.resource,
         plugin: message.plugin,
+    }
+}
+
+/// The preference's second factor: a word, and of the newest releases a list instead (assumed: that the word is empty then).
+pub(super) fn auth_preference(factor: SecondFactor, era: Era) -> pb::AuthPreferenceV2 {
+    use pb::SecondFactorType::{Otp, Webauthn};
+    let (word, list) = match factor {
+        SecondFactor::Off => ("off", vec![]),
+        SecondFactor::On => ("on", vec![Otp.into(), Webauthn.into()]),
+        SecondFactor::WebAuthn => ("webauthn", vec![Webauthn.into()]),
+    };
+    let (word, list) = if era == Era::Newest && !list.is_empty() { ("", list) } else { (word, vec![]) };
+    pb::AuthPreferenceV2 {
+        spec: Some(pb::AuthPreferenceSpecV2 { second_factor: word.into(), second_factors: list }),
     }
 }

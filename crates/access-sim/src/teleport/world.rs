@@ -26,6 +26,20 @@ pub struct World {
     /// Single resources that exist, by name, with the roles that give access. If none is listed, every resource
     /// exists and any role gives access.
     pub resources: BTreeMap<String, Vec<String>>,
+    /// What people log in with beside their password.
+    pub second_factor: SecondFactor,
+}
+
+/// `second_factor` of the cluster's authentication preference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum SecondFactor {
+    /// `off`.
+    #[default]
+    Off,
+    /// `on`: one-time codes or WebAuthn.
+    On,
+    /// `webauthn` only, with which administrative actions ask for it again.
+    WebAuthn,
 }
 
 /// A person or a program.

@@ -482,6 +482,19 @@ pub struct AccessReviewConditions {
     pub submit_for_users: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthPreferenceV2 {
+    #[prost(message, optional, tag = "5")]
+    pub spec: ::core::option::Option<AuthPreferenceSpecV2>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthPreferenceSpecV2 {
+    /// "off", "otp", "webauthn", "on", "optional"; newer releases may leave it empty and fill the list.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub second_factor: ::prost::bytes::Bytes,
+    #[prost(enumeration = "SecondFactorType", repeated, tag = "21")]
+    pub second_factors: ::prost::alloc::vec::Vec<i32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserCertsRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub public_key: ::prost::bytes::Bytes,
@@ -620,6 +633,38 @@ impl AccessRequestScope {
             "MY_REQUESTS" => Some(Self::MyRequests),
             "NEEDS_REVIEW" => Some(Self::NeedsReview),
             "REVIEWED" => Some(Self::Reviewed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SecondFactorType {
+    Unspecified = 0,
+    Otp = 1,
+    Webauthn = 2,
+    Sso = 3,
+}
+impl SecondFactorType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SECOND_FACTOR_TYPE_UNSPECIFIED",
+            Self::Otp => "SECOND_FACTOR_TYPE_OTP",
+            Self::Webauthn => "SECOND_FACTOR_TYPE_WEBAUTHN",
+            Self::Sso => "SECOND_FACTOR_TYPE_SSO",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SECOND_FACTOR_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SECOND_FACTOR_TYPE_OTP" => Some(Self::Otp),
+            "SECOND_FACTOR_TYPE_WEBAUTHN" => Some(Self::Webauthn),
+            "SECOND_FACTOR_TYPE_SSO" => Some(Self::Sso),
             _ => None,
         }
     }
@@ -1094,6 +1139,31 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("proto.AuthService", "GenerateUserCerts"));
             self.inner.unary(req, path, codec).await
         }
+        /// How people log in, of which only the second factor is of interest; needs no right.
+        pub async fn get_auth_preference(
+            &mut self,
+            request: impl tonic::IntoRequest<()>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthPreferenceV2>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/proto.AuthService/GetAuthPreference",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("proto.AuthService", "GetAuthPreference"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1219,6 +1289,14 @@ pub mod auth_service_server {
             &self,
             request: tonic::Request<super::UserCertsRequest>,
         ) -> std::result::Result<tonic::Response<super::Certs>, tonic::Status>;
+        /// How people log in, of which only the second factor is of interest; needs no right.
+        async fn get_auth_preference(
+            &self,
+            request: tonic::Request<()>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthPreferenceV2>,
+            tonic::Status,
+        >;
     }
     #[derive(Debug)]
     pub struct AuthServiceServer<T> {
@@ -2058,6 +2136,47 @@ pub mod auth_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GenerateUserCertsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/proto.AuthService/GetAuthPreference" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAuthPreferenceSvc<T: AuthService>(pub Arc<T>);
+                    impl<T: AuthService> tonic::server::UnaryService<()>
+                    for GetAuthPreferenceSvc<T> {
+                        type Response = super::AuthPreferenceV2;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(&mut self, request: tonic::Request<()>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuthService>::get_auth_preference(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAuthPreferenceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -180,6 +180,7 @@ impl ConfigError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Forbidden { .. } => Exit::Credentials,
+            Self::Invalid { findings, .. } if findings.are_of_named_files() => Exit::Credentials,
             Self::Missing { .. }
             | Self::Unreadable { .. }
             | Self::TooLarge { .. }

@@ -23,6 +23,8 @@ pub struct Finding {
     pub cause: String,
     /// What to do about it.
     pub remedy: String,
+    /// The file itself is sound so far: it is in a file that it names.
+    pub in_named_file: bool,
 }
 
 impl fmt::Display for Finding {
@@ -46,6 +48,11 @@ impl Findings {
     /// The mistakes, by line; those without a line come last.
     pub fn as_slice(&self) -> &[Finding] {
         &self.0
+    }
+
+    /// Whether nothing is wrong but files that the configuration names.
+    pub(super) fn are_of_named_files(&self) -> bool {
+        self.0.iter().all(|finding| finding.in_named_file)
     }
 
     /// Writes them one by one, each with the file's name and line.
@@ -82,7 +89,18 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into() });
+        self.errors.push(finding(line, key, cause, remedy));
+    }
+
+    /// Like [`Report::error`], of what is wrong with a file that the key names.
+    pub(super) fn file_error(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.errors.push(Finding { in_named_file: true, ..finding(line, key, cause, remedy) });
     }
 
     pub(super) fn warn(
@@ -92,7 +110,7 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.warnings.push(Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into() });
+        self.warnings.push(finding(line, key, cause, remedy));
     }
 
     /// The value and the warnings; or the mistakes, if there was one. A value is missing only where a mistake
@@ -105,6 +123,10 @@ impl Report {
             _ => Err(Findings(self.errors)),
         }
     }
+}
+
+fn finding(line: Option<usize>, key: &str, cause: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into(), in_named_file: false }
 }
 
 /// Shows a value from the file in a message: in quotes, on one line, cut. What might be a token or a signing

@@ -83,7 +83,8 @@ pub(super) fn resolve(
                     io::ErrorKind::InvalidData => "it must hold one line of text: the value and nothing else",
                     _ => "check the path",
                 };
-                report.error(line, &entry.key, format!("cannot read the file {shown}: {error}"), remedy);
+                let cause = format!("cannot read the file {shown}: {error}");
+                report.file_error(line, &entry.key, cause, remedy);
                 return None;
             }
         }
@@ -105,8 +106,11 @@ pub(super) fn resolve(
         Ok(()) if place.is_empty() => Some(Secret::new(text)),
         Ok(()) => Some(Secret::from_file(text, Path::new(&entry.value))),
         Err((cause, remedy)) => {
-            let subject = if place.is_empty() { "this ".to_owned() } else { place };
-            report.error(line, &entry.key, format!("{subject}{cause}"), remedy);
+            if place.is_empty() {
+                report.error(line, &entry.key, format!("this {cause}"), remedy);
+            } else {
+                report.file_error(line, &entry.key, format!("{place}{cause}"), remedy);
+            }
             None
         }
     }

@@ -13,7 +13,7 @@ use access_core::policy::{
     decide, fresh, mode,
 };
 use access_core::record::Record;
-use access_core::refusal::Refusal;
+use access_core::refusal::{Newer, Refusal};
 use access_core::render::answer::{Done, done, refused};
 use access_core::render::modal::reason_dialogue;
 use access_core::request::{AccessRequest, RequestState};
@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use super::answering::Answers;
 use super::asked::{Asked, asked};
 use super::intake::Incoming;
-use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader};
+use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader, teleport_refusal};
 use super::resolution::{Finished, Resolver, Unfinished};
 use super::shifts::{Shift, work_on};
 use super::submitting::Submitting;
@@ -275,8 +275,7 @@ impl Clicks {
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
                     Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
-                    Some(_) => Refusal::TeleportRefused,
-                    None => Refusal::TeleportUnreachable,
+                    _ => not_carried_out(&error),
                 };
                 Ok(outcome.into())
             }
@@ -342,7 +341,8 @@ impl Clicks {
             return match error.kind() {
                 Kind::NotFound => Refusal::Deleted.into(),
                 _ if may_be_in => Outcome::Done(Done::Unsure(vote.decision)),
-                Kind::Unauthorised | Kind::Unimplemented | Kind::Permanent => Refusal::TeleportRefused.into(),
+                Kind::Unauthorised => Refusal::TeleportForbids.into(),
+                Kind::Unimplemented | Kind::Permanent => Refusal::TeleportRefused.into(),
                 Kind::Retry | Kind::Conflict => Refusal::TeleportUnreachable.into(),
             };
         }
@@ -372,7 +372,16 @@ impl Clicks {
             Ok(Finished::Gone) => Refusal::Deleted.into(),
             Ok(Finished::Open(standing)) => Outcome::Done(Done::Counted(decision, standing)),
             Ok(Finished::Refused(refusal)) => refusal.into(),
-            Err(unfinished) => self.unfinished(id, decision, unfinished).await,
+            Err(Unfinished::Unread(_)) => Outcome::Done(Done::Unsure(decision)),
+            Err(unfinished) => match self.unfinished(id, unfinished).await {
+                Refusal::SecondFactor => Outcome::Done(Done::LacksSecondFactor(decision)),
+                Refusal::TeleportForbids | Refusal::TeleportRefused => {
+                    Outcome::Done(Done::NotCarriedOut(decision))
+                }
+                // A visit tries again.
+                Refusal::TeleportUnreachable => Outcome::Done(Done::ToBeResolved(decision)),
+                refusal => refusal.into(),
+            },
         }
     }
 
@@ -390,25 +399,27 @@ impl Clicks {
             Ok(Finished::Gone) => Some(Refusal::Deleted.into()),
             Ok(Finished::Open(_)) => None,
             Ok(Finished::Refused(refusal)) => Some(refusal.into()),
-            Err(Unfinished::Unread(refusal)) => Some(refusal.into()),
-            Err(unfinished) => Some(self.unfinished(&asked.request, asked.decision, unfinished).await),
+            Err(Unfinished::Decide(error)) if error.is_ambiguous() => {
+                warn!(request = %asked.request, "It is not known whether the decision was carried out: {}", crate::error::chain(&error));
+                Some(Outcome::Done(Done::Unsure(asked.decision)))
+            }
+            // The person's own vote is not in yet, so nothing may be said of it.
+            Err(unfinished) => Some(self.unfinished(&asked.request, unfinished).await.into()),
         }
     }
 
-    /// What to tell of a decision that is recorded and could not be carried out.
-    async fn unfinished(&self, id: &RequestId, decision: Decision, unfinished: Unfinished) -> Outcome {
+    /// Why a decision that is recorded could not be carried out.
+    async fn unfinished(&self, id: &RequestId, unfinished: Unfinished) -> Refusal {
         let error = match unfinished {
-            Unfinished::Unread(_) => return Outcome::Done(Done::Unsure(decision)),
+            Unfinished::Unread(refusal) => return refusal,
             Unfinished::Record(error) => DecideError::Failed(error),
             Unfinished::Decide(error) => error,
         };
         warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::error::chain(&error));
         match error.refusal() {
-            Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await.into(),
-            Some(TeleportRefusal::NotFound) => Refusal::Deleted.into(),
-            Some(_) => Outcome::Done(Done::NotCarriedOut(decision)),
-            // A visit tries again.
-            None => Outcome::Done(Done::ToBeResolved(decision)),
+            Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await,
+            Some(TeleportRefusal::NotFound) => Refusal::Deleted,
+            _ => not_carried_out(&error),
         }
     }
 
@@ -458,13 +469,29 @@ async fn within_reading<T>(reading: impl Future<Output = Result<T, Refusal>>) ->
 /// Teleport said that the daemon may not submit this review.
 struct NotTaken;
 
+/// What to tell of a decision that Teleport did not take, where no more particular sentence fits.
+fn not_carried_out(error: &DecideError) -> Refusal {
+    match (error.refusal(), error) {
+        (Some(TeleportRefusal::MfaRequired), _) => Refusal::SecondFactor,
+        (Some(TeleportRefusal::NotAdmitted(_) | TeleportRefusal::NotPermitted), _) => {
+            Refusal::TeleportForbids
+        }
+        (Some(_), _) => Refusal::TeleportRefused,
+        (None, DecideError::Failed(error)) => teleport_refusal(error),
+        (None, _) => Refusal::TeleportUnreachable,
+    }
+}
+
 /// What to tell of a request that is not pending any more.
 fn overtaken(request: AccessRequest) -> Refusal {
     match Decision::of_state(request.state) {
         Some(decision) => {
             Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
         }
-        None if request.state == RequestState::Promoted => Refusal::Promoted,
-        None => Refusal::TeleportRefused,
+        None => match request.state {
+            RequestState::Promoted => Refusal::Promoted,
+            RequestState::Unknown(number) => Refusal::Newer(Newer::State(number)),
+            _ => Refusal::TeleportRefused,
+        },
     }
 }

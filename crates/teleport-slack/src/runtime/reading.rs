@@ -19,7 +19,7 @@ use super::asked::Asked;
 use super::clusters::Clusters;
 use super::resolution::Resolver;
 use crate::teleport;
-use crate::teleport::error::TeleportError;
+use crate::teleport::error::{Kind, TeleportError};
 
 /// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
 /// looked for again this often, with a pause in between.
@@ -56,7 +56,7 @@ impl Reader {
     pub(super) async fn read(&self, asked: &Asked) -> Result<Known, Refusal> {
         let unreachable = |error: TeleportError| {
             warn!(request = %asked.request, "A click could not be judged: {}", crate::error::chain(&error));
-            Refusal::TeleportUnreachable
+            teleport_refusal(&error)
         };
         let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
         let record = self.record_that_lists(asked).await.map_err(unreachable)??;
@@ -79,6 +79,16 @@ impl Reader {
                 Err(foreign) => return Ok(Err(self.clusters.refusal(foreign, asked))),
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+}
+
+/// What to tell of a question that Teleport did not answer. Whoever is not let in is not helped by trying again.
+pub(super) fn teleport_refusal(error: &TeleportError) -> Refusal {
+    match error.kind() {
+        Kind::Unauthorised => Refusal::TeleportForbids,
+        Kind::Retry | Kind::Conflict | Kind::NotFound | Kind::Unimplemented | Kind::Permanent => {
+            Refusal::TeleportUnreachable
         }
     }
 }

@@ -14,8 +14,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::chain;
 use crate::teleport;
+use crate::teleport::denied::MFA_REMEDY;
 use crate::teleport::error::Call;
 use crate::teleport::reviewing::ForUsers;
+use crate::teleport::second_factor::{SecondFactor, Signer};
 
 /// How often it is looked again: a server may be upgraded, a role changed.
 const AGAIN: Duration = Duration::from_secs(10 * 60);
@@ -103,6 +105,37 @@ impl Submitting {
         }
     }
 
+    /// Says, from the start on, that Teleport will refuse every decision for want of a second factor. Does not end.
+    pub async fn mind_second_factor(&self) {
+        let mut renewed = self.teleport.renewals();
+        let mut known = SecondFactor::NotAsked;
+        loop {
+            let somebody_decides = match self.setting {
+                ModeSetting::Resolver => true,
+                ModeSetting::Auto => self.rules > 0 || self.known() == SubmitForUser::Possible,
+                ModeSetting::Reviewer => self.known() == SubmitForUser::Possible,
+            };
+            if somebody_decides {
+                match self.teleport.second_factor().await {
+                    Ok(found) if found == known => {}
+                    Ok(found) => {
+                        tell_second_factor(&found);
+                        known = found;
+                    }
+                    Err(error) => {
+                        debug!("Whether a second factor is asked for is not known: {}", chain(&error))
+                    }
+                }
+            }
+            let pause = if let SecondFactor::Asked(_) = known { MISSING } else { AGAIN };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // The remedy is another certificate.
+                _ = renewed.changed() => {}
+            }
+        }
+    }
+
     fn tell(&self, found: &ForUsers) {
         let cause = match found {
             ForUsers::Perhaps => {
@@ -128,5 +161,19 @@ impl Submitting {
             ),
             (ModeSetting::Resolver, _) => {}
         }
+    }
+}
+
+fn tell_second_factor(found: &SecondFactor) {
+    match found {
+        SecondFactor::Asked(signer) => {
+            warn!("Nobody can decide in Slack: {MFA_REMEDY}; this one was signed {signer}");
+        }
+        SecondFactor::Unknown(signer @ Signer::User(_)) => info!(
+            "The plugin's certificate was signed {signer}, and Teleport does not tell which second factors there are: if WebAuthn is the only one, it refuses each decision in Slack, and the log then says what helps"
+        ),
+        // Who signed is not known either.
+        SecondFactor::Unknown(_) => {}
+        SecondFactor::NotAsked => info!("Teleport asks the plugin for no second factor any more"),
     }
 }

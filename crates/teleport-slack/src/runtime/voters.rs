@@ -16,13 +16,15 @@ use access_core::request::AccessRequest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use super::complaints::Complaints;
 use super::people::People;
+use super::reading::teleport_refusal;
 use crate::slack;
-use crate::slack::error::Kind;
+use crate::slack::error::{Kind, SlackError};
 use crate::slack::usergroups::{Membership, UserGroups, is_gone};
-use crate::teleport;
+use crate::teleport::denied::Denied;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
 pub(super) const READING: Duration = Duration::from_secs(10);
@@ -44,6 +46,7 @@ pub struct VoterReader {
     pub people: Arc<People>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
+    complaints: Complaints,
 }
 
 /// What was read of voters for one verdict, and since when.
@@ -84,6 +87,12 @@ impl Read {
 }
 
 impl VoterReader {
+    /// Reads nothing yet.
+    pub fn new(slack: slack::Client, our: OurApp, people: Arc<People>, rules: Arc<Rules>) -> Self {
+        let groups = UserGroups::new(slack.clone());
+        Self { slack, groups, our, people, rules, complaints: Complaints::default() }
+    }
+
     /// The person behind an account.
     ///
     /// # Errors
@@ -92,16 +101,22 @@ impl VoterReader {
         let profile = match self.slack.user_info(account).await {
             Ok(Some(user)) => SlackProfile::from(&user),
             Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Err(error) if is_lasting(&error) => {
+                // Whoever clicks: it is the app that lacks something.
+                self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
+                return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
+            }
             Err(error) => {
                 warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
             }
         };
+        self.complaints.settle("people");
         let users = self.people.users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
-            match error.kind() {
-                teleport::error::Kind::Unauthorised => Refusal::UsersUnreadable,
-                _ => Refusal::TeleportUnreachable,
+            match error.denied() {
+                Some(Denied::Right | Denied::Other) => Refusal::UsersUnreadable,
+                _ => teleport_refusal(&error),
             }
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
@@ -124,6 +139,7 @@ impl VoterReader {
         for group in self.rules.groups_in_doubt(request, &person.user) {
             match self.groups.members(group).await {
                 Ok(Membership { people, asked }) => {
+                    self.complaints.settle(group);
                     since = since.min(asked);
                     if person.accounts().iter().any(|id| people.contains(id)) {
                         own.push(group.to_owned());
@@ -133,22 +149,36 @@ impl VoterReader {
                     }
                 }
                 // Not knowing is neither being a member nor being none.
+                Err(error) if is_lasting(&error) => {
+                    let what = format!(
+                        "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
+                    );
+                    self.tell_once(group, &what, &error);
+                    if is_gone(&error) {
+                        gone = Some(Refusal::GroupGone);
+                    } else {
+                        let lasting = Refusal::GroupsUnreadable { is_lasting: true };
+                        unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                    }
+                }
                 Err(error) => {
                     warn!(
                         group,
                         "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
                         error.with_remedy()
                     );
-                    if is_gone(&error) {
-                        gone = Some(Refusal::GroupGone);
-                    } else {
-                        let is_lasting = matches!(error.kind(), Kind::Permanent | Kind::Unauthorised);
-                        unread = Some(Refusal::GroupsUnreadable { is_lasting });
-                    }
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
             }
         }
         unread.or(gone).map_or(Ok((own, since)), Err)
+    }
+
+    /// Tells what somebody must mend, once until it works again.
+    fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
+        if self.complaints.open(place, error.code().unwrap_or_default()) {
+            error!("{what}: {}", error.with_remedy());
+        }
     }
 
     /// Reads the accounts that a verdict on `request` needs, into `read`.
@@ -192,6 +222,16 @@ impl VoterReader {
         }
         Ok(())
     }
+}
+
+/// Whether asking again cannot help.
+fn is_lasting(error: &SlackError) -> bool {
+    matches!(error.kind(), Kind::Permanent | Kind::Unauthorised)
+}
+
+/// What to tell if it is for want of this scope.
+fn lacking(error: &SlackError, scope: &'static str) -> Option<Refusal> {
+    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
 }
 
 #[cfg(test)]

@@ -37,11 +37,13 @@ pub enum Call {
     GetCurrentUserRoles,
     /// One role of our own identity.
     GetRole,
+    /// How people log in.
+    GetAuthPreference,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Ping,
         Self::WatchEvents,
         Self::ListAccessRequests,
@@ -56,6 +58,7 @@ impl Call {
         Self::ListUsers,
         Self::GetCurrentUserRoles,
         Self::GetRole,
+        Self::GetAuthPreference,
     ];
 
     /// The method's name in Teleport's API.
@@ -75,13 +78,14 @@ impl Call {
             Self::ListUsers => "ListUsers",
             Self::GetCurrentUserRoles => "GetCurrentUserRoles",
             Self::GetRole => "GetRole",
+            Self::GetAuthPreference => "GetAuthPreference",
         }
     }
 
     /// What the plugin's role must have for this call, as in a role's YAML.
     pub(crate) fn right(self) -> Option<&'static str> {
         match self {
-            Self::Ping | Self::GetCurrentUserRoles | Self::GetRole => None,
+            Self::Ping | Self::GetCurrentUserRoles | Self::GetRole | Self::GetAuthPreference => None,
             Self::WatchEvents
             | Self::ListAccessRequests
             | Self::GetAccessRequestsV2

@@ -76,7 +76,9 @@ fn state(number: i32) -> RequestState {
         Ok(wire::RequestState::Approved) => RequestState::Approved,
         Ok(wire::RequestState::Denied) => RequestState::Denied,
         Ok(wire::RequestState::Promoted) => RequestState::Promoted,
-        Ok(wire::RequestState::Pending | wire::RequestState::None) | Err(_) => RequestState::Pending,
+        Ok(wire::RequestState::Pending) => RequestState::Pending,
+        // No server sends NONE of a request: it is there for filters.
+        Ok(wire::RequestState::None) | Err(_) => RequestState::Unknown(number),
     }
 }
 
@@ -84,7 +86,8 @@ fn kind(number: i32) -> RequestKind {
     match wire::RequestKind::try_from(number) {
         Ok(wire::RequestKind::ShortTerm) => RequestKind::ShortTerm,
         Ok(wire::RequestKind::LongTerm) => RequestKind::LongTerm,
-        Ok(wire::RequestKind::Undefined) | Err(_) => RequestKind::Unstated,
+        Ok(wire::RequestKind::Undefined) => RequestKind::Unstated,
+        Err(_) => RequestKind::Unknown(number),
     }
 }
 
@@ -92,12 +95,15 @@ fn threshold(wire: &wire::AccessReviewThreshold) -> Threshold {
     Threshold { name: text(&wire.name), filter: text(&wire.filter), approve: wire.approve, deny: wire.deny }
 }
 
-/// A review; `None` for proposals other than approval and denial, which decide nothing.
+/// A review; `None` for proposals that are known to decide nothing.
 fn review(wire: &wire::AccessReview) -> Option<Review> {
     let proposed = match wire::RequestState::try_from(wire.proposed_state) {
         Ok(wire::RequestState::Approved) => RequestState::Approved,
         Ok(wire::RequestState::Denied) => RequestState::Denied,
-        _ => return None,
+        Ok(wire::RequestState::None | wire::RequestState::Pending | wire::RequestState::Promoted) => {
+            return None;
+        }
+        Err(_) => RequestState::Unknown(wire.proposed_state),
     };
     Some(Review {
         author: text(&wire.author),

@@ -235,6 +235,7 @@ fn in_words(state: RequestState) -> &'static str {
         RequestState::Approved => "approved",
         RequestState::Denied => "denied",
         RequestState::Promoted => "promoted to an access list",
+        RequestState::Unknown(_) => "in a state that this version does not know",
     }
 }
 

@@ -75,7 +75,7 @@ impl Denied {
 const NEW_CERTIFICATE: &str = "the cluster does not accept the plugin's certificate: sign a new one with `tctl auth sign`, or check that tbot renews it";
 
 /// What spares the plugin the second factor. Measured on 15.1.9 for the host's certificates, read for bots.
-pub(super) const MFA_REMEDY: &str = "the cluster asks administrators for a second factor (WebAuthn), which no program has: let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself; a certificate that a logged-in person signed does not do";
+pub(crate) const MFA_REMEDY: &str = "the cluster asks administrators for a second factor (WebAuthn), which no program has: let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself; a certificate that a logged-in person signed does not do";
 
 /// Whether a refusal asks for a second factor; `words` are in lower case and without names.
 pub(super) fn is_about_mfa(words: &str) -> bool {

@@ -22,6 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use super::error::quote;
 use super::pem::{self, Bundle};
+use super::second_factor::Signer;
 use crate::config::Credentials;
 use crate::files;
 
@@ -34,6 +35,7 @@ const FILE_LIMIT: u64 = 1024 * 1024;
 pub struct Identity {
     user: String,
     cluster: Option<String>,
+    signer: Signer,
     roles: Arc<[String]>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -93,6 +95,11 @@ impl Identity {
     /// The cluster that issued the certificate, if it says so.
     pub fn cluster(&self) -> Option<&str> {
         self.cluster.as_deref()
+    }
+
+    /// Who had the certificate signed.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// The names of the roles that the certificate gives.
@@ -349,10 +356,11 @@ impl Parts<'_> {
         let roots = trust(self.cas, self.cas_file)?;
         let tls = client_config(provider, roots, certified)
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let Facts { user, cluster, roles, not_before, not_after } = facts;
+        let Facts { user, cluster, signer, roles, not_before, not_after } = facts;
         Ok(Identity {
             user,
             cluster,
+            signer,
             roles: roles.into(),
             not_before,
             not_after,
@@ -366,6 +374,7 @@ impl Parts<'_> {
 struct Facts {
     user: String,
     cluster: Option<String>,
+    signer: Signer,
     roles: Vec<String>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -380,9 +389,11 @@ impl Facts {
         let cluster = attribute(parsed.issuer(), ORGANISATION)
             .or_else(|| attribute(parsed.subject(), TELEPORT_CLUSTER));
         let validity = parsed.validity();
+        let signer = Signer::of(&user, attribute(parsed.subject(), TELEPORT_IMPERSONATOR).as_deref());
         Ok(Self {
             user,
             cluster,
+            signer,
             roles: attributes(parsed.subject(), ORGANISATION).collect(),
             not_before: instant(validity.not_before.timestamp()),
             not_after: instant(validity.not_after.timestamp()),
@@ -394,6 +405,8 @@ const COMMON_NAME: &str = "2.5.4.3";
 const ORGANISATION: &str = "2.5.4.10";
 /// Teleport's own attribute for the cluster that a certificate is meant for.
 const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
+/// Teleport's own attribute for whoever had somebody else's certificate signed.
+const TELEPORT_IMPERSONATOR: &str = "1.3.9999.2.7";
 
 /// The first attribute with this object identifier that is not empty.
 fn attribute(name: &X509Name<'_>, oid: &str) -> Option<String> {

@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 use self::denied::Denied;
 use self::error::{Call, CallEnd, TeleportError};
 use self::identity::Identity;
+use self::second_factor::Signer;
 use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
@@ -37,6 +38,7 @@ pub mod decide;
 pub mod events;
 pub mod record;
 pub mod rights;
+pub mod second_factor;
 pub mod listing;
 pub mod watch;
 pub mod reload;
@@ -95,12 +97,15 @@ struct Line {
     tls: Arc<ClientConfig>,
     /// The roles on our certificate.
     roles: Arc<[String]>,
+    /// Who had it signed.
+    signer: Signer,
     channel: Channel,
 }
 
 impl Line {
-    fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, roles: Arc<[String]>) -> Self {
-        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles }
+    fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
+        let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
+        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles, signer }
     }
 }
 
@@ -110,7 +115,7 @@ impl Client {
     pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            line: RwLock::new(Line::open(addr, identity.tls_config(), identity.roles())),
+            line: RwLock::new(Line::open(addr, identity)),
             listing: AtomicU8::new(0),
             newer_users: AtomicBool::new(false),
             renewals: latest::Sender::new(0),
@@ -124,14 +129,14 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.line_mut() = Line::open(&self.shared.addr, identity.tls_config(), identity.roles());
+        *self.line_mut() = Line::open(&self.shared.addr, identity);
         self.shared.renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut line = self.line_mut();
-        *line = Line::open(&self.shared.addr, Arc::clone(&line.tls), Arc::clone(&line.roles));
+        line.channel = channel::open(&self.shared.addr, Arc::clone(&line.tls));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
@@ -180,6 +185,16 @@ impl Client {
         })
     }
 
+    /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
+    /// started; what else may be wrong with the line is not told here. At most 8 s.
+    async fn check_release(&self) -> Result<(), TeleportError> {
+        let mut rpc = self.rpc();
+        match self.answer_within(Call::Ping, PROBE_LIMIT, rpc.ping(PingRequest {})).await {
+            Ok(Ok(pong)) => check_version(&pong.server_version),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
     /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
     async fn probe(&self) -> Result<(), TeleportError> {
@@ -201,6 +216,10 @@ impl Client {
 
     fn roles(&self) -> Arc<[String]> {
         Arc::clone(&self.shared.line.read().unwrap_or_else(PoisonError::into_inner).roles)
+    }
+
+    fn signer(&self) -> Signer {
+        self.shared.line.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
     }
 
     fn channel(&self) -> Channel {
@@ -228,10 +247,14 @@ pub struct Pong {
 impl Pong {
     /// Whether the server is recent enough (6.1 or later). Pre-releases count as their release.
     pub fn check_version(&self) -> Result<(), TeleportError> {
-        match parse_version(&self.server_version) {
-            Some(found) if found >= OLDEST_SERVER => Ok(()),
-            _ => Err(TeleportError::server_version(&self.server_version, OLDEST_SERVER)),
-        }
+        check_version(&self.server_version)
+    }
+}
+
+fn check_version(server: &str) -> Result<(), TeleportError> {
+    match parse_version(server) {
+        Some(found) if found >= OLDEST_SERVER => Ok(()),
+        _ => Err(TeleportError::server_version(server, OLDEST_SERVER)),
     }
 }
 

@@ -101,6 +101,7 @@ fn facts_of(request: &AccessRequest) -> Value {
         RequestState::Approved => 2,
         RequestState::Denied => 3,
         RequestState::Promoted => 4,
+        RequestState::Unknown(number) => number,
     };
     let reviews: Vec<Value> = request
         .reviews

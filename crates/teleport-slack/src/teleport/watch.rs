@@ -112,6 +112,10 @@ impl Watcher {
                     // A line that died would be tried again and again.
                     client.reconnect();
                 }
+                // The server may not be the one of the start; an older one may also refuse the watch in its own way.
+                if opened.as_ref().map_or_else(|error| error.kind() != Kind::Retry, |_| true) {
+                    client.check_release().await?;
+                }
                 let watch = opened?;
                 client.metrics().watch_opened();
                 let events = events(watch, client.metrics().clone());
@@ -233,7 +237,7 @@ fn complain(error: &TeleportError, wait: Duration, before: Option<Kind>) {
     let seconds = wait.as_secs_f64();
     if before == Some(kind) {
         tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
-    } else if kind == Kind::Unauthorised {
+    } else if kind == Kind::Unauthorised || matches!(error, TeleportError::ServerVersion { .. }) {
         tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
     } else {
         tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");

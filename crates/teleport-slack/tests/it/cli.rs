@@ -116,11 +116,11 @@ fn a_missing_configuration_ends_with_78_and_says_how_to_make_one() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_ends_with_78_and_its_cause() {
+fn a_log_that_cannot_be_opened_ends_with_77_and_its_cause() {
     let dir = tempfile::tempdir().unwrap();
     let config = "[teleport]\naddr = \"a\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\n[log]\noutput = \"none/x.log\"\n";
     let (status, shown) = refused(&dir, config.as_bytes());
-    assert_eq!(status, 78);
+    assert_eq!(status, 77);
     insta::assert_snapshot!(shown, @r"
     error: cannot open the log file DIR/none/x.log; let the user that runs teleport-slack write there, or change log.output
       caused by: No such file or directory (os error 2)

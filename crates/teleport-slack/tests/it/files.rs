@@ -34,8 +34,8 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
             (text.replace("\"auth.key\"", "\"pipe\""), 77),
             (text.replace("\"auth.crt\"", "\"pipe\""), 77),
             (text.replace("\"auth.cas\"", "\"pipe\""), 77),
-            (text.replace(&format!("\"{}\"", bed.slack.token()), &token), 78),
-            (text.replace("[log]", "[log]\noutput = \"./pipe\""), 78),
+            (text.replace(&format!("\"{}\"", bed.slack.token()), &token), 77),
+            (text.replace("[log]", "[log]\noutput = \"./pipe\""), 77),
             (bed.config(&format!("{TEAM}\n{callbacks}")), 77),
         ] {
             assert_ne!(config, text);
@@ -48,6 +48,51 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
         for path in [at("pipe"), bed.dir.path().to_owned()] {
             let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    });
+}
+
+/// Each way in which a file that the configuration names can fail ends the start with the same status, and its remedy
+/// leads on.
+#[test]
+fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_followed() {
+    story(async {
+        let bed = Bed::new().await;
+        let file = bed.dir.path().join("token");
+        let named = format!("{file:?}");
+        let config = bed.watched_config(TEAM).replace(&format!("{:?}", bed.slack.token()), &named);
+        type Spoil<'a> = &'a dyn Fn(&Path);
+        let clear = |path: &Path| {
+            let _ = fs::remove_file(path);
+            let _ = fs::remove_dir(path);
+        };
+        let ways: [(Spoil<'_>, &str); 6] = [
+            (&|_| {}, "create the file, or write the value itself here"),
+            (&|path| fs::create_dir(path).unwrap(), "check the path"),
+            (&|path| pipe(path), "check the path"),
+            (&|path| fs::write(path, "").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
+            (&|path| fs::write(path, "xapp-1-A-1").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
+            (&|path| fs::write(path, b"xoxb-\xff").unwrap(), "it must hold one line of text"),
+        ];
+        for (spoil, remedy) in ways {
+            clear(&file);
+            spoil(&file);
+            let path = bed.write_config(&config);
+            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(77), "{said}");
+            assert!(said.contains("slack.token: ") && said.contains(remedy), "{said}");
+            assert!(said.contains(file.to_str().unwrap()), "{said}");
+            // With another mistake it is the configuration that must be mended anyway.
+            let path = bed.write_config(&config.replace("[log]", "[log]\nseverity2 = 1"));
+            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
+
+            clear(&file);
+            fs::write(&file, bed.slack.token()).unwrap();
+            let daemon = bed.launch(&config);
+            bed.until_logged(&daemon, "Ready").await;
+            daemon.stop().await;
         }
     });
 }

@@ -124,7 +124,7 @@ fn a_vote_that_teleport_does_not_let_be_recorded_is_told_so() {
         bed.teleport.faults().script(Method::UpdatePluginData, denied, Times::Next(1));
         assert_eq!(
             bed.told(&daemon, "U0BOB", &card, "approve").await,
-            "Teleport did not accept the decision; nothing was changed."
+            "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate."
         );
         bed.assert_untouched(&daemon, &id);
         bed.end(daemon).await;

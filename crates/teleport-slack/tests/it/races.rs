@@ -250,7 +250,7 @@ async fn reviewed(review: &str) -> (Bed, Daemon, String, MessageView) {
     (bed, daemon, id, card)
 }
 
-fn two_approvals() -> Threshold {
+pub(crate) fn two_approvals() -> Threshold {
     Threshold { approve: 2, deny: 1, ..Threshold::default() }
 }
 

@@ -7,18 +7,19 @@ use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::Person;
-use access_sim::teleport::Options;
 use access_sim::teleport::faults::{Fault, Times};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::refusal::Refusal;
-use access_sim::teleport::request::{NewRequest, RequestState};
+use access_sim::teleport::request::{Decision, NewRequest, Raw, RequestState};
 use access_sim::teleport::world::{Rule, User, World};
+use access_sim::teleport::{Era, Options};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tonic::Code;
 
 use crate::deciding::newest;
 use crate::modes::left_behind;
+use crate::races::two_approvals;
 use crate::support::deciding::*;
 use crate::support::*;
 
@@ -51,6 +52,79 @@ fn promoted_and_long_term_requests() {
         assert_eq!(late(&bed, &daemon, &other, &lasting, &card).await, sentence);
         bed.assert_untouched(&daemon, &lasting);
         assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
+        bed.end(daemon).await;
+    });
+}
+
+/// What the blocks of a message say.
+fn words(card: &MessageView) -> String {
+    serde_json::to_string(&card.blocks).unwrap()
+}
+
+#[test]
+fn what_a_newer_teleport_says_is_shown_and_not_decided() {
+    for era in [Era::Old, Era::Newest] {
+        story(async move {
+            let bed = Bed::with(Options::new(era, World::golden()), crowd()).await;
+            bed.sign_as(PLUGIN_RW);
+            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            let other = bed.ask();
+            let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+
+            // A message with buttons becomes one without.
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            assert!(bed.teleport.set_raw(&id, Raw { state: Some(7), ..Raw::default() }));
+            let shown = bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
+            assert!(!buttons(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
+            let said = words(&shown);
+            assert!(said.contains("does not know (7); look in Teleport what became of it"), "{said}");
+            assert!(!said.contains("You have a new") && !said.contains("request approve"), "{said}");
+            let sentence = "Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
+            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            bed.assert_untouched(&daemon, &id);
+            // A daemon that finds it so shows it, too, and what follows is shown again.
+            daemon.kill().await;
+            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
+            bed.teleport.set_raw(&id, Raw::default());
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            bed.assert_bob_can(&daemon, &card, &id).await;
+
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            assert!(bed.teleport.set_raw(&id, Raw { kind: Some(9), ..Raw::default() }));
+            let without_buttons = || {
+                let card = bed.card("C0TEAM", &id)?;
+                words(&card).contains("*Kind*: 9 (").then_some(card)
+            };
+            let shown = bed.until(&daemon, "a card that tells the kind", without_buttons).await;
+            assert!(!buttons(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
+            let said = words(&shown);
+            assert!(said.contains("There is a request of a kind that I do not know:"), "{said}");
+            assert!(!said.contains("request approve"), "{said}");
+            let sentence = "This request is of the kind 9, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
+            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            bed.assert_untouched(&daemon, &id);
+            bed.end(daemon).await;
+        });
+    }
+}
+
+#[test]
+fn nobody_decides_twice_by_a_review_that_is_not_understood() {
+    story(async {
+        let mut options = newest();
+        options.world.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
+        let bed = Bed::with(options, crowd()).await;
+        bed.sign_as(PLUGIN_RW);
+        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let id = bed.ask();
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        bed.teleport.set_raw(&id, Raw { proposed: Some(5), ..Raw::default() });
+        bed.teleport.review(BOB, &id, Decision::Approve, "").unwrap();
+        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        assert!(told.starts_with("Teleport has a review of this request that says 5, which"), "{told}");
         bed.end(daemon).await;
     });
 }

@@ -48,6 +48,33 @@ fn what_was_posted_when_the_plugin_was_shut_out_is_recorded_afterwards() {
 }
 
 #[test]
+fn a_server_that_is_too_old_later_is_waited_for() {
+    story(async {
+        let bed = new_bed().await;
+        let daemon = bed.start_watched(TEAM).await;
+        let before = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
+        // Somebody restores an old release, or another server answers there.
+        bed.teleport.set_server_version("6.0.2");
+        bed.teleport.restart().await.unwrap();
+        let line = bed.until_told(&daemon, "the auth server's version is \"6.0.2\"").await;
+        assert!(
+            line.contains(" ERROR ") && line.contains("6.1 or later is needed; upgrade Teleport"),
+            "{line}"
+        );
+        bed.until_logged(&daemon, "Watcher still lost: the auth server's version").await;
+        let id = bed.ask();
+        // The remedy.
+        bed.teleport.set_server_version("15.1.9");
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_told_once(&bed, &daemon, &id).await;
+        assert_eq!(daemon.ask("/readyz").await.0, ::http::StatusCode::OK);
+        assert_eq!(daemon.times_logged("ERROR Watcher lost"), 1);
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_plugin_that_is_shut_out_at_start_waits_and_says_what_helps() {
     story(async {
         for (shut_out, words, let_in) in WAYS {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::workspace::TokenState;
 
 use crate::support::deciding::*;
@@ -81,6 +82,37 @@ fn a_token_that_is_revoked_is_replaced_without_a_hand() {
         assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
         let log = daemon.stop().await;
         assert!(log.contains("INFO  A new bot token was found in") && !log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn a_token_of_another_bot_is_not_taken_up() {
+    story(async {
+        let bed = Bed::new().await;
+        let own = bed.slack.token();
+        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &own);
+        let daemon = bed.launch(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        for (field, value) in [("user_id", "U0OTHERBOT"), ("team_id", "T0OTHER")] {
+            // As Slack answers for the token of another app, and for one of another workspace.
+            let altered = Fault::Altered(vec![(field.to_owned(), Some(value.into()))]);
+            bed.slack.faults().add(FaultRule::new("auth.test", altered));
+            let other = format!("xoxb-2-{field}-4711");
+            bed.slack.set_token(&other);
+            let told = daemon.times_logged("is not used: it is of another app or workspace");
+            std::fs::write(&file, &other).unwrap();
+            let refused = || daemon.times_logged("is not used: it is of another app or workspace") > told;
+            bed.until(&daemon, "the refusal", || refused().then_some(())).await;
+            bed.slack.set_token(&own);
+            bed.slack.faults().clear();
+        }
+        let line = bed.until_logged(&daemon, "is not used: it is of another app or workspace").await;
+        assert!(line.contains(" WARN ") && line.contains("restart the daemon if that is meant"), "{line}");
+        // The one in use stays.
+        let id = bed.ask();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(!log.contains("is in use") && !log.contains("4711"), "{log}");
     });
 }
 

@@ -5,11 +5,11 @@ use super::*;
 use crate::request::Version;
 use crate::votes::Votes;
 
-fn review(author: &str, proposed: RequestState) -> Review {
+pub(super) fn review(author: &str, proposed: RequestState) -> Review {
     Review { author: author.into(), proposed, reason: String::new(), created: None }
 }
 
-fn votes(list: &[(&str, Decision)]) -> Votes {
+pub(super) fn votes(list: &[(&str, Decision)]) -> Votes {
     let mut votes = Votes::default();
     for (n, (user, decision)) in (0..).zip(list) {
         assert!(votes.push(&Vote { at: at(n), ..vote(user, *decision) }));
@@ -18,22 +18,22 @@ fn votes(list: &[(&str, Decision)]) -> Votes {
 }
 
 /// Two of bob, carol and dave approve `dba`; one denies.
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Scene::new(Mode::Resolver).rules
 }
 
-fn asks_for(approvals: u32, denials: u32) -> Rules {
+pub(super) fn asks_for(approvals: u32, denials: u32) -> Rules {
     let mut rules = rules();
     (rules.0[0].approvals, rules.0[0].denials) = (approvals, denials);
     rules
 }
 
-fn everybody() -> Voters {
+pub(super) fn everybody() -> Voters {
     voters(&["alice@example.com", "bob", "carol", "dave", "erin", "eve"], &[])
 }
 
 #[track_caller]
-fn decided(
+pub(super) fn decided(
     rules: &Rules,
     request: &AccessRequest,
     votes: &Votes,
@@ -212,6 +212,50 @@ fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
     assert_eq!(approvals(&scene.rules, &sample(), &scene.record.votes), (1, 0));
     // The second of them decides with her.
     assert!(matches!(scene.votes("dave", Approve), Cast::Settled(_)));
+}
+
+#[test]
+fn what_a_newer_teleport_says_is_not_decided_upon() {
+    use crate::refusal::Newer;
+    for mode in [Mode::Reviewer, Mode::Resolver] {
+        let mut scene = Scene::new(mode);
+        scene.request = Some(AccessRequest { state: RequestState::Unknown(7), ..sample() });
+        scene.refuses("bob", Refusal::Newer(Newer::State(7)));
+        scene.request = Some(AccessRequest { kind: RequestKind::Unknown(9), ..sample() });
+        scene.refuses("bob", Refusal::Newer(Newer::Kind(9)));
+        // Bob reviewed it in Teleport, and nobody knows what he said.
+        scene.request =
+            Some(AccessRequest { reviews: vec![review("Bob", RequestState::Unknown(5))], ..sample() });
+        scene.refuses("bob", Refusal::Newer(Newer::Review(5)));
+    }
+    // A kind that was not known when the votes were given.
+    let both = votes(&[("bob", Approve), ("carol", Approve)]);
+    let later = AccessRequest { kind: RequestKind::Unknown(9), ..sample() };
+    let refused = Err(Refusal::Newer(Newer::Kind(9)));
+    assert_eq!(ruling(&rules(), &later, &both, &everybody(), None), refused);
+    let mut record = Record { votes: both, ..Record::default() };
+    record.votes.settle("carol");
+    assert_eq!(complete(&mut record, &later, &rules(), &everybody()), refused);
+    assert_eq!((record.votes.settled_by(), due(&record, &later, &rules(), at(9))), (None, Due::Never));
+}
+
+#[test]
+fn a_review_that_nobody_understands_counts_for_nothing_and_may_be_a_denial() {
+    use crate::refusal::Newer;
+    let reviewed =
+        |author: &str| AccessRequest { reviews: vec![review(author, RequestState::Unknown(5))], ..sample() };
+    let two = votes(&[("bob", Approve), ("carol", Approve)]);
+    // Nobody would be denied by one, so two approve.
+    let outcome = decided(&asks_for(2, 2), &reviewed("dave"), &two, &everybody());
+    assert_eq!(outcome, Some((Approve, "carol".into())));
+    let refused = Err(Refusal::Newer(Newer::Review(5)));
+    assert_eq!(ruling(&asks_for(2, 1), &reviewed("dave"), &two, &everybody(), None), refused);
+    // Whom the rules do not name denies nothing.
+    let outcome = decided(&asks_for(2, 1), &reviewed("eve"), &two, &everybody());
+    assert_eq!(outcome, Some((Approve, "carol".into())));
+    // The same person's vote counts as little.
+    assert_eq!(approvals(&asks_for(2, 2), &reviewed("bob"), &two), (1, 0));
+    assert_eq!(decided(&asks_for(1, 1), &reviewed("bob"), &Votes::default(), &everybody()), None);
 }
 
 /// These accounts are gone, or the group that made their votes count.

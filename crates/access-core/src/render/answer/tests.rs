@@ -36,10 +36,17 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::EmailUnconfirmed,
         Refusal::MayNotReview,
         Refusal::TeleportRefused,
+        Refusal::SecondFactor,
         Refusal::TeleportUnreachable,
+        Refusal::TeleportForbids,
         Refusal::SlackUnreachable,
+        Refusal::SlackForbids,
+        Refusal::ScopeMissing { scope: "users:read" },
         Refusal::GroupsUnreadable { is_lasting: false },
         Refusal::GroupsUnreadable { is_lasting: true },
+        Refusal::Newer(Newer::State(7)),
+        Refusal::Newer(Newer::Kind(-7)),
+        Refusal::Newer(Newer::Review(i32::MIN)),
         Refusal::GroupGone,
         Refusal::VotersUnreadable,
         Refusal::DenialsInDoubt,
@@ -106,10 +113,17 @@ fn each_refusal_has_one_sentence_of_its_own() {
     Your e-mail address is not confirmed in Slack; confirm it and try again.
     Teleport does not let you review this request; nothing was changed.
     Teleport did not accept the decision; nothing was changed.
+    Nothing was changed, because Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or you decide it in Teleport.
     Teleport does not answer, so nothing was decided; try again in a minute.
+    Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate.
     Slack does not tell who you are, so nothing was decided; try again in a minute.
+    Slack does not let me read who people are, so nothing was decided; an administrator must look at the Slack app and its token.
+    The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.
     Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.
     Slack does not let me read a user group that the rules name, so nothing was decided; an administrator must look at the rules and at the app's scopes.
+    Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
+    This request is of the kind -7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
+    Teleport has a review of this request that says -2147483648, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.
     A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
     Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
     Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
@@ -143,7 +157,11 @@ fn each_refusal_has_one_sentence_of_its_own() {
     distinct.dedup();
     assert_eq!(distinct.len(), sentences.len());
     let kinds: std::collections::BTreeSet<_> = every_refusal("x").iter().map(Refusal::kind).collect();
-    assert_eq!(kinds.len(), sentences.len() - 6, "each has a word for the log; six have two sentences");
+    assert_eq!(
+        kinds.len(),
+        sentences.len() - 8,
+        "each has a word for the log; eight sentences are a second or third one"
+    );
     assert_eq!(kinds, Refusal::KINDS.into());
 }
 
@@ -187,6 +205,7 @@ fn what_counted_is_told() {
         Done::Resolved(Deny),
         Done::ToBeResolved(Approve),
         Done::NotCarriedOut(Approve),
+        Done::LacksSecondFactor(Approve),
         Done::Unsure(Deny),
     ];
     let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
@@ -199,6 +218,7 @@ fn what_counted_is_told() {
     The request is denied.
     Your approval is recorded, but Teleport does not answer; the request will be approved as soon as it does.
     Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.
+    Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport.
     Teleport did not confirm your denial in time; watch the message, it shows what counted.
     ");
 }

@@ -38,6 +38,10 @@ pub(super) fn facts(view: &CardView<'_>, untold: Option<&Untold>) -> Mrkdwn {
         }
         match request.kind {
             RequestKind::Unstated => {}
+            RequestKind::Unknown(number) => {
+                lines.ours("*Kind*: ").foreign(&number.to_string(), MAX_NAME);
+                lines.ours(" (this version of teleport-slack does not know it; decide it in Teleport)\n");
+            }
             RequestKind::ShortTerm => {
                 lines.ours("*Kind*: temporary\n");
             }

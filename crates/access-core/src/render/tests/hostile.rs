@@ -19,8 +19,15 @@ use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review,
 use crate::shown_cluster::ShownCluster;
 use crate::votes::{Vote, Votes, vote};
 
-const STATUSES: [Phase; 6] =
-    [Phase::Pending, Phase::Approved, Phase::Denied, Phase::Promoted, Phase::Expired, Phase::Deleted];
+const STATUSES: [Phase; 7] = [
+    Phase::Pending,
+    Phase::Approved,
+    Phase::Denied,
+    Phase::Promoted,
+    Phase::Expired,
+    Phase::Deleted,
+    Phase::Unknown,
+];
 
 /// Pieces that have broken renderers.
 const NASTY: &[&str] = &[
@@ -178,7 +185,7 @@ prop_compose! {
         thresholds in vec(threshold(), 0..3),
         reviews in vec(review(), 0..8),
         resources in vec(resource(), 0..4),
-        kind in proptest::sample::select(&[RequestKind::Unstated, RequestKind::ShortTerm, RequestKind::LongTerm]),
+        kind in proptest::sample::select(&[RequestKind::Unstated, RequestKind::ShortTerm, RequestKind::LongTerm, RequestKind::Unknown(-9)]),
         promoted_to in proptest::option::of(hostile()),
     ) -> AccessRequest {
         AccessRequest {
@@ -224,7 +231,8 @@ fn assert_card(view: &CardView<'_>) -> Judged {
     let blocks = &judged.blocks;
     assert!((3..=5).contains(&blocks.len()));
     let headline = blocks[0][0].as_str();
-    assert_eq!(headline.starts_with("You have a new "), view.phase.is_open(), "{headline}");
+    let asks = view.phase.is_open() && !matches!(view.request.kind, RequestKind::Unknown(_));
+    assert_eq!(headline.starts_with("You have a new "), asks, "{headline}");
 
     let lines = &blocks[1][0];
     assert!(lines.ends_with('\n'));
@@ -250,6 +258,7 @@ fn assert_card(view: &CardView<'_>) -> Judged {
         Phase::Denied => "❌ DENIED",
         Phase::Promoted => "⏫ PROMOTED",
         Phase::Expired | Phase::Deleted => "⌛ EXPIRED",
+        Phase::Unknown => "❔ UNKNOWN",
     };
     // Scripts and the Go plugin's own tests read the status as the only element of the third block.
     let [status_line] = blocks[2].as_slice() else { panic!("{:?}", blocks[2]) };
@@ -444,6 +453,7 @@ fn our_own_words_always_fit() {
                     Phase::Promoted => assert!(notes.ends_with("…”"), "{notes}"),
                     Phase::Deleted => assert!(notes.ends_with("decided."), "{notes}"),
                     Phase::Expired => assert_eq!(notes, ""),
+                    Phase::Unknown => assert!(notes.ends_with("what became of it."), "{notes}"),
                 }
                 let status_line = &judged.blocks[2][0];
                 let has_reason = matches!(status, Phase::Approved | Phase::Denied | Phase::Promoted);

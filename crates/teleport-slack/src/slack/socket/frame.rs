@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use access_core::ids::is_plain;
 use serde_json::{Map, Value, json};
 
 /// Longer ids are refused; Slack's have 36 characters.
@@ -13,13 +14,22 @@ const MAX_ID_BYTES: usize = 200;
 #[derive(Debug, PartialEq)]
 pub enum Frame {
     /// The connection works.
-    Hello,
+    Hello(Hello),
     /// The connection is about to end.
     Disconnect(Reason),
     /// Something to acknowledge.
     Envelope(Sealed),
     /// A kind that we do not know and need not acknowledge.
     Unknown,
+}
+
+/// What Slack says of a new connection, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// The app whose token opened it (`connection_info.app_id`).
+    pub app_id: Option<String>,
+    /// How many connections the app has, this one included (`num_connections`).
+    pub connections: Option<usize>,
 }
 
 /// Why Slack ends a connection.
@@ -62,7 +72,7 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
     };
     let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     match kind {
-        "hello" => Ok(Frame::Hello),
+        "hello" => Ok(Frame::Hello(hello(&fields))),
         "disconnect" => Ok(Frame::Disconnect(reason(&fields))),
         _ if !fields.contains_key("envelope_id") => Ok(Frame::Unknown),
         kind => {
@@ -76,6 +86,15 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
             let interactive = fields.remove("payload").filter(|_| is_interactive);
             Ok(Frame::Envelope(Sealed { id, interactive, takes_answer }))
         }
+    }
+}
+
+fn hello(fields: &Map<String, Value>) -> Hello {
+    let app_id = fields.get("connection_info").and_then(|info| info.get("app_id")).and_then(Value::as_str);
+    let connections = fields.get("num_connections").and_then(Value::as_u64);
+    Hello {
+        app_id: app_id.filter(|app_id| is_plain(app_id)).map(str::to_owned),
+        connections: connections.and_then(|connections| connections.try_into().ok()),
     }
 }
 
@@ -109,7 +128,23 @@ mod tests {
 
     #[test]
     fn what_slack_sends_is_understood() {
-        check(json!({"type": "hello", "num_connections": 1}), Ok(Frame::Hello));
+        let hello = |app_id: Option<&str>, connections| {
+            Ok(Frame::Hello(Hello { app_id: app_id.map(str::to_owned), connections }))
+        };
+        let info = json!({"app_id": "A0OURS"});
+        check(
+            json!({"type": "hello", "num_connections": 3, "connection_info": info}),
+            hello(Some("A0OURS"), Some(3)),
+        );
+        check(json!({"type": "hello"}), hello(None, None));
+        for (info, count) in
+            [(json!(7), json!(-1)), (json!({"app_id": "a b"}), json!("3")), (json!({}), json!(1.5))]
+        {
+            check(
+                json!({"type": "hello", "num_connections": count, "connection_info": info}),
+                hello(None, None),
+            );
+        }
         for (reason, expected) in [
             (json!("warning"), Reason::Refresh),
             (json!("refresh_requested"), Reason::Refresh),

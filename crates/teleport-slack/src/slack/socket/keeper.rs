@@ -18,6 +18,7 @@ use super::Timing;
 use super::dial::{self, Wire};
 use super::intake::Intake;
 use super::link::{Link, Served};
+use super::others::{Excess, Others, Ours};
 use super::trouble::{Pause, Trouble};
 use crate::observe::seconds;
 use crate::secret::Secret;
@@ -31,21 +32,24 @@ type Old<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
 pub(super) struct Keeper<'a> {
     client: Client,
     app_token: watch::Receiver<Secret>,
+    app_id: String,
     timing: Timing,
     links: watch::Sender<usize>,
     intake: &'a Intake,
     told: Mutex<Option<String>>,
+    others: Others,
 }
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(
         client: Client,
-        app_token: watch::Receiver<Secret>,
+        (app_token, app_id): (watch::Receiver<Secret>, String),
         timing: Timing,
         links: watch::Sender<usize>,
         intake: &'a Intake,
     ) -> Self {
-        Self { client, app_token, timing, links, intake, told: Mutex::new(None) }
+        let others = Others::new(timing.recount);
+        Self { client, app_token, app_id, timing, links, intake, told: Mutex::new(None), others }
     }
 
     /// Keeps one connection open until told to stop. `number` is for the log.
@@ -62,8 +66,8 @@ impl<'a> Keeper<'a> {
             };
             let trouble = match opened {
                 Err(trouble) => trouble,
-                Ok(mut link) => {
-                    let open = Open::new(&self.links);
+                Ok((mut link, ours)) => {
+                    let open = (Open::new(&self.links), ours);
                     self.opened(number);
                     leave_old.cancel();
                     let (since, leave) = (Instant::now(), stop.child_token());
@@ -71,6 +75,7 @@ impl<'a> Keeper<'a> {
                         tokio::select! {
                             served = link.serve(self.intake, &leave) => served,
                             never = self.watch(number) => never,
+                            () = self.others.wanted() => Served::Refresh,
                         }
                     };
                     let served = beside(&mut old, serving).await;
@@ -81,7 +86,7 @@ impl<'a> Keeper<'a> {
                         Served::Left => break,
                         Served::Ended(trouble) => trouble,
                         Served::Refresh => {
-                            debug!(connection = number, "Slack asks for a new connection");
+                            debug!(connection = number, "A new connection is to replace this one");
                             leave_old = leave.clone();
                             old.push(Box::pin(async move {
                                 let _counted = open;
@@ -110,12 +115,26 @@ impl<'a> Keeper<'a> {
         while old.next().await.is_some() {}
     }
 
-    async fn open(&self) -> Result<Link<Box<dyn Wire>>, Trouble> {
+    async fn open(&self) -> Result<(Link<Box<dyn Wire>>, Ours), Trouble> {
+        let ours = self.others.ours();
         let app_token = self.app_token.borrow().clone();
         let url = self.client.apps_connections_open(&app_token).await.map_err(Trouble::Api)?;
         let (base, tls) = (self.client.base(), self.client.tls());
         let stream = dial::open(&url, &base, tls, &self.timing).await?;
-        Link::greet(stream, self.timing).await
+        let mut link = Link::greet(stream, self.timing).await?;
+        if let Some(theirs) = link.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
+            // The other app's clicks are not ours to take.
+            link.close().await;
+            return Err(Trouble::OtherApp { theirs, ours: self.app_id.clone() });
+        }
+        if let Some(Excess { connections, ours }) = self.others.hello(link.hello().connections) {
+            warn!(
+                connections,
+                ours,
+                "Others hold connections of this Slack app, and Slack hands each click to any of them; if they are all daemons of this Teleport cluster, that is as it should be; a daemon of another Teleport cluster, or another program with an app-level token of this app, takes clicks away: give it a Slack app of its own"
+            );
+        }
+        Ok((link, ours))
     }
 
     fn pause(&self, trouble: &Trouble, failures: u32) -> Duration {

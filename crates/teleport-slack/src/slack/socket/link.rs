@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::Timing;
 use super::dial::Wire;
-use super::frame::{self, Frame, Reason};
+use super::frame::{self, Frame, Hello, Reason};
 use super::intake::{Answer, Intake, Taken};
 use super::trouble::Trouble;
 
@@ -37,6 +37,7 @@ pub(super) struct Link<S> {
     heard: Option<Instant>,
     is_ending: bool,
     has_grumbled: bool,
+    hello: Hello,
 }
 
 /// How serving a connection ended.
@@ -65,18 +66,27 @@ impl<S: Wire> Link<S> {
             heard: None,
             is_ending: false,
             has_grumbled: false,
+            hello: Hello::default(),
         };
         let due = Instant::now() + timing.hello;
         loop {
             let read = timeout_at(due, link.stream.next()).await;
             let read = read.map_err(|_| Trouble::TooSlow { what: "Slack's hello", limit: timing.hello })?;
             match link.read(read)? {
-                Some(Frame::Hello) => return Ok(link),
+                Some(Frame::Hello(hello)) => {
+                    link.hello = hello;
+                    return Ok(link);
+                }
                 Some(Frame::Disconnect(reason)) => return Err(trouble(reason).unwrap_or(Trouble::Closed)),
                 // Without an acknowledgement, it will come again.
                 Some(Frame::Envelope(_) | Frame::Unknown) | None => {}
             }
         }
+    }
+
+    /// What Slack said of it.
+    pub(super) fn hello(&self) -> &Hello {
+        &self.hello
     }
 
     /// Serves the connection until Slack announces its end (once), it ends, or `leave` is cancelled. It is then
@@ -104,7 +114,7 @@ impl<S: Wire> Link<S> {
                             return Served::Refresh;
                         }
                     },
-                    Ok(Some(Frame::Hello | Frame::Unknown) | None) => Ok(()),
+                    Ok(Some(Frame::Hello(_) | Frame::Unknown) | None) => Ok(()),
                     Err(trouble) => Err(trouble),
                 },
             };
@@ -186,7 +196,7 @@ impl<S: Wire> Link<S> {
 
     /// Sends what is owed and says goodbye. Slack keeps the connection after its own goodbye, so that is not waited
     /// for beyond the limit.
-    async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         while let Some((id, answer)) = self.waiting.next().await {
             if let Some(answer) = answer
                 && self.ack(&id, answer.as_ref()).await.is_err()

@@ -6,13 +6,15 @@
 //! handed on again (`intake`, `seen`). The connection was authenticated when it was opened, so payloads carry no
 //! signature. What they mean is the handler's business.
 //!
-//! `dial` opens connections, `link` serves one, `frame` reads what comes over it, `trouble` says what can go wrong.
+//! `dial` opens connections, `link` serves one, `frame` reads what comes over it, `others` looks who else has some,
+//! `trouble` says what can go wrong.
 
 mod dial;
 pub mod frame;
 mod intake;
 mod keeper;
 mod link;
+mod others;
 mod seen;
 mod trouble;
 
@@ -45,15 +47,16 @@ pub struct Envelope {
 pub struct SocketMode {
     client: Client,
     app_token: watch::Receiver<Secret>,
+    app_id: String,
     timing: Timing,
     links: watch::Sender<usize>,
 }
 
 impl SocketMode {
     /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`); when it is replaced, what waits for that is
-    /// tried at once.
-    pub fn new(client: Client, app_token: watch::Receiver<Secret>) -> Self {
-        Self { client, app_token, timing: Timing::default(), links: watch::Sender::new(0) }
+    /// tried at once. `app_id` is the bot token's app: over another one's connections none of our clicks would come.
+    pub fn new(client: Client, app_token: watch::Receiver<Secret>, app_id: String) -> Self {
+        Self { client, app_token, app_id, timing: Timing::default(), links: watch::Sender::new(0) }
     }
 
     /// How many connections are open, and told when it changes: 2 mostly, more for a moment when one is replaced.
@@ -78,7 +81,8 @@ impl SocketMode {
     {
         let handler = move |envelope| -> intake::Handling { Box::pin(handler(envelope)) };
         let intake = Intake::new(Box::new(handler), self.timing);
-        let keeper = Keeper::new(self.client, self.app_token, self.timing, self.links, &intake);
+        let keeper =
+            Keeper::new(self.client, (self.app_token, self.app_id), self.timing, self.links, &intake);
         tokio::join!(keeper.keep(1, &stop), keeper.keep(2, &stop));
         intake.end().await;
     }
@@ -111,6 +115,9 @@ struct Timing {
     healthy: Duration,
     /// Instead of `again`, if an operator has to do something first.
     operator: Duration,
+    /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or Slack
+    /// needs to notice that a connection is gone.
+    recount: Duration,
 }
 
 impl Default for Timing {
@@ -128,6 +135,7 @@ impl Default for Timing {
             again: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
             healthy: Duration::from_secs(30),
             operator: Duration::from_secs(300),
+            recount: Duration::from_secs(120),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Socket Mode against a scripted Slack: single connections in memory and on paused time (`one_link`), the whole over
-//! real sockets (`whole`).
+//! real sockets (`whole`); and against the simulated one, which counts connections as they are (`counted`).
 
+mod counted;
 mod one_link;
 mod whole;
 

@@ -29,6 +29,10 @@ pub(super) enum Trouble {
     Restless,
     #[error("Socket Mode is switched off for the app (link_disabled)")]
     Disabled,
+    #[error(
+        "slack.token belongs to the Slack app {ours} and review.app_token to the app {theirs:?}, so no click would ever be taken"
+    )]
+    OtherApp { theirs: String, ours: String },
     #[error("the app has more connections than Slack allows (too_many_websockets)")]
     TooMany,
 }
@@ -58,7 +62,7 @@ impl Trouble {
                 // A refusal that we do not know may pass.
                 Kind::Retry | Kind::Permanent => Pause::Growing,
             },
-            Self::Disabled => Pause::Operator,
+            Self::Disabled | Self::OtherApp { .. } => Pause::Operator,
             Self::Address { .. }
             | Self::Unconnected { .. }
             | Self::TooSlow { .. }
@@ -84,6 +88,7 @@ impl Trouble {
                 "switch on Socket Mode in the settings of the Slack app, or use HTTP callbacks (review.signing_secret \
                  and [http]) instead of review.app_token",
             ),
+            Self::OtherApp { .. } => Some("copy both tokens from the pages of one app"),
             Self::TooMany => {
                 Some("Slack allows ten per app: stop other programs that use this app's app-level token")
             }

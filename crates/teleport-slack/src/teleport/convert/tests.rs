@@ -81,17 +81,22 @@ fn each_end_has_its_order_of_sources() {
 }
 
 #[test]
-fn states_unknown_to_us_are_pending() {
+fn numbers_unknown_to_us_stay_unknown() {
     let state = |number| convert(|_, spec| spec.state = number).state;
     assert_eq!([0, 1, 2, 3, 4].map(state), {
         use RequestState::*;
-        [Pending, Pending, Approved, Denied, Promoted]
+        [Unknown(0), Pending, Approved, Denied, Promoted]
     });
-    assert_eq!([-1, 5, i32::MAX].map(state), [RequestState::Pending; 3]);
+    assert_eq!([-1, 5, i32::MAX].map(state), [-1, 5, i32::MAX].map(RequestState::Unknown));
+    let kind = |number| convert(|_, spec| spec.request_kind = number).kind;
+    assert_eq!([0, 1, 2, 3, -1].map(kind), {
+        use RequestKind::*;
+        [Unstated, ShortTerm, LongTerm, Unknown(3), Unknown(-1)]
+    });
 }
 
 #[test]
-fn only_approvals_and_denials_are_reviews() {
+fn reviews_that_decide_nothing_are_left_out_and_unknown_ones_are_not() {
     let review = |author: &'static str, proposed_state| wire::AccessReview {
         author: Bytes::from_static(author.as_bytes()),
         proposed_state,
@@ -101,7 +106,8 @@ fn only_approvals_and_denials_are_reviews() {
         spec.reviews = vec![review("a", 2), review("b", 4), review("c", 0), review("d", 77), review("e", 3)];
     });
     let kept: Vec<_> = request.reviews.iter().map(|r| (r.author.as_str(), r.proposed)).collect();
-    assert_eq!(kept, [("a", RequestState::Approved), ("e", RequestState::Denied)]);
+    let unknown = RequestState::Unknown(77);
+    assert_eq!(kept, [("a", RequestState::Approved), ("d", unknown), ("e", RequestState::Denied)]);
 }
 
 #[test]

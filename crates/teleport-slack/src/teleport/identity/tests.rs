@@ -245,12 +245,19 @@ fn a_real_certificate_is_understood() {
     let facts = Facts::of(&certificate, Path::new("access-plugin.crt")).unwrap();
     assert_eq!(facts.user, "access-plugin");
     assert_eq!(facts.cluster.as_deref(), Some("local-site"));
+    assert_eq!(facts.signer, Signer::Unnamed);
     assert_eq!(facts.not_before, "2026-11-22T15:58:44Z".parse().unwrap());
     assert_eq!(facts.not_after, "2026-11-23T15:59:44Z".parse().unwrap());
 
     let server = CertificateDer::from_pem_slice(&read("auth-server.crt")).unwrap();
     let facts = Facts::of(&server, Path::new("auth-server.crt")).unwrap();
     assert_eq!(facts.user, "00000000-0000-0000-0000-000000000000.local-site");
+
+    // 15.1.9 says that the auth server itself had it signed.
+    let newer = fs::read(VECTORS.replace("6.2.1", "15.1.9") + "/access-plugin.crt").unwrap();
+    let newer = CertificateDer::from_pem_slice(&newer).unwrap();
+    let facts = Facts::of(&newer, Path::new("access-plugin.crt")).unwrap();
+    assert_eq!((facts.user.as_str(), facts.signer), ("access-plugin", Signer::AuthHost));
 
     // Everything but the key, which is not there: rustls takes the CA and the certificate.
     let key = KeyPair::generate().unwrap().serialize_pem();

@@ -15,7 +15,7 @@ use crate::slack::ClientOptions;
 use crate::slack::tests::server::{Reply, Server};
 
 /// Short, so that tests are; what must not happen by itself is far away.
-fn quick() -> Timing {
+pub(super) fn quick() -> Timing {
     let soon = Duration::from_millis(10);
     Timing {
         again: Backoff { first: soon, cap: soon },
@@ -26,14 +26,14 @@ fn quick() -> Timing {
 }
 
 /// Slack: an API that gives out the address of a listener, and that listener.
-struct Scripted {
+pub(super) struct Scripted {
     api: Server,
     sockets: TcpListener,
     url: String,
 }
 
 impl Scripted {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::with("ws", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await
     }
 
@@ -43,7 +43,7 @@ impl Scripted {
         Self { api: Server::start(replies(&url)).await, sockets, url }
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let api_url = format!("http://{}/api/", self.api.address);
         Client::new(ClientOptions { api_url, ..ClientOptions::new(Secret::new("xoxb-1")) }).unwrap()
     }
@@ -53,7 +53,7 @@ impl Scripted {
     }
 
     /// The next connection, without a hello.
-    async fn quiet(&self) -> Far<TcpStream> {
+    pub(super) async fn quiet(&self) -> Far<TcpStream> {
         Far(accept_async(self.accept().await).await.unwrap())
     }
 
@@ -66,17 +66,17 @@ impl Scripted {
 }
 
 /// The daemon's side; stops when dropped.
-struct Running {
-    given: Given,
+pub(super) struct Running {
+    pub(super) given: Given,
     links: watch::Receiver<usize>,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Running {
-    fn start(client: Client, timing: Timing) -> Self {
+    pub(super) fn start(client: Client, timing: Timing) -> Self {
         let app_token = watch::channel(Secret::new("xapp-hunter2")).1;
-        let mode = SocketMode { timing, ..SocketMode::new(client, app_token) };
+        let mode = SocketMode { timing, ..SocketMode::new(client, app_token, "A0BOT".to_owned()) };
         let (given, links, stop) = (Given::default(), mode.links(), CancellationToken::new());
         let kept = given.clone();
         let handler = move |envelope| {
@@ -88,17 +88,17 @@ impl Running {
         Self { given, links, stop, tasks }
     }
 
-    async fn has(&mut self, links: usize) {
+    pub(super) async fn has(&mut self, links: usize) {
         let reached = self.links.wait_for(|open| *open == links);
         timeout(PATIENCE, reached).await.unwrap().unwrap();
     }
 
-    async fn stopped(&mut self) {
+    pub(super) async fn stopped(&mut self) {
         timeout(PATIENCE, self.tasks.join_next()).await.unwrap().unwrap().unwrap();
     }
 }
 
-async fn until(mut condition: impl FnMut() -> bool) {
+pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     let met = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;

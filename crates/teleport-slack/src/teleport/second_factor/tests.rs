@@ -1,0 +1,108 @@
+use access_sim::teleport::certs::{self, CertOptions};
+use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::journal::Method;
+use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::world::{self, World};
+use access_sim::teleport::{Era, Options, TeleportSim};
+use teleport_proto::auth::AuthPreferenceSpecV2;
+use tonic::Code;
+
+use super::super::fixture::client_of;
+use super::super::identity::Identity;
+use super::*;
+use crate::config::Credentials;
+
+#[test]
+fn who_signed_is_told_by_the_names_on_the_certificate() {
+    let uuid = "de37d815-126c-49be-b542-1b843462b05d";
+    for (user, impersonator, expected) in [
+        ("access-plugin", Some(format!("{uuid}.example.com")), Signer::AuthHost),
+        ("access-plugin", Some("alice@example.com".to_owned()), Signer::User("alice@example.com".to_owned())),
+        ("access-plugin", Some(uuid.to_owned()), Signer::User(uuid.to_owned())),
+        ("access-plugin", Some(format!("{uuid}.")), Signer::User(format!("{uuid}."))),
+        ("access-plugin", Some("bot-slack".to_owned()), Signer::Bot),
+        ("bot-slack", Some("bot-slack".to_owned()), Signer::Bot),
+        ("bot-slack", None, Signer::Bot),
+        ("access-plugin", None, Signer::Unnamed),
+    ] {
+        assert_eq!(Signer::of(user, impersonator.as_deref()), expected);
+    }
+}
+
+#[tokio::test]
+async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the_only_factor() {
+    use world::SecondFactor::{Off, On, WebAuthn};
+    let alice = certs::Signer::User("alice@example.com");
+    let by_alice = || Signer::User("alice@example.com".to_owned());
+    for (era, factor, signer, expected) in [
+        (Era::V15, WebAuthn, alice, SecondFactor::Asked(by_alice())),
+        (Era::V15_3, WebAuthn, certs::Signer::Unnamed, SecondFactor::Asked(Signer::Unnamed)),
+        (Era::Newest, WebAuthn, alice, SecondFactor::Asked(by_alice())),
+        (Era::V15, WebAuthn, certs::Signer::AuthHost, SecondFactor::NotAsked),
+        (Era::V15, WebAuthn, certs::Signer::User("bot-slack"), SecondFactor::NotAsked),
+        (Era::V15, On, alice, SecondFactor::NotAsked),
+        (Era::Newest, On, alice, SecondFactor::NotAsked),
+        (Era::Newest, Off, alice, SecondFactor::NotAsked),
+        // Before 15 nobody is asked.
+        (Era::Middle, WebAuthn, alice, SecondFactor::NotAsked),
+    ] {
+        let (_sim, client) = signed_by(era, factor, signer).await;
+        assert_eq!(client.second_factor().await.unwrap(), expected, "{era:?} {factor:?} {signer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_cluster_does_not_tell_is_not_known() {
+    let (sim, client) =
+        signed_by(Era::V15, world::SecondFactor::Off, certs::Signer::User("alice@example.com")).await;
+    for code in [Code::PermissionDenied, Code::Unimplemented] {
+        sim.faults().script(
+            Method::GetAuthPreference,
+            Fault::Answer(Refusal::new(code, "no")),
+            Times::Next(1),
+        );
+        let unknown = SecondFactor::Unknown(Signer::User("alice@example.com".to_owned()));
+        assert_eq!(client.second_factor().await.unwrap(), unknown, "{code:?}");
+    }
+    sim.faults().script(Method::GetAuthPreference, Fault::unavailable(), Times::Next(1));
+    client.second_factor().await.unwrap_err();
+}
+
+#[test]
+fn words_and_lists_of_factors_are_read_and_unknown_ones_prove_nothing() {
+    for (word, list, expected) in [
+        ("webauthn", vec![], Some(true)),
+        ("off", vec![], Some(false)),
+        ("otp", vec![], Some(false)),
+        ("on", vec![], Some(false)),
+        ("optional", vec![], Some(false)),
+        ("", vec![], None),
+        ("passkeys", vec![], None),
+        ("", vec![2], Some(true)),
+        ("", vec![2, 3], Some(true)),
+        ("webauthn", vec![1, 2], Some(false)),
+        ("", vec![2, 9], None),
+    ] {
+        let spec = AuthPreferenceSpecV2 { second_factor: word.into(), second_factors: list.clone() };
+        assert_eq!(only_webauthn(&AuthPreferenceV2 { spec: Some(spec) }), expected, "{word} {list:?}");
+    }
+    assert_eq!(only_webauthn(&AuthPreferenceV2 { spec: None }), None);
+}
+
+/// A plugin with a certificate that `signer` had signed.
+async fn signed_by(
+    era: Era,
+    second_factor: world::SecondFactor,
+    signer: certs::Signer,
+) -> (TeleportSim, Client) {
+    let world = World { second_factor, ..World::golden() };
+    let (sim, client) = client_of(Options::new(era, world), PLUGIN_USER).await;
+    let dir = tempfile::tempdir().unwrap();
+    let credentials = sim.credentials(PLUGIN_USER, CertOptions { signer, ..CertOptions::default() });
+    let file = dir.path().join("auth_id");
+    std::fs::write(&file, credentials.identity_file()).unwrap();
+    let identity = Identity::load(&Credentials::Identity(file), jiff::Timestamp::now()).unwrap();
+    client.use_identity(&identity);
+    (sim, client)
+}
