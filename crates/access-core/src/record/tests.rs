@@ -10,6 +10,8 @@ use crate::plan::Errand;
 use crate::request::{Resource, Review, sample};
 use crate::votes::{Vote, vote};
 
+mod reading;
+
 fn id() -> RequestId {
     sample().id
 }
@@ -423,6 +425,12 @@ fn those_who_could_not_be_told_are_remembered_until_they_are() {
     let data = record.encode();
     assert_eq!(data["x_untold"], r#"{"n":["bob","c,d"],"m":0}"#);
     assert_eq!(Record::decode(&id, &data).0.untold, untold);
+    // Only the first five are kept by name, and how many there are besides.
+    let mut many = Untold::default();
+    (0..8).for_each(|n| many.push(&format!("u{n}")));
+    record.apply(&Outcome::Untold(many.clone()));
+    let read = Record::decode(&id, &record.encode()).0.untold;
+    assert_eq!((read.names().len(), read.more()), (5, 3));
     record.apply(&Outcome::Untold(Untold::default()));
     assert!(!record.encode().contains_key("x_untold"));
     let rubbish = [("x_untold".to_owned(), "bob".to_owned())].into();

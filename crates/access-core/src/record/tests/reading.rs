@@ -1,0 +1,79 @@
+//! What a record says that is not complete, or is older than what Teleport says.
+
+use super::*;
+
+#[test]
+fn whose_record_it_is_and_what_there_was_is_read_from_little() {
+    let read = |pairs: &[(&str, &str)]| Record::decode(&id(), &map(pairs)).0.known;
+    assert_eq!(read(&[("reviews_count", "1")]), None, "nothing says that there was a request");
+    assert_eq!(read(&[("user", "alice")]).map(|known| known.user), Some("alice".into()));
+    assert_eq!(read(&[("messages", "C1/1.2")]).map(|known| known.id), Some(id()));
+    // The address under which it was read outweighs what is written in it.
+    let other = AccessRequest { id: RequestId::new("other"), ..bounded(&sample()) };
+    let text = serde_json::to_string(&other).unwrap();
+    assert_eq!(read(&[("x_request", &text)]).map(|known| known.id), Some(id()));
+    for (word, state) in [
+        ("APPROVED", RequestState::Approved),
+        ("DENIED", RequestState::Denied),
+        ("PROMOTED", RequestState::Promoted),
+        ("EXPIRED", RequestState::Pending),
+    ] {
+        let known = read(&[("user", "alice"), ("resolution", word)]).unwrap();
+        assert_eq!(known.state, state, "{word}");
+    }
+}
+
+#[test]
+fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
+    let record = Record {
+        known: Some(bounded(&sample())),
+        deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Approved), 0)],
+        ..Record::default()
+    };
+    let data = record.encode();
+    assert_eq!(data["resolution"], "APPROVED");
+    assert_eq!(Record::decode(&id(), &data).0, record);
+    // Another word there is somebody else's: then it is news.
+    let mut data = data;
+    data.insert("resolution".into(), "DENIED".into());
+    assert_eq!(Record::decode(&id(), &data).0.known.unwrap().state, RequestState::Denied);
+}
+
+#[test]
+fn a_channel_is_told_by_a_message_of_ours() {
+    let deliveries = vec![delivery(Some("#a"), "C1", None, 0), delivery(None, "C2", None, 0)];
+    let record = Record { deliveries, ..Record::default() };
+    assert!(record.is_told("C1"));
+    assert!(!record.is_told("C2"), "the Go plugin does not say for whom it was");
+    assert!(!record.is_told("C3"));
+}
+
+#[test]
+fn of_a_review_the_author_is_kept_within_bounds_and_the_reason_is_not() {
+    let review = |author: &str, reason: &str| crate::request::Review {
+        author: author.into(),
+        proposed: RequestState::Approved,
+        reason: reason.into(),
+        created: None,
+    };
+    let reviews = vec![review("bob", "looks fine"), review(&"u".repeat(100_000), "")];
+    let kept = bounded(&AccessRequest { reviews, ..sample() }).reviews;
+    assert_eq!(kept[0], review("bob", ""));
+    assert!(kept[1].author.ends_with('…') && kept[1].author.chars().count() < 1_000);
+}
+
+#[test]
+fn what_is_nothing_takes_no_room() {
+    let deliveries = vec![delivery(None, "C1", None, 0)];
+    let record = Record { deliveries, ..Record::default() };
+    assert_eq!(record.encode()["x_delivery"], r#"[{"c":"C1","t":"1795363190.000001","r":0}]"#);
+}
+
+#[test]
+fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
+    let is_kept = |channel: &str, ts: &str| is_storable(&ChannelId::new(channel), &MessageTs::new(ts));
+    assert!(is_kept("C1", "1.2"));
+    for odd in ["", "C/1", "C,1", "C 1", "C1\n"] {
+        assert!(!is_kept(odd, "1.2") && !is_kept("C1", odd), "{odd:?}");
+    }
+}
