@@ -197,7 +197,7 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
         let earlier = record.votes.of(&person.user, &person.slack_user);
         let voted = |earlier: &Vote| Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true };
         match (due(record, request, rules, now), record.votes.settled_by(), earlier) {
-            _ if record.is_decided() => return Ok(Verdict::Finish),
+            _ if record.is_decided() || record.votes.are_outlived(request) => return Ok(Verdict::Finish),
             (Due::Now, Some(_), _) => return Ok(Verdict::Finish),
             (_, Some(_), Some(earlier)) => return Err(voted(earlier)),
             (_, Some(settling), None) => return Err(Refusal::BeingDecided { decision: settling.decision }),

@@ -297,6 +297,15 @@ impl Record {
         self.known = Some(bounded(request));
     }
 
+    /// The same of a request that was read by its id, which tells also whether it was decided and opened again since the
+    /// votes were given, though nobody saw it.
+    pub fn note_by_id(&mut self, request: &AccessRequest) {
+        if self.votes.are_outlived(request) {
+            self.votes.reopen(request.reviews.len());
+        }
+        self.note(request);
+    }
+
     /// Whether the request was decided when Teleport last told of it; a state that is not known may be a decision.
     pub fn is_decided(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)

@@ -56,6 +56,29 @@ pub struct AccessRequest {
     /// The access list it was promoted to: its title, else its name.
     #[serde(default)]
     pub promoted_to: Option<String>,
+    /// Which writing of it this is; `None` if the server does not say. Never in the record's copy of the request: lists and
+    /// streams need not agree about it with an answer by id.
+    #[serde(skip)]
+    pub version: Option<Version>,
+}
+
+/// One writing of a request in Teleport.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Another one with each write (`Metadata.Revision`): a word of [`crate::ids::is_plain`].
+    #[serde(rename = "r")]
+    pub revision: String,
+    /// How many reviews it has, those included that neither approve nor deny.
+    #[serde(rename = "n")]
+    pub reviews: usize,
+}
+
+impl Version {
+    /// Whether it was written since `before` and has not one review more or less to show for it: then its state was set,
+    /// and set back.
+    pub fn is_rewritten_since(&self, before: &Self) -> bool {
+        self.revision != before.revision && self.reviews == before.reviews
+    }
 }
 
 /// The server's word on a request.
@@ -154,5 +177,6 @@ pub(crate) fn sample() -> AccessRequest {
         resources: vec![],
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }

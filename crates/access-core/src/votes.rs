@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Decision, MAX_REASON};
 use crate::ids::{ChannelId, MessageTs, SlackUserId, is_plain};
 use crate::record::cut;
+use crate::request::{AccessRequest, RequestState, Version};
 
 /// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
 pub const MAX_VOTES: usize = 100;
@@ -96,6 +97,8 @@ pub struct Votes {
     past: Past,
     /// How many votes of the past, the oldest, were dropped to make room.
     dropped: u32,
+    /// The request as it was when the newest open vote was given.
+    seen: Option<Version>,
 }
 
 /// How many votes and reviews are of the past: Teleport decided the request since, and it was opened again.
@@ -121,6 +124,9 @@ struct Text {
     /// Votes that were dropped.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     dropped: u32,
+    /// The request when the newest vote was given.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Version>,
 }
 
 fn is_none(count: &usize) -> bool {
@@ -222,6 +228,24 @@ impl Votes {
         reasons(past) > 0 && reasons(&self.list) + wanted > MAX_REASONS
     }
 
+    /// Takes down what the request was, read by its id, when a vote was given.
+    pub(crate) fn see(&mut self, request: &AccessRequest) {
+        // With fewer reviews it was read earlier.
+        let is_news = |now: &&Version| self.seen.as_ref().is_none_or(|before| before.reviews <= now.reviews);
+        if let Some(now) = request.version.as_ref().filter(is_news) {
+            self.seen = Some(now.clone());
+        }
+    }
+
+    /// Whether the request, read by its id, waits and was written since the newest open vote was given, with nothing to
+    /// show for it: somebody decided it and took that back, and nobody may have been there to see it.
+    pub fn are_outlived(&self, request: &AccessRequest) -> bool {
+        let versions = request.version.as_ref().zip(self.seen.as_ref());
+        request.state == RequestState::Pending
+            && !self.open().is_empty()
+            && versions.is_some_and(|(now, before)| now.is_rewritten_since(before))
+    }
+
     /// Lets what was just asked of the voters be noted in the open votes: groups, aliases, and whether each lapsed.
     pub(crate) fn note(&mut self, note: impl Fn(&mut Vote)) {
         for vote in self.list.iter_mut().skip(self.past.votes) {
@@ -247,16 +271,17 @@ impl Votes {
     /// Makes all votes, and as many reviews, a thing of the past: the request was decided and waits again.
     pub(crate) fn reopen(&mut self, reviews: usize) {
         self.settled_by = None;
+        self.seen = None;
         self.past = Past { votes: self.list.len(), reviews: self.past.reviews.max(reviews) };
     }
 
     /// Reads what [`Votes::encode`] wrote. `None` for anything else: votes that are understood in part would be
     /// miscounted.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        let Text { v, l: list, settled_by, past_votes, past_reviews, dropped } =
+        let Text { v, l: list, settled_by, past_votes, past_reviews, dropped, seen } =
             serde_json::from_str(text).ok()?;
         let past = Past { votes: past_votes, reviews: past_reviews };
-        let votes = Self { list, settled_by, past, dropped };
+        let votes = Self { list, settled_by, past, dropped, seen };
         let expected = votes.version();
         let mut voters = BTreeSet::new();
         let mut is_new = |vote: &Vote| {
@@ -268,6 +293,7 @@ impl Votes {
             && past_votes <= votes.list.len()
             && votes.settled_by.is_none_or(|index| (past_votes..votes.list.len()).contains(&index))
             && votes.list.iter().all(Vote::is_storable)
+            && votes.seen.iter().all(|seen| is_plain(&seen.revision))
             && votes.open().iter().all(&mut is_new);
         is_whole.then_some(votes)
     }
@@ -287,7 +313,8 @@ impl Votes {
         }
         let Past { votes: past_votes, reviews: past_reviews } = self.past;
         let (v, settled_by, dropped) = (self.version(), self.settled_by, self.dropped);
-        let text = Text { v, l: self.list.clone(), settled_by, past_votes, past_reviews, dropped };
+        let (l, seen) = (self.list.clone(), self.seen.clone());
+        let text = Text { v, l, settled_by, past_votes, past_reviews, dropped, seen };
         serde_json::to_string(&text).expect("plain data has a JSON form")
     }
 }

@@ -86,5 +86,6 @@ fn request() -> AccessRequest {
         resources: Vec::new(),
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }

@@ -81,6 +81,7 @@ impl Inputs {
                 ],
                 kind: if count > 1 { RequestKind::LongTerm } else { RequestKind::ShortTerm },
                 promoted_to: Some(text.to_owned()),
+                version: None,
             },
             votes: Votes::default(),
             rules: Rules::default(),

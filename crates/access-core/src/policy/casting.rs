@@ -55,6 +55,9 @@ pub fn cast(
         return Cast::Unusable;
     }
     let votes = &mut record.votes;
+    if votes.are_outlived(request) {
+        votes.reopen(request.reviews.len());
+    }
     let earlier = votes.of(&vote.user, &vote.slack_user).cloned();
     let is_in = votes.holds(vote);
     if let Some(resolution) = marked(votes) {
@@ -84,6 +87,7 @@ pub fn cast(
         Some(earlier) if earlier.decision == vote.decision => {}
         Some(earlier) => return Cast::AlreadyVoted(earlier.decision),
     }
+    votes.see(request);
     voters.note_in(votes, request, rules);
     let own = votes.of(&vote.user, &vote.slack_user).cloned();
     let news = is_in || own != earlier;

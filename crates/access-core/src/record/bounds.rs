@@ -48,6 +48,7 @@ pub fn bounded(request: &AccessRequest) -> AccessRequest {
             .collect(),
         kind: request.kind,
         promoted_to: request.promoted_to.as_ref().map(name),
+        version: None,
     }
 }
 

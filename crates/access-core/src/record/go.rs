@@ -45,5 +45,6 @@ pub(super) fn from_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> 
         resources: Vec::new(),
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }

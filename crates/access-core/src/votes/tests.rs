@@ -208,3 +208,22 @@ fn votes_are_read_whole_or_not_at_all() {
         assert_eq!(Votes::decode(&bad), None, "{bad}");
     }
 }
+
+#[test]
+fn what_the_request_was_when_the_newest_vote_was_given_is_kept() {
+    use crate::request::sample;
+    let request = |revision: &str, reviews| AccessRequest {
+        version: Some(Version { revision: revision.into(), reviews }),
+        ..sample()
+    };
+    let mut one = votes(&[vote("bob", Approve)]);
+    one.see(&request("r2", 1));
+    // Read before the review, and written later: it does not look as if the review had gone.
+    one.see(&request("r1", 0));
+    assert!(!one.are_outlived(&request("r2", 1)) && one.are_outlived(&request("r3", 1)));
+    assert!(!one.are_outlived(&request("r3", 2)) && !one.are_outlived(&sample()));
+    let text = one.encode();
+    assert!(text.ends_with(r#","w":{"r":"r2","n":1}}"#), "{text}");
+    assert_eq!(Votes::decode(&text), Some(one));
+    assert_eq!(Votes::decode(&text.replace("\"r2\"", "\"r 2\"")), None);
+}

@@ -90,7 +90,12 @@ fn from_labels(labels: Option<&pb::LabelValues>) -> Labels {
 
 fn metadata(name: &str, expires: Option<Timestamp>, revision: i64, era: Era) -> pb::Metadata {
     let id = if era == Era::Newest { 0 } else { revision };
-    pb::Metadata { name: bytes(name), namespace: "default".to_owned(), expires: expires.map(time), id }
+    // A random UUID with each write, as 15.1.9 and 15.3.1 do it; 6.2.1 knows none. Of 12, 13 and 18 it is assumed.
+    let unique = format!("{:08x}-0000-4000-8000-{:012x}", revision >> 48, revision & 0xffff_ffff_ffff);
+    let has_revision = revision != 0 && !matches!(era, Era::Old | Era::Middle);
+    let revision = if has_revision { unique } else { String::new() };
+    let (name, expires) = (bytes(name), expires.map(time));
+    pb::Metadata { name, namespace: "default".to_owned(), expires, id, revision: bytes(&revision) }
 }
 
 pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 {

@@ -111,6 +111,9 @@ pub struct Metadata {
     pub expires: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(int64, tag = "7")]
     pub id: i64,
+    /// Another one with each write; 15.1.9 has it, 6.2.1 does not.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub revision: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AccessRequestV3 {

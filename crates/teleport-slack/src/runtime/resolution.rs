@@ -95,9 +95,14 @@ impl Resolver {
             if request.state != RequestState::Pending {
                 return Ok(Finished::Overtaken(Box::new(request)));
             }
-            if record.is_decided() {
-                // Decided when the record was read, and open since: somebody took the decision back.
-                self.note(id, &request, |now| now.known == record.known).await.map_err(Unfinished::Record)?;
+            if record.is_decided() || record.votes.are_outlived(&request) {
+                // Decided when the record was read, or since the votes were given, and open now: somebody took the
+                // decision back.
+                let is_same = |now: &Record| now.known == record.known && now.votes == record.votes;
+                let noted = self.note(id, &request, is_same).await.map_err(Unfinished::Record)?;
+                if matches!(noted, Modified::Written(_)) && !record.is_decided() {
+                    warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and taken back while no teleport-slack saw it. Those votes count no more; whoever gave them can vote again");
+                }
                 continue;
             }
             let resolution = match ruling(&self.rules, &request, &record.votes, read.voters(), marked) {
@@ -156,7 +161,7 @@ impl Resolver {
         modify_record(&self.teleport, id, |data| {
             let mut record = Record::decode(id, data).0;
             is_fit(&record).then(|| {
-                record.note(request);
+                record.note_by_id(request);
                 record.encode()
             })
         })

@@ -307,6 +307,7 @@ mod tests {
             resources: Vec::new(),
             kind: RequestKind::Unstated,
             promoted_to: None,
+            version: None,
         };
         let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
         let phase = access_core::lifecycle::Phase::Pending;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use access_core::ids::RequestId;
-use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use access_core::ids::{RequestId, is_plain};
+use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold, Version};
 use bytes::Bytes;
 use jiff::Timestamp;
 use teleport_proto::auth as wire;
@@ -40,6 +40,8 @@ pub fn access_request(message: wire::AccessRequestV3) -> Option<AccessRequest> {
         suggested_reviewers: texts(&spec.suggested_reviewers),
         kind: kind(spec.request_kind),
         promoted_to: spec.access_list.as_ref().and_then(access_list),
+        version: Some(Version { revision: text(&metadata.revision), reviews: spec.reviews.len() })
+            .filter(|version| is_plain(&version.revision)),
         resources: resources(spec.requested_resource_ids, spec.requested_resource_access_ids),
     })
 }

@@ -229,6 +229,75 @@ fn whoever_voted_before_it_was_taken_back_may_vote_again() {
     });
 }
 
+const UNSEEN: &str = "taken back while no teleport-slack saw it";
+
+#[test]
+fn an_approval_that_came_and_went_while_nobody_watched_spends_the_votes() {
+    story(async {
+        let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+        bed.sign_as(PLUGIN_RW);
+        let review = &format!("{ANY_OF_THREE}\napprovals = 2");
+        let daemon = bed.start_deciding(Way::Http, review).await;
+        let (id, other) = (bed.ask(), bed.ask());
+        for id in [&id, &other] {
+            let card = bed.until_clickable(&daemon, "C0TEAM", id).await;
+            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            assert_eq!(told, "Your approval counts: 1 of 2 approvals.");
+        }
+        daemon.kill().await;
+        bed.set_by_hand(&id, RequestState::Approved);
+        bed.set_by_hand(&id, RequestState::Pending);
+        let daemon = bed.start_deciding(Way::Http, review).await;
+        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let told = bed.told(&daemon, "U0DAVE", &card, "approve").await;
+        assert_eq!(told, "Your approval counts: 1 of 2 approvals.", "{}", daemon.log());
+        assert_eq!(daemon.times_logged(UNSEEN), 1);
+        assert_eq!(bed.decided(&id).len(), 2, "{:?}", bed.decided(&id));
+        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        // Of the other nothing came and went.
+        let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+        bed.end(daemon).await;
+    });
+}
+
+#[test]
+fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a_lost_one_is() {
+    for is_lost in [false, true] {
+        story(async move {
+            let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+            bed.sign_as(PLUGIN_RW);
+            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            let id = bed.ask();
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            // Neither the answer nor the news of it comes.
+            bed.teleport.faults().drop_events(Times::UntilCleared);
+            let fault = if is_lost { Fault::unavailable() } else { Fault::LoseAnswer };
+            bed.teleport.faults().script(Method::SetAccessRequestState, fault, Times::UntilCleared);
+            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            assert!(told.starts_with("Your approval is recorded, but"), "{told}");
+            daemon.kill().await;
+            bed.teleport.faults().clear();
+            bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
+            if is_lost {
+                let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+                bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+                assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
+                return bed.end(daemon).await;
+            }
+            assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
+            bed.set_by_hand(&id, RequestState::Pending);
+            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            bed.until_logged(&daemon, UNSEEN).await;
+            assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
+            assert_eq!(bed.decided(&id).len(), 2, "{:?}", bed.decided(&id));
+            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+            bed.end(daemon).await;
+        });
+    }
+}
+
 #[test]
 fn the_vote_of_an_account_that_was_deactivated_since_does_not_count() {
     story(async {

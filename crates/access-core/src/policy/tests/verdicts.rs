@@ -2,6 +2,7 @@
 
 use super::super::voters::samples::{person_by, person_with};
 use super::*;
+use crate::request::Version;
 use crate::votes::Votes;
 
 pub(super) fn review(author: &str, proposed: RequestState) -> Review {
@@ -553,4 +554,74 @@ fn every_reason_is_kept_and_all_together_within_bounds() {
     let chars: Vec<_> = reasons.iter().map(|reason| reason.chars().count()).collect();
     assert!(chars.iter().all(|chars| *chars <= 520) && chars.iter().sum::<usize>() <= 10_000, "{chars:?}");
     assert!(reasons.len() >= 15, "{}", reasons.len());
+}
+
+/// The sample as Teleport tells it by its id, after so many reviews that decide nothing.
+fn written(revision: &str, reviews: usize) -> AccessRequest {
+    AccessRequest { version: Some(Version { revision: revision.into(), reviews }), ..sample() }
+}
+
+#[test]
+fn votes_from_before_a_decision_that_nobody_saw_count_no_more() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.request = Some(written("r1", 0));
+    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    // A review is what it was written for.
+    scene.request = Some(written("r2", 1));
+    assert!(matches!(scene.verdict("carol", Approve), Verdict::Vote(_)));
+    // Approved and taken back: nothing shows it but that it was written.
+    scene.request = Some(written("r3", 0));
+    for user in ["bob", "carol"] {
+        assert_eq!(scene.verdict(user, Approve), Verdict::Finish, "first it is written down");
+    }
+    let carol = Vote { at: at(20), ..vote("carol", Approve) };
+    let request = written("r3", 0);
+    let Cast::Counted(standing) = cast(&mut scene.record, &carol, &request, &scene.rules, &scene.voters)
+    else {
+        panic!("bob's vote decided")
+    };
+    assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 2));
+    // From here on it is as it is now.
+    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
+
+    // Without such a write each counts, and so it does where the server says nothing.
+    for (first, then) in [(Some("r2"), Some("r2")), (None, Some("r3")), (Some("r1"), None)] {
+        let request = |revision: Option<&str>| revision.map_or_else(sample, |word| written(word, 0));
+        let mut scene = Scene::new(Mode::Resolver);
+        scene.request = Some(request(first));
+        scene.votes("bob", Approve);
+        scene.request = Some(request(then));
+        assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)), "{first:?} {then:?}");
+    }
+}
+
+#[test]
+fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_again() {
+    let mut scene = Scene::new(Mode::Resolver);
+    scene.request = Some(written("r1", 0));
+    scene.votes("bob", Approve);
+    assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)));
+    let settled = scene.record.clone();
+    assert_eq!(Record::decode(&sample().id, &settled.encode()).0, settled);
+    // The call that sets it never arrived: nothing was written, and it is to be made again.
+    let mut record = settled.clone();
+    record.note_by_id(&written("r1", 0));
+    assert_eq!((record.votes.open().len(), record.votes.settled_by().is_some()), (2, true));
+    // It arrived: who decided is told by the same votes.
+    record.note_by_id(&AccessRequest { state: RequestState::Approved, ..written("r2", 0) });
+    assert_eq!(deciders(None, &record, Approve), ["bob", "carol"]);
+    // It arrived, and was taken back, and nobody was there.
+    let mut record = settled.clone();
+    record.note_by_id(&AccessRequest {
+        reviews: vec![review("dave", RequestState::Approved)],
+        ..written("r3", 0)
+    });
+    assert_eq!((record.votes.open().len(), record.votes.past_reviews()), (0, 1));
+    let again = Record::decode(&sample().id, &record.encode()).0;
+    assert_eq!(again, record);
+    assert!(!again.votes.are_outlived(&written("r9", 0)), "no vote is open");
+    // What a list or a stream tells is not held against it.
+    let mut record = settled;
+    record.note(&written("r3", 0));
+    assert_eq!((record.votes.open().len(), record.known), (2, Some(bounded(&sample()))));
 }

@@ -42,6 +42,7 @@ fn request() -> AccessRequest {
         resources: vec![],
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }
 

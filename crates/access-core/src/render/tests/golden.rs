@@ -41,6 +41,7 @@ fn request(id: &str, user: &str, roles: &[&str], reason: &str) -> AccessRequest 
         resources: vec![],
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }
 

@@ -190,7 +190,7 @@ prop_compose! {
     ) -> AccessRequest {
         AccessRequest {
             id: RequestId::new(id), user, roles, state, reason, resolve_reason, created, access_until, expires,
-            assume_start, thresholds, reviews, suggested_reviewers: vec![], resources, kind, promoted_to,
+            assume_start, thresholds, reviews, suggested_reviewers: vec![], resources, kind, promoted_to, version: None,
         }
     }
 }
@@ -415,6 +415,7 @@ fn request_of(text: &str) -> AccessRequest {
         resources: vec![resource; 300],
         kind: RequestKind::LongTerm,
         promoted_to: Some(text.into()),
+        version: None,
     }
 }
 

@@ -106,6 +106,9 @@ fn plain(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
         since(created, time);
     }
     metadata.id = metadata.id.signum();
+    if metadata.revision.len() == 36 {
+        metadata.revision = Bytes::from_static(b"a UUID");
+    }
     for review in &mut spec.reviews {
         assert!(instant(&review.created.take().unwrap()) >= created);
         since(created, &mut review.assume_start_time);
@@ -115,6 +118,8 @@ fn plain(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
 }
 
 fn plain_user(mut user: pb::UserV2) -> pb::UserV2 {
+    // Nobody asks for a user's revision, so the simulator has none.
+    user.metadata.as_mut().unwrap().revision.clear();
     user.metadata.as_mut().unwrap().id = 0;
     if let Some(traits) = user.spec.as_mut().and_then(|spec| spec.traits.as_mut()) {
         traits.values.sort_by(|a, b| a.key.cmp(&b.key));
@@ -409,6 +414,9 @@ fn label(event: &[u8]) -> String {
 fn plain_item(mut item: pb::PluginDataV3, made: &BTreeMap<String, Timestamp>) -> pb::PluginDataV3 {
     let metadata = item.metadata.as_mut().unwrap();
     metadata.id = metadata.id.signum();
+    if metadata.revision.len() == 36 {
+        metadata.revision = Bytes::from_static(b"a UUID");
+    }
     since(made[std::str::from_utf8(&metadata.name).unwrap()], &mut metadata.expires);
     let entries = &mut item.spec.as_mut().unwrap().entries;
     entries.sort_by(|a, b| a.key.cmp(&b.key));

@@ -198,3 +198,24 @@ proptest! {
         prop_assert_eq!(request.roles.len(), texts.len());
     }
 }
+
+#[test]
+fn which_writing_of_a_request_it_is_and_how_many_reviews_of_any_kind_it_has() {
+    let version = |revision: &'static [u8]| {
+        let request = convert(|metadata, spec| {
+            metadata.revision = Bytes::from_static(revision);
+            let proposals = [wire::RequestState::Approved, wire::RequestState::Promoted];
+            spec.reviews = proposals
+                .map(|state| wire::AccessReview { proposed_state: state.into(), ..Default::default() })
+                .to_vec();
+        });
+        assert_eq!(request.reviews.len(), 1);
+        request.version
+    };
+    let uuid = "41d06c42-11d9-4eed-9abe-aa5f5fcbe399";
+    assert_eq!(version(uuid.as_bytes()), Some(Version { revision: uuid.into(), reviews: 2 }));
+    assert_eq!(version(b"7").unwrap().revision, "7");
+    for odd in [&b""[..], b"a b", b"\xff", &[b'a'; 2_000]] {
+        assert_eq!(version(odd), None);
+    }
+}

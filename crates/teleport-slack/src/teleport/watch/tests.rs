@@ -34,6 +34,7 @@ fn request(id: &str, reason: &str) -> AccessRequest {
         resources: vec![],
         kind: RequestKind::Unstated,
         promoted_to: None,
+        version: None,
     }
 }
 
