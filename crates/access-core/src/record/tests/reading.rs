@@ -77,3 +77,27 @@ fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
         assert!(!is_kept(odd, "1.2") && !is_kept("C1", odd), "{odd:?}");
     }
 }
+
+#[test]
+fn each_torn_pair_is_named_as_rubbish() {
+    for torn in ["C1", "C1/", "/1.2", "C1/1.2/3"] {
+        let (record, rubbish) = Record::decode(&id(), &map(&[("messages", torn)]));
+        assert_eq!((record.deliveries, rubbish), (vec![], vec!["messages"]), "{torn}");
+    }
+}
+
+#[test]
+fn a_message_is_written_down_once_and_for_one_recipient() {
+    let posted = |key: &str| Outcome::Posted {
+        key: RecipientKey::new(key),
+        channel: ChannelId::new("C1"),
+        ts: MessageTs::new("1.2"),
+        shown: None,
+    };
+    let mut record = Record::default();
+    for key in ["#a", "#a", "#b"] {
+        record.apply(&posted(key));
+        assert!(record.deliveries.len() == 1 && record.is_delivered(&[RecipientKey::new("#a")]), "{key}");
+    }
+    assert_eq!((Told::Reviews(3).count(), Told::Votes(2).count()), (3, 2));
+}
