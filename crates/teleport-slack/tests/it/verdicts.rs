@@ -1,7 +1,7 @@
 //! Votes from before, and what is now: rules, accounts, links and groups may have changed since, and an administrator
 //! may have taken a decision back. Only what holds at the moment of the decision decides.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_sim::slack::faults as slack;
 use access_sim::slack::snapshot::MessageView;
@@ -526,11 +526,12 @@ fn whoever_left_a_group_decides_nothing_ten_seconds_later() {
         let (first, id) = (bed.ask(), bed.ask());
         let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
         assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         // The group is remembered at the click; the vote takes until it is too old.
-        tokio::time::sleep_until(asked + Duration::from_secs(6)).await;
+        let old = || (asked.elapsed() >= Duration::from_secs(6)).then_some(());
+        bed.until(&daemon, "six seconds since the group was read", old).await;
         let slow = Fault::Delay(Duration::from_secs(6));
         bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
         let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
