@@ -15,30 +15,30 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ChannelId, MessageTs};
-use crate::plan::Errand;
+use crate::plan::Operation;
 use crate::recipients::RecipientKey;
 use crate::record::Record;
 
 /// A claim that did not change for this long may be taken over.
-pub const LAPSE: Duration = Duration::from_secs(13);
+pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(13);
 /// How long after he began to write the claim its holder may begin a call to Slack. A call lasts [`CALL`] at
 /// most, so everything has ended before anybody else begins. A Teleport that needs longer than this for one write
 /// stops all work.
-pub const WORK: Duration = Duration::from_secs(6);
+pub const CLAIM_BUDGET: Duration = Duration::from_secs(6);
 /// The most that a call under a claim may take.
-pub const CALL: Duration = Duration::from_secs(6);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// A post of which nobody knows more arrives within this time after its daemon took the claim, or never: [`WORK`]
 /// and [`CALL`], and nearly as much again for clocks that differ and a Slack that is slow.
-const ARRIVAL: SignedDuration = SignedDuration::from_secs(20);
+const IN_DOUBT_AFTER_CLAIM: SignedDuration = SignedDuration::from_secs(20);
 /// A post that got no answer arrives within this time after its daemon gave it up, or never.
-pub const LATE: SignedDuration = SignedDuration::from_secs(9);
+pub const IN_DOUBT_AFTER_TIMEOUT: SignedDuration = SignedDuration::from_secs(9);
 /// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
 /// replicas may differ by this much, less [`LAPSE`].
-const LONG_AGO: SignedDuration = SignedDuration::from_secs(120);
+const STALE_CLAIM_AGE: SignedDuration = SignedDuration::from_secs(120);
 /// Longer names of places are not ours, in bytes; channel names have at most 80 characters of four bytes, ids far fewer.
-const MAX_PLACE: usize = 320;
+const MAX_DESTINATION_LEN: usize = 320;
 /// Where nobody can look, a post of which nobody knows the outcome is made once more without further ado.
-const BLIND_ATTEMPTS: u32 = 2;
+const MAX_UNVERIFIED_ATTEMPTS: u32 = 2;
 
 /// The right to work on one request for a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,70 +48,79 @@ pub struct Claim {
     pub holder: String,
     /// Another number each time that process takes a claim, so that a new one is not taken for an old one.
     #[serde(rename = "n")]
-    pub turn: u64,
+    pub generation: u64,
     /// When it was taken, by the holder's wall clock.
     #[serde(rename = "at")]
-    pub taken: Timestamp,
+    pub acquired_at: Timestamp,
 }
 
 /// A post that may have been made: it was about to be, and its outcome is not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doubt {
+pub struct InDoubtPost {
     /// What it was part of.
-    pub errand: Errand,
+    pub operation: Operation,
     /// Where it went: a channel's id or name, or a person's id.
-    pub place: String,
+    pub destination: String,
     /// When it was about to be made, by that daemon's wall clock. It tells one attempt from another.
-    pub since: Timestamp,
+    pub attempted_at: Timestamp,
     /// From when on it is there or never will be. Before, that it is not found means nothing.
-    pub ripe: Timestamp,
+    pub final_at: Timestamp,
     /// When the first of the attempts was about to be made of which nobody knows what came.
-    pub first: Timestamp,
+    pub first_attempted_at: Timestamp,
     /// How many these are.
     pub attempts: u32,
     /// Whether Slack said of one of them that it is there, and not where.
     pub is_accepted: bool,
     /// Whether it is to be made once more although nobody could look.
-    pub may_repeat: bool,
+    pub may_retry: bool,
 }
 
 /// What Slack last answered to posts into one place, as far as the answer leaves nothing open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
+pub struct LastResponses {
     /// When it last took a message and said where.
-    pub posted: Option<Timestamp>,
+    pub posted_at: Option<Timestamp>,
     /// When it last refused one in so many words.
-    pub refused: Option<Timestamp>,
+    pub refused_at: Option<Timestamp>,
 }
 
-impl Doubt {
+impl InDoubtPost {
     /// About the first attempt at something.
-    pub fn new(errand: Errand, place: String, since: Timestamp, ripe: Timestamp) -> Self {
+    pub fn new(errand: Operation, place: String, since: Timestamp, ripe: Timestamp) -> Self {
         let (attempts, is_accepted, may_repeat) = (1, false, false);
-        Self { errand, place, since, ripe, first: since, attempts, is_accepted, may_repeat }
+        Self {
+            operation: errand,
+            destination: place,
+            attempted_at: since,
+            final_at: ripe,
+            first_attempted_at: since,
+            attempts,
+            is_accepted,
+            may_retry: may_repeat,
+        }
     }
 
     /// Whether the post is to be made once more where nobody can look: once in any case, and then only after Slack was
     /// seen to give a whole answer in that place. If it says that it takes messages and does not say where, a refusal
     /// proves nothing.
-    pub fn is_worth_repeating(&self, answers: Answers) -> bool {
-        let since = |at: Option<Timestamp>| at.is_some_and(|at| at > self.since);
-        self.attempts < BLIND_ATTEMPTS
-            || since(answers.posted)
-            || (since(answers.refused) && !self.is_accepted)
+    pub fn should_retry(&self, answers: LastResponses) -> bool {
+        let since = |at: Option<Timestamp>| at.is_some_and(|at| at > self.attempted_at);
+        self.attempts < MAX_UNVERIFIED_ATTEMPTS
+            || since(answers.posted_at)
+            || (since(answers.refused_at) && !self.is_accepted)
     }
 
     /// The last attempt was not made. Returns whether there is another that is in doubt.
-    pub(crate) fn take_back(&mut self) -> bool {
+    pub(crate) fn undo_attempt(&mut self) -> bool {
         self.attempts = self.attempts.saturating_sub(1);
-        self.may_repeat = true;
+        self.may_retry = true;
         self.attempts > 0
     }
 }
 
 /// A doubt as JSON.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct DoubtJson {
+pub(crate) struct InDoubtPostJson {
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     key: Option<RecipientKey>,
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
@@ -119,85 +128,117 @@ pub(crate) struct DoubtJson {
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     ts: Option<MessageTs>,
     #[serde(rename = "p")]
-    place: String,
+    destination: String,
     #[serde(rename = "s")]
-    since: Timestamp,
+    attempted_at: Timestamp,
     #[serde(rename = "r")]
-    ripe: Timestamp,
+    final_at: Timestamp,
     // Releases before these were added pass over them; each of them looks, and posts again where it cannot.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
-    first: Option<Timestamp>,
+    first_attempted_at: Option<Timestamp>,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     attempts: Option<u32>,
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     is_accepted: bool,
     #[serde(rename = "m", default, skip_serializing_if = "std::ops::Not::not")]
-    may_repeat: bool,
+    may_retry: bool,
 }
 
-impl From<&Doubt> for DoubtJson {
-    fn from(doubt: &Doubt) -> Self {
-        let Doubt { errand, place, since, ripe, first, attempts, is_accepted, may_repeat } = doubt.clone();
+impl From<&InDoubtPost> for InDoubtPostJson {
+    fn from(doubt: &InDoubtPost) -> Self {
+        let InDoubtPost {
+            operation: errand,
+            destination: place,
+            attempted_at: since,
+            final_at: ripe,
+            first_attempted_at: first,
+            attempts,
+            is_accepted,
+            may_retry: may_repeat,
+        } = doubt.clone();
         let (key, channel, ts) = match errand {
-            Errand::Deliver(key) => (Some(key), None, None),
-            Errand::Keep(channel, ts) | Errand::Tell(channel, ts) => (None, Some(channel), Some(ts)),
+            Operation::Post(key) => (Some(key), None, None),
+            Operation::Update(channel, ts) | Operation::Reply(channel, ts) => (None, Some(channel), Some(ts)),
         };
         let first = Some(first).filter(|first| *first != since);
         let attempts = Some(attempts).filter(|attempts| *attempts != 1);
-        Self { key, channel, ts, place, since, ripe, first, attempts, is_accepted, may_repeat }
+        Self {
+            key,
+            channel,
+            ts,
+            destination: place,
+            attempted_at: since,
+            final_at: ripe,
+            first_attempted_at: first,
+            attempts,
+            is_accepted,
+            may_retry: may_repeat,
+        }
     }
 }
 
-impl DoubtJson {
-    pub(crate) fn read(self) -> Option<Doubt> {
+impl InDoubtPostJson {
+    pub(crate) fn decode(self) -> Option<InDoubtPost> {
         let errand = match (self.key, self.channel, self.ts) {
-            (Some(key), ..) => Errand::Deliver(key),
-            (None, Some(channel), Some(ts)) => Errand::Tell(channel, ts),
+            (Some(key), ..) => Operation::Post(key),
+            (None, Some(channel), Some(ts)) => Operation::Reply(channel, ts),
             _ => return None,
         };
-        let doubt = Doubt {
-            first: self.first.unwrap_or(self.since),
+        let doubt = InDoubtPost {
+            first_attempted_at: self.first_attempted_at.unwrap_or(self.attempted_at),
             attempts: self.attempts.unwrap_or(1),
             is_accepted: self.is_accepted,
-            may_repeat: self.may_repeat,
-            ..Doubt::new(errand, self.place, self.since, self.ripe)
+            may_retry: self.may_retry,
+            ..InDoubtPost::new(errand, self.destination, self.attempted_at, self.final_at)
         };
-        (doubt.place.len() <= MAX_PLACE).then_some(doubt)
+        (doubt.destination.len() <= MAX_DESTINATION_LEN).then_some(doubt)
     }
 }
 
 /// Whether to work on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Acquire {
     /// Nobody else does.
     Free,
     /// Somebody else did, and has not been heard of for too long.
-    Lapsed,
+    Expired,
     /// Somebody else does: look again after this long.
     Wait(Duration),
 }
 
 /// Whether `me` may take the claim, having watched what is there without a change for `watched`.
-pub fn turn(claim: Option<&Claim>, me: &str, watched: Duration, now: Timestamp) -> Turn {
+pub fn may_acquire(claim: Option<&Claim>, me: &str, watched: Duration, now: Timestamp) -> Acquire {
     match claim {
-        None => Turn::Free,
-        Some(claim) if claim.holder == me => Turn::Free,
-        Some(claim) if now.duration_since(claim.taken) > LONG_AGO || watched >= LAPSE => Turn::Lapsed,
-        Some(_) => Turn::Wait(LAPSE - watched),
+        None => Acquire::Free,
+        Some(claim) if claim.holder == me => Acquire::Free,
+        Some(claim)
+            if now.duration_since(claim.acquired_at) > STALE_CLAIM_AGE || watched >= CLAIM_TIMEOUT =>
+        {
+            Acquire::Expired
+        }
+        Some(_) => Acquire::Wait(CLAIM_TIMEOUT - watched),
     }
 }
 
 impl Record {
     /// Takes the claim and notes the posts that are about to be made.
-    pub fn take(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Errand, String)>) {
-        let since = claim.taken;
-        let ripe = since.saturating_add(ARRIVAL).expect("a duration of seconds is no calendar span");
+    pub fn acquire(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Operation, String)>) {
+        let since = claim.acquired_at;
+        let ripe =
+            since.saturating_add(IN_DOUBT_AFTER_CLAIM).expect("a duration of seconds is no calendar span");
         for (errand, place) in posts {
-            match self.doubts.iter_mut().find(|doubt| doubt.errand == errand) {
-                None => self.doubts.push(Doubt::new(errand, place, since, ripe)),
-                Some(doubt) if doubt.may_repeat => {
+            match self.in_doubt.iter_mut().find(|doubt| doubt.operation == errand) {
+                None => self.in_doubt.push(InDoubtPost::new(errand, place, since, ripe)),
+                Some(doubt) if doubt.may_retry => {
                     let attempts = doubt.attempts.saturating_add(1);
-                    *doubt = Doubt { place, since, ripe, attempts, may_repeat: false, ..doubt.clone() };
+                    *doubt = InDoubtPost {
+                        destination: place,
+                        attempted_at: since,
+                        final_at: ripe,
+                        attempts,
+                        may_retry: false,
+                        ..doubt.clone()
+                    };
                 }
                 // It is looked for first.
                 Some(_) => {}
@@ -207,20 +248,20 @@ impl Record {
     }
 
     /// Gives the claim up, unless somebody else has taken it over.
-    pub fn give_up(&mut self, claim: &Claim) {
+    pub fn release(&mut self, claim: &Claim) {
         if self.claim.as_ref() == Some(claim) {
             self.claim = None;
         }
     }
 
     /// Whether this errand may have been carried out by somebody who could not record it, so that nobody may make it.
-    pub fn is_in_doubt(&self, errand: &Errand) -> bool {
-        self.doubts.iter().any(|doubt| doubt.errand == *errand && !doubt.may_repeat)
+    pub fn is_in_doubt(&self, errand: &Operation) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && !doubt.may_retry)
     }
 
     /// Whether this errand is to be made once more.
-    pub(crate) fn is_to_repeat(&self, errand: &Errand) -> bool {
-        self.doubts.iter().any(|doubt| doubt.errand == *errand && doubt.may_repeat)
+    pub(crate) fn is_to_retry(&self, errand: &Operation) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && doubt.may_retry)
     }
 }
 

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ChannelId, MessageTs, RequestId, is_plain};
+use crate::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
 use crate::request::RequestState;
 use crate::shown_cluster::ShownCluster;
 
@@ -64,7 +64,7 @@ impl Decision {
 
 /// What the dialogue carries from the click to its submission, as its `private_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dialogue {
+pub struct ModalState {
     /// The request.
     #[serde(rename = "r")]
     pub request: RequestId,
@@ -79,7 +79,7 @@ pub struct Dialogue {
     pub ts: MessageTs,
     /// When the button was pressed.
     #[serde(rename = "o")]
-    pub opened: Timestamp,
+    pub opened_at: Timestamp,
     /// Whether it may not be sent without a reason, so that one that is can be sent back at once. The verdict does
     /// not rely on it: the rules are asked again.
     #[serde(rename = "q", default)]
@@ -89,20 +89,22 @@ pub struct Dialogue {
     pub cluster: ShownCluster,
 }
 
-impl Dialogue {
+impl ModalState {
     /// The metadata; `None` if an id is none of Slack's or Teleport's, so that it is always short.
     pub fn encode(&self) -> Option<String> {
         let json = serde_json::to_string(self).ok();
-        json.filter(|_| self.is_plain())
+        json.filter(|_| self.has_valid_ids())
     }
 
     /// Reads what [`Dialogue::encode`] wrote; `None` for anything else.
     pub fn decode(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().filter(Self::is_plain)
+        serde_json::from_str(text).ok().filter(Self::has_valid_ids)
     }
 
-    fn is_plain(&self) -> bool {
-        self.request.as_word().is_some() && is_plain(self.channel.as_str()) && is_plain(self.ts.as_str())
+    fn has_valid_ids(&self) -> bool {
+        self.request.as_token().is_some()
+            && is_id_charset(self.channel.as_str())
+            && is_id_charset(self.ts.as_str())
     }
 }
 
@@ -110,13 +112,13 @@ impl Dialogue {
 mod tests {
     use super::*;
 
-    fn dialogue(request: &str, channel: &str) -> Dialogue {
-        Dialogue {
+    fn modal_state(request: &str, channel: &str) -> ModalState {
+        ModalState {
             request: RequestId::new(request),
             decision: Decision::Deny,
             channel: ChannelId::new(channel),
             ts: MessageTs::new("1795363190.000001"),
-            opened: Timestamp::from_second(1_800_000_000).unwrap(),
+            opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
             cluster: ShownCluster::of("one.example.com"),
         }
@@ -124,14 +126,17 @@ mod tests {
 
     #[test]
     fn a_dialogue_comes_back_as_it_was() {
-        let text = dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
+        let text = modal_state("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
         insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z","q":true,"k":"one.example.com"}"#);
-        assert_eq!(Dialogue::decode(&text), Some(dialogue("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM")));
+        assert_eq!(
+            ModalState::decode(&text),
+            Some(modal_state("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM"))
+        );
         // As an earlier release drew it.
         let older = text.split_once(",\"q\"").unwrap().0.to_owned() + "}";
-        let older = Dialogue::decode(&older).unwrap();
+        let older = ModalState::decode(&older).unwrap();
         assert_eq!((older.required, older.cluster), (false, ShownCluster::default()));
-        let mut longest = dialogue(&"a".repeat(64), &"C".repeat(64));
+        let mut longest = modal_state(&"a".repeat(64), &"C".repeat(64));
         longest.cluster = ShownCluster::of(&"\"\\".repeat(9_000));
         let longest = longest.encode().unwrap();
         assert!(longest.len() < 3_000);
@@ -142,12 +147,12 @@ mod tests {
         for (request, channel) in
             [("", "C1"), ("a b", "C1"), ("a", ""), ("a", "C1,D2"), (&*"a".repeat(65), "C1")]
         {
-            let odd = dialogue(request, channel);
+            let odd = modal_state(request, channel);
             assert_eq!(odd.encode(), None);
-            assert_eq!(Dialogue::decode(&serde_json::to_string(&odd).unwrap()), None);
+            assert_eq!(ModalState::decode(&serde_json::to_string(&odd).unwrap()), None);
         }
         for text in ["", "{}", "null", "[]", "{\"r\":1}", "rubbish"] {
-            assert_eq!(Dialogue::decode(text), None);
+            assert_eq!(ModalState::decode(text), None);
         }
     }
 

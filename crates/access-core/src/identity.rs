@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::ids::SlackUserId;
-use crate::interaction::OurApp;
-use crate::refusal::{Distrust, Refusal};
+use crate::interaction::AppInstallation;
+use crate::refusal::{AccountIneligible, Refusal};
 use crate::votes::MAX_USER;
 
 /// Slack's own bot, which does not call itself one.
@@ -71,9 +71,9 @@ impl SlackProfile {
 
 /// How the operator links Slack people to Teleport users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links {
+pub struct UserMapping {
     /// The explicit table.
-    pub table: BTreeMap<SlackUserId, String>,
+    pub explicit: BTreeMap<SlackUserId, String>,
     /// The Teleport user trait that holds Slack ids.
     pub id_trait: Option<String>,
     /// Whether an e-mail address that equals a user name is a link.
@@ -82,14 +82,14 @@ pub struct Links {
     pub ignore_email_case: bool,
 }
 
-impl Links {
+impl UserMapping {
     /// The accounts that the table gives this Teleport user.
-    pub fn in_table(&self, user: &str) -> impl Iterator<Item = SlackUserId> {
-        self.table.iter().filter(move |(_, named)| *named == user).map(|(id, _)| id.clone())
+    pub fn explicit_accounts(&self, user: &str) -> impl Iterator<Item = SlackUserId> {
+        self.explicit.iter().filter(move |(_, named)| *named == user).map(|(id, _)| id.clone())
     }
 
     /// The accounts that the user's trait gives.
-    pub fn in_trait(&self, user: &TeleportUser) -> impl Iterator<Item = SlackUserId> {
+    pub fn trait_accounts(&self, user: &TeleportUser) -> impl Iterator<Item = SlackUserId> {
         slack_ids(user, self).into_iter().map(SlackUserId::new)
     }
 }
@@ -117,9 +117,9 @@ pub enum Users<'a> {
 
 /// Which link identified a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkKind {
+pub enum MappingSource {
     /// The operator's table.
-    Table,
+    Explicit,
     /// The trait.
     Trait,
     /// The e-mail address.
@@ -128,7 +128,7 @@ pub enum LinkKind {
 
 /// A Slack person who is a Teleport user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
+pub struct Reviewer {
     /// The Teleport user's name.
     pub user: String,
     /// The Slack account.
@@ -136,25 +136,25 @@ pub struct Person {
     /// Its workspace.
     pub team: Option<String>,
     /// What linked them.
-    pub link: LinkKind,
+    pub source: MappingSource,
     /// Every name that the account goes by, whether or not it may act under it: for telling the requester.
-    names: Vec<String>,
+    aliases: Vec<String>,
     /// The account's ids.
     accounts: Vec<SlackUserId>,
 }
 
-impl Person {
+impl Reviewer {
     /// Whether this is the Teleport user `name`, by this account's link, by another account's that has the same
     /// e-mail address, or by any other link of this account. Capitals do not matter: this is used to refuse.
     pub fn is(&self, name: &str) -> bool {
         let name = name.trim().to_lowercase();
-        self.names.iter().any(|known| known.trim().to_lowercase() == name)
+        self.aliases.iter().any(|known| known.trim().to_lowercase() == name)
     }
 
     /// Every name that the account goes by, whether or not it may act under it: two with one in common count as one
     /// person.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.aliases.iter().map(String::as_str)
     }
 
     /// The account's ids: in an Enterprise organisation it may have two.
@@ -170,136 +170,143 @@ impl Person {
 pub fn identify(
     clicked: &SlackUserId,
     profile: &SlackProfile,
-    our: &OurApp,
-    links: &Links,
+    our: &AppInstallation,
+    links: &UserMapping,
     users: Users<'_>,
     now: Timestamp,
-) -> Result<Person, Refusal> {
-    if let Some(distrust) = distrust(clicked, profile, our) {
-        return Err(Refusal::Untrusted(distrust));
+) -> Result<Reviewer, Refusal> {
+    if let Some(distrust) = check_account(clicked, profile, our) {
+        return Err(Refusal::AccountIneligible(distrust));
     }
-    let (user, link) = linked_user(profile, links, users)?;
+    let (user, link) = mapped_user(profile, links, users)?;
     if user.is_empty() || user.chars().nth(MAX_USER).is_some() {
-        return Err(Refusal::NotLinked);
+        return Err(Refusal::UnmappedUser);
     }
     if let Users::Listed(all) = users {
         match all.iter().find(|listed| listed.name == user) {
-            None => return Err(unknown(user, all)),
+            None => return Err(unknown_user(user, all)),
             Some(listed) if listed.expires.is_some_and(|end| end <= now) => {
                 return Err(Refusal::TeleportUserExpired { user });
             }
             Some(_) => {}
         }
     }
-    let mut names = in_table(profile, links);
+    let mut names = by_explicit(profile, links);
     names.extend(by_trait(profile, links, users));
     names.extend(profile.email.clone());
     names.push(user.clone());
     let team = profile.team_id.clone();
     let accounts = profile.ids().cloned().collect();
-    Ok(Person { user, slack_user: clicked.clone(), team, link, names, accounts })
+    Ok(Reviewer { user, slack_user: clicked.clone(), team, source: link, aliases: names, accounts })
 }
 
 /// Why nobody is called `user`, though a link leads there.
-fn unknown(user: String, all: &[TeleportUser]) -> Refusal {
-    match all.iter().find(|listed| is_alike(&listed.name, &user)) {
-        Some(listed) => Refusal::OtherCapitals { user: listed.name.clone(), linked: user },
+fn unknown_user(user: String, all: &[TeleportUser]) -> Refusal {
+    match all.iter().find(|listed| eq_ignore_case(&listed.name, &user)) {
+        Some(listed) => Refusal::UserCaseMismatch { user: listed.name.clone(), mapped: user },
         // Single sign-on may have made the user once: then Teleport forgot it when its login expired.
         None => Refusal::TeleportUserUnknown { user },
     }
 }
 
 /// Whether two names differ in capitals at most.
-pub(crate) fn is_alike(one: &str, other: &str) -> bool {
+pub(crate) fn eq_ignore_case(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
 /// What speaks against the account, the plainest first.
-fn distrust(clicked: &SlackUserId, profile: &SlackProfile, our: &OurApp) -> Option<Distrust> {
+fn check_account(
+    clicked: &SlackUserId,
+    profile: &SlackProfile,
+    our: &AppInstallation,
+) -> Option<AccountIneligible> {
     let is_other_workspace = || {
         let same_team = profile.team_id.as_ref() == Some(&our.team_id);
         let same_org = our.enterprise_id.is_some() && profile.enterprise_id == our.enterprise_id;
         !(same_team || same_org)
     };
     let reasons = [
-        (!profile.ids().any(|id| id == clicked), Distrust::SomebodyElse),
-        (profile.ids().any(|id| id.as_str() == SLACKBOT), Distrust::Slackbot),
-        (profile.deleted, Distrust::Deactivated),
-        (profile.is_workflow_bot, Distrust::Workflow),
-        (profile.is_connector_bot, Distrust::Connector),
-        (profile.is_bot, Distrust::Bot),
-        (profile.is_stranger, Distrust::Stranger),
-        (is_other_workspace(), Distrust::OtherWorkspace),
-        (profile.is_ultra_restricted, Distrust::SingleChannelGuest),
-        (profile.is_restricted, Distrust::Guest),
-        (profile.is_invited_user, Distrust::Invited),
+        (!profile.ids().any(|id| id == clicked), AccountIneligible::IdMismatch),
+        (profile.ids().any(|id| id.as_str() == SLACKBOT), AccountIneligible::Slackbot),
+        (profile.deleted, AccountIneligible::Deactivated),
+        (profile.is_workflow_bot, AccountIneligible::WorkflowBot),
+        (profile.is_connector_bot, AccountIneligible::ConnectorBot),
+        (profile.is_bot, AccountIneligible::Bot),
+        (profile.is_stranger, AccountIneligible::External),
+        (is_other_workspace(), AccountIneligible::OtherWorkspace),
+        (profile.is_ultra_restricted, AccountIneligible::SingleChannelGuest),
+        (profile.is_restricted, AccountIneligible::Guest),
+        (profile.is_invited_user, AccountIneligible::NeverSignedIn),
     ];
     reasons.into_iter().find_map(|(applies, distrust)| applies.then_some(distrust))
 }
 
 /// The strongest link, unless a stronger or an equal one speaks against it.
-fn linked_user(
+fn mapped_user(
     profile: &SlackProfile,
-    links: &Links,
+    links: &UserMapping,
     users: Users<'_>,
-) -> Result<(String, LinkKind), Refusal> {
+) -> Result<(String, MappingSource), Refusal> {
     // Not only the link hangs on the trait: so does whether this is the requester.
     if links.id_trait.is_some() && matches!(users, Users::Unreadable) {
         return Err(Refusal::UsersUnreadable);
     }
-    let table = in_table(profile, links);
+    let table = by_explicit(profile, links);
     let traits = by_trait(profile, links, users);
     let mut stated: Vec<_> = table.iter().chain(&traits).cloned().collect();
     stated.sort();
     stated.dedup();
     match stated.as_slice() {
-        [user] if !table.is_empty() => return Ok((user.clone(), LinkKind::Table)),
-        [user] if is_others(user, profile, &links.table) => {
-            return Err(Refusal::LinkedTwice { users: vec![user.clone()] });
+        [user] if !table.is_empty() => return Ok((user.clone(), MappingSource::Explicit)),
+        [user] if belongs_to_another(user, profile, &links.explicit) => {
+            return Err(Refusal::AmbiguousUser { users: vec![user.clone()] });
         }
-        [user] => return Ok((user.clone(), LinkKind::Trait)),
+        [user] => return Ok((user.clone(), MappingSource::Trait)),
         [] => {}
-        _ => return Err(Refusal::LinkedTwice { users: stated }),
+        _ => return Err(Refusal::AmbiguousUser { users: stated }),
     }
     if !links.email_match {
-        return Err(Refusal::NotLinked);
+        return Err(Refusal::UnmappedUser);
     }
-    by_email(profile, links, users).map(|user| (user, LinkKind::Email))
+    by_email(profile, links, users).map(|user| (user, MappingSource::Email))
 }
 
 /// The user whose name is the account's e-mail address: exactly so unless the operator lets capitals not count, and no
 /// other with other capitals.
-fn by_email(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Result<String, Refusal> {
-    let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or(Refusal::NotLinked)?;
+fn by_email(profile: &SlackProfile, links: &UserMapping, users: Users<'_>) -> Result<String, Refusal> {
+    let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or(Refusal::UnmappedUser)?;
     if profile.is_email_confirmed == Some(false) {
         return Err(Refusal::EmailUnconfirmed);
     }
-    let twice = |users: Vec<String>| Err(Refusal::LinkedTwice { users });
-    if is_others(email, profile, &links.table) {
+    let twice = |users: Vec<String>| Err(Refusal::AmbiguousUser { users });
+    if belongs_to_another(email, profile, &links.explicit) {
         return twice(vec![email.clone()]);
     }
     let Users::Listed(all) = users else { return Ok(email.clone()) };
-    let alike: Vec<_> = all.iter().filter(|user| is_alike(&user.name, email)).collect();
+    let alike: Vec<_> = all.iter().filter(|user| eq_ignore_case(&user.name, email)).collect();
     match alike.as_slice() {
         // The trait or the table gives this user another Slack account.
-        [user] if !slack_ids(user, links).is_empty() || is_others(&user.name, profile, &links.table) => {
+        [user]
+            if !slack_ids(user, links).is_empty()
+                || belongs_to_another(&user.name, profile, &links.explicit) =>
+        {
             twice(vec![user.name.clone()])
         }
         [user] if user.name == *email || links.ignore_email_case => Ok(user.name.clone()),
-        [] | [_] => Err(unknown(email.clone(), all)),
+        [] | [_] => Err(unknown_user(email.clone(), all)),
         several => twice(several.iter().map(|user| user.name.clone()).collect()),
     }
 }
 
 /// The users whom the table names for this account.
-fn in_table(profile: &SlackProfile, links: &Links) -> Vec<String> {
-    let mut names: Vec<_> = profile.ids().filter_map(|id| links.table.get(id)).cloned().collect();
+fn by_explicit(profile: &SlackProfile, links: &UserMapping) -> Vec<String> {
+    let mut names: Vec<_> = profile.ids().filter_map(|id| links.explicit.get(id)).cloned().collect();
     names.dedup();
     names
 }
 
 /// The users whose trait names this account.
-fn by_trait(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Vec<String> {
+fn by_trait(profile: &SlackProfile, links: &UserMapping, users: Users<'_>) -> Vec<String> {
     let Users::Listed(all) = users else { return Vec::new() };
     let is_named = |user: &&TeleportUser| {
         slack_ids(user, links).iter().any(|named| profile.ids().any(|id| id.as_str() == *named))
@@ -308,13 +315,13 @@ fn by_trait(profile: &SlackProfile, links: &Links, users: Users<'_>) -> Vec<Stri
 }
 
 /// The Slack ids in a user's trait.
-fn slack_ids<'a>(user: &'a TeleportUser, links: &Links) -> Vec<&'a str> {
+fn slack_ids<'a>(user: &'a TeleportUser, links: &UserMapping) -> Vec<&'a str> {
     let values = links.id_trait.as_ref().and_then(|name| user.traits.get(name));
     values.into_iter().flatten().map(String::as_str).filter(|id| !id.trim().is_empty()).collect()
 }
 
 /// Whether the table gives the user other accounts, and not this one.
-fn is_others(user: &str, profile: &SlackProfile, table: &BTreeMap<SlackUserId, String>) -> bool {
+fn belongs_to_another(user: &str, profile: &SlackProfile, table: &BTreeMap<SlackUserId, String>) -> bool {
     let accounts = || table.iter().filter(|(_, named)| *named == user).map(|(id, _)| id);
     accounts().next().is_some() && !accounts().any(|id| profile.ids().any(|own| own == id))
 }

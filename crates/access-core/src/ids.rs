@@ -52,13 +52,13 @@ id! {
 }
 
 /// The longest id that is taken as one word, in bytes. Teleport's and Slack's are shorter.
-pub const MAX_WORD: usize = 64;
+pub const MAX_ID_LEN: usize = 64;
 
 impl RequestId {
     /// The id, if a shell, an address and a button take it as the one word that it is. Teleport's are UUIDs.
-    pub fn as_word(&self) -> Option<&str> {
+    pub fn as_token(&self) -> Option<&str> {
         let id = self.as_str();
-        let is_word = id.len() <= MAX_WORD
+        let is_word = id.len() <= MAX_ID_LEN
             && id.starts_with(|c: char| c.is_ascii_alphanumeric())
             && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         is_word.then_some(id)
@@ -66,7 +66,7 @@ impl RequestId {
 }
 
 /// Whether this has the characters and the length of an id or a `ts` of Slack's.
-pub fn is_plain(text: &str) -> bool {
-    (1..=MAX_WORD).contains(&text.len())
+pub fn is_id_charset(text: &str) -> bool {
+    (1..=MAX_ID_LEN).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -8,22 +8,22 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::control::{self, Decision, Dialogue, MAX_REASON};
-use crate::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_plain};
-use crate::record::{Record, cut};
+use crate::control::{self, Decision, MAX_REASON, ModalState};
+use crate::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_id_charset};
+use crate::record::{Record, truncate};
 use crate::shown_cluster::ShownCluster;
 use crate::signature::Verified;
 
 /// Longer bodies are not read. Slack's carry the message (some 100 kB at worst) or a view (250 kB at most).
 pub const MAX_BODY: usize = 1 << 20;
 /// Longer one-time addresses and tickets are taken as absent.
-const MAX_TICKET: usize = 1_000;
+const MAX_ONE_TIME_VALUE_LEN: usize = 1_000;
 
 /// What somebody did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interaction {
     /// Pressed Approve or Deny.
-    Click(Click),
+    ButtonPress(ButtonPress),
     /// Sent the dialogue that asks for a reason.
     Submission(Submission),
     /// Something that asks for nothing but an acknowledgement.
@@ -38,7 +38,7 @@ pub enum Ignored {
     /// A button or a shortcut that is none of ours; whoever pressed it waits for something.
     OtherAction(Option<Sender>),
     /// A dialogue that is none of ours.
-    OtherDialogue,
+    OtherModal,
     /// Another type of interaction, such as a dialogue closed; nobody waits for anything.
     OtherType,
 }
@@ -56,7 +56,7 @@ pub struct Sender {
 
 /// A button pressed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Click {
+pub struct ButtonPress {
     /// Through which app and workspace it came.
     pub origin: Origin,
     /// Who pressed it. Everything else about the person is to be asked afresh.
@@ -87,7 +87,7 @@ pub struct Submission {
     /// Who sent it.
     pub user: SlackUserId,
     /// What the dialogue was opened for.
-    pub dialogue: Dialogue,
+    pub modal: ModalState,
     /// The reason, trimmed, at most [`MAX_REASON`] characters; may be empty.
     pub reason: String,
     /// The dialogue's id in Slack.
@@ -97,7 +97,7 @@ pub struct Submission {
 impl Submission {
     /// Whether it can be sent back at once, for want of the reason that the dialogue demanded.
     pub fn lacks_reason(&self) -> bool {
-        self.dialogue.required && self.reason.is_empty()
+        self.modal.required && self.reason.is_empty()
     }
 }
 
@@ -135,28 +135,28 @@ impl fmt::Debug for ResponseUrl {
 
 /// A payload that cannot be understood. Nothing of it is in here but who sent it: it holds addresses and tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct InvalidPayload {
     /// The first part that is missing or odd.
     pub part: &'static str,
     /// Who did it, if that can be read.
     pub sender: Option<Sender>,
     /// Whether it is a dialogue, which can be answered in its acknowledgement.
-    pub is_dialogue: bool,
+    pub is_modal: bool,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slack's interaction cannot be understood: {} is missing or odd", self.part)
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for InvalidPayload {}
 
 /// What makes an interaction this one and no other; equal for every delivery of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Occasion {
+pub enum InteractionKey {
     /// A click.
-    Click {
+    ButtonPress {
         /// Who.
         user: SlackUserId,
         /// Where.
@@ -182,25 +182,27 @@ impl Interaction {
     ///
     /// # Errors
     /// [`Malformed`] if it is too large or none, or if something that is needed is missing.
-    pub fn read(verified: &Verified<'_>) -> Result<Self, Malformed> {
-        match verified.seal() {
-            Some(_) => read_form(verified.bytes()),
-            None => read_json(verified.bytes()),
+    pub fn parse(verified: &Verified<'_>) -> Result<Self, InvalidPayload> {
+        match verified.signature() {
+            Some(_) => parse_form(verified.bytes()),
+            None => parse_json(verified.bytes()),
         }
     }
 
     /// What names this interaction; `None` for what is ignored.
-    pub fn occasion(&self) -> Option<Occasion> {
+    pub fn key(&self) -> Option<InteractionKey> {
         match self {
-            Self::Click(Click { user, channel, ts, action_ts, decision, .. }) => Some(Occasion::Click {
-                user: user.clone(),
-                channel: channel.clone(),
-                ts: ts.clone(),
-                action_ts: action_ts.clone(),
-                decision: *decision,
-            }),
+            Self::ButtonPress(ButtonPress { user, channel, ts, action_ts, decision, .. }) => {
+                Some(InteractionKey::ButtonPress {
+                    user: user.clone(),
+                    channel: channel.clone(),
+                    ts: ts.clone(),
+                    action_ts: action_ts.clone(),
+                    decision: *decision,
+                })
+            }
             Self::Submission(Submission { user, view_id, .. }) => {
-                Some(Occasion::Submission { user: user.clone(), view_id: view_id.clone() })
+                Some(InteractionKey::Submission { user: user.clone(), view_id: view_id.clone() })
             }
             Self::Ignored(_) => None,
         }
@@ -209,12 +211,12 @@ impl Interaction {
     /// Who did it, and where to answer.
     pub fn sender(&self) -> Option<Sender> {
         match self {
-            Self::Click(Click { user, response_url, channel, .. }) => Some(Sender {
+            Self::ButtonPress(ButtonPress { user, response_url, channel, .. }) => Some(Sender {
                 user: user.clone(),
                 response_url: response_url.clone(),
                 channel: Some(channel.clone()),
             }),
-            Self::Submission(Submission { user, dialogue, .. }) => Some(Sender {
+            Self::Submission(Submission { user, modal: dialogue, .. }) => Some(Sender {
                 user: user.clone(),
                 response_url: None,
                 channel: Some(dialogue.channel.clone()),
@@ -227,32 +229,32 @@ impl Interaction {
     /// The request that it names, not yet believed.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
-            Self::Click(click) => Some(&click.request),
-            Self::Submission(submission) => Some(&submission.dialogue.request),
+            Self::ButtonPress(click) => Some(&click.request),
+            Self::Submission(submission) => Some(&submission.modal.request),
             Self::Ignored(_) => None,
         }
     }
 }
 
-fn read_form(body: &[u8]) -> Result<Interaction, Malformed> {
+fn parse_form(body: &[u8]) -> Result<Interaction, InvalidPayload> {
     if body.len() > MAX_BODY {
-        return Err(nobody("the size"));
+        return Err(without_user("the size"));
     }
     let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
     match (payloads.next(), payloads.next()) {
-        (Some((_, payload)), None) => read_json(payload.as_bytes()),
-        _ => Err(nobody("payload")),
+        (Some((_, payload)), None) => parse_json(payload.as_bytes()),
+        _ => Err(without_user("payload")),
     }
 }
 
-fn read_json(payload: &[u8]) -> Result<Interaction, Malformed> {
+fn parse_json(payload: &[u8]) -> Result<Interaction, InvalidPayload> {
     if payload.len() > MAX_BODY {
-        return Err(nobody("the size"));
+        return Err(without_user("the size"));
     }
     // serde_json refuses what is nested deeper than 128.
-    let payload: Value = serde_json::from_slice(payload).map_err(|_| nobody("the JSON"))?;
+    let payload: Value = serde_json::from_slice(payload).map_err(|_| without_user("the JSON"))?;
     let read = match payload.get("type").and_then(Value::as_str) {
-        Some("block_actions") => click(&payload),
+        Some("block_actions") => button_press(&payload),
         Some("view_submission") => submission(&payload),
         Some("interactive_message" | "message_action" | "shortcut") => {
             Ok(Interaction::Ignored(Ignored::OtherAction(sender(&payload))))
@@ -261,10 +263,10 @@ fn read_json(payload: &[u8]) -> Result<Interaction, Malformed> {
         None => Err("type"),
     };
     let is_dialogue = payload["type"] == "view_submission";
-    read.map_err(|part| Malformed { part, sender: sender(&payload), is_dialogue })
+    read.map_err(|part| InvalidPayload { part, sender: sender(&payload), is_modal: is_dialogue })
 }
 
-fn click(payload: &Value) -> Result<Interaction, &'static str> {
+fn button_press(payload: &Value) -> Result<Interaction, &'static str> {
     let action = payload["actions"].get(0).ok_or("actions")?;
     let action_id = action["action_id"].as_str().ok_or("action_id")?;
     let Some(decision) = Decision::from_action_id(action_id) else {
@@ -279,7 +281,7 @@ fn click(payload: &Value) -> Result<Interaction, &'static str> {
     let ts = id(&payload["container"]["message_ts"])
         .or_else(|| id(&payload["message"]["ts"]))
         .ok_or("message_ts")?;
-    Ok(Interaction::Click(Click {
+    Ok(Interaction::ButtonPress(ButtonPress {
         origin: origin(payload),
         user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
         decision,
@@ -288,7 +290,7 @@ fn click(payload: &Value) -> Result<Interaction, &'static str> {
         ts: MessageTs::new(ts),
         action_ts: id(&action["action_ts"]).ok_or("action_ts")?.to_owned(),
         cluster: ShownCluster::read(&payload["message"]),
-        trigger_id: ticket(&payload["trigger_id"]),
+        trigger_id: one_time_value(&payload["trigger_id"]),
         response_url: response_url(payload),
     }))
 }
@@ -296,15 +298,15 @@ fn click(payload: &Value) -> Result<Interaction, &'static str> {
 fn submission(payload: &Value) -> Result<Interaction, &'static str> {
     let view = &payload["view"];
     if view["callback_id"].as_str().ok_or("callback_id")? != control::REASON {
-        return Ok(Interaction::Ignored(Ignored::OtherDialogue));
+        return Ok(Interaction::Ignored(Ignored::OtherModal));
     }
     let metadata = view["private_metadata"].as_str().ok_or("private_metadata")?;
     let input = &view["state"]["values"][control::REASON][control::REASON];
     Ok(Interaction::Submission(Submission {
         origin: origin(payload),
         user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
-        dialogue: Dialogue::decode(metadata).ok_or("private_metadata")?,
-        reason: cut(input["value"].as_str().unwrap_or_default().trim(), MAX_REASON),
+        modal: ModalState::decode(metadata).ok_or("private_metadata")?,
+        reason: truncate(input["value"].as_str().unwrap_or_default().trim(), MAX_REASON),
         view_id: id(&view["id"]).ok_or("view id")?.to_owned(),
     }))
 }
@@ -329,29 +331,29 @@ fn channel(payload: &Value) -> Option<ChannelId> {
 }
 
 fn id(value: &Value) -> Option<&str> {
-    value.as_str().filter(|text| is_plain(text))
+    value.as_str().filter(|text| is_id_charset(text))
 }
 
 fn request_id(text: &str) -> Option<RequestId> {
     let id = RequestId::new(text);
-    id.as_word().is_some().then_some(id)
+    id.as_token().is_some().then_some(id)
 }
 
-fn ticket(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_TICKET).map(str::to_owned)
+fn one_time_value(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_ONE_TIME_VALUE_LEN).map(str::to_owned)
 }
 
 fn response_url(payload: &Value) -> Option<ResponseUrl> {
-    ticket(&payload["response_url"]).map(ResponseUrl)
+    one_time_value(&payload["response_url"]).map(ResponseUrl)
 }
 
-fn nobody(part: &'static str) -> Malformed {
-    Malformed { part, sender: None, is_dialogue: false }
+fn without_user(part: &'static str) -> InvalidPayload {
+    InvalidPayload { part, sender: None, is_modal: false }
 }
 
 /// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OurApp {
+pub struct AppInstallation {
     /// The app.
     pub app_id: String,
     /// The workspace that installed it.
@@ -364,7 +366,7 @@ pub struct OurApp {
 
 /// Why an interaction is not about one of our messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreign {
+pub enum OriginMismatch {
     /// Another app, or none named.
     App,
     /// Another workspace or organisation, or none named.
@@ -378,27 +380,33 @@ pub enum Foreign {
 ///
 /// # Errors
 /// [`Foreign`] if not; nothing may be decided then.
-pub fn belongs(interaction: &Interaction, our: &OurApp, record: &Record) -> Result<(), Foreign> {
+pub fn check_message(
+    interaction: &Interaction,
+    our: &AppInstallation,
+    record: &Record,
+) -> Result<(), OriginMismatch> {
     let (origin, request, channel, ts) = match interaction {
-        Interaction::Click(Click { origin, request, channel, ts, .. }) => (origin, request, channel, ts),
-        Interaction::Submission(Submission { origin, dialogue, .. }) => {
+        Interaction::ButtonPress(ButtonPress { origin, request, channel, ts, .. }) => {
+            (origin, request, channel, ts)
+        }
+        Interaction::Submission(Submission { origin, modal: dialogue, .. }) => {
             (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
         }
-        Interaction::Ignored(_) => return Err(Foreign::Message),
+        Interaction::Ignored(_) => return Err(OriginMismatch::Message),
     };
-    came_through(origin, our)?;
+    check_origin(origin, our)?;
     let is_its_record = record.known.as_ref().is_some_and(|known| known.id == *request);
-    let is_listed = record.deliveries.iter().any(|delivery| delivery.is(channel, ts));
-    if is_its_record && is_listed { Ok(()) } else { Err(Foreign::Message) }
+    let is_listed = record.deliveries.iter().any(|delivery| delivery.is_at(channel, ts));
+    if is_its_record && is_listed { Ok(()) } else { Err(OriginMismatch::Message) }
 }
 
 /// The part of [`belongs`] that needs no record, and so no call to Teleport.
 ///
 /// # Errors
 /// [`Foreign::App`] or [`Foreign::Workspace`].
-pub fn came_through(origin: &Origin, our: &OurApp) -> Result<(), Foreign> {
+pub fn check_origin(origin: &Origin, our: &AppInstallation) -> Result<(), OriginMismatch> {
     if origin.app_id.as_ref() != Some(&our.app_id) {
-        return Err(Foreign::App);
+        return Err(OriginMismatch::App);
     }
     let is_ours = if our.is_org_install {
         our.enterprise_id.is_some() && origin.enterprise_id == our.enterprise_id
@@ -406,7 +414,7 @@ pub fn came_through(origin: &Origin, our: &OurApp) -> Result<(), Foreign> {
         // Of whose workspace the person is says nothing against them; who they are is asked afresh.
         origin.installed_team_id.as_ref().or(origin.team_id.as_ref()) == Some(&our.team_id)
     };
-    if is_ours { Ok(()) } else { Err(Foreign::Workspace) }
+    if is_ours { Ok(()) } else { Err(OriginMismatch::Workspace) }
 }
 
 #[cfg(test)]

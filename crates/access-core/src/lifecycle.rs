@@ -18,7 +18,7 @@ pub const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(5);
 pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long Teleport's word that a request is pending holds against our clock.
-pub const WORD_HOLDS: Duration = Duration::from_secs(60);
+pub const PENDING_CONFIRMATION_TTL: Duration = Duration::from_secs(60);
 
 /// Where a request stands. Only `Pending` is open; of the others nobody is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,11 +77,11 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
 
 /// When a listed request is to be looked at again although nothing happened, if it is.
 pub fn next_change(listed: Option<&AccessRequest>) -> Option<Timestamp> {
-    ends_at(listed?)
+    expires_at(listed?)
 }
 
 /// When a pending request is over by its own time. Teleport's word that it is not outweighs our clock.
-pub fn ends_at(request: &AccessRequest) -> Option<Timestamp> {
+pub fn expires_at(request: &AccessRequest) -> Option<Timestamp> {
     let expires = request.expires.filter(|_| request.state == RequestState::Pending)?;
     expires.checked_add(EXPIRY_GRACE).ok()
 }
@@ -93,13 +93,13 @@ fn is_past(instant: Option<Timestamp>, margin: SignedDuration, now: Timestamp) -
 
 /// Whether what a list or a watch told of a request would take back what is recorded or shown, so that the request has to
 /// be read before anything follows: lists lag, and other daemons may have been told earlier. All of it may be true.
-pub fn is_doubtful(
+pub fn needs_refetch(
     listed: &AccessRequest,
     known: Option<&AccessRequest>,
     mut shown: impl Iterator<Item = Phase>,
 ) -> bool {
     let turned = |known: &AccessRequest| known.state != RequestState::Pending && listed.state != known.state;
-    is_behind(listed, known)
+    is_stale(listed, known)
         || known.is_some_and(turned)
         || listed.state == RequestState::Pending
             && shown.any(|phase| matches!(phase, Phase::Expired | Phase::Deleted))
@@ -107,7 +107,7 @@ pub fn is_doubtful(
 
 /// Whether what we were told of a request is older than what the record remembers: another daemon was told
 /// earlier. A decision is never taken back into waiting, and reviews never become fewer.
-pub fn is_behind(listed: &AccessRequest, known: Option<&AccessRequest>) -> bool {
+pub fn is_stale(listed: &AccessRequest, known: Option<&AccessRequest>) -> bool {
     known.is_some_and(|known| {
         let waits = |request: &AccessRequest| request.state == RequestState::Pending;
         (waits(listed) && !waits(known)) || listed.reviews.len() < known.reviews.len()
@@ -128,29 +128,39 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(listed: Option<AccessRequest>, remembered: Option<AccessRequest>, now: i64, expected: Phase) {
+    fn assert_phase(
+        listed: Option<AccessRequest>,
+        remembered: Option<AccessRequest>,
+        now: i64,
+        expected: Phase,
+    ) {
         assert_eq!(phase(listed.as_ref(), remembered.as_ref(), at(now)), expected);
     }
 
     #[test]
     fn the_servers_word_decides_while_it_is_listed() {
         use RequestState::*;
-        check(Some(request(Pending, Some(100))), None, 0, Phase::Pending);
-        check(Some(request(Approved, Some(100))), None, 0, Phase::Approved);
-        check(Some(request(Denied, Some(100))), None, 0, Phase::Denied);
-        check(Some(request(Promoted, Some(100))), None, 0, Phase::Promoted);
-        check(Some(request(Unknown(7), Some(100))), None, 9_999, Phase::Unknown);
-        check(Some(request(Unknown(7), Some(100))), Some(request(Pending, None)), 0, Phase::Unknown);
+        assert_phase(Some(request(Pending, Some(100))), None, 0, Phase::Pending);
+        assert_phase(Some(request(Approved, Some(100))), None, 0, Phase::Approved);
+        assert_phase(Some(request(Denied, Some(100))), None, 0, Phase::Denied);
+        assert_phase(Some(request(Promoted, Some(100))), None, 0, Phase::Promoted);
+        assert_phase(Some(request(Unknown(7), Some(100))), None, 9_999, Phase::Unknown);
+        assert_phase(Some(request(Unknown(7), Some(100))), Some(request(Pending, None)), 0, Phase::Unknown);
         // A decision is never undone by the clock, nor by an older memory.
-        check(Some(request(Approved, Some(100))), Some(request(Denied, None)), 9_999, Phase::Approved);
-        check(Some(request(Pending, Some(100))), Some(request(Approved, Some(100))), 0, Phase::Pending);
+        assert_phase(Some(request(Approved, Some(100))), Some(request(Denied, None)), 9_999, Phase::Approved);
+        assert_phase(
+            Some(request(Pending, Some(100))),
+            Some(request(Approved, Some(100))),
+            0,
+            Phase::Pending,
+        );
     }
 
     #[test]
     fn what_teleport_shows_as_pending_is_not_called_over_by_our_clock() {
-        check(Some(request(RequestState::Pending, Some(100))), None, 104, Phase::Pending);
-        check(Some(request(RequestState::Pending, Some(100))), None, 9_999_999, Phase::Pending);
-        check(Some(request(RequestState::Pending, None)), None, 9_999_999, Phase::Pending);
+        assert_phase(Some(request(RequestState::Pending, Some(100))), None, 104, Phase::Pending);
+        assert_phase(Some(request(RequestState::Pending, Some(100))), None, 9_999_999, Phase::Pending);
+        assert_phase(Some(request(RequestState::Pending, None)), None, 9_999_999, Phase::Pending);
     }
 
     #[test]
@@ -158,7 +168,7 @@ mod tests {
         use RequestState::*;
         let check = |listed, known, shown: Option<Phase>, expected| {
             let known = Some(request(known, None));
-            let found = is_doubtful(&request(listed, None), known.as_ref(), shown.into_iter());
+            let found = needs_refetch(&request(listed, None), known.as_ref(), shown.into_iter());
             assert_eq!(found, expected, "{listed:?} {known:?} {shown:?}");
         };
         for state in [Pending, Approved, Denied, Promoted] {
@@ -171,21 +181,21 @@ mod tests {
         check(Pending, Pending, Some(Phase::Expired), true);
         check(Pending, Pending, Some(Phase::Deleted), true);
         check(Approved, Pending, Some(Phase::Deleted), false);
-        assert!(!is_doubtful(&request(Pending, None), None, [].into_iter()));
+        assert!(!needs_refetch(&request(Pending, None), None, [].into_iter()));
     }
 
     #[test]
     fn a_vanished_request_keeps_its_outcome() {
         use RequestState::*;
-        check(None, Some(request(Approved, Some(100))), 500, Phase::Approved);
-        check(None, Some(request(Denied, Some(100))), 500, Phase::Denied);
-        check(None, Some(request(Promoted, Some(100))), 500, Phase::Promoted);
-        check(None, Some(request(Unknown(7), Some(100))), 500, Phase::Unknown);
-        check(None, Some(request(Pending, Some(100))), 100, Phase::Expired);
-        check(None, Some(request(Pending, Some(100))), 41, Phase::Expired);
-        check(None, Some(request(Pending, Some(100))), 39, Phase::Deleted);
-        check(None, Some(request(Pending, None)), 0, Phase::Expired);
-        check(None, None, 0, Phase::Deleted);
+        assert_phase(None, Some(request(Approved, Some(100))), 500, Phase::Approved);
+        assert_phase(None, Some(request(Denied, Some(100))), 500, Phase::Denied);
+        assert_phase(None, Some(request(Promoted, Some(100))), 500, Phase::Promoted);
+        assert_phase(None, Some(request(Unknown(7), Some(100))), 500, Phase::Unknown);
+        assert_phase(None, Some(request(Pending, Some(100))), 100, Phase::Expired);
+        assert_phase(None, Some(request(Pending, Some(100))), 41, Phase::Expired);
+        assert_phase(None, Some(request(Pending, Some(100))), 39, Phase::Deleted);
+        assert_phase(None, Some(request(Pending, None)), 0, Phase::Expired);
+        assert_phase(None, None, 0, Phase::Deleted);
     }
 
     #[test]
@@ -193,7 +203,7 @@ mod tests {
         assert_eq!(next_change(Some(&request(RequestState::Pending, Some(100)))), Some(at(105)));
         assert_eq!(next_change(Some(&request(RequestState::Approved, Some(100)))), None);
         assert_eq!(next_change(None), None);
-        assert_eq!(ends_at(&request(RequestState::Pending, None)), None);
+        assert_eq!(expires_at(&request(RequestState::Pending, None)), None);
         let last = AccessRequest { expires: Some(Timestamp::MAX), ..sample() };
         assert_eq!(next_change(Some(&last)), None);
         assert_eq!(phase(Some(&last), None, Timestamp::MAX), Phase::Pending);
@@ -218,8 +228,8 @@ mod tests {
             ((Approved, 2), (Approved, 2), false),
         ] {
             let (listed, known) = (reviewed(listed.0, listed.1), reviewed(known.0, known.1));
-            assert_eq!(is_behind(&listed, Some(&known)), expected, "{listed:?} {known:?}");
-            assert!(!is_behind(&listed, None));
+            assert_eq!(is_stale(&listed, Some(&known)), expected, "{listed:?} {known:?}");
+            assert!(!is_stale(&listed, None));
         }
     }
 }

@@ -13,13 +13,13 @@ pub mod casting;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use casting::{Cast, Due, cast, complete, due};
+pub use casting::{NextEvaluation, VoteResult, add_vote, next_evaluation, reevaluate};
 pub use rules::{Approver, ReasonPolicy, Rule, Rules};
-pub use tally::{Resolution, Ruling, Standing, ruling, standing};
+pub use tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, tally_votes};
 pub use voters::{Voter, Voters};
 
-use crate::control::{Decision, Dialogue};
-use crate::identity::Person;
+use crate::control::{Decision, ModalState};
+use crate::identity::Reviewer;
 use crate::ids::{ChannelId, MessageTs};
 use crate::lifecycle::{Phase, phase};
 use crate::record::Record;
@@ -27,10 +27,10 @@ use crate::refusal::{Newer, Refusal};
 use crate::request::{AccessRequest, RequestKind, RequestState};
 use crate::votes::Vote;
 use casting::may_vote_again;
-use rules::NotAllowed;
+use rules::RuleRefusal;
 
 /// A dialogue that was open for longer is not acted on: the request may have changed under the reader's eyes.
-pub const MAX_DIALOGUE_AGE: SignedDuration = SignedDuration::from_mins(30);
+pub const MAX_MODAL_AGE: SignedDuration = SignedDuration::from_mins(30);
 /// No refusal names more deciders than this.
 const MAX_DECIDERS: usize = 20;
 
@@ -57,24 +57,24 @@ pub enum Mode {
 
 /// Whether this Teleport can take reviews that the daemon submits for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SubmitForUser {
+pub enum CanSubmitForUsers {
     /// It may; whose reviews it takes is its judgement.
     #[default]
-    Possible,
+    Yes,
     /// For nobody at all, as its release, its edition or the daemon's own roles show. A review that was refused does
     /// not show it, whatever the words: it may be refused for this person only, and `auto` would then go around
     /// Teleport's judgement.
-    Impossible,
+    No,
 }
 
 /// The mode in effect; `None`: nothing can be decided in Slack and no buttons are drawn.
-pub fn mode(setting: ModeSetting, submit: SubmitForUser, rules: &Rules) -> Option<Mode> {
+pub fn mode(setting: ModeSetting, submit: CanSubmitForUsers, rules: &Rules) -> Option<Mode> {
     match (setting, submit) {
-        (ModeSetting::Reviewer, SubmitForUser::Possible) => Some(Mode::Reviewer),
-        (ModeSetting::Reviewer, SubmitForUser::Impossible) => None,
+        (ModeSetting::Reviewer, CanSubmitForUsers::Yes) => Some(Mode::Reviewer),
+        (ModeSetting::Reviewer, CanSubmitForUsers::No) => None,
         (ModeSetting::Resolver, _) => Some(Mode::Resolver),
-        (ModeSetting::Auto, SubmitForUser::Possible) => Some(Mode::Reviewer),
-        (ModeSetting::Auto, SubmitForUser::Impossible) => (!rules.0.is_empty()).then_some(Mode::Resolver),
+        (ModeSetting::Auto, CanSubmitForUsers::Yes) => Some(Mode::Reviewer),
+        (ModeSetting::Auto, CanSubmitForUsers::No) => (!rules.0.is_empty()).then_some(Mode::Resolver),
     }
 }
 
@@ -86,11 +86,11 @@ pub struct Facts<'a> {
     /// The operator's rules.
     pub rules: &'a Rules,
     /// The request as Teleport lists it now, read for this decision; `None` if it lists it no more.
-    pub listed: Option<&'a AccessRequest>,
+    pub current: Option<&'a AccessRequest>,
     /// The request's record, read for this decision.
     pub record: &'a Record,
     /// Who decides.
-    pub person: &'a Person,
+    pub reviewer: &'a Reviewer,
     /// The person's user groups.
     pub groups: Groups<'a>,
     /// What the person decides.
@@ -141,7 +141,7 @@ pub enum Verdict {
     ReadGroups,
     /// The votes decided earlier and nobody told Teleport, or Teleport was told and the request is open again: judge
     /// them by what is now, carry them out or take the mark away, and if nothing came of it, ask again.
-    Finish,
+    ApplyPendingDecision,
     /// Show the dialogue first.
     AskReason {
         /// Whether it may be left empty.
@@ -155,23 +155,23 @@ pub enum Verdict {
 ///
 /// Refusals that no reason would change come before the question for one.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    match weigh(facts) {
+    match evaluate(facts) {
         Ok(verdict) => verdict,
         Err(refusal) => Verdict::Refused(refusal),
     }
 }
 
-fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
-    let Facts { rules, record, person, decision, now, .. } = *facts;
+fn evaluate(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
+    let Facts { rules, record, reviewer: person, decision, now, .. } = *facts;
     let request = pending(facts)?;
     let mode = facts.mode.ok_or(Refusal::NotPossible)?;
-    left_to_teleport(rules, request)?;
+    check_decidable_in_slack(rules, request)?;
     if person.is(&request.user) {
-        return Err(Refusal::OwnRequest);
+        return Err(Refusal::SelfReview);
     }
     let mut past_reviews = 0;
     if mode == Mode::Resolver {
-        uncovered(rules, request)?;
+        check_role_coverage(rules, request)?;
         if record.has_unreadable_votes() {
             return Err(Refusal::VotesUnusable);
         }
@@ -187,18 +187,20 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     }
     let vote = vote(facts);
     if mode == Mode::Resolver {
-        match (rules.allow(request, &person.user, facts.known_groups()), facts.groups) {
+        match (rules.check_approver(request, &person.user, facts.known_groups()), facts.groups) {
             (Ok(()), _) => {}
-            (Err(_), Groups::Unread) if !rules.groups_in_doubt(request, &person.user).is_empty() => {
+            (Err(_), Groups::Unread) if !rules.groups_to_check(request, &person.user).is_empty() => {
                 return Ok(Verdict::ReadGroups);
             }
             (Err(not_allowed), _) => return Err(not_allowed.into()),
         }
-        let earlier = record.votes.of(&person.user, &person.slack_user);
+        let earlier = record.votes.find(&person.user, &person.slack_user);
         let voted = |earlier: &Vote| Refusal::AlreadyVoted { decision: earlier.decision, in_slack: true };
-        match (due(record, request, rules, now), record.votes.settled_by(), earlier) {
-            _ if record.is_decided() || record.votes.are_outlived(request) => return Ok(Verdict::Finish),
-            (Due::Now, Some(_), _) => return Ok(Verdict::Finish),
+        match (next_evaluation(record, request, rules, now), record.votes.decided_by(), earlier) {
+            _ if record.is_decided() || record.votes.are_outlived(request) => {
+                return Ok(Verdict::ApplyPendingDecision);
+            }
+            (NextEvaluation::Now, Some(_), _) => return Ok(Verdict::ApplyPendingDecision),
             (_, Some(_), Some(earlier)) => return Err(voted(earlier)),
             (_, Some(settling), None) => return Err(Refusal::BeingDecided { decision: settling.decision }),
             (_, None, Some(earlier)) if !may_vote_again(rules, request, &record.votes, &vote) => {
@@ -207,7 +209,7 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
             (_, None, _) => {}
         }
     }
-    match (facts.reason, rules.terms(request).reason) {
+    match (facts.reason, rules.effective_rule(request).reason) {
         (Reason::NotAsked, ReasonPolicy::Optional) => return Ok(Verdict::AskReason { required: false }),
         (Reason::NotAsked, ReasonPolicy::Required) => return Ok(Verdict::AskReason { required: true }),
         (Reason::Given(text), ReasonPolicy::Required) if text.trim().is_empty() => {
@@ -223,12 +225,12 @@ fn weigh(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
 
 /// The request if it waits for a decision, else what became of it.
 fn pending<'a>(facts: &Facts<'a>) -> Result<&'a AccessRequest, Refusal> {
-    let known = facts.listed.or(facts.record.known.as_ref());
+    let known = facts.current.or(facts.record.known.as_ref());
     let decided = |decision| {
         let reason = known.map(|request| request.resolve_reason.clone()).unwrap_or_default();
         Err(Refusal::AlreadyDecided { decision, by: deciders(known, facts.record, decision), reason })
     };
-    match (phase(facts.listed, facts.record.known.as_ref(), facts.now), facts.listed) {
+    match (phase(facts.current, facts.record.known.as_ref(), facts.now), facts.current) {
         (Phase::Pending, Some(request)) => Ok(request),
         (Phase::Approved, _) => decided(Decision::Approve),
         (Phase::Denied, _) => decided(Decision::Deny),
@@ -247,9 +249,9 @@ pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Deci
     let state: RequestState = decision.state();
     let reviews = request.into_iter().flat_map(|request| &request.reviews);
     let reviewers = reviews.filter(|review| review.proposed == state).map(|review| &review.author);
-    let has_decided = record.votes.settled_by().is_some_and(|vote| vote.decision == decision);
+    let has_decided = record.votes.decided_by().is_some_and(|vote| vote.decision == decision);
     let votes = record.votes.open().iter();
-    let votes = votes.filter(|vote| has_decided && vote.decision == decision && !vote.lapsed);
+    let votes = votes.filter(|vote| has_decided && vote.decision == decision && !vote.ineligible);
     let mut names: Vec<String> = Vec::new();
     for name in reviewers.chain(votes.map(|vote| &vote.user)) {
         if names.len() < MAX_DECIDERS && !names.contains(name) {
@@ -260,18 +262,18 @@ pub fn deciders(request: Option<&AccessRequest>, record: &Record, decision: Deci
 }
 
 /// Whether the rules, or the request itself, leave it to Teleport.
-fn left_to_teleport(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
+fn check_decidable_in_slack(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
     match request.kind {
         RequestKind::LongTerm => return Err(Refusal::LongTerm),
         RequestKind::Unknown(number) => return Err(Refusal::Newer(Newer::Kind(number))),
         RequestKind::Unstated | RequestKind::ShortTerm => {}
     }
-    if rules.terms(request).teleport_only { Err(Refusal::TeleportOnly) } else { Ok(()) }
+    if rules.effective_rule(request).teleport_only { Err(Refusal::TeleportOnly) } else { Ok(()) }
 }
 
 /// Whether the rules say nothing of one of the roles, so that nobody may decide by them.
-fn uncovered(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
-    rules.cover(request).map_err(Refusal::from)
+fn check_role_coverage(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
+    rules.check_coverage(request).map_err(Refusal::from)
 }
 
 /// The vote that this decision would be.
@@ -281,19 +283,19 @@ fn vote(facts: &Facts<'_>) -> Vote {
         Reason::Given(text) => text.trim(),
     };
     Vote {
-        user: facts.person.user.clone(),
-        slack_user: facts.person.slack_user.clone(),
-        team: facts.person.team.clone(),
+        user: facts.reviewer.user.clone(),
+        slack_user: facts.reviewer.slack_user.clone(),
+        team: facts.reviewer.team.clone(),
         channel: facts.channel.clone(),
         ts: facts.ts.clone(),
         decision: facts.decision,
         reason: reason.to_owned(),
         at: facts.now,
-        groups: facts.listed.map_or_else(Vec::new, |request| {
-            facts.rules.groups_that_name(request, &facts.person.user, facts.known_groups())
+        groups: facts.current.map_or_else(Vec::new, |request| {
+            facts.rules.matching_groups(request, &facts.reviewer.user, facts.known_groups())
         }),
         aliases: Vec::new(),
-        lapsed: false,
+        ineligible: false,
     }
 }
 
@@ -310,20 +312,20 @@ impl<'a> Facts<'a> {
 ///
 /// # Errors
 /// [`Refusal::StaleDialogue`].
-pub fn fresh(dialogue: &Dialogue, now: Timestamp) -> Result<(), Refusal> {
-    let age = now.duration_since(dialogue.opened);
-    let is_fresh = (-crate::lifecycle::CLOCK_TOLERANCE..=MAX_DIALOGUE_AGE).contains(&age);
-    if is_fresh { Ok(()) } else { Err(Refusal::StaleDialogue) }
+pub fn check_modal_age(dialogue: &ModalState, now: Timestamp) -> Result<(), Refusal> {
+    let age = now.duration_since(dialogue.opened_at);
+    let is_fresh = (-crate::lifecycle::CLOCK_TOLERANCE..=MAX_MODAL_AGE).contains(&age);
+    if is_fresh { Ok(()) } else { Err(Refusal::ExpiredModal) }
 }
 
-impl From<NotAllowed> for Refusal {
-    fn from(not_allowed: NotAllowed) -> Self {
+impl From<RuleRefusal> for Refusal {
+    fn from(not_allowed: RuleRefusal) -> Self {
         match not_allowed {
-            NotAllowed::NotCovered { role } => Self::NotCovered { role },
-            NotAllowed::NotNamed { role, named } => Self::NotNamed { role, named },
-            NotAllowed::NotSuggested { named } => Self::NotSuggested { named },
-            NotAllowed::InOtherCapitals { role, named, user } => {
-                Self::NamedInOtherCapitals { role, named, user }
+            RuleRefusal::NoMatchingRule { role } => Self::NoMatchingRule { role },
+            RuleRefusal::NotAnApprover { role, named } => Self::NotAnApprover { role, named },
+            RuleRefusal::NotSuggested { named } => Self::NotSuggested { named },
+            RuleRefusal::CaseMismatch { role, named, user } => {
+                Self::ApproverCaseMismatch { role, named, user }
             }
         }
     }

@@ -10,14 +10,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SlackUserId;
-use crate::record::cut;
+use crate::record::truncate;
 use crate::request::AccessRequest;
 use crate::role_pattern::RolePattern;
 
 /// Names in [`Untold`].
-const MAX_UNTOLD: usize = 5;
+const MAX_UNNOTIFIED_NAMES: usize = 5;
 /// Of each, so many characters.
-const MAX_UNTOLD_NAME: usize = 64;
+const MAX_UNNOTIFIED_NAME_LEN: usize = 64;
 
 /// No request is announced to more recipients than this; suggested reviewers are chosen by the requester, so
 /// their number is in his hands.
@@ -56,7 +56,7 @@ impl RecipientKey {
     }
 
     /// Whether it is a channel's name.
-    pub(crate) fn is_name(&self) -> bool {
+    pub(crate) fn is_channel_name(&self) -> bool {
         self.0.starts_with('#')
     }
 
@@ -246,29 +246,29 @@ impl Rules {
 
 /// The recipients of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Audience {
+pub struct RecipientList {
     /// In the order in which they are told: everyone's recipients, the roles' recipients, suggested reviewers.
     pub recipients: Vec<Recipient>,
     /// Suggested reviewers whose names are none; bounded like [`Untold`]'s.
-    pub unaddressable: Untold,
+    pub unaddressable: UnnotifiedReviewers,
     /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
-    pub left_out: usize,
+    pub omitted: usize,
 }
 
 /// Suggested reviewers who could not be told: a few by name, and how many more there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Untold {
+pub struct UnnotifiedReviewers {
     #[serde(rename = "n")]
     names: Vec<String>,
     #[serde(rename = "m", default)]
     more: usize,
 }
 
-impl Untold {
+impl UnnotifiedReviewers {
     /// One more.
     pub fn push(&mut self, name: &str) {
-        if self.names.len() < MAX_UNTOLD {
-            self.names.push(cut(name, MAX_UNTOLD_NAME));
+        if self.names.len() < MAX_UNNOTIFIED_NAMES {
+            self.names.push(truncate(name, MAX_UNNOTIFIED_NAME_LEN));
         } else {
             self.more += 1;
         }
@@ -290,14 +290,14 @@ impl Untold {
     }
 
     /// What was read from a record, within its bounds.
-    pub(crate) fn bounded(self) -> Self {
+    pub(crate) fn truncated(self) -> Self {
         let mut bounded = Self::default();
         self.names.iter().for_each(|name| bounded.push(name));
         Self { more: self.more.saturating_add(bounded.more), ..bounded }
     }
 }
 
-impl fmt::Display for Untold {
+impl fmt::Display for UnnotifiedReviewers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names.join(", "))?;
         if self.more > 0 { write!(f, " and {} more", self.more) } else { Ok(()) }
@@ -305,11 +305,11 @@ impl fmt::Display for Untold {
 }
 
 /// Who is told of `request`, by name. Accounts of the requester under other names are left out by [`targets`].
-pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
-    let mut audience = Audience::default();
+pub fn recipients(request: &AccessRequest, rules: &Rules) -> RecipientList {
+    let mut audience = RecipientList::default();
     let mut seen = BTreeSet::new();
     let requester = Recipient::Reviewer(request.user.to_lowercase()).key();
-    let mut add = |recipient: &Recipient, audience: &mut Audience| {
+    let mut add = |recipient: &Recipient, audience: &mut RecipientList| {
         let key = recipient.key();
         if key == requester || !seen.insert(key) {
             return;
@@ -317,7 +317,7 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> Audience {
         if audience.recipients.len() < MAX_RECIPIENTS {
             audience.recipients.push(recipient.clone());
         } else {
-            audience.left_out += 1;
+            audience.omitted += 1;
         }
     };
     // The operator's recipients come first, so that a requester who suggests a thousand reviewers can neither push them
@@ -354,7 +354,7 @@ impl Requester {
 
     /// Whether this person is the requester: by an account, or by an e-mail address that equals the user name. Capitals
     /// do not matter: this is used to leave somebody out.
-    pub fn is(&self, person: &Person) -> bool {
+    pub fn matches(&self, person: &SlackUser) -> bool {
         person.ids.iter().any(|id| self.accounts.contains(id))
             || person.email.as_ref().is_some_and(|email| is_same(email, &self.user))
     }
@@ -366,7 +366,7 @@ fn is_same(a: &str, b: &str) -> bool {
 
 /// A person as Slack's directory knows him, as far as telling him matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
+pub struct SlackUser {
     /// The Slack id, and that of the same account in the organisation.
     pub ids: Vec<SlackUserId>,
     /// The e-mail address, if the token may see it.
@@ -375,9 +375,9 @@ pub struct Person {
 
 /// A recipient and where he is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ResolvedTo {
     /// A person.
-    Person(SlackUserId),
+    User(SlackUserId),
     /// The requester, who is never asked.
     Requester,
     /// A channel: its id if known, else its name.
@@ -386,14 +386,14 @@ pub enum Found {
 
 /// Where to post, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct Destination {
     /// The `channel` argument of `chat.postMessage`.
     pub post_to: String,
     /// All recipients that lead here; the first one names the delivery.
-    pub keys: Vec<RecipientKey>,
+    pub recipient_keys: Vec<RecipientKey>,
 }
 
-impl Target {
+impl Destination {
     /// Whether it is a channel of which only the name is known.
     pub(crate) fn is_by_name(&self) -> bool {
         !is_slack_id(&self.post_to, &['C', 'G', 'D', 'U', 'W'])
@@ -406,20 +406,22 @@ impl Target {
 }
 
 /// Where to post for the recipients that were found: one target a place, none for the requester.
-pub fn targets(found: &[(Recipient, Found)]) -> Vec<Target> {
-    let mut targets: Vec<Target> = Vec::new();
+pub fn destinations(found: &[(Recipient, ResolvedTo)]) -> Vec<Destination> {
+    let mut all: Vec<Destination> = Vec::new();
     for (recipient, place) in found {
         let post_to = match place {
-            Found::Requester => continue,
-            Found::Person(person) => person.as_str(),
-            Found::Channel(channel) => channel,
+            ResolvedTo::Requester => continue,
+            ResolvedTo::User(person) => person.as_str(),
+            ResolvedTo::Channel(channel) => channel,
         };
-        match targets.iter_mut().find(|target| target.post_to == post_to) {
-            Some(target) => target.keys.push(recipient.key()),
-            None => targets.push(Target { post_to: post_to.to_owned(), keys: vec![recipient.key()] }),
+        match all.iter_mut().find(|one| one.post_to == post_to) {
+            Some(target) => target.recipient_keys.push(recipient.key()),
+            None => {
+                all.push(Destination { post_to: post_to.to_owned(), recipient_keys: vec![recipient.key()] })
+            }
         }
     }
-    targets
+    all
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{Claim, Doubt, DoubtJson};
+use crate::claim::{Claim, InDoubtPost, InDoubtPostJson};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::recipients::{RecipientKey, Untold};
+use crate::recipients::{RecipientKey, UnnotifiedReviewers};
 use crate::request::{AccessRequest, RequestState};
 use crate::votes::Votes;
 
@@ -20,9 +20,9 @@ mod go;
 mod outcome;
 
 use bounds::MAX_TEXT;
-pub use bounds::bounded;
-pub(crate) use bounds::cut;
-pub use outcome::{Outcome, Told};
+pub(crate) use bounds::truncate;
+pub use bounds::truncated;
+pub use outcome::{Outcome, RepliesPosted};
 
 /// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
 mod ours {
@@ -38,12 +38,13 @@ mod ours {
     /// Who works on the request now: JSON of [`super::Claim`].
     pub(super) const CLAIM: &str = "x_claim";
     /// Posts that may have been made: JSON list.
-    pub(super) const DOUBTS: &str = "x_doubts";
+    pub(super) const IN_DOUBT: &str = "x_doubts";
     /// Suggested reviewers who could not be told: JSON of [`super::Untold`].
-    pub(super) const UNTOLD: &str = "x_untold";
+    pub(super) const UNNOTIFIED: &str = "x_untold";
     /// That the request was decided and opened again while nobody could read the votes: how many reviews there were.
     pub(super) const REOPENED: &str = "x_reopened";
-    pub(super) const ALL: [&str; 8] = [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, DOUBTS, UNTOLD, REOPENED];
+    pub(super) const ALL: [&str; 8] =
+        [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -53,7 +54,7 @@ const VERSION: &str = "1";
 pub(crate) const MAX_DELIVERIES: usize = 2 * crate::recipients::MAX_RECIPIENTS;
 
 /// No more doubts than this are kept: what one plan may post.
-pub(crate) const MAX_DOUBTS: usize = 2 * crate::recipients::MAX_RECIPIENTS;
+pub(crate) const MAX_IN_DOUBT: usize = 2 * crate::recipients::MAX_RECIPIENTS;
 
 /// What is remembered of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +68,9 @@ pub struct Record {
     /// Which daemon works on the request now, if one does.
     pub claim: Option<Claim>,
     /// Posts that may have been made by somebody who could not record them.
-    pub doubts: Vec<Doubt>,
+    pub in_doubt: Vec<InDoubtPost>,
     /// Suggested reviewers who could not be told.
-    pub untold: Untold,
+    pub unnotified: UnnotifiedReviewers,
     /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
     /// are of the past. Whoever reads the votes makes them a thing of the past, too.
     pub reopened: Option<usize>,
@@ -87,18 +88,18 @@ pub struct Delivery {
     /// Which it is.
     pub ts: MessageTs,
     /// What Slack confirmed that it shows; `None` if nobody knows.
-    pub shown: Option<Shown>,
+    pub displayed: Option<DisplayedState>,
     /// How many reviews have been told in its thread.
-    pub replies: u32,
+    pub review_replies: u32,
     /// How many votes have been told in its thread.
-    pub votes_told: u32,
+    pub vote_replies: u32,
     /// Whether it cannot be kept true any more: it was deleted, or Slack refuses to edit it for good.
-    pub is_lost: bool,
+    pub is_unreachable: bool,
 }
 
 /// What a message shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
+pub struct DisplayedState {
     /// The phase it tells.
     #[serde(rename = "p")]
     pub phase: Phase,
@@ -117,13 +118,13 @@ struct DeliveryJson {
     #[serde(rename = "t")]
     ts: MessageTs,
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    shown: Option<Shown>,
+    displayed: Option<DisplayedState>,
     #[serde(rename = "r", default)]
-    replies: u32,
+    review_replies: u32,
     #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
-    votes_told: u32,
+    vote_replies: u32,
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
-    is_lost: bool,
+    is_unreachable: bool,
 }
 
 impl Record {
@@ -143,12 +144,13 @@ impl Record {
         json(ours::DELIVERY, listed.is_none());
         let claim: Option<Claim> = serde_json::from_str(text(ours::CLAIM)).ok();
         json(ours::CLAIM, claim.is_none());
-        let doubts: Option<Vec<DoubtJson>> = serde_json::from_str(text(ours::DOUBTS)).ok();
-        json(ours::DOUBTS, doubts.is_none());
-        let doubts = doubts.into_iter().flatten().filter_map(DoubtJson::read).take(MAX_DOUBTS).collect();
-        let untold: Option<Untold> = serde_json::from_str(text(ours::UNTOLD)).ok();
-        json(ours::UNTOLD, untold.is_none());
-        let untold = untold.map(Untold::bounded).unwrap_or_default();
+        let doubts: Option<Vec<InDoubtPostJson>> = serde_json::from_str(text(ours::IN_DOUBT)).ok();
+        json(ours::IN_DOUBT, doubts.is_none());
+        let doubts =
+            doubts.into_iter().flatten().filter_map(InDoubtPostJson::decode).take(MAX_IN_DOUBT).collect();
+        let untold: Option<UnnotifiedReviewers> = serde_json::from_str(text(ours::UNNOTIFIED)).ok();
+        json(ours::UNNOTIFIED, untold.is_none());
+        let untold = untold.map(UnnotifiedReviewers::truncated).unwrap_or_default();
         let reviews: Option<usize> = text(ours::REOPENED).parse().ok();
         json(ours::REOPENED, reviews.is_none());
         // Whatever it says, it was opened again.
@@ -164,25 +166,25 @@ impl Record {
             key: d.key,
             channel: d.channel,
             ts: d.ts,
-            shown: d.shown,
+            displayed: d.displayed,
             // If the Go plugin worked on the record since, it counted on.
-            replies: d.replies.max(replies),
-            votes_told: d.votes_told,
-            is_lost: d.is_lost,
+            review_replies: d.review_replies.max(replies),
+            vote_replies: d.vote_replies,
+            is_unreachable: d.is_unreachable,
         });
         let old_pair = (text(go::CHANNEL_ID), text(go::TIMESTAMP));
         let theirs = pairs.into_iter().chain([old_pair]).map(|(channel, ts)| Delivery {
             key: None,
             channel: ChannelId::new(channel),
             ts: MessageTs::new(ts),
-            shown: None,
-            replies,
-            votes_told: 0,
-            is_lost: false,
+            displayed: None,
+            review_replies: replies,
+            vote_replies: 0,
+            is_unreachable: false,
         });
         for delivery in ours.chain(theirs).take(MAX_DELIVERIES) {
-            let is_new = !deliveries.iter().any(|d| d.is(&delivery.channel, &delivery.ts));
-            if is_new && is_storable(&delivery.channel, &delivery.ts) {
+            let is_new = !deliveries.iter().any(|d| d.is_at(&delivery.channel, &delivery.ts));
+            if is_new && fits_go_format(&delivery.channel, &delivery.ts) {
                 deliveries.push(delivery);
             }
         }
@@ -202,19 +204,19 @@ impl Record {
                     text(key).clone_into(own);
                 }
             }
-            AccessRequest { id: id.clone(), ..bounded(&r) }
+            AccessRequest { id: id.clone(), ..truncated(&r) }
         });
         if known.is_none() && (!deliveries.is_empty() || !text(go::USER).is_empty()) {
-            known = Some(bounded(&go::from_keys(id, &text)));
+            known = Some(truncated(&go::from_keys(id, &text)));
         }
         // Unless it is what we wrote there of our own messages, which may lag behind: then the request says more.
         let is_news = ours_is_missing
-            || shown_everywhere(&deliveries).map_or("", self::resolution) != text(go::RESOLUTION);
+            || displayed_everywhere(&deliveries).map_or("", self::resolution) != text(go::RESOLUTION);
         if let Some(known) =
             known.as_mut().filter(|k| k.state == RequestState::Pending && resolution != k.state && is_news)
         {
             known.state = resolution;
-            known.resolve_reason = cut(text(go::RESOLVE_REASON), MAX_TEXT);
+            known.resolve_reason = truncate(text(go::RESOLVE_REASON), MAX_TEXT);
         }
 
         let votes = Votes::decode(text(ours::VOTES));
@@ -227,7 +229,10 @@ impl Record {
         let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (Self { known, deliveries, votes, claim, doubts, untold, reopened, other }, rubbish)
+        (
+            Self { known, deliveries, votes, claim, in_doubt: doubts, unnotified: untold, reopened, other },
+            rubbish,
+        )
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -239,7 +244,7 @@ impl Record {
             }
         };
         put(ours::VERSION, VERSION.to_owned());
-        let ended = shown_everywhere(&self.deliveries).filter(|phase| !resolution(*phase).is_empty());
+        let ended = displayed_everywhere(&self.deliveries).filter(|phase| !resolution(*phase).is_empty());
         if let Some(known) = &self.known {
             put(go::USER, known.user.clone());
             put(go::ROLES, known.roles.join(","));
@@ -251,7 +256,7 @@ impl Record {
             }
             put(ours::REQUEST, serde_json::to_string(&rest).expect("plain data has a JSON form"));
         }
-        let replies = self.deliveries.iter().map(|d| d.replies).min().unwrap_or(0);
+        let replies = self.deliveries.iter().map(|d| d.review_replies).min().unwrap_or(0);
         if replies > 0 {
             put(go::REVIEWS_COUNT, replies.to_string());
         }
@@ -265,12 +270,15 @@ impl Record {
         if let Some(claim) = &self.claim {
             put(ours::CLAIM, serde_json::to_string(claim).expect("plain data has a JSON form"));
         }
-        if !self.doubts.is_empty() {
-            let json: Vec<_> = self.doubts.iter().take(MAX_DOUBTS).map(DoubtJson::from).collect();
-            put(ours::DOUBTS, serde_json::to_string(&json).expect("plain data has a JSON form"));
+        if !self.in_doubt.is_empty() {
+            let json: Vec<_> = self.in_doubt.iter().take(MAX_IN_DOUBT).map(InDoubtPostJson::from).collect();
+            put(ours::IN_DOUBT, serde_json::to_string(&json).expect("plain data has a JSON form"));
         }
-        if !self.untold.is_empty() {
-            put(ours::UNTOLD, serde_json::to_string(&self.untold).expect("plain data has a JSON form"));
+        if !self.unnotified.is_empty() {
+            put(
+                ours::UNNOTIFIED,
+                serde_json::to_string(&self.unnotified).expect("plain data has a JSON form"),
+            );
         }
         if let Some(reviews) = self.reopened {
             put(ours::REOPENED, reviews.to_string());
@@ -285,7 +293,7 @@ impl Record {
 
     /// Takes down what Teleport says of the request. If it was decided and waits again, somebody took the decision
     /// back: the votes and reviews that led to it are of the past then, and count no more.
-    pub fn note(&mut self, request: &AccessRequest) {
+    pub fn update_known(&mut self, request: &AccessRequest) {
         let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
         if self.is_decided() && request.state == RequestState::Pending {
             if self.has_unreadable_votes() {
@@ -294,7 +302,7 @@ impl Record {
                 self.votes.reopen(reviews);
             }
         }
-        self.known = Some(bounded(request));
+        self.known = Some(truncated(request));
     }
 
     /// The same of a request that was read by its id, which tells also whether it was decided and opened again since the
@@ -303,7 +311,7 @@ impl Record {
         if self.votes.are_outlived(request) {
             self.votes.reopen(request.reviews.len());
         }
-        self.note(request);
+        self.update_known(request);
     }
 
     /// Whether the request was decided when Teleport last told of it; a state that is not known may be a decision.
@@ -312,7 +320,7 @@ impl Record {
     }
 
     /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
-    pub fn is_adopted(&self) -> bool {
+    pub fn is_from_go_plugin(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
     }
 
@@ -327,25 +335,41 @@ impl Record {
     }
 
     /// Whether a channel has a message that we posted, for whomever.
-    pub(crate) fn is_told(&self, channel: &str) -> bool {
+    pub(crate) fn has_posted_to(&self, channel: &str) -> bool {
         self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
     }
 
-    fn find(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
-        self.deliveries.iter_mut().find(|d| d.is(channel, ts))
+    fn delivery_mut(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
+        self.deliveries.iter_mut().find(|d| d.is_at(channel, ts))
     }
 }
 
 impl Delivery {
-    pub(crate) fn is(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
+    pub(crate) fn is_at(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
         self.channel == *channel && self.ts == *ts
     }
 }
 
 impl From<&Delivery> for DeliveryJson {
     fn from(delivery: &Delivery) -> Self {
-        let Delivery { key, channel, ts, shown, replies, votes_told, is_lost } = delivery.clone();
-        Self { key, channel, ts, shown, replies, votes_told, is_lost }
+        let Delivery {
+            key,
+            channel,
+            ts,
+            displayed: shown,
+            review_replies: replies,
+            vote_replies: votes_told,
+            is_unreachable: is_lost,
+        } = delivery.clone();
+        Self {
+            key,
+            channel,
+            ts,
+            displayed: shown,
+            review_replies: replies,
+            vote_replies: votes_told,
+            is_unreachable: is_lost,
+        }
     }
 }
 
@@ -354,8 +378,8 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// The phase that every message shows that can be kept true, if they agree and there is one.
-fn shown_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
-    let mut kept = deliveries.iter().filter(|d| !d.is_lost).map(|d| Some(d.shown.as_ref()?.phase));
+fn displayed_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
+    let mut kept = deliveries.iter().filter(|d| !d.is_unreachable).map(|d| Some(d.displayed.as_ref()?.phase));
     let phase = kept.next()??;
     kept.all(|other| other == Some(phase)).then_some(phase)
 }
@@ -372,7 +396,7 @@ fn resolution(phase: Phase) -> &'static str {
 }
 
 /// Whether a message's address survives the Go plugin's list: `/` and `,` separate there.
-pub fn is_storable(channel: &ChannelId, ts: &MessageTs) -> bool {
+pub fn fits_go_format(channel: &ChannelId, ts: &MessageTs) -> bool {
     let clean =
         |text: &str| !text.is_empty() && !text.contains(|c: char| "/,".contains(c) || c.is_whitespace());
     clean(channel.as_str()) && clean(ts.as_str())

@@ -3,7 +3,7 @@
 //! The sentences are [`crate::render::answer`]'s; the daemon's log and metrics use [`Refusal::kind`].
 
 use crate::control::Decision;
-use crate::interaction::Foreign;
+use crate::interaction::OriginMismatch;
 
 /// Why nothing was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,16 +40,16 @@ pub enum Refusal {
         in_slack: bool,
     },
     /// It is the person's own request.
-    OwnRequest,
+    SelfReview,
     /// A rule names others for one of the roles.
-    NotNamed {
+    NotAnApprover {
         /// The role.
         role: String,
         /// Whom the rule names: Teleport users and Slack user groups.
         named: Vec<String>,
     },
     /// No rule covers one of the roles, or no role is asked for.
-    NotCovered {
+    NoMatchingRule {
         /// The role; empty if there is none.
         role: String,
     },
@@ -70,9 +70,9 @@ pub enum Refusal {
     /// A reason is required and none was given.
     ReasonMissing,
     /// The Slack person is linked to no Teleport user.
-    NotLinked,
+    UnmappedUser,
     /// The Slack person is linked to more than one Teleport user, or the link contradicts a stronger one.
-    LinkedTwice {
+    AmbiguousUser {
         /// The Teleport users in question.
         users: Vec<String>,
     },
@@ -87,14 +87,14 @@ pub enum Refusal {
         user: String,
     },
     /// The link names a Teleport user who is called so but for the capitals.
-    OtherCapitals {
+    UserCaseMismatch {
         /// The Teleport user.
         user: String,
         /// What the link says: the table's name or the e-mail address.
-        linked: String,
+        mapped: String,
     },
     /// A rule or the request names somebody who is called as the person but for the capitals.
-    NamedInOtherCapitals {
+    ApproverCaseMismatch {
         /// The role whose rule it is; empty if the request suggests reviewers.
         role: String,
         /// How it is written there.
@@ -105,7 +105,7 @@ pub enum Refusal {
     /// A link needs Teleport's list of users, and the daemon may not read it.
     UsersUnreadable,
     /// Slack says that the account is not one to be trusted with this.
-    Untrusted(Distrust),
+    AccountIneligible(AccountIneligible),
     /// The link would be the e-mail address, and Slack has not seen it confirmed.
     EmailUnconfirmed,
     /// Teleport does not let this user review this request.
@@ -139,7 +139,7 @@ pub enum Refusal {
     /// There are approvals enough, and denials of people whose account or user group is gone stand against them.
     DenialsInDoubt,
     /// It took so long that it was given up; nothing was decided.
-    TooSlow,
+    Timeout,
     /// The message is none that the request's record lists.
     StaleMessage,
     /// The message is none that the request's record lists, and names another Teleport cluster.
@@ -150,9 +150,9 @@ pub enum Refusal {
         own: String,
     },
     /// The dialogue was open for too long.
-    StaleDialogue,
+    ExpiredModal,
     /// The click came through another app, is on none of our buttons, or cannot be read.
-    NotOurs,
+    UnknownOrigin,
     /// It came through another workspace's installation of the app.
     OtherInstallation,
     /// Too much is being worked on.
@@ -176,17 +176,17 @@ pub enum Newer {
 
 /// What Slack says against an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum AccountIneligible {
     /// Another account than the one that clicked.
-    SomebodyElse,
+    IdMismatch,
     /// Deactivated.
     Deactivated,
     /// Slack's own bot.
     Slackbot,
     /// A workflow.
-    Workflow,
+    WorkflowBot,
     /// A connector to another system.
-    Connector,
+    ConnectorBot,
     /// A bot.
     Bot,
     /// A guest in a single channel.
@@ -194,16 +194,16 @@ pub enum Distrust {
     /// A guest.
     Guest,
     /// Somebody external without a channel in common.
-    Stranger,
+    External,
     /// Somebody of another workspace or organisation.
     OtherWorkspace,
     /// Invited, but never signed in.
-    Invited,
+    NeverSignedIn,
 }
 
 impl Refusal {
     /// Whether it says nothing of the person, because something could not be asked.
-    pub fn is_unknown(&self) -> bool {
+    pub fn is_indeterminate(&self) -> bool {
         matches!(
             self,
             Self::TeleportUnreachable
@@ -214,7 +214,7 @@ impl Refusal {
                 | Self::GroupsUnreadable { .. }
                 | Self::VotersUnreadable
                 | Self::UsersUnreadable
-                | Self::TooSlow
+                | Self::Timeout
         )
     }
 
@@ -289,22 +289,22 @@ impl Refusal {
             Self::LongTerm => "long_term",
             Self::Newer(_) => "newer",
             Self::AlreadyVoted { .. } => "already_voted",
-            Self::OwnRequest => "own_request",
-            Self::NotNamed { .. } => "not_named",
-            Self::NotCovered { .. } => "not_covered",
+            Self::SelfReview => "own_request",
+            Self::NotAnApprover { .. } => "not_named",
+            Self::NoMatchingRule { .. } => "not_covered",
             Self::NotSuggested { .. } => "not_suggested",
             Self::TeleportOnly => "teleport_only",
             Self::NotPossible => "not_possible",
             Self::NotOnBehalf { .. } => "not_on_behalf",
             Self::ReasonMissing => "reason_missing",
-            Self::NotLinked => "not_linked",
-            Self::LinkedTwice { .. } => "linked_twice",
+            Self::UnmappedUser => "not_linked",
+            Self::AmbiguousUser { .. } => "linked_twice",
             Self::TeleportUserExpired { .. } => "teleport_user_expired",
             Self::TeleportUserUnknown { .. } => "teleport_user_unknown",
-            Self::OtherCapitals { .. } => "other_capitals",
-            Self::NamedInOtherCapitals { .. } => "named_in_other_capitals",
+            Self::UserCaseMismatch { .. } => "other_capitals",
+            Self::ApproverCaseMismatch { .. } => "named_in_other_capitals",
             Self::UsersUnreadable => "users_unreadable",
-            Self::Untrusted(distrust) => distrust.kind(),
+            Self::AccountIneligible(distrust) => distrust.kind(),
             Self::EmailUnconfirmed => "email_unconfirmed",
             Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
@@ -318,11 +318,11 @@ impl Refusal {
             Self::GroupGone => "group_gone",
             Self::VotersUnreadable => "voters_unreadable",
             Self::DenialsInDoubt => "denials_in_doubt",
-            Self::TooSlow => "too_slow",
+            Self::Timeout => "too_slow",
             Self::StaleMessage => "stale_message",
             Self::OtherCluster { .. } => "other_cluster",
-            Self::StaleDialogue => "stale_dialogue",
-            Self::NotOurs => "not_ours",
+            Self::ExpiredModal => "stale_dialogue",
+            Self::UnknownOrigin => "not_ours",
             Self::OtherInstallation => "other_installation",
             Self::TooBusy => "too_busy",
             Self::Interrupted => "interrupted",
@@ -331,31 +331,31 @@ impl Refusal {
     }
 }
 
-impl Distrust {
+impl AccountIneligible {
     fn kind(self) -> &'static str {
         match self {
-            Self::SomebodyElse => "somebody_else",
+            Self::IdMismatch => "somebody_else",
             Self::Deactivated => "deactivated",
             Self::Slackbot => "slackbot",
-            Self::Workflow => "workflow",
-            Self::Connector => "connector",
+            Self::WorkflowBot => "workflow",
+            Self::ConnectorBot => "connector",
             Self::Bot => "bot",
             Self::SingleChannelGuest => "single_channel_guest",
             Self::Guest => "guest",
-            Self::Stranger => "stranger",
+            Self::External => "stranger",
             Self::OtherWorkspace => "other_workspace",
-            Self::Invited => "invited",
+            Self::NeverSignedIn => "invited",
         }
     }
 }
 
 /// Which app or workspace it was is nobody's business.
-impl From<Foreign> for Refusal {
-    fn from(foreign: Foreign) -> Self {
+impl From<OriginMismatch> for Refusal {
+    fn from(foreign: OriginMismatch) -> Self {
         match foreign {
-            Foreign::App => Self::NotOurs,
-            Foreign::Workspace => Self::OtherInstallation,
-            Foreign::Message => Self::StaleMessage,
+            OriginMismatch::App => Self::UnknownOrigin,
+            OriginMismatch::Workspace => Self::OtherInstallation,
+            OriginMismatch::Message => Self::StaleMessage,
         }
     }
 }

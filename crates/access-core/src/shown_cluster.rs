@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::cut;
+use crate::record::truncate;
 use crate::refusal::Refusal;
 use crate::render::card::{CLUSTER, MAX_CLUSTER, cluster_line};
 
@@ -53,7 +53,7 @@ impl ShownCluster {
 
 impl From<String> for ShownCluster {
     fn from(text: String) -> Self {
-        Self(cut(&text, MAX_CLUSTER))
+        Self(truncate(&text, MAX_CLUSTER))
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::lifecycle::Phase;
-    use crate::render::card::{CardView, Edition, card};
+    use crate::render::card::{Edition, MessageInput, request_message};
     use crate::request::{AccessRequest, sample};
 
     fn read_from(blocks: Value) -> Option<String> {
@@ -108,13 +108,13 @@ mod tests {
                 roles: vec![forged.to_owned()],
                 ..sample()
             };
-            let view = CardView {
+            let view = MessageInput {
                 request: &request,
                 phase: Phase::Pending,
                 cluster: name,
                 edition: Edition::Community,
             };
-            let message = serde_json::to_value(card(&view)).unwrap();
+            let message = serde_json::to_value(request_message(&view)).unwrap();
             let own = ShownCluster::of(name);
             assert_eq!(ShownCluster::read(&message), Some(own.clone()), "{name}");
             assert!(own.as_str().chars().count() <= MAX_CLUSTER, "{name}");
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(tell_cluster(Refusal::StaleMessage, None, &two), Refusal::StaleMessage);
         let nothing = ShownCluster::default();
         assert_eq!(tell_cluster(Refusal::StaleMessage, Some(&nothing), &two), Refusal::StaleMessage);
-        assert_eq!(tell_cluster(Refusal::NotOurs, Some(&one), &two), Refusal::NotOurs);
+        assert_eq!(tell_cluster(Refusal::UnknownOrigin, Some(&one), &two), Refusal::UnknownOrigin);
         // Slack's copy says `:fire:`.
         assert_eq!(
             tell_cluster(Refusal::StaleMessage, Some(&shown(":fire:")), &shown("🔥")),

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
 /// How far Slack's clock and ours may differ, either way; Slack's own figure.
-pub const WINDOW: SignedDuration = SignedDuration::from_mins(5);
+pub const REPLAY_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// A Unix time has no more digits for the next thousands of years.
 const MAX_TIMESTAMP_DIGITS: usize = 12;
@@ -24,19 +24,19 @@ const MAC_BYTES: usize = 32;
 #[derive(Clone, Copy)]
 pub struct Verified<'a> {
     bytes: &'a [u8],
-    seal: Option<Seal>,
+    signature: Option<SignatureDigest>,
 }
 
 /// A signature that was right, and until when it would be accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seal {
+pub struct SignatureDigest {
     mac: [u8; MAC_BYTES],
-    until: Timestamp,
+    valid_until: Timestamp,
 }
 
 /// Why a callback is not believed. All are answered alike: 401 and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
+pub enum SignatureError {
     /// A header is missing.
     Unsigned,
     /// The time is no time, or the signature is not of the form `v0=` and 64 digits.
@@ -47,7 +47,7 @@ pub enum Rejection {
     Forged,
 }
 
-impl fmt::Display for Rejection {
+impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unsigned => "the callback is not signed",
@@ -58,7 +58,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-impl std::error::Error for Rejection {}
+impl std::error::Error for SignatureError {}
 
 /// Checks the headers `X-Slack-Request-Timestamp` and `X-Slack-Signature` over the raw `body`.
 ///
@@ -72,37 +72,39 @@ pub fn verify<'a>(
     signature: Option<&[u8]>,
     body: &'a [u8],
     now: Timestamp,
-) -> Result<Verified<'a>, Rejection> {
-    let (Some(timestamp), Some(signature)) = (timestamp, signature) else { return Err(Rejection::Unsigned) };
-    let sent = seconds(timestamp).ok_or(Rejection::Malformed)?;
-    let claimed = claimed_mac(signature).ok_or(Rejection::Malformed)?;
-    let sent = Timestamp::from_second(sent).map_err(|_| Rejection::Stale)?;
-    if now.duration_since(sent).abs() > WINDOW {
-        return Err(Rejection::Stale);
+) -> Result<Verified<'a>, SignatureError> {
+    let (Some(timestamp), Some(signature)) = (timestamp, signature) else {
+        return Err(SignatureError::Unsigned);
+    };
+    let sent = seconds(timestamp).ok_or(SignatureError::Malformed)?;
+    let claimed = claimed_mac(signature).ok_or(SignatureError::Malformed)?;
+    let sent = Timestamp::from_second(sent).map_err(|_| SignatureError::Stale)?;
+    if now.duration_since(sent).abs() > REPLAY_WINDOW {
+        return Err(SignatureError::Stale);
     }
     // Anybody knows the empty secret.
     if secret.is_empty() {
-        return Err(Rejection::Forged);
+        return Err(SignatureError::Forged);
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Rejection::Forged)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| SignatureError::Forged)?;
     for part in [b"v0:", timestamp, b":", body] {
         mac.update(part);
     }
-    mac.verify_slice(&claimed).map_err(|_| Rejection::Forged)?;
-    let until = sent.checked_add(WINDOW).unwrap_or(Timestamp::MAX);
-    Ok(Verified { bytes: body, seal: Some(Seal { mac: claimed, until }) })
+    mac.verify_slice(&claimed).map_err(|_| SignatureError::Forged)?;
+    let until = sent.checked_add(REPLAY_WINDOW).unwrap_or(Timestamp::MAX);
+    Ok(Verified { bytes: body, signature: Some(SignatureDigest { mac: claimed, valid_until: until }) })
 }
 
 impl<'a> Verified<'a> {
     /// The `payload` of a Socket Mode envelope of type `interactive`. It carries no signature: that it came over
     /// a connection which this daemon opened with its app token, over TLS, is the proof; give it nothing else.
     pub fn from_socket(payload: &'a [u8]) -> Self {
-        Self { bytes: payload, seal: None }
+        Self { bytes: payload, signature: None }
     }
 
     /// The signature, to be remembered; none for what came over a socket.
-    pub fn seal(&self) -> Option<Seal> {
-        self.seal
+    pub fn signature(&self) -> Option<SignatureDigest> {
+        self.signature
     }
 
     /// The bytes; a form if they were signed, else JSON.
@@ -147,32 +149,32 @@ fn hex(digit: u8) -> Option<u8> {
 /// It holds at most as many as it was made for. If more are used within the window, those that end first are
 /// forgotten first; a replay of one of these still meets the memory of clicks and the record of votes.
 #[derive(Clone, Debug)]
-pub struct SeenSignatures {
+pub struct ReplayCache {
     capacity: usize,
     seen: BTreeSet<[u8; MAC_BYTES]>,
-    by_end: BTreeSet<(Timestamp, [u8; MAC_BYTES])>,
+    by_expiry: BTreeSet<(Timestamp, [u8; MAC_BYTES])>,
 }
 
-impl SeenSignatures {
+impl ReplayCache {
     /// Room for `capacity` signatures of about 150 bytes each; at least one.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), seen: BTreeSet::new(), by_end: BTreeSet::new() }
+        Self { capacity: capacity.max(1), seen: BTreeSet::new(), by_expiry: BTreeSet::new() }
     }
 
     /// Remembers a signature as used. `false`: it was used before, do nothing.
-    pub fn remember(&mut self, seal: Seal, now: Timestamp) -> bool {
-        if self.seen.contains(&seal.mac) && seal.until >= now {
+    pub fn insert(&mut self, seal: SignatureDigest, now: Timestamp) -> bool {
+        if self.seen.contains(&seal.mac) && seal.valid_until >= now {
             return false;
         }
-        while let Some(&(until, mac)) = self.by_end.first() {
+        while let Some(&(until, mac)) = self.by_expiry.first() {
             if until >= now && self.seen.len() < self.capacity {
                 break;
             }
-            self.by_end.remove(&(until, mac));
+            self.by_expiry.remove(&(until, mac));
             self.seen.remove(&mac);
         }
         self.seen.insert(seal.mac);
-        self.by_end.insert((seal.until, seal.mac));
+        self.by_expiry.insert((seal.valid_until, seal.mac));
         true
     }
 }

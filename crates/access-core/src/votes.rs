@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Decision, MAX_REASON};
-use crate::ids::{ChannelId, MessageTs, SlackUserId, is_plain};
-use crate::record::cut;
+use crate::ids::{ChannelId, MessageTs, SlackUserId, is_id_charset};
+use crate::record::truncate;
 use crate::request::{AccessRequest, RequestState, Version};
 
 /// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
@@ -20,7 +20,7 @@ pub const MAX_VOTES: usize = 100;
 /// Nobody with a longer Teleport user name can vote, in characters. A cut name would be somebody else's.
 pub const MAX_USER: usize = 128;
 /// All reasons together, in characters; later ones are cut shorter. Those of the past give way, too.
-const MAX_REASONS: usize = 20_000;
+const MAX_TOTAL_REASON_LEN: usize = 20_000;
 /// User groups kept of one vote. They are for showing a count only; a decision asks Slack.
 pub(crate) const MAX_GROUPS: usize = 8;
 /// Other names kept of one voter, for showing a count only.
@@ -67,12 +67,12 @@ pub struct Vote {
     pub aliases: Vec<String>,
     /// Whether the account was not to be trusted with it any more, or another's, when that was last asked.
     #[serde(rename = "n", default, skip_serializing_if = "std::ops::Not::not")]
-    pub lapsed: bool,
+    pub ineligible: bool,
 }
 
 impl Vote {
     /// Whether it is the same vote, read back from the record, where the reason may have been cut.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         let name = |vote: &Self| (vote.user.clone(), vote.slack_user.clone(), vote.decision, vote.at);
         name(self) == name(other)
     }
@@ -85,7 +85,7 @@ impl Vote {
             && self.groups.len() <= MAX_GROUPS
             && self.aliases.len() <= MAX_ALIASES
             && self.aliases.iter().all(is_name)
-            && ids.into_iter().chain(others).all(is_plain)
+            && ids.into_iter().chain(others).all(is_id_charset)
     }
 }
 
@@ -93,7 +93,7 @@ impl Vote {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Votes {
     list: Vec<Vote>,
-    settled_by: Option<usize>,
+    decided_by: Option<usize>,
     past: Past,
     /// How many votes of the past, the oldest, were dropped to make room.
     dropped: u32,
@@ -110,11 +110,11 @@ struct Past {
 
 /// As kept.
 #[derive(Serialize, Deserialize)]
-struct Text {
+struct VotesJson {
     v: u32,
     l: Vec<Vote>,
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    settled_by: Option<usize>,
+    decided_by: Option<usize>,
     /// Votes of the past.
     #[serde(rename = "p", default, skip_serializing_if = "is_none")]
     past_votes: usize,
@@ -138,7 +138,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// The characters of all reasons together.
-fn reasons(votes: &[Vote]) -> usize {
+fn total_reason_len(votes: &[Vote]) -> usize {
     votes.iter().map(|vote| vote.reason.chars().count()).sum()
 }
 
@@ -170,19 +170,19 @@ impl Votes {
 
     /// The vote that completed what was needed; from it on the request is to be resolved, and no further vote
     /// is taken.
-    pub fn settled_by(&self) -> Option<&Vote> {
-        self.list.get(self.settled_by?)
+    pub fn decided_by(&self) -> Option<&Vote> {
+        self.list.get(self.decided_by?)
     }
 
     /// The open vote of a person, found by the Teleport user and by the Slack person: a changed link does not give
     /// anybody a second vote.
-    pub fn of(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
+    pub fn find(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
         self.open().iter().find(|vote| vote.user == user || vote.slack_user == *slack_user)
     }
 
     /// An open vote that has only the Teleport user, or only the Slack person, in common with these: one of the two
     /// links has changed since, or two lead to one user.
-    pub(crate) fn of_another(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
+    pub(crate) fn find_conflicting(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
         self.open().iter().find(|vote| (vote.user == user) != (vote.slack_user == *slack_user))
     }
 
@@ -192,40 +192,40 @@ impl Votes {
         let vote = self.list.remove(self.past.votes + index);
         self.list.insert(self.past.votes, vote);
         self.past.votes += 1;
-        self.settled_by = None;
+        self.decided_by = None;
     }
 
     /// Whether this very vote is in.
-    pub(crate) fn holds(&self, vote: &Vote) -> bool {
-        self.open().iter().any(|stored| stored.is(vote))
+    pub(crate) fn contains(&self, vote: &Vote) -> bool {
+        self.open().iter().any(|stored| stored.is_same_as(vote))
     }
 
     /// Takes a vote of somebody who has none. `false` if it cannot be kept.
     pub(crate) fn push(&mut self, vote: &Vote) -> bool {
         let fits = self.open().len() < MAX_VOTES && vote.is_storable();
-        if !fits || self.of(&vote.user, &vote.slack_user).is_some() {
+        if !fits || self.find(&vote.user, &vote.slack_user).is_some() {
             return false;
         }
         let wanted = vote.reason.chars().take(MAX_REASON).count();
-        while self.past.votes > 0 && (self.list.len() >= MAX_VOTES || self.is_past_in_the_way(wanted)) {
+        while self.past.votes > 0 && (self.list.len() >= MAX_VOTES || self.past_must_give_way(wanted)) {
             self.list.remove(0);
             self.past.votes -= 1;
             self.dropped = self.dropped.saturating_add(1);
-            self.settled_by = self.settled_by.and_then(|index| index.checked_sub(1));
+            self.decided_by = self.decided_by.and_then(|index| index.checked_sub(1));
         }
-        let room = MAX_REASONS.saturating_sub(reasons(&self.list)).min(MAX_REASON);
+        let room = MAX_TOTAL_REASON_LEN.saturating_sub(total_reason_len(&self.list)).min(MAX_REASON);
         // Control characters take six bytes in JSON and show nothing.
         let plain: String =
             vote.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room + 1).collect();
-        let reason = if room == 0 { String::new() } else { cut(&plain, room) };
+        let reason = if room == 0 { String::new() } else { truncate(&plain, room) };
         self.list.push(Vote { reason, ..vote.clone() });
         true
     }
 
     /// Whether reasons of the past leave too little room for one of so many characters.
-    fn is_past_in_the_way(&self, wanted: usize) -> bool {
+    fn past_must_give_way(&self, wanted: usize) -> bool {
         let past = self.list.get(..self.past.votes).unwrap_or_default();
-        reasons(past) > 0 && reasons(&self.list) + wanted > MAX_REASONS
+        total_reason_len(past) > 0 && total_reason_len(&self.list) + wanted > MAX_TOTAL_REASON_LEN
     }
 
     /// Takes down what the request was, read by its id, when a vote was given.
@@ -247,7 +247,7 @@ impl Votes {
     }
 
     /// Lets what was just asked of the voters be noted in the open votes: groups, aliases, and whether each lapsed.
-    pub(crate) fn note(&mut self, note: impl Fn(&mut Vote)) {
+    pub(crate) fn annotate_open(&mut self, note: impl Fn(&mut Vote)) {
         for vote in self.list.iter_mut().skip(self.past.votes) {
             let mut noted = vote.clone();
             note(&mut noted);
@@ -258,19 +258,19 @@ impl Votes {
     }
 
     /// Marks the open vote of `user` as the one that completed what was needed.
-    pub(crate) fn settle(&mut self, user: &str) {
+    pub(crate) fn mark_decided(&mut self, user: &str) {
         let is_theirs = |vote: &Vote| vote.user == user;
-        self.settled_by = self.open().iter().position(is_theirs).map(|index| self.past.votes + index);
+        self.decided_by = self.open().iter().position(is_theirs).map(|index| self.past.votes + index);
     }
 
     /// Takes that mark away: what completed it does not hold any more.
-    pub(crate) fn unsettle(&mut self) {
-        self.settled_by = None;
+    pub(crate) fn clear_decided(&mut self) {
+        self.decided_by = None;
     }
 
     /// Makes all votes, and as many reviews, a thing of the past: the request was decided and waits again.
     pub(crate) fn reopen(&mut self, reviews: usize) {
-        self.settled_by = None;
+        self.decided_by = None;
         self.seen = None;
         self.past = Past { votes: self.list.len(), reviews: self.past.reviews.max(reviews) };
     }
@@ -278,10 +278,10 @@ impl Votes {
     /// Reads what [`Votes::encode`] wrote. `None` for anything else: votes that are understood in part would be
     /// miscounted.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        let Text { v, l: list, settled_by, past_votes, past_reviews, dropped, seen } =
+        let VotesJson { v, l: list, decided_by: settled_by, past_votes, past_reviews, dropped, seen } =
             serde_json::from_str(text).ok()?;
         let past = Past { votes: past_votes, reviews: past_reviews };
-        let votes = Self { list, settled_by, past, dropped, seen };
+        let votes = Self { list, decided_by: settled_by, past, dropped, seen };
         let expected = votes.version();
         let mut voters = BTreeSet::new();
         let mut is_new = |vote: &Vote| {
@@ -291,9 +291,9 @@ impl Votes {
         let is_whole = v == expected
             && votes.list.len() <= MAX_VOTES
             && past_votes <= votes.list.len()
-            && votes.settled_by.is_none_or(|index| (past_votes..votes.list.len()).contains(&index))
+            && votes.decided_by.is_none_or(|index| (past_votes..votes.list.len()).contains(&index))
             && votes.list.iter().all(Vote::is_storable)
-            && votes.seen.iter().all(|seen| is_plain(&seen.revision))
+            && votes.seen.iter().all(|seen| is_id_charset(&seen.revision))
             && votes.open().iter().all(&mut is_new);
         is_whole.then_some(votes)
     }
@@ -312,9 +312,9 @@ impl Votes {
             return String::new();
         }
         let Past { votes: past_votes, reviews: past_reviews } = self.past;
-        let (v, settled_by, dropped) = (self.version(), self.settled_by, self.dropped);
+        let (v, settled_by, dropped) = (self.version(), self.decided_by, self.dropped);
         let (l, seen) = (self.list.clone(), self.seen.clone());
-        let text = Text { v, l, settled_by, past_votes, past_reviews, dropped, seen };
+        let text = VotesJson { v, l, decided_by: settled_by, past_votes, past_reviews, dropped, seen };
         serde_json::to_string(&text).expect("plain data has a JSON form")
     }
 }
@@ -336,7 +336,7 @@ pub(crate) fn vote(user: &str, decision: Decision) -> Vote {
         at: Timestamp::from_second(1_800_000_100).expect("a moment"),
         groups: vec![],
         aliases: vec![],
-        lapsed: false,
+        ineligible: false,
     }
 }
 

@@ -17,9 +17,9 @@ use std::error::Error;
 use std::io::{Read, Write};
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
-use access_sim::slack::people::submit::Answer;
-use access_sim::slack::people::{CannotAct, Seen};
-use access_sim::slack::socket::Which;
+use access_sim::slack::people::submit::SubmitResult;
+use access_sim::slack::people::{ActionError, ActionOutcome};
+use access_sim::slack::socket::SocketSelector;
 use access_sim::slack::workspace::Workspace;
 use access_sim::slack::{Options, SlackSim};
 use axum::extract::State;
@@ -30,7 +30,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
-type Answered = Result<Json<Value>, (StatusCode, String)>;
+type HandlerResult = Result<Json<Value>, (StatusCode, String)>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -86,7 +86,7 @@ async fn set_up(State(sim): State<SlackSim>, Json(asked): Json<SetUp>) -> Json<V
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Press {
+struct ClickBody {
     user: String,
     channel: String,
     ts: String,
@@ -106,7 +106,7 @@ enum Forged {
     ExtraFields,
 }
 
-async fn click(State(sim): State<SlackSim>, Json(asked): Json<Press>) -> Answered {
+async fn click(State(sim): State<SlackSim>, Json(asked): Json<ClickBody>) -> HandlerResult {
     let mut click = sim.click(&asked.user, &asked.channel, &asked.ts, &asked.action_id);
     if asked.confirmed {
         click = click.confirmed();
@@ -117,10 +117,10 @@ async fn click(State(sim): State<SlackSim>, Json(asked): Json<Press>) -> Answere
         Forged::Stale => Forgery::stamped(Stamp::Shifted(-600)),
         Forged::ExtraFields => Forgery::altered(Alteration::Extra),
     });
-    seen(click.forged(forgery.unwrap_or_default()).await)
+    outcome_json(click.forged(forgery.unwrap_or_default()).await)
 }
 
-fn seen(seen: Result<Seen, CannotAct>) -> Answered {
+fn outcome_json(seen: Result<ActionOutcome, ActionError>) -> HandlerResult {
     let seen = seen.map_err(refused)?;
     Ok(Json(json!({
         "acknowledged": seen.acknowledged(),
@@ -132,32 +132,32 @@ fn seen(seen: Result<Seen, CannotAct>) -> Answered {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fill {
+struct SubmitBody {
     user: String,
     #[serde(default)]
     values: Map<String, Value>,
 }
 
-async fn submit(State(sim): State<SlackSim>, Json(asked): Json<Fill>) -> Answered {
+async fn submit(State(sim): State<SlackSim>, Json(asked): Json<SubmitBody>) -> HandlerResult {
     let view = sim.modal(&asked.user).ok_or_else(|| refused("no modal is open"))?;
     let values = asked.values.iter().map(|(id, value)| (id.as_str(), value.as_str().unwrap_or_default()));
     let values: Vec<(&str, &str)> = values.collect();
     let submitted = sim.submit_view(&asked.user, &view.id, &values).await.map_err(refused)?;
-    let (word, detail) = match submitted.answer {
-        Answer::Incomplete(complaints) => ("incomplete", json!(complaints)),
-        Answer::Closed => ("closed", Value::Null),
-        Answer::Cleared => ("cleared", Value::Null),
-        Answer::Errors(errors) => ("errors", json!(errors)),
-        Answer::Updated(view) => ("updated", json!(view)),
-        Answer::Pushed(view) => ("pushed", json!(view)),
-        Answer::Warned(warning) => ("warned", json!(warning.to_string())),
+    let (word, detail) = match submitted.result {
+        SubmitResult::Incomplete(complaints) => ("incomplete", json!(complaints)),
+        SubmitResult::Closed => ("closed", Value::Null),
+        SubmitResult::Cleared => ("cleared", Value::Null),
+        SubmitResult::Errors(errors) => ("errors", json!(errors)),
+        SubmitResult::Updated(view) => ("updated", json!(view)),
+        SubmitResult::Pushed(view) => ("pushed", json!(view)),
+        SubmitResult::Warned(warning) => ("warned", json!(warning.to_string())),
     };
     Ok(Json(json!({ "answer": word, "detail": detail })))
 }
 
-async fn close(State(sim): State<SlackSim>, Json(asked): Json<Fill>) -> Answered {
+async fn close(State(sim): State<SlackSim>, Json(asked): Json<SubmitBody>) -> HandlerResult {
     let view = sim.modal(&asked.user).ok_or_else(|| refused("no modal is open"))?;
-    seen(sim.close_view(&asked.user, &view.id).await)
+    outcome_json(sim.close_view(&asked.user, &view.id).await)
 }
 
 async fn sockets(State(sim): State<SlackSim>) -> Json<Value> {
@@ -165,13 +165,13 @@ async fn sockets(State(sim): State<SlackSim>) -> Json<Value> {
     Json(json!({
         "open": sockets.count(),
         "opened": sockets.opened(),
-        "complaints": sockets.complaints(),
+        "complaints": sockets.protocol_errors(),
     }))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", tag = "order")]
-enum Order {
+enum SocketCommand {
     Warn,
     Refresh,
     Close,
@@ -179,14 +179,14 @@ enum Order {
     Silence,
 }
 
-async fn order(State(sim): State<SlackSim>, Json(order): Json<Order>) -> Json<Value> {
+async fn order(State(sim): State<SlackSim>, Json(order): Json<SocketCommand>) -> Json<Value> {
     let sockets = sim.sockets();
     match order {
-        Order::Warn => sockets.warn(Which::All),
-        Order::Refresh => sockets.refresh(Which::All),
-        Order::Close => sockets.close(Which::All),
-        Order::Reset => sockets.reset(Which::All),
-        Order::Silence => sockets.silence(Which::All),
+        SocketCommand::Warn => sockets.warn(SocketSelector::All),
+        SocketCommand::Refresh => sockets.refresh(SocketSelector::All),
+        SocketCommand::Close => sockets.close(SocketSelector::All),
+        SocketCommand::Reset => sockets.reset(SocketSelector::All),
+        SocketCommand::Silence => sockets.silence(SocketSelector::All),
     }
     Json(json!({}))
 }

@@ -18,16 +18,16 @@ const CHUNK: usize = 16 * 1024;
 
 /// The proxy. Dropping it closes every connection and the port.
 #[derive(Debug)]
-pub struct Breaker {
+pub struct TcpProxy {
     addr: SocketAddr,
     target: SocketAddr,
     frozen: Arc<watch::Sender<bool>>,
     tasks: Tasks,
-    line: Mutex<Option<Tasks>>,
+    listener: Mutex<Option<Tasks>>,
     _stop: DropGuard,
 }
 
-impl Breaker {
+impl TcpProxy {
     /// Listens on a free port of 127.0.0.1 and passes every connection on to `target`.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Breaker {
             frozen: Arc::new(watch::Sender::new(false)),
             _stop: tasks.cancel_on_drop(),
             tasks,
-            line: Mutex::new(None),
+            listener: Mutex::new(None),
         };
         breaker.serve(listener);
         Ok(breaker)
@@ -54,7 +54,7 @@ impl Breaker {
 
     /// Closes every connection and the port: new ones are refused until [`Breaker::restore`].
     pub async fn cut(&self) {
-        let line = self.line().take();
+        let line = self.listener().take();
         if let Some(line) = line {
             line.stop().await;
         }
@@ -65,7 +65,7 @@ impl Breaker {
     /// # Errors
     /// When another process took the port meanwhile.
     pub async fn restore(&self) -> io::Result<()> {
-        if self.line().is_some() {
+        if self.listener().is_some() {
             return Ok(());
         }
         let listener = TcpListener::bind(self.addr).await?;
@@ -83,14 +83,14 @@ impl Breaker {
         self.frozen.send_replace(false);
     }
 
-    fn line(&self) -> MutexGuard<'_, Option<Tasks>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listener(&self) -> MutexGuard<'_, Option<Tasks>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, listener: TcpListener) {
         let line = self.tasks.child();
         line.spawn(accept(listener, self.target, Arc::clone(&self.frozen), line.clone()));
-        *self.line() = Some(line);
+        *self.listener() = Some(line);
     }
 }
 
@@ -101,13 +101,13 @@ async fn accept(listener: TcpListener, target: SocketAddr, frozen: Arc<watch::Se
             tokio::task::yield_now().await;
             continue;
         };
-        line.spawn(carry(near, target, frozen.subscribe()));
+        line.spawn(forward(near, target, frozen.subscribe()));
     }
 }
 
 /// Joins one connection to the target; ends when either side closes both directions or fails.
-async fn carry(near: TcpStream, target: SocketAddr, mut frozen: watch::Receiver<bool>) {
-    if thawed(&mut frozen).await.is_none() {
+async fn forward(near: TcpStream, target: SocketAddr, mut frozen: watch::Receiver<bool>) {
+    if until_thawed(&mut frozen).await.is_none() {
         return;
     }
     let Ok(far) = TcpStream::connect(target).await else { return };
@@ -117,18 +117,18 @@ async fn carry(near: TcpStream, target: SocketAddr, mut frozen: watch::Receiver<
     }
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let out = pump(near_read, far_write, frozen.clone());
-    let back = pump(far_read, near_write, frozen);
+    let out = copy_one_way(near_read, far_write, frozen.clone());
+    let back = copy_one_way(far_read, near_write, frozen);
     // An error in one direction ends both, so that a reset on one side is seen on the other.
     let _ = tokio::try_join!(out, back);
 }
 
 /// Waits until bytes may pass; `None` when the breaker is gone.
-async fn thawed(frozen: &mut watch::Receiver<bool>) -> Option<()> {
+async fn until_thawed(frozen: &mut watch::Receiver<bool>) -> Option<()> {
     frozen.wait_for(|frozen| !frozen).await.ok().map(|_| ())
 }
 
-async fn pump(
+async fn copy_one_way(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut frozen: watch::Receiver<bool>,
@@ -136,7 +136,7 @@ async fn pump(
     let mut buffer = vec![0; CHUNK];
     loop {
         let read = from.read(&mut buffer).await?;
-        thawed(&mut frozen).await.ok_or(io::ErrorKind::BrokenPipe)?;
+        until_thawed(&mut frozen).await.ok_or(io::ErrorKind::BrokenPipe)?;
         if read == 0 {
             return to.shutdown().await;
         }
@@ -180,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn passes_bytes_then_cuts_then_restores() {
         let (target, _echo) = echo().await;
-        let breaker = Breaker::start(target).await.unwrap();
+        let breaker = TcpProxy::start(target).await.unwrap();
         let mut stream = TcpStream::connect(breaker.addr()).await.unwrap();
         assert_eq!(round_trip(&mut stream, b"one").await.unwrap(), b"one");
 
@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn frozen_connections_open_but_say_nothing_until_thawed() {
         let (target, _echo) = echo().await;
-        let breaker = Breaker::start(target).await.unwrap();
+        let breaker = TcpProxy::start(target).await.unwrap();
         let mut before = TcpStream::connect(breaker.addr()).await.unwrap();
         assert_eq!(round_trip(&mut before, b"warm").await.unwrap(), b"warm");
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 /// Calls kept; older ones are forgotten, their numbers are not used again.
-const KEPT: usize = 20_000;
+const MAX_KEPT_CALLS: usize = 20_000;
 
 /// Which simulator was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Side {
 
 /// When the n-th call hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum HangAt {
     /// Before anything is done.
     Before,
     /// When it is done, instead of the answer.
@@ -36,7 +36,7 @@ pub enum Stop {
 
 /// One call.
 #[derive(Clone, Debug)]
-pub struct Numbered {
+pub struct NumberedCall {
     /// Counts from 1.
     pub n: u64,
     /// When it came.
@@ -48,130 +48,137 @@ pub struct Numbered {
     /// The request's id or the channel, if it is about one.
     pub subject: String,
     /// Whether it hangs, and whether its work was done.
-    pub held: Option<Stop>,
+    pub hang: Option<HangAt>,
 }
 
-impl std::fmt::Display for Numbered {
+impl std::fmt::Display for NumberedCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { n, time, side, method, subject, held } = self;
+        let Self { n, time, side, method, subject, hang: held } = self;
         let side = match side {
             Side::Teleport => "Teleport",
             Side::Slack { .. } => "Slack",
         };
         let held = match held {
             None => "",
-            Some(Stop::Before) => "  <- hangs, not done",
-            Some(Stop::After) => "  <- hangs, done",
+            Some(HangAt::Before) => "  <- hangs, not done",
+            Some(HangAt::After) => "  <- hangs, done",
         };
         write!(f, "{n:>4} {time:.3} {side:<8} {method} {subject}{held}")
     }
 }
 
 #[derive(Debug, Default)]
-struct Book {
+struct Entries {
     last: u64,
-    calls: VecDeque<Numbered>,
-    switch: Option<(u64, Stop)>,
+    calls: VecDeque<NumberedCall>,
+    hang_at: Option<(u64, HangAt)>,
 }
 
 /// The counter and the switch; clones share them.
 #[derive(Clone, Debug)]
-pub struct Order {
-    book: Arc<Mutex<Book>>,
-    stopped: Arc<watch::Sender<bool>>,
+pub struct CallSequence {
+    entries: Arc<Mutex<Entries>>,
+    hanging: Arc<watch::Sender<bool>>,
 }
 
-impl Default for Order {
+impl Default for CallSequence {
     fn default() -> Self {
-        Self { book: Arc::default(), stopped: Arc::new(watch::Sender::new(false)) }
+        Self { entries: Arc::default(), hanging: Arc::new(watch::Sender::new(false)) }
     }
 }
 
-impl Order {
+impl CallSequence {
     /// Makes call `n` hang, counted from 1, and every call after it before anything is done.
-    pub fn hang_at(&self, n: u64, stop: Stop) {
-        self.book().switch = Some((n, stop));
-        self.stopped.send_replace(false);
+    pub fn hang_at(&self, n: u64, stop: HangAt) {
+        self.entries().hang_at = Some((n, stop));
+        self.hanging.send_replace(false);
     }
 
     /// Lets new calls through. Those that hang hang on until their client goes away.
     pub fn release(&self) {
-        self.book().switch = None;
+        self.entries().hang_at = None;
     }
 
     /// Waits until the call of [`Order::hang_at`] hangs.
-    pub async fn stopped(&self) {
-        let mut stopped = self.stopped.subscribe();
+    pub async fn until_hanging(&self) {
+        let mut stopped = self.hanging.subscribe();
         // Cannot fail: the sender lives as long as `self`.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
     /// Whether the call of [`Order::hang_at`] hangs.
-    pub fn has_stopped(&self) -> bool {
-        *self.stopped.borrow()
+    pub fn is_hanging(&self) -> bool {
+        *self.hanging.borrow()
     }
 
     /// How many calls there were.
     pub fn count(&self) -> u64 {
-        self.book().last
+        self.entries().last
     }
 
     /// The calls, oldest first.
-    pub fn calls(&self) -> Vec<Numbered> {
-        self.book().calls.iter().cloned().collect()
+    pub fn calls(&self) -> Vec<NumberedCall> {
+        self.entries().calls.iter().cloned().collect()
     }
 
     /// Numbers a call; does not return if it must hang before its work is done.
-    pub(crate) async fn enter(&self, side: Side, method: &str, subject: &str) -> Pass {
+    pub(crate) async fn begin(&self, side: Side, method: &str, subject: &str) -> CallPermit {
         let (n, held) = {
-            let mut book = self.book();
+            let mut book = self.entries();
             book.last += 1;
             let n = book.last;
-            let held = book.switch.and_then(|(at, stop)| match n.cmp(&at) {
+            let held = book.hang_at.and_then(|(at, stop)| match n.cmp(&at) {
                 std::cmp::Ordering::Less => None,
                 std::cmp::Ordering::Equal => Some(stop),
-                std::cmp::Ordering::Greater => Some(Stop::Before),
+                std::cmp::Ordering::Greater => Some(HangAt::Before),
             });
-            let is_it = book.switch.is_some_and(|(at, _)| at == n);
-            if book.calls.len() == KEPT {
+            let is_it = book.hang_at.is_some_and(|(at, _)| at == n);
+            if book.calls.len() == MAX_KEPT_CALLS {
                 book.calls.pop_front();
             }
             let (method, subject) = (method.to_owned(), subject.to_owned());
-            book.calls.push_back(Numbered { n, time: Timestamp::now(), side, method, subject, held });
+            book.calls.push_back(NumberedCall {
+                n,
+                time: Timestamp::now(),
+                side,
+                method,
+                subject,
+                hang: held,
+            });
             (is_it.then_some(n), held)
         };
-        let pass = Pass { order: self.clone(), holds: held.is_some(), is_it: n.is_some() };
-        if held == Some(Stop::Before) {
+        let pass = CallPermit { sequence: self.clone(), must_hang: held.is_some(), is_chosen: n.is_some() };
+        if held == Some(HangAt::Before) {
             pass.hang().await;
         }
         pass
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A call whose work may be done.
 #[derive(Debug)]
 #[must_use = "the call may have to hang after its work"]
-pub(crate) struct Pass {
-    order: Order,
-    holds: bool,
-    is_it: bool,
+pub(crate) struct CallPermit {
+    sequence: CallSequence,
+    must_hang: bool,
+    is_chosen: bool,
 }
 
-impl Pass {
+impl CallPermit {
     /// Returns if the answer may be given.
-    pub(crate) async fn leave(self) {
-        if self.holds {
+    pub(crate) async fn finish(self) {
+        if self.must_hang {
             self.hang().await;
         }
     }
 
     async fn hang(&self) {
-        if self.is_it {
-            self.order.stopped.send_replace(true);
+        if self.is_chosen {
+            self.sequence.hanging.send_replace(true);
         }
         std::future::pending().await
     }
@@ -182,12 +189,12 @@ mod tests {
     use super::*;
 
     /// Whether a call gets through, and whether its work is done.
-    async fn call(order: &Order) -> (bool, bool) {
+    async fn call(order: &CallSequence) -> (bool, bool) {
         let mut done = false;
         let whole = async {
-            let pass = order.enter(Side::Teleport, "Ping", "").await;
+            let pass = order.begin(Side::Teleport, "Ping", "").await;
             done = true;
-            pass.leave().await;
+            pass.finish().await;
         };
         let through = tokio::select! { biased; () = whole => true, () = std::future::ready(()) => false };
         (through, done)
@@ -195,18 +202,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_nth_call_hangs_and_nothing_gets_past_it_until_it_is_released() {
-        for (stop, done) in [(Stop::Before, false), (Stop::After, true)] {
-            let order = Order::default();
+        for (stop, done) in [(HangAt::Before, false), (HangAt::After, true)] {
+            let order = CallSequence::default();
             order.hang_at(2, stop);
             assert_eq!(call(&order).await, (true, true));
-            assert!(!order.has_stopped());
+            assert!(!order.is_hanging());
             assert_eq!(call(&order).await, (false, done));
-            order.stopped().await;
+            order.until_hanging().await;
             assert_eq!(call(&order).await, (false, false));
             order.release();
             assert_eq!(call(&order).await, (true, true));
-            let held: Vec<_> = order.calls().iter().map(|call| (call.n, call.held)).collect();
-            assert_eq!(held, [(1, None), (2, Some(stop)), (3, Some(Stop::Before)), (4, None)]);
+            let held: Vec<_> = order.calls().iter().map(|call| (call.n, call.hang)).collect();
+            assert_eq!(held, [(1, None), (2, Some(stop)), (3, Some(HangAt::Before)), (4, None)]);
         }
     }
 }

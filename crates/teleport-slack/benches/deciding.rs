@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use access_sim::slack::people::Seen;
+use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::request::RequestState;
@@ -46,10 +46,10 @@ fn main() -> ExitCode {
 }
 
 /// Starts the daemon as in production: Slack calls it, its log is not for finding faults, one channel is told.
-async fn start(bed: &Bed, review: &str) -> Daemon {
-    let config = bed.review_config(Way::Http, review);
+async fn start(bed: &TestBed, review: &str) -> Daemon {
+    let config = bed.review_config(Transport::Http, review);
     let config = config.replace("\"DEBUG\"", "\"INFO\"").replace(", \"bob@example.com\"]", "]");
-    let daemon = bed.launch_deciding(&config);
+    let daemon = bed.launch_with_review(&config);
     bed.until_logged(&daemon, "Ready").await;
     bed.slack.set_request_url(Some(&callback_url(bed, &daemon).await));
     daemon
@@ -57,18 +57,18 @@ async fn start(bed: &Bed, review: &str) -> Daemon {
 
 /// From a click to its acknowledgement and to Teleport, with nothing else to do.
 async fn one_at_a_time() {
-    let bed = Bed::deciding().await;
+    let bed = TestBed::with_review().await;
     let daemon = start(&bed, ANY_OF_THREE).await;
     let (mut acknowledged, mut first, mut deciding) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..SINGLE {
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let seen = bed.press("U0BOB", &card, "approve").await;
         // The next click must not meet calls that this one caused.
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         bed.until_replies(&daemon, &card, 1).await;
         let interaction = bed.slack.interaction(seen.seq().unwrap()).unwrap();
-        let calls = bed.teleport.journal().calls();
+        let calls = bed.teleport.call_log().calls();
         let mut since = calls.iter().filter(|call| call.at >= interaction.time);
         acknowledged.push(interaction.acknowledged_after.unwrap());
         first.push(between(interaction.time, since.next().unwrap().at));
@@ -100,7 +100,7 @@ struct Pressed {
 
 /// Whether no vote was lost or doubled and each request was decided once.
 async fn many_at_once() -> bool {
-    let bed = Bed::deciding().await;
+    let bed = TestBed::with_review().await;
     // Alice asks; carol decides in her stead.
     let review = ANY_OF_THREE.replace("\"alice@example.com\"]", "\"carol@example.com\"]");
     let daemon = start(&bed, &format!("{review}\napprovals = {}", VOTERS.len())).await;
@@ -141,8 +141,8 @@ async fn many_at_once() -> bool {
 }
 
 /// All requests, each with its message and recorded.
-async fn targets(bed: &Bed, daemon: &Daemon) -> Vec<Target> {
-    let ids: Vec<_> = (0..REQUESTS).map(|_| bed.ask()).collect();
+async fn targets(bed: &TestBed, daemon: &Daemon) -> Vec<Target> {
+    let ids: Vec<_> = (0..REQUESTS).map(|_| bed.create_request()).collect();
     let is_recorded = |id: &String| !field(&bed.record(id), "messages").is_empty();
     settled(daemon, "every request is posted", || ids.iter().all(is_recorded)).await;
     let cards = bed.slack.messages("C0TEAM");
@@ -171,7 +171,7 @@ fn order() -> Vec<(usize, &'static str)> {
 
 /// [`RATE`] clicks a second, whether or not earlier ones are done. The second value is the time from the first click to
 /// the last.
-async fn fire(bed: &Bed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
+async fn fire(bed: &TestBed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
     let mut under_way = JoinSet::new();
     let begun = Instant::now();
     for (number, (request, user)) in (0..).zip(order()) {
@@ -187,7 +187,7 @@ async fn fire(bed: &Bed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
     let pressed = seen.into_iter().map(|(request, user, seen)| Pressed {
         request,
         user,
-        acknowledged: seen.as_ref().map(Seen::acknowledged),
+        acknowledged: seen.as_ref().map(ActionOutcome::acknowledged),
         after: seen.and_then(|seen| interactions.get(&seen.seq()?)?.acknowledged_after),
     });
     (pressed.collect(), firing)
@@ -207,7 +207,7 @@ struct Count {
     wrong: usize,
 }
 
-fn judge(bed: &Bed, targets: &[Target], pressed: &[Pressed]) -> Count {
+fn judge(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
     let mut count = Count::default();
     for (index, target) in targets.iter().enumerate() {
         let of =
@@ -229,7 +229,7 @@ fn judge(bed: &Bed, targets: &[Target], pressed: &[Pressed]) -> Count {
         count.doubled += votes.len() - may;
 
         let due = usize::from(may == VOTERS.len());
-        let decisions = bed.decided(&target.id).len();
+        let decisions = bed.decision_events(&target.id).len();
         let expected = if due == 1 { RequestState::Approved } else { RequestState::Pending };
         let is_right = decisions == due && bed.teleport.request(&target.id).unwrap().state == expected;
         count.due += due;
@@ -240,7 +240,7 @@ fn judge(bed: &Bed, targets: &[Target], pressed: &[Pressed]) -> Count {
 }
 
 /// What was sent to those who clicked.
-fn answers(bed: &Bed) -> usize {
+fn answers(bed: &TestBed) -> usize {
     bed.slack.calls_of("response_url").iter().filter(|call| call.succeeded()).count()
 }
 

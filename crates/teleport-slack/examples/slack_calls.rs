@@ -4,12 +4,14 @@
 //! What the messages say is judged by `access-core/examples/messages`. The simulator that is called here keeps the
 //! arguments, whether or not it can do what is asked.
 
-use access_core::control::{Decision, Dialogue};
+use access_core::control::{Decision, ModalState};
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::lifecycle::Phase;
-use access_core::render::answer::{Done, done};
-use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, short_card};
-use access_core::render::modal::reason_dialogue;
+use access_core::render::answer::{Accepted, accepted};
+use access_core::render::card::{
+    Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+};
+use access_core::render::modal::reason_modal;
 use access_core::request::{AccessRequest, RequestKind, RequestState};
 use access_core::shown_cluster::ShownCluster;
 use anyhow::Context;
@@ -27,15 +29,16 @@ async fn main() -> anyhow::Result<()> {
     let slack = Client::new(options)?;
 
     let request = request();
-    let view = CardView {
+    let view = MessageInput {
         request: &request,
         phase: Phase::Pending,
         cluster: "local-site",
         edition: Edition::Community,
     };
-    let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
-    let (card, short) = (card_with(&view, &deciding), short_card(&view));
-    let answer = done(Done::Resolved(Decision::Approve));
+    let deciding =
+        ReviewSection { controls: Controls::Buttons { confirm: true }, ..ReviewSection::default() };
+    let (card, short) = (request_message_with_review(&view, &deciding), fallback_message(&view));
+    let answer = accepted(Accepted::Resolved(Decision::Approve));
     let metadata = Metadata {
         event_type: "access_request".to_owned(),
         payload: [("id".to_owned(), request.id.to_string())].into(),
@@ -51,16 +54,16 @@ async fn main() -> anyhow::Result<()> {
     slack.update_message(channel, ts, &card).await?;
     slack.update_message(channel, ts, &short).await?;
     slack.post_ephemeral(channel, &SlackUserId::new("U0BOB"), &answer).await?;
-    let dialogue = Dialogue {
+    let dialogue = ModalState {
         request: request.id.clone(),
         decision: Decision::Deny,
         channel: ChannelId::new(channel.as_str()),
         ts: MessageTs::new(ts.as_str()),
-        opened: Timestamp::UNIX_EPOCH,
+        opened_at: Timestamp::UNIX_EPOCH,
         required: true,
         cluster: ShownCluster::of("demo"),
     };
-    let view = reason_dialogue(&request, &dialogue).context("the sample has a proper id")?;
+    let view = reason_modal(&request, &dialogue).context("the sample has a proper id")?;
     // Nobody clicked, so these two are refused; what was asked is in the log all the same.
     let _refused = slack.views_open("1.2.x", &view).await;
     let hook = format!("{}actions/T0DEMO/never-made", api_url.trim_end_matches("api/"));

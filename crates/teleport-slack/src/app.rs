@@ -10,14 +10,14 @@ use tracing::info;
 use crate::causes::Cause;
 use crate::config::Config;
 use crate::deciding;
-use crate::error::Failure;
+use crate::error::ExitError;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
-use crate::runtime::{Dispatcher, Surroundings};
+use crate::runtime::{Context, Controller};
 use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::slack::{self, ClientOptions};
@@ -25,10 +25,10 @@ use crate::slack_checks;
 use crate::startup;
 use crate::teleport;
 use crate::teleport::reload::{self, Reloader};
-use crate::teleport::watch::{Delays, Watcher};
+use crate::teleport::watch::{Watcher, WatcherTimings};
 
 /// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
-const UPDATES: usize = 256;
+const UPDATES_CAPACITY: usize = 256;
 
 /// A daemon whose both sides have answered.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl App {
         config: &Config,
         insecure_no_tls: bool,
         stop: CancellationToken,
-    ) -> Result<Option<Self>, Failure> {
+    ) -> Result<Option<Self>, ExitError> {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
             app = Self::connect(config, insecure_no_tls, &stop) => app.map(Some),
@@ -62,7 +62,7 @@ impl App {
         config: &Config,
         insecure_no_tls: bool,
         stop: &CancellationToken,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ExitError> {
         if let Some(review) = &config.review {
             deciding::check_tls(review, insecure_no_tls)?;
         }
@@ -70,18 +70,19 @@ impl App {
         let mut tasks = Tasks::new(stop.clone());
         if let Some(address) = config.diagnostics {
             // From the beginning, to tell what is waited for.
-            let bound =
-                Diagnostics::bind(address).await.map_err(|error| Failure::of(error.cause(), error))?;
+            let bound = Diagnostics::bind(address)
+                .await
+                .map_err(|error| ExitError::from_cause(error.cause(), error))?;
             tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
         }
-        let identity = startup::identity(&config.teleport.credentials).await?;
+        let identity = startup::wait_for_identity(&config.teleport.credentials).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
-        tasks.start("identity", reloader.run(reload::INTERVAL, stop.clone()));
-        let pong = startup::ping(&teleport).await?;
-        metrics.reached(Stage::Slack);
+        tasks.start("identity", reloader.run(reload::POLL_INTERVAL, stop.clone()));
+        let pong = startup::wait_for_teleport(&teleport).await?;
+        metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
         let slack = slack::Client::new(ClientOptions {
@@ -89,16 +90,16 @@ impl App {
             metrics: metrics.clone(),
             ..ClientOptions::new(config.slack.token.clone())
         })
-        .map_err(|error| Failure::of(Cause::Machine, error))?;
+        .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
         // From the beginning, because a new token may be what the start waits for.
         let (known_tx, known) = watch::channel(None);
         tasks.start("bot token", {
             let (stop, token) = (stop.clone(), config.slack.token.clone());
-            let minding = tokens::mind_bot_token(slack.clone(), token, known, metrics.clone());
+            let minding = tokens::keep_bot_token_current(slack.clone(), token, known, metrics.clone());
             async move { stop.run_until_cancelled(minding).await.unwrap_or_default() }
         });
         let rules = config.rules();
-        let auth = startup::auth_test(&slack, &rules).await?;
+        let auth = startup::wait_for_slack(&slack, &rules).await?;
         known_tx.send_replace(Some(auth.clone()));
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
 
@@ -110,11 +111,11 @@ impl App {
             }
             None => None,
         };
-        metrics.reached(Stage::List);
+        metrics.stage_reached(Stage::List);
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
-        let (updates_tx, updates) = mpsc::channel(UPDATES);
-        let watcher = Watcher::new(teleport.clone(), Delays::default());
+        let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
+        let watcher = Watcher::new(teleport.clone(), WatcherTimings::default());
         tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
         tasks.start("recipient check", {
             let (slack, directory, auth) = (slack.clone(), directory.clone(), auth.clone());
@@ -122,12 +123,12 @@ impl App {
             async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = slack_checks::recipients(&slack, &directory, &auth, &rules) => stop.cancelled().await,
+                    () = slack_checks::check_recipients(&slack, &directory, &auth, &rules) => stop.cancelled().await,
                 }
             }
         });
-        let dispatcher = Dispatcher::new(
-            Surroundings {
+        let dispatcher = Controller::new(
+            Context {
                 teleport,
                 slack,
                 author: Author::from(&auth),
@@ -155,7 +156,7 @@ impl App {
     ///
     /// # Errors
     /// If a task died, which is a fault of this program.
-    pub async fn run(self) -> Result<(), Failure> {
-        self.tasks.run().await.map_err(|died| Failure::of(Cause::Fault, died))
+    pub async fn run(self) -> Result<(), ExitError> {
+        self.tasks.run().await.map_err(|died| ExitError::from_cause(Cause::Bug, died))
     }
 }

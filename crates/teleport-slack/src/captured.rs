@@ -12,7 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Listens to everything and is never used. With one listener alone, tracing takes a line that is first reached on
 /// another thread, where nobody listens, for one that nobody wants, and we would wait for it in vain.
-static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
 /// Collects what this thread logs until it is dropped. For tests on a current-thread runtime, whose tasks all run
 /// on the test's thread.
@@ -31,13 +32,13 @@ impl Captured {
     }
 
     /// Only what this crate logs.
-    pub(crate) fn ours() -> Self {
+    pub(crate) fn own_crate() -> Self {
         Self::collect(|line| line.target().starts_with(env!("CARGO_CRATE_NAME")))
     }
 
     /// A line is its level and its text.
     fn collect(is_wanted: fn(&Metadata<'_>) -> bool) -> Self {
-        LazyLock::force(&ANOTHER);
+        LazyLock::force(&SECOND_SUBSCRIBER);
         let text = Text::default();
         let lines = tracing_subscriber::fmt::layer()
             .without_time()

@@ -13,7 +13,7 @@ pub enum Cause {
     /// The configuration file.
     Configuration,
     /// A file that the configuration names cannot be read or used.
-    Unreadable,
+    UnreadableFile,
     /// Something else answers at the address of Teleport or Slack.
     Address,
     /// The auth server is too old.
@@ -21,9 +21,9 @@ pub enum Cause {
     /// The tokens are of two Slack apps.
     TwoApps,
     /// An address to listen at cannot be had, or the machine lacks something.
-    Machine,
+    Environment,
     /// Teleport or Slack is away, or asks to wait.
-    Away,
+    Unavailable,
     /// Slack refuses the bot token or the app token.
     Token,
     /// The Slack app lacks what nothing works without.
@@ -31,24 +31,24 @@ pub enum Cause {
     /// The certificate, ours or the server's, is not accepted, has expired or is not valid yet.
     Certificate,
     /// Teleport does not let the plugin in: a right, a lock, a deleted user.
-    Rights,
+    Permissions,
     /// A task died.
-    Fault,
+    Bug,
     /// A second signal.
-    Impatience,
+    SecondSignal,
 }
 
 /// What is done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Response {
+pub enum ErrorPolicy {
     /// The program ends.
     Ends(Exit),
     /// It is told at once, with the remedy, and tried again inside with back-off.
-    Waits,
+    Retries,
     /// What is in use stays; it is told, and looked at again.
-    Keeps,
+    KeepsCurrent,
     /// It cannot happen any more.
-    Never,
+    Impossible,
 }
 
 impl Cause {
@@ -56,18 +56,18 @@ impl Cause {
     pub const ALL: [Self; 14] = [
         Self::Usage,
         Self::Configuration,
-        Self::Unreadable,
+        Self::UnreadableFile,
         Self::Address,
         Self::Unsupported,
         Self::TwoApps,
-        Self::Machine,
-        Self::Away,
+        Self::Environment,
+        Self::Unavailable,
         Self::Token,
         Self::Scope,
         Self::Certificate,
-        Self::Rights,
-        Self::Fault,
-        Self::Impatience,
+        Self::Permissions,
+        Self::Bug,
+        Self::SecondSignal,
     ];
 
     /// The beginning of its row in the document.
@@ -75,47 +75,51 @@ impl Cause {
         match self {
             Self::Usage => "the command line is wrong",
             Self::Configuration => "the configuration is wrong",
-            Self::Unreadable => "a file cannot be read or used",
+            Self::UnreadableFile => "a file cannot be read or used",
             Self::Address => "something else answers at the address of Teleport or Slack",
             Self::Unsupported => "the auth server is too old",
             Self::TwoApps => "the tokens are of two Slack apps",
-            Self::Machine => "an address to listen at is taken, or the machine has no trusted certificates",
-            Self::Away => "Teleport or Slack is away, or asks to wait",
+            Self::Environment => {
+                "an address to listen at is taken, or the machine has no trusted certificates"
+            }
+            Self::Unavailable => "Teleport or Slack is away, or asks to wait",
             Self::Token => "Slack refuses the bot token or the app-level token",
             Self::Scope => "the Slack app lacks a scope that nothing works without",
             Self::Certificate => "a certificate is not accepted, has expired or is not valid yet",
-            Self::Rights => "the plugin lacks a right in Teleport, is locked or deleted",
-            Self::Fault => "a task of the daemon died",
-            Self::Impatience => "a second signal to stop",
+            Self::Permissions => "the plugin lacks a right in Teleport, is locked or deleted",
+            Self::Bug => "a task of the daemon died",
+            Self::SecondSignal => "a second signal to stop",
         }
     }
 
     /// What is done about it until both sides have answered for the first time.
-    pub fn at_start(self) -> Response {
+    pub fn at_start(self) -> ErrorPolicy {
         match self {
-            Self::Usage => Response::Ends(Exit::Usage),
-            Self::Configuration | Self::Address | Self::TwoApps => Response::Ends(Exit::Configuration),
-            Self::Unreadable => Response::Ends(Exit::Credentials),
-            Self::Unsupported | Self::Machine | Self::Fault | Self::Impatience => {
-                Response::Ends(Exit::Failed)
+            Self::Usage => ErrorPolicy::Ends(Exit::Usage),
+            Self::Configuration | Self::Address | Self::TwoApps => ErrorPolicy::Ends(Exit::Configuration),
+            Self::UnreadableFile => ErrorPolicy::Ends(Exit::Credentials),
+            Self::Unsupported | Self::Environment | Self::Bug | Self::SecondSignal => {
+                ErrorPolicy::Ends(Exit::Failed)
             }
-            Self::Away | Self::Token | Self::Scope | Self::Certificate | Self::Rights => Response::Waits,
+            Self::Unavailable | Self::Token | Self::Scope | Self::Certificate | Self::Permissions => {
+                ErrorPolicy::Retries
+            }
         }
     }
 
     /// What is done about it afterwards.
-    pub fn later(self) -> Response {
+    pub fn while_running(self) -> ErrorPolicy {
         match self {
-            Self::Usage | Self::Configuration | Self::Machine => Response::Never,
-            Self::Unreadable | Self::TwoApps => Response::Keeps,
+            Self::Usage | Self::Configuration | Self::Environment => ErrorPolicy::Impossible,
+            Self::UnreadableFile | Self::TwoApps => ErrorPolicy::KeepsCurrent,
             Self::Address
             | Self::Unsupported
-            | Self::Away
+            | Self::Unavailable
             | Self::Token
             | Self::Scope
             | Self::Certificate
-            | Self::Rights => Response::Waits,
-            Self::Fault | Self::Impatience => Response::Ends(Exit::Failed),
+            | Self::Permissions => ErrorPolicy::Retries,
+            Self::Bug | Self::SecondSignal => ErrorPolicy::Ends(Exit::Failed),
         }
     }
 }
@@ -124,12 +128,12 @@ impl Cause {
 mod tests {
     use super::*;
 
-    fn cell(response: Response) -> String {
+    fn cell(response: ErrorPolicy) -> String {
         match response {
-            Response::Ends(_) => "ends".to_owned(),
-            Response::Waits => "waits".to_owned(),
-            Response::Keeps => "keeps what is in use".to_owned(),
-            Response::Never => "–".to_owned(),
+            ErrorPolicy::Ends(_) => "ends".to_owned(),
+            ErrorPolicy::Retries => "waits".to_owned(),
+            ErrorPolicy::KeepsCurrent => "keeps what is in use".to_owned(),
+            ErrorPolicy::Impossible => "–".to_owned(),
         }
     }
 
@@ -146,16 +150,18 @@ mod tests {
             .into_iter()
             .map(|cause| {
                 let exit =
-                    [cause.at_start(), cause.later()].into_iter().find_map(|response| match response {
-                        Response::Ends(exit) => Some(exit.code().to_string()),
-                        _ => None,
-                    });
+                    [cause.at_start(), cause.while_running()].into_iter().find_map(
+                        |response| match response {
+                            ErrorPolicy::Ends(exit) => Some(exit.code().to_string()),
+                            _ => None,
+                        },
+                    );
                 let exit = exit.unwrap_or_else(|| "–".to_owned());
                 format!(
                     "| {} | {} | {} | {exit} |",
                     cause.name(),
                     cell(cause.at_start()),
-                    cell(cause.later())
+                    cell(cause.while_running())
                 )
             })
             .collect();

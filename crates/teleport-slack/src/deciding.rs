@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use access_core::interaction::OurApp;
+use access_core::interaction::AppInstallation;
 use access_core::policy::{ModeSetting, Rules};
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
@@ -12,21 +12,21 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
-use crate::error::Failure;
+use crate::error::ExitError;
 use crate::http::Listener;
 use crate::observe::metrics::Metrics;
-use crate::runtime::Review;
-use crate::runtime::answering::Answers;
-use crate::runtime::clicks::Clicks;
+use crate::runtime::ReviewHandles;
+use crate::runtime::answering::Responder;
+use crate::runtime::clicks::InteractionHandler;
 use crate::runtime::clusters::Clusters;
-use crate::runtime::intake::Intake;
-use crate::runtime::people::People;
-use crate::runtime::reading::Reader;
+use crate::runtime::intake::InteractionReceiver;
+use crate::runtime::people::UserLookup;
+use crate::runtime::reading::FactsLoader;
 use crate::runtime::resolution::{InProgress, Resolver};
-use crate::runtime::submitting::Submitting;
+use crate::runtime::submitting::ReviewSupport;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::tokens;
-use crate::runtime::voters::VoterReader;
+use crate::runtime::voters::VoterLoader;
 use crate::secret::Secret;
 use crate::slack::objects::AuthTest;
 use crate::slack::socket::SocketMode;
@@ -35,19 +35,19 @@ use crate::startup;
 use crate::{slack, teleport};
 
 /// Clicks that wait to be worked on; beyond this Slack tells the person to try again.
-const CLICKS: usize = 256;
+const INTERACTIONS_CAPACITY: usize = 256;
 /// Requests that wait to be looked at because somebody voted; beyond this the watch tells.
-const WAKES: usize = 1_024;
+const ENQUEUE_CAPACITY: usize = 1_024;
 
 /// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
 /// called, like everything that is wrong with a configuration.
 ///
 /// # Errors
 /// If nothing does TLS and nobody said that this is meant.
-pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), Failure> {
+pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
     match &config.transport {
         ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
-            Err(Failure::of(
+            Err(ExitError::from_cause(
                 Cause::Configuration,
                 "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
             ))
@@ -67,97 +67,106 @@ pub(crate) async fn start(
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,
-) -> Result<Review, Failure> {
-    let our = our_app(slack, auth).await?;
+) -> Result<ReviewHandles, ExitError> {
+    let our = fetch_installation(slack, auth).await?;
     if let ReviewTransport::SocketMode { app_token } = &config.transport {
-        check_one_app(&our, app_token)?;
+        check_same_app(&our, app_token)?;
     }
     let rules = Arc::new(config.rules.clone());
     let setting = ModeSetting::from(config.mode);
-    tell_who_decides(config, &rules);
-    let (clicks_tx, clicks_rx) = mpsc::channel(CLICKS);
-    let (wakes_tx, wakes) = mpsc::channel(WAKES);
-    let submitting = Arc::new(Submitting::new(teleport.clone(), setting, rules.0.len()));
+    log_review_mode(config, &rules);
+    let (clicks_tx, clicks_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
+    let (wakes_tx, wakes) = mpsc::channel(ENQUEUE_CAPACITY);
+    let submitting = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
     if setting != ModeSetting::Resolver {
         // Before the first card, so that none is drawn with buttons that lead nowhere.
-        submitting.look().await;
+        submitting.check().await;
         let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
-        tasks.start("review support", async move { submitting.keep_looking(&stop).await });
+        tasks.start("review support", async move { submitting.check_periodically(&stop).await });
     }
     tasks.start("right to decide", {
         let submitting = Arc::clone(&submitting);
-        until(stop, async move { submitting.mind_right().await })
+        run_until_stopped(stop, async move { submitting.watch_permission().await })
     });
     tasks.start("second factor", {
         let submitting = Arc::clone(&submitting);
-        until(stop, async move { submitting.mind_second_factor().await })
+        run_until_stopped(stop, async move { submitting.mind_second_factor().await })
     });
-    slack_checks::deciding_scopes(auth, &rules);
-    let people = Arc::new(People::new(teleport.clone(), config.links()));
+    slack_checks::log_missing_review_scopes(auth, &rules);
+    let people = Arc::new(UserLookup::new(teleport.clone(), config.links()));
     {
         let (people, stop) = (Arc::clone(&people), stop.clone());
-        tasks.start("users", async move { people.list(&stop).await });
+        tasks.start("users", async move { people.refresh_on_demand(&stop).await });
     }
     let resolver = Arc::new(Resolver {
         teleport: teleport.clone(),
-        voters: VoterReader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
+        voters: VoterLoader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
         rules: Arc::clone(&rules),
         in_progress: InProgress::default(),
     });
-    let review = Review {
+    let review = ReviewHandles {
         rules: Arc::clone(&rules),
         setting,
-        submit: submitting.subscribe(),
+        can_submit: submitting.subscribe(),
         resolver: Arc::clone(&resolver),
-        wakes,
-        people,
+        enqueued: wakes,
+        users: people,
     };
 
-    let answers = Answers::new(slack.clone());
-    let intake = Intake::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
+    let answers = Responder::new(slack.clone());
+    let intake =
+        InteractionReceiver::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
     let intake = Arc::new(intake);
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let token = latest::Sender::new(app_token.clone());
             let socket = SocketMode::new(slack.clone(), token.subscribe(), our.app_id.clone());
-            tasks.start("app-level token", until(stop, tokens::mind(TokenKind::App, token)));
+            tasks.start(
+                "app-level token",
+                run_until_stopped(stop, tokens::keep_secret_current(TokenKind::App, token)),
+            );
             let handler = move |envelope| {
                 let intake = Arc::clone(&intake);
-                async move { intake.envelope(&envelope).await }
+                async move { intake.receive_envelope(&envelope).await }
             };
-            tasks
-                .start("socket mode connections", count_links(socket.links(), metrics.clone(), stop.clone()));
+            tasks.start(
+                "socket mode connections",
+                report_connections(socket.connections(), metrics.clone(), stop.clone()),
+            );
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
             let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
-            let bound = bound.map_err(|error| Failure::of(error.cause(), error))?;
+            let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
-            tasks.start("signing secret", until(stop, tokens::mind(TokenKind::Signing, renewed)));
+            tasks.start(
+                "signing secret",
+                run_until_stopped(stop, tokens::keep_secret_current(TokenKind::Signing, renewed)),
+            );
             let handler = move |headers, body: bytes::Bytes| {
                 let (intake, secret) = (Arc::clone(&intake), secret.borrow().clone());
-                async move { intake.callback(&secret, &headers, &body) }
+                async move { intake.receive_callback(&secret, &headers, &body) }
             };
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
     }
-    let clicks = Clicks {
+    let clicks = InteractionHandler {
         teleport: teleport.clone(),
         slack: slack.clone(),
-        answers,
-        reader: Reader {
+        responder: answers,
+        facts: FactsLoader {
             teleport: teleport.clone(),
-            our: our.clone(),
+            installation: our.clone(),
             clusters: Clusters::new(cluster),
             resolver: Arc::clone(&resolver),
         },
-        our,
+        installation: our,
         resolver,
         rules,
         setting,
-        submitting,
-        wakes: wakes_tx,
+        review_support: submitting,
+        enqueue: wakes_tx,
         metrics: metrics.clone(),
     };
     tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
@@ -165,7 +174,7 @@ pub(crate) async fn start(
 }
 
 /// Does something until told to stop.
-fn until(
+fn run_until_stopped(
     stop: &CancellationToken,
     task: impl Future<Output = ()> + Send + 'static,
 ) -> impl Future<Output = ()> + Send + 'static {
@@ -176,10 +185,10 @@ fn until(
 }
 
 /// Tells how many connections there are for clicks.
-async fn count_links(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
+async fn report_connections(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
     let count = async {
         loop {
-            metrics.socket_mode(*links.borrow_and_update());
+            metrics.socket_mode_connections(*links.borrow_and_update());
             if links.changed().await.is_err() {
                 // The connections ended for good, as they do when told to stop.
                 std::future::pending::<()>().await;
@@ -190,19 +199,19 @@ async fn count_links(mut links: latest::Receiver<usize>, metrics: Metrics, stop:
 }
 
 /// Who we are, so that clicks meant for others can be told apart.
-async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failure> {
+async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<AppInstallation, ExitError> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
-        (None, Some(bot)) => startup::ask_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,
+        (None, Some(bot)) => startup::call_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,
         (None, None) => None,
     };
     let Some(app_id) = app_id else {
-        return Err(Failure::of(
+        return Err(ExitError::from_cause(
             Cause::Configuration,
             "Slack does not say which app the token belongs to, so clicks cannot be told from another app's; use the app's bot token (xoxb-…) with the scope users:read",
         ));
     };
-    Ok(OurApp {
+    Ok(AppInstallation {
         app_id,
         team_id: auth.team_id.clone(),
         enterprise_id: auth.enterprise_id.clone(),
@@ -211,9 +220,9 @@ async fn our_app(slack: &slack::Client, auth: &AuthTest) -> Result<OurApp, Failu
 }
 
 /// Over another app's connections no click on our messages would ever come.
-fn check_one_app(our: &OurApp, app_token: &Secret) -> Result<(), Failure> {
-    match tokens::app_of(app_token) {
-        Some(app) if app != our.app_id => Err(Failure::of(
+fn check_same_app(our: &AppInstallation, app_token: &Secret) -> Result<(), ExitError> {
+    match tokens::app_id_of(app_token) {
+        Some(app) if app != our.app_id => Err(ExitError::from_cause(
             Cause::TwoApps,
             format!(
                 "slack.token belongs to the Slack app {} and review.app_token to the app {app:?}, so no click would ever be taken; copy both tokens from the pages of one app",
@@ -224,9 +233,9 @@ fn check_one_app(our: &OurApp, app_token: &Secret) -> Result<(), Failure> {
     }
 }
 
-fn tell_who_decides(config: &ReviewConfig, rules: &Rules) {
+fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
     let rules = rules.0.len();
-    if config.is_old_file {
+    if config.is_legacy {
         warn!(
             "Deciding in Slack is on (mode resolver), because this configuration has slack.secret and [http], as the 0.x releases did: only a request's suggested reviewers may decide, if their e-mail address in Slack equals their Teleport user name; to name approvers, write [review] with enabled = true and [[review.rule]]s, and to switch it off, [review] with enabled = false"
         );

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use tracing::error;
 
-use crate::causes::{Cause, Response};
+use crate::causes::{Cause, ErrorPolicy};
 use crate::config::ConfigError;
 use crate::observe::{Log, LogError};
 use crate::visible;
@@ -48,24 +48,24 @@ impl From<Exit> for ExitCode {
 
 /// A command that did not succeed: what to tell the person and the exit status.
 #[derive(Debug)]
-pub struct Failure {
+pub struct ExitError {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
     /// Who reads standard error has read it in the log.
-    is_told: bool,
+    is_logged: bool,
 }
 
-impl Failure {
+impl ExitError {
     /// `error` may be a text, an error with sources, or an `anyhow::Error`.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit, error: error.into(), is_told: false }
+        Self { exit, error: error.into(), is_logged: false }
     }
 
     /// The end for a cause that ends the program.
-    pub fn of(cause: Cause, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        match [cause.at_start(), cause.later()].into_iter().find_map(|response| match response {
-            Response::Ends(exit) => Some(exit),
-            Response::Waits | Response::Keeps | Response::Never => None,
+    pub fn from_cause(cause: Cause, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        match [cause.at_start(), cause.while_running()].into_iter().find_map(|response| match response {
+            ErrorPolicy::Ends(exit) => Some(exit),
+            ErrorPolicy::Retries | ErrorPolicy::KeepsCurrent | ErrorPolicy::Impossible => None,
         }) {
             Some(exit) => Self::new(exit, error),
             None => Self::new(Exit::Failed, error),
@@ -80,12 +80,12 @@ impl Failure {
     /// The same, after it was said in the log: whoever reads a log must find there why it ends.
     pub fn logged(self, log: &Log) -> Self {
         error!("The daemon ends: {}", chain(&*self.error));
-        Self { is_told: log.is_stderr(), ..self }
+        Self { is_logged: log.is_stderr(), ..self }
     }
 
     /// Writes the error and its causes to stderr, unless the log wrote them there. A closed stderr is nothing to fail about.
     pub fn print(&self) {
-        if self.is_told {
+        if self.is_logged {
             return;
         }
         let mut stderr = io::stderr().lock();
@@ -94,23 +94,23 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
         Self::new(error.exit(), error)
     }
 }
 
-impl From<LogError> for Failure {
+impl From<LogError> for ExitError {
     fn from(error: LogError) -> Self {
         let exit = match &error {
             LogError::Open { .. } => Exit::Credentials,
-            LogError::Thread(_) | LogError::Again => Exit::Failed,
+            LogError::Thread(_) | LogError::AlreadyInitialized => Exit::Failed,
         };
         Self::new(exit, error)
     }
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for ExitError {
     fn from(error: anyhow::Error) -> Self {
         Self::new(Exit::Failed, error)
     }
@@ -128,10 +128,10 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", shown(&self.0.to_string()))?;
+        writeln!(f, "error: {}", escape(&self.0.to_string()))?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            writeln!(f, "  caused by: {}", shown(&error.to_string()))?;
+            writeln!(f, "  caused by: {}", escape(&error.to_string()))?;
             cause = error.source();
         }
         Ok(())
@@ -151,8 +151,8 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 /// Escapes all but line breaks, which the list of configuration mistakes needs.
-fn shown(text: &str) -> String {
-    text.trim_end().lines().map(visible::line).collect::<Vec<_>>().join("\n")
+fn escape(text: &str) -> String {
+    text.trim_end().lines().map(visible::escape_line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

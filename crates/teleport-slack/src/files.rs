@@ -9,13 +9,13 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 /// What is already open: reading from it is the operator's wish (`-c /dev/stdin`, `-c <(…)`).
-const OPEN: [&str; 4] = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/null"];
-const OPEN_BELOW: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+const ALREADY_OPEN: [&str; 4] = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/null"];
+const ALREADY_OPEN_DIRS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
 /// The bytes of a regular file, with its permission bits; never more than `limit`. Blocks while it reads, but never
 /// waits for the other end of a named pipe: that is an error at once, as is a directory.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)> {
-    refuse_pipe(path)?;
+    reject_pipe(path)?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::new();
@@ -27,9 +27,9 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)
 }
 
 /// Refuses a named pipe, which can hold up whoever opens it for ever.
-pub(crate) fn refuse_pipe(path: &Path) -> io::Result<()> {
-    let is_open = OPEN.iter().any(|open| path == Path::new(open))
-        || OPEN_BELOW.iter().any(|below| path.starts_with(below));
+pub(crate) fn reject_pipe(path: &Path) -> io::Result<()> {
+    let is_open = ALREADY_OPEN.iter().any(|open| path == Path::new(open))
+        || ALREADY_OPEN_DIRS.iter().any(|below| path.starts_with(below));
     match std::fs::metadata(path) {
         Ok(found) if found.file_type().is_fifo() && !is_open => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -56,7 +56,7 @@ pub(crate) fn others_can_read(mode: u32) -> bool {
 }
 
 /// Somebody but the owner may change it.
-pub(crate) fn others_can_change(mode: u32) -> bool {
+pub(crate) fn others_can_write(mode: u32) -> bool {
     mode & 0o022 != 0
 }
 
@@ -76,7 +76,7 @@ mod tests {
             (0o666, true, true),
             (0o751, false, false),
         ] {
-            assert_eq!((others_can_read(mode), others_can_change(mode)), (read, change), "{mode:o}");
+            assert_eq!((others_can_read(mode), others_can_write(mode)), (read, change), "{mode:o}");
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) enum SecretKind {
 
 impl SecretKind {
     /// Completes "this looks like …".
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::SlackToken => "a Slack token",
             Self::SigningSecret => "a signing secret",

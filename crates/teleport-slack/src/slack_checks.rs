@@ -12,17 +12,17 @@ use tracing::{debug, error, info, warn};
 
 use crate::slack;
 use crate::slack::directory::Directory;
-use crate::slack::error::{Kind, SlackError};
+use crate::slack::error::{Retry, SlackError};
 use crate::slack::objects::{AuthTest, Conversation, User};
 
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
-pub(crate) fn lacks(auth: &AuthTest) -> Option<&'static str> {
+pub(crate) fn missing_scope(auth: &AuthTest) -> Option<&'static str> {
     let may_post = auth.scopes.as_ref().is_none_or(|scopes| scopes.contains("chat:write"));
     (!may_post).then_some("the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again")
 }
 
 /// Warns of what the token may not do and the rules need.
-pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) {
+pub(crate) fn warn_missing_scopes(auth: &AuthTest, rules: &Rules) {
     let Some(scopes) = &auth.scopes else {
         debug!("Slack did not say which scopes the token has");
         return;
@@ -40,7 +40,7 @@ pub(crate) fn scopes(auth: &AuthTest, rules: &Rules) {
 }
 
 /// Says which scopes are missing without which people cannot decide in Slack.
-pub(crate) fn deciding_scopes(auth: &AuthTest, rules: &policy::Rules) {
+pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) {
     let Some(scopes) = &auth.scopes else { return };
     let names_group =
         rules.0.iter().flat_map(|rule| &rule.approvers).any(|a| matches!(a, Approver::Group(_)));
@@ -64,7 +64,12 @@ pub(crate) fn deciding_scopes(auth: &AuthTest, rules: &policy::Rules) {
 
 /// Looks at each configured recipient and says which cannot be told, and why; and once what could not be looked at.
 /// Nothing that it learns of people is remembered: who is told is looked up when there is something to tell.
-pub(crate) async fn recipients(slack: &slack::Client, directory: &Directory, auth: &AuthTest, rules: &Rules) {
+pub(crate) async fn check_recipients(
+    slack: &slack::Client,
+    directory: &Directory,
+    auth: &AuthTest,
+    rules: &Rules,
+) {
     let named: BTreeSet<&Recipient> = rules.named().collect();
     let names: BTreeSet<&str> = named
         .iter()
@@ -83,17 +88,17 @@ pub(crate) async fn recipients(slack: &slack::Client, directory: &Directory, aut
         );
     }
     if !names.is_empty() && has("channels:read") {
-        self::names(directory, &names).await;
+        self::check_channels_by_name(directory, &names).await;
     }
     for recipient in named {
         let looked = match recipient {
-            Recipient::ChannelId(id) if may_look => channel(directory, id).await,
-            Recipient::User(id) => person(recipient, slack.user_info(id).await),
-            Recipient::Email(email) => person(recipient, slack.lookup_by_email(email).await),
+            Recipient::ChannelId(id) if may_look => check_channel(directory, id).await,
+            Recipient::User(id) => check_user(recipient, slack.user_info(id).await),
+            Recipient::Email(email) => check_user(recipient, slack.lookup_by_email(email).await),
             Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
         };
         let Err(error) = looked else { continue };
-        if let Kind::RetryAfter(wait) = error.kind() {
+        if let Retry::After(wait) = error.retry() {
             tokio::time::sleep(wait).await;
         }
         warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy());
@@ -101,12 +106,12 @@ pub(crate) async fn recipients(slack: &slack::Client, directory: &Directory, aut
 }
 
 /// Looks at the channels that are given by name, all at once.
-async fn names(directory: &Directory, names: &BTreeSet<&str>) {
+async fn check_channels_by_name(directory: &Directory, names: &BTreeSet<&str>) {
     match directory.channels_by_name(names).await {
         Ok(found) => {
             for name in names {
                 match found.iter().find(|channel| channel.name == **name) {
-                    Some(channel) => tell(&format!("#{name}"), channel),
+                    Some(channel) => log_channel_problems(&format!("#{name}"), channel),
                     None => {
                         warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
                     }
@@ -119,9 +124,9 @@ async fn names(directory: &Directory, names: &BTreeSet<&str>) {
     }
 }
 
-async fn channel(directory: &Directory, id: &str) -> Result<(), SlackError> {
+async fn check_channel(directory: &Directory, id: &str) -> Result<(), SlackError> {
     match directory.conversation(&ChannelId::new(id)).await? {
-        Some(channel) => tell(id, &channel),
+        Some(channel) => log_channel_problems(id, &channel),
         None => {
             warn!(channel = %id, "Slack knows no such channel, or it is private and the bot is not in it; correct the id or invite the bot");
         }
@@ -130,7 +135,7 @@ async fn channel(directory: &Directory, id: &str) -> Result<(), SlackError> {
 }
 
 /// Says what is wrong with a channel that is there.
-fn tell(named: &str, channel: &Conversation) {
+fn log_channel_problems(named: &str, channel: &Conversation) {
     if channel.is_archived {
         warn!(channel = %named, "The channel is archived, so nothing can be posted there; unarchive it or take it out of the configuration");
     } else if channel.is_member == Some(false) {
@@ -140,7 +145,7 @@ fn tell(named: &str, channel: &Conversation) {
     }
 }
 
-fn person(recipient: &Recipient, found: Result<Option<User>, SlackError>) -> Result<(), SlackError> {
+fn check_user(recipient: &Recipient, found: Result<Option<User>, SlackError>) -> Result<(), SlackError> {
     match found? {
         Some(user) if user.deleted => {
             warn!(%recipient, "This recipient is deactivated in Slack; take it out of the configuration");

@@ -4,7 +4,7 @@
 //! For the terminal and the log. Slack has its own rules; see `access-core`'s rendering.
 
 /// Whether a character is shown as an escape instead of itself.
-pub(crate) fn is_hidden(c: char) -> bool {
+pub(crate) fn needs_escape(c: char) -> bool {
     c.is_control()
         // Line and paragraph separators.
         || matches!(c, '\u{2028}' | '\u{2029}')
@@ -13,8 +13,8 @@ pub(crate) fn is_hidden(c: char) -> bool {
 }
 
 /// Appends one character, escaped if needed.
-pub(crate) fn push(out: &mut String, c: char) {
-    if is_hidden(c) {
+pub(crate) fn push_escaped(out: &mut String, c: char) {
+    if needs_escape(c) {
         out.extend(c.escape_default());
     } else {
         out.push(c);
@@ -22,10 +22,10 @@ pub(crate) fn push(out: &mut String, c: char) {
 }
 
 /// The text on one line.
-pub(crate) fn line(text: &str) -> String {
+pub(crate) fn escape_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        push(&mut out, c);
+        push_escaped(&mut out, c);
     }
     out
 }
@@ -35,9 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_deceives_is_escaped() {
-        assert_eq!(line("a\nb\r\tc\u{1b}[2J\u{9b}\u{0}"), r"a\nb\r\tc\u{1b}[2J\u{9b}\u{0}");
-        assert_eq!(line("x\u{202e}gpj.exe\u{2028}y"), r"x\u{202e}gpj.exe\u{2028}y");
-        assert_eq!(line("Zoë 👩‍💻 日本語 \\ \""), "Zoë 👩‍💻 日本語 \\ \"");
+    fn control_and_bidi_characters_are_escaped() {
+        assert_eq!(escape_line("a\nb\r\tc\u{1b}[2J\u{9b}\u{0}"), r"a\nb\r\tc\u{1b}[2J\u{9b}\u{0}");
+        assert_eq!(escape_line("x\u{202e}gpj.exe\u{2028}y"), r"x\u{202e}gpj.exe\u{2028}y");
+        assert_eq!(escape_line("Zoë 👩‍💻 日本語 \\ \""), "Zoë 👩‍💻 日本語 \\ \"");
     }
 }

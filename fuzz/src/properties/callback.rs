@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use access_core::control::{Dialogue, MAX_REASON};
-use access_core::ids::{ChannelId, MessageTs, RequestId, is_plain};
+use access_core::control::{MAX_REASON, ModalState};
+use access_core::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
 use access_core::interaction::{
-    Click, Foreign, Interaction, MAX_BODY, Malformed, Origin, OurApp, Submission, belongs,
+    AppInstallation, ButtonPress, Interaction, InvalidPayload, MAX_BODY, Origin, OriginMismatch, Submission,
+    check_message,
 };
-use access_core::policy::fresh;
+use access_core::policy::check_modal_age;
 use access_core::record::Record;
-use access_core::signature::{Rejection, Verified, verify};
+use access_core::signature::{SignatureError, Verified, verify};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,10 +26,10 @@ pub(crate) fn check(body: &[u8]) -> &'static str {
     let signature = sign(body);
     let longer = [body, b"&"].concat();
     for (secret, body) in [("another", body), (SECRET, &longer)] {
-        assert_eq!(verified(secret, &signature, body).map(|_| "verified"), Err(Rejection::Forged));
+        assert_eq!(verified(secret, &signature, body).map(|_| "verified"), Err(SignatureError::Forged));
     }
     let signed = verified(SECRET, &signature, body).expect("it is signed");
-    let form = Interaction::read(&signed);
+    let form = Interaction::parse(&signed);
 
     let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
     match (payloads.next(), payloads.next()) {
@@ -53,16 +54,16 @@ fn sign(body: &[u8]) -> String {
     format!("v0={digits}")
 }
 
-fn verified<'a>(secret: &str, signature: &str, body: &'a [u8]) -> Result<Verified<'a>, Rejection> {
+fn verified<'a>(secret: &str, signature: &str, body: &'a [u8]) -> Result<Verified<'a>, SignatureError> {
     let now = Timestamp::from_second(1_800_000_060).unwrap();
     verify(secret.as_bytes(), Some(SENT.as_bytes()), Some(signature.as_bytes()), body, now)
 }
 
-fn payload_of(json: &[u8]) -> Result<Interaction, Malformed> {
-    Interaction::read(&Verified::from_socket(json))
+fn payload_of(json: &[u8]) -> Result<Interaction, InvalidPayload> {
+    Interaction::parse(&Verified::from_socket(json))
 }
 
-/// Whatever a payload is: what is read of it is bounded, is told apart, and belongs to us only if all of it does.
+/// Whatever a payload is: what is read of it is bounded, is told apart, and check_message to us only if all of it does.
 /// Returns what it was.
 pub(crate) fn check_payload(json: &[u8]) -> &'static str {
     let read = payload_of(json);
@@ -72,7 +73,7 @@ pub(crate) fn check_payload(json: &[u8]) -> &'static str {
             check_belonging(interaction);
         }
         Err(malformed) => {
-            assert!(malformed.sender.iter().all(|sender| is_plain(sender.user.as_str())));
+            assert!(malformed.sender.iter().all(|sender| is_id_charset(sender.user.as_str())));
             assert!(malformed.to_string().len() < 100);
         }
     }
@@ -80,7 +81,7 @@ pub(crate) fn check_payload(json: &[u8]) -> &'static str {
         check_secrecy(json, &read);
     }
     match read {
-        Ok(Interaction::Click(_)) => "click",
+        Ok(Interaction::ButtonPress(_)) => "click",
         Ok(Interaction::Submission(_)) => "submission",
         Ok(Interaction::Ignored(_)) => "ignored",
         Err(_) => "malformed",
@@ -89,28 +90,30 @@ pub(crate) fn check_payload(json: &[u8]) -> &'static str {
 
 fn check_bounds(interaction: &Interaction) {
     let named = match interaction {
-        Interaction::Click(click) => {
-            let Click { origin, user, request, channel, ts, action_ts, trigger_id, response_url, .. } = click;
+        Interaction::ButtonPress(click) => {
+            let ButtonPress {
+                origin, user, request, channel, ts, action_ts, trigger_id, response_url, ..
+            } = click;
             check_ids(origin, &[user.as_str(), channel.as_str(), ts.as_str(), action_ts]);
             check_ticket(trigger_id.as_deref());
             check_ticket(response_url.as_ref().map(|url| url.as_str()));
             Some(request)
         }
-        Interaction::Submission(Submission { origin, user, dialogue, reason, view_id }) => {
-            check_ids(origin, &[user.as_str(), view_id, dialogue.channel.as_str(), dialogue.ts.as_str()]);
+        Interaction::Submission(Submission { origin, user, modal, reason, view_id }) => {
+            check_ids(origin, &[user.as_str(), view_id, modal.channel.as_str(), modal.ts.as_str()]);
             assert!(reason.chars().count() <= MAX_REASON && reason.trim() == reason);
-            let metadata = dialogue.encode().expect("what was read can be written");
+            let metadata = modal.encode().expect("what was read can be written");
             assert!(metadata.len() < 1_000, "{metadata}");
-            assert_eq!(Dialogue::decode(&metadata).as_ref(), Some(dialogue));
+            assert_eq!(ModalState::decode(&metadata).as_ref(), Some(modal));
             // Old, young, or from a year beyond counting.
-            let _ = fresh(dialogue, Timestamp::from_second(1_800_000_000).unwrap());
-            Some(&dialogue.request)
+            let _ = check_modal_age(modal, Timestamp::from_second(1_800_000_000).unwrap());
+            Some(&modal.request)
         }
         Interaction::Ignored(_) => None,
     };
-    assert!(named.is_none_or(|request| request.as_word().is_some()));
+    assert!(named.is_none_or(|request| request.as_token().is_some()));
     assert_eq!(interaction.request(), named);
-    assert_eq!(interaction.occasion().is_some(), named.is_some());
+    assert_eq!(interaction.key().is_some(), named.is_some());
     assert!(format!("{interaction:?}").len() < 20_000);
 }
 
@@ -118,7 +121,7 @@ fn check_ids(origin: &Origin, ids: &[&str]) {
     let origins = [&origin.app_id, &origin.team_id, &origin.installed_team_id, &origin.enterprise_id];
     let origins = origins.into_iter().flatten();
     for id in ids.iter().copied().chain(origins.map(String::as_str)) {
-        assert!(is_plain(id), "{id:?}");
+        assert!(is_id_charset(id), "{id:?}");
     }
 }
 
@@ -126,17 +129,17 @@ fn check_ticket(ticket: Option<&str>) {
     assert!(ticket.is_none_or(|ticket| (1..=1_000).contains(&ticket.len())));
 }
 
-/// It belongs to the app, the workspace and the message that it names, if it names all of them, and to no other.
+/// It check_message to the app, the workspace and the message that it names, if it names all of them, and to no other.
 fn check_belonging(interaction: &Interaction) {
     let (origin, request, channel, ts) = match interaction {
-        Interaction::Click(click) => (&click.origin, &click.request, &click.channel, &click.ts),
-        Interaction::Submission(Submission { origin, dialogue, .. }) => {
-            (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
+        Interaction::ButtonPress(click) => (&click.origin, &click.request, &click.channel, &click.ts),
+        Interaction::Submission(Submission { origin, modal, .. }) => {
+            (origin, &modal.request, &modal.channel, &modal.ts)
         }
         Interaction::Ignored(_) => {
             assert_eq!(
-                belongs(interaction, &our_app(&Origin::default(), false), &Record::default()),
-                Err(Foreign::Message)
+                check_message(interaction, &our_app(&Origin::default(), false), &Record::default()),
+                Err(OriginMismatch::Message)
             );
             return;
         }
@@ -147,28 +150,29 @@ fn check_belonging(interaction: &Interaction) {
         let installed = origin.installed_team_id.as_ref().or(origin.team_id.as_ref());
         let place = if is_org_install { origin.enterprise_id.as_ref() } else { installed };
         let expected = match (&origin.app_id, place) {
-            (None, _) => Err(Foreign::App),
-            (Some(_), None) => Err(Foreign::Workspace),
+            (None, _) => Err(OriginMismatch::App),
+            (Some(_), None) => Err(OriginMismatch::Workspace),
             (Some(_), Some(_)) => Ok(()),
         };
-        assert_eq!(belongs(interaction, &our, &its), expected);
+        assert_eq!(check_message(interaction, &our, &its), expected);
 
         let mut others = vec![Record::default()];
         others.push(record_of(&RequestId::new("another request"), channel, ts));
         others.push(record_of(request, &ChannelId::new("another-channel"), ts));
         for other in others {
-            assert_eq!(belongs(interaction, &our, &other), expected.and(Err(Foreign::Message)));
+            assert_eq!(check_message(interaction, &our, &other), expected.and(Err(OriginMismatch::Message)));
         }
-        let other_app = OurApp { app_id: "another app".into(), ..our.clone() };
-        assert_eq!(belongs(interaction, &other_app, &its), Err(Foreign::App));
+        let other_app = AppInstallation { app_id: "another app".into(), ..our.clone() };
+        assert_eq!(check_message(interaction, &other_app, &its), Err(OriginMismatch::App));
         let elsewhere = "another place".to_owned();
-        let other_place = OurApp { team_id: elsewhere.clone(), enterprise_id: Some(elsewhere), ..our };
-        assert!(belongs(interaction, &other_place, &its).is_err());
+        let other_place =
+            AppInstallation { team_id: elsewhere.clone(), enterprise_id: Some(elsewhere), ..our };
+        assert!(check_message(interaction, &other_place, &its).is_err());
     }
 }
 
-fn our_app(origin: &Origin, is_org_install: bool) -> OurApp {
-    OurApp {
+fn our_app(origin: &Origin, is_org_install: bool) -> AppInstallation {
+    AppInstallation {
         app_id: origin.app_id.clone().unwrap_or_else(|| "A0OURS".into()),
         team_id: origin
             .installed_team_id
@@ -187,12 +191,12 @@ fn record_of(request: &RequestId, channel: &ChannelId, ts: &MessageTs) -> Record
 }
 
 /// What is printed of a click does not depend on the one-time address. A malformed payload keeps none.
-fn check_secrecy(json: &[u8], read: &Result<Interaction, Malformed>) {
-    let Ok(Interaction::Click(click)) = read else { return };
+fn check_secrecy(json: &[u8], read: &Result<Interaction, InvalidPayload>) {
+    let Ok(Interaction::ButtonPress(click)) = read else { return };
     if click.response_url.is_some() {
         let mut payload: Value = serde_json::from_slice(json).unwrap();
         payload["response_url"] = "https://hooks.slack.com/actions/secret".into();
-        let Ok(Interaction::Click(now)) = payload_of(&serde_json::to_vec(&payload).unwrap()) else {
+        let Ok(Interaction::ButtonPress(now)) = payload_of(&serde_json::to_vec(&payload).unwrap()) else {
             panic!("another address made something else of {click:?}")
         };
         assert_eq!(format!("{now:?}"), format!("{click:?}"));

@@ -1,7 +1,7 @@
 //! A text frame over Socket Mode, read by this crate's own understanding of JSON beside the daemon's.
 
 use serde_json::{Map, Value};
-use teleport_slack::slack::socket::frame::{Frame, Reason, ack, parse};
+use teleport_slack::slack::socket::frame::{DisconnectReason, Frame, ack, parse};
 
 use super::callback::check_payload;
 
@@ -38,9 +38,9 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
         Frame::Disconnect(reason) => {
             assert_eq!(kind, "disconnect");
             let expected = match text_of("reason") {
-                "link_disabled" => Reason::Disabled,
-                "too_many_websockets" => Reason::TooMany,
-                _ => Reason::Refresh,
+                "link_disabled" => DisconnectReason::Disabled,
+                "too_many_websockets" => DisconnectReason::TooMany,
+                _ => DisconnectReason::Refresh,
             };
             assert_eq!(*reason, expected);
             "disconnect"
@@ -53,9 +53,9 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
             assert_eq!(sealed.id, text_of("envelope_id"));
             assert!((1..=200).contains(&sealed.id.len()));
             let payload = fields.get("payload").filter(|_| kind == "interactive");
-            assert_eq!(sealed.interactive.as_ref(), payload);
+            assert_eq!(sealed.payload.as_ref(), payload);
             let takes_answer = fields.get("accepts_response_payload") != Some(&Value::Bool(false));
-            assert_eq!(sealed.takes_answer, takes_answer);
+            assert_eq!(sealed.accepts_response, takes_answer);
             check_ack(&sealed.id);
             // As the daemon hands it on.
             payload.map_or("envelope", |payload| check_payload(payload.to_string().as_bytes()))

@@ -4,18 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access_core::control::{Decision, Dialogue};
+use access_core::control::{Decision, ModalState};
 use access_core::ids::RequestId;
 use access_core::lifecycle::Phase;
 use access_core::record::{Outcome, Record};
-use access_core::render::card::{CardView, Deciding, Edition, Offer, card_with, short_card};
-use access_core::render::modal::reason_dialogue;
+use access_core::render::card::{
+    Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+};
+use access_core::render::modal::reason_modal;
 use access_core::render::reply::{review_reply, vote_reply};
 use access_core::request::{AccessRequest, RequestState};
 use access_core::shown_cluster::ShownCluster;
 use jiff::Timestamp;
 
-use super::judge::{judge, judge_view};
+use super::judge::{validate, validate_view};
 
 type Data = BTreeMap<String, String>;
 
@@ -60,7 +62,7 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
     check_rewriting(&id, &record);
     match &record {
         Record { known: None, .. } => "nothing known",
-        record if record.is_adopted() => "adopted",
+        record if record.is_from_go_plugin() => "adopted",
         record if record.has_unreadable_votes() => "newer votes",
         record if record.votes.list().is_empty() => "ours",
         _ => "ours with votes",
@@ -134,44 +136,45 @@ fn check_go_keys(data: &Data, record: &Record) {
 
 /// What is drawn of a request is as Slack takes it; which message, `turn` says.
 fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Record) {
-    let view = CardView { request: known, phase, cluster: "example", edition: Edition::Community };
+    let view = MessageInput { request: known, phase, cluster: "example", edition: Edition::Community };
     let votes = Some(&record.votes);
-    let deciding = Deciding { offer: Offer::Buttons { confirm: true }, votes, ..Deciding::default() };
+    let deciding =
+        ReviewSection { controls: Controls::Buttons { confirm: true }, votes, ..ReviewSection::default() };
     let message = match turn % 3 {
-        0 => card_with(&view, &deciding),
-        1 => card_with(
-            &CardView {
+        0 => request_message_with_review(&view, &deciding),
+        1 => request_message_with_review(
+            &MessageInput {
                 edition: Edition::Enterprise { web_proxy: Some("teleport.example.com:443") },
                 ..view
             },
             &deciding,
         ),
-        _ => short_card(&view),
+        _ => fallback_message(&view),
     };
-    let length: usize = judge(&message).all().map(String::len).sum();
+    let length: usize = validate(&message).all().map(String::len).sum();
     assert!(length < 40_000, "{length} bytes of text");
-    known.reviews.iter().take(2).for_each(|review| drop(judge(&review_reply(review))));
-    record.votes.list().iter().take(2).for_each(|vote| drop(judge(&vote_reply(vote))));
+    known.reviews.iter().take(2).for_each(|review| drop(validate(&review_reply(review))));
+    record.votes.list().iter().take(2).for_each(|vote| drop(validate(&vote_reply(vote))));
     for delivery in record.deliveries.iter().take(1) {
-        let dialogue = Dialogue {
+        let dialogue = ModalState {
             request: known.id.clone(),
             decision: Decision::Deny,
             channel: delivery.channel.clone(),
             ts: delivery.ts.clone(),
-            opened: Timestamp::UNIX_EPOCH,
+            opened_at: Timestamp::UNIX_EPOCH,
             required: turn.is_multiple_of(2),
             cluster: ShownCluster::of(&known.reason),
         };
-        let view = reason_dialogue(known, &dialogue);
+        let view = reason_modal(known, &dialogue);
         assert_eq!(view.is_some(), dialogue.encode().is_some());
-        view.iter().for_each(judge_view);
+        view.iter().for_each(validate_view);
     }
 }
 
 /// As if Slack had confirmed an edit of every message.
 fn show_everywhere(record: &mut Record, phase: Phase) {
     for delivery in record.deliveries.clone() {
-        let shown = access_core::record::Shown { phase, digest: "0123456789abcdef".into() };
-        record.apply(&Outcome::Updated { channel: delivery.channel, ts: delivery.ts, shown });
+        let displayed = access_core::record::DisplayedState { phase, digest: "0123456789abcdef".into() };
+        record.apply(&Outcome::Updated { channel: delivery.channel, ts: delivery.ts, displayed });
     }
 }

@@ -3,7 +3,7 @@
 
 use access_core::control::Decision;
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::policy::{Approver, ReasonPolicy, Rule, Rules, Voters, cast};
+use access_core::policy::{Approver, ReasonPolicy, Rule, Rules, Voters, add_vote};
 use access_core::record::Record;
 use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
 use access_core::role_pattern::RolePattern;
@@ -128,7 +128,7 @@ impl Inputs {
         let decisions = [Decision::Approve, Decision::Deny, Decision::Approve];
         for (person, decision) in people.into_iter().zip(decisions) {
             let vote = Vote { user: person.to_owned(), ..self.vote(decision) };
-            cast(&mut record, &vote, &self.request, &self.rules, &Voters::default());
+            add_vote(&mut record, &vote, &self.request, &self.rules, &Voters::default());
         }
         self.votes = record.votes;
     }
@@ -154,7 +154,7 @@ impl Inputs {
             at: Timestamp::from_second(1_800_000_100).unwrap_or_default(),
             groups: Vec::new(),
             aliases: Vec::new(),
-            lapsed: false,
+            ineligible: false,
         }
     }
 }

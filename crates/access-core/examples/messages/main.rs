@@ -11,13 +11,15 @@ mod variants;
 use std::error::Error;
 use std::io::{BufWriter, StdoutLock, Write, stdout};
 
-use access_core::control::Dialogue;
+use access_core::control::ModalState;
 use access_core::ids::{ChannelId, MessageTs};
-use access_core::policy::{Standing, standing};
+use access_core::policy::{Tally, tally_votes};
 use access_core::refusal::Refusal;
-use access_core::render::answer::{done, refused};
-use access_core::render::card::{CardView, Deciding, Edition, card_with, short_card};
-use access_core::render::modal::{notice, reason_dialogue, reason_missing};
+use access_core::render::answer::{accepted, refused};
+use access_core::render::card::{
+    Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+};
+use access_core::render::modal::{notice, reason_missing, reason_modal};
 use access_core::render::reply::{review_reply, vote_reply};
 use access_core::shown_cluster::ShownCluster;
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use inputs::Inputs;
-use variants::{chain, decision, done_after, offer, phase, refusal_after, state};
+use variants::{accepted_after, chain, controls, decision, phase, refusal_after, state};
 
 /// Where the lines go.
 struct Lines {
@@ -42,21 +44,21 @@ impl Lines {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut lines = Lines { out: BufWriter::new(stdout().lock()) };
     for inputs in inputs::all() {
-        cards(&mut lines, &inputs)?;
+        messages(&mut lines, &inputs)?;
         replies(&mut lines, &inputs)?;
-        answers(&mut lines, &inputs)?;
-        dialogues(&mut lines, &inputs)?;
+        ephemerals(&mut lines, &inputs)?;
+        modals(&mut lines, &inputs)?;
     }
-    lines.print("view", "notice", &notice(&Refusal::NotOurs)["view"])?;
+    lines.print("view", "notice", &notice(&Refusal::UnknownOrigin)["view"])?;
     lines.print("correction", "reason missing", &reason_missing())?;
     lines.out.flush()?;
     Ok(())
 }
 
 /// The message in every phase, with everything that can be pressed on it and with both ways to Teleport; and in short.
-fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+fn messages(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let Inputs { name, request, votes, rules, cluster, .. } = inputs;
-    let counted = Some(standing(rules, request, votes)).filter(|_| !votes.list().is_empty());
+    let counted = Some(tally_votes(rules, request, votes)).filter(|_| !votes.list().is_empty());
     for phase in chain(phase) {
         for edition in [
             Edition::Community,
@@ -64,14 +66,15 @@ fn cards(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
             Edition::Enterprise { web_proxy: Some("teleport.example.com:443") },
             Edition::Enterprise { web_proxy: Some("javascript:alert(1)") },
         ] {
-            let view = CardView { request, phase, cluster, edition };
-            for offer in chain(offer) {
-                let deciding = Deciding { offer, standing: counted, votes: Some(votes), untold: None };
+            let view = MessageInput { request, phase, cluster, edition };
+            for offer in chain(controls) {
+                let deciding =
+                    ReviewSection { controls: offer, tally: counted, votes: Some(votes), unnotified: None };
                 let name = format!("card, {name}, {phase:?}, {offer:?}, {edition:?}");
-                lines.print("message", &name, &card_with(&view, &deciding))?;
+                lines.print("message", &name, &request_message_with_review(&view, &deciding))?;
             }
             let name = format!("short card, {name}, {phase:?}, {edition:?}");
-            lines.print("message", &name, &short_card(&view))?;
+            lines.print("message", &name, &fallback_message(&view))?;
         }
     }
     Ok(())
@@ -94,12 +97,12 @@ fn replies(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
 }
 
 /// What only the person who clicked is told.
-fn answers(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+fn ephemerals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let name = inputs.name;
     for decision in chain(decision) {
-        let standing = Standing { approvals: 1, approvals_needed: 2, denials: 0, denials_needed: usize::MAX };
-        for what in chain(|last| done_after(last, decision, standing)) {
-            lines.print("message", &format!("done, {name}, {what:?}"), &done(what))?;
+        let tally = Tally { approvals: 1, approvals_needed: 2, denials: 0, denials_needed: usize::MAX };
+        for what in chain(|last| accepted_after(last, decision, tally)) {
+            lines.print("message", &format!("done, {name}, {what:?}"), &accepted(what))?;
         }
         for (index, refusal) in chain(|last| refusal_after(last, inputs, decision)).enumerate() {
             let kind = refusal.kind();
@@ -113,21 +116,21 @@ fn answers(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn dialogues(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
+fn modals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let Inputs { name, request, .. } = inputs;
     for decision in chain(decision) {
         for required in [false, true] {
-            let dialogue = Dialogue {
+            let dialogue = ModalState {
                 request: request.id.clone(),
                 decision,
                 channel: ChannelId::new("C0TEAM"),
                 ts: MessageTs::new("1795363190.000001"),
-                opened: Timestamp::from_second(1_800_000_000)?,
+                opened_at: Timestamp::from_second(1_800_000_000)?,
                 required,
                 cluster: ShownCluster::of(&inputs.text),
             };
             // A request whose id is no word has none: its cards have no buttons either.
-            if let Some(view) = reason_dialogue(request, &dialogue) {
+            if let Some(view) = reason_modal(request, &dialogue) {
                 lines.print(
                     "view",
                     &format!("dialogue, {name}, {decision:?}, required {required}"),

@@ -5,10 +5,10 @@
 
 use access_core::control::Decision;
 use access_core::lifecycle::Phase;
-use access_core::policy::Standing;
-use access_core::refusal::{Distrust, Newer, Refusal};
-use access_core::render::answer::Done;
-use access_core::render::card::{NoButtons, Offer};
+use access_core::policy::Tally;
+use access_core::refusal::{AccountIneligible, Newer, Refusal};
+use access_core::render::answer::Accepted;
+use access_core::render::card::{Controls, NoButtons};
 use access_core::request::RequestState;
 
 use crate::inputs::Inputs;
@@ -35,23 +35,23 @@ pub(crate) fn phase(last: Option<&Phase>) -> Option<Phase> {
     })
 }
 
-pub(crate) fn offer(last: Option<&Offer<'static>>) -> Option<Offer<'static>> {
+pub(crate) fn controls(last: Option<&Controls<'static>>) -> Option<Controls<'static>> {
     Some(match last {
-        None => Offer::Nothing,
-        Some(Offer::Nothing) => Offer::Link(NoButtons::OwnRequest),
-        Some(Offer::Link(NoButtons::OwnRequest)) => Offer::Link(NoButtons::UnknownReader),
-        Some(Offer::Link(NoButtons::UnknownReader)) => {
-            Offer::Link(NoButtons::NoRule { role: "<!channel> *dba*" })
+        None => Controls::None,
+        Some(Controls::None) => Controls::Link(NoButtons::SelfReview),
+        Some(Controls::Link(NoButtons::SelfReview)) => Controls::Link(NoButtons::UnknownRecipient),
+        Some(Controls::Link(NoButtons::UnknownRecipient)) => {
+            Controls::Link(NoButtons::NoMatchingRule { role: "<!channel> *dba*" })
         }
-        Some(Offer::Link(NoButtons::NoRule { .. })) => Offer::Link(NoButtons::NoRole),
-        Some(Offer::Link(NoButtons::NoRole)) => Offer::Link(NoButtons::NoSuggestedReviewer),
-        Some(Offer::Link(NoButtons::NoSuggestedReviewer)) => Offer::Link(NoButtons::NotPossible),
-        Some(Offer::Link(NoButtons::NotPossible)) => Offer::Link(NoButtons::TeleportOnly),
-        Some(Offer::Link(NoButtons::TeleportOnly)) => Offer::Link(NoButtons::LongTerm),
-        Some(Offer::Link(NoButtons::LongTerm)) => Offer::Link(NoButtons::UnknownKind),
-        Some(Offer::Link(NoButtons::UnknownKind)) => Offer::Buttons { confirm: false },
-        Some(Offer::Buttons { confirm: false }) => Offer::Buttons { confirm: true },
-        Some(Offer::Buttons { confirm: true }) => return None,
+        Some(Controls::Link(NoButtons::NoMatchingRule { .. })) => Controls::Link(NoButtons::NoRole),
+        Some(Controls::Link(NoButtons::NoRole)) => Controls::Link(NoButtons::NoSuggestedReviewer),
+        Some(Controls::Link(NoButtons::NoSuggestedReviewer)) => Controls::Link(NoButtons::NotPossible),
+        Some(Controls::Link(NoButtons::NotPossible)) => Controls::Link(NoButtons::TeleportOnly),
+        Some(Controls::Link(NoButtons::TeleportOnly)) => Controls::Link(NoButtons::LongTerm),
+        Some(Controls::Link(NoButtons::LongTerm)) => Controls::Link(NoButtons::UnknownKind),
+        Some(Controls::Link(NoButtons::UnknownKind)) => Controls::Buttons { confirm: false },
+        Some(Controls::Buttons { confirm: false }) => Controls::Buttons { confirm: true },
+        Some(Controls::Buttons { confirm: true }) => return None,
     })
 }
 
@@ -74,16 +74,20 @@ pub(crate) fn state(last: Option<&RequestState>) -> Option<RequestState> {
     })
 }
 
-pub(crate) fn done_after(last: Option<&Done>, decision: Decision, standing: Standing) -> Option<Done> {
+pub(crate) fn accepted_after(
+    last: Option<&Accepted>,
+    decision: Decision,
+    standing: Tally,
+) -> Option<Accepted> {
     Some(match last {
-        None => Done::Reviewed(decision),
-        Some(Done::Reviewed(_)) => Done::Counted(decision, standing),
-        Some(Done::Counted(..)) => Done::Resolved(decision),
-        Some(Done::Resolved(_)) => Done::ToBeResolved(decision),
-        Some(Done::ToBeResolved(_)) => Done::NotCarriedOut(decision),
-        Some(Done::NotCarriedOut(_)) => Done::LacksSecondFactor(decision),
-        Some(Done::LacksSecondFactor(_)) => Done::Unsure(decision),
-        Some(Done::Unsure(_)) => return None,
+        None => Accepted::Reviewed(decision),
+        Some(Accepted::Reviewed(_)) => Accepted::Counted(decision, standing),
+        Some(Accepted::Counted(..)) => Accepted::Resolved(decision),
+        Some(Accepted::Resolved(_)) => Accepted::Pending(decision),
+        Some(Accepted::Pending(_)) => Accepted::NotApplied(decision),
+        Some(Accepted::NotApplied(_)) => Accepted::LacksSecondFactor(decision),
+        Some(Accepted::LacksSecondFactor(_)) => Accepted::Unconfirmed(decision),
+        Some(Accepted::Unconfirmed(_)) => return None,
     })
 }
 
@@ -105,24 +109,26 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::AlreadyVoted { in_slack: true, .. }) => {
             Refusal::AlreadyVoted { decision, in_slack: false }
         }
-        Some(Refusal::AlreadyVoted { in_slack: false, .. }) => Refusal::OwnRequest,
-        Some(Refusal::OwnRequest) => Refusal::NotNamed { role: text(), named: texts() },
-        Some(Refusal::NotNamed { .. }) => Refusal::NotCovered { role: text() },
-        Some(Refusal::NotCovered { .. }) => Refusal::NotSuggested { named: texts() },
+        Some(Refusal::AlreadyVoted { in_slack: false, .. }) => Refusal::SelfReview,
+        Some(Refusal::SelfReview) => Refusal::NotAnApprover { role: text(), named: texts() },
+        Some(Refusal::NotAnApprover { .. }) => Refusal::NoMatchingRule { role: text() },
+        Some(Refusal::NoMatchingRule { .. }) => Refusal::NotSuggested { named: texts() },
         Some(Refusal::NotSuggested { .. }) => Refusal::TeleportOnly,
         Some(Refusal::TeleportOnly) => Refusal::NotPossible,
         Some(Refusal::NotPossible) => Refusal::NotOnBehalf { user: text() },
         Some(Refusal::NotOnBehalf { .. }) => Refusal::MayNotReview,
         Some(Refusal::MayNotReview) => Refusal::ReasonMissing,
-        Some(Refusal::ReasonMissing) => Refusal::NotLinked,
-        Some(Refusal::NotLinked) => Refusal::LinkedTwice { users: texts() },
-        Some(Refusal::LinkedTwice { .. }) => Refusal::TeleportUserExpired { user: text() },
+        Some(Refusal::ReasonMissing) => Refusal::UnmappedUser,
+        Some(Refusal::UnmappedUser) => Refusal::AmbiguousUser { users: texts() },
+        Some(Refusal::AmbiguousUser { .. }) => Refusal::TeleportUserExpired { user: text() },
         Some(Refusal::TeleportUserExpired { .. }) => Refusal::TeleportUserUnknown { user: text() },
-        Some(Refusal::TeleportUserUnknown { .. }) => Refusal::OtherCapitals { user: text(), linked: text() },
-        Some(Refusal::OtherCapitals { .. }) => {
-            Refusal::NamedInOtherCapitals { role: text(), named: text(), user: text() }
+        Some(Refusal::TeleportUserUnknown { .. }) => {
+            Refusal::UserCaseMismatch { user: text(), mapped: text() }
         }
-        Some(Refusal::NamedInOtherCapitals { .. }) => Refusal::UsersUnreadable,
+        Some(Refusal::UserCaseMismatch { .. }) => {
+            Refusal::ApproverCaseMismatch { role: text(), named: text(), user: text() }
+        }
+        Some(Refusal::ApproverCaseMismatch { .. }) => Refusal::UsersUnreadable,
         Some(Refusal::UsersUnreadable) => Refusal::EmailUnconfirmed,
         Some(Refusal::EmailUnconfirmed) => Refusal::TeleportRefused,
         Some(Refusal::TeleportRefused) => Refusal::SecondFactor,
@@ -138,33 +144,33 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::GroupsUnreadable { is_lasting: true }) => Refusal::GroupGone,
         Some(Refusal::GroupGone) => Refusal::VotersUnreadable,
         Some(Refusal::VotersUnreadable) => Refusal::DenialsInDoubt,
-        Some(Refusal::DenialsInDoubt) => Refusal::TooSlow,
-        Some(Refusal::TooSlow) => Refusal::StaleMessage,
+        Some(Refusal::DenialsInDoubt) => Refusal::Timeout,
+        Some(Refusal::Timeout) => Refusal::StaleMessage,
         Some(Refusal::StaleMessage) => Refusal::OtherCluster { cluster: text(), own: text() },
-        Some(Refusal::OtherCluster { .. }) => Refusal::StaleDialogue,
-        Some(Refusal::StaleDialogue) => Refusal::NotOurs,
-        Some(Refusal::NotOurs) => Refusal::OtherInstallation,
+        Some(Refusal::OtherCluster { .. }) => Refusal::ExpiredModal,
+        Some(Refusal::ExpiredModal) => Refusal::UnknownOrigin,
+        Some(Refusal::UnknownOrigin) => Refusal::OtherInstallation,
         Some(Refusal::OtherInstallation) => Refusal::TooBusy,
         Some(Refusal::TooBusy) => Refusal::Interrupted,
         Some(Refusal::Interrupted) => Refusal::VotesUnusable,
-        Some(Refusal::VotesUnusable) => Refusal::Untrusted(distrust(None)?),
-        Some(Refusal::Untrusted(last)) => Refusal::Untrusted(distrust(Some(last))?),
+        Some(Refusal::VotesUnusable) => Refusal::AccountIneligible(account_ineligible(None)?),
+        Some(Refusal::AccountIneligible(last)) => Refusal::AccountIneligible(account_ineligible(Some(last))?),
     })
 }
 
-fn distrust(last: Option<&Distrust>) -> Option<Distrust> {
+fn account_ineligible(last: Option<&AccountIneligible>) -> Option<AccountIneligible> {
     Some(match last {
-        None => Distrust::SomebodyElse,
-        Some(Distrust::SomebodyElse) => Distrust::Deactivated,
-        Some(Distrust::Deactivated) => Distrust::Slackbot,
-        Some(Distrust::Slackbot) => Distrust::Workflow,
-        Some(Distrust::Workflow) => Distrust::Connector,
-        Some(Distrust::Connector) => Distrust::Bot,
-        Some(Distrust::Bot) => Distrust::SingleChannelGuest,
-        Some(Distrust::SingleChannelGuest) => Distrust::Guest,
-        Some(Distrust::Guest) => Distrust::Stranger,
-        Some(Distrust::Stranger) => Distrust::OtherWorkspace,
-        Some(Distrust::OtherWorkspace) => Distrust::Invited,
-        Some(Distrust::Invited) => return None,
+        None => AccountIneligible::IdMismatch,
+        Some(AccountIneligible::IdMismatch) => AccountIneligible::Deactivated,
+        Some(AccountIneligible::Deactivated) => AccountIneligible::Slackbot,
+        Some(AccountIneligible::Slackbot) => AccountIneligible::WorkflowBot,
+        Some(AccountIneligible::WorkflowBot) => AccountIneligible::ConnectorBot,
+        Some(AccountIneligible::ConnectorBot) => AccountIneligible::Bot,
+        Some(AccountIneligible::Bot) => AccountIneligible::SingleChannelGuest,
+        Some(AccountIneligible::SingleChannelGuest) => AccountIneligible::Guest,
+        Some(AccountIneligible::Guest) => AccountIneligible::External,
+        Some(AccountIneligible::External) => AccountIneligible::OtherWorkspace,
+        Some(AccountIneligible::OtherWorkspace) => AccountIneligible::NeverSignedIn,
+        Some(AccountIneligible::NeverSignedIn) => return None,
     })
 }

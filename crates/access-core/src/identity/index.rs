@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::{Links, SlackProfile, TeleportUser, in_table, slack_ids};
+use super::{SlackProfile, TeleportUser, UserMapping, by_explicit, slack_ids};
 use crate::ids::SlackUserId;
 
 /// Users kept and returned for one account; two who fit are enough for a refusal.
-const MAX_ALIKE: usize = 10;
+const MAX_PER_KEY: usize = 10;
 
 /// All users, by what links lead to them.
 #[derive(Clone, Debug, Default)]
@@ -29,26 +29,26 @@ pub struct Candidates {
     /// Whose trait names the account.
     by_trait: Vec<String>,
     /// Whom the table names.
-    by_table: Vec<String>,
+    by_explicit: Vec<String>,
     /// The e-mail address, if it is a link.
     by_email: Vec<String>,
     /// Whose name is one of these, in whatever capitals.
-    alike: Vec<String>,
+    case_variants: Vec<String>,
 }
 
 impl UserIndex {
     /// Of all users.
-    pub fn new(users: &[TeleportUser], links: &Links) -> Self {
+    pub fn new(users: &[TeleportUser], links: &UserMapping) -> Self {
         let mut index = Self::default();
         let add = |names: &mut Vec<String>, user: &TeleportUser| {
-            if names.len() < MAX_ALIKE && !names.contains(&user.name) {
+            if names.len() < MAX_PER_KEY && !names.contains(&user.name) {
                 names.push(user.name.clone());
             }
         };
         for user in users {
             let ids = slack_ids(user, links);
             if !ids.is_empty() {
-                let ids = ids.iter().take(MAX_ALIKE).map(|id| (*id).to_owned()).collect();
+                let ids = ids.iter().take(MAX_PER_KEY).map(|id| (*id).to_owned()).collect();
                 index.accounts.insert(user.name.clone(), ids);
             }
             for id in slack_ids(user, links) {
@@ -65,7 +65,7 @@ impl UserIndex {
     }
 
     /// Those who can matter for the account.
-    pub fn candidates(&self, profile: &SlackProfile, links: &Links) -> Candidates {
+    pub fn candidates(&self, profile: &SlackProfile, links: &UserMapping) -> Candidates {
         let mut by_trait: Vec<String> = Vec::new();
         for name in profile.ids().filter_map(|id| self.by_slack_id.get(id.as_str())).flatten() {
             if !by_trait.contains(name) {
@@ -75,34 +75,34 @@ impl UserIndex {
         let named = Candidates::named(profile, links);
         let alike = named.names().into_iter().filter_map(|name| self.by_name.get(&name.to_lowercase()));
         let alike = alike.flatten().cloned().collect();
-        Candidates { by_trait, alike, ..named }
+        Candidates { by_trait, case_variants: alike, ..named }
     }
 }
 
 impl Candidates {
     /// Without an index, which the table and the e-mail address can do without.
-    pub fn named(profile: &SlackProfile, links: &Links) -> Self {
+    pub fn named(profile: &SlackProfile, links: &UserMapping) -> Self {
         let email = profile.email.clone().filter(|email| links.email_match && !email.is_empty());
         Self {
             by_trait: Vec::new(),
-            by_table: in_table(profile, links),
+            by_explicit: by_explicit(profile, links),
             by_email: email.into_iter().collect(),
-            alike: Vec::new(),
+            case_variants: Vec::new(),
         }
     }
 
     /// Whether somebody else than those who were found may be meant: nobody is called as the table or the e-mail address
     /// says, or capitals do not count. Then only a list of all users tells.
-    pub fn leave_open(&self, found: &[TeleportUser], links: &Links) -> bool {
+    pub fn is_incomplete(&self, found: &[TeleportUser], links: &UserMapping) -> bool {
         let is_found = |name: &String| found.iter().any(|user| user.name == *name);
-        let is_by_email = self.by_table.is_empty() && !self.by_email.is_empty();
-        !self.by_table.iter().all(is_found)
+        let is_by_email = self.by_explicit.is_empty() && !self.by_email.is_empty();
+        !self.by_explicit.iter().all(is_found)
             || is_by_email && (links.ignore_email_case || !self.by_email.iter().all(is_found))
     }
 
     /// Their names, each once: to be read again.
     pub fn names(&self) -> Vec<&str> {
-        let all = [&self.by_trait, &self.by_table, &self.by_email, &self.alike];
+        let all = [&self.by_trait, &self.by_explicit, &self.by_email, &self.case_variants];
         let mut names: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();
@@ -112,15 +112,20 @@ impl Candidates {
     /// Whether the users as they are now bear out what the index said: the table or a trait names somebody, the user
     /// is there, and each trait still names the account. Without this, an index that is out of date could have
     /// missed somebody, and must not be relied on.
-    pub fn are_borne_out(&self, now: &[TeleportUser], profile: &SlackProfile, links: &Links) -> bool {
+    pub fn are_confirmed_by(
+        &self,
+        now: &[TeleportUser],
+        profile: &SlackProfile,
+        links: &UserMapping,
+    ) -> bool {
         let find = |name: &String| now.iter().find(|user| user.name == *name);
         let is_named = |user: &TeleportUser| {
             slack_ids(user, links).iter().any(|named| profile.ids().any(|id| id.as_str() == *named))
         };
-        let is_stated = !self.by_trait.is_empty() || !self.by_table.is_empty();
+        let is_stated = !self.by_trait.is_empty() || !self.by_explicit.is_empty();
         is_stated
             && self.by_trait.iter().all(|name| find(name).is_some_and(is_named))
-            && self.by_table.iter().all(|name| find(name).is_some())
+            && self.by_explicit.iter().all(|name| find(name).is_some())
     }
 }
 
@@ -129,7 +134,7 @@ mod tests {
     use jiff::Timestamp;
     use proptest::prelude::*;
 
-    use super::super::tests::{bob, our_app};
+    use super::super::tests::{bob, installation};
     use super::super::{Users, identify};
     use super::*;
 
@@ -152,10 +157,10 @@ mod tests {
         })
     }
 
-    fn links() -> impl Strategy<Value = Links> {
+    fn mapping() -> impl Strategy<Value = UserMapping> {
         (proptest::option::of(name()), any::<(bool, bool, bool)>()).prop_map(
-            |(table, (id_trait, email_match, case))| Links {
-                table: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
+            |(table, (id_trait, email_match, case))| UserMapping {
+                explicit: table.map(|name| (SlackUserId::new("U0BOB"), name)).into_iter().collect(),
                 id_trait: id_trait.then(|| "slack".to_owned()),
                 email_match,
                 ignore_email_case: case,
@@ -169,48 +174,48 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whom_it_finds_are_all_who_matter(users in users(), links in links(), email in proptest::option::of(name())) {
+        fn whom_it_finds_are_all_who_matter(users in users(), links in mapping(), email in proptest::option::of(name())) {
             let profile = SlackProfile {
                 enterprise_user_id: Some(SlackUserId::new("W0BOB")),
                 email,
                 ..bob()
             };
             let who = |users: &[TeleportUser]| {
-                identify(&profile.id, &profile, &our_app(), &links, Users::Listed(users), Timestamp::UNIX_EPOCH)
+                identify(&profile.id, &profile, &installation(), &links, Users::Listed(users), Timestamp::UNIX_EPOCH)
             };
             let found = UserIndex::new(&users, &links).candidates(&profile, &links);
             prop_assert_eq!(who(&read(&found, &users)), who(&users));
             // Without the trait, the names alone do, unless they leave something open.
             let named = Candidates::named(&profile, &links);
             let by_name = read(&named, &users);
-            let is_enough = links.id_trait.is_none() && !named.leave_open(&by_name, &links);
+            let is_enough = links.id_trait.is_none() && !named.is_incomplete(&by_name, &links);
             if is_enough && who(&users).is_ok() {
                 prop_assert_eq!(who(&by_name), who(&users));
             }
         }
 
         #[test]
-        fn an_old_index_gives_nobody_away(before in users(), after in users(), links in links()) {
+        fn an_old_index_gives_nobody_away(before in users(), after in users(), links in mapping()) {
             let profile = SlackProfile { email: Some("bob@x".to_owned()), ..bob() };
             let found = UserIndex::new(&before, &links).candidates(&profile, &links);
             let now = read(&found, &after);
             // About one case in five is.
-            if !found.are_borne_out(&now, &profile, &links) {
+            if !found.are_confirmed_by(&now, &profile, &links) {
                 return Ok(());
             }
             let listed = Users::Listed(now.as_slice());
-            if let Ok(person) = identify(&profile.id, &profile, &our_app(), &links, listed, Timestamp::UNIX_EPOCH) {
+            if let Ok(person) = identify(&profile.id, &profile, &installation(), &links, listed, Timestamp::UNIX_EPOCH) {
                 // The table or the user's own trait says so now, and no e-mail address stood in for them.
                 let user = after.iter().find(|user| user.name == person.user).unwrap();
                 let by_trait = slack_ids(user, &links).contains(&"U0BOB");
-                prop_assert!(by_trait || links.table.values().any(|name| *name == person.user));
+                prop_assert!(by_trait || links.explicit.values().any(|name| *name == person.user));
             }
         }
     }
 
     #[test]
     fn accounts_are_found_by_name() {
-        let links = Links { id_trait: Some("slack".to_owned()), ..Links::default() };
+        let links = UserMapping { id_trait: Some("slack".to_owned()), ..UserMapping::default() };
         let user = |name: &str, ids: &[&str]| TeleportUser {
             name: name.to_owned(),
             traits: [("slack".to_owned(), ids.iter().map(|id| (*id).to_owned()).collect())].into(),
@@ -225,7 +230,7 @@ mod tests {
 
     #[test]
     fn one_id_for_everybody_stays_small() {
-        let links = Links { id_trait: Some("slack".to_owned()), ..Links::default() };
+        let links = UserMapping { id_trait: Some("slack".to_owned()), ..UserMapping::default() };
         let user = |number: usize| TeleportUser {
             name: format!("user-{number}"),
             traits: [("slack".to_owned(), vec!["U0BOB".to_owned()])].into(),
@@ -233,6 +238,6 @@ mod tests {
         };
         let users: Vec<_> = (0..1_000).map(user).collect();
         let found = UserIndex::new(&users, &links).candidates(&bob(), &links);
-        assert_eq!(found.names().len(), MAX_ALIKE);
+        assert_eq!(found.names().len(), MAX_PER_KEY);
     }
 }

@@ -7,16 +7,16 @@ use serde_json::json;
 use super::*;
 use crate::lifecycle::Phase;
 use crate::recipients::RecipientKey;
-use crate::record::{Delivery, Shown, bounded};
+use crate::record::{Delivery, DisplayedState, truncated};
 use crate::request::sample;
 
 const TS: &str = "1795363190.000001";
 
-fn socket(payload: &Value) -> Result<Interaction, Malformed> {
-    Interaction::read(&Verified::from_socket(&serde_json::to_vec(payload).unwrap()))
+fn socket(payload: &Value) -> Result<Interaction, InvalidPayload> {
+    Interaction::parse(&Verified::from_socket(&serde_json::to_vec(payload).unwrap()))
 }
 
-fn click_payload() -> Value {
+fn button_press_payload() -> Value {
     json!({
         "type": "block_actions",
         "user": {"id": "U0BOB", "username": "bob", "name": "bob", "team_id": "T0US"},
@@ -40,12 +40,12 @@ fn click_payload() -> Value {
 }
 
 fn submission_payload() -> Value {
-    let dialogue = Dialogue {
+    let dialogue = ModalState {
         request: sample().id,
         decision: Decision::Deny,
         channel: ChannelId::new("C0TEAM"),
         ts: MessageTs::new(TS),
-        opened: Timestamp::from_second(1_800_000_000).unwrap(),
+        opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
         required: true,
         cluster: ShownCluster::of("one"),
     };
@@ -63,8 +63,13 @@ fn submission_payload() -> Value {
     })
 }
 
-fn our_app() -> OurApp {
-    OurApp { app_id: "A0OURS".into(), team_id: "T0US".into(), enterprise_id: None, is_org_install: false }
+fn installation() -> AppInstallation {
+    AppInstallation {
+        app_id: "A0OURS".into(),
+        team_id: "T0US".into(),
+        enterprise_id: None,
+        is_org_install: false,
+    }
 }
 
 fn record() -> Record {
@@ -72,25 +77,25 @@ fn record() -> Record {
         key: Some(RecipientKey::new("#team")),
         channel: ChannelId::new("C0TEAM"),
         ts: MessageTs::new(TS),
-        shown: Some(Shown { phase: Phase::Pending, digest: "0".into() }),
-        replies: 0,
-        votes_told: 0,
-        is_lost: false,
+        displayed: Some(DisplayedState { phase: Phase::Pending, digest: "0".into() }),
+        review_replies: 0,
+        vote_replies: 0,
+        is_unreachable: false,
     };
-    Record { known: Some(bounded(&sample())), deliveries: vec![delivery], ..Record::default() }
+    Record { known: Some(truncated(&sample())), deliveries: vec![delivery], ..Record::default() }
 }
 
 #[track_caller]
-fn a_click(payload: &Value) -> Click {
+fn expect_button_press(payload: &Value) -> ButtonPress {
     match socket(payload) {
-        Ok(Interaction::Click(click)) => click,
+        Ok(Interaction::ButtonPress(click)) => click,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_click_is_read() {
-    let click = a_click(&click_payload());
+    let click = expect_button_press(&button_press_payload());
     let origin = Origin {
         app_id: Some("A0OURS".into()),
         team_id: Some("T0US".into()),
@@ -111,23 +116,23 @@ fn a_click_is_read() {
 
 #[test]
 fn a_form_is_read_like_a_payload() {
-    let payload = serde_json::to_string(&click_payload()).unwrap();
+    let payload = serde_json::to_string(&button_press_payload()).unwrap();
     let form: String =
         form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload).finish();
-    assert_eq!(read_form(form.as_bytes()), socket(&click_payload()));
+    assert_eq!(parse_form(form.as_bytes()), socket(&button_press_payload()));
     let twice = format!("{form}&{form}");
     for body in ["", "payload", "payload=", "x=y", &twice, &payload] {
-        assert!(read_form(body.as_bytes()).is_err(), "{body}");
+        assert!(parse_form(body.as_bytes()).is_err(), "{body}");
     }
     // A socket's payload is no form, and a form is no socket's payload.
-    assert!(Interaction::read(&Verified::from_socket(form.as_bytes())).is_err());
+    assert!(Interaction::parse(&Verified::from_socket(form.as_bytes())).is_err());
 }
 
 #[test]
 fn a_submission_is_read() {
     let Ok(Interaction::Submission(submission)) = socket(&submission_payload()) else { panic!() };
     assert_eq!(submission.reason, "not today");
-    assert_eq!((submission.dialogue.decision, submission.dialogue.request), (Decision::Deny, sample().id));
+    assert_eq!((submission.modal.decision, submission.modal.request), (Decision::Deny, sample().id));
     assert_eq!(submission.view_id, "V0VIEW");
     // Without a text, Slack says null or leaves the state out.
     for state in [
@@ -161,17 +166,17 @@ fn only_what_is_needed_is_needed() {
         "hash",
     ] {
         for odd in [json!(null), json!(7), json!("x"), json!([]), json!({"id": 7})] {
-            let mut payload = click_payload();
+            let mut payload = button_press_payload();
             payload[key] = odd;
-            a_click(&payload);
+            expect_button_press(&payload);
         }
     }
-    let mut payload = click_payload();
+    let mut payload = button_press_payload();
     payload["container"] = json!("message");
-    assert_eq!(a_click(&payload).channel.as_str(), "C0TEAM");
+    assert_eq!(expect_button_press(&payload).channel.as_str(), "C0TEAM");
     payload["response_url"] = json!(["x"]);
     payload["trigger_id"] = json!("x".repeat(10_000));
-    let click = a_click(&payload);
+    let click = expect_button_press(&payload);
     assert_eq!((click.response_url, click.trigger_id), (None, None));
 }
 
@@ -185,18 +190,18 @@ fn what_is_missing_is_named_and_the_person_can_be_told() {
         ("/actions/0/action_ts", "action_ts"),
     ] {
         for odd in [json!(null), json!(7), json!({}), json!([])] {
-            let mut payload = click_payload();
+            let mut payload = button_press_payload();
             *payload.pointer_mut(path).unwrap() = odd;
             let malformed = socket(&payload).unwrap_err();
             let user = malformed.sender.map(|sender| sender.user);
             assert_eq!((malformed.part, user), (part, Some(SlackUserId::new("U0BOB"))));
         }
     }
-    let mut payload = click_payload();
+    let mut payload = button_press_payload();
     payload["user"] = json!(null);
     assert_eq!(socket(&payload).unwrap_err().part, "user");
     for value in ["", "a b", "../x", &"a".repeat(65), "a/1.1,b"] {
-        let mut payload = click_payload();
+        let mut payload = button_press_payload();
         payload["actions"][0]["value"] = json!(value);
         assert_eq!(socket(&payload).unwrap_err().part, "value");
     }
@@ -211,11 +216,11 @@ fn what_is_not_ours_is_acknowledged_and_left() {
         Ok(Interaction::Ignored(ignored)) => ignored,
         other => panic!("{other:?}"),
     };
-    let mut payload = click_payload();
+    let mut payload = button_press_payload();
     payload["actions"][0]["action_id"] = json!("open");
     assert_eq!(ignored(&payload), Ignored::Link);
     payload["actions"][0]["action_id"] = json!("APPROVE");
-    let sender = socket(&click_payload()).unwrap().sender();
+    let sender = socket(&button_press_payload()).unwrap().sender();
     assert!(sender.as_ref().is_some_and(|sender| sender.response_url.is_some() && sender.channel.is_some()));
     assert_eq!(ignored(&payload), Ignored::OtherAction(sender.clone()), "whoever pressed it can be answered");
     for shortcut in ["message_action", "shortcut", "interactive_message"] {
@@ -226,80 +231,91 @@ fn what_is_not_ours_is_acknowledged_and_left() {
     assert_eq!(ignored(&payload), Ignored::OtherType);
     let mut payload = submission_payload();
     payload["view"]["callback_id"] = json!("other");
-    assert_eq!(ignored(&payload), Ignored::OtherDialogue);
+    assert_eq!(ignored(&payload), Ignored::OtherModal);
 }
 
 #[test]
 fn large_and_deep_payloads_are_refused() {
     let deep = format!("{{\"type\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(Interaction::read(&Verified::from_socket(deep.as_bytes())).unwrap_err().part, "the JSON");
+    assert_eq!(Interaction::parse(&Verified::from_socket(deep.as_bytes())).unwrap_err().part, "the JSON");
     let large = vec![b' '; 20_000_000];
-    assert_eq!(Interaction::read(&Verified::from_socket(&large)).unwrap_err().part, "the size");
-    assert_eq!(read_form(&large).unwrap_err().part, "the size");
+    assert_eq!(Interaction::parse(&Verified::from_socket(&large)).unwrap_err().part, "the size");
+    assert_eq!(parse_form(&large).unwrap_err().part, "the size");
 }
 
 #[test]
 fn every_delivery_of_a_click_has_one_name_and_two_clicks_have_two() {
-    let first = socket(&click_payload()).unwrap().occasion();
-    let mut again = click_payload();
+    let first = socket(&button_press_payload()).unwrap().key();
+    let mut again = button_press_payload();
     again["trigger_id"] = json!("another");
     again["response_url"] = json!("https://hooks.slack.com/actions/T0US/2/y");
-    assert_eq!(socket(&again).unwrap().occasion(), first);
+    assert_eq!(socket(&again).unwrap().key(), first);
     for (path, value) in
         [("/actions/0/action_ts", "1795363201.1"), ("/user/id", "U0EVE"), ("/actions/0/action_id", "deny")]
     {
-        let mut other = click_payload();
+        let mut other = button_press_payload();
         *other.pointer_mut(path).unwrap() = json!(value);
-        assert_ne!(socket(&other).unwrap().occasion(), first);
+        assert_ne!(socket(&other).unwrap().key(), first);
     }
 }
 
 #[test]
 fn a_message_belongs_if_everything_about_it_is_ours() {
     #[track_caller]
-    fn check(path: &str, value: Value, expected: Result<(), Foreign>) {
-        for mut payload in [click_payload(), submission_payload()] {
+    fn assert_check_message(path: &str, value: Value, expected: Result<(), OriginMismatch>) {
+        for mut payload in [button_press_payload(), submission_payload()] {
             *payload.pointer_mut(path).unwrap() = value.clone();
-            assert_eq!(belongs(&socket(&payload).unwrap(), &our_app(), &record()), expected, "{path}");
+            assert_eq!(
+                check_message(&socket(&payload).unwrap(), &installation(), &record()),
+                expected,
+                "{path}"
+            );
         }
     }
-    check("/user/id", json!("U0EVE"), Ok(()));
-    check("/api_app_id", json!("A0OTHER"), Err(Foreign::App));
-    check("/api_app_id", json!(null), Err(Foreign::App));
-    check("/team/id", json!("T0OTHER"), Err(Foreign::Workspace));
-    check("/team", json!(null), Err(Foreign::Workspace));
+    assert_check_message("/user/id", json!("U0EVE"), Ok(()));
+    assert_check_message("/api_app_id", json!("A0OTHER"), Err(OriginMismatch::App));
+    assert_check_message("/api_app_id", json!(null), Err(OriginMismatch::App));
+    assert_check_message("/team/id", json!("T0OTHER"), Err(OriginMismatch::Workspace));
+    assert_check_message("/team", json!(null), Err(OriginMismatch::Workspace));
 
-    let belongs = |payload: &Value, record: &Record| belongs(&socket(payload).unwrap(), &our_app(), record);
+    let belongs =
+        |payload: &Value, record: &Record| check_message(&socket(payload).unwrap(), &installation(), record);
     for (path, value) in [
         ("/container/channel_id", "C0OTHER"),
         ("/container/message_ts", "1795363190.000002"),
         // A button of ours that names another request.
         ("/actions/0/value", "00000000-0000-0000-0000-000000000000"),
     ] {
-        let mut payload = click_payload();
+        let mut payload = button_press_payload();
         *payload.pointer_mut(path).unwrap() = json!(value);
-        assert_eq!(belongs(&payload, &record()), Err(Foreign::Message), "{path}");
+        assert_eq!(belongs(&payload, &record()), Err(OriginMismatch::Message), "{path}");
     }
-    assert_eq!(belongs(&click_payload(), &Record::default()), Err(Foreign::Message));
-    assert_eq!(belongs(&click_payload(), &Record { known: None, ..record() }), Err(Foreign::Message));
+    assert_eq!(belongs(&button_press_payload(), &Record::default()), Err(OriginMismatch::Message));
+    assert_eq!(
+        belongs(&button_press_payload(), &Record { known: None, ..record() }),
+        Err(OriginMismatch::Message)
+    );
 }
 
 #[test]
 fn an_organisations_install_is_known_by_its_organisation() {
-    let our = OurApp { enterprise_id: Some("E0US".into()), is_org_install: true, ..our_app() };
-    let mut payload = click_payload();
+    let our = AppInstallation { enterprise_id: Some("E0US".into()), is_org_install: true, ..installation() };
+    let mut payload = button_press_payload();
     payload["team"] = json!(null);
     payload["enterprise"] = json!({"id": "E0US", "name": "us"});
-    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Ok(()));
+    assert_eq!(check_message(&socket(&payload).unwrap(), &our, &record()), Ok(()));
     payload["enterprise"] = json!({"id": "E0OTHER"});
-    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Err(Foreign::Workspace));
+    assert_eq!(check_message(&socket(&payload).unwrap(), &our, &record()), Err(OriginMismatch::Workspace));
     payload["enterprise"] = json!(null);
-    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Err(Foreign::Workspace));
-    let nameless = OurApp { enterprise_id: None, ..our };
-    assert_eq!(belongs(&socket(&payload).unwrap(), &nameless, &record()), Err(Foreign::Workspace));
+    assert_eq!(check_message(&socket(&payload).unwrap(), &our, &record()), Err(OriginMismatch::Workspace));
+    let nameless = AppInstallation { enterprise_id: None, ..our };
+    assert_eq!(
+        check_message(&socket(&payload).unwrap(), &nameless, &record()),
+        Err(OriginMismatch::Workspace)
+    );
     payload["team"] = json!({"id": "T0ELSEWHERE", "enterprise_id": "E0US"});
-    let our = OurApp { enterprise_id: Some("E0US".into()), ..nameless };
-    assert_eq!(belongs(&socket(&payload).unwrap(), &our, &record()), Ok(()));
+    let our = AppInstallation { enterprise_id: Some("E0US".into()), ..nameless };
+    assert_eq!(check_message(&socket(&payload).unwrap(), &our, &record()), Ok(()));
 }
 
 #[test]
@@ -308,16 +324,20 @@ fn a_dialogue_is_known_by_the_installation_that_opened_it() {
         let mut payload = submission_payload();
         payload["team"] = team;
         payload["view"]["app_installed_team_id"] = installed;
-        belongs(&socket(&payload).unwrap(), &our_app(), &record())
+        check_message(&socket(&payload).unwrap(), &installation(), &record())
     };
     let (ours, sister) = (json!({"id": "T0US"}), json!({"id": "T0SISTER", "enterprise_id": "E0ORG"}));
     assert_eq!(came(sister.clone(), json!("T0US")), Ok(()), "sent by somebody of another workspace");
     assert_eq!(came(json!(null), json!("T0US")), Ok(()));
     assert_eq!(came(ours.clone(), json!("T0US")), Ok(()));
     assert_eq!(came(ours.clone(), json!(null)), Ok(()));
-    assert_eq!(came(ours, json!("T0SISTER")), Err(Foreign::Workspace), "the sister's own installation");
+    assert_eq!(
+        came(ours, json!("T0SISTER")),
+        Err(OriginMismatch::Workspace),
+        "the sister's own installation"
+    );
     for odd in [json!("T0SISTER"), json!(null), json!(["T0US"]), json!("")] {
-        assert_eq!(came(sister.clone(), odd), Err(Foreign::Workspace));
+        assert_eq!(came(sister.clone(), odd), Err(OriginMismatch::Workspace));
     }
 }
 
@@ -365,18 +385,18 @@ const PATHS: &[&str] = &[
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        for read in [read_form, read_json] {
-            let _ = read(&bytes).map(|read| belongs(&read, &our_app(), &record()));
+        for read in [parse_form, parse_json] {
+            let _ = read(&bytes).map(|read| check_message(&read, &installation(), &record()));
         }
     }
 
     #[test]
     fn any_field_may_be_anything(path in proptest::sample::select(PATHS), odd in any_json()) {
-        for mut payload in [click_payload(), submission_payload()] {
+        for mut payload in [button_press_payload(), submission_payload()] {
             if let Some(place) = payload.pointer_mut(path) {
                 *place = odd.clone();
             }
-            let _ = socket(&payload).map(|read| belongs(&read, &our_app(), &record()));
+            let _ = socket(&payload).map(|read| check_message(&read, &installation(), &record()));
         }
     }
 }

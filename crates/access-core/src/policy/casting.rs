@@ -8,7 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::rules::Rules;
-use super::tally::{Resolution, Ruling, Standing, marked, may_decide, ruling};
+use super::tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, marked, would_decide};
 use super::voters::Voters;
 use crate::control::Decision;
 use crate::ids::SlackUserId;
@@ -24,17 +24,17 @@ pub const RESOLVE_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What became of a vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cast {
+pub enum VoteResult {
     /// It is in, and more are needed.
-    Counted(Standing),
+    Counted(Tally),
     /// It is in, and it decided: make the verdict again and set it in Teleport.
-    Settled(Resolution),
+    Decisive(Resolution),
     /// The person has a vote already; nothing changed.
-    AlreadyVoted(Decision),
+    Duplicate(Decision),
     /// Another vote decided before; nothing changed.
-    Overtaken(Resolution),
+    AlreadyDecided(Resolution),
     /// It may decide. What these accounts are now must be read first; nothing changed.
-    Unread(Vec<SlackUserId>),
+    NeedsAccounts(Vec<SlackUserId>),
     /// Nobody may decide this in Slack; nothing changed.
     Refused(Refusal),
     /// The votes in the record cannot be read, or it does not fit in; nothing changed.
@@ -44,62 +44,62 @@ pub enum Cast {
 /// Takes a vote into `record`. The caller has asked [`super::decide`] whether the person may vote; `request` is
 /// as Teleport listed it for that, and `voters` holds what was read of the person for that, and of others who voted as
 /// far as an earlier [`Cast::Unread`] asked for it.
-pub fn cast(
+pub fn add_vote(
     record: &mut Record,
     vote: &Vote,
     request: &AccessRequest,
     rules: &Rules,
     voters: &Voters,
-) -> Cast {
+) -> VoteResult {
     if record.has_unreadable_votes() {
-        return Cast::Unusable;
+        return VoteResult::Unusable;
     }
     let votes = &mut record.votes;
     if votes.are_outlived(request) {
         votes.reopen(request.reviews.len());
     }
-    let earlier = votes.of(&vote.user, &vote.slack_user).cloned();
-    let is_in = votes.holds(vote);
+    let earlier = votes.find(&vote.user, &vote.slack_user).cloned();
+    let is_in = votes.contains(vote);
     if let Some(resolution) = marked(votes) {
-        let is_mine = votes.settled_by().is_some_and(|settling| settling.is(vote));
+        let is_mine = votes.decided_by().is_some_and(|settling| settling.is_same_as(vote));
         return match earlier {
-            Some(_) if is_in && is_mine => Cast::Settled(resolution),
-            Some(_) if is_in => Cast::Counted(super::standing(rules, request, votes)),
-            Some(earlier) => Cast::AlreadyVoted(earlier.decision),
-            None => Cast::Overtaken(resolution),
+            Some(_) if is_in && is_mine => VoteResult::Decisive(resolution),
+            Some(_) if is_in => VoteResult::Counted(super::tally_votes(rules, request, votes)),
+            Some(earlier) => VoteResult::Duplicate(earlier.decision),
+            None => VoteResult::AlreadyDecided(resolution),
         };
     }
     // A vote under the same name or from the same account, by a link that is not the person's any more: it makes room.
-    while let Some(other) = votes.of_another(&vote.user, &vote.slack_user).cloned() {
-        match voters.of(&other) {
-            None => return Cast::Unread(vec![other.slack_user]),
-            Some(Some(_)) => return Cast::AlreadyVoted(other.decision),
+    while let Some(other) = votes.find_conflicting(&vote.user, &vote.slack_user).cloned() {
+        match voters.author_of(&other) {
+            None => return VoteResult::NeedsAccounts(vec![other.slack_user]),
+            Some(Some(_)) => return VoteResult::Duplicate(other.decision),
             Some(None) => votes.retire(&other),
         }
     }
-    let earlier = votes.of(&vote.user, &vote.slack_user).cloned();
+    let earlier = votes.find(&vote.user, &vote.slack_user).cloned();
     match &earlier {
         None if votes.push(vote) => {}
-        None => return Cast::Unusable,
+        None => return VoteResult::Unusable,
         // Its own from an earlier run.
         Some(_) if is_in => {}
         // The same person decides the same again, which may count now where it did not.
         Some(earlier) if earlier.decision == vote.decision => {}
-        Some(earlier) => return Cast::AlreadyVoted(earlier.decision),
+        Some(earlier) => return VoteResult::Duplicate(earlier.decision),
     }
     votes.see(request);
-    voters.note_in(votes, request, rules);
-    let own = votes.of(&vote.user, &vote.slack_user).cloned();
+    voters.annotate(votes, request, rules);
+    let own = votes.find(&vote.user, &vote.slack_user).cloned();
     let news = is_in || own != earlier;
-    match ruling(rules, request, votes, voters, own.as_ref()) {
-        Err(refusal) => Cast::Refused(refusal),
-        Ok(Ruling::Unread(accounts)) => Cast::Unread(accounts),
-        Ok(Ruling::Decided(resolution)) => {
-            votes.settle(&resolution.delegator);
-            Cast::Settled(resolution)
+    match evaluate_votes(rules, request, votes, voters, own.as_ref()) {
+        Err(refusal) => VoteResult::Refused(refusal),
+        Ok(VoteEvaluation::NeedsAccounts(accounts)) => VoteResult::NeedsAccounts(accounts),
+        Ok(VoteEvaluation::Decided(resolution)) => {
+            votes.mark_decided(&resolution.delegator);
+            VoteResult::Decisive(resolution)
         }
-        Ok(Ruling::Open(standing)) if news => Cast::Counted(standing),
-        Ok(Ruling::Open(_)) => Cast::AlreadyVoted(vote.decision),
+        Ok(VoteEvaluation::Open(standing)) if news => VoteResult::Counted(standing),
+        Ok(VoteEvaluation::Open(_)) => VoteResult::Duplicate(vote.decision),
     }
 }
 
@@ -109,41 +109,41 @@ pub fn cast(
 ///
 /// # Errors
 /// If nobody may decide this request in Slack; a mark is then taken away.
-pub fn complete(
+pub fn reevaluate(
     record: &mut Record,
     request: &AccessRequest,
     rules: &Rules,
     voters: &Voters,
-) -> Result<Ruling, Refusal> {
+) -> Result<VoteEvaluation, Refusal> {
     if record.has_unreadable_votes() {
         return Err(Refusal::VotesUnusable);
     }
     let votes = &mut record.votes;
-    let before = votes.settled_by().cloned();
-    let ruling = ruling(rules, request, votes, voters, before.as_ref());
-    match &ruling {
-        Ok(Ruling::Unread(_)) => return ruling,
-        Ok(Ruling::Decided(resolution)) => votes.settle(&resolution.delegator),
-        Ok(Ruling::Open(_)) | Err(_) => votes.unsettle(),
+    let before = votes.decided_by().cloned();
+    let evaluation = evaluate_votes(rules, request, votes, voters, before.as_ref());
+    match &evaluation {
+        Ok(VoteEvaluation::NeedsAccounts(_)) => return evaluation,
+        Ok(VoteEvaluation::Decided(resolution)) => votes.mark_decided(&resolution.delegator),
+        Ok(VoteEvaluation::Open(_)) | Err(_) => votes.clear_decided(),
     }
-    voters.note_in(votes, request, rules);
-    ruling
+    voters.annotate(votes, request, rules);
+    evaluation
 }
 
 /// Whether the person who has voted may usefully decide the same again: it may have come to decide, or to count.
 pub(super) fn may_vote_again(rules: &Rules, request: &AccessRequest, votes: &Votes, vote: &Vote) -> bool {
     // What became of the link by which that vote came is read before anything is taken.
-    if votes.of_another(&vote.user, &vote.slack_user).is_some() {
+    if votes.find_conflicting(&vote.user, &vote.slack_user).is_some() {
         return true;
     }
-    let Some(earlier) = votes.of(&vote.user, &vote.slack_user) else { return true };
-    let counts = !earlier.lapsed && rules.allow(request, &earlier.user, &earlier.groups).is_ok();
-    earlier.decision == vote.decision && (!counts || may_decide(rules, request, votes))
+    let Some(earlier) = votes.find(&vote.user, &vote.slack_user) else { return true };
+    let counts = !earlier.ineligible && rules.check_approver(request, &earlier.user, &earlier.groups).is_ok();
+    earlier.decision == vote.decision && (!counts || would_decide(rules, request, votes))
 }
 
 /// When the votes on a request that Teleport lists as pending are to be judged again, though nobody votes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum NextEvaluation {
     /// Not without news.
     Never,
     /// Then, unless whoever let the deciding vote in has told Teleport.
@@ -154,20 +154,25 @@ pub enum Due {
 }
 
 /// When the votes in `record` are to be judged again.
-pub fn due(record: &Record, request: &AccessRequest, rules: &Rules, now: Timestamp) -> Due {
+pub fn next_evaluation(
+    record: &Record,
+    request: &AccessRequest,
+    rules: &Rules,
+    now: Timestamp,
+) -> NextEvaluation {
     let votes = &record.votes;
     // Decided before, and open again: those votes are of the past as soon as that is written down.
     if record.has_unreadable_votes() || record.is_decided() {
-        return Due::Never;
+        return NextEvaluation::Never;
     }
-    match votes.settled_by() {
+    match votes.decided_by() {
         Some(settling) => {
             let until = settling.at.checked_add(RESOLVE_GRACE).unwrap_or(Timestamp::MAX);
             // By a clock that runs ahead nobody is waited for.
             let is_ahead = settling.at.duration_since(now) > CLOCK_TOLERANCE;
-            if until <= now || is_ahead { Due::Now } else { Due::At(until) }
+            if until <= now || is_ahead { NextEvaluation::Now } else { NextEvaluation::At(until) }
         }
-        None if may_decide(rules, request, votes) => Due::Now,
-        None => Due::Never,
+        None if would_decide(rules, request, votes) => NextEvaluation::Now,
+        None => NextEvaluation::Never,
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's rules, and what they come to for one request: the strictest of all that match.
 
-use crate::identity::is_alike;
+use crate::identity::eq_ignore_case;
 use crate::request::AccessRequest;
 use crate::role_pattern::RolePattern;
 use crate::votes::MAX_GROUPS;
@@ -51,11 +51,11 @@ pub enum ReasonPolicy {
 
 /// What the rules come to for one request.
 #[derive(Clone, Debug)]
-pub struct Terms<'a> {
+pub struct EffectiveRule<'a> {
     /// The rules that match any of its roles.
     matching: Vec<&'a Rule>,
     /// The first of its roles that no rule matches.
-    uncovered: Option<&'a str>,
+    uncovered_role: Option<&'a str>,
     /// The strictest of the matching rules.
     pub reason: ReasonPolicy,
     /// Whether any of the matching rules asks "are you sure?".
@@ -66,26 +66,26 @@ pub struct Terms<'a> {
 
 impl Rules {
     /// What they come to for `request`.
-    pub fn terms<'a>(&'a self, request: &'a AccessRequest) -> Terms<'a> {
+    pub fn effective_rule<'a>(&'a self, request: &'a AccessRequest) -> EffectiveRule<'a> {
         let matching: Vec<_> =
             self.0.iter().filter(|rule| request.roles.iter().any(|role| rule.matches(role))).collect();
         let is_covered = |role: &&String| matching.iter().any(|rule| rule.matches(role));
         let uncovered = request.roles.iter().find(|role| !is_covered(role)).map(String::as_str);
-        Terms {
+        EffectiveRule {
             reason: matching.iter().map(|rule| rule.reason).max().unwrap_or_default(),
             confirm: matching.iter().any(|rule| rule.confirm),
             teleport_only: matching.iter().any(|rule| rule.teleport_only),
             // A request for no role is covered by nothing.
-            uncovered: if request.roles.is_empty() { Some("") } else { uncovered },
+            uncovered_role: if request.roles.is_empty() { Some("") } else { uncovered },
             matching,
         }
     }
 
     /// The Slack user groups on which it depends whether `user` may decide `request`: those of the matching rules
     /// that do not name the user. None if there is a rule that names nobody by a group: nothing helps then.
-    pub fn groups_in_doubt<'a>(&'a self, request: &'a AccessRequest, user: &str) -> Vec<&'a str> {
+    pub fn groups_to_check<'a>(&'a self, request: &'a AccessRequest, user: &str) -> Vec<&'a str> {
         let mut groups = Vec::new();
-        for rule in self.terms(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
+        for rule in self.effective_rule(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
             let of_rule: Vec<_> = rule.groups().collect();
             if of_rule.is_empty() {
                 return Vec::new();
@@ -101,14 +101,14 @@ impl Rules {
 
     /// Of the `groups` that the user is in, one for each matching rule that needs it, so that what is noted beside a
     /// vote stays short.
-    pub(crate) fn groups_that_name(
+    pub(crate) fn matching_groups(
         &self,
         request: &AccessRequest,
         user: &str,
         groups: &[String],
     ) -> Vec<String> {
         let mut naming: Vec<String> = Vec::new();
-        for rule in self.terms(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
+        for rule in self.effective_rule(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
             let is_noted = naming.iter().any(|noted| rule.groups().any(|group| group == noted));
             let found = rule.groups().find(|group| groups.iter().any(|own| own == group));
             naming.extend(found.filter(|_| !is_noted).map(str::to_owned));
@@ -119,18 +119,18 @@ impl Rules {
 
     /// Whether a rule for one of the roles names this user, in whatever capitals; without any rule, whether the request
     /// suggests it.
-    pub(super) fn know(&self, request: &AccessRequest, user: &str) -> bool {
-        let is_user = |name: &String| is_alike(name, user);
-        let mut named = self.terms(request).matching.into_iter().flat_map(|rule| &rule.approvers);
+    pub(super) fn mentions_user(&self, request: &AccessRequest, user: &str) -> bool {
+        let is_user = |name: &String| eq_ignore_case(name, user);
+        let mut named = self.effective_rule(request).matching.into_iter().flat_map(|rule| &rule.approvers);
         let is_named = named.any(|approver| matches!(approver, Approver::User(name) if is_user(name)));
         is_named || (self.0.is_empty() && request.suggested_reviewers.iter().any(is_user))
     }
 
     /// Whether the rules say of each role who decides it; without any rule, the suggested reviewers do.
-    pub(super) fn cover(&self, request: &AccessRequest) -> Result<(), NotAllowed> {
-        let terms = self.terms(request);
-        match terms.uncovered.filter(|role| !self.0.is_empty() || role.is_empty()) {
-            Some(role) => Err(NotAllowed::NotCovered { role: role.to_owned() }),
+    pub(super) fn check_coverage(&self, request: &AccessRequest) -> Result<(), RuleRefusal> {
+        let terms = self.effective_rule(request);
+        match terms.uncovered_role.filter(|role| !self.0.is_empty() || role.is_empty()) {
+            Some(role) => Err(RuleRefusal::NoMatchingRule { role: role.to_owned() }),
             None => Ok(()),
         }
     }
@@ -138,34 +138,39 @@ impl Rules {
     /// Whether `user`, a member of `groups`, is among those who decide on `request` where the daemon guards:
     /// named by every rule that matches any of the roles, and each role matched. Without any rule, the
     /// suggested reviewers decide.
-    pub fn allow(&self, request: &AccessRequest, user: &str, groups: &[String]) -> Result<(), NotAllowed> {
-        self.cover(request)?;
+    pub fn check_approver(
+        &self,
+        request: &AccessRequest,
+        user: &str,
+        groups: &[String],
+    ) -> Result<(), RuleRefusal> {
+        self.check_coverage(request)?;
         if self.0.is_empty() {
             let suggested = &request.suggested_reviewers;
             if suggested.iter().any(|suggested| suggested == user) {
                 return Ok(());
             }
-            let alike = suggested.iter().find(|suggested| is_alike(suggested, user));
+            let alike = suggested.iter().find(|suggested| eq_ignore_case(suggested, user));
             return Err(match alike {
-                Some(named) => NotAllowed::in_other_capitals("", named, user),
+                Some(named) => RuleRefusal::case_mismatch("", named, user),
                 None => {
-                    NotAllowed::NotSuggested { named: suggested.iter().take(MAX_NAMED).cloned().collect() }
+                    RuleRefusal::NotSuggested { named: suggested.iter().take(MAX_NAMED).cloned().collect() }
                 }
             });
         }
-        match self.terms(request).matching.iter().find(|rule| !rule.names(user, groups)) {
+        match self.effective_rule(request).matching.iter().find(|rule| !rule.names(user, groups)) {
             None => Ok(()),
             Some(rule) => {
                 let role = request.roles.iter().find(|role| rule.matches(role)).cloned().unwrap_or_default();
                 let alike = rule.approvers.iter().find_map(|approver| match approver {
-                    Approver::User(name) => Some(name).filter(|name| is_alike(name, user)),
+                    Approver::User(name) => Some(name).filter(|name| eq_ignore_case(name, user)),
                     Approver::Group(_) => None,
                 });
                 if let Some(named) = alike {
-                    return Err(NotAllowed::in_other_capitals(&role, named, user));
+                    return Err(RuleRefusal::case_mismatch(&role, named, user));
                 }
                 let named = rule.approvers.iter().take(MAX_NAMED).map(Approver::name).collect();
-                Err(NotAllowed::NotNamed { role, named })
+                Err(RuleRefusal::NotAnApprover { role, named })
             }
         }
     }
@@ -176,14 +181,14 @@ const MAX_NAMED: usize = 20;
 
 /// Why somebody is not among those who decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotAllowed {
+pub enum RuleRefusal {
     /// No rule matches this role; empty if none is asked for.
-    NotCovered {
+    NoMatchingRule {
         /// The role.
         role: String,
     },
     /// A rule for this role names others.
-    NotNamed {
+    NotAnApprover {
         /// The role.
         role: String,
         /// The others.
@@ -195,7 +200,7 @@ pub enum NotAllowed {
         named: Vec<String>,
     },
     /// Somebody is named who is called as the person but for the capitals.
-    InOtherCapitals {
+    CaseMismatch {
         /// The role whose rule it is; empty if it is a suggested reviewer.
         role: String,
         /// How it is written there.
@@ -205,16 +210,16 @@ pub enum NotAllowed {
     },
 }
 
-impl NotAllowed {
-    fn in_other_capitals(role: &str, named: &str, user: &str) -> Self {
-        Self::InOtherCapitals { role: role.to_owned(), named: named.to_owned(), user: user.to_owned() }
+impl RuleRefusal {
+    fn case_mismatch(role: &str, named: &str, user: &str) -> Self {
+        Self::CaseMismatch { role: role.to_owned(), named: named.to_owned(), user: user.to_owned() }
     }
 }
 
-impl<'a> Terms<'a> {
+impl<'a> EffectiveRule<'a> {
     /// The first of the roles that no rule matches; empty if there is no role, `None` if each is matched.
-    pub fn uncovered(&self) -> Option<&'a str> {
-        self.uncovered
+    pub fn uncovered_role(&self) -> Option<&'a str> {
+        self.uncovered_role
     }
 
     /// Approvals that the rules need; 1 without rules.
@@ -285,39 +290,39 @@ mod tests {
     #[test]
     fn every_role_must_be_covered_by_a_rule_that_names_the_person() {
         let rules = Rules(vec![rule(&["dba"], &["bob"]), rule(&["prod-*"], &["bob", "carol"])]);
-        let allow = |roles: &[&str], user: &str| rules.allow(&request(roles), user, &[]);
+        let allow = |roles: &[&str], user: &str| rules.check_approver(&request(roles), user, &[]);
         assert_eq!(allow(&["dba"], "bob"), Ok(()));
         assert_eq!(allow(&["dba", "prod-db"], "bob"), Ok(()));
         assert_eq!(allow(&["prod-db"], "carol"), Ok(()));
-        let not_named = NotAllowed::NotNamed { role: "dba".into(), named: vec!["bob".into()] };
+        let not_named = RuleRefusal::NotAnApprover { role: "dba".into(), named: vec!["bob".into()] };
         assert_eq!(allow(&["prod-db", "dba"], "carol"), Err(not_named));
-        assert_eq!(allow(&["dba", "root"], "bob"), Err(NotAllowed::NotCovered { role: "root".into() }));
-        assert_eq!(allow(&[], "bob"), Err(NotAllowed::NotCovered { role: String::new() }));
+        assert_eq!(allow(&["dba", "root"], "bob"), Err(RuleRefusal::NoMatchingRule { role: "root".into() }));
+        assert_eq!(allow(&[], "bob"), Err(RuleRefusal::NoMatchingRule { role: String::new() }));
         assert!(allow(&["dba"], "BOB").is_err() && allow(&["dba"], "").is_err());
     }
 
     #[test]
     fn of_several_rules_for_a_role_each_must_name_the_person() {
         let rules = Rules(vec![rule(&["*"], &["bob", "carol"]), rule(&["prod-*"], &["carol", "dave"])]);
-        let allow = |user: &str| rules.allow(&request(&["prod-db"]), user, &[]);
+        let allow = |user: &str| rules.check_approver(&request(&["prod-db"]), user, &[]);
         assert_eq!(allow("carol"), Ok(()));
         assert!(allow("bob").is_err() && allow("dave").is_err());
-        assert_eq!(rules.allow(&request(&["dba"]), "bob", &[]), Ok(()));
+        assert_eq!(rules.check_approver(&request(&["dba"]), "bob", &[]), Ok(()));
     }
 
     #[test]
     fn members_of_a_group_are_named_by_it() {
         let rules = Rules(vec![rule(&["dba"], &["@S0DBA", "bob"]), rule(&["web"], &["@S0WEB", "@S0DBA"])]);
         let member = |groups: &[&str]| groups.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
-        assert_eq!(rules.allow(&request(&["dba"]), "erin", &member(&["S0DBA"])), Ok(()));
+        assert_eq!(rules.check_approver(&request(&["dba"]), "erin", &member(&["S0DBA"])), Ok(()));
         let named = vec!["user group S0DBA".into(), "bob".into()];
-        let refused = Err(NotAllowed::NotNamed { role: "dba".into(), named });
-        assert_eq!(rules.allow(&request(&["dba"]), "erin", &member(&["S0WEB"])), refused);
+        let refused = Err(RuleRefusal::NotAnApprover { role: "dba".into(), named });
+        assert_eq!(rules.check_approver(&request(&["dba"]), "erin", &member(&["S0WEB"])), refused);
         // A user whose name is that of a group is no member of it.
-        assert!(rules.allow(&request(&["dba"]), "S0DBA", &[]).is_err());
+        assert!(rules.check_approver(&request(&["dba"]), "S0DBA", &[]).is_err());
         let in_doubt = |roles: &[&str], user: &str| {
             let request = request(roles);
-            rules.groups_in_doubt(&request, user).into_iter().map(str::to_owned).collect::<Vec<_>>()
+            rules.groups_to_check(&request, user).into_iter().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(in_doubt(&["dba", "web"], "erin"), ["S0DBA", "S0WEB"]);
         assert_eq!(in_doubt(&["dba"], "bob"), [""; 0], "named by name");
@@ -329,24 +334,30 @@ mod tests {
     fn without_rules_the_suggested_reviewers_decide() {
         let request =
             AccessRequest { suggested_reviewers: vec!["bob".into(), "carol".into()], ..request(&["dba"]) };
-        assert_eq!(Rules::default().allow(&request, "bob", &[]), Ok(()));
+        assert_eq!(Rules::default().check_approver(&request, "bob", &[]), Ok(()));
         let named = vec!["bob".into(), "carol".into()];
-        assert_eq!(Rules::default().allow(&request, "dave", &[]), Err(NotAllowed::NotSuggested { named }));
+        assert_eq!(
+            Rules::default().check_approver(&request, "dave", &[]),
+            Err(RuleRefusal::NotSuggested { named })
+        );
         let none = AccessRequest { roles: vec![], ..request };
-        assert!(Rules::default().allow(&none, "bob", &[]).is_err());
+        assert!(Rules::default().check_approver(&none, "bob", &[]).is_err());
     }
 
     #[test]
     fn a_name_in_other_capitals_is_not_named_and_told_so() {
         let rules = Rules(vec![rule(&["dba"], &["@S0DBA", "Carol@Example.com"])]);
         let said =
-            |role: &str| Err(NotAllowed::in_other_capitals(role, "Carol@Example.com", "carol@example.com"));
-        assert_eq!(rules.allow(&request(&["dba"]), "carol@example.com", &[]), said("dba"));
-        assert_eq!(rules.allow(&request(&["dba"]), "carol@example.com", &["S0DBA".to_owned()]), Ok(()));
+            |role: &str| Err(RuleRefusal::case_mismatch(role, "Carol@Example.com", "carol@example.com"));
+        assert_eq!(rules.check_approver(&request(&["dba"]), "carol@example.com", &[]), said("dba"));
+        assert_eq!(
+            rules.check_approver(&request(&["dba"]), "carol@example.com", &["S0DBA".to_owned()]),
+            Ok(())
+        );
         let suggested_reviewers = vec!["bob".into(), "Carol@Example.com".into()];
         let request = AccessRequest { suggested_reviewers, ..request(&["dba"]) };
-        assert_eq!(Rules::default().allow(&request, "carol@example.com", &[]), said(""));
-        assert_eq!(Rules::default().allow(&request, "Carol@Example.com", &[]), Ok(()));
+        assert_eq!(Rules::default().check_approver(&request, "carol@example.com", &[]), said(""));
+        assert_eq!(Rules::default().check_approver(&request, "Carol@Example.com", &[]), Ok(()));
     }
 
     #[test]
@@ -355,9 +366,9 @@ mod tests {
             let strict = Rule { approvals: 2, ..rule(&[pattern], &["carol", "dave"]) };
             let rules = Rules(vec![rule(&["*"], &["bob", "carol", "dave"]), strict]);
             let request = request(&["prod-db"]);
-            assert_eq!(rules.terms(&request).approvals(), 2, "{pattern}");
-            assert!(rules.allow(&request, "bob", &[]).is_err(), "{pattern}");
-            assert_eq!(rules.allow(&request, "carol", &[]), Ok(()), "{pattern}");
+            assert_eq!(rules.effective_rule(&request).approvals(), 2, "{pattern}");
+            assert!(rules.check_approver(&request, "bob", &[]).is_err(), "{pattern}");
+            assert_eq!(rules.check_approver(&request, "carol", &[]), Ok(()), "{pattern}");
         }
     }
 
@@ -374,15 +385,15 @@ mod tests {
         let lax = Rule { approvals: 2, reason: ReasonPolicy::Optional, ..rule(&["*"], &["bob"]) };
         let rules = Rules(vec![strict, lax]);
         let both = request(&["prod-db", "dba"]);
-        let terms = rules.terms(&both);
+        let terms = rules.effective_rule(&both);
         assert_eq!((terms.approvals(), terms.denials(), terms.reason), (3, 1, ReasonPolicy::Required));
-        assert!(terms.confirm && terms.teleport_only && terms.uncovered.is_none());
+        assert!(terms.confirm && terms.teleport_only && terms.uncovered_role.is_none());
         let dba = request(&["dba"]);
-        let terms = rules.terms(&dba);
+        let terms = rules.effective_rule(&dba);
         assert_eq!((terms.approvals(), terms.denials(), terms.reason), (2, 1, ReasonPolicy::Optional));
         assert!(!terms.confirm && !terms.teleport_only);
         let terms = Rules::default();
-        let terms = terms.terms(&dba);
+        let terms = terms.effective_rule(&dba);
         assert_eq!((terms.approvals(), terms.denials(), terms.reason), (1, 1, ReasonPolicy::Off));
     }
 }

@@ -9,23 +9,23 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::rules::Rules;
-use super::voters::{Voice, Voters};
-use super::{left_to_teleport, uncovered};
+use super::voters::{IdentitySet, Voters};
+use super::{check_decidable_in_slack, check_role_coverage};
 use crate::control::Decision;
 use crate::ids::SlackUserId;
-use crate::record::cut;
+use crate::record::truncate;
 use crate::refusal::{Newer, Refusal};
 use crate::request::{AccessRequest, RequestState, Review};
 use crate::votes::{Vote, Votes};
 
 /// A voter's reason in the annotations of a decision, in characters.
-const MAX_NOTED_REASON: usize = 500;
+const MAX_ANNOTATED_REASON_LEN: usize = 500;
 /// All of them together, in characters.
-const MAX_NOTED_REASONS: usize = 10_000;
+const MAX_ANNOTATED_REASONS_LEN: usize = 10_000;
 
 /// How far the votes on a request are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Tally {
     /// Distinct people who approved and may.
     pub approvals: usize,
     /// Approvals that resolve.
@@ -36,9 +36,9 @@ pub struct Standing {
     pub denials_needed: usize,
 }
 
-impl Standing {
+impl Tally {
     /// Whether what there is of `decision` is enough.
-    fn suffices(&self, decision: Decision) -> bool {
+    fn has_enough(&self, decision: Decision) -> bool {
         match decision {
             Decision::Approve => self.approvals >= self.approvals_needed,
             Decision::Deny => self.denials >= self.denials_needed,
@@ -47,7 +47,7 @@ impl Standing {
 
     /// What there is enough of. Denials are looked at first: what speaks against giving access outweighs.
     fn decides(&self) -> Option<Decision> {
-        [Decision::Deny, Decision::Approve].into_iter().find(|decision| self.suffices(*decision))
+        [Decision::Deny, Decision::Approve].into_iter().find(|decision| self.has_enough(*decision))
     }
 }
 
@@ -68,21 +68,21 @@ pub struct Resolution {
 
 /// What the votes come to at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ruling {
+pub enum VoteEvaluation {
     /// Enough people who may agree: set this in Teleport.
     Decided(Resolution),
     /// More are needed, or nobody in Slack is there in whose name to decide.
-    Open(Standing),
+    Open(Tally),
     /// There may be enough. These accounts must be read before that can be told.
-    Unread(Vec<SlackUserId>),
+    NeedsAccounts(Vec<SlackUserId>),
 }
 
 /// How far the votes on `request` are, by what was noted of the voters last; for showing. Counted are votes in Slack
 /// and reviews in Teleport of people whom the rules name. Nobody counts twice, and the requester never.
 ///
 /// Needed are as many approvals as the strictest matching rule and every threshold of the request ask for.
-pub fn standing(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Standing {
-    count(rules, request, votes, |vote| Voters::default().voice(vote, request, rules)).standing
+pub fn tally_votes(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Tally {
+    count(rules, request, votes, |vote| Voters::default().counted_identities(vote, request, rules)).tally
 }
 
 /// What the votes on `request` come to now. `voters` is what was just read of those who voted; if it decides, then in
@@ -90,32 +90,40 @@ pub fn standing(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Standi
 ///
 /// # Errors
 /// If nobody may decide this request in Slack, or denials that cannot be judged any more stand against approving it.
-pub fn ruling(
+pub fn evaluate_votes(
     rules: &Rules,
     request: &AccessRequest,
     votes: &Votes,
     voters: &Voters,
     favourite: Option<&Vote>,
-) -> Result<Ruling, Refusal> {
-    left_to_teleport(rules, request)?;
-    uncovered(rules, request)?;
+) -> Result<VoteEvaluation, Refusal> {
+    check_decidable_in_slack(rules, request)?;
+    check_role_coverage(rules, request)?;
     let unread: Vec<_> = votes.open().iter().filter(|vote| !voters.has_read(vote)).collect();
     if !unread.is_empty() {
         // As if whoever was not read may: were even that too few, reading would change nothing.
         let at_most = count(rules, request, votes, |vote| {
-            let unread = || Voice::user(&vote.user);
-            if voters.has_read(vote) { voters.voice(vote, request, rules) } else { Some(unread()) }
+            let unread = || IdentitySet::user(&vote.user);
+            if voters.has_read(vote) {
+                voters.counted_identities(vote, request, rules)
+            } else {
+                Some(unread())
+            }
         });
-        if at_most.standing.decides().is_some() {
-            return Ok(Ruling::Unread(unread.into_iter().map(|vote| vote.slack_user.clone()).collect()));
+        if at_most.tally.decides().is_some() {
+            return Ok(VoteEvaluation::NeedsAccounts(
+                unread.into_iter().map(|vote| vote.slack_user.clone()).collect(),
+            ));
         }
     }
-    let tally = count(rules, request, votes, |vote| voters.voice(vote, request, rules));
-    if unread.is_empty() && tally.standing.decides() == Some(Decision::Approve) {
+    let tally = count(rules, request, votes, |vote| voters.counted_identities(vote, request, rules));
+    if unread.is_empty() && tally.tally.decides() == Some(Decision::Approve) {
         let against = count_with(rules, request, votes, Some(Decision::Deny), |vote| {
-            voters.voice(vote, request, rules).or_else(|| voters.gone_voice(vote, request, rules))
+            voters
+                .counted_identities(vote, request, rules)
+                .or_else(|| voters.gone_voice(vote, request, rules))
         });
-        if against.standing.decides() != Some(Decision::Approve) {
+        if against.tally.decides() != Some(Decision::Approve) {
             let mut reviews = request.reviews.iter().skip(votes.past_reviews());
             return Err(match reviews.find_map(unknown) {
                 Some(number) => Refusal::Newer(Newer::Review(number)),
@@ -123,35 +131,37 @@ pub fn ruling(
             });
         }
     }
-    let deciding = tally.standing.decides().filter(|_| unread.is_empty()).and_then(|decision| {
+    let deciding = tally.tally.decides().filter(|_| unread.is_empty()).and_then(|decision| {
         let of_it = || tally.votes.iter().filter(move |vote| vote.decision == decision);
-        let favourite = favourite.and_then(|favourite| of_it().find(|vote| vote.is(favourite)));
+        let favourite = favourite.and_then(|favourite| of_it().find(|vote| vote.is_same_as(favourite)));
         favourite.or_else(|| of_it().next_back())
     });
     Ok(match deciding {
-        Some(vote) => Ruling::Decided(resolution(votes, &tally.votes, vote)),
-        None => Ruling::Open(tally.standing),
+        Some(vote) => VoteEvaluation::Decided(resolution(votes, &tally.votes, vote)),
+        None => VoteEvaluation::Open(tally.tally),
     })
 }
 
 /// Whether the votes would decide by what was noted of the voters last: then it is worth asking again.
-pub(super) fn may_decide(rules: &Rules, request: &AccessRequest, votes: &Votes) -> bool {
-    let is_possible = left_to_teleport(rules, request).is_ok() && uncovered(rules, request).is_ok();
-    let tally = count(rules, request, votes, |vote| Voters::default().voice(vote, request, rules));
-    let decision = tally.standing.decides();
+pub(super) fn would_decide(rules: &Rules, request: &AccessRequest, votes: &Votes) -> bool {
+    let is_possible =
+        check_decidable_in_slack(rules, request).is_ok() && check_role_coverage(rules, request).is_ok();
+    let tally =
+        count(rules, request, votes, |vote| Voters::default().counted_identities(vote, request, rules));
+    let decision = tally.tally.decides();
     is_possible && tally.votes.iter().any(|vote| Some(vote.decision) == decision)
 }
 
 /// What was counted.
-struct Tally<'a> {
-    standing: Standing,
+struct CountedVotes<'a> {
+    tally: Tally,
     /// The votes that count, in their order.
     votes: Vec<&'a Vote>,
 }
 
 /// Somebody who decided.
-struct Somebody<'a> {
-    voice: Voice,
+struct Participant<'a> {
+    identities: IdentitySet,
     /// The first decision is the one that counts; `None` if nobody knows what it is.
     decision: Option<Decision>,
     votes: Vec<&'a Vote>,
@@ -161,8 +171,8 @@ fn count<'a>(
     rules: &Rules,
     request: &AccessRequest,
     votes: &'a Votes,
-    voice: impl Fn(&Vote) -> Option<Voice>,
-) -> Tally<'a> {
+    voice: impl Fn(&Vote) -> Option<IdentitySet>,
+) -> CountedVotes<'a> {
     count_with(rules, request, votes, None, voice)
 }
 
@@ -181,9 +191,9 @@ fn count_with<'a>(
     request: &AccessRequest,
     votes: &'a Votes,
     doubtful: Option<Decision>,
-    voice: impl Fn(&Vote) -> Option<Voice>,
-) -> Tally<'a> {
-    let terms = rules.terms(request);
+    voice: impl Fn(&Vote) -> Option<IdentitySet>,
+) -> CountedVotes<'a> {
+    let terms = rules.effective_rule(request);
     let of_thresholds = || request.thresholds.iter();
     let approvals_needed = of_thresholds().map(|t| t.approve).max().unwrap_or(1).max(terms.approvals());
     // Zero: by reviews it is never denied. Then only the rule counts.
@@ -195,52 +205,52 @@ fn count_with<'a>(
             Some(_) => doubtful,
             None => Some(Decision::of_state(review.proposed)?),
         };
-        rules.allow(request, &review.author, &[]).ok()?;
-        Some(Somebody { voice: Voice::user(&review.author), decision, votes: Vec::new() })
+        rules.check_approver(request, &review.author, &[]).ok()?;
+        Some(Participant { identities: IdentitySet::user(&review.author), decision, votes: Vec::new() })
     });
     let cast = votes.open().iter().filter_map(|vote| {
-        Some(Somebody { voice: voice(vote)?, decision: Some(vote.decision), votes: vec![vote] })
+        Some(Participant { identities: voice(vote)?, decision: Some(vote.decision), votes: vec![vote] })
     });
-    let mut people: Vec<Somebody<'a>> = Vec::new();
+    let mut people: Vec<Participant<'a>> = Vec::new();
     for somebody in reviews.chain(cast) {
-        add(&mut people, somebody);
+        merge_participant(&mut people, somebody);
     }
-    let requester = Voice::user(&request.user);
-    people.retain(|somebody| !somebody.voice.is_of(&requester));
+    let requester = IdentitySet::user(&request.user);
+    people.retain(|somebody| !somebody.identities.overlaps(&requester));
 
     let of = |decision| people.iter().filter(|somebody| somebody.decision == Some(decision)).count();
     let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let standing = Standing {
+    let tally = Tally {
         approvals: of(Decision::Approve),
         approvals_needed: many(approvals_needed),
         denials: of(Decision::Deny),
         denials_needed: many(denials_needed),
     };
     let counts = |vote: &&Vote| {
-        let is_in = |somebody: &Somebody<'_>| somebody.votes.iter().any(|own| std::ptr::eq(*own, *vote));
+        let is_in = |somebody: &Participant<'_>| somebody.votes.iter().any(|own| std::ptr::eq(*own, *vote));
         people.iter().any(|somebody| somebody.decision == Some(vote.decision) && is_in(somebody))
     };
-    Tally { standing, votes: votes.open().iter().filter(counts).collect() }
+    CountedVotes { tally, votes: votes.open().iter().filter(counts).collect() }
 }
 
 /// Adds somebody, who may turn out to be one or even several of those who are there: then they are one person.
-fn add<'a>(people: &mut Vec<Somebody<'a>>, mut somebody: Somebody<'a>) {
+fn merge_participant<'a>(people: &mut Vec<Participant<'a>>, mut somebody: Participant<'a>) {
     let mut first = None;
     let mut index = 0;
     while index < people.len() {
-        if !people[index].voice.is_of(&somebody.voice) {
+        if !people[index].identities.overlaps(&somebody.identities) {
             index += 1;
             continue;
         }
         let same = people.remove(index);
-        somebody.voice.join(same.voice);
+        somebody.identities.merge(same.identities);
         somebody.votes.splice(0..0, same.votes);
         if first.is_none() {
             first = Some((index, same.decision));
         }
     }
     let (place, decision) = first.unwrap_or((people.len(), somebody.decision));
-    people.insert(place, Somebody { decision, ..somebody });
+    people.insert(place, Participant { decision, ..somebody });
 }
 
 /// What `settling` decided, together with those of `counted` that agree.
@@ -272,14 +282,14 @@ fn resolution(votes: &Votes, counted: &[&Vote], settling: &Vote) -> Resolution {
 
 /// Why each of those who voted did so, whether or not their vote decides: they were told that it is kept.
 fn reasons(votes: &Votes) -> Vec<String> {
-    let mut left = MAX_NOTED_REASONS;
+    let mut left = MAX_ANNOTATED_REASONS_LEN;
     let mut reasons = Vec::new();
     for vote in votes.open().iter().filter(|vote| !vote.reason.is_empty()) {
         let did = match vote.decision {
             Decision::Approve => "approved",
             Decision::Deny => "denied",
         };
-        let reason = format!("{} {did}: {}", vote.user, cut(&vote.reason, MAX_NOTED_REASON));
+        let reason = format!("{} {did}: {}", vote.user, truncate(&vote.reason, MAX_ANNOTATED_REASON_LEN));
         let Some(rest) = left.checked_sub(reason.chars().count()) else { break };
         left = rest;
         reasons.push(reason);
@@ -289,7 +299,7 @@ fn reasons(votes: &Votes) -> Vec<String> {
 
 /// What a vote that is marked as the deciding one decided when it was marked; for telling who came too late.
 pub(super) fn marked(votes: &Votes) -> Option<Resolution> {
-    let settling = votes.settled_by()?;
-    let counted: Vec<_> = votes.open().iter().filter(|vote| !vote.lapsed).collect();
+    let settling = votes.decided_by()?;
+    let counted: Vec<_> = votes.open().iter().filter(|vote| !vote.ineligible).collect();
     Some(resolution(votes, &counted, settling))
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::casting::RESOLVE_GRACE;
 use super::rules::{Approver, ReasonPolicy, Rule};
-use super::voters::samples::{account, person, voters};
+use super::voters::samples::{account, reviewer, voters};
 use super::*;
 use crate::ids::RequestId;
-use crate::record::bounded;
+use crate::record::truncated;
 use crate::request::{Review, Threshold, sample};
 use crate::role_pattern::RolePattern;
 use crate::shown_cluster::ShownCluster;
@@ -31,7 +31,7 @@ fn rule(roles: &[&str], approvers: &[&str], approvals: u32) -> Rule {
 }
 
 /// A click and everything around it; tests change what matters to them.
-struct Scene {
+struct Fixture {
     mode: Option<Mode>,
     rules: Rules,
     request: Option<AccessRequest>,
@@ -42,14 +42,14 @@ struct Scene {
     now: i64,
 }
 
-impl Scene {
+impl Fixture {
     /// `dba` needs two of bob, carol and dave.
     fn new(mode: Mode) -> Self {
         Self {
             mode: Some(mode),
             rules: Rules(vec![rule(&["dba"], &["bob", "carol", "dave"], 2)]),
             request: Some(sample()),
-            record: Record { known: Some(bounded(&sample())), ..Record::default() },
+            record: Record { known: Some(truncated(&sample())), ..Record::default() },
             groups: vec![],
             voters: voters(&["bob", "carol", "dave", "erin"], &[]),
             reason: Reason::NotAsked,
@@ -61,9 +61,9 @@ impl Scene {
         decide(&Facts {
             mode: self.mode,
             rules: &self.rules,
-            listed: self.request.as_ref(),
+            current: self.request.as_ref(),
             record: &self.record,
-            person: &person(user),
+            reviewer: &reviewer(user),
             groups: Groups::Read(&self.groups),
             decision,
             reason: self.reason,
@@ -74,19 +74,19 @@ impl Scene {
     }
 
     #[track_caller]
-    fn refuses(&self, user: &str, expected: Refusal) {
+    fn assert_refused(&self, user: &str, expected: Refusal) {
         assert_eq!(self.verdict(user, Approve), Verdict::Refused(expected));
     }
 
     /// Decides and casts.
     #[track_caller]
-    fn votes(&mut self, user: &str, decision: Decision) -> Cast {
+    fn vote(&mut self, user: &str, decision: Decision) -> VoteResult {
         match self.verdict(user, decision) {
             Verdict::Vote(vote) => {
                 let request = self.request.as_ref().unwrap();
-                let voter = Voter { person: person(user), groups: self.groups.clone() };
+                let voter = Voter { reviewer: reviewer(user), groups: self.groups.clone() };
                 self.voters.insert(account(user), Some(voter));
-                cast(&mut self.record, &vote, request, &self.rules, &self.voters)
+                add_vote(&mut self.record, &vote, request, &self.rules, &self.voters)
             }
             other => panic!("{other:?}"),
         }
@@ -95,33 +95,33 @@ impl Scene {
 
 #[test]
 fn two_of_three_approve() {
-    let mut scene = Scene::new(Mode::Resolver);
-    let Cast::Counted(standing) = scene.votes("bob", Approve) else { panic!() };
+    let mut scene = Fixture::new(Mode::Resolver);
+    let VoteResult::Counted(standing) = scene.vote("bob", Approve) else { panic!() };
     assert_eq!((standing.approvals, standing.approvals_needed), (1, 2));
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     scene.now = 20;
     scene.reason = Reason::Given(" for the restore ");
-    let Cast::Settled(resolution) = scene.votes("carol", Approve) else { panic!() };
+    let VoteResult::Decisive(resolution) = scene.vote("carol", Approve) else { panic!() };
     assert_eq!((resolution.decision, resolution.delegator.as_str()), (Approve, "carol"));
     assert_eq!((resolution.reason.as_str(), resolution.at), ("for the restore", at(20)));
     insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_reasons": ["carol approved: for the restore"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
     // Whoever comes while it is being carried out changes nothing.
-    scene.refuses("dave", Refusal::BeingDecided { decision: Approve });
-    let late = cast(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules, &scene.voters);
-    assert_eq!(late, Cast::Overtaken(resolution.clone()));
-    scene.refuses("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    scene.assert_refused("dave", Refusal::BeingDecided { decision: Approve });
+    let late = add_vote(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules, &scene.voters);
+    assert_eq!(late, VoteResult::AlreadyDecided(resolution.clone()));
+    scene.assert_refused("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     // If nobody told Teleport, the next click does.
     scene.now = 20 + RESOLVE_GRACE.as_secs();
-    assert_eq!(scene.verdict("dave", Deny), Verdict::Finish);
-    assert_eq!(scene.verdict("bob", Approve), Verdict::Finish);
-    scene.refuses("alice@example.com", Refusal::OwnRequest);
+    assert_eq!(scene.verdict("dave", Deny), Verdict::ApplyPendingDecision);
+    assert_eq!(scene.verdict("bob", Approve), Verdict::ApplyPendingDecision);
+    scene.assert_refused("alice@example.com", Refusal::SelfReview);
 }
 
 #[test]
 fn one_denial_refuses() {
-    let mut scene = Scene::new(Mode::Resolver);
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
-    let Cast::Settled(resolution) = scene.votes("carol", Deny) else { panic!() };
+    let mut scene = Fixture::new(Mode::Resolver);
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
+    let VoteResult::Decisive(resolution) = scene.vote("carol", Deny) else { panic!() };
     assert_eq!((resolution.decision, resolution.delegator.as_str()), (Deny, "carol"));
     assert_eq!(deciders(None, &scene.record, Deny), ["carol"]);
     assert!(deciders(None, &scene.record, Approve).is_empty());
@@ -135,80 +135,80 @@ fn what_is_decided_or_gone_is_never_touched() {
         Some(AccessRequest { state, resolve_reason: reason.into(), reviews, ..sample() })
     };
     for mode in [Mode::Reviewer, Mode::Resolver] {
-        let mut scene = Scene::new(mode);
+        let mut scene = Fixture::new(mode);
         for (state, decision) in [(RequestState::Approved, Approve), (RequestState::Denied, Deny)] {
             scene.request = decided(state, "ok");
-            scene.refuses(
+            scene.assert_refused(
                 "bob",
                 Refusal::AlreadyDecided { decision, by: vec!["dave".into()], reason: "ok".into() },
             );
         }
         scene.request = decided(RequestState::Promoted, "");
-        scene.refuses("bob", Refusal::Promoted);
+        scene.assert_refused("bob", Refusal::Promoted);
         scene.request = Some(AccessRequest { kind: RequestKind::LongTerm, ..sample() });
-        scene.refuses("bob", Refusal::LongTerm);
+        scene.assert_refused("bob", Refusal::LongTerm);
         scene.request = Some(sample());
         scene.now = 3_605;
         // Teleport showed it as pending this moment; the clock that says otherwise is ours.
         let verdict = scene.verdict("bob", Approve);
         assert!(!matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
         scene.request = None;
-        scene.refuses("bob", Refusal::Expired);
+        scene.assert_refused("bob", Refusal::Expired);
         scene.now = 10;
-        scene.refuses("bob", Refusal::Deleted);
+        scene.assert_refused("bob", Refusal::Deleted);
         scene.request = Some(sample());
         scene.mode = None;
-        scene.refuses("bob", Refusal::NotPossible);
+        scene.assert_refused("bob", Refusal::NotPossible);
     }
 }
 
 #[test]
 fn nobody_decides_on_his_own_request() {
     for mode in [Mode::Reviewer, Mode::Resolver] {
-        let mut scene = Scene::new(mode);
+        let mut scene = Fixture::new(mode);
         scene.rules = Rules(vec![rule(&["*"], &["alice@example.com", "Alice@Example.com", "alice"], 1)]);
-        scene.refuses("alice@example.com", Refusal::OwnRequest);
-        scene.refuses("Alice@Example.com", Refusal::OwnRequest);
+        scene.assert_refused("alice@example.com", Refusal::SelfReview);
+        scene.assert_refused("Alice@Example.com", Refusal::SelfReview);
         // A second account, linked to another user, that carries her address.
-        scene.refuses("alice", Refusal::OwnRequest);
+        scene.assert_refused("alice", Refusal::SelfReview);
     }
 }
 
 #[test]
 fn only_whom_the_rules_name_decides() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     let named = ["bob", "carol", "dave"].map(str::to_owned).to_vec();
-    scene.refuses("eve", Refusal::NotNamed { role: "dba".into(), named });
+    scene.assert_refused("eve", Refusal::NotAnApprover { role: "dba".into(), named });
     scene.request.as_mut().unwrap().roles.push("root".into());
-    scene.refuses("bob", Refusal::NotCovered { role: "root".into() });
+    scene.assert_refused("bob", Refusal::NoMatchingRule { role: "root".into() });
     scene.rules = Rules::default();
-    scene.refuses("bob", Refusal::NotSuggested { named: vec![] });
+    scene.assert_refused("bob", Refusal::NotSuggested { named: vec![] });
     scene.request.as_mut().unwrap().suggested_reviewers = vec!["bob".into()];
     assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(_)));
     scene.request.as_mut().unwrap().roles.clear();
-    scene.refuses("bob", Refusal::NotCovered { role: String::new() });
+    scene.assert_refused("bob", Refusal::NoMatchingRule { role: String::new() });
     // A suggestion is no way around the rules.
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.request.as_mut().unwrap().suggested_reviewers = vec!["eve".into()];
-    assert!(matches!(scene.verdict("eve", Approve), Verdict::Refused(Refusal::NotNamed { .. })));
+    assert!(matches!(scene.verdict("eve", Approve), Verdict::Refused(Refusal::NotAnApprover { .. })));
 }
 
 #[test]
 fn a_group_member_votes_as_long_as_the_rule_names_the_group() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
     assert!(matches!(scene.verdict("erin", Approve), Verdict::Refused(_)));
     scene.groups = vec!["S0DBA".into()];
-    let Cast::Counted(standing) = scene.votes("erin", Approve) else { panic!() };
+    let VoteResult::Counted(standing) = scene.vote("erin", Approve) else { panic!() };
     assert_eq!(standing.approvals, 1);
     scene.rules.0[0].approvers.pop();
-    let standing = super::standing(&scene.rules, &sample(), &scene.record.votes);
+    let standing = super::tally_votes(&scene.rules, &sample(), &scene.record.votes);
     assert_eq!(standing.approvals, 0, "the rule names the group no more");
 }
 
 #[test]
 fn in_reviewer_mode_teleport_judges_who_and_the_rules_how() {
-    let mut scene = Scene::new(Mode::Reviewer);
+    let mut scene = Fixture::new(Mode::Reviewer);
     let review = |author: &str, reason: &str| Verdict::SubmitReview {
         author: author.into(),
         decision: Deny,
@@ -220,21 +220,21 @@ fn in_reviewer_mode_teleport_judges_who_and_the_rules_how() {
     scene.reason = Reason::Given("no");
     assert_eq!(scene.verdict("eve", Deny), review("eve", "no"));
     scene.rules.0[0].teleport_only = true;
-    scene.refuses("bob", Refusal::TeleportOnly);
+    scene.assert_refused("bob", Refusal::TeleportOnly);
 }
 
 #[test]
 fn a_reason_is_asked_for_last_and_checked_again() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].reason = ReasonPolicy::Optional;
     assert_eq!(scene.verdict("bob", Approve), Verdict::AskReason { required: false });
     assert!(matches!(scene.verdict("eve", Approve), Verdict::Refused(_)));
     scene.reason = Reason::Given("");
     assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(_)));
     scene.rules.0[0].reason = ReasonPolicy::Required;
-    scene.refuses("bob", Refusal::ReasonMissing);
+    scene.assert_refused("bob", Refusal::ReasonMissing);
     scene.reason = Reason::Given(" \n ");
-    scene.refuses("bob", Refusal::ReasonMissing);
+    scene.assert_refused("bob", Refusal::ReasonMissing);
     scene.reason = Reason::Given("because");
     assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(vote) if vote.reason == "because"));
 }
@@ -244,8 +244,8 @@ fn the_requests_own_thresholds_are_respected() {
     let threshold = |approve, deny| Threshold { name: String::new(), filter: "x".into(), approve, deny };
     let needed = |thresholds: Vec<Threshold>| {
         let request = AccessRequest { thresholds, ..sample() };
-        let standing = super::standing(&Scene::new(Mode::Resolver).rules, &request, &Default::default());
-        (standing.approvals_needed, standing.denials_needed)
+        let tally = super::tally_votes(&Fixture::new(Mode::Resolver).rules, &request, &Default::default());
+        (tally.approvals_needed, tally.denials_needed)
     };
     assert_eq!(needed(vec![]), (2, 1));
     assert_eq!(needed(vec![threshold(1, 1)]), (2, 1));
@@ -255,7 +255,7 @@ fn the_requests_own_thresholds_are_respected() {
 
 #[test]
 fn reviews_in_teleport_count_once_and_only_of_those_who_may() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     let review = |author: &str| Review {
         author: author.into(),
         proposed: RequestState::Approved,
@@ -264,54 +264,54 @@ fn reviews_in_teleport_count_once_and_only_of_those_who_may() {
     };
     let reviews = &mut scene.request.as_mut().unwrap().reviews;
     reviews.extend(["eve", "bob", "bob", "alice@example.com"].map(review));
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: false });
-    let Cast::Settled(resolution) = scene.votes("carol", Approve) else { panic!() };
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: false });
+    let VoteResult::Decisive(resolution) = scene.vote("carol", Approve) else { panic!() };
     assert_eq!(resolution.delegator, "carol");
 }
 
 #[test]
 fn a_vote_that_comes_to_decide_can_be_given_again() {
-    let mut scene = Scene::new(Mode::Resolver);
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    let mut scene = Fixture::new(Mode::Resolver);
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     scene.rules.0[0].approvals = 1;
     scene.now = 99;
     assert_eq!(
         scene.verdict("bob", Deny),
         Verdict::Refused(Refusal::AlreadyVoted { decision: Approve, in_slack: true })
     );
-    let Cast::Settled(resolution) = scene.votes("bob", Approve) else { panic!() };
+    let VoteResult::Decisive(resolution) = scene.vote("bob", Approve) else { panic!() };
     assert_eq!(resolution.delegator, "bob");
     assert_eq!(scene.record.votes.list().len(), 1);
 }
 
 #[test]
 fn votes_that_cannot_be_read_are_left_alone() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.record.other.insert("x_votes".into(), "{\"v\":2}".into());
-    scene.refuses("bob", Refusal::VotesUnusable);
+    scene.assert_refused("bob", Refusal::VotesUnusable);
     let before = scene.record.encode();
     assert_eq!(
-        cast(&mut scene.record, &vote("bob", Approve), &sample(), &scene.rules, &scene.voters),
-        Cast::Unusable
+        add_vote(&mut scene.record, &vote("bob", Approve), &sample(), &scene.rules, &scene.voters),
+        VoteResult::Unusable
     );
     assert_eq!(scene.record.encode(), before);
 }
 
 #[test]
 fn auto_never_goes_around_teleports_judgement() {
-    let rules = Scene::new(Mode::Resolver).rules;
+    let rules = Fixture::new(Mode::Resolver).rules;
     let none = Rules::default();
+    use CanSubmitForUsers::{No, Yes};
     use ModeSetting::{Auto, Resolver, Reviewer};
-    use SubmitForUser::{Impossible, Possible};
     for (setting, submit, rules, expected) in [
-        (Auto, Possible, &rules, Some(Mode::Reviewer)),
-        (Auto, Impossible, &rules, Some(Mode::Resolver)),
-        (Auto, Impossible, &none, None),
-        (Auto, Possible, &none, Some(Mode::Reviewer)),
-        (Reviewer, Impossible, &rules, None),
-        (Reviewer, Possible, &rules, Some(Mode::Reviewer)),
-        (Resolver, Possible, &none, Some(Mode::Resolver)),
+        (Auto, Yes, &rules, Some(Mode::Reviewer)),
+        (Auto, No, &rules, Some(Mode::Resolver)),
+        (Auto, No, &none, None),
+        (Auto, Yes, &none, Some(Mode::Reviewer)),
+        (Reviewer, No, &rules, None),
+        (Reviewer, Yes, &rules, Some(Mode::Reviewer)),
+        (Resolver, Yes, &none, Some(Mode::Resolver)),
     ] {
         assert_eq!(mode(setting, submit, rules), expected, "{setting:?} {submit:?}");
     }
@@ -319,24 +319,24 @@ fn auto_never_goes_around_teleports_judgement() {
 
 #[test]
 fn a_dialogue_is_good_for_half_an_hour() {
-    let dialogue = Dialogue {
+    let dialogue = ModalState {
         request: RequestId::new("a"),
         decision: Approve,
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1.1"),
-        opened: at(0),
+        opened_at: at(0),
         required: false,
         cluster: ShownCluster::default(),
     };
     for (now, expected) in [
         (0, Ok(())),
         (1_800, Ok(())),
-        (1_801, Err(Refusal::StaleDialogue)),
-        (3_600, Err(Refusal::StaleDialogue)),
+        (1_801, Err(Refusal::ExpiredModal)),
+        (3_600, Err(Refusal::ExpiredModal)),
         (-60, Ok(())),
-        (-61, Err(Refusal::StaleDialogue)),
+        (-61, Err(Refusal::ExpiredModal)),
     ] {
-        assert_eq!(fresh(&dialogue, at(now)), expected, "{now}");
+        assert_eq!(check_modal_age(&dialogue, at(now)), expected, "{now}");
     }
 }
 
@@ -348,36 +348,36 @@ struct Store {
 }
 
 /// A click on its way through a replica.
-struct Click {
+struct VoteAttempt {
     vote: Vote,
     /// What was read, until it is written.
-    read: Option<(Record, u32, Cast)>,
+    read: Option<(Record, u32, VoteResult)>,
     /// The answer, when it is there.
-    answer: Option<Cast>,
+    result: Option<VoteResult>,
 }
 
-impl Click {
+impl VoteAttempt {
     /// Reads or writes; a write whose answer is lost is tried again, as if nobody knew.
     fn step(&mut self, store: &mut Store, rules: &Rules, loses_answer: bool) {
-        let Some((record, revision, cast)) = self.read.take() else {
+        let Some((record, revision, result)) = self.read.take() else {
             let mut record = Record::decode(&sample().id, &store.data).0;
-            let cast = super::cast(
+            let result = super::add_vote(
                 &mut record,
                 &self.vote,
                 &sample(),
                 rules,
                 &voters(&["u0", "u1", "u2", "u3", "u4", "u5"], &[]),
             );
-            self.read = Some((record, store.revision, cast));
+            self.read = Some((record, store.revision, result));
             return;
         };
         let written = record.encode();
         if written == store.data {
-            self.answer = Some(cast);
+            self.result = Some(result);
         } else if revision == store.revision {
             *store = Store { data: written, revision: revision + 1 };
             if !loses_answer {
-                self.answer = Some(cast);
+                self.result = Some(result);
             }
         }
     }
@@ -401,16 +401,16 @@ proptest! {
         let mut rules = Rules(vec![rule(&["dba"], &users, approvals)]);
         rules.0[0].denials = denials;
         let mut store = Store::default();
-        let mut clicks: Vec<Click> = clicks.into_iter().zip(0..).map(|((user, approve), n)| {
+        let mut clicks: Vec<VoteAttempt> = clicks.into_iter().zip(0..).map(|((user, approve), n)| {
             let decision = if approve { Approve } else { Deny };
-            Click { vote: Vote { at: at(n), ..vote(users[user], decision) }, read: None, answer: None }
+            VoteAttempt { vote: Vote { at: at(n), ..vote(users[user], decision) }, read: None, result: None }
         }).collect();
         // The schedule, then everybody to the end.
         let rest = (0..clicks.len()).flat_map(|n| vec![n; 100]).map(|n| (n, false));
         let count = clicks.len();
         let steps: Vec<_> = schedule.into_iter().map(|(index, lost)| (index.index(count), lost)).chain(rest).collect();
         for (n, lost) in steps {
-            if clicks[n].answer.is_none() {
+            if clicks[n].result.is_none() {
                 clicks[n].step(&mut store, &rules, lost);
             }
         }
@@ -426,17 +426,17 @@ proptest! {
         let mut settled = 0;
         for click in &clicks {
             let own = votes.list().iter().find(|vote| vote.user == click.vote.user);
-            match click.answer.as_ref().expect("everybody is answered") {
-                Cast::Counted(_) => prop_assert_eq!(own.map(|vote| vote.at), Some(click.vote.at)),
-                Cast::Settled(resolution) => {
+            match click.result.as_ref().expect("everybody is answered") {
+                VoteResult::Counted(_) => prop_assert_eq!(own.map(|vote| vote.at), Some(click.vote.at)),
+                VoteResult::Decisive(resolution) => {
                     settled += 1;
                     prop_assert_eq!(own.map(|vote| vote.at), Some(click.vote.at));
                     prop_assert_eq!(resolution.decision, click.vote.decision);
                     prop_assert_eq!(&resolution.delegator, &click.vote.user);
                 }
-                Cast::AlreadyVoted(decision) => prop_assert_eq!(own.map(|vote| vote.decision), Some(*decision)),
-                Cast::Overtaken(_) => prop_assert!(own.is_none() && votes.settled_by().is_some()),
-                Cast::Unread(_) | Cast::Refused(_) | Cast::Unusable => prop_assert!(false, "these votes are fine"),
+                VoteResult::Duplicate(decision) => prop_assert_eq!(own.map(|vote| vote.decision), Some(*decision)),
+                VoteResult::AlreadyDecided(_) => prop_assert!(own.is_none() && votes.decided_by().is_some()),
+                VoteResult::NeedsAccounts(_) | VoteResult::Refused(_) | VoteResult::Unusable => prop_assert!(false, "these votes are fine"),
             }
         }
         // Each person's first stored vote counts, and the deciding one is the last.
@@ -447,10 +447,10 @@ proptest! {
                 Deny => denied += 1,
             }
             let decides = approved >= approvals || denied >= denials;
-            prop_assert_eq!(decides, n + 1 == votes.list().len() && votes.settled_by().is_some());
+            prop_assert_eq!(decides, n + 1 == votes.list().len() && votes.decided_by().is_some());
         }
-        prop_assert_eq!(settled, usize::from(votes.settled_by().is_some()));
-        if votes.settled_by().is_none() {
+        prop_assert_eq!(settled, usize::from(votes.decided_by().is_some()));
+        if votes.decided_by().is_none() {
             let mut people: Vec<_> = clicks.iter().map(|click| &click.vote.user).collect();
             people.sort_unstable();
             people.dedup();

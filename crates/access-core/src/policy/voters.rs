@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::Rules;
 use crate::control::Decision;
-use crate::identity::Person;
+use crate::identity::Reviewer;
 use crate::ids::SlackUserId;
 use crate::request::AccessRequest;
 use crate::votes::{MAX_ALIASES, Vote, Votes};
@@ -18,7 +18,7 @@ pub(crate) mod samples;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voter {
     /// Who it is.
-    pub person: Person,
+    pub reviewer: Reviewer,
     /// Those of [`Rules::groups_in_doubt`] that it is a member of.
     pub groups: Vec<String>,
 }
@@ -46,56 +46,66 @@ impl Voters {
     }
 
     /// What was read of the account that gave this vote; the inner `None` if the vote is not that person's any more.
-    pub(super) fn of(&self, vote: &Vote) -> Option<Option<&Voter>> {
+    pub(super) fn author_of(&self, vote: &Vote) -> Option<Option<&Voter>> {
         let voter = self.read.get(&vote.slack_user)?.as_ref();
-        Some(voter.filter(|voter| voter.person.user == vote.user))
+        Some(voter.filter(|voter| voter.reviewer.user == vote.user))
     }
 
     pub(super) fn has_read(&self, vote: &Vote) -> bool {
-        self.of(vote).is_some()
+        self.author_of(vote).is_some()
     }
 
     /// Writes down, beside each open vote, what was read of its author.
-    pub(super) fn note_in(&self, votes: &mut Votes, request: &AccessRequest, rules: &Rules) {
-        votes.note(|vote| match self.of(vote) {
+    pub(super) fn annotate(&self, votes: &mut Votes, request: &AccessRequest, rules: &Rules) {
+        votes.annotate_open(|vote| match self.author_of(vote) {
             None => {}
             // The groups that once named its author are kept: by them it is known again.
-            _ if self.is_gone(vote) => vote.lapsed = true,
-            Some(None) => vote.lapsed = true,
+            _ if self.is_gone(vote) => vote.ineligible = true,
+            Some(None) => vote.ineligible = true,
             Some(Some(voter)) => {
-                vote.lapsed = false;
-                vote.groups = rules.groups_that_name(request, &vote.user, &voter.groups);
+                vote.ineligible = false;
+                vote.groups = rules.matching_groups(request, &vote.user, &voter.groups);
                 vote.aliases = voter.aliases(request, rules);
             }
         });
     }
 
     /// The person behind a vote as read now, else as noted beside the vote; `None` if the vote does not count.
-    pub(super) fn voice(&self, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Option<Voice> {
-        let (mut voice, groups) = match self.of(vote) {
+    pub(super) fn counted_identities(
+        &self,
+        vote: &Vote,
+        request: &AccessRequest,
+        rules: &Rules,
+    ) -> Option<IdentitySet> {
+        let (mut voice, groups) = match self.author_of(vote) {
             _ if self.is_gone(vote) => return None,
             Some(None) => return None,
-            Some(Some(voter)) => (Voice::of(&voter.person), voter.groups.as_slice()),
-            None if vote.lapsed => return None,
-            None => (Voice::users(&vote.aliases), vote.groups.as_slice()),
+            Some(Some(voter)) => (IdentitySet::of(&voter.reviewer), voter.groups.as_slice()),
+            None if vote.ineligible => return None,
+            None => (IdentitySet::users(&vote.aliases), vote.groups.as_slice()),
         };
-        rules.allow(request, &vote.user, groups).ok()?;
+        rules.check_approver(request, &vote.user, groups).ok()?;
         voice.add_user(&vote.user);
         voice.add_account(&vote.slack_user);
         Some(voice)
     }
 
     /// The person behind a denial that counted, by what was noted beside it, if nobody can ever say whether it still does.
-    pub(super) fn gone_voice(&self, vote: &Vote, request: &AccessRequest, rules: &Rules) -> Option<Voice> {
+    pub(super) fn gone_voice(
+        &self,
+        vote: &Vote,
+        request: &AccessRequest,
+        rules: &Rules,
+    ) -> Option<IdentitySet> {
         if vote.decision != Decision::Deny || !self.is_gone(vote) {
             return None;
         }
         let mut voice = match self.read.get(&vote.slack_user)? {
-            Some(voter) if voter.person.user != vote.user => return None,
-            Some(voter) => Voice::of(&voter.person),
-            None => Voice::users(&vote.aliases),
+            Some(voter) if voter.reviewer.user != vote.user => return None,
+            Some(voter) => IdentitySet::of(&voter.reviewer),
+            None => IdentitySet::users(&vote.aliases),
         };
-        rules.allow(request, &vote.user, &vote.groups).ok()?;
+        rules.check_approver(request, &vote.user, &vote.groups).ok()?;
         voice.add_user(&vote.user);
         voice.add_account(&vote.slack_user);
         Some(voice)
@@ -110,8 +120,8 @@ impl Voter {
     /// The person's other users that matter: whom the rules name, and the requester.
     fn aliases(&self, request: &AccessRequest, rules: &Rules) -> Vec<String> {
         let requester = request.user.to_lowercase();
-        let matters = |name: &&str| name.to_lowercase() == requester || rules.know(request, name);
-        let others = self.person.names().filter(|name| *name != self.person.user).filter(matters);
+        let matters = |name: &&str| name.to_lowercase() == requester || rules.mentions_user(request, name);
+        let others = self.reviewer.aliases().filter(|name| *name != self.reviewer.user).filter(matters);
         let others: BTreeSet<_> = others.map(str::to_owned).collect();
         others.into_iter().take(MAX_ALIASES).collect()
     }
@@ -120,15 +130,15 @@ impl Voter {
 /// By what one person is told from another: names of users in small letters, and accounts. Two voices with anything
 /// in common are one person's.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Voice(BTreeSet<(Kind, String)>);
+pub(super) struct IdentitySet(BTreeSet<(IdentityKind, String)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum IdentityKind {
     User,
     Account,
 }
 
-impl Voice {
+impl IdentitySet {
     pub(super) fn user(name: &str) -> Self {
         let mut voice = Self::default();
         voice.add_user(name);
@@ -141,26 +151,26 @@ impl Voice {
         voice
     }
 
-    fn of(person: &Person) -> Self {
+    fn of(person: &Reviewer) -> Self {
         let mut voice = Self::default();
-        person.names().for_each(|name| voice.add_user(name));
+        person.aliases().for_each(|name| voice.add_user(name));
         person.accounts().iter().for_each(|account| voice.add_account(account));
         voice
     }
 
     fn add_user(&mut self, name: &str) {
-        self.0.insert((Kind::User, name.trim().to_lowercase()));
+        self.0.insert((IdentityKind::User, name.trim().to_lowercase()));
     }
 
     fn add_account(&mut self, account: &SlackUserId) {
-        self.0.insert((Kind::Account, account.to_string()));
+        self.0.insert((IdentityKind::Account, account.to_string()));
     }
 
-    pub(super) fn is_of(&self, other: &Self) -> bool {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
         !self.0.is_disjoint(&other.0)
     }
 
-    pub(super) fn join(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 }

@@ -15,7 +15,7 @@ fn rules(always: &[&str], by_role: &[(&str, &[&str])]) -> Rules {
 }
 
 #[track_caller]
-fn check(request: &AccessRequest, rules: &Rules, expected: &[&str]) {
+fn assert_recipients(request: &AccessRequest, rules: &Rules, expected: &[&str]) {
     let told: Vec<String> = recipients(request, rules).recipients.iter().map(ToString::to_string).collect();
     assert_eq!(told, expected);
 }
@@ -77,7 +77,7 @@ fn everyones_come_first_then_the_roles_then_suggested_reviewers() {
     let rules =
         rules(&["C0TEAM", "bob@example.com"], &[("dba", &["dba-approvers"]), ("*", &["C0TEAM", "ops"])]);
     let told = ["C0TEAM", "bob@example.com", "#dba-approvers", "#ops", "dave@example.com", "@octocat"];
-    check(&request, &rules, &told);
+    assert_recipients(&request, &rules, &told);
     let odd: Vec<_> = ["", " ", "a\nb", &"x".repeat(300)].map(str::to_owned).into();
     let audience = recipients(&AccessRequest { suggested_reviewers: odd, ..request }, &rules);
     assert_eq!((audience.unaddressable.names().len(), audience.recipients.len()), (4, 4));
@@ -86,9 +86,9 @@ fn everyones_come_first_then_the_roles_then_suggested_reviewers() {
 #[test]
 fn a_role_with_an_entry_does_not_get_the_star() {
     let rules = rules(&[], &[("dba", &["dba-approvers"]), ("*", &["ops"])]);
-    check(&sample(), &rules, &["#dba-approvers"]);
-    check(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
-    check(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
+    assert_recipients(&sample(), &rules, &["#dba-approvers"]);
+    assert_recipients(&AccessRequest { roles: vec!["root".into()], ..sample() }, &rules, &["#ops"]);
+    assert_recipients(&AccessRequest { roles: vec![], ..sample() }, &rules, &[]);
 }
 
 #[test]
@@ -114,53 +114,56 @@ fn a_name_beats_patterns_and_all_matching_patterns_count() {
         ("prod-*", &["#prod"]),
         ("*", &["#ops"]),
     ] {
-        check(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
+        assert_recipients(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
     }
     let all = vec!["root".into(), "prod-web".into(), "prod-db".into()];
-    check(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
+    assert_recipients(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
 }
 
 #[test]
 fn the_requester_is_not_asked() {
     let rules = rules(&["Alice@Example.com", "bob@example.com"], &[]);
     let suggested_reviewers = vec!["ALICE@example.com".into(), " alice@example.com".into()];
-    check(&AccessRequest { suggested_reviewers, ..sample() }, &rules, &["bob@example.com"]);
+    assert_recipients(&AccessRequest { suggested_reviewers, ..sample() }, &rules, &["bob@example.com"]);
     let named = AccessRequest { user: "alice".into(), ..sample() };
     let suggested_reviewers = vec!["alice".into(), "Alice".into(), "bob".into()];
-    check(&AccessRequest { suggested_reviewers, ..named }, &Rules::default(), &["@bob"]);
+    assert_recipients(&AccessRequest { suggested_reviewers, ..named }, &Rules::default(), &["@bob"]);
     let found = [
-        (parse("U0ALICE"), Found::Requester),
-        (parse("U0BOB"), Found::Person(SlackUserId::new("U0BOB"))),
-        (parse("bob@example.com"), Found::Person(SlackUserId::new("U0BOB"))),
+        (parse("U0ALICE"), ResolvedTo::Requester),
+        (parse("U0BOB"), ResolvedTo::User(SlackUserId::new("U0BOB"))),
+        (parse("bob@example.com"), ResolvedTo::User(SlackUserId::new("U0BOB"))),
     ];
-    let expected =
-        Target { post_to: "U0BOB".into(), keys: vec![parse("U0BOB").key(), parse("bob@example.com").key()] };
-    assert_eq!(targets(&found), [expected]);
+    let expected = Destination {
+        post_to: "U0BOB".into(),
+        recipient_keys: vec![parse("U0BOB").key(), parse("bob@example.com").key()],
+    };
+    assert_eq!(destinations(&found), [expected]);
 }
 
 #[test]
 fn the_requester_is_known_by_accounts_and_addresses() {
-    let person = |ids: &[&str], email: Option<&str>| Person {
+    let person = |ids: &[&str], email: Option<&str>| SlackUser {
         ids: ids.iter().copied().map(SlackUserId::new).collect(),
         email: email.map(str::to_owned),
     };
     let requester = Requester::new("alice@example.com", [SlackUserId::new("W0ALICE")]);
-    assert!(requester.is(&person(&["U0ALICE"], Some("Alice@Example.com"))));
-    assert!(requester.is(&person(&["U0ALICE", "W0ALICE"], None)));
-    assert!(requester.is(&person(&["W0ALICE"], Some("other@example.com"))));
-    assert!(!requester.is(&person(&["U0BOB"], Some("bob@example.com"))));
-    assert!(!Requester::default().is(&person(&["U0BOB"], None)));
+    assert!(requester.matches(&person(&["U0ALICE"], Some("Alice@Example.com"))));
+    assert!(requester.matches(&person(&["U0ALICE", "W0ALICE"], None)));
+    assert!(requester.matches(&person(&["W0ALICE"], Some("other@example.com"))));
+    assert!(!requester.matches(&person(&["U0BOB"], Some("bob@example.com"))));
+    assert!(!Requester::default().matches(&person(&["U0BOB"], None)));
 }
 
 #[test]
 fn of_those_who_could_not_be_told_a_few_are_named() {
-    let mut untold = Untold::default();
+    let mut untold = UnnotifiedReviewers::default();
     (0..95).for_each(|n| untold.push(&format!("nobody-{n}{}", "x".repeat(100))));
     assert_eq!((untold.names().len(), untold.more()), (5, 90));
     assert!(untold.names().iter().all(|name| name.chars().count() <= 65), "{untold}");
-    assert_eq!(untold.clone().bounded(), untold);
-    let read: Untold = serde_json::from_str(&format!("{{\"n\":{:?}}}", vec!["a".repeat(9_000); 90])).unwrap();
-    assert_eq!((read.clone().bounded().names().len(), read.bounded().more()), (5, 85));
+    assert_eq!(untold.clone().truncated(), untold);
+    let read: UnnotifiedReviewers =
+        serde_json::from_str(&format!("{{\"n\":{:?}}}", vec!["a".repeat(9_000); 90])).unwrap();
+    assert_eq!((read.clone().truncated().names().len(), read.truncated().more()), (5, 85));
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn suggestions_cannot_push_out_the_operators_recipients() {
     let suggested_reviewers = (0..500).map(|n| format!("u{n}@example.com")).collect();
     let audience = recipients(&AccessRequest { suggested_reviewers, ..sample() }, &rules(&["C0TEAM"], &[]));
     assert_eq!(audience.recipients.len(), MAX_RECIPIENTS);
-    assert_eq!(audience.left_out, 401);
+    assert_eq!(audience.omitted, 401);
     assert!(audience.recipients.contains(&parse("C0TEAM")));
 }
 

@@ -12,22 +12,22 @@ const MAX_NAME: usize = 256;
 const MAX_LIST: usize = 60;
 
 /// A request cut to what the record may hold. Cutting twice changes nothing.
-pub fn bounded(request: &AccessRequest) -> AccessRequest {
-    let name = |text: &String| cut(text, MAX_NAME);
+pub fn truncated(request: &AccessRequest) -> AccessRequest {
+    let name = |text: &String| truncate(text, MAX_NAME);
     let names = |list: &[String]| list.iter().take(MAX_LIST).map(name).collect();
     AccessRequest {
-        id: RequestId::new(cut(request.id.as_str(), MAX_NAME)),
+        id: RequestId::new(truncate(request.id.as_str(), MAX_NAME)),
         user: name(&request.user),
         roles: names(&request.roles),
         state: request.state,
-        reason: cut(&request.reason, MAX_TEXT),
-        resolve_reason: cut(&request.resolve_reason, MAX_TEXT),
+        reason: truncate(&request.reason, MAX_TEXT),
+        resolve_reason: truncate(&request.resolve_reason, MAX_TEXT),
         created: request.created,
         access_until: request.access_until,
         expires: request.expires,
         assume_start: request.assume_start,
         thresholds: Vec::new(),
-        reviews: request.reviews.iter().take(MAX_LIST).map(bounded_review).collect(),
+        reviews: request.reviews.iter().take(MAX_LIST).map(truncated_review).collect(),
         suggested_reviewers: Vec::new(),
         resources: request
             .resources
@@ -41,7 +41,7 @@ pub fn bounded(request: &AccessRequest) -> AccessRequest {
                     &mut resource.name,
                     &mut resource.sub_resource,
                 ] {
-                    *part = cut(part, MAX_NAME);
+                    *part = truncate(part, MAX_NAME);
                 }
                 resource
             })
@@ -53,12 +53,12 @@ pub fn bounded(request: &AccessRequest) -> AccessRequest {
 }
 
 /// A review without its reason, which is told in the thread and nowhere else.
-fn bounded_review(review: &Review) -> Review {
-    Review { author: cut(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
+fn truncated_review(review: &Review) -> Review {
+    Review { author: truncate(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
 }
 
 /// The first `max` characters, the last of them "…" if anything was cut.
-pub(crate) fn cut(text: &str, max: usize) -> String {
+pub(crate) fn truncate(text: &str, max: usize) -> String {
     if text.chars().nth(max).is_none() {
         return text.to_owned();
     }

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Delivery, MAX_DELIVERIES, MAX_DOUBTS, Record, Shown, is_storable};
-use crate::claim::Doubt;
+use super::{Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
+use crate::claim::InDoubtPost;
 use crate::ids::{ChannelId, MessageTs};
-use crate::plan::Errand;
-use crate::recipients::{RecipientKey, Untold};
+use crate::plan::Operation;
+use crate::recipients::{RecipientKey, UnnotifiedReviewers};
 
 /// Something Slack confirmed, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,60 +20,60 @@ pub enum Outcome {
         /// Which it is.
         ts: MessageTs,
         /// What it shows; `None` if it was found rather than posted.
-        shown: Option<Shown>,
+        displayed: Option<DisplayedState>,
     },
     /// What became of an attempt to post, and of those before it, is known.
-    Settled {
+    Resolved {
         /// What it was part of.
-        errand: Errand,
+        operation: Operation,
         /// When it was about to be made, which tells one attempt from another.
-        since: Timestamp,
+        attempted_at: Timestamp,
     },
     /// An attempt to post was not made after all. Of those before it nobody knows more than before.
-    NotMade {
+    NotAttempted {
         /// What it was part of.
-        errand: Errand,
+        operation: Operation,
         /// When it was about to be made.
-        since: Timestamp,
+        attempted_at: Timestamp,
     },
     /// Nobody can look whether a post was made, and it is right to make it once more.
-    Repeat {
+    RetryAllowed {
         /// What it was part of.
-        errand: Errand,
+        operation: Operation,
         /// When it was last about to be made.
-        since: Timestamp,
+        attempted_at: Timestamp,
     },
     /// An attempt to post has ended, and nobody knows how.
-    Unclear {
+    InDoubt {
         /// What it was part of.
-        errand: Errand,
+        operation: Operation,
         /// Where it went: a channel's id or name, or a person's id.
-        place: String,
+        destination: String,
         /// When it was about to be made.
-        since: Timestamp,
+        attempted_at: Timestamp,
         /// From when on it is there or never will be.
-        ripe: Timestamp,
+        final_at: Timestamp,
         /// Whether Slack said that it is there, and not where.
         is_accepted: bool,
         /// Whether what was in doubt before turned out well on the way, so that this is the first attempt of its message.
         is_first: bool,
     },
     /// A message that was one too many was taken back.
-    Withdrawn {
+    Deleted {
         /// Where it was.
         channel: ChannelId,
         /// Which it was.
         ts: MessageTs,
     },
     /// A message cannot be kept true any more.
-    Lost {
+    Unreachable {
         /// Where it was.
         channel: ChannelId,
         /// Which it was.
         ts: MessageTs,
     },
     /// It is known which suggested reviewers could not be told.
-    Untold(Untold),
+    Unnotified(UnnotifiedReviewers),
     /// A message was edited.
     Updated {
         /// Where it is.
@@ -81,7 +81,7 @@ pub enum Outcome {
         /// Which it is.
         ts: MessageTs,
         /// What it shows now.
-        shown: Shown,
+        displayed: DisplayedState,
     },
     /// A review or a vote was told in a message's thread.
     Replied {
@@ -90,20 +90,20 @@ pub enum Outcome {
         /// Which it is.
         ts: MessageTs,
         /// How many have been told, this one included.
-        replies: Told,
+        replies: RepliesPosted,
     },
 }
 
 /// What a thread has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum RepliesPosted {
     /// So many of the request's reviews.
     Reviews(u32),
     /// So many of the votes in Slack.
     Votes(u32),
 }
 
-impl Told {
+impl RepliesPosted {
     /// How many.
     pub fn count(self) -> u32 {
         match self {
@@ -116,62 +116,71 @@ impl Record {
     /// Writes down what Slack confirmed. Doing it again changes nothing.
     pub fn apply(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Posted { key, channel, ts, shown } => {
-                if self.find(channel, ts).is_none() && self.takes(key, channel, ts) {
+            Outcome::Posted { key, channel, ts, displayed: shown } => {
+                if self.delivery_mut(channel, ts).is_none() && self.accepts(key, channel, ts) {
                     self.deliveries.push(Delivery {
                         key: Some(key.clone()),
                         channel: channel.clone(),
                         ts: ts.clone(),
-                        shown: shown.clone(),
-                        replies: 0,
-                        votes_told: 0,
-                        is_lost: false,
+                        displayed: shown.clone(),
+                        review_replies: 0,
+                        vote_replies: 0,
+                        is_unreachable: false,
                     });
                 }
             }
-            Outcome::Settled { errand, since } => {
-                self.doubts.retain(|doubt| doubt.errand != *errand || doubt.since != *since);
+            Outcome::Resolved { operation: errand, attempted_at: since } => {
+                self.in_doubt.retain(|doubt| doubt.operation != *errand || doubt.attempted_at != *since);
             }
-            Outcome::NotMade { errand, since } => {
-                self.doubts.retain_mut(|doubt| {
-                    doubt.errand != *errand || doubt.since != *since || doubt.take_back()
+            Outcome::NotAttempted { operation: errand, attempted_at: since } => {
+                self.in_doubt.retain_mut(|doubt| {
+                    doubt.operation != *errand || doubt.attempted_at != *since || doubt.undo_attempt()
                 });
             }
-            Outcome::Repeat { errand, since } => {
-                if let Some(doubt) = self.attempt(errand, *since) {
-                    doubt.may_repeat = true;
+            Outcome::RetryAllowed { operation: errand, attempted_at: since } => {
+                if let Some(doubt) = self.find_in_doubt(errand, *since) {
+                    doubt.may_retry = true;
                 }
             }
-            Outcome::Unclear { errand, place, since, ripe, is_accepted, is_first } => {
-                if self.attempt(errand, *since).is_none() && self.doubts.len() < MAX_DOUBTS {
+            Outcome::InDoubt {
+                operation: errand,
+                destination: place,
+                attempted_at: since,
+                final_at: ripe,
+                is_accepted,
+                is_first,
+            } => {
+                if self.find_in_doubt(errand, *since).is_none() && self.in_doubt.len() < MAX_IN_DOUBT {
                     // Somebody looked for it while its daemon was frozen, and it may have arrived since.
-                    self.doubts.push(Doubt::new(errand.clone(), place.clone(), *since, *ripe));
+                    self.in_doubt.push(InDoubtPost::new(errand.clone(), place.clone(), *since, *ripe));
                 }
-                if let Some(doubt) = self.attempt(errand, *since) {
-                    doubt.ripe = *ripe;
+                if let Some(doubt) = self.find_in_doubt(errand, *since) {
+                    doubt.final_at = *ripe;
                     doubt.is_accepted |= *is_accepted;
                     if *is_first {
-                        (doubt.attempts, doubt.first) = (1, *since);
+                        (doubt.attempts, doubt.first_attempted_at) = (1, *since);
                     }
                 }
             }
-            Outcome::Lost { channel, ts } => {
-                if let Some(delivery) = self.find(channel, ts) {
-                    delivery.is_lost = true;
+            Outcome::Unreachable { channel, ts } => {
+                if let Some(delivery) = self.delivery_mut(channel, ts) {
+                    delivery.is_unreachable = true;
                 }
             }
-            Outcome::Untold(untold) => self.untold.clone_from(untold),
-            Outcome::Withdrawn { channel, ts } => self.deliveries.retain(|d| !d.is(channel, ts)),
-            Outcome::Updated { channel, ts, shown } => {
-                if let Some(delivery) = self.find(channel, ts) {
-                    delivery.shown = Some(shown.clone());
+            Outcome::Unnotified(untold) => self.unnotified.clone_from(untold),
+            Outcome::Deleted { channel, ts } => self.deliveries.retain(|d| !d.is_at(channel, ts)),
+            Outcome::Updated { channel, ts, displayed: shown } => {
+                if let Some(delivery) = self.delivery_mut(channel, ts) {
+                    delivery.displayed = Some(shown.clone());
                 }
             }
             Outcome::Replied { channel, ts, replies } => {
-                if let Some(delivery) = self.find(channel, ts) {
+                if let Some(delivery) = self.delivery_mut(channel, ts) {
                     match *replies {
-                        Told::Reviews(told) => delivery.replies = delivery.replies.max(told),
-                        Told::Votes(told) => delivery.votes_told = delivery.votes_told.max(told),
+                        RepliesPosted::Reviews(told) => {
+                            delivery.review_replies = delivery.review_replies.max(told)
+                        }
+                        RepliesPosted::Votes(told) => delivery.vote_replies = delivery.vote_replies.max(told),
                     }
                 }
             }
@@ -180,15 +189,15 @@ impl Record {
 
     /// Whether a message with this address can be written down as this recipient's. Not one that is another recipient's
     /// already, and none when the record is full: Slack's answer is wrong, or ours would be lost.
-    pub fn takes(&self, key: &RecipientKey, channel: &ChannelId, ts: &MessageTs) -> bool {
-        is_storable(channel, ts)
-            && match self.deliveries.iter().find(|delivery| delivery.is(channel, ts)) {
+    pub fn accepts(&self, key: &RecipientKey, channel: &ChannelId, ts: &MessageTs) -> bool {
+        fits_go_format(channel, ts)
+            && match self.deliveries.iter().find(|delivery| delivery.is_at(channel, ts)) {
                 Some(delivery) => delivery.key.as_ref() == Some(key),
                 None => self.deliveries.len() < MAX_DELIVERIES,
             }
     }
 
-    fn attempt(&mut self, errand: &Errand, since: Timestamp) -> Option<&mut Doubt> {
-        self.doubts.iter_mut().find(|doubt| doubt.errand == *errand && doubt.since == since)
+    fn find_in_doubt(&mut self, errand: &Operation, since: Timestamp) -> Option<&mut InDoubtPost> {
+        self.in_doubt.iter_mut().find(|doubt| doubt.operation == *errand && doubt.attempted_at == since)
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::control::Decision;
-use crate::plan::Errand;
+use crate::plan::Operation;
 use crate::request::{Resource, Review, sample};
 use crate::votes::{Vote, vote};
 
@@ -25,10 +25,10 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
         key: key.map(RecipientKey::new),
         channel: ChannelId::new(channel),
         ts: MessageTs::new("1795363190.000001"),
-        shown: phase.map(|phase| Shown { phase, digest: "0123456789abcdef".into() }),
-        replies,
-        votes_told: 0,
-        is_lost: false,
+        displayed: phase.map(|phase| DisplayedState { phase, digest: "0123456789abcdef".into() }),
+        review_replies: replies,
+        vote_replies: 0,
+        is_unreachable: false,
     }
 }
 
@@ -74,14 +74,17 @@ fn every_record_of_the_go_plugin_is_adopted() {
         let data = golden(name);
         let (record, rubbish) = Record::decode(&id(), &data);
         assert_eq!(rubbish, Vec::<&str>::new(), "{name}");
-        assert!(record.is_adopted(), "{name}");
+        assert!(record.is_from_go_plugin(), "{name}");
         let known = record.known.unwrap();
         assert_eq!((known.state, known.resolve_reason.as_str()), (state, reason), "{name}");
         assert_eq!(known.user, data["user"], "{name}");
         assert_eq!(known.roles.join(","), data["roles"], "{name}");
         assert_eq!(known.reason, data["request_reason"], "{name}");
         assert_eq!(record.deliveries.len(), messages, "{name}");
-        assert!(record.deliveries.iter().all(|d| d.shown.is_none() && d.replies == replies), "{name}");
+        assert!(
+            record.deliveries.iter().all(|d| d.displayed.is_none() && d.review_replies == replies),
+            "{name}"
+        );
     }
 }
 
@@ -97,8 +100,8 @@ fn the_go_plugin_finds_its_keys_as_it_left_them() {
             _ => Phase::Pending,
         };
         for delivery in record.deliveries.clone() {
-            let shown = Shown { phase, digest: "0".into() };
-            record.apply(&Outcome::Updated { channel: delivery.channel, ts: delivery.ts, shown });
+            let shown = DisplayedState { phase, digest: "0".into() };
+            record.apply(&Outcome::Updated { channel: delivery.channel, ts: delivery.ts, displayed: shown });
         }
         let mut after = record.encode();
         after.retain(|key, _| !key.starts_with("x_"));
@@ -159,7 +162,7 @@ fn the_resolution_is_written_only_when_every_message_shows_it() {
 #[test]
 fn work_of_the_go_plugin_in_between_is_seen() {
     let record = Record {
-        known: Some(bounded(&sample())),
+        known: Some(truncated(&sample())),
         deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Pending), 0)],
         ..Record::default()
     };
@@ -168,7 +171,7 @@ fn work_of_the_go_plugin_in_between_is_seen() {
     data.insert("resolution".into(), "DENIED".into());
     data.insert("resolve_reason".into(), "no".into());
     let (record, _) = Record::decode(&id(), &data);
-    assert_eq!(record.deliveries[0].replies, 2);
+    assert_eq!(record.deliveries[0].review_replies, 2);
     let known = record.known.unwrap();
     assert_eq!((known.state, known.resolve_reason.as_str()), (RequestState::Denied, "no"));
 }
@@ -185,7 +188,7 @@ fn each_reason_is_kept_once_and_no_longer_than_a_card_shows_it() {
     };
     for shown in [Phase::Pending, Phase::Denied] {
         let record = Record {
-            known: Some(bounded(&request)),
+            known: Some(truncated(&request)),
             deliveries: vec![delivery(Some("#a"), "C1", Some(shown), 0)],
             ..Record::default()
         };
@@ -202,7 +205,7 @@ fn each_reason_is_kept_once_and_no_longer_than_a_card_shows_it() {
 
 #[test]
 fn records_that_repeat_the_reason_are_read_as_before() {
-    let known = bounded(&AccessRequest {
+    let known = truncated(&AccessRequest {
         state: RequestState::Approved,
         reason: "nightly restore".into(),
         resolve_reason: "ok".into(),
@@ -219,7 +222,7 @@ fn records_that_repeat_the_reason_are_read_as_before() {
 #[test]
 fn votes_are_kept_beside_the_rest() {
     let mut record = Record {
-        known: Some(bounded(&sample())),
+        known: Some(truncated(&sample())),
         deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Pending), 1)],
         ..Record::default()
     };
@@ -228,10 +231,10 @@ fn votes_are_kept_beside_the_rest() {
     let told = Outcome::Replied {
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1795363190.000001"),
-        replies: Told::Votes(1),
+        replies: RepliesPosted::Votes(1),
     };
     record.apply(&told);
-    assert_eq!((record.deliveries[0].replies, record.deliveries[0].votes_told), (1, 1));
+    assert_eq!((record.deliveries[0].review_replies, record.deliveries[0].vote_replies), (1, 1));
     let (read, rubbish) = Record::decode(&id(), &record.encode());
     assert_eq!((&read, rubbish), (&record, vec![]));
     assert!(!read.has_unreadable_votes());
@@ -247,7 +250,8 @@ fn votes_are_kept_beside_the_rest() {
 fn a_reopening_beside_votes_that_cannot_be_read_is_kept_for_whoever_can() {
     let reviews = |count| vec![review("bob"); count];
     let request = |state, count| AccessRequest { state, reviews: reviews(count), ..sample() };
-    let mut record = Record { known: Some(bounded(&request(RequestState::Pending, 0))), ..Record::default() };
+    let mut record =
+        Record { known: Some(truncated(&request(RequestState::Pending, 0))), ..Record::default() };
     assert!(record.votes.push(&vote("bob", Decision::Approve)));
     let readable = record.encode()["x_votes"].clone();
     let with = |record: &Record, votes: &str| {
@@ -256,18 +260,22 @@ fn a_reopening_beside_votes_that_cannot_be_read_is_kept_for_whoever_can() {
         Record::decode(&id(), &data)
     };
     let (mut newer, _) = with(&record, "{\"v\":9,\"l\":[]}");
-    newer.note(&request(RequestState::Approved, 2));
+    newer.update_known(&request(RequestState::Approved, 2));
     assert_eq!(newer.reopened, None, "not yet");
-    newer.note(&request(RequestState::Pending, 1));
-    assert_eq!(newer.known, Some(bounded(&request(RequestState::Pending, 1))), "nothing is left to be noted");
+    newer.update_known(&request(RequestState::Pending, 1));
+    assert_eq!(
+        newer.known,
+        Some(truncated(&request(RequestState::Pending, 1))),
+        "nothing is left to be noted"
+    );
     let data = newer.encode();
     assert_eq!(data["x_reopened"], "2");
     assert_eq!(Record::decode(&id(), &data), (newer.clone(), vec![]));
     // Again and again: what was of the past stays so.
-    newer.note(&request(RequestState::Denied, 1));
-    newer.note(&request(RequestState::Pending, 1));
+    newer.update_known(&request(RequestState::Denied, 1));
+    newer.update_known(&request(RequestState::Pending, 1));
     assert_eq!(newer.reopened, Some(2));
-    newer.note(&request(RequestState::Pending, 3));
+    newer.update_known(&request(RequestState::Pending, 3));
     assert_eq!(newer.reopened, Some(2), "that was no reopening");
 
     // Whoever can read the votes does not count them, and takes new ones.
@@ -331,7 +339,7 @@ fn record() -> impl Strategy<Value = Record> {
             deliveries.sort_by(|a, b| a.channel.cmp(&b.channel));
             deliveries.dedup_by(|a, b| a.channel == b.channel);
             // The count that the Go plugin shares is the smallest; what is above it survives in our key.
-            let mut record = Record { known: Some(bounded(&request)), deliveries, ..Record::default() };
+            let mut record = Record { known: Some(truncated(&request)), deliveries, ..Record::default() };
             match users.first() {
                 None => {
                     record.other = map(&[("x_votes", "v")]);
@@ -341,18 +349,19 @@ fn record() -> impl Strategy<Value = Record> {
                     for user in &users {
                         record.votes.push(&vote(user, Decision::Deny));
                     }
-                    record.votes.settle(first);
+                    record.votes.mark_decided(first);
                     if users.len() > 3 {
                         record.votes.reopen(users.len());
                         record.votes.push(&vote(first, Decision::Approve));
                     }
-                    let claim = Claim { holder: first.clone(), turn: 7, taken: Timestamp::UNIX_EPOCH };
+                    let claim =
+                        Claim { holder: first.clone(), generation: 7, acquired_at: Timestamp::UNIX_EPOCH };
                     let errands = record.deliveries.iter().map(|d| match &d.key {
-                        Some(key) => Errand::Deliver(key.clone()),
-                        None => Errand::Tell(d.channel.clone(), d.ts.clone()),
+                        Some(key) => Operation::Post(key.clone()),
+                        None => Operation::Reply(d.channel.clone(), d.ts.clone()),
                     });
                     let posts: Vec<_> = errands.map(|errand| (errand, "C0TEAM".to_owned())).collect();
-                    record.take(claim, posts);
+                    record.acquire(claim, posts);
                 }
             }
             record
@@ -387,21 +396,21 @@ proptest! {
     fn the_record_stays_far_below_the_servers_limit(mut request in request(), count in 0..400usize) {
         request.roles = vec!["\u{10ffff}".repeat(600); 400];
         request.reason = "\u{1}".repeat(100_000);
-        let mut record = Record { known: Some(bounded(&request)), ..Record::default() };
+        let mut record = Record { known: Some(truncated(&request)), ..Record::default() };
         for n in 0..count {
             record.apply(&Outcome::Posted {
                 key: RecipientKey::new(format!("{n}{}", "k".repeat(250))),
                 channel: ChannelId::new(format!("C{n}")),
                 ts: MessageTs::new("1795363190.000001"),
-                shown: Some(Shown { phase: Phase::Pending, digest: "0123456789abcdef".into() }),
+                displayed: Some(DisplayedState { phase: Phase::Pending, digest: "0123456789abcdef".into() }),
             });
-            let errand = Errand::Deliver(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
-            record.doubts.push(Doubt {
-                first: Timestamp::from_second(1).unwrap(),
+            let errand = Operation::Post(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
+            record.in_doubt.push(InDoubtPost {
+                first_attempted_at: Timestamp::from_second(1).unwrap(),
                 attempts: u32::MAX,
                 is_accepted: true,
-                may_repeat: true,
-                ..Doubt::new(errand, "p".repeat(320), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+                may_retry: true,
+                ..InDoubtPost::new(errand, "p".repeat(320), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
             });
         }
         for n in 0..200 {
@@ -411,27 +420,27 @@ proptest! {
         }
         let bytes: usize = record.encode().iter().map(|(k, v)| k.len() + v.len()).sum();
         prop_assert!(bytes < 700_000, "{}", bytes);
-        prop_assert_eq!(bounded(&bounded(&request)), bounded(&request));
+        prop_assert_eq!(truncated(&truncated(&request)), truncated(&request));
     }
 }
 
 #[test]
 fn those_who_could_not_be_told_are_remembered_until_they_are() {
     let id = RequestId::new("r1");
-    let mut untold = Untold::default();
+    let mut untold = UnnotifiedReviewers::default();
     ["bob", "c,d"].iter().for_each(|name| untold.push(name));
     let mut record = Record::default();
-    record.apply(&Outcome::Untold(untold.clone()));
+    record.apply(&Outcome::Unnotified(untold.clone()));
     let data = record.encode();
     assert_eq!(data["x_untold"], r#"{"n":["bob","c,d"],"m":0}"#);
-    assert_eq!(Record::decode(&id, &data).0.untold, untold);
+    assert_eq!(Record::decode(&id, &data).0.unnotified, untold);
     // Only the first five are kept by name, and how many there are besides.
-    let mut many = Untold::default();
+    let mut many = UnnotifiedReviewers::default();
     (0..8).for_each(|n| many.push(&format!("u{n}")));
-    record.apply(&Outcome::Untold(many.clone()));
-    let read = Record::decode(&id, &record.encode()).0.untold;
+    record.apply(&Outcome::Unnotified(many.clone()));
+    let read = Record::decode(&id, &record.encode()).0.unnotified;
     assert_eq!((read.names().len(), read.more()), (5, 3));
-    record.apply(&Outcome::Untold(Untold::default()));
+    record.apply(&Outcome::Unnotified(UnnotifiedReviewers::default()));
     assert!(!record.encode().contains_key("x_untold"));
     let rubbish = [("x_untold".to_owned(), "bob".to_owned())].into();
     assert_eq!(Record::decode(&id, &rubbish).1, ["x_untold"]);
@@ -444,14 +453,21 @@ fn after_a_change_of_the_configuration_there_is_room_for_all_recipients_again() 
     let room = 2 * crate::recipients::MAX_RECIPIENTS;
     for n in 0..=room {
         let (key, channel) = (RecipientKey::new(format!("#c{n}")), ChannelId::new(format!("C{n}")));
-        assert_eq!(record.takes(&key, &channel, &ts()), n < room, "{n}");
-        record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), shown: None });
-        let (errand, since) = (Errand::Deliver(key), Timestamp::UNIX_EPOCH);
+        assert_eq!(record.accepts(&key, &channel, &ts()), n < room, "{n}");
+        record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), displayed: None });
+        let (errand, since) = (Operation::Post(key), Timestamp::UNIX_EPOCH);
         let (is_accepted, is_first) = (false, false);
         let place = "C1".to_owned();
-        record.apply(&Outcome::Unclear { errand, place, since, ripe: since, is_accepted, is_first });
+        record.apply(&Outcome::InDoubt {
+            operation: errand,
+            destination: place,
+            attempted_at: since,
+            final_at: since,
+            is_accepted,
+            is_first,
+        });
     }
-    assert_eq!((record.deliveries.len(), record.doubts.len()), (room, room));
+    assert_eq!((record.deliveries.len(), record.in_doubt.len()), (room, room));
     let read = Record::decode(&id(), &record.encode()).0;
-    assert_eq!((read.deliveries.len(), read.doubts.len()), (room, room));
+    assert_eq!((read.deliveries.len(), read.in_doubt.len()), (room, room));
 }

@@ -117,7 +117,7 @@ impl Block {
 
 fn not_empty(mut text: Mrkdwn) -> Mrkdwn {
     if text.is_empty() {
-        text.ours(EMPTY);
+        text.trusted(EMPTY);
     }
     text
 }
@@ -126,24 +126,24 @@ fn not_empty(mut text: Mrkdwn) -> Mrkdwn {
 mod tests {
     use super::*;
 
-    fn says(words: &'static str) -> Mrkdwn {
+    fn text_of(words: &'static str) -> Mrkdwn {
         let mut text = Mrkdwn::default();
-        text.ours(words);
+        text.trusted(words);
         text
     }
 
     #[test]
     fn serialises_as_slack_expects() {
         let message = Message::new(
-            says("fallback"),
-            vec![Block::section(says("*hello*")), Block::context(vec![says("a"), says("b")])],
+            text_of("fallback"),
+            vec![Block::section(text_of("*hello*")), Block::context(vec![text_of("a"), text_of("b")])],
         );
         insta::assert_snapshot!(serde_json::to_string(&message).unwrap(), @r#"{"text":"fallback","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*hello*","verbatim":true}},{"type":"context","elements":[{"type":"mrkdwn","text":"a","verbatim":true},{"type":"mrkdwn","text":"b","verbatim":true}]}]}"#);
     }
 
     #[test]
     fn a_plain_message_clears_earlier_blocks() {
-        insta::assert_snapshot!(serde_json::to_string(&Message::plain(says("hi"))).unwrap(), @r#"{"text":"hi","blocks":[]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&Message::plain(text_of("hi"))).unwrap(), @r#"{"text":"hi","blocks":[]}"#);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod tests {
             Message::new(Mrkdwn::default(), vec![Block::section(Mrkdwn::default()), Block::context(vec![])]);
         insta::assert_snapshot!(serde_json::to_string(&none).unwrap(), @r#"{"text":"—","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"—","verbatim":true}},{"type":"context","elements":[{"type":"mrkdwn","text":"—","verbatim":true}]}]}"#);
 
-        let many = Message::new(says("x"), vec![Block::context(vec![says("y"); 11]); 51]);
+        let many = Message::new(text_of("x"), vec![Block::context(vec![text_of("y"); 11]); 51]);
         assert_eq!(many.blocks().len(), 50);
         let Block::Context(context) = &many.blocks()[0] else { panic!("a context went in") };
         assert_eq!(context.elements.len(), 10);
@@ -160,11 +160,14 @@ mod tests {
 
     #[test]
     fn digest_follows_content() {
-        let message = Message::plain(says("hi"));
+        let message = Message::plain(text_of("hi"));
         assert_eq!(message.digest(), message.clone().digest());
         assert_eq!(message.digest().len(), 16);
         assert!(message.digest().bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_ne!(message.digest(), Message::plain(says("ho")).digest());
-        assert_ne!(message.digest(), Message::new(says("hi"), vec![Block::section(says("hi"))]).digest());
+        assert_ne!(message.digest(), Message::plain(text_of("ho")).digest());
+        assert_ne!(
+            message.digest(),
+            Message::new(text_of("hi"), vec![Block::section(text_of("hi"))]).digest()
+        );
     }
 }

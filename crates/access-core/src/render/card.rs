@@ -12,18 +12,18 @@ use std::collections::BTreeSet;
 
 use super::blocks::{Block, Message};
 use super::elements::{Button, Confirm, Plain};
-use super::mrkdwn::{ListRoom, Mrkdwn, WebUrl};
+use super::mrkdwn::{ListLimits, Mrkdwn, WebUrl};
 use crate::control::Decision;
-use crate::ids::MAX_WORD;
+use crate::ids::MAX_ID_LEN;
 use crate::lifecycle::Phase;
-use crate::policy::Standing;
-use crate::recipients::Untold;
+use crate::policy::Tally;
+use crate::recipients::UnnotifiedReviewers;
 use crate::request::{AccessRequest, RequestKind, RequestState, Threshold};
 use crate::votes::Votes;
 
 /// Everything a card is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct CardView<'a> {
+pub struct MessageInput<'a> {
     /// The request; its own `state` is not looked at.
     pub request: &'a AccessRequest,
     /// What the card says has become of it.
@@ -49,23 +49,23 @@ pub enum Edition<'a> {
 
 /// What a card shows of deciding in Slack; by default nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Deciding<'a> {
+pub struct ReviewSection<'a> {
     /// What can be pressed, as long as the request is pending.
-    pub offer: Offer<'a>,
+    pub controls: Controls<'a>,
     /// How far the votes are, where the daemon counts them.
-    pub standing: Option<Standing>,
+    pub tally: Option<Tally>,
     /// The votes given in Slack.
     pub votes: Option<&'a Votes>,
     /// Suggested reviewers who could not be told.
-    pub untold: Option<&'a Untold>,
+    pub unnotified: Option<&'a UnnotifiedReviewers>,
 }
 
 /// What can be pressed on a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Offer<'a> {
+pub enum Controls<'a> {
     /// Nothing.
     #[default]
-    Nothing,
+    None,
     /// The way to Teleport's web UI, if it is known, and why nothing can be decided here.
     Link(NoButtons<'a>),
     /// Approve, Deny, and the way to Teleport's web UI.
@@ -79,11 +79,11 @@ pub enum Offer<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoButtons<'a> {
     /// Its reader made the request.
-    OwnRequest,
+    SelfReview,
     /// Its reader may have made the request: another program sent the message and did not note to whom.
-    UnknownReader,
+    UnknownRecipient,
     /// No rule matches this role.
-    NoRule {
+    NoMatchingRule {
         /// The role.
         role: &'a str,
     },
@@ -102,7 +102,7 @@ pub enum NoButtons<'a> {
 }
 
 /// Sign and word, as the Go plugin writes them where it knows the phase.
-pub(super) fn words(phase: Phase) -> &'static str {
+pub(super) fn status_label(phase: Phase) -> &'static str {
     match phase {
         Phase::Pending => "⏳ PENDING",
         Phase::Approved => "✅ APPROVED",
@@ -127,7 +127,7 @@ mod facts;
 /// What stands before the cluster's name.
 pub(crate) const CLUSTER: &str = "*Cluster*: ";
 
-const MAX_ID: usize = MAX_WORD;
+const MAX_ID: usize = MAX_ID_LEN;
 /// Of the cluster's name, in UTF-16 units as sent, and so in characters.
 pub(crate) const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
@@ -136,19 +136,19 @@ const MAX_LIST: usize = 128;
 const MAX_REASON: usize = 1_400;
 const MAX_RESOLVE_REASON: usize = 500;
 const MAX_COMMAND: usize = 120;
-const ROLES: ListRoom = ListRoom { separator: ",", items: 100, each: 128, total: 700 };
-const DECIDERS: ListRoom = ListRoom { separator: ", ", items: 5, each: MAX_NAME, total: 1_500 };
+const ROLES: ListLimits = ListLimits { separator: ",", items: 100, each: 128, total: 700 };
+const DECIDERS: ListLimits = ListLimits { separator: ", ", items: 5, each: MAX_NAME, total: 1_500 };
 
 /// Shares of the fallback text, which is read aloud and shown in notifications: never more than 800 units.
 mod brief {
-    use super::ListRoom;
+    use super::ListLimits;
 
     pub(super) const CLUSTER: usize = 50;
     pub(super) const NAME: usize = 80;
     pub(super) const LIST: usize = 60;
     pub(super) const REASON: usize = 120;
-    pub(super) const ROLES: ListRoom = ListRoom { separator: ", ", items: 5, each: 60, total: 100 };
-    pub(super) const RESOURCES: ListRoom = ListRoom { separator: ", ", items: 3, each: 80, total: 100 };
+    pub(super) const ROLES: ListLimits = ListLimits { separator: ", ", items: 5, each: 60, total: 100 };
+    pub(super) const RESOURCES: ListLimits = ListLimits { separator: ", ", items: 3, each: 80, total: 100 };
 }
 
 /// Shares of the confirmation's 300 units.
@@ -159,12 +159,12 @@ mod confirm {
 }
 
 /// The message for `view` where nothing is decided in Slack.
-pub fn card(view: &CardView<'_>) -> Message {
-    card_with(view, &Deciding::default())
+pub fn request_message(view: &MessageInput<'_>) -> Message {
+    request_message_with_review(view, &ReviewSection::default())
 }
 
 /// The message for `view` with what there is of deciding in Slack.
-pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
+pub fn request_message_with_review(view: &MessageInput<'_>, deciding: &ReviewSection<'_>) -> Message {
     let mut blocks = vec![
         Block::section(headline(view)),
         Block::section(request_lines(view)),
@@ -172,25 +172,25 @@ pub fn card_with(view: &CardView<'_>, deciding: &Deciding<'_>) -> Message {
     ];
     let mut notes = vec![
         explanation(view),
-        progress(view, deciding.standing),
+        progress(view, deciding.tally),
         deciders(view, deciding.votes),
-        no_buttons(view, deciding.offer),
+        no_buttons(view, deciding.controls),
     ];
     notes.retain(|note| !note.is_empty());
     if !notes.is_empty() {
         blocks.push(Block::context(notes));
     }
-    let facts = facts::facts(view, deciding.untold);
+    let facts = facts::details(view, deciding.unnotified);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
     }
     if view.phase.is_open() {
-        blocks.extend(Block::actions(buttons(view, deciding.offer)));
+        blocks.extend(Block::actions(buttons(view, deciding.controls)));
     }
     Message::new(summary(view), blocks)
 }
 
-fn headline(view: &CardView<'_>) -> Mrkdwn {
+fn headline(view: &MessageInput<'_>) -> Mrkdwn {
     let request = view.request;
     let subject = match request.kind {
         RequestKind::LongTerm => "Request for permanent access",
@@ -199,14 +199,14 @@ fn headline(view: &CardView<'_>) -> Mrkdwn {
         RequestKind::Unstated | RequestKind::ShortTerm => "Resource Request",
     };
     let mut line = Mrkdwn::default();
-    line.ours(match request.kind {
+    line.trusted(match request.kind {
         _ if !view.phase.is_open() => "This ",
         // Nobody is asked for a decision that nobody can vouch for.
         RequestKind::Unknown(_) => "There is a ",
         _ => "You have a new ",
     });
-    line.ours(subject);
-    line.ours(match view.phase {
+    line.trusted(subject);
+    line.trusted(match view.phase {
         Phase::Pending => ":",
         Phase::Approved => " was approved:",
         Phase::Denied => " was denied:",
@@ -218,16 +218,16 @@ fn headline(view: &CardView<'_>) -> Mrkdwn {
     line
 }
 
-fn buttons(view: &CardView<'_>, offer: Offer<'_>) -> Vec<Button> {
+fn buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Vec<Button> {
     let id = &view.request.id;
     let mut buttons = Vec::new();
-    if let Offer::Buttons { confirm } = offer {
+    if let Controls::Buttons { confirm } = offer {
         for decision in [Decision::Approve, Decision::Deny] {
             let confirm = confirm.then(|| confirmation(view.request, decision));
             buttons.extend(Button::decide(decision, id, confirm));
         }
     }
-    if offer != Offer::Nothing
+    if offer != Controls::None
         && let Some(url) = request_page(view)
     {
         buttons.push(Button::link(Plain::of("Open in Teleport"), &url));
@@ -242,42 +242,42 @@ fn confirmation(request: &AccessRequest, decision: Decision) -> Confirm {
         Decision::Deny => "Deny this request?",
     };
     let mut text = Plain::default();
-    text.foreign(&request.user, confirm::USER).ours(match decision {
+    text.untrusted(&request.user, confirm::USER).trusted(match decision {
         Decision::Approve => " gets: ",
         Decision::Deny => " does not get: ",
     });
     // Joining megabytes only to cut them would cost more than it shows.
     let shown: Vec<_> = request.roles.iter().take(confirm::ROLES).map(String::as_str).collect();
     let more = if request.roles.len() > shown.len() { ", and more" } else { "" };
-    text.foreign(&shown.join(", "), confirm::ALL_ROLES).ours(more).ours(".");
+    text.untrusted(&shown.join(", "), confirm::ALL_ROLES).trusted(more).trusted(".");
     Confirm::new(decision, Plain::of(title), text)
 }
 
 /// The same in short and without blocks, for when Slack refuses them.
-pub fn short_card(view: &CardView<'_>) -> Message {
+pub fn fallback_message(view: &MessageInput<'_>) -> Message {
     let mut text = summary(view);
-    text.ours("\n");
+    text.trusted("\n");
     add_ways_to_decide(&mut text, view);
     Message::plain(text)
 }
 
-fn request_lines(view: &CardView<'_>) -> Mrkdwn {
+fn request_lines(view: &MessageInput<'_>) -> Mrkdwn {
     let request = view.request;
     let mut lines = Mrkdwn::default();
-    lines.ours("*ID*: ").foreign(request.id.as_str(), MAX_ID).ours("\n");
+    lines.trusted("*ID*: ").untrusted(request.id.as_str(), MAX_ID).trusted("\n");
     add_cluster(&mut lines, view.cluster);
-    lines.ours("\n");
-    lines.ours("*User*: ").foreign(&request.user, MAX_NAME).ours("\n");
-    lines.ours("*Role(s)*: ").list(&request.roles, ROLES).ours("\n");
+    lines.trusted("\n");
+    lines.trusted("*User*: ").untrusted(&request.user, MAX_NAME).trusted("\n");
+    lines.trusted("*Role(s)*: ").list(&request.roles, ROLES).trusted("\n");
     if has_text(&request.reason) {
-        lines.ours("*Reason*: ").foreign(&request.reason, MAX_REASON).ours("\n");
+        lines.trusted("*Reason*: ").untrusted(&request.reason, MAX_REASON).trusted("\n");
     }
     add_ways_to_decide(&mut lines, view);
     lines
 }
 
 fn add_cluster(line: &mut Mrkdwn, cluster: &str) {
-    line.ours(CLUSTER).foreign(cluster, MAX_CLUSTER);
+    line.trusted(CLUSTER).untrusted(cluster, MAX_CLUSTER);
 }
 
 /// The line of a card that names the cluster.
@@ -288,10 +288,10 @@ pub(crate) fn cluster_line(cluster: &str) -> Mrkdwn {
 }
 
 /// The link stays when the request is decided, the commands do not.
-fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
-    let Some(id) = view.request.id.as_word() else { return };
+fn add_ways_to_decide(lines: &mut Mrkdwn, view: &MessageInput<'_>) {
+    let Some(id) = view.request.id.as_token() else { return };
     if let Some(url) = request_page(view) {
-        lines.ours("*Link*: ").link(&url).ours("\n");
+        lines.trusted("*Link*: ").link(&url).trusted("\n");
     } else if view.phase.is_open() && !matches!(view.request.kind, RequestKind::Unknown(_)) {
         let (approve, deny) = match view.edition {
             Edition::Community => (format!("tctl request approve {id}"), format!("tctl request deny {id}")),
@@ -299,46 +299,46 @@ fn add_ways_to_decide(lines: &mut Mrkdwn, view: &CardView<'_>) {
                 (format!("tsh request review --approve {id}"), format!("tsh request review --deny {id}"))
             }
         };
-        lines.ours("*Approve*: ").code(&approve, MAX_COMMAND).ours("\n");
-        lines.ours("*Deny*: ").code(&deny, MAX_COMMAND).ours("\n");
+        lines.trusted("*Approve*: ").code(&approve, MAX_COMMAND).trusted("\n");
+        lines.trusted("*Deny*: ").code(&deny, MAX_COMMAND).trusted("\n");
     }
 }
 
-fn status_line(view: &CardView<'_>) -> Mrkdwn {
+fn status_line(view: &MessageInput<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    line.ours("*Status:* ").ours(words(view.phase));
+    line.trusted("*Status:* ").trusted(status_label(view.phase));
     add_resolve_reason(&mut line, view, MAX_RESOLVE_REASON);
     line
 }
 
 /// A reason for a decision that does not stand would only mislead.
-fn add_resolve_reason(line: &mut Mrkdwn, view: &CardView<'_>, max: usize) {
+fn add_resolve_reason(line: &mut Mrkdwn, view: &MessageInput<'_>, max: usize) {
     match view.phase {
         Phase::Approved | Phase::Denied | Phase::Promoted => {
-            add_in_brackets(line, &view.request.resolve_reason, max);
+            add_in_parentheses(line, &view.request.resolve_reason, max);
         }
         Phase::Pending | Phase::Expired | Phase::Deleted | Phase::Unknown => {}
     }
 }
 
 /// What the status does not say: the Go plugin knows no access lists, and calls expired whatever vanished undecided.
-fn explanation(view: &CardView<'_>) -> Mrkdwn {
+fn explanation(view: &MessageInput<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
     match view.phase {
         Phase::Promoted => {
             if let Some(list) = access_list(view.request) {
-                line.ours("To access list “").foreign(list, MAX_LIST).ours("”");
+                line.trusted("To access list “").untrusted(list, MAX_LIST).trusted("”");
             }
         }
         Phase::Deleted => {
-            line.ours("Deleted in Teleport before it was decided.");
+            line.trusted("Deleted in Teleport before it was decided.");
         }
         Phase::Unknown => {
-            line.ours("Teleport gives it a state that this version of teleport-slack does not know");
+            line.trusted("Teleport gives it a state that this version of teleport-slack does not know");
             if let RequestState::Unknown(number) = view.request.state {
-                add_in_brackets(&mut line, &number.to_string(), MAX_NAME);
+                add_in_parentheses(&mut line, &number.to_string(), MAX_NAME);
             }
-            line.ours("; look in Teleport what became of it.");
+            line.trusted("; look in Teleport what became of it.");
         }
         Phase::Pending | Phase::Approved | Phase::Denied | Phase::Expired => {}
     }
@@ -350,27 +350,27 @@ fn access_list(request: &AccessRequest) -> Option<&str> {
 }
 
 /// Why there is nothing to press, where deciding in Slack is on. It names nobody: whoever may decide is worth attacking.
-fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
+fn no_buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    let Offer::Link(why) = offer else { return line };
+    let Controls::Link(why) = offer else { return line };
     if !view.phase.is_open() {
         return line;
     }
     match why {
-        NoButtons::OwnRequest => line.ours("No buttons: this is your own request; somebody else must decide it."),
-        NoButtons::UnknownReader => line.ours(
+        NoButtons::SelfReview => line.trusted("No buttons: this is your own request; somebody else must decide it."),
+        NoButtons::UnknownRecipient => line.trusted(
             "No buttons: the program that posted this did not note for whom; if you did not ask for it, decide it in Teleport.",
         ),
-        NoButtons::NoRule { role } => {
-            line.ours("No buttons: no rule lets anybody decide on role “").foreign(role, MAX_ROLE);
-            line.ours("” in Slack; decide it in Teleport.")
+        NoButtons::NoMatchingRule { role } => {
+            line.trusted("No buttons: no rule lets anybody decide on role “").untrusted(role, MAX_ROLE);
+            line.trusted("” in Slack; decide it in Teleport.")
         }
-        NoButtons::NoRole => line.ours("No buttons: the request names no role, so no rule applies to it; decide it in Teleport."),
-        NoButtons::NoSuggestedReviewer => line.ours(
+        NoButtons::NoRole => line.trusted("No buttons: the request names no role, so no rule applies to it; decide it in Teleport."),
+        NoButtons::NoSuggestedReviewer => line.trusted(
             "No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.",
         ),
-        NoButtons::NotPossible => line.ours("No buttons: nobody can decide in Slack; decide it in Teleport."),
-        NoButtons::TeleportOnly => line.ours("No buttons: the rules leave this request to Teleport; decide it there."),
+        NoButtons::NotPossible => line.trusted("No buttons: nobody can decide in Slack; decide it in Teleport."),
+        NoButtons::TeleportOnly => line.trusted("No buttons: the rules leave this request to Teleport; decide it there."),
         // The line about its kind says where it is decided.
         NoButtons::LongTerm | NoButtons::UnknownKind => &mut line,
     };
@@ -378,25 +378,25 @@ fn no_buttons(view: &CardView<'_>, offer: Offer<'_>) -> Mrkdwn {
 }
 
 /// How far the votes are: as the daemon counts them, else as Teleport does.
-fn progress(view: &CardView<'_>, counted: Option<Standing>) -> Mrkdwn {
+fn progress(view: &MessageInput<'_>, counted: Option<Tally>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
     let standing = counted.or_else(|| counted_by_teleport(view.request));
     let Some(standing) = standing.filter(|s| view.phase.is_open() && s.approvals_needed > 1) else {
         return line;
     };
-    line.number(standing.approvals).ours(" of ").number(standing.approvals_needed).ours(" approvals");
+    line.number(standing.approvals).trusted(" of ").number(standing.approvals_needed).trusted(" approvals");
     if standing.denials > 0 && standing.denials_needed > 0 {
-        line.ours(", ").number(standing.denials).ours(" of ").number(standing.denials_needed);
-        line.ours(" denials");
+        line.trusted(", ").number(standing.denials).trusted(" of ").number(standing.denials_needed);
+        line.trusted(" denials");
     }
     line
 }
 
 /// Only where one plain threshold decides: several, or one with a filter, cannot be counted without evaluating
 /// Teleport's predicates, and a wrong count is worse than none.
-fn counted_by_teleport(request: &AccessRequest) -> Option<Standing> {
+fn counted_by_teleport(request: &AccessRequest) -> Option<Tally> {
     let [Threshold { filter, approve, deny, .. }] = request.thresholds.as_slice() else { return None };
-    filter.is_empty().then(|| Standing {
+    filter.is_empty().then(|| Tally {
         approvals: authors(request, RequestState::Approved).len(),
         approvals_needed: *approve as usize,
         denials: authors(request, RequestState::Denied).len(),
@@ -404,20 +404,24 @@ fn counted_by_teleport(request: &AccessRequest) -> Option<Standing> {
     })
 }
 
-fn deciders(view: &CardView<'_>, votes: Option<&Votes>) -> Mrkdwn {
+fn deciders(view: &MessageInput<'_>, votes: Option<&Votes>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
     let Some(outcome) = outcome(view.phase) else { return line };
     let mut names = authors(view.request, outcome);
     let reviewers = names.len();
-    let settled = |votes: &&Votes| votes.settled_by().is_some_and(|vote| vote.decision.state() == outcome);
+    let settled = |votes: &&Votes| votes.decided_by().is_some_and(|vote| vote.decision.state() == outcome);
     for vote in votes.filter(settled).into_iter().flat_map(Votes::open) {
-        if vote.decision.state() == outcome && !vote.lapsed && !names.contains(&vote.user.as_str()) {
+        if vote.decision.state() == outcome && !vote.ineligible && !names.contains(&vote.user.as_str()) {
             names.push(&vote.user);
         }
     }
     if !names.is_empty() {
         let all_in_slack = reviewers == 0;
-        line.ours("Decided by ").list(names, DECIDERS).ours(if all_in_slack { " in Slack" } else { "" });
+        line.trusted("Decided by ").list(names, DECIDERS).trusted(if all_in_slack {
+            " in Slack"
+        } else {
+            ""
+        });
     }
     line
 }
@@ -430,35 +434,35 @@ fn authors(request: &AccessRequest, outcome: RequestState) -> Vec<&str> {
 }
 
 /// The fallback. The status comes first and the requester's reason last, so that neither is forged by the other.
-fn summary(view: &CardView<'_>) -> Mrkdwn {
+fn summary(view: &MessageInput<'_>) -> Mrkdwn {
     let request = view.request;
     let mut text = Mrkdwn::default();
     match (view.phase, access_list(request)) {
-        (Phase::Deleted, _) => text.ours("⌛ DELETED in Teleport before it was decided"),
+        (Phase::Deleted, _) => text.trusted("⌛ DELETED in Teleport before it was decided"),
         (Phase::Promoted, Some(list)) => {
-            text.ours("⏫ PROMOTED to access list “").foreign(list, brief::LIST).ours("”")
+            text.trusted("⏫ PROMOTED to access list “").untrusted(list, brief::LIST).trusted("”")
         }
-        (phase, _) => text.ours(words(phase)),
+        (phase, _) => text.trusted(status_label(phase)),
     };
     add_resolve_reason(&mut text, view, brief::REASON);
-    text.ours(": access request by ").foreign(&request.user, brief::NAME);
-    text.ours(" for ").list(&request.roles, brief::ROLES);
-    text.ours(" on cluster ").foreign(view.cluster, brief::CLUSTER);
-    text.ours(" (ID ").foreign(request.id.as_str(), MAX_ID).ours(").");
+    text.trusted(": access request by ").untrusted(&request.user, brief::NAME);
+    text.trusted(" for ").list(&request.roles, brief::ROLES);
+    text.trusted(" on cluster ").untrusted(view.cluster, brief::CLUSTER);
+    text.trusted(" (ID ").untrusted(request.id.as_str(), MAX_ID).trusted(").");
     if !request.resources.is_empty() {
-        text.ours(" Resources: ")
+        text.trusted(" Resources: ")
             .list(request.resources.iter().map(facts::resource), brief::RESOURCES)
-            .ours(".");
+            .trusted(".");
     }
     if has_text(&request.reason) {
-        text.ours(" Reason: ").foreign(&request.reason, brief::REASON).ours(".");
+        text.trusted(" Reason: ").untrusted(&request.reason, brief::REASON).trusted(".");
     }
     text
 }
 
-fn add_in_brackets(line: &mut Mrkdwn, text: &str, max: usize) {
+fn add_in_parentheses(line: &mut Mrkdwn, text: &str, max: usize) {
     if has_text(text) {
-        line.ours(" (").foreign(text, max).ours(")");
+        line.trusted(" (").untrusted(text, max).trusted(")");
     }
 }
 
@@ -467,9 +471,9 @@ fn has_text(text: &str) -> bool {
 }
 
 /// The request's page in the web UI, if that has one.
-fn request_page(view: &CardView<'_>) -> Option<WebUrl> {
+fn request_page(view: &MessageInput<'_>) -> Option<WebUrl> {
     let Edition::Enterprise { web_proxy: Some(proxy) } = view.edition else { return None };
-    let id = view.request.id.as_word()?;
+    let id = view.request.id.as_token()?;
     WebUrl::parse(&format!("{}/web/requests/{id}", proxy.trim_end_matches('/')))
 }
 

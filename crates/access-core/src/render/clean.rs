@@ -9,11 +9,11 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::disarm::{unstyled, without_labels};
 
 /// Stands for a run of characters that are not shown.
-const BLOT: char = '\u{FFFD}';
+const PLACEHOLDER: char = '\u{FFFD}';
 /// Stands for one or more line breaks.
 const LINE_BREAK: &str = " ↵ ";
 /// A back-tick would open or close a code span; this letter looks alike and does neither.
-const QUIET_BACKTICK: char = '\u{02CB}';
+const BACKTICK_LOOKALIKE: char = '\u{02CB}';
 /// Scalars kept of one grapheme. The longest emoji sequences have eleven; more is marks piled over other lines.
 const MAX_GRAPHEME_SCALARS: usize = 16;
 /// Bytes read for each UTF-16 unit to be shown. UTF-8 needs three at most; the rest makes up for capped graphemes.
@@ -30,7 +30,7 @@ enum Class {
     Joiner,
     /// Variation selectors: choose the emoji or ideograph form of the character before.
     Selector,
-    Hidden,
+    Invisible,
 }
 
 /// `text` on one line, trimmed, with runs of white space made one space, and without our labels and signs. Where there is
@@ -39,14 +39,14 @@ enum Class {
 /// White space is collapsed because a long run of it would push what follows to the start of a visual line.
 /// Megabytes of which only `wanted` UTF-16 units will be shown are not cleaned to the end; then `…` stands for
 /// the rest.
-pub(super) fn sanitise(text: &str, wanted: usize) -> String {
+pub(super) fn sanitize(text: &str, wanted: usize) -> String {
     let flat = flatten(text.trim(), wanted.saturating_add(1).saturating_mul(BYTES_PER_UNIT));
     let mut out = String::with_capacity(flat.len());
     for grapheme in flat.graphemes(true) {
         let mut scalars = grapheme.chars();
         out.extend(scalars.by_ref().take(MAX_GRAPHEME_SCALARS));
         if scalars.next().is_some() {
-            out.push(BLOT);
+            out.push(PLACEHOLDER);
         }
     }
     out.truncate(out.trim_end().len());
@@ -64,7 +64,7 @@ fn flatten(text: &str, max_bytes: usize) -> String {
         }
         match class(c) {
             Class::Plain => out.push(unstyled(c)),
-            Class::Backtick => out.push(QUIET_BACKTICK),
+            Class::Backtick => out.push(BACKTICK_LOOKALIKE),
             Class::Space if out.is_empty() || out.ends_with(' ') => {}
             Class::Space => out.push(' '),
             Class::LineBreak if out.is_empty() || out.ends_with(LINE_BREAK) => {}
@@ -72,10 +72,10 @@ fn flatten(text: &str, max_bytes: usize) -> String {
                 out.truncate(out.trim_end_matches(' ').len());
                 out.push_str(LINE_BREAK);
             }
-            Class::Joiner if joins(last) && joins(chars.peek().copied()) => out.push(c),
-            Class::Selector if selectable(last) => out.push(c),
-            Class::Joiner | Class::Selector | Class::Hidden if out.ends_with(BLOT) => {}
-            Class::Joiner | Class::Selector | Class::Hidden => out.push(BLOT),
+            Class::Joiner if may_join(last) && may_join(chars.peek().copied()) => out.push(c),
+            Class::Selector if may_be_selected(last) => out.push(c),
+            Class::Joiner | Class::Selector | Class::Invisible if out.ends_with(PLACEHOLDER) => {}
+            Class::Joiner | Class::Selector | Class::Invisible => out.push(PLACEHOLDER),
         }
         last = Some(c);
     }
@@ -84,12 +84,12 @@ fn flatten(text: &str, max_bytes: usize) -> String {
 
 /// Whether a joiner means something next to this character. It never does in ASCII, where it would only make
 /// two different names look the same.
-fn joins(neighbour: Option<char>) -> bool {
+fn may_join(neighbour: Option<char>) -> bool {
     neighbour.is_some_and(|c| !c.is_ascii() && matches!(class(c), Class::Plain | Class::Selector))
 }
 
 /// Whether a variation selector may follow: keycaps are built on ASCII digits, everything else is not ASCII.
-fn selectable(before: Option<char>) -> bool {
+fn may_be_selected(before: Option<char>) -> bool {
     before.is_some_and(|c| {
         matches!(class(c), Class::Plain) && (!c.is_ascii() || c.is_ascii_digit() || matches!(c, '#' | '*'))
     })
@@ -106,13 +106,13 @@ fn class(c: char) -> Class {
         // The braille blank is a symbol to Unicode and a space to the eye.
         '\t' | '\u{2800}' => Class::Space,
         c if c.is_whitespace() => Class::Space,
-        c if c.is_control() || is_hidden(c) => Class::Hidden,
+        c if c.is_control() || is_invisible(c) => Class::Invisible,
         _ => Class::Plain,
     }
 }
 
 /// Characters without an appearance of their own, or with one that nobody agreed on.
-fn is_hidden(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     match c {
         // Bidirectional controls.
         '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => true,
@@ -138,33 +138,33 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &str) {
-        let clean = sanitise(text, usize::MAX);
+    fn assert_sanitized(text: &str, expected: &str) {
+        let clean = sanitize(text, usize::MAX);
         assert_eq!(clean, expected);
-        assert_eq!(sanitise(&clean, usize::MAX), clean, "cleaning twice changes something");
+        assert_eq!(sanitize(&clean, usize::MAX), clean, "cleaning twice changes something");
     }
 
     #[test]
     fn ordinary_text_is_untouched() {
-        check("", "");
-        check("because *of* <prod> & more", "because *of* <prod> & more");
-        check("Störung \"db\" 🔥 数据库 _~", "Störung \"db\" 🔥 数据库 _~");
+        assert_sanitized("", "");
+        assert_sanitized("because *of* <prod> & more", "because *of* <prod> & more");
+        assert_sanitized("Störung \"db\" 🔥 数据库 _~", "Störung \"db\" 🔥 数据库 _~");
     }
 
     #[test]
     fn emoji_and_scripts_keep_their_joiners() {
-        check("👩🏽‍❤️‍💋‍👨🏽 1️⃣ 👨‍👩‍👧‍👦", "👩🏽‍❤️‍💋‍👨🏽 1️⃣ 👨‍👩‍👧‍👦");
-        check("می‌خواهم", "می‌خواهم");
-        check("葛\u{E0100}", "葛\u{E0100}");
+        assert_sanitized("👩🏽‍❤️‍💋‍👨🏽 1️⃣ 👨‍👩‍👧‍👦", "👩🏽‍❤️‍💋‍👨🏽 1️⃣ 👨‍👩‍👧‍👦");
+        assert_sanitized("می‌خواهم", "می‌خواهم");
+        assert_sanitized("葛\u{E0100}", "葛\u{E0100}");
     }
 
     #[test]
     fn joiners_and_selectors_cannot_disguise_a_name() {
-        check("ad\u{200D}min", "ad�min");
-        check("ad\u{200C}\u{200C}min", "ad�min");
-        check("admin\u{FE0F}", "admin�");
-        check("👩\u{200D}", "👩�");
-        check("é\u{FE0F}\u{FE0F}\u{E0101}", "é\u{FE0F}�");
+        assert_sanitized("ad\u{200D}min", "ad�min");
+        assert_sanitized("ad\u{200C}\u{200C}min", "ad�min");
+        assert_sanitized("admin\u{FE0F}", "admin�");
+        assert_sanitized("👩\u{200D}", "👩�");
+        assert_sanitized("é\u{FE0F}\u{FE0F}\u{E0101}", "é\u{FE0F}�");
     }
 
     #[test]
@@ -172,45 +172,45 @@ mod tests {
         for line_break in
             ["\n", "\r", "\r\n", "\u{0B}", "\u{0C}", "\u{85}", "\u{2028}", "\u{2029}", " \n\t\n "]
         {
-            check(&format!("a{line_break}*Status:* ✅"), "a ↵ *Status –* ✓");
+            assert_sanitized(&format!("a{line_break}*Status:* ✅"), "a ↵ *Status –* ✓");
         }
-        check("\n\na\n", "a");
+        assert_sanitized("\n\na\n", "a");
     }
 
     #[test]
     fn white_space_is_one_space() {
-        check("\t a \u{A0}\u{3000}\u{2800}\u{2003}b \t", "a b");
-        check("a \u{2800}", "a");
+        assert_sanitized("\t a \u{A0}\u{3000}\u{2800}\u{2003}b \t", "a b");
+        assert_sanitized("a \u{2800}", "a");
     }
 
     #[test]
-    fn what_is_not_drawn_leaves_a_blot() {
-        check("ad\u{0}\u{1B}\u{7F}\u{9F}min", "ad�min");
-        check("\u{202E}nimda\u{202C}", "�nimda�");
-        check("a\u{2066}b\u{2069}c\u{200E}d\u{200F}e\u{61C}f", "a�b�c�d�e�f");
-        check("a\u{200B}b\u{FEFF}c\u{AD}d\u{2060}e", "a�b�c�d�e");
-        check("a\u{FFF9}b\u{FFFB}c\u{FFFF}d\u{1FFFE}e", "a�b�c�d�e");
-        check("a\u{E000}b\u{E0041}c\u{10FFFF}d\u{3164}e", "a�b�c�d�e");
+    fn invisible_characters_become_a_placeholder() {
+        assert_sanitized("ad\u{0}\u{1B}\u{7F}\u{9F}min", "ad�min");
+        assert_sanitized("\u{202E}nimda\u{202C}", "�nimda�");
+        assert_sanitized("a\u{2066}b\u{2069}c\u{200E}d\u{200F}e\u{61C}f", "a�b�c�d�e�f");
+        assert_sanitized("a\u{200B}b\u{FEFF}c\u{AD}d\u{2060}e", "a�b�c�d�e");
+        assert_sanitized("a\u{FFF9}b\u{FFFB}c\u{FFFF}d\u{1FFFE}e", "a�b�c�d�e");
+        assert_sanitized("a\u{E000}b\u{E0041}c\u{10FFFF}d\u{3164}e", "a�b�c�d�e");
     }
 
     #[test]
     fn code_spans_cannot_be_opened() {
-        check("``` `x` ", "ˋˋˋ ˋxˋ");
+        assert_sanitized("``` `x` ", "ˋˋˋ ˋxˋ");
     }
 
     #[test]
     fn piles_of_marks_are_capped() {
         let zalgo = format!("a{}b", "\u{0301}".repeat(10_000));
-        let clean = sanitise(&zalgo, usize::MAX);
+        let clean = sanitize(&zalgo, usize::MAX);
         assert_eq!(clean.chars().count(), 16 + 2);
         assert!(clean.ends_with("�b"));
-        assert_eq!(sanitise(&clean, usize::MAX), clean);
+        assert_eq!(sanitize(&clean, usize::MAX), clean);
     }
 
     #[test]
     fn no_more_is_cleaned_than_can_be_shown() {
         for unit in ["a", "é", "字", "🔥", "👨‍👩‍👧‍👦", "\u{0301}", "a\n"] {
-            let clean = sanitise(&unit.repeat(100_000), 100);
+            let clean = sanitize(&unit.repeat(100_000), 100);
             assert!(clean.len() < 101 * BYTES_PER_UNIT + 30, "{unit:?}");
             assert!(clean.encode_utf16().count() > 100 || clean.ends_with(ELLIPSIS), "{unit:?}");
         }
@@ -220,7 +220,7 @@ mod tests {
     fn hostile_megabytes_take_no_time() {
         for unit in ["🇩", "\u{0301}", "👩\u{200D}", "क्", "\u{200B}", "\n", "ᄀ", "\u{0D4E}"] {
             let text = unit.repeat(1_000_000 / unit.len());
-            assert!(sanitise(&text, usize::MAX).len() <= text.len() * 2, "{unit:?}");
+            assert!(sanitize(&text, usize::MAX).len() <= text.len() * 2, "{unit:?}");
         }
     }
 }

@@ -36,13 +36,13 @@ pub(super) fn unstyled(c: char) -> char {
         '⏳' | '⌛' => '⧗',
         '⏫' => '⇈',
         '❔' => '?',
-        '\u{1D400}'..='\u{1D7FF}' | '\u{2102}'..='\u{2134}' => letter(c),
+        '\u{1D400}'..='\u{1D7FF}' | '\u{2102}'..='\u{2134}' => base_letter(c),
         _ => c,
     }
 }
 
 /// What Unicode calls the compatibility decomposition, for letters that differ in their font only.
-fn letter(c: char) -> char {
+fn base_letter(c: char) -> char {
     const LETTERLIKE: &str = "ℂCℊgℋHℌHℍHℎhℐIℑIℒLℕNℙPℚQℛRℜRℝRℤZℨZℬBℭCℯeℰEℱFℳMℴo";
     const GREEK: &str = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡϴΣΤΥΦΧΨΩ∇αβγδεζηθικλμνξοπρςστυφχψω∂ϵϑϰϕϱϖ";
     let code = u32::from(c);
@@ -69,7 +69,7 @@ pub(super) fn without_labels(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
-        let goes_on = chars.peek().is_some_and(|c| c.is_ascii() && *c != ' ' && !is_mark(*c));
+        let goes_on = chars.peek().is_some_and(|c| c.is_ascii() && *c != ' ' && !is_emphasis_mark(*c));
         if is_colon(c) && out.is_empty() && !goes_on {
             out.push(DASH);
         } else if is_colon(c) && ends_with_label(&out, goes_on) {
@@ -83,7 +83,7 @@ pub(super) fn without_labels(line: &str) -> String {
 }
 
 fn ends_with_label(before: &str, goes_on: bool) -> bool {
-    let before = before.trim_end_matches(|c: char| c == ' ' || is_mark(c));
+    let before = before.trim_end_matches(|c: char| c == ' ' || is_emphasis_mark(c));
     LABELS.iter().any(|label| {
         let is_one_word = label.chars().all(|c| c.is_ascii_alphabetic());
         let mut backwards = before.chars().rev();
@@ -101,7 +101,7 @@ fn folded(c: char) -> char {
     narrow.to_ascii_lowercase()
 }
 
-fn is_mark(c: char) -> bool {
+fn is_emphasis_mark(c: char) -> bool {
     matches!(c, '*' | '_' | '~')
 }
 
@@ -110,7 +110,7 @@ fn is_colon(c: char) -> bool {
 }
 
 /// `text` without emphasis and without short codes of emoji, in as many UTF-16 units as before. It may be escaped.
-pub(super) fn without_marks(text: &str) -> String {
+pub(super) fn without_emphasis(text: &str) -> String {
     let is_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let mut out = String::with_capacity(text.len());
     let mut before = None;
@@ -121,7 +121,7 @@ pub(super) fn without_marks(text: &str) -> String {
             '*' if !is_inside_a_word => '∗',
             '_' if !is_inside_a_word => 'ˍ',
             '~' if !is_inside_a_word => '∼',
-            ':' if begins_a_short_code(after) => '∶',
+            ':' if starts_shortcode(after) => '∶',
             c => c,
         });
         before = Some(c);
@@ -131,7 +131,7 @@ pub(super) fn without_marks(text: &str) -> String {
 
 /// Whether `after` a colon a name and another colon follow. Digits alone are a time or an address, but for the two that
 /// are emoji everywhere.
-fn begins_a_short_code(after: &str) -> bool {
+fn starts_shortcode(after: &str) -> bool {
     /// No name of an emoji is longer.
     const LONGEST: usize = 100;
     let in_name = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '+' | '-' | '\'');
@@ -148,44 +148,44 @@ mod tests {
     #[test]
     fn marks_that_could_style_become_signs_that_look_alike() {
         #[track_caller]
-        fn check(text: &str, expected: &str) {
-            assert_eq!(without_marks(text), expected);
-            assert_eq!(without_marks(expected), expected);
+        fn assert_without_emphasis(text: &str, expected: &str) {
+            assert_eq!(without_emphasis(text), expected);
+            assert_eq!(without_emphasis(expected), expected);
             assert_eq!(text.encode_utf16().count(), expected.encode_utf16().count());
         }
-        check("_svc_ *bold* ~gone~", "ˍsvcˍ ∗bold∗ ∼gone∼");
-        check("svc_backup 2*3*4 a~b", "svc_backup 2*3*4 a~b");
-        check("_svc_backup_", "ˍsvc_backupˍ");
-        check("é*b*é", "é∗b∗é");
-        check("a&amp;*b*&lt;", "a&amp;∗b∗&lt;");
-        check("* **", "∗ ∗∗");
-        check(":x: :white_check_mark::+1:", "∶x: ∶white_check_mark:∶+1:");
-        check("a:100:1234: :ありがとう:", "a∶100∶1234: ∶ありがとう:");
-        check("10:30:15 ::1 a:b http://x", "10:30:15 ::1 a:b http://x");
-        check("fe80:dead::1", "fe80∶dead::1");
+        assert_without_emphasis("_svc_ *bold* ~gone~", "ˍsvcˍ ∗bold∗ ∼gone∼");
+        assert_without_emphasis("svc_backup 2*3*4 a~b", "svc_backup 2*3*4 a~b");
+        assert_without_emphasis("_svc_backup_", "ˍsvc_backupˍ");
+        assert_without_emphasis("é*b*é", "é∗b∗é");
+        assert_without_emphasis("a&amp;*b*&lt;", "a&amp;∗b∗&lt;");
+        assert_without_emphasis("* **", "∗ ∗∗");
+        assert_without_emphasis(":x: :white_check_mark::+1:", "∶x: ∶white_check_mark:∶+1:");
+        assert_without_emphasis("a:100:1234: :ありがとう:", "a∶100∶1234: ∶ありがとう:");
+        assert_without_emphasis("10:30:15 ::1 a:b http://x", "10:30:15 ::1 a:b http://x");
+        assert_without_emphasis("fe80:dead::1", "fe80∶dead::1");
     }
 
     #[test]
     fn labels_of_ours_lose_their_colon() {
         #[track_caller]
-        fn check(text: &str, expected: &str) {
+        fn assert_without_labels(text: &str, expected: &str) {
             assert_eq!(without_labels(text), expected);
             assert_eq!(without_labels(expected), expected);
         }
-        check(
+        assert_without_labels(
             "on the *Role(s)*: viewer *Access until*: today",
             "on the *Role(s)* – viewer *Access until* – today",
         );
-        check("x *Status:* y", "x *Status –* y");
-        check("ROLE(S) : a Role(s):b role(s)：c", "ROLE(S) – a Role(s) –b role(s) –c");
-        check("Ｕｓｅｒ： root", "Ｕｓｅｒ – root");
-        check("reason:", "reason –");
-        check("user:read kind:pod https://user:a@b", "user:read kind:pod https://user:a@b");
-        check("superuser: x, the grid: y", "superuser: x, the grid: y");
-        check("ticket: 5, id 7", "ticket: 5, id 7");
-        check(": viewer", "– viewer");
-        check(":", "–");
-        check("::1", "::1");
+        assert_without_labels("x *Status:* y", "x *Status –* y");
+        assert_without_labels("ROLE(S) : a Role(s):b role(s)：c", "ROLE(S) – a Role(s) –b role(s) –c");
+        assert_without_labels("Ｕｓｅｒ： root", "Ｕｓｅｒ – root");
+        assert_without_labels("reason:", "reason –");
+        assert_without_labels("user:read kind:pod https://user:a@b", "user:read kind:pod https://user:a@b");
+        assert_without_labels("superuser: x, the grid: y", "superuser: x, the grid: y");
+        assert_without_labels("ticket: 5, id 7", "ticket: 5, id 7");
+        assert_without_labels(": viewer", "– viewer");
+        assert_without_labels(":", "–");
+        assert_without_labels("::1", "::1");
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::blocks::{Block, EMPTY};
-use super::clean::sanitise;
-use super::mrkdwn::{WebUrl, cut_plain, utf16_len};
-use crate::control::{Decision, Dialogue, MAX_REASON, NOTICE, OPEN, REASON};
+use super::clean::sanitize;
+use super::mrkdwn::{WebUrl, truncate_plain, utf16_len};
+use crate::control::{Decision, MAX_REASON, ModalState, NOTICE, OPEN, REASON};
 use crate::ids::RequestId;
 
 const MAX_BUTTONS: usize = 25;
@@ -29,22 +29,22 @@ impl Plain {
     }
 
     /// Adds words of this program.
-    pub fn ours(&mut self, words: &'static str) -> &mut Self {
+    pub fn trusted(&mut self, words: &'static str) -> &mut Self {
         self.0.push_str(words);
         self
     }
 
     /// Adds foreign text on the same line, cleaned and cut to `max` UTF-16 units.
-    pub fn foreign(&mut self, text: &str, max: usize) -> &mut Self {
-        self.0.push_str(&cut_plain(&sanitise(text, max), max));
+    pub fn untrusted(&mut self, text: &str, max: usize) -> &mut Self {
+        self.0.push_str(&truncate_plain(&sanitize(text, max), max));
         self
     }
 
     /// Cut to `max` UTF-16 units; a dash if empty.
-    fn within(self, max: usize) -> Self {
+    fn truncated(self, max: usize) -> Self {
         match utf16_len(&self.0) {
             0 => Self(EMPTY.to_owned()),
-            units if units > max => Self(cut_plain(&self.0, max)),
+            units if units > max => Self(truncate_plain(&self.0, max)),
             _ => self,
         }
     }
@@ -111,8 +111,8 @@ impl Button {
     pub fn decide(decision: Decision, id: &RequestId, confirm: Option<Confirm>) -> Option<Self> {
         Some(Self {
             action_id: decision.action_id(),
-            text: Plain::of(verb(decision)).within(MAX_BUTTON_TEXT),
-            value: Some(id.as_word()?.to_owned()),
+            text: Plain::of(decision_label(decision)).truncated(MAX_BUTTON_TEXT),
+            value: Some(id.as_token()?.to_owned()),
             url: None,
             style: Some(decision.into()),
             confirm,
@@ -123,7 +123,7 @@ impl Button {
     pub fn link(text: Plain, url: &WebUrl) -> Self {
         Self {
             action_id: OPEN,
-            text: text.within(MAX_BUTTON_TEXT),
+            text: text.truncated(MAX_BUTTON_TEXT),
             value: None,
             url: Some(url.as_str().to_owned()),
             style: None,
@@ -133,7 +133,7 @@ impl Button {
 }
 
 /// The word for a decision on buttons.
-pub(super) fn verb(decision: Decision) -> &'static str {
+pub(super) fn decision_label(decision: Decision) -> &'static str {
     match decision {
         Decision::Approve => "Approve",
         Decision::Deny => "Deny",
@@ -154,10 +154,10 @@ impl Confirm {
     /// Asks `text` under `title`; the button that goes on bears the decision's word.
     pub fn new(decision: Decision, title: Plain, text: Plain) -> Self {
         Self {
-            title: title.within(MAX_CONFIRM_TITLE),
-            text: text.within(MAX_CONFIRM_TEXT),
-            confirm: Plain::of(verb(decision)).within(MAX_CONFIRM_BUTTON),
-            deny: Plain::of("Cancel").within(MAX_CONFIRM_BUTTON),
+            title: title.truncated(MAX_CONFIRM_TITLE),
+            text: text.truncated(MAX_CONFIRM_TEXT),
+            confirm: Plain::of(decision_label(decision)).truncated(MAX_CONFIRM_BUTTON),
+            deny: Plain::of("Cancel").truncated(MAX_CONFIRM_BUTTON),
             style: decision.into(),
         }
     }
@@ -189,8 +189,8 @@ impl Input {
             TextInput { action_id: REASON, multiline: true, max_length: MAX_REASON, focus_on_load: true };
         Self {
             block_id: REASON,
-            label: label.within(MAX_LABEL),
-            hint: hint.within(MAX_LABEL),
+            label: label.truncated(MAX_LABEL),
+            hint: hint.truncated(MAX_LABEL),
             optional: !required,
             element,
         }
@@ -213,14 +213,14 @@ pub struct View {
 
 impl View {
     /// The dialogue for a reason with its first 100 blocks; `None` if `dialogue` names what is no id.
-    pub fn reason(dialogue: &Dialogue, title: Plain, mut blocks: Vec<Block>) -> Option<Self> {
+    pub fn reason(dialogue: &ModalState, title: Plain, mut blocks: Vec<Block>) -> Option<Self> {
         blocks.truncate(MAX_VIEW_BLOCKS);
         Some(Self {
             callback_id: REASON,
             private_metadata: dialogue.encode()?,
-            title: title.within(MAX_VIEW_TITLE),
-            submit: Some(Plain::of(verb(dialogue.decision)).within(MAX_VIEW_TITLE)),
-            close: Plain::of("Cancel").within(MAX_VIEW_TITLE),
+            title: title.truncated(MAX_VIEW_TITLE),
+            submit: Some(Plain::of(decision_label(dialogue.decision)).truncated(MAX_VIEW_TITLE)),
+            close: Plain::of("Cancel").truncated(MAX_VIEW_TITLE),
             blocks,
         })
     }
@@ -230,9 +230,9 @@ impl View {
         Self {
             callback_id: NOTICE,
             private_metadata: String::new(),
-            title: title.within(MAX_VIEW_TITLE),
+            title: title.truncated(MAX_VIEW_TITLE),
             submit: None,
-            close: Plain::of("Close").within(MAX_VIEW_TITLE),
+            close: Plain::of("Close").truncated(MAX_VIEW_TITLE),
             blocks,
         }
     }
@@ -260,12 +260,12 @@ mod tests {
     fn texts_are_cut_between_graphemes() {
         let family = "👨‍👩‍👧‍👦";
         let mut text = Plain::of("for ");
-        text.foreign(&family.repeat(100), 1_000).ours(".");
-        let cut = text.within(MAX_VIEW_TITLE);
+        text.untrusted(&family.repeat(100), 1_000).trusted(".");
+        let cut = text.truncated(MAX_VIEW_TITLE);
         assert_eq!(cut.0, format!("for {family}…"));
-        assert_eq!(Plain::default().within(5).0, "—");
+        assert_eq!(Plain::default().truncated(5).0, "—");
         let mut escaped_nowhere = Plain::default();
-        escaped_nowhere.foreign("<!channel>\n&", 100);
+        escaped_nowhere.untrusted("<!channel>\n&", 100);
         assert_eq!(escaped_nowhere.0, "<!channel> ↵ &");
     }
 }

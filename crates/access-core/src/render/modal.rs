@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 use super::answer::{refused, refused_text};
 use super::blocks::Block;
 use super::elements::{Input, Plain, View};
-use super::mrkdwn::{ListRoom, Mrkdwn};
-use crate::control::{Decision, Dialogue, REASON};
+use super::mrkdwn::{ListLimits, Mrkdwn};
+use crate::control::{Decision, ModalState, REASON};
 use crate::refusal::Refusal;
 use crate::request::AccessRequest;
 
 const MAX_USER: usize = 256;
 const MAX_REASON: usize = 1_400;
-const ROLES: ListRoom = ListRoom { separator: ", ", items: 50, each: 128, total: 900 };
+const ROLES: ListLimits = ListLimits { separator: ", ", items: 50, each: 128, total: 900 };
 
 /// The dialogue for a decision on `request`; `None` if an id is not one that Slack or Teleport gives.
-pub fn reason_dialogue(request: &AccessRequest, dialogue: &Dialogue) -> Option<View> {
+pub fn reason_modal(request: &AccessRequest, dialogue: &ModalState) -> Option<View> {
     let title = match dialogue.decision {
         Decision::Approve => "Approve the request",
         Decision::Deny => "Deny the request",
     };
     let mut subject = Mrkdwn::default();
-    subject.ours("*User*: ").foreign(&request.user, MAX_USER);
-    subject.ours("\n*Role(s)*: ").list(&request.roles, ROLES);
+    subject.trusted("*User*: ").untrusted(&request.user, MAX_USER);
+    subject.trusted("\n*Role(s)*: ").list(&request.roles, ROLES);
     if !request.reason.trim().is_empty() {
-        subject.ours("\n*Reason*: ").foreign(&request.reason, MAX_REASON);
+        subject.trusted("\n*Reason*: ").untrusted(&request.reason, MAX_REASON);
     }
     let label = match dialogue.decision {
         Decision::Approve => "Why do you approve it?",
@@ -50,7 +50,7 @@ pub fn notice(refusal: &Refusal) -> Value {
 }
 
 /// The answer to a submission that cannot be taken now: the dialogue stays open with what was typed.
-pub fn send_again(refusal: &Refusal) -> Value {
+pub fn keep_open(refusal: &Refusal) -> Value {
     json!({"response_action": "errors", "errors": {REASON: refused(refusal).text()}})
 }
 
@@ -63,13 +63,13 @@ mod tests {
     use crate::request::sample;
     use crate::shown_cluster::ShownCluster;
 
-    fn dialogue(decision: Decision) -> Dialogue {
-        Dialogue {
+    fn modal_state(decision: Decision) -> ModalState {
+        ModalState {
             request: sample().id,
             decision,
             channel: ChannelId::new("C0TEAM"),
             ts: MessageTs::new("1795363190.000001"),
-            opened: Timestamp::from_second(1_800_000_000).unwrap(),
+            opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
             cluster: ShownCluster::of("one.example.com"),
         }
@@ -77,10 +77,10 @@ mod tests {
 
     #[test]
     fn the_dialogue_as_slack_expects_it() {
-        let view = reason_dialogue(&sample(), &dialogue(Decision::Deny)).unwrap();
+        let view = reason_modal(&sample(), &modal_state(Decision::Deny)).unwrap();
         insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true,\"k\":\"one.example.com\"}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and, with the decision, kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
-        let optional = Dialogue { required: false, ..dialogue(Decision::Approve) };
-        let optional = reason_dialogue(&sample(), &optional).unwrap();
+        let optional = ModalState { required: false, ..modal_state(Decision::Approve) };
+        let optional = reason_modal(&sample(), &optional).unwrap();
         let json = serde_json::to_value(&optional).unwrap();
         assert_eq!(json["blocks"][1]["optional"], true);
         assert_eq!(json["submit"]["text"], "Approve");
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn odd_ids_make_no_dialogue() {
-        let odd = Dialogue { request: RequestId::new("<x>"), ..dialogue(Decision::Deny) };
-        assert_eq!(reason_dialogue(&sample(), &odd), None);
+        let odd = ModalState { request: RequestId::new("<x>"), ..modal_state(Decision::Deny) };
+        assert_eq!(reason_modal(&sample(), &odd), None);
     }
 
     #[test]
     fn what_is_not_taken_is_said_in_the_dialogue() {
-        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::NotOurs)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
-        insta::assert_snapshot!(serde_json::to_string(&send_again(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::UnknownOrigin)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
+        insta::assert_snapshot!(serde_json::to_string(&keep_open(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
     }
 
     #[test]

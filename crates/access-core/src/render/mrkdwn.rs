@@ -9,8 +9,8 @@ use jiff::tz::Offset;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::clean::{ELLIPSIS, sanitise};
-use super::disarm::without_marks;
+use super::clean::{ELLIPSIS, sanitize};
+use super::disarm::without_emphasis;
 
 /// Longest text of one block. Slack says "characters"; UTF-16 units are the largest thing that can mean.
 const MAX_UNITS: usize = 3_000;
@@ -31,7 +31,7 @@ pub struct Mrkdwn {
 
 /// How much of a list is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct ListRoom {
+pub struct ListLimits {
     /// Between two items.
     pub separator: &'static str,
     /// Most items shown.
@@ -54,7 +54,7 @@ impl Mrkdwn {
     }
 
     /// Adds words of this program, markup included. `'static` keeps foreign text out.
-    pub fn ours(&mut self, words: &'static str) -> &mut Self {
+    pub fn trusted(&mut self, words: &'static str) -> &mut Self {
         self.push(words)
     }
 
@@ -64,21 +64,21 @@ impl Mrkdwn {
     }
 
     /// Adds foreign text on the same line: cleaned, escaped, without emphasis, cut to `max` UTF-16 units.
-    pub fn foreign(&mut self, text: &str, max: usize) -> &mut Self {
-        let max = max.min(self.room());
-        let mut clean = sanitise(text, max);
+    pub fn untrusted(&mut self, text: &str, max: usize) -> &mut Self {
+        let max = max.min(self.remaining());
+        let mut clean = sanitize(text, max);
         let starts_a_line = self.text.is_empty() || self.text.ends_with('\n');
         if starts_a_line && clean.starts_with('>') {
             // Even escaped, it would turn the line, or with three of them the rest of the message, into a quote.
             clean.replace_range(..1, "›");
         }
-        self.push(&without_marks(&cut(&clean, max)))
+        self.push(&without_emphasis(&truncate_escaped(&clean, max)))
     }
 
     /// Adds foreign text as a code span of at most `max` UTF-16 units, ticks included; nothing if it is empty.
     pub fn code(&mut self, text: &str, max: usize) -> &mut Self {
-        let max = max.min(self.room()).saturating_sub(2);
-        let inner = cut(&sanitise(text, max), max);
+        let max = max.min(self.remaining()).saturating_sub(2);
+        let inner = truncate_escaped(&sanitize(text, max), max);
         if inner.is_empty() { self } else { self.push(&format!("`{inner}`")) }
     }
 
@@ -89,15 +89,15 @@ impl Mrkdwn {
 
     /// Adds a moment, shown in the reader's own time zone (`today 6:55 AM`); UTC where Slack cannot show the date.
     pub fn date(&mut self, at: Timestamp) -> &mut Self {
-        self.dated(at, "{date_short_pretty} {time}")
+        self.push_date(at, "{date_short_pretty} {time}")
     }
 
     /// The same for the middle of a sentence: the day is always a date, never `today`.
     pub fn date_in_full(&mut self, at: Timestamp) -> &mut Self {
-        self.dated(at, "{date_short} {time}")
+        self.push_date(at, "{date_short} {time}")
     }
 
-    fn dated(&mut self, at: Timestamp, format: &'static str) -> &mut Self {
+    fn push_date(&mut self, at: Timestamp, format: &'static str) -> &mut Self {
         let utc = utc(at);
         let seconds = at.as_second();
         if (0..=MAX_SLACK_SECONDS).contains(&seconds) {
@@ -108,19 +108,19 @@ impl Mrkdwn {
     }
 
     /// Adds foreign items: `a, b, c, +37 more`.
-    pub fn list<I>(&mut self, items: I, room: ListRoom) -> &mut Self
+    pub fn list<I>(&mut self, items: I, room: ListLimits) -> &mut Self
     where
         I: IntoIterator<Item: AsRef<str>, IntoIter: ExactSizeIterator>,
     {
         let items = items.into_iter();
         let count = items.len();
-        let total = room.total.min(self.room());
+        let total = room.total.min(self.remaining());
         let separator = utf16_len(room.separator);
         let mut list = String::new();
         let mut used = 0;
         for (index, item) in items.enumerate() {
             let left = count - index;
-            let text = without_marks(&cut(&sanitise(item.as_ref(), room.each), room.each));
+            let text = without_emphasis(&truncate_escaped(&sanitize(item.as_ref(), room.each), room.each));
             let gap = if index == 0 { 0 } else { separator };
             let needed = gap + utf16_len(&text);
             let tail = if left > 1 { separator + utf16_len(&more(left - 1)) } else { 0 };
@@ -137,13 +137,13 @@ impl Mrkdwn {
         self.push(&list)
     }
 
-    fn room(&self) -> usize {
+    fn remaining(&self) -> usize {
         MAX_UNITS - self.units
     }
 
     fn push(&mut self, piece: &str) -> &mut Self {
         let units = utf16_len(piece);
-        if units <= self.room() {
+        if units <= self.remaining() {
             self.text.push_str(piece);
             self.units += units;
         }
@@ -219,16 +219,16 @@ fn escape(text: &str) -> String {
 }
 
 /// Escapes `clean` and cuts it to `max` UTF-16 units, between graphemes, with `…` if anything is lost.
-fn cut(clean: &str, max: usize) -> String {
-    cut_as(clean, max, escape)
+fn truncate_escaped(clean: &str, max: usize) -> String {
+    truncate_with(clean, max, escape)
 }
 
 /// Cuts `clean` to `max` UTF-16 units as [`cut`] does, where nothing needs escaping.
-pub(super) fn cut_plain(clean: &str, max: usize) -> String {
-    cut_as(clean, max, str::to_owned)
+pub(super) fn truncate_plain(clean: &str, max: usize) -> String {
+    truncate_with(clean, max, str::to_owned)
 }
 
-fn cut_as(clean: &str, max: usize, write: impl Fn(&str) -> String) -> String {
+fn truncate_with(clean: &str, max: usize, write: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     let (mut units, mut keep) = (0, 0);
     for grapheme in clean.graphemes(true) {

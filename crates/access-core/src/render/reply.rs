@@ -3,7 +3,7 @@
 //! The request's own message is [`super::card`]'s.
 
 use super::blocks::Message;
-use super::card::words;
+use super::card::status_label;
 use super::mrkdwn::Mrkdwn;
 use crate::lifecycle::Phase;
 use crate::request::{RequestState, Review};
@@ -15,7 +15,7 @@ const MAX_REASON: usize = 2_500;
 
 /// Who reviewed, when, how and why: two or three lines, whatever the reason holds.
 pub fn review_reply(review: &Review) -> Message {
-    told(review, "")
+    reply_message(review, "")
 }
 
 /// The same of a vote in Slack.
@@ -26,14 +26,14 @@ pub fn vote_reply(vote: &Vote) -> Message {
         reason: vote.reason.clone(),
         created: Some(vote.at),
     };
-    told(&review, " in Slack")
+    reply_message(&review, " in Slack")
 }
 
-fn told(review: &Review, place: &'static str) -> Message {
+fn reply_message(review: &Review, place: &'static str) -> Message {
     let mut text = Mrkdwn::default();
-    text.foreign(&review.author, MAX_AUTHOR).ours(" reviewed the request").ours(place);
+    text.untrusted(&review.author, MAX_AUTHOR).trusted(" reviewed the request").trusted(place);
     if let Some(created) = review.created {
-        text.ours(" at ").date_in_full(created);
+        text.trusted(" at ").date_in_full(created);
     }
     let proposed = match review.proposed {
         RequestState::Pending => Phase::Pending,
@@ -42,9 +42,9 @@ fn told(review: &Review, place: &'static str) -> Message {
         RequestState::Promoted => Phase::Promoted,
         RequestState::Unknown(_) => Phase::Unknown,
     };
-    text.ours(".\nResolution: ").ours(words(proposed)).ours(".");
+    text.trusted(".\nResolution: ").trusted(status_label(proposed)).trusted(".");
     if !review.reason.trim().is_empty() {
-        text.ours("\nReason: ").foreign(&review.reason, MAX_REASON).ours(".");
+        text.trusted("\nReason: ").untrusted(&review.reason, MAX_REASON).trusted(".");
     }
     Message::plain(text)
 }

@@ -13,11 +13,11 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_531_420_618 + second).unwrap()
 }
 
-fn check_at(now: Timestamp) -> Result<(), Rejection> {
+fn verify_at(now: Timestamp) -> Result<(), SignatureError> {
     verify(SECRET, Some(TIME), Some(SIGNATURE.as_bytes()), BODY, now).map(|_| ())
 }
 
-fn check(secret: &[u8], time: &str, signature: &str, body: &[u8]) -> Result<(), Rejection> {
+fn verify_signed(secret: &[u8], time: &str, signature: &str, body: &[u8]) -> Result<(), SignatureError> {
     verify(secret, Some(time.as_bytes()), Some(signature.as_bytes()), body, at(0)).map(|_| ())
 }
 
@@ -39,28 +39,37 @@ fn the_example_of_slacks_documentation() {
 
 #[test]
 fn five_minutes_either_way_and_not_a_moment_more() {
-    assert_eq!(check_at(at(300)), Ok(()));
-    assert_eq!(check_at(at(-300)), Ok(()));
-    assert_eq!(check_at(at(300) + SignedDuration::from_nanos(1)), Err(Rejection::Stale));
-    assert_eq!(check_at(at(-301)), Err(Rejection::Stale));
-    assert_eq!(check_at(Timestamp::MAX), Err(Rejection::Stale));
-    assert_eq!(check_at(Timestamp::MIN), Err(Rejection::Stale));
+    assert_eq!(verify_at(at(300)), Ok(()));
+    assert_eq!(verify_at(at(-300)), Ok(()));
+    assert_eq!(verify_at(at(300) + SignedDuration::from_nanos(1)), Err(SignatureError::Stale));
+    assert_eq!(verify_at(at(-301)), Err(SignatureError::Stale));
+    assert_eq!(verify_at(Timestamp::MAX), Err(SignatureError::Stale));
+    assert_eq!(verify_at(Timestamp::MIN), Err(SignatureError::Stale));
 }
 
 #[test]
 fn nothing_nearly_right_is_accepted() {
     assert_eq!(
-        check(b"8f742231b10e8888abcd99yyyzzz85a6", "1531420618", SIGNATURE, BODY),
-        Err(Rejection::Forged)
+        verify_signed(b"8f742231b10e8888abcd99yyyzzz85a6", "1531420618", SIGNATURE, BODY),
+        Err(SignatureError::Forged)
     );
-    assert_eq!(check(SECRET, "1531420619", SIGNATURE, BODY), Err(Rejection::Forged));
-    assert_eq!(check(SECRET, "1531420618", SIGNATURE, &BODY[1..]), Err(Rejection::Forged));
-    assert_eq!(check(SECRET, "1531420618", SIGNATURE, &BODY[..BODY.len() - 1]), Err(Rejection::Forged));
-    assert_eq!(check(SECRET, "1531420618", SIGNATURE, &[BODY, b"&"].concat()), Err(Rejection::Forged));
+    assert_eq!(verify_signed(SECRET, "1531420619", SIGNATURE, BODY), Err(SignatureError::Forged));
+    assert_eq!(verify_signed(SECRET, "1531420618", SIGNATURE, &BODY[1..]), Err(SignatureError::Forged));
+    assert_eq!(
+        verify_signed(SECRET, "1531420618", SIGNATURE, &BODY[..BODY.len() - 1]),
+        Err(SignatureError::Forged)
+    );
+    assert_eq!(
+        verify_signed(SECRET, "1531420618", SIGNATURE, &[BODY, b"&"].concat()),
+        Err(SignatureError::Forged)
+    );
     // Neither may a part of the time be pushed into the body.
-    assert_eq!(check(SECRET, "153142061", SIGNATURE, &[b"8:", BODY].concat()), Err(Rejection::Stale));
+    assert_eq!(
+        verify_signed(SECRET, "153142061", SIGNATURE, &[b"8:", BODY].concat()),
+        Err(SignatureError::Stale)
+    );
     let other = SIGNATURE.replace("b503", "b502");
-    assert_eq!(check(SECRET, "1531420618", &other, BODY), Err(Rejection::Forged));
+    assert_eq!(verify_signed(SECRET, "1531420618", &other, BODY), Err(SignatureError::Forged));
 }
 
 #[test]
@@ -68,30 +77,39 @@ fn forms_that_slack_never_sends_are_refused() {
     let upper = SIGNATURE.to_uppercase().replacen("V0", "v0", 1);
     let long = format!("{SIGNATURE}0");
     for signature in ["", "v0=", "v1=a2114d", &SIGNATURE[3..], &SIGNATURE[..66], &upper, &long, "v0=ÿ"] {
-        assert_eq!(check(SECRET, "1531420618", signature, BODY), Err(Rejection::Malformed), "{signature}");
+        assert_eq!(
+            verify_signed(SECRET, "1531420618", signature, BODY),
+            Err(SignatureError::Malformed),
+            "{signature}"
+        );
     }
     for time in
         ["", " 1531420618", "+1531420618", "-1", "1531420618.0", "0x5b47", "99999999999999999999", "١٥٣"]
     {
-        assert_eq!(check(SECRET, time, SIGNATURE, BODY), Err(Rejection::Malformed), "{time}");
+        assert_eq!(verify_signed(SECRET, time, SIGNATURE, BODY), Err(SignatureError::Malformed), "{time}");
     }
-    assert_eq!(check(SECRET, "999999999999", SIGNATURE, BODY), Err(Rejection::Stale));
+    assert_eq!(verify_signed(SECRET, "999999999999", SIGNATURE, BODY), Err(SignatureError::Stale));
     for (time, signature) in [(None, Some(SIGNATURE)), (Some("1531420618"), None), (None, None)] {
         let checked = verify(SECRET, time.map(str::as_bytes), signature.map(str::as_bytes), BODY, at(0));
-        assert_eq!(checked.map(|_| ()), Err(Rejection::Unsigned));
+        assert_eq!(checked.map(|_| ()), Err(SignatureError::Unsigned));
     }
 }
 
 #[test]
 fn an_empty_secret_verifies_nothing() {
-    assert_eq!(check(b"", "1531420618", &sign(b"", "1531420618", BODY), BODY), Err(Rejection::Forged));
+    assert_eq!(
+        verify_signed(b"", "1531420618", &sign(b"", "1531420618", BODY), BODY),
+        Err(SignatureError::Forged)
+    );
 }
 
 #[test]
 fn nothing_secret_is_printed() {
     let verified = verify(SECRET, Some(TIME), Some(SIGNATURE.as_bytes()), BODY, at(0)).unwrap();
     assert_eq!(format!("{verified:?}"), "Verified { bytes: 362, .. }");
-    for rejection in [Rejection::Unsigned, Rejection::Malformed, Rejection::Stale, Rejection::Forged] {
+    for rejection in
+        [SignatureError::Unsigned, SignatureError::Malformed, SignatureError::Stale, SignatureError::Forged]
+    {
         let text = format!("{rejection} {rejection:?}");
         assert!(!text.contains("a2114d57") && !text.contains("8f742231"), "{text}");
     }
@@ -100,62 +118,62 @@ fn nothing_secret_is_printed() {
 #[test]
 fn each_rejection_says_its_cause_in_words_of_its_own() {
     for (rejection, word) in [
-        (Rejection::Unsigned, "not signed"),
-        (Rejection::Malformed, "cannot be read"),
-        (Rejection::Stale, "clock"),
-        (Rejection::Forged, "signing_secret"),
+        (SignatureError::Unsigned, "not signed"),
+        (SignatureError::Malformed, "cannot be read"),
+        (SignatureError::Stale, "clock"),
+        (SignatureError::Forged, "signing_secret"),
     ] {
         assert!(rejection.to_string().contains(word), "{rejection}");
     }
 }
 
-fn seal(time: i64, body: &[u8]) -> Seal {
+fn digest(time: i64, body: &[u8]) -> SignatureDigest {
     let time_text = at(time).as_second().to_string();
     let signature = sign(SECRET, &time_text, body);
     verify(SECRET, Some(time_text.as_bytes()), Some(signature.as_bytes()), body, at(time))
         .unwrap()
-        .seal()
+        .signature()
         .unwrap()
 }
 
 #[test]
 fn a_signature_is_good_once() {
-    let mut seen = SeenSignatures::new(10);
-    assert!(seen.remember(seal(0, b"a"), at(0)));
-    assert!(!seen.remember(seal(0, b"a"), at(1)));
-    assert!(!seen.remember(seal(0, b"a"), at(300)), "it is still accepted, so it is still remembered");
-    assert!(seen.remember(seal(0, b"b"), at(1)));
-    assert!(seen.remember(seal(1, b"a"), at(1)));
+    let mut seen = ReplayCache::new(10);
+    assert!(seen.insert(digest(0, b"a"), at(0)));
+    assert!(!seen.insert(digest(0, b"a"), at(1)));
+    assert!(!seen.insert(digest(0, b"a"), at(300)), "it is still accepted, so it is still remembered");
+    assert!(seen.insert(digest(0, b"b"), at(1)));
+    assert!(seen.insert(digest(1, b"a"), at(1)));
     // One from a clock ahead of ours stays acceptable for longer, and is remembered for longer.
-    assert!(seen.remember(seal(300, b"a"), at(0)));
-    assert!(!seen.remember(seal(300, b"a"), at(600)));
+    assert!(seen.insert(digest(300, b"a"), at(0)));
+    assert!(!seen.insert(digest(300, b"a"), at(600)));
 }
 
 #[test]
 fn none_is_forgotten_while_there_is_room_and_then_the_one_that_ends_first() {
-    let mut seen = SeenSignatures::new(3);
+    let mut seen = ReplayCache::new(3);
     for n in [2, 1, 3] {
-        assert!(seen.remember(seal(n, b"a"), at(3)));
+        assert!(seen.insert(digest(n, b"a"), at(3)));
     }
     for n in [1, 2, 3] {
-        assert!(!seen.remember(seal(n, b"a"), at(3)), "{n} was used");
+        assert!(!seen.insert(digest(n, b"a"), at(3)), "{n} was used");
     }
-    assert!(seen.remember(seal(4, b"a"), at(4)));
+    assert!(seen.insert(digest(4, b"a"), at(4)));
     for n in [2, 3, 4] {
-        assert!(!seen.remember(seal(n, b"a"), at(4)), "{n} was used");
+        assert!(!seen.insert(digest(n, b"a"), at(4)), "{n} was used");
     }
-    assert!(seen.remember(seal(1, b"a"), at(4)), "the one that ended first made room");
+    assert!(seen.insert(digest(1, b"a"), at(4)), "the one that ended first made room");
 }
 
 #[test]
 fn the_memory_is_bounded_in_number_and_time() {
-    let mut seen = SeenSignatures::new(3);
+    let mut seen = ReplayCache::new(3);
     for n in 0..10 {
-        assert!(seen.remember(seal(n, b"a"), at(10)));
-        assert!(seen.seen.len() <= 3 && seen.by_end.len() == seen.seen.len());
+        assert!(seen.insert(digest(n, b"a"), at(10)));
+        assert!(seen.seen.len() <= 3 && seen.by_expiry.len() == seen.seen.len());
     }
-    assert!(!seen.remember(seal(9, b"a"), at(10)));
-    assert!(seen.remember(seal(700, b"a"), at(700)));
+    assert!(!seen.insert(digest(9, b"a"), at(10)));
+    assert!(seen.insert(digest(700, b"a"), at(700)));
     assert_eq!(seen.seen.len(), 1, "what is not accepted any more is forgotten");
 }
 
@@ -168,9 +186,9 @@ proptest! {
     ) {
         let time = at(skew).as_second().to_string();
         let signature = sign(SECRET, &time, &body);
-        prop_assert_eq!(check(SECRET, &time, &signature, &body), Ok(()));
+        prop_assert_eq!(verify_signed(SECRET, &time, &signature, &body), Ok(()));
         if other != body {
-            prop_assert_eq!(check(SECRET, &time, &signature, &other), Err(Rejection::Forged));
+            prop_assert_eq!(verify_signed(SECRET, &time, &signature, &other), Err(SignatureError::Forged));
         }
     }
 

@@ -12,7 +12,7 @@ fn votes(list: &[Vote]) -> Votes {
 #[test]
 fn votes_are_kept_in_a_short_text() {
     let mut two = votes(&[vote("bob@example.com", Approve), vote("carol@example.com", Deny)]);
-    two.settle("carol@example.com");
+    two.mark_decided("carol@example.com");
     insta::assert_snapshot!(two.encode(), @r#"{"v":1,"l":[{"u":"bob@example.com","s":"U0BOB","w":"T0US","c":"C0TEAM","m":"1795363190.000001","d":"approve","r":"looks fine","t":"2027-01-15T08:01:40Z"},{"u":"carol@example.com","s":"U0CAROL","w":"T0US","c":"C0TEAM","m":"1795363190.000001","d":"deny","r":"looks fine","t":"2027-01-15T08:01:40Z"}],"s":1}"#);
     assert_eq!(Votes::decode(&two.encode()), Some(two));
     assert_eq!(Votes::default().encode(), "");
@@ -30,32 +30,32 @@ fn a_person_has_one_vote_under_either_name() {
 #[test]
 fn the_deciding_vote_is_marked_and_the_mark_can_go() {
     let mut two = votes(&[vote("bob", Approve), vote("carol", Approve)]);
-    two.settle("nobody");
-    assert_eq!(two.settled_by(), None);
-    two.settle("carol");
-    assert_eq!(two.settled_by(), Some(&vote("carol", Approve)));
-    two.unsettle();
-    assert_eq!(two.settled_by(), None);
+    two.mark_decided("nobody");
+    assert_eq!(two.decided_by(), None);
+    two.mark_decided("carol");
+    assert_eq!(two.decided_by(), Some(&vote("carol", Approve)));
+    two.clear_decided();
+    assert_eq!(two.decided_by(), None);
 }
 
 #[test]
 fn votes_of_the_past_stay_and_count_no_more() {
     let mut all = votes(&[vote("bob", Approve), vote("carol", Approve)]);
-    all.settle("carol");
+    all.mark_decided("carol");
     all.reopen(3);
-    assert_eq!((all.open(), all.settled_by(), all.past_reviews()), (&[][..], None, 3));
+    assert_eq!((all.open(), all.decided_by(), all.past_reviews()), (&[][..], None, 3));
     assert_eq!(all.list().len(), 2);
-    assert!(all.of("bob", &vote("bob", Approve).slack_user).is_none());
-    assert!(!all.holds(&vote("bob", Approve)));
+    assert!(all.find("bob", &vote("bob", Approve).slack_user).is_none());
+    assert!(!all.contains(&vote("bob", Approve)));
     // The same people may vote again, and differently.
     assert!(all.push(&vote("carol", Deny)));
     assert!(!all.push(&vote("carol", Approve)));
-    all.settle("bob");
-    assert_eq!(all.settled_by(), None, "the vote is of the past");
-    all.settle("carol");
-    assert_eq!((all.settled_by(), all.open()), (Some(&vote("carol", Deny)), &[vote("carol", Deny)][..]));
-    all.note(|vote| vote.lapsed = true);
-    assert_eq!(all.list().iter().map(|vote| vote.lapsed).collect::<Vec<_>>(), [false, false, true]);
+    all.mark_decided("bob");
+    assert_eq!(all.decided_by(), None, "the vote is of the past");
+    all.mark_decided("carol");
+    assert_eq!((all.decided_by(), all.open()), (Some(&vote("carol", Deny)), &[vote("carol", Deny)][..]));
+    all.annotate_open(|vote| vote.ineligible = true);
+    assert_eq!(all.list().iter().map(|vote| vote.ineligible).collect::<Vec<_>>(), [false, false, true]);
     let text = all.encode();
     assert!(text.starts_with("{\"v\":2,"), "releases that know no past leave it alone: {text}");
     assert_eq!(Votes::decode(&text), Some(all.clone()));
@@ -86,8 +86,8 @@ fn votes_of_the_past_make_room_for_those_that_count() {
     for n in 1..MAX_VOTES {
         assert!(all.push(&vote(&format!("u{n}"), Approve)), "{n}");
     }
-    all.settle("bob");
-    assert_eq!(all.settled_by(), Some(&vote("bob", Approve)));
+    all.mark_decided("bob");
+    assert_eq!(all.decided_by(), Some(&vote("bob", Approve)));
     assert!(!all.push(&vote("one too many", Approve)) && !all.push(&vote("more", Approve)));
     assert_eq!((all.open().len(), all.count()), (MAX_VOTES, 400));
     assert_eq!(Votes::decode(&all.encode()), Some(all));
@@ -97,7 +97,7 @@ fn votes_of_the_past_make_room_for_those_that_count() {
 fn reasons_of_the_past_make_room_for_those_that_count() {
     let long = |user: &str| Vote { reason: "é".repeat(MAX_REASON), ..vote(user, Approve) };
     let mut all = Votes::default();
-    for n in 0..MAX_REASONS / MAX_REASON {
+    for n in 0..MAX_TOTAL_REASON_LEN / MAX_REASON {
         assert!(all.push(&long(&format!("u{n}"))));
     }
     let full = all.clone();
@@ -111,7 +111,7 @@ fn reasons_of_the_past_make_room_for_those_that_count() {
     // Where those of the past are not in the way, they stay.
     let mut quiet = votes(&[Vote { reason: String::new(), ..vote("bob", Approve) }]);
     quiet.reopen(0);
-    for n in 0..=MAX_REASONS / MAX_REASON {
+    for n in 0..=MAX_TOTAL_REASON_LEN / MAX_REASON {
         assert!(quiet.push(&long(&format!("u{n}"))));
     }
     assert_eq!(quiet.list().len(), quiet.count());
@@ -123,13 +123,13 @@ fn a_vote_that_makes_room_goes_to_the_past_and_nobody_elses_does() {
     let mut all = votes(&people[..2].iter().map(|user| vote(user, Approve)).collect::<Vec<_>>());
     all.reopen(0);
     people[2..].iter().for_each(|user| assert!(all.push(&vote(user, Approve))));
-    all.settle("erin");
+    all.mark_decided("erin");
     let users = |votes: &[Vote]| votes.iter().map(|vote| vote.user.clone()).collect::<Vec<_>>();
     all.retire(&vote("dave", Deny));
     assert_eq!(users(all.open()), people[2..], "no such vote is open");
     all.retire(&vote("dave", Approve));
     assert_eq!(users(all.list()), ["alice", "bob", "dave", "carol", "erin"]);
-    assert_eq!((users(all.open()), all.settled_by()), (vec!["carol".into(), "erin".into()], None));
+    assert_eq!((users(all.open()), all.decided_by()), (vec!["carol".into(), "erin".into()], None));
     assert!(all.push(&vote("dave", Deny)));
 }
 
@@ -149,16 +149,16 @@ fn a_reason_is_kept_whole_or_its_cut_is_seen() {
 #[test]
 fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
     let mut one = votes(&[vote("bob", Approve)]);
-    one.note(|vote| {
+    one.annotate_open(|vote| {
         vote.groups = vec!["S0DBA".into(); MAX_GROUPS];
         vote.aliases = vec!["robert".into(); MAX_ALIASES];
     });
     assert_eq!((one.list()[0].groups.len(), one.list()[0].aliases.len()), (MAX_GROUPS, MAX_ALIASES));
     assert_eq!(Votes::decode(&one.encode()), Some(one.clone()));
     let before = one.clone();
-    one.note(|vote| vote.groups.push("S1".into()));
-    one.note(|vote| vote.aliases.push("bert".into()));
-    one.note(|vote| vote.aliases[0] = String::new());
+    one.annotate_open(|vote| vote.groups.push("S1".into()));
+    one.annotate_open(|vote| vote.aliases.push("bert".into()));
+    one.annotate_open(|vote| vote.aliases[0] = String::new());
     assert_eq!(one, before);
 }
 

@@ -12,12 +12,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::{DemoWorld, Page, Problem};
+use super::{DemoSimulators, DemoUi, HttpError};
 use crate::teleport::audit::AuditEvent;
 use crate::teleport::presets::TCTL;
-use crate::teleport::refusal::Refusal;
+use crate::teleport::refusal::RpcError;
 use crate::teleport::request::{AccessRequest, Decision, NewRequest, RequestState, Resource};
-use crate::teleport::world::{User, World};
+use crate::teleport::world::{Fixture, User};
 
 /// The Teleport half of `GET /api/state`.
 #[derive(Serialize)]
@@ -40,8 +40,8 @@ struct UserView {
 }
 
 /// What the cluster looks like now.
-pub(super) fn view(demo: &DemoWorld) -> TeleportView {
-    let world = demo.teleport.world();
+pub(super) fn view(demo: &DemoSimulators) -> TeleportView {
+    let world = demo.teleport.fixture();
     TeleportView {
         version: demo.teleport_version.clone(),
         users: world.users.iter().filter_map(|user| user_view(&world, user)).collect(),
@@ -51,7 +51,7 @@ pub(super) fn view(demo: &DemoWorld) -> TeleportView {
     }
 }
 
-fn user_view(world: &World, user: &User) -> Option<UserView> {
+fn user_view(world: &Fixture, user: &User) -> Option<UserView> {
     let held = || user.roles.iter().filter_map(|name| world.role(name));
     let may_request = |role: &String| held().any(|held| held.allow.request.roles.contains(role));
     let requestable: Vec<_> = world.roles.iter().map(|role| role.name.clone()).filter(may_request).collect();
@@ -62,17 +62,17 @@ fn user_view(world: &World, user: &User) -> Option<UserView> {
 
 /// An action's body, or what was wrong with it.
 type Body<T> = Result<Json<T>, JsonRejection>;
-type Answer = Result<Json<Done>, Problem>;
+type Answer = Result<Json<ActionResponse>, HttpError>;
 
 /// The request as it is after the action; none if it is gone.
 #[derive(Serialize)]
-pub(super) struct Done {
+pub(super) struct ActionResponse {
     request: Option<AccessRequest>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct CreateBody {
     user: String,
     roles: Vec<String>,
     #[serde(default)]
@@ -87,7 +87,7 @@ pub(super) struct Asked {
     duration: Option<String>,
 }
 
-pub(super) async fn request(State(page): State<Page>, body: Body<Asked>) -> Answer {
+pub(super) async fn request(State(page): State<DemoUi>, body: Body<CreateBody>) -> Answer {
     let asked = body?.0;
     let new = NewRequest {
         roles: asked.roles,
@@ -97,13 +97,13 @@ pub(super) async fn request(State(page): State<Page>, body: Body<Asked>) -> Answ
         access_ttl: asked.duration.as_deref().map(duration).transpose()?,
         ..NewRequest::default()
     };
-    let id = page.world.teleport.request_access(&asked.user, new)?;
-    Ok(done(&page, &id))
+    let id = page.simulators.teleport.request_access(&asked.user, new)?;
+    Ok(action_response(&page, &id))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reviewed {
+pub(super) struct ReviewBody {
     author: String,
     id: String,
     approve: bool,
@@ -111,78 +111,78 @@ pub(super) struct Reviewed {
     reason: String,
 }
 
-pub(super) async fn review(State(page): State<Page>, body: Body<Reviewed>) -> Answer {
-    let Reviewed { author, id, approve, reason } = body?.0;
+pub(super) async fn review(State(page): State<DemoUi>, body: Body<ReviewBody>) -> Answer {
+    let ReviewBody { author, id, approve, reason } = body?.0;
     let decision = if approve { Decision::Approve } else { Decision::Deny };
-    let request = page.world.teleport.review(&author, &id, decision, reason)?;
-    Ok(Json(Done { request: Some(request) }))
+    let request = page.simulators.teleport.review(&author, &id, decision, reason)?;
+    Ok(Json(ActionResponse { request: Some(request) }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Resolved {
+pub(super) struct SetStateBody {
     id: String,
     approve: bool,
     #[serde(default)]
     reason: String,
 }
 
-pub(super) async fn set_state(State(page): State<Page>, body: Body<Resolved>) -> Answer {
-    let Resolved { id, approve, reason } = body?.0;
+pub(super) async fn set_state(State(page): State<DemoUi>, body: Body<SetStateBody>) -> Answer {
+    let SetStateBody { id, approve, reason } = body?.0;
     let state = if approve { RequestState::Approved } else { RequestState::Denied };
-    page.world.teleport.set_state(TCTL, &id, state, reason, "")?;
-    Ok(done(&page, &id))
+    page.simulators.teleport.set_state(TCTL, &id, state, reason, "")?;
+    Ok(action_response(&page, &id))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Named {
+pub(super) struct IdBody {
     id: String,
 }
 
-pub(super) async fn delete(State(page): State<Page>, body: Body<Named>) -> Answer {
-    page.world.teleport.delete(TCTL, &body?.0.id)?;
-    Ok(Json(Done { request: None }))
+pub(super) async fn delete(State(page): State<DemoUi>, body: Body<IdBody>) -> Answer {
+    page.simulators.teleport.delete(TCTL, &body?.0.id)?;
+    Ok(Json(ActionResponse { request: None }))
 }
 
-pub(super) async fn expire(State(page): State<Page>, body: Body<Named>) -> Answer {
+pub(super) async fn expire(State(page): State<DemoUi>, body: Body<IdBody>) -> Answer {
     let id = body?.0.id;
-    if !page.world.teleport.expire_now(&id) {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "There is no such access request any more."));
+    if !page.simulators.teleport.expire_now(&id) {
+        return Err(HttpError::new(StatusCode::NOT_FOUND, "There is no such access request any more."));
     }
-    Ok(Json(Done { request: None }))
+    Ok(Json(ActionResponse { request: None }))
 }
 
-fn done(page: &Page, id: &str) -> Json<Done> {
-    Json(Done { request: page.world.teleport.request(id) })
+fn action_response(page: &DemoUi, id: &str) -> Json<ActionResponse> {
+    Json(ActionResponse { request: page.simulators.teleport.request(id) })
 }
 
-fn resource(text: &str) -> Result<Resource, Problem> {
+fn resource(text: &str) -> Result<Resource, HttpError> {
     let mut parts = text.strip_prefix('/').unwrap_or_default().splitn(4, '/').map(str::to_owned);
     let mut next = || parts.next().filter(|part| !part.is_empty());
     match (next(), next(), next()) {
         (Some(cluster), Some(kind), Some(name)) => {
             Ok(Resource { cluster, kind, name, sub_resource: next().unwrap_or_default() })
         }
-        _ => Err(Problem::new(
+        _ => Err(HttpError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "A resource is written as /cluster/kind/name, for example /demo/node/web-01.",
         )),
     }
 }
 
-fn duration(text: &str) -> Result<Duration, Problem> {
+fn duration(text: &str) -> Result<Duration, HttpError> {
     let parsed = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
     parsed.and_then(|length| Duration::try_from(length).ok()).ok_or_else(|| {
-        Problem::new(
+        HttpError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "A duration is written as a number and a unit, for example 4h.",
         )
     })
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<RpcError> for HttpError {
+    fn from(refusal: RpcError) -> Self {
         let status = match refusal.code {
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::PermissionDenied => StatusCode::FORBIDDEN,
@@ -193,7 +193,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl From<JsonRejection> for Problem {
+impl From<JsonRejection> for HttpError {
     fn from(rejection: JsonRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text())
     }

@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Problem;
+use super::HttpError;
 use super::assets;
 
 /// Refuses what must not pass, and hardens every answer.
 pub(super) async fn check(request: Request, next: Next) -> Response {
-    let mut response = match verdict(request.method(), request.headers()) {
+    let mut response = match check_request(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -22,29 +22,30 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-fn verdict(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
-    let host = only(headers, &header::HOST).filter(|host| is_this_machine(host)).ok_or_else(|| {
-        Problem::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "This page answers only under 127.0.0.1, localhost or [::1]; open it under one of these.",
-        )
-    })?;
+fn check_request(method: &Method, headers: &HeaderMap) -> Result<(), HttpError> {
+    let host =
+        single_header(headers, &header::HOST).filter(|host| is_this_machine(host)).ok_or_else(|| {
+            HttpError::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "This page answers only under 127.0.0.1, localhost or [::1]; open it under one of these.",
+            )
+        })?;
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let same_origin = match headers.get(header::ORIGIN) {
         None => true,
-        Some(_) => only(headers, &header::ORIGIN)
+        Some(_) => single_header(headers, &header::ORIGIN)
             .and_then(|origin| origin.strip_prefix("http://"))
             .is_some_and(|origin| origin.eq_ignore_ascii_case(host)),
     };
     if !same_origin {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "Another web site may not act in the demo."));
+        return Err(HttpError::new(StatusCode::FORBIDDEN, "Another web site may not act in the demo."));
     }
-    let content_type = only(headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let content_type = single_header(headers, &header::CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(
+        return Err(HttpError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "An action is sent as JSON, with content-type: application/json.",
         ));
@@ -53,7 +54,7 @@ fn verdict(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The value of a header that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+fn single_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() { None } else { value.to_str().ok() }
@@ -74,7 +75,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
-        verdict(&method, &headers).map_or_else(|problem| problem.status, |()| StatusCode::OK)
+        check_request(&method, &headers).map_or_else(|problem| problem.status, |()| StatusCode::OK)
     }
 
     #[test]

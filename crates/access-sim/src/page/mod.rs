@@ -29,7 +29,7 @@ use crate::slack::SlackSim;
 use crate::teleport::TeleportSim;
 
 /// No action is larger; a reason of 4,096 characters fits many times over.
-const LARGEST_BODY: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Changes that come closer together than this are told as one.
 const COALESCE: Duration = Duration::from_millis(30);
 /// Proxies and browsers give up on a stream that is silent for longer than about half a minute.
@@ -39,7 +39,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// The two simulators that the page shows.
 #[derive(Clone)]
-pub struct DemoWorld {
+pub struct DemoSimulators {
     /// Where people ask and decide.
     pub teleport: TeleportSim,
     /// What that cluster calls its version (`Options::server_version`), to be shown.
@@ -50,31 +50,31 @@ pub struct DemoWorld {
 
 /// Why a call was refused: a status, and a sentence that the page shows as it is.
 #[derive(Debug)]
-struct Problem {
+struct HttpError {
     status: StatusCode,
-    sentence: String,
+    message: String,
 }
 
-impl Problem {
+impl HttpError {
     fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into() }
+        Self { status, message: sentence.into() }
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.sentence }))).into_response()
+        (self.status, Json(json!({ "error": self.message }))).into_response()
     }
 }
 
 #[derive(Clone)]
-struct Page {
-    world: DemoWorld,
+struct DemoUi {
+    simulators: DemoSimulators,
     shutdown: CancellationToken,
 }
 
 /// The page's routes over `world`; its event streams end when `shutdown` is cancelled.
-pub fn router(world: DemoWorld, shutdown: CancellationToken) -> Router {
+pub fn router(world: DemoSimulators, shutdown: CancellationToken) -> Router {
     Router::new()
         .route("/api/state", get(state))
         .route("/api/events", get(events))
@@ -87,9 +87,9 @@ pub fn router(world: DemoWorld, shutdown: CancellationToken) -> Router {
         .route("/api/slack/submit", post(slack_actions::submit))
         .route("/api/slack/close", post(slack_actions::close))
         .fallback(get(|uri: Uri| async move { assets::serve(uri.path()) }))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(guard::check))
-        .with_state(Page { world, shutdown })
+        .with_state(DemoUi { simulators: world, shutdown })
 }
 
 /// Serves the page until `shutdown` is cancelled; connections that are still open then have two seconds.
@@ -99,7 +99,7 @@ pub fn router(world: DemoWorld, shutdown: CancellationToken) -> Router {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    world: DemoWorld,
+    world: DemoSimulators,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let app = router(world, shutdown.clone());
@@ -115,21 +115,21 @@ pub async fn serve(
 }
 
 #[derive(Serialize)]
-struct WholeState {
+struct UiState {
     teleport: actions::TeleportView,
     slack: Value,
     /// Grows with every change on either side.
     version: u64,
 }
 
-async fn state(State(Page { world, .. }): State<Page>) -> Json<WholeState> {
+async fn state(State(DemoUi { simulators: world, .. }): State<DemoUi>) -> Json<UiState> {
     // Read before the contents, so that a change in between is told again rather than lost.
     let version = world.teleport.changes().borrow().wrapping_add(*world.slack.changes().borrow());
-    Json(WholeState { teleport: actions::view(&world), slack: world.slack.snapshot(), version })
+    Json(UiState { teleport: actions::view(&world), slack: world.slack.snapshot(), version })
 }
 
-async fn events(State(page): State<Page>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let sources = (page.world.teleport.changes(), page.world.slack.changes(), page.shutdown);
+async fn events(State(page): State<DemoUi>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let sources = (page.simulators.teleport.changes(), page.simulators.slack.changes(), page.shutdown);
     let changes = stream::unfold(sources, |(mut teleport, mut slack, shutdown)| async move {
         let changed = async {
             tokio::select! {

@@ -11,17 +11,17 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Page, Problem};
+use super::{DemoUi, HttpError};
 use crate::slack::interactive::Warning;
-use crate::slack::people::CannotAct;
+use crate::slack::people::ActionError;
 use crate::slack::people::elements::Confirm;
-use crate::slack::people::submit::Answer;
+use crate::slack::people::submit::SubmitResult;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 /// What the client shows for the act itself; everything is absent if that is nothing unusual.
 #[derive(Default, Serialize)]
-pub(super) struct Shown {
+pub(super) struct ClickResponse {
     /// The sentence beside what was pressed, if the app did not take it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Shown {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Pressed {
+pub(super) struct ClickBody {
     user: String,
     channel: String,
     ts: String,
@@ -46,9 +46,12 @@ pub(super) struct Pressed {
     confirmed: bool,
 }
 
-pub(super) async fn click(State(page): State<Page>, body: Body<Pressed>) -> Result<Json<Shown>, Problem> {
+pub(super) async fn click(
+    State(page): State<DemoUi>,
+    body: Body<ClickBody>,
+) -> Result<Json<ClickResponse>, HttpError> {
     let pressed = body?.0;
-    let slack = &page.world.slack;
+    let slack = &page.simulators.slack;
     let mut click = slack.click(&pressed.user, &pressed.channel, &pressed.ts, &pressed.action_id);
     if let Some(block_id) = &pressed.block_id {
         click = click.in_block(block_id);
@@ -58,40 +61,52 @@ pub(super) async fn click(State(page): State<Page>, body: Body<Pressed>) -> Resu
     }
     let seen = click.await?;
     let warning = seen.warning().map(beside_a_message);
-    Ok(Json(Shown { warning, confirm: seen.confirm().cloned(), ..Shown::default() }))
+    Ok(Json(ClickResponse { warning, confirm: seen.confirm().cloned(), ..ClickResponse::default() }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filled {
+pub(super) struct SubmitBody {
     user: String,
     view_id: String,
     /// What was typed, by action id.
     values: BTreeMap<String, String>,
 }
 
-pub(super) async fn submit(State(page): State<Page>, body: Body<Filled>) -> Result<Json<Shown>, Problem> {
-    let Filled { user, view_id, values } = body?.0;
+pub(super) async fn submit(
+    State(page): State<DemoUi>,
+    body: Body<SubmitBody>,
+) -> Result<Json<ClickResponse>, HttpError> {
+    let SubmitBody { user, view_id, values } = body?.0;
     let values: Vec<_> = values.iter().map(|(id, text)| (id.as_str(), text.as_str())).collect();
-    let submitted = page.world.slack.submit_view(&user, &view_id, &values).await?;
-    Ok(Json(match submitted.answer {
-        Answer::Incomplete(errors) | Answer::Errors(errors) => Shown { errors, ..Shown::default() },
-        Answer::Warned(warning) => Shown { warning: Some(in_a_modal(&warning)), ..Shown::default() },
-        Answer::Closed | Answer::Cleared | Answer::Updated(_) | Answer::Pushed(_) => Shown::default(),
+    let submitted = page.simulators.slack.submit_view(&user, &view_id, &values).await?;
+    Ok(Json(match submitted.result {
+        SubmitResult::Incomplete(errors) | SubmitResult::Errors(errors) => {
+            ClickResponse { errors, ..ClickResponse::default() }
+        }
+        SubmitResult::Warned(warning) => {
+            ClickResponse { warning: Some(in_a_modal(&warning)), ..ClickResponse::default() }
+        }
+        SubmitResult::Closed | SubmitResult::Cleared | SubmitResult::Updated(_) | SubmitResult::Pushed(_) => {
+            ClickResponse::default()
+        }
     }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Closed {
+pub(super) struct CloseBody {
     user: String,
     view_id: String,
 }
 
-pub(super) async fn close(State(page): State<Page>, body: Body<Closed>) -> Result<Json<Shown>, Problem> {
-    let Closed { user, view_id } = body?.0;
-    page.world.slack.close_view(&user, &view_id).await?;
-    Ok(Json(Shown::default()))
+pub(super) async fn close(
+    State(page): State<DemoUi>,
+    body: Body<CloseBody>,
+) -> Result<Json<ClickResponse>, HttpError> {
+    let CloseBody { user, view_id } = body?.0;
+    page.simulators.slack.close_view(&user, &view_id).await?;
+    Ok(Json(ClickResponse::default()))
 }
 
 /// What Slack writes under a message whose button led to nothing.
@@ -114,12 +129,16 @@ fn in_a_modal(warning: &Warning) -> String {
     }
 }
 
-impl From<CannotAct> for Problem {
-    fn from(cause: CannotAct) -> Self {
+impl From<ActionError> for HttpError {
+    fn from(cause: ActionError) -> Self {
         let status = match cause {
-            CannotAct::NoClient(_) | CannotAct::CannotSee { .. } => StatusCode::FORBIDDEN,
-            CannotAct::NoMessage(_) | CannotAct::NoView(_) | CannotAct::NoElement(_) => StatusCode::NOT_FOUND,
-            CannotAct::Ambiguous(_) | CannotAct::NoOption(_) | CannotAct::NoSubmit(_) => StatusCode::CONFLICT,
+            ActionError::NoClient(_) | ActionError::CannotSee { .. } => StatusCode::FORBIDDEN,
+            ActionError::NoMessage(_) | ActionError::NoView(_) | ActionError::NoElement(_) => {
+                StatusCode::NOT_FOUND
+            }
+            ActionError::Ambiguous(_) | ActionError::NoOption(_) | ActionError::NoSubmit(_) => {
+                StatusCode::CONFLICT
+            }
         };
         Self::new(status, format!("Slack: {cause}."))
     }

@@ -12,26 +12,26 @@ use crate::{slack, teleport};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The page over fresh simulators, on a real socket.
-struct Bed {
-    world: DemoWorld,
+struct TestBed {
+    simulators: DemoSimulators,
     addr: std::net::SocketAddr,
     shutdown: CancellationToken,
     server: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-impl Bed {
+impl TestBed {
     #[expect(clippy::disallowed_methods, reason = "the test owns the server task and joins it in `stop`")]
     async fn start() -> Self {
         let options = teleport::Options::demo();
-        let teleport_version = options.server_version.clone();
+        let teleport_version = options.reported_version.clone();
         let teleport = TeleportSim::start(options).await.unwrap();
         let slack = SlackSim::start(slack::Options::new(Workspace::demo())).await.unwrap();
-        let world = DemoWorld { teleport, teleport_version, slack };
+        let world = DemoSimulators { teleport, teleport_version, slack };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, world.clone(), shutdown.clone()));
-        Self { world, addr, shutdown, server }
+        Self { simulators: world, addr, shutdown, server }
     }
 
     async fn stop(self) {
@@ -64,11 +64,11 @@ impl Bed {
         text_of(self.send(self.request("GET", path).body(Body::empty()).unwrap()).await).await
     }
 
-    async fn act(&self, action: &str, body: Value) -> (StatusCode, Value) {
+    async fn teleport_action(&self, action: &str, body: Value) -> (StatusCode, Value) {
         self.post(&format!("/api/teleport/{action}"), body).await
     }
 
-    async fn act_in_slack(&self, action: &str, body: Value) -> (StatusCode, Value) {
+    async fn slack_action(&self, action: &str, body: Value) -> (StatusCode, Value) {
         self.post(&format!("/api/slack/{action}"), body).await
     }
 
@@ -86,9 +86,9 @@ impl Bed {
         serde_json::from_str(&text).unwrap()
     }
 
-    async fn ask(&self) -> String {
+    async fn create_request(&self) -> String {
         let body = json!({ "user": "alice@example.com", "roles": ["dba"], "reason": "disk full" });
-        let (status, answer) = self.act("request", body).await;
+        let (status, answer) = self.teleport_action("request", body).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         answer["request"]["id"].as_str().unwrap().to_owned()
     }
@@ -102,7 +102,7 @@ async fn text_of(response: http::Response<hyper::body::Incoming>) -> (StatusCode
 
 #[tokio::test]
 async fn the_page_comes_with_a_strict_policy() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let response = bed.send(bed.request("GET", "/").body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
@@ -116,11 +116,14 @@ async fn the_page_comes_with_a_strict_policy() {
 
 #[tokio::test]
 async fn what_people_do_is_seen_in_the_state() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let before = bed.state().await;
-    let id = bed.ask().await;
+    let id = bed.create_request().await;
     let (status, answer) = bed
-        .act("review", json!({ "author": "bob@example.com", "id": id, "approve": true, "reason": "ok" }))
+        .teleport_action(
+            "review",
+            json!({ "author": "bob@example.com", "id": id, "approve": true, "reason": "ok" }),
+        )
         .await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(answer["request"]["state"], "APPROVED");
@@ -140,22 +143,26 @@ async fn what_people_do_is_seen_in_the_state() {
 
 #[tokio::test]
 async fn the_console_sets_deletes_and_expires() {
-    let bed = Bed::start().await;
-    let id = bed.ask().await;
-    let (_, answer) = bed.act("state", json!({ "id": id, "approve": false, "reason": "no" })).await;
+    let bed = TestBed::start().await;
+    let id = bed.create_request().await;
+    let (_, answer) =
+        bed.teleport_action("state", json!({ "id": id, "approve": false, "reason": "no" })).await;
     assert_eq!(answer["request"]["state"], "DENIED");
     for action in ["delete", "expire"] {
-        let id = bed.ask().await;
-        assert_eq!(bed.act(action, json!({ "id": id })).await, (StatusCode::OK, json!({ "request": null })));
-        assert!(bed.world.teleport.request(&id).is_none());
-        assert_eq!(bed.act(action, json!({ "id": id })).await.0, StatusCode::NOT_FOUND);
+        let id = bed.create_request().await;
+        assert_eq!(
+            bed.teleport_action(action, json!({ "id": id })).await,
+            (StatusCode::OK, json!({ "request": null }))
+        );
+        assert!(bed.simulators.teleport.request(&id).is_none());
+        assert_eq!(bed.teleport_action(action, json!({ "id": id })).await.0, StatusCode::NOT_FOUND);
     }
     bed.stop().await;
 }
 
 #[tokio::test]
 async fn refusals_say_why_in_one_sentence() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let ask = |extra: Value| {
         let mut body = json!({ "user": "alice@example.com", "roles": ["dba"] });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -172,24 +179,24 @@ async fn refusals_say_why_in_one_sentence() {
         ("review", json!({ "author": "bob@example.com", "id": "none", "approve": true }), 404, "not found"),
         ("expire", json!({ "id": "none" }), 404, "no such access request"),
     ] {
-        let (got, answer) = bed.act(action, body.clone()).await;
+        let (got, answer) = bed.teleport_action(action, body.clone()).await;
         assert_eq!(got.as_u16(), status, "{action} {body}: {answer}");
         let sentence = answer["error"].as_str().unwrap();
         assert!(sentence.contains(part), "{sentence}");
     }
-    let large = json!({ "id": "x".repeat(LARGEST_BODY) });
-    assert_eq!(bed.act("delete", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    let large = json!({ "id": "x".repeat(MAX_BODY_BYTES) });
+    assert_eq!(bed.teleport_action("delete", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
     bed.stop().await;
 }
 
 /// The app posts a message with a button that asks first.
-async fn post_button(bed: &Bed) -> String {
+async fn post_button(bed: &TestBed) -> String {
     let text = |text: &str| json!({ "type": "plain_text", "text": text });
     let confirm = json!({ "title": text("Sure?"), "text": text("Really?"), "confirm": text("Yes"), "deny": text("No") });
     let button = json!({ "type": "button", "action_id": "go", "text": text("Go"), "confirm": confirm });
     let message =
         json!({ "channel": "C0DBA", "text": "x", "blocks": [{ "type": "actions", "elements": [button] }] });
-    let slack = &bed.world.slack;
+    let slack = &bed.simulators.slack;
     let request = http::Request::post("/api/chat.postMessage")
         .header("host", slack.addr().to_string())
         .header("authorization", format!("Bearer {}", slack.token()))
@@ -203,18 +210,18 @@ async fn post_button(bed: &Bed) -> String {
 
 #[tokio::test]
 async fn a_button_asks_first_and_then_says_what_became_of_the_click() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let ts = post_button(&bed).await;
     let click = |user: &str, confirmed: bool| json!({ "user": user, "channel": "C0DBA", "ts": ts, "action_id": "go", "confirmed": confirmed });
-    let (status, asked) = bed.act_in_slack("click", click("U0BOB", false)).await;
+    let (status, asked) = bed.slack_action("click", click("U0BOB", false)).await;
     assert_eq!((status, &asked["confirm"]["text"]), (StatusCode::OK, &json!("Really?")));
-    assert!(bed.world.slack.interactions().is_empty(), "nothing was sent");
-    let (status, shown) = bed.act_in_slack("click", click("U0BOB", true)).await;
+    assert!(bed.simulators.slack.interactions().is_empty(), "nothing was sent");
+    let (status, shown) = bed.slack_action("click", click("U0BOB", true)).await;
     let warning = "This app is not configured to handle interactive responses.";
     assert_eq!((status, shown), (StatusCode::OK, json!({ "warning": warning })));
     // Who has no client, or does not see the channel, has nothing to press.
     for user in ["U0DAN", "U0GIL", "nobody"] {
-        let (status, answer) = bed.act_in_slack("click", click(user, true)).await;
+        let (status, answer) = bed.slack_action("click", click(user, true)).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{user}: {answer}");
         assert!(answer["error"].as_str().unwrap().starts_with("Slack: "), "{answer}");
     }
@@ -223,7 +230,7 @@ async fn a_button_asks_first_and_then_says_what_became_of_the_click() {
 
 #[tokio::test]
 async fn what_cannot_be_done_in_slack_is_refused() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let view = |extra: Value| {
         let mut body = json!({ "user": "U0BOB", "view_id": "V0" });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
@@ -238,7 +245,7 @@ async fn what_cannot_be_done_in_slack_is_refused() {
         ("close", view(json!({})), 404),
         ("close", view(json!({ "nonsense": 1 })), 422),
     ] {
-        let (got, answer) = bed.act_in_slack(action, body.clone()).await;
+        let (got, answer) = bed.slack_action(action, body.clone()).await;
         assert_eq!(got.as_u16(), status, "{action} {body}: {answer}");
         assert!(answer["error"].is_string(), "{answer}");
     }
@@ -247,11 +254,11 @@ async fn what_cannot_be_done_in_slack_is_refused() {
 
 #[tokio::test]
 async fn other_web_sites_are_kept_out() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let rebound =
         http::Request::get("/api/state").header("host", "evil.example").body(Body::empty()).unwrap();
     assert_eq!(bed.send(rebound).await.status(), StatusCode::MISDIRECTED_REQUEST);
-    let id = bed.ask().await;
+    let id = bed.create_request().await;
     let forged = bed
         .request("POST", "/api/teleport/delete")
         .header("content-type", "application/json")
@@ -259,13 +266,13 @@ async fn other_web_sites_are_kept_out() {
         .body(Body::from(json!({ "id": id }).to_string()))
         .unwrap();
     assert_eq!(bed.send(forged).await.status(), StatusCode::FORBIDDEN);
-    assert!(bed.world.teleport.request(&id).is_some());
+    assert!(bed.simulators.teleport.request(&id).is_some());
     bed.stop().await;
 }
 
 #[tokio::test]
 async fn a_change_on_either_side_is_told_and_the_stream_ends_with_the_page() {
-    let bed = Bed::start().await;
+    let bed = TestBed::start().await;
     let response = bed.send(bed.request("GET", "/api/events").body(Body::empty()).unwrap()).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut stream = response.into_body();
@@ -273,10 +280,10 @@ async fn a_change_on_either_side_is_told_and_the_stream_ends_with_the_page() {
         let frame = tokio::time::timeout(LIMIT, stream.frame()).await.unwrap()?;
         Some(String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
     };
-    bed.ask().await;
+    bed.create_request().await;
     let told = next().await.unwrap();
     assert!(told.contains("event: changed") && told.contains("{\"version\":"), "{told}");
-    bed.world.slack.say("C0DBA", "U0BOB", "hello", None).unwrap();
+    bed.simulators.slack.say("C0DBA", "U0BOB", "hello", None).unwrap();
     assert!(next().await.unwrap().contains("event: changed"));
     bed.shutdown.cancel();
     while next().await.is_some() {}

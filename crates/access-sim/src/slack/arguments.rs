@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reply::Refusal;
+use super::reply::ApiError;
 
 /// How the arguments came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,11 +40,11 @@ pub(super) struct Incoming {
 }
 
 /// Takes a request apart, or refuses it as Slack would.
-pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
+pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, ApiError> {
     let query = pairs(parts.uri.query().unwrap_or_default().as_bytes())?;
     if query.contains_key("token") {
         return Err(
-            Refusal::new("not_authed").because(vec!["[ERROR] a token in the URL is not read".to_owned()])
+            ApiError::new("not_authed").because(vec!["[ERROR] a token in the URL is not read".to_owned()])
         );
     }
     let header_token = bearer(&parts.headers);
@@ -58,20 +58,20 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
         let encoding = if query.is_empty() { Encoding::Empty } else { Encoding::Query };
         return Ok(by_header(Arguments(query), encoding, None));
     }
-    let Some((media, charset)) = content_type else { return Err(Refusal::new("missing_post_type")) };
+    let Some((media, charset)) = content_type else { return Err(ApiError::new("missing_post_type")) };
     if charset.as_deref().is_some_and(|charset| charset != "utf-8" && charset != "utf8") {
-        return Err(Refusal::new("invalid_charset"));
+        return Err(ApiError::new("invalid_charset"));
     }
     match media.as_str() {
         "application/json" => {
             if !query.is_empty() {
                 let message = "[ERROR] JSON cannot be mixed with arguments in the URL".to_owned();
-                return Err(Refusal::argument(message));
+                return Err(ApiError::argument(message));
             }
             let arguments = json_object(body)?;
             if arguments.contains_key("token") {
                 let message = "[ERROR] with JSON the token belongs in the Authorization header".to_owned();
-                return Err(Refusal::new("not_authed").because(vec![message]));
+                return Err(ApiError::new("not_authed").because(vec![message]));
             }
             let warning = charset.is_none().then_some("missing_charset");
             let encoding = if arguments.is_empty() { Encoding::Empty } else { Encoding::Json };
@@ -84,14 +84,14 @@ pub(super) fn read(parts: &Parts, body: &[u8]) -> Result<Incoming, Refusal> {
                 insert_once(&mut arguments, name, value)?;
             }
             let token = match (header_token.clone(), form_token) {
-                (Some(header), Some(form)) if header != form => return Err(Refusal::new("invalid_auth")),
+                (Some(header), Some(form)) if header != form => return Err(ApiError::new("invalid_auth")),
                 (header, form) => header.or(form),
             };
             let encoding = if arguments.is_empty() { Encoding::Empty } else { Encoding::Form };
             let warning = charset.is_some().then_some("superfluous_charset");
             Ok(Incoming { token, ..by_header(Arguments(arguments), encoding, warning) })
         }
-        _ => Err(Refusal::new("invalid_post_type")),
+        _ => Err(ApiError::new("invalid_post_type")),
     }
 }
 
@@ -112,7 +112,7 @@ fn media_type(headers: &HeaderMap) -> Option<(String, Option<String>)> {
     Some((media, charset))
 }
 
-fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
+fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, Value>, ApiError> {
     let mut arguments = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(encoded) {
         insert_once(&mut arguments, name.into_owned(), Value::String(value.into_owned()))?;
@@ -122,9 +122,9 @@ fn pairs(encoded: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
 
 /// Slack takes one of two equal names without saying which, so a client that gives them two values is wrong. The
 /// same value twice is harmless, and Slack's Java SDK sends `thread_ts` so.
-fn insert_once(arguments: &mut BTreeMap<String, Value>, name: String, value: Value) -> Result<(), Refusal> {
+fn insert_once(arguments: &mut BTreeMap<String, Value>, name: String, value: Value) -> Result<(), ApiError> {
     match arguments.get(&name) {
-        Some(known) if *known != value => Err(Refusal::new("invalid_form_data")),
+        Some(known) if *known != value => Err(ApiError::new("invalid_form_data")),
         _ => {
             arguments.insert(name, value);
             Ok(())
@@ -132,7 +132,7 @@ fn insert_once(arguments: &mut BTreeMap<String, Value>, name: String, value: Val
     }
 }
 
-fn json_object(body: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
+fn json_object(body: &[u8]) -> Result<BTreeMap<String, Value>, ApiError> {
     // The official Python client posts nothing at all where there are no arguments, and calls it JSON.
     if body.is_empty() {
         return Ok(BTreeMap::new());
@@ -140,8 +140,8 @@ fn json_object(body: &[u8]) -> Result<BTreeMap<String, Value>, Refusal> {
     match serde_json::from_slice::<Value>(body) {
         // An explicit null asks for the default, like leaving the name out.
         Ok(Value::Object(map)) => Ok(map.into_iter().filter(|(_, value)| !value.is_null()).collect()),
-        Ok(_) => Err(Refusal::new("json_not_object")),
-        Err(_) => Err(Refusal::new("invalid_json")),
+        Ok(_) => Err(ApiError::new("json_not_object")),
+        Err(_) => Err(ApiError::new("invalid_json")),
     }
 }
 
@@ -165,7 +165,7 @@ impl Arguments {
     }
 
     /// A string, if given.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, ApiError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -174,7 +174,7 @@ impl Arguments {
     }
 
     /// A list of names: one string with commas between them, or a JSON array of strings. Comes back with commas.
-    pub(super) fn list(&self, name: &str) -> Result<Option<String>, Refusal> {
+    pub(super) fn list(&self, name: &str) -> Result<Option<String>, ApiError> {
         let Some(Value::Array(items)) = self.0.get(name) else {
             return Ok(self.text(name)?.map(str::to_owned));
         };
@@ -183,14 +183,14 @@ impl Arguments {
     }
 
     /// A string that must be there and not be empty.
-    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
+    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name)?
             .filter(|text| !text.is_empty())
-            .ok_or_else(|| Refusal::argument(format!("[ERROR] missing required field: {name}")))
+            .ok_or_else(|| ApiError::argument(format!("[ERROR] missing required field: {name}")))
     }
 
     /// A boolean, if given.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -204,7 +204,7 @@ impl Arguments {
     }
 
     /// A whole number, if given.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ApiError> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::Number(number)) => {
@@ -225,6 +225,6 @@ impl Arguments {
     }
 }
 
-fn wrong_type(wanted: &str, name: &str) -> Refusal {
-    Refusal::argument(format!("[ERROR] must be a {wanted} [json-pointer:/{name}]"))
+fn wrong_type(wanted: &str, name: &str) -> ApiError {
+    ApiError::argument(format!("[ERROR] must be a {wanted} [json-pointer:/{name}]"))
 }

@@ -32,7 +32,7 @@ pub struct Call {
     /// The `channel` argument as given, or the channel that a `response_url` belongs to.
     pub channel: Option<String>,
     /// Of a POST to a `response_url`: who acted on which message.
-    pub answers: Option<Answered>,
+    pub answers: Option<ResponseTarget>,
     /// When the call arrived, on tokio's clock.
     #[serde(skip)]
     pub at: Instant,
@@ -49,7 +49,7 @@ pub struct Call {
 
 /// The act that a `response_url` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answered {
+pub struct ResponseTarget {
     /// The person.
     pub user: String,
     /// The message.

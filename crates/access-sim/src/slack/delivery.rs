@@ -11,27 +11,27 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
-use super::faults::{Fault, Strike};
+use super::faults::{ActiveFault, Fault};
 use super::methods::ScopeHeaders;
 use super::rate::retry_after_seconds;
-use super::reply::Answer;
-use super::server::Line;
+use super::reply::HttpReply;
+use super::server::ConnectionHandle;
 
 const JSON: &str = "application/json; charset=utf-8";
 const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");
 const ACCEPTED_SCOPES: HeaderName = HeaderName::from_static("x-accepted-oauth-scopes");
 /// Pieces of a body that is sent slowly.
-const PIECES: usize = 10;
+const SLOW_CHUNKS: usize = 10;
 const PADDING: &[u8] = &[b'x'; 64 << 10];
 
 /// What the workspace answered.
 pub(super) struct Outcome {
-    pub(super) answer: Answer,
+    pub(super) answer: HttpReply,
     pub(super) scopes: Option<ScopeHeaders>,
 }
 
 /// The response for a call without a fault.
-pub(super) fn of(outcome: Option<Outcome>) -> Response {
+pub(super) fn without_fault(outcome: Option<Outcome>) -> Response {
     match outcome {
         Some(outcome) => {
             let body = outcome.answer.body.to_string();
@@ -43,7 +43,11 @@ pub(super) fn of(outcome: Option<Outcome>) -> Response {
 }
 
 /// The response for a call that a fault hits; never returns where the fault leaves none.
-pub(super) async fn struck(strike: Strike, outcome: Option<Outcome>, line: &Line) -> Response {
+pub(super) async fn with_fault(
+    strike: ActiveFault,
+    outcome: Option<Outcome>,
+    line: &ConnectionHandle,
+) -> Response {
     match strike.fault {
         Fault::Error(code) => {
             let body = serde_json::json!({ "ok": false, "error": code }).to_string();
@@ -63,7 +67,7 @@ pub(super) async fn struck(strike: Strike, outcome: Option<Outcome>, line: &Line
             if strike.after_work {
                 tokio::time::sleep(pause).await;
             }
-            of(outcome)
+            without_fault(outcome)
         }
         Fault::Hang => std::future::pending().await,
         Fault::Reset => line.reset().await,
@@ -78,10 +82,10 @@ pub(super) async fn struck(strike: Strike, outcome: Option<Outcome>, line: &Line
             }
             redirect
         }
-        Fault::WrongContentType => spoilt(outcome, "text/html; charset=utf-8", Body::from),
-        Fault::Slow(pause) => spoilt(outcome, JSON, |body| slowly(body, pause)),
-        Fault::HalfBody => spoilt(outcome, JSON, half),
-        Fault::Altered(fields) => of(outcome.map(|outcome| altered(outcome, fields))),
+        Fault::WrongContentType => corrupted(outcome, "text/html; charset=utf-8", Body::from),
+        Fault::Slow(pause) => corrupted(outcome, JSON, |body| slowly(body, pause)),
+        Fault::HalfBody => corrupted(outcome, JSON, half),
+        Fault::Altered(fields) => without_fault(outcome.map(|outcome| altered(outcome, fields))),
     }
 }
 
@@ -131,12 +135,12 @@ fn with_headers(body: Body, outcome: &Outcome, content_type: &'static str) -> Re
 }
 
 /// The true answer with its body, or the name of its type, spoilt.
-fn spoilt(
+fn corrupted(
     outcome: Option<Outcome>,
     content_type: &'static str,
     spoil: impl FnOnce(Bytes) -> Body,
 ) -> Response {
-    let Some(outcome) = outcome else { return of(None) };
+    let Some(outcome) = outcome else { return without_fault(None) };
     let body = Bytes::from(outcome.answer.body.to_string());
     let length = body.len();
     let mut response = with_headers(spoil(body), &outcome, content_type);
@@ -146,7 +150,7 @@ fn spoilt(
 }
 
 fn slowly(body: Bytes, pause: Duration) -> Body {
-    let piece = body.len().div_ceil(PIECES).max(1);
+    let piece = body.len().div_ceil(SLOW_CHUNKS).max(1);
     Body::from_stream(stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             return None;

@@ -15,7 +15,7 @@ pub(super) struct Ephemeral {
     /// Counts up from 1 over the whole life of the workspace.
     pub(super) number: u64,
     /// Who sees it.
-    pub(super) to: String,
+    pub(super) user: String,
     /// Where they see it.
     pub(super) channel: String,
     pub(super) message: Message,
@@ -30,44 +30,44 @@ impl Ephemeral {
 /// All of them, oldest first.
 #[derive(Default)]
 pub(super) struct Ephemerals {
-    shown: VecDeque<Ephemeral>,
-    made: u64,
+    messages: VecDeque<Ephemeral>,
+    created: u64,
 }
 
 impl Ephemerals {
     /// How many were ever shown.
-    pub(super) fn made(&self) -> u64 {
-        self.made
+    pub(super) fn created(&self) -> u64 {
+        self.created
     }
 
     pub(super) fn show(&mut self, to: &str, channel: &str, message: Message) {
-        self.made += 1;
+        self.created += 1;
         let (to, channel) = (to.to_owned(), channel.to_owned());
-        self.shown.push_back(Ephemeral { number: self.made, to, channel, message });
-        if self.shown.len() > MAX_EPHEMERALS {
-            self.shown.pop_front();
+        self.messages.push_back(Ephemeral { number: self.created, user: to, channel, message });
+        if self.messages.len() > MAX_EPHEMERALS {
+            self.messages.pop_front();
         }
     }
 
     pub(super) fn of(&self, user: &str) -> impl Iterator<Item = &Ephemeral> {
-        self.shown.iter().filter(move |ephemeral| ephemeral.to == user)
+        self.messages.iter().filter(move |ephemeral| ephemeral.user == user)
     }
 
     pub(super) fn find_mut(&mut self, user: &str, channel: &str, ts: Ts) -> Option<&mut Message> {
-        let mut shown = self.shown.iter_mut();
+        let mut shown = self.messages.iter_mut();
         shown
-            .find(|one| one.to == user && one.channel == channel && one.message.ts == ts)
+            .find(|one| one.user == user && one.channel == channel && one.message.ts == ts)
             .map(|one| &mut one.message)
     }
 
     /// Takes one away. Says whether it was there.
     pub(super) fn remove(&mut self, user: &str, channel: &str, ts: Ts) -> bool {
-        let before = self.shown.len();
-        self.shown.retain(|one| one.to != user || one.channel != channel || one.message.ts != ts);
-        self.shown.len() < before
+        let before = self.messages.len();
+        self.messages.retain(|one| one.user != user || one.channel != channel || one.message.ts != ts);
+        self.messages.len() < before
     }
 
-    pub(super) fn forget(&mut self, user: &str) {
-        self.shown.retain(|one| one.to != user);
+    pub(super) fn clear(&mut self, user: &str) {
+        self.messages.retain(|one| one.user != user);
     }
 }

@@ -104,7 +104,7 @@ impl FaultRule {
 
 /// A fault to be carried out on one call.
 #[derive(Debug, Clone)]
-pub(super) struct Strike {
+pub(super) struct ActiveFault {
     pub(super) fault: Fault,
     /// Whether the work is done before the fault strikes.
     pub(super) after_work: bool,
@@ -112,9 +112,9 @@ pub(super) struct Strike {
     pub(super) does_work: bool,
 }
 
-impl Strike {
+impl ActiveFault {
     /// Notes the fault in the log.
-    pub(super) fn note(&self, call: &mut Call) {
+    pub(super) fn record(&self, call: &mut Call) {
         call.fault = Some(format!("{:?}", self.fault));
     }
 }
@@ -163,7 +163,7 @@ impl Faults {
     }
 
     /// The reset that hits a call before its body is read.
-    pub(super) fn take_unread(&self, method: &str) -> Option<Strike> {
+    pub(super) fn take_unread(&self, method: &str) -> Option<ActiveFault> {
         self.take_where(|rule| {
             rule.fault == Fault::Reset
                 && !rule.after_work
@@ -173,16 +173,16 @@ impl Faults {
     }
 
     /// The fault that hits a call.
-    pub(super) fn take(&self, method: &str, channels: &[&str]) -> Option<Strike> {
+    pub(super) fn take(&self, method: &str, channels: &[&str]) -> Option<ActiveFault> {
         self.take_where(|rule| rule.matches(method, channels))
     }
 
-    fn take_where(&self, hit: impl Fn(&FaultRule) -> bool) -> Option<Strike> {
+    fn take_where(&self, hit: impl Fn(&FaultRule) -> bool) -> Option<ActiveFault> {
         let mut rules = self.rules();
         let (_, rule) = rules.rules.iter_mut().find(|(_, rule)| hit(rule))?;
         let after_work = rule.after_work;
         let does_work = after_work || rule.fault.needs_answer();
-        let strike = Strike { fault: rule.fault.clone(), after_work, does_work };
+        let strike = ActiveFault { fault: rule.fault.clone(), after_work, does_work };
         if let Some(remaining) = &mut rule.remaining {
             *remaining -= 1;
         }

@@ -65,7 +65,7 @@ impl Message {
             return fields;
         }
         put("user", json!(self.user));
-        put("text", json!(self.shown_text()));
+        put("text", json!(self.visible_text()));
         if self.user == bot.user_id {
             put("bot_id", json!(bot.bot_id));
             put("app_id", json!(bot.app_id));
@@ -108,7 +108,7 @@ impl Message {
     }
 
     /// The text Slack gives back: bare links wrapped, and made from the blocks where none was sent.
-    fn shown_text(&self) -> String {
+    fn visible_text(&self) -> String {
         if self.text.is_empty() {
             let mut parts = Vec::new();
             collect_text(&Value::Array(self.blocks.clone()), &mut parts);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::arguments::{Arguments, NotJson};
-use super::reply::Refusal;
+use super::reply::ApiError;
 
 /// Slack has a cap and keeps its value secret; this one is ours.
 const MAX_BYTES: usize = 8_000;
@@ -16,7 +16,7 @@ static NO_METADATA: LazyLock<Map<String, Value>> = LazyLock::new(|| {
 });
 
 /// The `metadata` argument: absent, `{}` (which removes it on update), or well formed.
-pub(super) fn read(arguments: &Arguments) -> Result<Option<Value>, Refusal> {
+pub(super) fn read(arguments: &Arguments) -> Result<Option<Value>, ApiError> {
     let value = match arguments.structured("metadata") {
         Ok(None) => return Ok(None),
         Ok(Some(value)) => value,
@@ -48,12 +48,12 @@ pub(super) fn read(arguments: &Arguments) -> Result<Option<Value>, Refusal> {
     }
     check_payload(payload)?;
     if value.to_string().len() > MAX_BYTES {
-        return Err(Refusal::new("metadata_too_large"));
+        return Err(ApiError::new("metadata_too_large"));
     }
     Ok(Some(value))
 }
 
-fn check_payload(payload: &Map<String, Value>) -> Result<(), Refusal> {
+fn check_payload(payload: &Map<String, Value>) -> Result<(), ApiError> {
     for (key, value) in payload {
         check_key(key)?;
         match value {
@@ -72,7 +72,7 @@ fn check_payload(payload: &Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_flat(inner: &Map<String, Value>) -> Result<(), Refusal> {
+fn check_flat(inner: &Map<String, Value>) -> Result<(), ApiError> {
     for (key, value) in inner {
         check_key(key)?;
         check_scalar(value)?;
@@ -80,14 +80,14 @@ fn check_flat(inner: &Map<String, Value>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_scalar(value: &Value) -> Result<(), Refusal> {
+fn check_scalar(value: &Value) -> Result<(), ApiError> {
     match value {
         Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok(()),
         _ => Err(schema("a value is a string, a number or a boolean, at most one level deep")),
     }
 }
 
-fn check_key(key: &str) -> Result<(), Refusal> {
+fn check_key(key: &str) -> Result<(), ApiError> {
     let mut letters = key.chars();
     let starts_well = letters.next().is_some_and(|c| c.is_ascii_lowercase());
     if starts_well && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
@@ -97,12 +97,12 @@ fn check_key(key: &str) -> Result<(), Refusal> {
     }
 }
 
-fn format(message: &str) -> Refusal {
-    Refusal::new("invalid_metadata_format")
+fn format(message: &str) -> ApiError {
+    ApiError::new("invalid_metadata_format")
         .because(vec![format!("[ERROR] {message} [json-pointer:/metadata]")])
 }
 
-fn schema(message: &str) -> Refusal {
-    Refusal::new("invalid_metadata_schema")
+fn schema(message: &str) -> ApiError {
+    ApiError::new("invalid_metadata_schema")
         .because(vec![format!("[ERROR] {message} [json-pointer:/metadata/event_payload]")])
 }

@@ -43,18 +43,18 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::order::Order;
+use crate::order::CallSequence;
 use crate::tasks::Tasks;
 use calls::{Call, CallLog};
 use faults::Faults;
-use interactive::Times;
+use interactive::Timings;
 use interactive::log::InteractionLog;
-use rate::{Limiter, RateLimits};
+use rate::{RateLimiter, RateLimits};
 use snapshot::{MessageView, Snapshot};
 use socket::Sockets;
 use state::{Conversation, Moment, State};
 use ts::Ts;
-use workspace::{App, Channel, Person, TokenState, UserGroup, Workspace};
+use workspace::{App, Channel, SlackUser, TokenState, UserGroup, Workspace};
 
 /// How to start a simulator.
 #[derive(Clone)]
@@ -70,9 +70,9 @@ pub struct Options {
     /// By how much the `Date` of answers is ahead of this machine's clock; negative: behind.
     pub date_offset: SignedDuration,
     /// Slack's time limits for clicks and sockets.
-    pub times: Times,
+    pub timings: Timings,
     /// Numbers the calls, together with another simulator that has a clone.
-    pub order: Order,
+    pub call_sequence: CallSequence,
 }
 
 impl Options {
@@ -84,8 +84,8 @@ impl Options {
             rate_limits: Some(RateLimits::default()),
             latency: Duration::ZERO,
             date_offset: SignedDuration::ZERO,
-            times: Times::default(),
-            order: Order::default(),
+            timings: Timings::default(),
+            call_sequence: CallSequence::default(),
         }
     }
 }
@@ -100,8 +100,8 @@ struct Shared {
     changes: watch::Sender<u64>,
     latency: Duration,
     date_offset: SignedDuration,
-    times: Times,
-    order: Order,
+    timings: Timings,
+    call_sequence: CallSequence,
 }
 
 impl Shared {
@@ -115,9 +115,9 @@ impl Shared {
     }
 
     /// The id of the channel that a `channel` argument stands for, if there is one by now.
-    fn channel_meant(&self, argument: &str) -> Option<String> {
+    fn resolve_channel(&self, argument: &str) -> Option<String> {
         let state = self.state();
-        let found = match state.people.contains_key(argument) {
+        let found = match state.users.contains_key(argument) {
             true => state.direct_with(&BTreeSet::from([argument.to_owned()])),
             false => state.conversations.get(argument).or_else(|| state.public_by_name(argument)),
         };
@@ -137,9 +137,9 @@ pub struct SlackSim {
     shared: Arc<Shared>,
     addr: SocketAddr,
     running: Arc<tokio::sync::Mutex<Option<Running>>>,
-    life: CancellationToken,
+    shutdown: CancellationToken,
     /// Payloads on their way to the app. They go on while the server is stopped.
-    errands: Tasks,
+    deliveries: Tasks,
     _end: Arc<(DropGuard, DropGuard)>,
 }
 
@@ -149,7 +149,7 @@ impl SlackSim {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(options.workspace, options.rate_limits, options.times, addr)),
+            state: Mutex::new(State::new(options.workspace, options.rate_limits, options.timings, addr)),
             faults: Faults::default(),
             calls: CallLog::default(),
             interactions: InteractionLog::default(),
@@ -157,8 +157,8 @@ impl SlackSim {
             changes: watch::Sender::new(0),
             latency: options.latency,
             date_offset: options.date_offset,
-            times: options.times,
-            order: options.order,
+            timings: options.timings,
+            call_sequence: options.call_sequence,
         });
         let life = CancellationToken::new();
         let running = run(listener, Arc::clone(&shared), life.child_token());
@@ -168,8 +168,8 @@ impl SlackSim {
             addr,
             running: Arc::new(tokio::sync::Mutex::new(Some(running))),
             _end: Arc::new((life.clone().drop_guard(), errands.cancel_on_drop())),
-            life,
-            errands,
+            shutdown: life,
+            deliveries: errands,
         })
     }
 
@@ -189,7 +189,7 @@ impl SlackSim {
         let mut running = self.running.lock().await;
         if running.is_none() {
             let listener = TcpListener::bind(self.addr).await?;
-            *running = Some(run(listener, Arc::clone(&self.shared), self.life.child_token()));
+            *running = Some(run(listener, Arc::clone(&self.shared), self.shutdown.child_token()));
         }
         Ok(())
     }
@@ -276,61 +276,61 @@ impl SlackSim {
 
     /// Accepts the token or refuses it from now on.
     pub fn set_token_state(&self, token: TokenState) {
-        self.change(|state| state.token = token);
+        self.modify(|state| state.token = token);
     }
 
     /// Replaces the token, as after a reinstallation.
     pub fn set_token(&self, token: &str) {
-        self.change(|state| state.bot.token = token.to_owned());
+        self.modify(|state| state.bot.token = token.to_owned());
     }
 
     /// Takes a scope from the token.
     pub fn remove_scope(&self, scope: &str) {
-        self.change(|state| state.bot.scopes.remove(scope));
+        self.modify(|state| state.bot.scopes.remove(scope));
     }
 
     /// Gives the token a scope.
     pub fn add_scope(&self, scope: &str) {
-        self.change(|state| state.bot.scopes.insert(scope.to_owned()));
+        self.modify(|state| state.bot.scopes.insert(scope.to_owned()));
     }
 
     /// Switches the app's Messages tab, without which people cannot be written to.
     pub fn set_messages_tab(&self, on: bool) {
-        self.change(|state| state.bot.messages_tab = on);
+        self.modify(|state| state.bot.messages_tab = on);
     }
 
     /// Starts the rate limits afresh, other ones or none.
     pub fn set_rate_limits(&self, limits: Option<RateLimits>) {
-        self.change(|state| state.limiter = Limiter::new(limits));
+        self.modify(|state| state.limiter = RateLimiter::new(limits));
     }
 
     /// Archives a channel, or takes it out of the archive.
     pub fn set_archived(&self, channel: &str, archived: bool) {
-        self.change_channel(channel, |_, channel| channel.archived = archived);
+        self.modify_channel(channel, |_, channel| channel.archived = archived);
     }
 
     /// Gives a channel another name; nothing answers to the old one.
     pub fn rename_channel(&self, channel: &str, name: &str) {
-        self.change_channel(channel, |_, channel| name.clone_into(&mut channel.name));
+        self.modify_channel(channel, |_, channel| name.clone_into(&mut channel.name));
     }
 
     /// Takes the bot out of a channel.
     pub fn kick_bot(&self, channel: &str) {
-        self.change_channel(channel, |bot, channel| {
+        self.modify_channel(channel, |bot, channel| {
             channel.members.remove(bot);
         });
     }
 
     /// Invites the bot into a channel.
     pub fn invite_bot(&self, channel: &str) {
-        self.change_channel(channel, |bot, channel| {
+        self.modify_channel(channel, |bot, channel| {
             channel.members.insert(bot.to_owned());
         });
     }
 
     /// Adds a channel, or replaces what is known of one; its messages stay.
     pub fn put_channel(&self, channel: Channel) {
-        self.change(|state| match state.conversations.get_mut(&channel.id) {
+        self.modify(|state| match state.conversations.get_mut(&channel.id) {
             Some(found) => found.channel = channel,
             None => {
                 state
@@ -341,25 +341,25 @@ impl SlackSim {
     }
 
     /// Adds someone, or replaces what is known of them.
-    pub fn put_person(&self, person: Person) {
-        self.change(|state| state.people.insert(person.id.clone(), person));
+    pub fn put_user(&self, person: SlackUser) {
+        self.modify(|state| state.users.insert(person.id.clone(), person));
     }
 
     /// Takes an account away, so that Slack knows nobody by its id. Slack itself only deactivates; an id is unknown to it
     /// for instance after a workspace moved into an organisation (assumed).
-    pub fn remove_person(&self, id: &str) {
-        self.change(|state| state.people.remove(id));
+    pub fn remove_user(&self, id: &str) {
+        self.modify(|state| state.users.remove(id));
     }
 
     /// Adds a user group, or replaces it.
     pub fn put_group(&self, group: UserGroup) {
-        self.change(|state| state.groups.insert(group.id.clone(), group));
+        self.modify(|state| state.groups.insert(group.id.clone(), group));
     }
 
     /// Changes how the app is set up: secrets, request URL. Socket Mode is switched by
     /// [`SlackSim::set_socket_mode`], which tells the sockets.
     pub fn set_app(&self, change: impl FnOnce(&mut App)) {
-        self.change(|state| change(&mut state.app));
+        self.modify(|state| change(&mut state.app));
     }
 
     /// Where interactions are posted from now on.
@@ -378,13 +378,13 @@ impl SlackSim {
     /// What to write into the addresses that are handed out (`response_url`, sockets) in place of the simulator's
     /// own address, so that a proxy stands between there too.
     pub fn set_public_addr(&self, addr: SocketAddr) {
-        self.change(|state| state.public_addr = addr);
+        self.modify(|state| state.public_addr = addr);
     }
 
     /// Posts as a person, bypassing the API. Returns the new message's ts, or `None` without such a channel.
     pub fn say(&self, channel: &str, user: &str, text: &str, thread_ts: Option<&str>) -> Option<String> {
-        self.change(|state| {
-            let mut message = state.draft(user, text, Moment::now());
+        self.modify(|state| {
+            let mut message = state.new_message(user, text, Moment::now());
             message.thread_ts = thread_ts.and_then(Ts::parse);
             let ts = message.ts.to_string();
             let conversation = state.conversations.get_mut(channel)?;
@@ -395,21 +395,21 @@ impl SlackSim {
 
     /// Deletes any message, as an administrator could. Says whether there was one.
     pub fn delete_message(&self, channel: &str, ts: &str) -> bool {
-        self.change(|state| {
+        self.modify(|state| {
             let ts = Ts::parse(ts)?;
             Some(state.conversations.get_mut(channel)?.delete(ts))
         })
         .unwrap_or(false)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn modify<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.shared.state());
         self.shared.changed();
         result
     }
 
-    fn change_channel(&self, channel: &str, change: impl FnOnce(&str, &mut Channel)) {
-        self.change(|state| {
+    fn modify_channel(&self, channel: &str, change: impl FnOnce(&str, &mut Channel)) {
+        self.modify(|state| {
             if let Some(found) = state.conversations.get_mut(channel) {
                 change(&state.bot.user_id, &mut found.channel);
             }

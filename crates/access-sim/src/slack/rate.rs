@@ -48,16 +48,16 @@ impl Tier {
 }
 
 /// The clocks of one app in one workspace. Its size is bounded by the methods and channels that exist.
-pub(super) struct Limiter {
+pub(super) struct RateLimiter {
     limits: Option<RateLimits>,
     methods: HashMap<&'static str, VecDeque<Instant>>,
     /// When each channel's bucket will be full again.
     channels: HashMap<String, Instant>,
 }
 
-impl Limiter {
+impl RateLimiter {
     pub(super) fn new(limits: Option<RateLimits>) -> Self {
-        Limiter { limits, methods: HashMap::new(), channels: HashMap::new() }
+        RateLimiter { limits, methods: HashMap::new(), channels: HashMap::new() }
     }
 
     /// Counts a call of `method`, or says how long to wait. Refused calls are not counted.
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_channel_takes_a_burst_and_then_one_message_a_second() {
-        let mut limiter = Limiter::new(Some(RateLimits::default()));
+        let mut limiter = RateLimiter::new(Some(RateLimits::default()));
         let start = Instant::now();
         for _ in 0..5 {
             assert_eq!(limiter.admit_message("C1", start), Ok(()));
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_method_has_its_calls_a_minute_and_not_one_more() {
-        let mut limiter = Limiter::new(Some(RateLimits::default()));
+        let mut limiter = RateLimiter::new(Some(RateLimits::default()));
         let start = Instant::now();
         for call in 0..50 {
             let at = start + Duration::from_millis(call * 100);
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn switched_off_admits_everything() {
-        let mut limiter = Limiter::new(None);
+        let mut limiter = RateLimiter::new(None);
         let now = Instant::now();
         for _ in 0..1_000 {
             assert_eq!(limiter.admit_call("conversations.list", Tier::Two, now), Ok(()));

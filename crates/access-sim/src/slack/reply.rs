@@ -9,29 +9,29 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// What a method returns: the fields beside `ok`, or a refusal.
-pub(super) type Reply = Result<Value, Refusal>;
+pub(super) type Reply = Result<Value, ApiError>;
 
 /// A refusal with Slack's short code and whatever explains it.
 #[derive(Debug, Clone)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     code: String,
     extra: Map<String, Value>,
     retry_after: Option<Duration>,
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn new(code: &str) -> Self {
-        Refusal { code: code.to_owned(), extra: Map::new(), retry_after: None }
+        ApiError { code: code.to_owned(), extra: Map::new(), retry_after: None }
     }
 
     /// `invalid_arguments`, saying which.
     pub(super) fn argument(message: String) -> Self {
-        Refusal::new("invalid_arguments").because(vec![message])
+        ApiError::new("invalid_arguments").because(vec![message])
     }
 
     /// `missing_scope`, saying what is needed and what there is.
     pub(super) fn missing_scope(needed: &str, provided: &BTreeSet<String>) -> Self {
-        let mut refusal = Refusal::new("missing_scope");
+        let mut refusal = ApiError::new("missing_scope");
         refusal.extra.insert("needed".to_owned(), json!(needed));
         refusal.extra.insert("provided".to_owned(), json!(joined(provided)));
         refusal
@@ -39,7 +39,7 @@ impl Refusal {
 
     /// HTTP 429.
     pub(super) fn rate_limited(wait: Duration) -> Self {
-        Refusal { retry_after: Some(wait), ..Refusal::new("ratelimited") }
+        ApiError { retry_after: Some(wait), ..ApiError::new("ratelimited") }
     }
 
     /// The same refusal with `response_metadata.messages`.
@@ -57,13 +57,13 @@ impl Refusal {
 
 /// An answer ready for the wire.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Value,
 }
 
-impl Answer {
+impl HttpReply {
     /// Wraps a reply in Slack's envelope.
     pub(super) fn from_reply(reply: Reply, warning: Option<&str>) -> Self {
         let (status, retry_after, mut body) = match reply {
@@ -84,7 +84,7 @@ impl Answer {
         if let Some(warning) = warning {
             add_warning(&mut body, warning);
         }
-        Answer { status, retry_after, body: Value::Object(body) }
+        HttpReply { status, retry_after, body: Value::Object(body) }
     }
 }
 

@@ -40,9 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Lets a request's handler cut the connection it came on.
 #[derive(Clone, Default)]
-pub(super) struct Line(CancellationToken);
+pub(super) struct ConnectionHandle(CancellationToken);
 
-impl Line {
+impl ConnectionHandle {
     /// Resets the connection. Never returns: the connection's task drops the caller with the connection.
     pub(super) async fn reset(&self) -> ! {
         self.cut();
@@ -57,7 +57,7 @@ impl Line {
 
 /// Lets a request's handler go on with the connection after the request, as sockets do.
 #[derive(Clone)]
-pub(super) struct Life {
+pub(super) struct ServerTasks {
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -69,7 +69,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let life = Life { stop: stop.clone(), tasks: tasks.clone() };
+    let life = ServerTasks { stop: stop.clone(), tasks: tasks.clone() };
     let router = Router::new()
         .route("/api/{method}", get(web::call).post(web::call))
         .route("/actions/{team}/{secret}", get(web::respond).post(web::respond))
@@ -107,8 +107,8 @@ async fn dated(State(shared): State<Arc<Shared>>, mut response: Response) -> Res
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let line = Line::default();
-    let io = TokioIo::new(Wire { stream, line: line.clone() });
+    let line = ConnectionHandle::default();
+    let io = TokioIo::new(ControlledStream { stream, line: line.clone() });
     let service = TowerToHyperService::new(router.layer(Extension(line.clone())));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -124,12 +124,12 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
 }
 
 /// A stream that ends with a reset instead of an orderly close once its line is cut.
-struct Wire {
+struct ControlledStream {
     stream: TcpStream,
-    line: Line,
+    line: ConnectionHandle,
 }
 
-impl Drop for Wire {
+impl Drop for ControlledStream {
     fn drop(&mut self) {
         if self.line.0.is_cancelled() {
             // Should this fail, the client sees an orderly close without an answer, which is as good.
@@ -138,13 +138,13 @@ impl Drop for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ControlledStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ControlledStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }

@@ -9,7 +9,7 @@ use super::message::Message;
 use super::people::elements::{self, Button};
 use super::state::{Conversation, State};
 use super::views::OpenView;
-use super::workspace::{ChannelKind, Person, PersonKind, Posting, Team, UserGroup};
+use super::workspace::{ChannelKind, Posting, SlackUser, SlackUserKind, Team, UserGroup};
 
 /// A message, as sent.
 #[derive(Debug, Clone, Serialize)]
@@ -100,7 +100,7 @@ pub struct ThreadView {
 
 /// A person.
 #[derive(Debug, Clone, Serialize)]
-pub struct PersonView {
+pub struct SlackUserView {
     /// `U…` or `W…`.
     pub id: String,
     /// The handle.
@@ -110,7 +110,7 @@ pub struct PersonView {
     /// If known.
     pub email: Option<String>,
     /// What sort of account.
-    pub kind: PersonKind,
+    pub kind: SlackUserKind,
     /// What only they see, oldest first; each says in which channel.
     pub ephemerals: Vec<MessageView>,
     /// The modals before them, the lowest first.
@@ -148,7 +148,7 @@ pub struct Snapshot {
     /// The bot's user id.
     pub bot_user_id: String,
     /// Everyone, by id.
-    pub people: Vec<PersonView>,
+    pub people: Vec<SlackUserView>,
     /// User groups, by id.
     pub groups: Vec<UserGroup>,
     /// Channels first, then direct conversations, by id.
@@ -158,22 +158,22 @@ pub struct Snapshot {
 impl Snapshot {
     pub(super) fn of(state: &State) -> Self {
         let mut conversations: Vec<ConversationView> =
-            state.conversations.values().map(|found| conversation(state, found)).collect();
+            state.conversations.values().map(|found| conversation_view(state, found)).collect();
         conversations
             .sort_by_key(|found| matches!(found.kind, ChannelKind::Direct | ChannelKind::GroupDirect));
         Snapshot {
             team: state.team.clone(),
             bot_user_id: state.bot.user_id.clone(),
-            people: state.people.values().map(|who| person(state, who)).collect(),
+            people: state.users.values().map(|who| user_view(state, who)).collect(),
             groups: state.groups.values().cloned().collect(),
             conversations,
         }
     }
 }
 
-fn person(state: &State, person: &Person) -> PersonView {
+fn user_view(state: &State, person: &SlackUser) -> SlackUserView {
     let ephemerals = state.ephemerals.of(&person.id);
-    PersonView {
+    SlackUserView {
         ephemerals: ephemerals.map(|ephemeral| ephemeral.view(&state.bot.user_id)).collect(),
         views: state.views.stack(&person.id).iter().map(|view| OpenView::of(&person.id, view)).collect(),
         id: person.id.clone(),
@@ -184,7 +184,7 @@ fn person(state: &State, person: &Person) -> PersonView {
     }
 }
 
-fn conversation(state: &State, found: &Conversation) -> ConversationView {
+fn conversation_view(state: &State, found: &Conversation) -> ConversationView {
     let channel = &found.channel;
     let view = |message: &Message| MessageView::of(&channel.id, &state.bot.user_id, message);
     let mut messages: Vec<ThreadView> = Vec::new();

@@ -12,18 +12,18 @@ use tokio::time::Instant;
 
 use super::effects::Formatting;
 use super::ephemeral::Ephemerals;
-use super::interactive::Times;
-use super::interactive::hooks::Hooks;
+use super::interactive::Timings;
+use super::interactive::hooks::ResponseUrls;
 use super::interactive::triggers::Triggers;
 use super::message::{Message, ThreadSummary};
-use super::rate::{Limiter, RateLimits};
-use super::reply::{Refusal, joined};
+use super::rate::{RateLimiter, RateLimits};
+use super::reply::{ApiError, joined};
 use super::socket::tickets::Tickets;
 use super::ts::Ts;
 use super::views::Views;
 use super::workspace::{
-    App, Bot, Channel, ChannelKind, Enterprise, Person, PersonKind, SLACKBOT, Team, TokenState, UserGroup,
-    Workspace,
+    App, Bot, Channel, ChannelKind, Enterprise, SLACKBOT, SlackUser, SlackUserKind, Team, TokenState,
+    UserGroup, Workspace,
 };
 
 /// More messages than any test or demo posts; beyond it Slack's own `message_limit_exceeded` answers.
@@ -101,19 +101,19 @@ pub(super) struct State {
     pub(super) bot: Bot,
     pub(super) app: App,
     pub(super) token: TokenState,
-    pub(super) people: BTreeMap<String, Person>,
+    pub(super) users: BTreeMap<String, SlackUser>,
     pub(super) groups: BTreeMap<String, UserGroup>,
     pub(super) conversations: BTreeMap<String, Conversation>,
     pub(super) ephemerals: Ephemerals,
     pub(super) views: Views,
     pub(super) triggers: Triggers,
-    pub(super) hooks: Hooks,
+    pub(super) response_urls: ResponseUrls,
     pub(super) tickets: Tickets,
     pub(super) edit_window: Option<Duration>,
-    pub(super) times: Times,
+    pub(super) timings: Timings,
     /// Where clients find the simulator, for the addresses that it hands out.
     pub(super) public_addr: SocketAddr,
-    pub(super) limiter: Limiter,
+    pub(super) limiter: RateLimiter,
     last_ts: Option<Ts>,
 }
 
@@ -121,13 +121,14 @@ impl State {
     pub(super) fn new(
         workspace: Workspace,
         limits: Option<RateLimits>,
-        times: Times,
+        times: Timings,
         public_addr: SocketAddr,
     ) -> Self {
-        let Workspace { team, enterprise, bot, app, people, channels, groups, edit_window } = workspace;
+        let Workspace { team, enterprise, bot, app, users: people, channels, groups, edit_window } =
+            workspace;
         let mut known = BTreeMap::new();
-        let own = Person::member(&bot.user_id, &bot.name).without_email().kind(PersonKind::Bot);
-        let slackbot = Person::member(SLACKBOT, "slackbot").without_email().kind(PersonKind::Slackbot);
+        let own = SlackUser::member(&bot.user_id, &bot.name).without_email().kind(SlackUserKind::Bot);
+        let slackbot = SlackUser::member(SLACKBOT, "slackbot").without_email().kind(SlackUserKind::Slackbot);
         for person in [own, slackbot].into_iter().chain(people) {
             known.insert(person.id.clone(), person);
         }
@@ -141,24 +142,24 @@ impl State {
             bot,
             app,
             token: TokenState::Valid,
-            people: known,
+            users: known,
             groups: groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
             conversations,
             ephemerals: Ephemerals::default(),
             views: Views::default(),
             triggers: Triggers::default(),
-            hooks: Hooks::default(),
+            response_urls: ResponseUrls::default(),
             tickets: Tickets::default(),
             edit_window,
-            times,
+            timings: times,
             public_addr,
-            limiter: Limiter::new(limits),
+            limiter: RateLimiter::new(limits),
             last_ts: None,
         }
     }
 
     /// Checks a token, as every method does first.
-    pub(super) fn authenticate(&self, token: Option<&str>) -> Result<(), Refusal> {
+    pub(super) fn authenticate(&self, token: Option<&str>) -> Result<(), ApiError> {
         let code = match (token, self.token) {
             (None, _) => "not_authed",
             (Some(token), _) if token != self.bot.token => "invalid_auth",
@@ -167,7 +168,7 @@ impl State {
             (Some(_), TokenState::Expired) => "token_expired",
             (Some(_), TokenState::AccountInactive) => "account_inactive",
         };
-        Err(Refusal::new(code))
+        Err(ApiError::new(code))
     }
 
     /// Whether the whole organisation installed the app.
@@ -179,8 +180,8 @@ impl State {
         self.bot.scopes.contains(scope)
     }
 
-    pub(super) fn require_scope(&self, scope: &str) -> Result<(), Refusal> {
-        if self.has_scope(scope) { Ok(()) } else { Err(Refusal::missing_scope(scope, &self.bot.scopes)) }
+    pub(super) fn require_scope(&self, scope: &str) -> Result<(), ApiError> {
+        if self.has_scope(scope) { Ok(()) } else { Err(ApiError::missing_scope(scope, &self.bot.scopes)) }
     }
 
     pub(super) fn granted(&self) -> String {
@@ -192,11 +193,11 @@ impl State {
     }
 
     /// A conversation by id that the bot may know of: public, or with the bot in it.
-    pub(super) fn visible(&self, id: &str) -> Result<&Conversation, Refusal> {
+    pub(super) fn visible(&self, id: &str) -> Result<&Conversation, ApiError> {
         self.conversations
             .get(id)
             .filter(|found| found.channel.kind == ChannelKind::Public || self.bot_is_in(&found.channel))
-            .ok_or_else(|| Refusal::new("channel_not_found"))
+            .ok_or_else(|| ApiError::new("channel_not_found"))
     }
 
     /// A public channel by its name, with or without `#`.
@@ -240,7 +241,7 @@ impl State {
     }
 
     /// The next timestamp; no two are alike.
-    pub(super) fn tick(&mut self, now: Moment) -> Ts {
+    pub(super) fn next_ts(&mut self, now: Moment) -> Ts {
         let ts = Ts::after(self.last_ts, now.wall);
         self.last_ts = Some(ts);
         ts
@@ -252,8 +253,8 @@ impl State {
     }
 
     /// A message of `user` with the next timestamp, not stored yet.
-    pub(super) fn draft(&mut self, user: &str, text: &str, now: Moment) -> Message {
-        let ts = self.tick(now);
+    pub(super) fn new_message(&mut self, user: &str, text: &str, now: Moment) -> Message {
+        let ts = self.next_ts(now);
         Message {
             ts,
             thread_ts: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::interactive::unguessable;
+use super::interactive::random_token;
 use super::people::elements::{self, Button};
 use super::workspace::{Bot, Team};
 
@@ -52,7 +52,7 @@ impl View {
 
     /// Replaces what stands in it. What was typed stays where the input stayed.
     pub(super) fn replace(&mut self, content: Map<String, Value>) {
-        let (content, mut values) = furnish(content);
+        let (content, mut values) = with_ids(content);
         for (block, actions) in &mut values {
             for (action, value) in actions {
                 let typed = self.values.get(block).and_then(|actions| actions.get(action));
@@ -132,7 +132,7 @@ impl Views {
     }
 
     /// Whether another view than `own` has this external id.
-    pub(super) fn taken(&self, external_id: &str, own: Option<&str>) -> bool {
+    pub(super) fn has_external_id(&self, external_id: &str, own: Option<&str>) -> bool {
         let mut views = self.stacks.values().flatten();
         views.any(|view| view.text("external_id") == Some(external_id) && own != Some(view.id.as_str()))
     }
@@ -147,7 +147,7 @@ impl Views {
     pub(super) fn push(&mut self, user: &str, content: Map<String, Value>) -> View {
         self.opened += 1;
         let number = self.opened;
-        let (content, values) = furnish(content);
+        let (content, values) = with_ids(content);
         let stack = self.stacks.entry(user.to_owned()).or_default();
         let id = format!("V0{number:06}");
         let view = View {
@@ -178,13 +178,13 @@ impl Views {
 }
 
 fn new_hash() -> String {
-    format!("1795363190.{}", unguessable())
+    format!("1795363190.{}", random_token())
 }
 
 type Values = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Gives every block an id and every input its first value.
-fn furnish(mut content: Map<String, Value>) -> (Map<String, Value>, Values) {
+fn with_ids(mut content: Map<String, Value>) -> (Map<String, Value>, Values) {
     let mut values = Values::new();
     let Some(blocks) = content.get_mut("blocks").and_then(Value::as_array_mut) else {
         return (content, values);

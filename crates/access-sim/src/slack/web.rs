@@ -16,14 +16,14 @@ use serde_json::Value;
 
 use super::Shared;
 use super::arguments::{self, Arguments, Incoming};
-use super::calls::Answered;
+use super::calls::ResponseTarget;
 use super::delivery::{self, Outcome};
 use super::faults::Fault;
 use super::interactive::hooks::Origin;
 use super::methods;
 use super::methods::response::{RESPONSE_URL, respond as respond_to};
-use super::reply::{Answer, Refusal};
-use super::server::Line;
+use super::reply::{ApiError, HttpReply};
+use super::server::ConnectionHandle;
 use super::state::Moment;
 use crate::order::Side;
 
@@ -42,24 +42,24 @@ enum Target {
 /// Answers one call.
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
-    Extension(line): Extension<Line>,
+    Extension(line): Extension<ConnectionHandle>,
     Path(method): Path<String>,
     request: Request,
 ) -> Response {
-    answer(shared, line, Target::Method(method), request).await
+    handle(shared, line, Target::Method(method), request).await
 }
 
 /// Answers one POST to a `response_url`.
 pub(super) async fn respond(
     State(shared): State<Arc<Shared>>,
-    Extension(line): Extension<Line>,
+    Extension(line): Extension<ConnectionHandle>,
     Path((_, secret)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    answer(shared, line, Target::Response(secret), request).await
+    handle(shared, line, Target::Response(secret), request).await
 }
 
-async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Request) -> Response {
+async fn handle(shared: Arc<Shared>, line: ConnectionHandle, target: Target, request: Request) -> Response {
     let now = Moment::now();
     let method = match &target {
         Target::Method(method) => method.clone(),
@@ -67,7 +67,7 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
     };
     if let Some(strike) = shared.faults.take_unread(&method) {
         let seq = shared.calls.begin(&method, Arguments::default(), None, 0, now);
-        shared.calls.amend(seq, |call| strike.note(call));
+        shared.calls.amend(seq, |call| strike.record(call));
         shared.changed();
         line.reset().await
     }
@@ -88,9 +88,9 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
     };
     let (channel, answers) = match &target {
         Target::Method(_) => (arguments.get("channel").and_then(Value::as_str).map(str::to_owned), None),
-        Target::Response(secret) => match shared.state().hooks.origin(secret) {
+        Target::Response(secret) => match shared.state().response_urls.origin(secret) {
             Some(Origin { user, channel, ts }) => {
-                (Some(channel.clone()), Some(Answered { user: user.clone(), ts: ts.to_string() }))
+                (Some(channel.clone()), Some(ResponseTarget { user: user.clone(), ts: ts.to_string() }))
             }
             None => (None, None),
         },
@@ -102,16 +102,19 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
         call.answers = answers;
     });
     shared.changed();
-    let pass = shared.order.enter(Side::Slack { seq }, &method, channel.as_deref().unwrap_or_default()).await;
+    let pass = shared
+        .call_sequence
+        .begin(Side::Slack { seq }, &method, channel.as_deref().unwrap_or_default())
+        .await;
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
     }
 
-    let stands_for = channel.as_deref().and_then(|channel| shared.channel_meant(channel));
+    let stands_for = channel.as_deref().and_then(|channel| shared.resolve_channel(channel));
     let channels: Vec<&str> = channel.iter().chain(&stands_for).map(String::as_str).collect();
     let strike = shared.faults.take(&method, &channels);
     if let Some(strike) = &strike {
-        shared.calls.amend(seq, |call| strike.note(call));
+        shared.calls.amend(seq, |call| strike.record(call));
         shared.changed();
         if let (Fault::Delay(pause), false) = (&strike.fault, strike.after_work) {
             tokio::time::sleep(*pause).await;
@@ -120,7 +123,7 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
     let outcome = match &strike {
         Some(strike) if !strike.does_work => None,
         _ => {
-            let outcome = carry_out(&shared, &target, incoming);
+            let outcome = execute(&shared, &target, incoming);
             shared.calls.amend(seq, |call| {
                 call.answer = outcome.answer.body.clone();
                 if strike.is_none() {
@@ -131,11 +134,11 @@ async fn answer(shared: Arc<Shared>, line: Line, target: Target, request: Reques
             Some(outcome)
         }
     };
-    pass.leave().await;
+    pass.finish().await;
     match strike {
-        None => delivery::of(outcome),
+        None => delivery::without_fault(outcome),
         Some(strike) => {
-            let response = delivery::struck(strike, outcome, &line).await;
+            let response = delivery::with_fault(strike, outcome, &line).await;
             shared.calls.amend(seq, |call| call.status = Some(response.status().as_u16()));
             shared.changed();
             response
@@ -151,20 +154,20 @@ async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     }
 }
 
-fn carry_out(shared: &Shared, target: &Target, incoming: Result<Incoming, Refusal>) -> Outcome {
+fn execute(shared: &Shared, target: &Target, incoming: Result<Incoming, ApiError>) -> Outcome {
     let warning = incoming.as_ref().ok().and_then(|incoming| incoming.warning);
-    let incoming = incoming.as_ref().map_err(Refusal::clone);
+    let incoming = incoming.as_ref().map_err(ApiError::clone);
     // A delay may have passed since the call arrived.
     let now = Moment::now();
     match target {
         Target::Method(method) => {
             let (reply, scopes) = methods::call(&mut shared.state(), method, incoming, now);
-            Outcome { answer: Answer::from_reply(reply, warning), scopes }
+            Outcome { answer: HttpReply::from_reply(reply, warning), scopes }
         }
         Target::Response(secret) => {
             let reply = respond_to(&mut shared.state(), secret, incoming, now);
             let refused = reply.is_err();
-            let mut answer = Answer::from_reply(reply, None);
+            let mut answer = HttpReply::from_reply(reply, None);
             // These addresses are no part of the Web API: what they refuse is not HTTP 200.
             if refused && answer.status == StatusCode::OK {
                 answer.status = StatusCode::NOT_FOUND;

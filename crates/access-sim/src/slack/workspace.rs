@@ -117,7 +117,7 @@ pub enum TokenState {
 /// What sort of account a person has. A client must tell these apart before it trusts a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PersonKind {
+pub enum SlackUserKind {
     /// A full member of the team.
     Member,
     /// A multi-channel guest (`is_restricted`).
@@ -150,7 +150,7 @@ pub enum PersonKind {
 
 /// Someone in, or seen from, the workspace.
 #[derive(Debug, Clone, Serialize)]
-pub struct Person {
+pub struct SlackUser {
     /// A `U…` or `W…` id.
     pub id: String,
     /// The handle, not an identifier.
@@ -162,49 +162,49 @@ pub struct Person {
     /// Slack's `is_email_confirmed`.
     pub email_confirmed: bool,
     /// What sort of account.
-    pub kind: PersonKind,
+    pub kind: SlackUserKind,
     /// The id in the whole organisation, for an account that has another one in the team; else it is `id`.
     pub enterprise_user_id: Option<String>,
 }
 
-impl Person {
+impl SlackUser {
     /// A full member called `name` with the address `name@example.com`, confirmed.
     pub fn member(id: &str, name: &str) -> Self {
-        Person {
+        SlackUser {
             id: id.to_owned(),
             name: name.to_owned(),
-            real_name: capitalised(name),
+            real_name: capitalized(name),
             email: Some(format!("{name}@example.com")),
             email_confirmed: true,
-            kind: PersonKind::Member,
+            kind: SlackUserKind::Member,
             enterprise_user_id: None,
         }
     }
 
     /// The same person with another sort of account.
-    pub fn kind(self, kind: PersonKind) -> Self {
-        Person { kind, ..self }
+    pub fn kind(self, kind: SlackUserKind) -> Self {
+        SlackUser { kind, ..self }
     }
 
     /// The same person with another address.
     pub fn email(self, email: &str) -> Self {
-        Person { email: Some(email.to_owned()), ..self }
+        SlackUser { email: Some(email.to_owned()), ..self }
     }
 
     /// The same person with another id in the whole organisation.
     pub fn known_to_enterprise_as(self, id: &str) -> Self {
-        Person { enterprise_user_id: Some(id.to_owned()), ..self }
+        SlackUser { enterprise_user_id: Some(id.to_owned()), ..self }
     }
 
     /// The same person with no address that the API would show.
     pub fn without_email(self) -> Self {
-        Person { email: None, email_confirmed: false, ..self }
+        SlackUser { email: None, email_confirmed: false, ..self }
     }
 
     /// The team they belong to, if it is not the workspace's own.
     pub(super) fn home(&self) -> Option<&str> {
         match &self.kind {
-            PersonKind::External { team_id, .. } | PersonKind::Sister { team_id } => Some(team_id),
+            SlackUserKind::External { team_id, .. } | SlackUserKind::Sister { team_id } => Some(team_id),
             _ => None,
         }
     }
@@ -212,34 +212,34 @@ impl Person {
     /// Whether they sit before a client in which they can press things.
     pub(super) fn has_client(&self) -> bool {
         match self.kind {
-            PersonKind::Member
-            | PersonKind::Guest
-            | PersonKind::SingleChannelGuest
-            | PersonKind::Sister { .. }
-            | PersonKind::External { stranger: false, .. } => true,
-            PersonKind::External { stranger: true, .. }
-            | PersonKind::Deactivated
-            | PersonKind::Invited
-            | PersonKind::Bot
-            | PersonKind::WorkflowBot
-            | PersonKind::Slackbot => false,
+            SlackUserKind::Member
+            | SlackUserKind::Guest
+            | SlackUserKind::SingleChannelGuest
+            | SlackUserKind::Sister { .. }
+            | SlackUserKind::External { stranger: false, .. } => true,
+            SlackUserKind::External { stranger: true, .. }
+            | SlackUserKind::Deactivated
+            | SlackUserKind::Invited
+            | SlackUserKind::Bot
+            | SlackUserKind::WorkflowBot
+            | SlackUserKind::Slackbot => false,
         }
     }
 
     /// Whether the app may open a direct message with them.
     pub(super) fn can_be_messaged(&self) -> bool {
         match self.kind {
-            PersonKind::Member
-            | PersonKind::Guest
-            | PersonKind::SingleChannelGuest
-            | PersonKind::Invited
-            | PersonKind::Sister { .. }
-            | PersonKind::External { stranger: false, .. } => true,
-            PersonKind::External { stranger: true, .. }
-            | PersonKind::Deactivated
-            | PersonKind::Bot
-            | PersonKind::WorkflowBot
-            | PersonKind::Slackbot => false,
+            SlackUserKind::Member
+            | SlackUserKind::Guest
+            | SlackUserKind::SingleChannelGuest
+            | SlackUserKind::Invited
+            | SlackUserKind::Sister { .. }
+            | SlackUserKind::External { stranger: false, .. } => true,
+            SlackUserKind::External { stranger: true, .. }
+            | SlackUserKind::Deactivated
+            | SlackUserKind::Bot
+            | SlackUserKind::WorkflowBot
+            | SlackUserKind::Slackbot => false,
         }
     }
 }
@@ -329,7 +329,7 @@ pub struct Workspace {
     /// The app's settings.
     pub app: App,
     /// Everyone else. The bot's user and Slackbot are added by the simulator.
-    pub people: Vec<Person>,
+    pub users: Vec<SlackUser>,
     /// Channels; direct messages come into being when someone opens them.
     pub channels: Vec<Channel>,
     /// User groups.
@@ -361,7 +361,7 @@ impl Workspace {
                 request_ca: None,
                 socket_mode: false,
             },
-            people: Vec::new(),
+            users: Vec::new(),
             channels: Vec::new(),
             groups: Vec::new(),
             edit_window: None,
@@ -371,16 +371,16 @@ impl Workspace {
     /// A furnished team: two channels with the bot, two without, and one person of each sort that matters.
     pub fn demo() -> Self {
         let everyone = ["U0ALICE", "U0BOB", "U0CAROL", "U0ERIN"];
-        let external = PersonKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
+        let external = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
         let bot = "U0BOT";
         Workspace::empty()
-            .add_person(Person::member("U0ALICE", "alice"))
-            .add_person(Person::member("U0BOB", "bob"))
-            .add_person(Person::member("U0CAROL", "carol"))
-            .add_person(Person::member("U0ERIN", "erin"))
-            .add_person(Person::member("U0GIL", "gil").kind(PersonKind::Guest))
-            .add_person(Person::member("U0EVE", "eve").email("eve@elsewhere.example").kind(external))
-            .add_person(Person::member("U0DAN", "dan").kind(PersonKind::Deactivated))
+            .add_user(SlackUser::member("U0ALICE", "alice"))
+            .add_user(SlackUser::member("U0BOB", "bob"))
+            .add_user(SlackUser::member("U0CAROL", "carol"))
+            .add_user(SlackUser::member("U0ERIN", "erin"))
+            .add_user(SlackUser::member("U0GIL", "gil").kind(SlackUserKind::Guest))
+            .add_user(SlackUser::member("U0EVE", "eve").email("eve@elsewhere.example").kind(external))
+            .add_user(SlackUser::member("U0DAN", "dan").kind(SlackUserKind::Deactivated))
             .with_channel(
                 Channel::public("C0REQUESTS", "access-requests")
                     .with_members(&everyone)
@@ -405,8 +405,8 @@ impl Workspace {
     }
 
     /// Adds someone.
-    pub fn add_person(mut self, person: Person) -> Self {
-        self.people.push(person);
+    pub fn add_user(mut self, person: SlackUser) -> Self {
+        self.users.push(person);
         self
     }
 
@@ -448,7 +448,7 @@ impl Workspace {
     }
 }
 
-fn capitalised(name: &str) -> String {
+fn capitalized(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

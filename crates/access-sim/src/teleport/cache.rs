@@ -16,7 +16,7 @@ use super::state::State;
 
 /// A change on its way from the store to the cache.
 #[derive(Debug)]
-struct Change {
+struct PendingChange {
     due: Timestamp,
     id: String,
     event: pb::Event,
@@ -28,13 +28,13 @@ struct Change {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     listed: BTreeMap<String, AccessRequest>,
-    under_way: VecDeque<Change>,
+    pending: VecDeque<PendingChange>,
 }
 
 impl Cache {
     /// When the next change arrives.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.under_way.front().map(|change| change.due)
+        self.pending.front().map(|change| change.due)
     }
 }
 
@@ -47,21 +47,21 @@ impl State {
     /// Sends a change towards lists and watches; at once where the release does not lag.
     pub(super) fn publish(&mut self, id: &str, event: pb::Event, request: Option<AccessRequest>) {
         let due = self.now + self.options.list_lag;
-        self.cache.under_way.push_back(Change { due, id: id.to_owned(), event, request });
-        self.take_up_changes();
+        self.cache.pending.push_back(PendingChange { due, id: id.to_owned(), event, request });
+        self.apply_due_changes();
     }
 
     /// Lets the cache see what is due.
-    pub(super) fn take_up_changes(&mut self) {
+    pub(super) fn apply_due_changes(&mut self) {
         while self.cache.next_due().is_some_and(|due| due <= self.now) {
-            self.take_up_next();
+            self.apply_next_change();
         }
     }
 
     /// Lets the cache see everything, as a server does that fills it anew.
-    pub(super) fn fill_cache(&mut self) {
+    pub(super) fn refresh_cache(&mut self) {
         while self.cache.next_due().is_some() {
-            self.take_up_next();
+            self.apply_next_change();
         }
     }
 
@@ -70,15 +70,15 @@ impl State {
         self.options.list_lag = lag;
     }
 
-    fn take_up_next(&mut self) {
-        let Some(Change { id, event, request, .. }) = self.cache.under_way.pop_front() else { return };
+    fn apply_next_change(&mut self) {
+        let Some(PendingChange { id, event, request, .. }) = self.cache.pending.pop_front() else { return };
         let reached =
             if self.faults.drops_event() { 0 } else { self.watchers.publish(&event, request.as_ref()) };
-        self.journal.note_emission(&id, request.is_none(), reached);
+        self.call_log.record_emission(&id, request.is_none(), reached);
         match request {
             Some(request) => self.cache.listed.insert(id, request),
             None => self.cache.listed.remove(&id),
         };
-        self.touch();
+        self.mark_changed();
     }
 }

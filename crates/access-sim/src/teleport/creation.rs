@@ -8,8 +8,8 @@ use tonic::Code;
 
 use super::audit::AuditKind;
 use super::lifecycle::{require_reason_fits, text};
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::request::{AccessRequest, NewRequest, Raw, RequestState, Resource};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
@@ -27,7 +27,7 @@ const MAX_PENDING: Duration = Duration::from_secs(7 * 24 * 3600);
 const SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
 
 /// How long a request lasts in each sense, from now.
-struct Times {
+struct RequestTimes {
     access: Duration,
     pending: Duration,
     max_duration: Option<Duration>,
@@ -42,30 +42,30 @@ impl State {
         user: &str,
         id: String,
         new: NewRequest,
-    ) -> Result<AccessRequest, Refusal> {
+    ) -> Result<AccessRequest, RpcError> {
         if !caller.is(user) {
             self.require(caller, &[ACCESS_REQUEST], "create")?;
         }
-        let person = self.world.user(user, self.now);
-        let person = person.ok_or_else(|| Refusal::not_found(format!("user {user:?} not found")))?;
-        let era = self.options.era;
+        let person = self.fixture.user(user, self.now);
+        let person = person.ok_or_else(|| RpcError::not_found(format!("user {user:?} not found")))?;
+        let era = self.options.version;
         require_reason_fits(era, "access request reason", &new.reason)?;
         if new.resources.len() > RESOURCE_LIMIT {
-            return Err(Refusal::bad_parameter(format!(
+            return Err(RpcError::bad_parameter(format!(
                 "access request names more than {RESOURCE_LIMIT} resources"
             )));
         }
 
         let requestable: Vec<&RequestConditions> =
-            self.world.roles_of(person).map(|role| &role.allow.request).collect();
+            self.fixture.roles_of(person).map(|role| &role.allow.request).collect();
         let roles = self.requested_roles(person, &requestable, &new)?;
         let mut longest = self.options.access_ttl;
         for name in &roles {
-            let Some(role) = self.world.role(name) else {
+            let Some(role) = self.fixture.role(name) else {
                 // As observed (T18); the words and the code of earlier releases are assumed.
-                return Err(match era >= Era::V15 {
-                    true => Refusal::bad_parameter(format!("invalid request TTL: role {name} is not found")),
-                    false => Refusal::not_found("a requested role is not found"),
+                return Err(match era >= ServerVersion::V15 {
+                    true => RpcError::bad_parameter(format!("invalid request TTL: role {name} is not found")),
+                    false => RpcError::not_found("a requested role is not found"),
                 });
             };
             longest = longest.min(role.max_session_ttl.unwrap_or(longest));
@@ -107,7 +107,7 @@ impl State {
             assume_start: new.assume_start,
             max_duration: times.max_duration.map(|time| self.now + time),
             session_ttl: times.session.map(|time| self.now + time),
-            long_term: era == Era::Newest && new.long_term,
+            long_term: era == ServerVersion::V18 && new.long_term,
             raw: Raw::default(),
             revision: 0,
         })
@@ -120,17 +120,17 @@ impl State {
         user: &str,
         id: String,
         new: NewRequest,
-    ) -> Result<AccessRequest, Refusal> {
+    ) -> Result<AccessRequest, RpcError> {
         let request = self.draft(caller, user, id, new)?;
         let id = &request.id;
         if self.requests.contains_key(id) {
-            return Err(Refusal::new(Code::AlreadyExists, format!("access request {id:?} already exists")));
+            return Err(RpcError::new(Code::AlreadyExists, format!("access request {id:?} already exists")));
         }
-        let mut line = self.audit_line(AuditKind::Create, caller, &request);
+        let mut line = self.audit_event(AuditKind::Create, caller, &request);
         line.reason = text(&request.request_reason);
         line.annotations = request.system_annotations.clone();
         self.put(request.clone());
-        self.log(line);
+        self.push_audit(line);
         Ok(request)
     }
 
@@ -141,10 +141,10 @@ impl State {
         person: &User,
         requestable: &[&RequestConditions],
         new: &NewRequest,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, RpcError> {
         let user = &person.name;
         let denied: Vec<&RequestConditions> =
-            self.world.roles_of(person).map(|role| &role.deny.request).collect();
+            self.fixture.roles_of(person).map(|role| &role.deny.request).collect();
         let may = |role: &str| {
             requestable.iter().any(|conditions| conditions.allows(role))
                 && !denied.iter().any(|conditions| conditions.allows(role))
@@ -155,17 +155,20 @@ impl State {
                 roles.push(role.clone());
             }
         }
-        if roles.is_empty() && !new.resources.is_empty() && self.options.era >= Era::V15 {
+        if roles.is_empty() && !new.resources.is_empty() && self.options.version >= ServerVersion::V15 {
             roles = self.roles_for_resources(user, requestable, &new.resources)?;
         } else if roles == ["*"] || (roles.is_empty() && !new.resources.is_empty()) {
-            roles = self.world.roles.iter().map(|role| role.name.clone()).filter(|role| may(role)).collect();
+            roles =
+                self.fixture.roles.iter().map(|role| role.name.clone()).filter(|role| may(role)).collect();
             roles.sort();
         }
         if roles.is_empty() {
-            return Err(Refusal::bad_parameter("access request does not specify any roles or resources"));
+            return Err(RpcError::bad_parameter("access request does not specify any roles or resources"));
         }
         match roles.iter().find(|role| !may(role)) {
-            Some(role) => Err(Refusal::bad_parameter(format!("user {user:?} can not request role {role:?}"))),
+            Some(role) => {
+                Err(RpcError::bad_parameter(format!("user {user:?} can not request role {role:?}")))
+            }
             None => Ok(roles),
         }
     }
@@ -177,7 +180,7 @@ impl State {
         user: &str,
         requestable: &[&RequestConditions],
         resources: &[Resource],
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Result<Vec<String>, RpcError> {
         let mut usable: Vec<String> = Vec::new();
         for role in requestable.iter().flat_map(|conditions| &conditions.search_as_roles) {
             if !usable.contains(role) {
@@ -185,14 +188,14 @@ impl State {
             }
         }
         if usable.is_empty() {
-            return Err(Refusal::denied(format!(
+            return Err(RpcError::denied(format!(
                 "Resource Access Requests require usable \"search_as_roles\", none found for user {user:?}"
             )));
         }
         let opens = |role: &String| {
             resources.iter().any(|resource| {
-                let all = self.world.resources.is_empty();
-                all || self.world.resources.get(&resource.name).is_some_and(|roles| roles.contains(role))
+                let all = self.fixture.resources.is_empty();
+                all || self.fixture.resources.get(&resource.name).is_some_and(|roles| roles.contains(role))
             })
         };
         let roles: Vec<String> = usable.iter().filter(|role| opens(role)).cloned().collect();
@@ -201,7 +204,7 @@ impl State {
                 format!("\"/{}/{}/{}\"", resource.cluster, resource.kind, resource.name)
             };
             let resources: Vec<String> = resources.iter().map(id).collect();
-            return Err(Refusal::bad_parameter(format!(
+            return Err(RpcError::bad_parameter(format!(
                 "no roles configured in the \"search_as_roles\" for this user allow access to any requested \
                  resources. The user may already have access to all requested resources with their existing \
                  roles. resources: [{}] roles: [{}] login: \"\"",
@@ -218,15 +221,20 @@ impl State {
         new: &NewRequest,
         longest: Duration,
         requestable: &[&RequestConditions],
-    ) -> Result<Times, Refusal> {
-        let era = self.options.era;
+    ) -> Result<RequestTimes, RpcError> {
+        let era = self.options.version;
         let wished = new.access_ttl.map_or(longest, |ttl| ttl.min(longest));
         let pending = |access: Duration| new.pending_ttl.unwrap_or(self.options.pending_ttl).min(access);
-        if era < Era::V15 {
-            return Ok(Times { access: wished, pending: pending(wished), max_duration: None, session: None });
+        if era < ServerVersion::V15 {
+            return Ok(RequestTimes {
+                access: wished,
+                pending: pending(wished),
+                max_duration: None,
+                session: None,
+            });
         }
-        if era == Era::Newest {
-            return Ok(Times {
+        if era == ServerVersion::V18 {
+            return Ok(RequestTimes {
                 access: wished,
                 pending: pending(wished),
                 // That it is cut and not refused is assumed.
@@ -236,7 +244,7 @@ impl State {
         }
         if new.max_duration.is_some_and(|asked| asked > MAX_DURATION) {
             let limit = go_duration(MAX_DURATION);
-            return Err(Refusal::bad_parameter(format!(
+            return Err(RpcError::bad_parameter(format!(
                 "max_duration must be less than or equal to {limit}"
             )));
         }
@@ -245,21 +253,21 @@ impl State {
         let allowed = requestable.iter().filter_map(|conditions| conditions.max_duration).max();
         let access = match (new.max_duration, allowed) {
             (Some(asked), Some(allowed)) => asked.min(allowed),
-            (Some(asked), None) if era == Era::V15_3 && asked < wished => asked,
+            (Some(asked), None) if era == ServerVersion::V15_3 && asked < wished => asked,
             _ => wished,
         };
         // T16, `create-pending-too-long`, `create-pending-beyond-access`.
-        let limits = [(era == Era::V15_3).then_some(MAX_PENDING), Some(access)];
+        let limits = [(era == ServerVersion::V15_3).then_some(MAX_PENDING), Some(access)];
         for limit in limits.into_iter().flatten() {
             if let Some(asked) = new.pending_ttl.filter(|asked| *asked > limit) {
-                return Err(Refusal::bad_parameter(format!(
+                return Err(RpcError::bad_parameter(format!(
                     "invalid request TTL: {} greater than maximum allowed ({})",
                     go_duration(asked),
                     go_duration(limit)
                 )));
             }
         }
-        Ok(Times {
+        Ok(RequestTimes {
             access,
             pending: pending(access),
             max_duration: Some(access),
@@ -267,18 +275,18 @@ impl State {
         })
     }
 
-    fn require_start_in_time(&self, start: Option<Timestamp>, access: Duration) -> Result<(), Refusal> {
+    fn require_start_in_time(&self, start: Option<Timestamp>, access: Duration) -> Result<(), RpcError> {
         let Some(start) = start else { return Ok(()) };
         let end = self.now + access;
         // `create-assume-too-late`; that earlier releases say nothing is assumed, they do not know the field.
-        if self.options.era >= Era::V15 && start > end {
-            return Err(Refusal::bad_parameter(format!(
+        if self.options.version >= ServerVersion::V15 && start > end {
+            return Err(RpcError::bad_parameter(format!(
                 "assume start time must be prior to access expiry time at {}",
                 end.strftime("%Y-%m-%dT%H:%M:%SZ")
             )));
         }
         if start > self.now + ASSUME_START_LIMIT {
-            return Err(Refusal::bad_parameter("assume start time is too far in the future"));
+            return Err(RpcError::bad_parameter("assume start time is too far in the future"));
         }
         Ok(())
     }
@@ -296,10 +304,10 @@ fn go_duration(duration: Duration) -> String {
 fn thresholds(
     roles: &[String],
     requestable: &[&RequestConditions],
-    era: Era,
+    era: ServerVersion,
 ) -> (Vec<Threshold>, BTreeMap<String, Vec<Vec<u32>>>) {
     // From 15.1.9 on it has a name (`create`).
-    let name = if era >= Era::V15 { "default".to_owned() } else { String::new() };
+    let name = if era >= ServerVersion::V15 { "default".to_owned() } else { String::new() };
     let standard = [Threshold { name, approve: 1, deny: 1, ..Threshold::default() }];
     let or_standard = |list| if <[Threshold]>::is_empty(list) { standard.as_slice() } else { list };
     let mut all: Vec<Threshold> = Vec::new();
@@ -337,16 +345,16 @@ fn thresholds(
 }
 
 /// A request id: UUIDv4, from 15.3.1 on UUIDv7, whose order is that of creation to the quarter of a microsecond.
-pub(super) fn new_id(now: Timestamp, era: Era) -> String {
+pub(super) fn new_id(now: Timestamp, era: ServerVersion) -> String {
     let random = fastrand::u128(..);
     let (value, version) = match era {
-        Era::V15_3 | Era::Newest => {
+        ServerVersion::V15_3 | ServerVersion::V18 => {
             let nanos = u128::try_from(now.as_nanosecond()).unwrap_or(0);
             let (millis, rest) = (nanos / 1_000_000, nanos % 1_000_000);
             let fraction = (rest << 12) / 1_000_000;
             (millis << 80 | fraction << 64 | random >> 64, 7u128)
         }
-        Era::Old | Era::Middle | Era::V15 => (random, 4),
+        ServerVersion::V6 | ServerVersion::V13 | ServerVersion::V15 => (random, 4),
     };
     let value = value & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
     let hex = format!("{value:032x}");

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use rcgen::{PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
 
 use super::certs::{Authorities, Subject};
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::rules::Caller;
 use super::ssh::{PublicKey, certificate_line};
 use super::state::State;
@@ -41,12 +41,12 @@ impl State {
         target: &str,
         public_key: &[u8],
         expires: Option<Timestamp>,
-    ) -> Result<UserCerts, Refusal> {
-        let own = self.record(caller)?;
-        let user = self.world.user(target, self.now);
-        let user = user.ok_or_else(|| Refusal::not_found(format!("user {target:?} not found")))?;
+    ) -> Result<UserCerts, RpcError> {
+        let own = self.user_record(caller)?;
+        let user = self.fixture.user(target, self.now);
+        let user = user.ok_or_else(|| RpcError::not_found(format!("user {target:?} not found")))?;
         if !caller.is(target) {
-            let refusal = || Refusal::denied(format!("access denied: cannot impersonate user {target:?}"));
+            let refusal = || RpcError::denied(format!("access denied: cannot impersonate user {target:?}"));
             if matches!(caller, Caller::User { impersonator: Some(_), .. }) || user.sso {
                 return Err(refusal());
             }
@@ -54,34 +54,34 @@ impl State {
                 return Err(refusal());
             }
         }
-        if self.options.era == Era::Newest {
-            return Err(Refusal::bad_parameter("no public key in a field that this release knows"));
+        if self.options.version == ServerVersion::V18 {
+            return Err(RpcError::bad_parameter("no public key in a field that this release knows"));
         }
         let key = std::str::from_utf8(public_key).ok().and_then(PublicKey::from_authorized_key);
         let key = key
-            .ok_or_else(|| Refusal::bad_parameter("public key is not a line of authorized_keys with RSA"))?;
-        let pkcs1 = key.to_pkcs1().ok_or_else(|| Refusal::bad_parameter("public key is not RSA"))?;
+            .ok_or_else(|| RpcError::bad_parameter("public key is not a line of authorized_keys with RSA"))?;
+        let pkcs1 = key.to_pkcs1().ok_or_else(|| RpcError::bad_parameter("public key is not RSA"))?;
 
         let latest = self.now + self.options.access_ttl;
         let not_after = expires.unwrap_or(latest).min(latest);
         if not_after <= self.now {
-            return Err(Refusal::bad_parameter("certificate would have expired already"));
+            return Err(RpcError::bad_parameter("certificate would have expired already"));
         }
         let impersonator = if caller.is(target) { None } else { caller.name() };
         let who = subject(user);
         let who = Subject { user: target, role: &who.0, traits_json: &who.1, impersonator };
         let tls = authorities.sign(&ForeignKey(pkcs1), who, self.now, not_after);
-        let tls = tls.map_err(|error| Refusal::bad_parameter(format!("cannot sign: {error}")))?;
+        let tls = tls.map_err(|error| RpcError::bad_parameter(format!("cannot sign: {error}")))?;
         let ssh = certificate_line(&key, target, self.now, not_after, impersonator);
         Ok(UserCerts { ssh, tls })
     }
 
     fn may_impersonate(&self, own: &User, user: &User) -> bool {
-        let denied = self.world.roles_of(own).map(|role| &role.deny.impersonate).any(|deny| {
+        let denied = self.fixture.roles_of(own).map(|role| &role.deny.impersonate).any(|deny| {
             any_matches(&deny.users, &user.name)
                 || user.roles.iter().any(|role| any_matches(&deny.roles, role))
         });
-        let allowed = self.world.roles_of(own).map(|role| &role.allow.impersonate).any(|allow| {
+        let allowed = self.fixture.roles_of(own).map(|role| &role.allow.impersonate).any(|allow| {
             any_matches(&allow.users, &user.name)
                 && user.roles.iter().all(|role| any_matches(&allow.roles, role))
         });

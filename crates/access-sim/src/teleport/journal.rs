@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 /// Calls and emissions kept; older ones are forgotten.
-const KEPT: usize = 10_000;
+const MAX_KEPT: usize = 10_000;
 
 /// The methods of `proto.AuthService` that exist here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -85,7 +85,7 @@ pub struct Emission {
 }
 
 #[derive(Debug, Default)]
-struct Books {
+struct Entries {
     counts: BTreeMap<Method, u64>,
     calls: VecDeque<Call>,
     emissions: VecDeque<Emission>,
@@ -93,43 +93,43 @@ struct Books {
 
 /// The log itself. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Books>>);
+pub struct CallLog(Arc<Mutex<Entries>>);
 
-impl Journal {
+impl CallLog {
     /// How often a method was called, refused and failed calls included.
     pub fn count(&self, method: Method) -> u64 {
-        self.books().counts.get(&method).copied().unwrap_or(0)
+        self.entries().counts.get(&method).copied().unwrap_or(0)
     }
 
     /// The calls, oldest first.
     pub fn calls(&self) -> Vec<Call> {
-        self.books().calls.iter().cloned().collect()
+        self.entries().calls.iter().cloned().collect()
     }
 
     /// The events put on watch streams, oldest first.
     pub fn emissions(&self) -> Vec<Emission> {
-        self.books().emissions.iter().cloned().collect()
+        self.entries().emissions.iter().cloned().collect()
     }
 
-    pub(super) fn note_call(&self, method: Method, user: Option<&str>) {
-        let mut books = self.books();
+    pub(super) fn record_call(&self, method: Method, user: Option<&str>) {
+        let mut books = self.entries();
         *books.counts.entry(method).or_default() += 1;
         push(&mut books.calls, Call { method, user: user.map(str::to_owned), at: Timestamp::now() });
     }
 
-    pub(super) fn note_emission(&self, request_id: &str, delete: bool, watchers: usize) {
+    pub(super) fn record_emission(&self, request_id: &str, delete: bool, watchers: usize) {
         let (instant, at) = (Instant::now(), Timestamp::now());
         let emission = Emission { request_id: request_id.to_owned(), delete, instant, at, watchers };
-        push(&mut self.books().emissions, emission);
+        push(&mut self.entries().emissions, emission);
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn push<T>(queue: &mut VecDeque<T>, item: T) {
-    if queue.len() == KEPT {
+    if queue.len() == MAX_KEPT {
         queue.pop_front();
     }
     queue.push_back(item);

@@ -6,15 +6,15 @@ use jiff::Timestamp;
 
 use super::audit::AuditKind;
 use super::creation::new_id;
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::request::{AccessRequest, PromotedTo, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
 use super::world::Labels;
 
 /// Longest reason that servers take from 15.1.9 on, in bytes.
-const REASON_LIMIT: usize = 4096;
+const MAX_REASON_BYTES: usize = 4096;
 
 /// A change of state as the API carries it.
 #[derive(Clone, Debug)]
@@ -38,39 +38,41 @@ impl State {
         caller: &Caller,
         id: &str,
         change: StateChange,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RpcError> {
         self.require(caller, &[ACCESS_REQUEST], "update")?;
         if change.state == RequestState::Promoted {
-            return Err(Refusal::bad_parameter(NOT_BY_PROMOTION));
+            return Err(RpcError::bad_parameter(NOT_BY_PROMOTION));
         }
-        require_reason_fits(self.options.era, "access request resolve reason", &change.reason)?;
+        require_reason_fits(self.options.version, "access request resolve reason", &change.reason)?;
         let Some(request) = self.requests.get(id) else {
-            return Err(Refusal::not_found(format!("cannot set state of access request {id:?} (not found)")));
+            return Err(RpcError::not_found(format!(
+                "cannot set state of access request {id:?} (not found)"
+            )));
         };
         let mut request = request.clone();
-        if self.options.era == Era::Newest && caller.is(&request.user) {
-            return Err(Refusal::denied("cannot set the state of one's own access request"));
+        if self.options.version == ServerVersion::V18 && caller.is(&request.user) {
+            return Err(RpcError::denied("cannot set the state of one's own access request"));
         }
         if request.state == RequestState::Denied && change.state != RequestState::Denied {
             let state = change.state.name();
-            return Err(Refusal::bad_parameter(format!(
+            return Err(RpcError::bad_parameter(format!(
                 "cannot set request-state {state:?} (already denied)"
             )));
         }
         // An approval can be taken back, but without a word (`set-state-back-to-pending`,
         // `set-state-pending-with-reason`; assumed of releases before 15).
         if change.state == RequestState::Pending && !change.reason.is_empty() {
-            return Err(Refusal::bad_parameter("pending requests cannot include resolve reason"));
+            return Err(RpcError::bad_parameter("pending requests cannot include resolve reason"));
         }
         if !change.roles.is_empty() {
             if change.state != RequestState::Approved {
                 let state = change.state.name();
-                return Err(Refusal::bad_parameter(format!(
+                return Err(RpcError::bad_parameter(format!(
                     "cannot override roles when setting state: {state}"
                 )));
             }
             if let Some(role) = change.roles.iter().find(|role| !request.roles.contains(role)) {
-                return Err(Refusal::bad_parameter(format!(
+                return Err(RpcError::bad_parameter(format!(
                     "role {role:?} not in original request, overrides must be a subset of original role list"
                 )));
             }
@@ -84,37 +86,38 @@ impl State {
         if request.state == RequestState::Approved {
             request.expiry = request.access_expiry;
         }
-        let mut line = self.audit_line(AuditKind::Update, caller, &request);
+        let mut line = self.audit_event(AuditKind::Update, caller, &request);
         line.delegator = Some(change.delegator).filter(|delegator| !delegator.is_empty());
         line.reason = text(&change.reason);
         line.annotations = change.annotations;
         self.put(request);
-        self.log(line);
+        self.push_audit(line);
         Ok(())
     }
 
     /// Deletes a request in whatever state.
-    pub(super) fn delete(&mut self, caller: &Caller, id: &str) -> Result<(), Refusal> {
+    pub(super) fn delete(&mut self, caller: &Caller, id: &str) -> Result<(), RpcError> {
         self.require(caller, &[ACCESS_REQUEST], "delete")?;
         let Some(request) = self.remove(id) else {
-            return Err(Refusal::not_found(format!("cannot delete access request {id:?} (not found)")));
+            return Err(RpcError::not_found(format!("cannot delete access request {id:?} (not found)")));
         };
-        if self.options.era != Era::Old {
-            let line = self.audit_line(AuditKind::Delete, caller, &request);
-            self.log(line);
+        if self.options.version != ServerVersion::V6 {
+            let line = self.audit_event(AuditKind::Delete, caller, &request);
+            self.push_audit(line);
         }
         Ok(())
     }
 
     /// Turns a pending request into membership of an access list.
-    pub(super) fn promote(&mut self, id: &str, title: &str) -> Result<(), Refusal> {
+    pub(super) fn promote(&mut self, id: &str, title: &str) -> Result<(), RpcError> {
         let request = self.requests.get(id);
         let Some(request) = request.filter(|request| request.state == RequestState::Pending) else {
-            return Err(Refusal::not_found(format!("no pending access request {id:?}")));
+            return Err(RpcError::not_found(format!("no pending access request {id:?}")));
         };
         let mut request = request.clone();
         request.state = RequestState::Promoted;
-        request.promoted_to = Some(PromotedTo { name: new_id(self.now, Era::Old), title: title.to_owned() });
+        request.promoted_to =
+            Some(PromotedTo { name: new_id(self.now, ServerVersion::V6), title: title.to_owned() });
         self.put(request);
         Ok(())
     }
@@ -129,9 +132,9 @@ impl State {
     /// Clears a request away that has expired; false if there is none.
     fn expire(&mut self, id: &str) -> bool {
         let Some(request) = self.remove(id) else { return false };
-        if self.options.era == Era::Newest {
-            let line = self.audit_line(AuditKind::Expire, &Caller::Tctl, &request);
-            self.log(line);
+        if self.options.version == ServerVersion::V18 {
+            let line = self.audit_event(AuditKind::Expire, &Caller::Tctl, &request);
+            self.push_audit(line);
         }
         true
     }
@@ -150,7 +153,7 @@ impl State {
         let before = self.plugin_data.len();
         self.plugin_data.retain(|_, item| item.expires > now);
         if self.plugin_data.len() != before {
-            self.touch();
+            self.mark_changed();
         }
         let requests = self.requests.values().map(|request| request.expiry + delay);
         self.next_expiry = requests.chain(self.plugin_data.values().map(|item| item.expires)).min();
@@ -158,11 +161,11 @@ impl State {
 }
 
 /// Refuses what is longer than servers take (`create-reason-too-long`, `set-state-reason-too-long`).
-pub(super) fn require_reason_fits(era: Era, what: &str, reason: &[u8]) -> Result<(), Refusal> {
-    if era < Era::V15 || reason.len() <= REASON_LIMIT {
+pub(super) fn require_reason_fits(era: ServerVersion, what: &str, reason: &[u8]) -> Result<(), RpcError> {
+    if era < ServerVersion::V15 || reason.len() <= MAX_REASON_BYTES {
         return Ok(());
     }
-    Err(Refusal::bad_parameter(format!("{what} is too long, max {REASON_LIMIT} bytes")))
+    Err(RpcError::bad_parameter(format!("{what} is too long, max {MAX_REASON_BYTES} bytes")))
 }
 
 pub(super) fn text(bytes: &[u8]) -> String {

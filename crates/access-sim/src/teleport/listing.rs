@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use teleport_proto::auth as pb;
 
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::request::{AccessRequest, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller, USER};
 use super::state::State;
@@ -23,17 +23,17 @@ impl State {
         &self,
         caller: &Caller,
         filter: &pb::AccessRequestFilter,
-    ) -> Result<Vec<AccessRequest>, Refusal> {
+    ) -> Result<Vec<AccessRequest>, RpcError> {
         let verbs = ["list", "read"];
         for verb in verbs {
-            if self.options.era == Era::Newest && self.forbids(caller, ACCESS_REQUEST, verb)? {
+            if self.options.version == ServerVersion::V18 && self.forbids(caller, ACCESS_REQUEST, verb)? {
                 let message = format!("access denied to perform action {verb:?} on {ACCESS_REQUEST:?}");
-                return Err(Refusal::denied(message));
+                return Err(RpcError::denied(message));
             }
         }
         let sees_all =
             self.may(caller, ACCESS_REQUEST, "list")? && self.may(caller, ACCESS_REQUEST, "read")?;
-        let user = self.record(caller)?;
+        let user = self.user_record(caller)?;
         let visible = |request: &AccessRequest| {
             sees_all || user.is_some_and(|user| user.name == request.user || self.may_review(user, request))
         };
@@ -45,7 +45,7 @@ impl State {
             (filter.id.is_empty() || filter.id == request.id)
                 && (filter.user.is_empty() || filter.user == request.user)
                 && (filter.state == 0 || filter.state == wire::state_number(request.state))
-                && (self.options.era < Era::V15_3 || in_scope(caller, request, filter))
+                && (self.options.version < ServerVersion::V15_3 || in_scope(caller, request, filter))
         };
         let found = if filter.id.is_empty() { self.listed() } else { &self.requests };
         Ok(found
@@ -60,7 +60,7 @@ impl State {
         &self,
         caller: &Caller,
         list: &pb::ListAccessRequestsRequest,
-    ) -> Result<(Vec<AccessRequest>, String), Refusal> {
+    ) -> Result<(Vec<AccessRequest>, String), RpcError> {
         let filter = list.filter.clone().unwrap_or_default();
         if !filter.id.is_empty() {
             // Then nothing else is looked at (`page-id-ignores-the-rest`).
@@ -69,7 +69,7 @@ impl State {
         let limit = match list.limit {
             ..1 => DEFAULT_LIMIT,
             limit @ 1..=MAX_LIMIT => limit,
-            limit => return Err(Refusal::bad_parameter(format!("page size of {limit} is too large"))),
+            limit => return Err(RpcError::bad_parameter(format!("page size of {limit} is too large"))),
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         if !(0..=3).contains(&list.sort) {
@@ -103,25 +103,25 @@ impl State {
     }
 
     /// One user: oneself, or with the right to read users.
-    pub(super) fn find_user(&self, caller: &Caller, name: &str, secrets: bool) -> Result<User, Refusal> {
+    pub(super) fn find_user(&self, caller: &Caller, name: &str, secrets: bool) -> Result<User, RpcError> {
         if !caller.is(name) {
             self.require(caller, &[USER], "read")?;
         }
         require_no_secrets(secrets)?;
-        self.record(caller)?;
-        let user = self.world.user(name, self.now);
-        user.cloned().ok_or_else(|| Refusal::not_found(format!("user {name:?} not found")))
+        self.user_record(caller)?;
+        let user = self.fixture.user(name, self.now);
+        user.cloned().ok_or_else(|| RpcError::not_found(format!("user {name:?} not found")))
     }
 
     /// All users whose record has not expired.
-    pub(super) fn find_users(&self, caller: &Caller, secrets: bool) -> Result<Vec<User>, Refusal> {
+    pub(super) fn find_users(&self, caller: &Caller, secrets: bool) -> Result<Vec<User>, RpcError> {
         self.require_all(caller, USER, &["list", "read"])?;
         require_no_secrets(secrets)?;
         Ok(self
-            .world
+            .fixture
             .users
             .iter()
-            .filter(|user| self.world.user(&user.name, self.now).is_some())
+            .filter(|user| self.fixture.user(&user.name, self.now).is_some())
             .cloned()
             .collect())
     }
@@ -164,14 +164,14 @@ pub(super) fn page_of_users(mut users: Vec<User>, size: i32, token: &str) -> (Ve
     (users, next.unwrap_or_default())
 }
 
-fn unknown_sort(sort: i32) -> Refusal {
-    Refusal::bad_parameter(format!("unsupported access request sort index '{sort}'"))
+fn unknown_sort(sort: i32) -> RpcError {
+    RpcError::bad_parameter(format!("unsupported access request sort index '{sort}'"))
 }
 
 /// Secrets of users are for the server's own machine.
-fn require_no_secrets(secrets: bool) -> Result<(), Refusal> {
+fn require_no_secrets(secrets: bool) -> Result<(), RpcError> {
     if secrets {
-        return Err(Refusal::denied("this request can be only executed by an admin"));
+        return Err(RpcError::denied("this request can be only executed by an admin"));
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ mod server;
 mod ssh;
 mod encoding;
 
-pub use options::{Era, Options};
+pub use options::{Options, ServerVersion};
 pub use sim::TeleportSim;
 
 #[cfg(test)]

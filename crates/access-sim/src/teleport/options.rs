@@ -6,20 +6,20 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::journal::Method;
-use super::world::World;
-use crate::order::Order;
+use super::world::Fixture;
+use crate::order::CallSequence;
 
 /// A stretch of Teleport's history; decides which methods exist and how strict the server is.
 ///
 /// Later releases are greater. Where nothing is known of a release, it does what the nearest known one does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Era {
+pub enum ServerVersion {
     /// Teleport 6.2: one unary list, reviews of resolved requests are stored.
     #[default]
-    Old,
+    V6,
     /// Teleport 12 or 13: a streamed list. Reviews of resolved requests are refused, which is known for sure
     /// only of later releases.
-    Middle,
+    V13,
     /// Teleport 15.1.9: an unknown caller is "not found", INIT tells the kinds watched, requests are made by
     /// `CreateAccessRequestV2`. Replayed from `vectors/teleport-15.1.9`.
     V15,
@@ -27,20 +27,20 @@ pub enum Era {
     /// `vectors/teleport-15.3.1`.
     V15_3,
     /// Teleport 18: a paged list, the server picks ids, plugins may submit reviews for users.
-    Newest,
+    V18,
 }
 
-impl Era {
+impl ServerVersion {
     /// Every release, oldest first.
-    pub const ALL: [Self; 5] = [Self::Old, Self::Middle, Self::V15, Self::V15_3, Self::Newest];
+    pub const ALL: [Self; 5] = [Self::V6, Self::V13, Self::V15, Self::V15_3, Self::V18];
 
-    pub(super) fn server_version(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Old => "6.2.1",
-            Self::Middle => "13.4.0",
+            Self::V6 => "6.2.1",
+            Self::V13 => "13.4.0",
             Self::V15 => "15.1.9",
             Self::V15_3 => "15.3.1",
-            Self::Newest => "18.11.0",
+            Self::V18 => "18.11.0",
         }
     }
 
@@ -48,21 +48,21 @@ impl Era {
     pub(super) fn minimum_client_major(self) -> u64 {
         match self {
             // 15.1.9 and 15.3.1 took 7.1.3 to 99.
-            Self::Old | Self::Middle | Self::V15 | Self::V15_3 => 0,
-            Self::Newest => 17,
+            Self::V6 | Self::V13 | Self::V15 | Self::V15_3 => 0,
+            Self::V18 => 17,
         }
     }
 
     /// Whether the release has the method.
     pub(super) fn serves(self, method: Method) -> bool {
         match method {
-            Method::GetAccessRequests => self == Self::Old,
-            Method::GetAccessRequestsV2 | Method::GetCurrentUserRoles => self != Self::Old,
+            Method::GetAccessRequests => self == Self::V6,
+            Method::GetAccessRequestsV2 | Method::GetCurrentUserRoles => self != Self::V6,
             Method::ListAccessRequests => self >= Self::V15_3,
             Method::CreateAccessRequestV2 => self >= Self::V15,
             Method::CreateAccessRequest => self < Self::V15,
             // Seen on 15.1.9; of the first release that has it nothing is known, so the oldest has not (assumed).
-            Method::GetAuthPreference => self != Self::Old,
+            Method::GetAuthPreference => self != Self::V6,
             Method::UsersGetUser | Method::ListUsers => self >= Self::V15,
             _ => true,
         }
@@ -73,11 +73,11 @@ impl Era {
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Release.
-    pub era: Era,
+    pub version: ServerVersion,
     /// What Ping says; may disagree with `era`, as a vendor's build may.
-    pub server_version: String,
+    pub reported_version: String,
     /// Users and roles.
-    pub world: World,
+    pub fixture: Fixture,
     /// Whether Ping says that this is Enterprise.
     pub advanced_access_workflows: bool,
     /// Web address that Ping names; empty as on a cluster without proxy.
@@ -98,40 +98,40 @@ pub struct Options {
     /// Where to listen; port 0 picks a free one.
     pub listen: SocketAddr,
     /// Numbers the calls, together with another simulator that has a clone.
-    pub order: Order,
+    pub call_sequence: CallSequence,
 }
 
 impl Options {
     /// A cluster of that release with its own defaults, OSS and without a proxy.
-    pub fn new(era: Era, world: World) -> Self {
+    pub fn new(era: ServerVersion, world: Fixture) -> Self {
         let hour = Duration::from_secs(3600);
         Self {
-            era,
-            server_version: era.server_version().to_owned(),
-            world,
+            version: era,
+            reported_version: era.as_str().to_owned(),
+            fixture: world,
             advanced_access_workflows: false,
             proxy_public_addr: String::new(),
-            pending_ttl: if era >= Era::V15_3 { 24 * 7 * hour } else { hour },
+            pending_ttl: if era >= ServerVersion::V15_3 { 24 * 7 * hour } else { hour },
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
-            list_lag: if era == Era::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
+            list_lag: if era == ServerVersion::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
             clock_offset: SignedDuration::ZERO,
             plugin_data_afterlife: hour,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            order: Order::default(),
+            call_sequence: CallSequence::default(),
         }
     }
 
     /// The 6.2.1 server of the golden vectors.
     pub fn golden() -> Self {
-        Self::new(Era::Old, World::golden())
+        Self::new(ServerVersion::V6, Fixture::golden())
     }
 
     /// The servers of `vectors/teleport-15.1.9` ([`Era::V15`]) and `vectors/teleport-15.3.1` ([`Era::V15_3`]).
-    pub fn golden_15(era: Era, advanced_access_workflows: bool) -> Self {
-        let name = if era == Era::V15 { "realnew" } else { "real153" };
+    pub fn golden_15(era: ServerVersion, advanced_access_workflows: bool) -> Self {
+        let name = if era == ServerVersion::V15 { "realnew" } else { "real153" };
         let edition = if advanced_access_workflows { "ent" } else { "oss" };
-        let world = World::golden_15(&format!("{name}-{edition}"), advanced_access_workflows);
+        let world = Fixture::golden_15(&format!("{name}-{edition}"), advanced_access_workflows);
         Self { advanced_access_workflows, ..Self::new(era, world) }
     }
 
@@ -140,7 +140,7 @@ impl Options {
         Self {
             advanced_access_workflows: true,
             proxy_public_addr: "demo.example.com:443".to_owned(),
-            ..Self::new(Era::Old, World::demo())
+            ..Self::new(ServerVersion::V6, Fixture::demo())
         }
     }
 }

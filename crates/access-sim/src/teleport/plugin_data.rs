@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::lifecycle::text;
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::rules::{ACCESS_REQUEST, Caller, PLUGIN_DATA};
 use super::state::State;
 
@@ -56,11 +56,11 @@ impl State {
         &mut self,
         caller: &Caller,
         update: PluginUpdate,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RpcError> {
         require_kind(&update.kind)?;
         self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "update")?;
         if update.resource.is_empty() || update.plugin.is_empty() {
-            return Err(Refusal::bad_parameter("missing resource or plugin name"));
+            return Err(RpcError::bad_parameter("missing resource or plugin name"));
         }
         let mut item = self.item_or_new(&update.resource)?;
         let entry = item.entries.entry(update.plugin.clone()).or_default();
@@ -68,7 +68,7 @@ impl State {
             // An empty expectation means that the key must be absent, and absent keys read as empty.
             if entry.get(key).map_or(&[][..], Vec::as_slice) != expected {
                 let key = text(key);
-                return Err(Refusal::compare_failed(format!("expectations not met for field {key:?}")));
+                return Err(RpcError::compare_failed(format!("expectations not met for field {key:?}")));
             }
         }
         for (key, value) in update.set {
@@ -81,7 +81,7 @@ impl State {
         item.entries.retain(|_, entry| !entry.is_empty());
         let size = item.size();
         if size > SIZE_LIMIT {
-            return Err(Refusal::bad_parameter(format!(
+            return Err(RpcError::bad_parameter(format!(
                 "plugin data size limit exceeded: {size} > {SIZE_LIMIT}"
             )));
         }
@@ -96,7 +96,7 @@ impl State {
         kind: &str,
         resource: &str,
         plugin: &str,
-    ) -> Result<Vec<(String, PluginItem)>, Refusal> {
+    ) -> Result<Vec<(String, PluginItem)>, RpcError> {
         require_kind(kind)?;
         self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "list")?;
         self.require(caller, &[ACCESS_REQUEST, PLUGIN_DATA], "read")?;
@@ -109,7 +109,7 @@ impl State {
     }
 
     /// Replaces a plugin's notes, whatever was there; an empty entry removes them.
-    pub(super) fn plant_plugin_data(&mut self, id: &str, plugin: &str, entry: Entry) -> Result<(), Refusal> {
+    pub(super) fn plant_plugin_data(&mut self, id: &str, plugin: &str, entry: Entry) -> Result<(), RpcError> {
         let mut item = self.item_or_new(id)?;
         if entry.is_empty() {
             item.entries.remove(plugin);
@@ -120,13 +120,13 @@ impl State {
         Ok(())
     }
 
-    fn item_or_new(&self, id: &str) -> Result<PluginItem, Refusal> {
+    fn item_or_new(&self, id: &str) -> Result<PluginItem, RpcError> {
         if let Some(item) = self.plugin_data.get(id) {
             return Ok(item.clone());
         }
         let request = self.requests.get(id);
         let request = request.ok_or_else(|| {
-            Refusal::not_found(match self.options.era >= Era::V15 {
+            RpcError::not_found(match self.options.version >= ServerVersion::V15 {
                 true => format!("no access request matching {id:?}"),
                 false => format!("access request {id:?} not found"),
             })
@@ -142,9 +142,9 @@ impl State {
     }
 }
 
-fn require_kind(kind: &str) -> Result<(), Refusal> {
+fn require_kind(kind: &str) -> Result<(), RpcError> {
     if kind == ACCESS_REQUEST {
         return Ok(());
     }
-    Err(Refusal::bad_parameter(format!("unsupported resource kind {kind:?}")))
+    Err(RpcError::bad_parameter(format!("unsupported resource kind {kind:?}")))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Conditions, Impersonate, RequestConditions, Role, Rule, Threshold, User, World};
+use super::world::{Conditions, Fixture, Impersonate, RequestConditions, Role, Rule, Threshold, User};
 
 /// Plugin user with the rights that the guide gives it.
 pub const PLUGIN_USER: &str = "access-plugin";
@@ -54,7 +54,7 @@ fn plugin(name: &str, extra: &[Rule], impersonate: Impersonate) -> Role {
     role(name, Conditions { rules, impersonate, ..Conditions::default() })
 }
 
-impl World {
+impl Fixture {
     /// The cluster of `vectors/teleport-6.2.1`: see `vectors/README.md`.
     pub fn golden() -> Self {
         let update = rule("access_request", &["update"]);

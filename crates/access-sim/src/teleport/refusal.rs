@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 /// A refused call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct RpcError {
     /// The status code.
     #[serde(serialize_with = "code_name")]
     pub code: Code,
@@ -18,7 +18,7 @@ fn code_name<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(&format_args!("{code:?}"))
 }
 
-impl Refusal {
+impl RpcError {
     /// A refusal with any code.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
@@ -41,8 +41,8 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
+impl From<RpcError> for Status {
+    fn from(refusal: RpcError) -> Self {
         Self::new(refusal.code, refusal.message)
     }
 }

@@ -6,8 +6,8 @@ use tonic::Code;
 
 use super::certs::host_name;
 use super::journal::Method;
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::request::AccessRequest;
 use super::state::State;
 use super::world::{Conditions, Role, SecondFactor, User, any_matches};
@@ -21,7 +21,7 @@ const ROLE: &str = "role";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     /// No certificate was shown.
-    Nobody,
+    Anonymous,
     /// `tctl` on the server's own machine.
     Tctl,
     /// A certificate's user.
@@ -43,7 +43,7 @@ impl Caller {
 
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Self::Nobody => None,
+            Self::Anonymous => None,
             Self::Tctl => Some(super::presets::TCTL),
             Self::User { name, .. } => Some(name),
         }
@@ -60,18 +60,18 @@ impl State {
     /// From 15.1.9 on somebody unknown is NotFound and not PermissionDenied (`ping-user-deleted`,
     /// `list-without-certificate`), a locked user is refused everything, Ping included (`ping-locked`). That
     /// earlier releases lock in the same way is assumed.
-    pub(super) fn record(&self, caller: &Caller) -> Result<Option<&User>, Refusal> {
-        let unknown = |message: String| match self.options.era >= Era::V15 {
-            true => Refusal::not_found(message),
-            false => Refusal::denied("access denied"),
+    pub(super) fn user_record(&self, caller: &Caller) -> Result<Option<&User>, RpcError> {
+        let unknown = |message: String| match self.options.version >= ServerVersion::V15 {
+            true => RpcError::not_found(message),
+            false => RpcError::denied("access denied"),
         };
         match caller {
             Caller::Tctl => Ok(None),
-            Caller::Nobody => Err(unknown("user \"Nop\" not found".to_owned())),
-            Caller::User { name, .. } if self.world.locked.contains(name) => {
-                Err(Refusal::denied("access denied"))
+            Caller::Anonymous => Err(unknown("user \"Nop\" not found".to_owned())),
+            Caller::User { name, .. } if self.fixture.locked.contains(name) => {
+                Err(RpcError::denied("access denied"))
             }
-            Caller::User { name, .. } => match self.world.user(name, self.now) {
+            Caller::User { name, .. } => match self.fixture.user(name, self.now) {
                 Some(user) => Ok(Some(user)),
                 None => Err(unknown(format!("access denied\n\tuser {name:?} not found"))),
             },
@@ -79,10 +79,10 @@ impl State {
     }
 
     /// Whether the caller may use `verb` on `resource`.
-    pub(super) fn may(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, Refusal> {
-        let Some(user) = self.record(caller)? else { return Ok(true) };
+    pub(super) fn may(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, RpcError> {
+        let Some(user) = self.user_record(caller)? else { return Ok(true) };
         let mut allowed = false;
-        for role in self.world.roles_of(user) {
+        for role in self.fixture.roles_of(user) {
             if covers(&role.deny, resource, verb) {
                 return Ok(false);
             }
@@ -92,20 +92,25 @@ impl State {
     }
 
     /// Refuses unless the caller may use `verb` on one of the resources; the last one is named in the refusal.
-    pub(super) fn require(&self, caller: &Caller, resources: &[&str], verb: &str) -> Result<(), Refusal> {
-        let mut refusal = Refusal::denied("access denied");
+    pub(super) fn require(&self, caller: &Caller, resources: &[&str], verb: &str) -> Result<(), RpcError> {
+        let mut refusal = RpcError::denied("access denied");
         for resource in resources {
             if self.may(caller, resource, verb)? {
                 return Ok(());
             }
-            refusal = Refusal::denied(missing(resource, verb));
+            refusal = RpcError::denied(missing(resource, verb));
         }
         Err(refusal)
     }
 
     /// Refuses unless the caller may use all the verbs on the resource; one message names all that are missing,
     /// as users and roles have it (observed on 15.1.9).
-    pub(super) fn require_all(&self, caller: &Caller, resource: &str, verbs: &[&str]) -> Result<(), Refusal> {
+    pub(super) fn require_all(
+        &self,
+        caller: &Caller,
+        resource: &str,
+        verbs: &[&str],
+    ) -> Result<(), RpcError> {
         let mut lacking = Vec::new();
         for verb in verbs {
             if !self.may(caller, resource, verb)? {
@@ -115,38 +120,39 @@ impl State {
         if lacking.is_empty() {
             return Ok(());
         }
-        Err(Refusal::denied(lacking.join(", ")))
+        Err(RpcError::denied(lacking.join(", ")))
     }
 
     /// Whether a role explicitly forbids the verb.
-    pub(super) fn forbids(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, Refusal> {
-        let user = self.record(caller)?;
-        Ok(user.is_some_and(|user| self.world.roles_of(user).any(|role| covers(&role.deny, resource, verb))))
+    pub(super) fn forbids(&self, caller: &Caller, resource: &str, verb: &str) -> Result<bool, RpcError> {
+        let user = self.user_record(caller)?;
+        Ok(user
+            .is_some_and(|user| self.fixture.roles_of(user).any(|role| covers(&role.deny, resource, verb))))
     }
 
     /// One role: one that the caller holds, or with the right to read roles.
-    pub(super) fn find_role(&self, caller: &Caller, name: &str) -> Result<&Role, Refusal> {
-        let own = self.record(caller)?.is_some_and(|user| user.roles.iter().any(|role| role == name));
+    pub(super) fn find_role(&self, caller: &Caller, name: &str) -> Result<&Role, RpcError> {
+        let own = self.user_record(caller)?.is_some_and(|user| user.roles.iter().any(|role| role == name));
         if !own {
             self.require(caller, &[ROLE], "read")?;
         }
-        self.world.role(name).ok_or_else(|| Refusal::not_found(format!("role {name} is not found")))
+        self.fixture.role(name).ok_or_else(|| RpcError::not_found(format!("role {name} is not found")))
     }
 
     /// The caller's own roles, as far as they exist; needs no right.
-    pub(super) fn own_roles(&self, caller: &Caller) -> Result<Vec<&Role>, Refusal> {
-        Ok(self.record(caller)?.map(|user| self.world.roles_of(user).collect()).unwrap_or_default())
+    pub(super) fn own_roles(&self, caller: &Caller) -> Result<Vec<&Role>, RpcError> {
+        Ok(self.user_record(caller)?.map(|user| self.fixture.roles_of(user).collect()).unwrap_or_default())
     }
 
     /// Refuses an administrative action without a second factor where the cluster has WebAuthn only, as from 15 on.
     /// No call of ours carries one. Spared are bots and certificates that a bot or the auth host signed; measured on
     /// 15.1.9 for the host and for a person, assumed for bots. Where in the order of checks it comes is assumed.
-    pub(super) fn require_second_factor(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub(super) fn require_second_factor(&self, caller: &Caller) -> Result<(), RpcError> {
         let Caller::User { name, impersonator } = caller else { return Ok(()) };
-        if self.options.era < Era::V15 || self.world.second_factor != SecondFactor::WebAuthn {
+        if self.options.version < ServerVersion::V15 || self.fixture.second_factor != SecondFactor::WebAuthn {
             return Ok(());
         }
-        let is_bot = |name: &str| self.world.users.iter().any(|user| user.bot && user.name == name);
+        let is_bot = |name: &str| self.fixture.users.iter().any(|user| user.bot && user.name == name);
         let is_spared = match impersonator {
             Some(signer) => is_bot(signer) || *signer == self.host(),
             None => false,
@@ -154,17 +160,17 @@ impl State {
         if is_spared || is_bot(name) {
             return Ok(());
         }
-        Err(Refusal::denied("admin-level API request requires MFA verification"))
+        Err(RpcError::denied("admin-level API request requires MFA verification"))
     }
 
     /// The auth server's own name, which its `tctl auth sign` puts into certificates.
     pub(super) fn host(&self) -> String {
-        host_name(&self.world.cluster)
+        host_name(&self.fixture.cluster)
     }
 
     /// Whether any role lets the user review anything.
     pub(super) fn reviews_at_all(&self, user: &User) -> bool {
-        self.world.roles_of(user).any(|role| !role.allow.review.is_empty())
+        self.fixture.roles_of(user).any(|role| !role.allow.review.is_empty())
     }
 
     /// Whether the user may review all roles of the request, which must not be his own.
@@ -172,29 +178,29 @@ impl State {
         request.user != user.name
             && request.roles.iter().all(|role| {
                 let side = |side: fn(&Role) -> &Conditions| {
-                    self.world.roles_of(user).any(|held| any_matches(&side(held).review, role))
+                    self.fixture.roles_of(user).any(|held| any_matches(&side(held).review, role))
                 };
                 side(|held| &held.allow) && !side(|held| &held.deny)
             })
     }
 
     /// Whether the caller may send reviews in the name of `author`.
-    pub(super) fn may_submit_for(&self, caller: &Caller, author: &str) -> Result<bool, Refusal> {
-        let Some(user) = self.record(caller)? else { return Ok(true) };
+    pub(super) fn may_submit_for(&self, caller: &Caller, author: &str) -> Result<bool, RpcError> {
+        let Some(user) = self.user_record(caller)? else { return Ok(true) };
         let side = |side: fn(&Role) -> &Conditions| {
-            self.world.roles_of(user).any(|role| any_matches(&side(role).submit_for_users, author))
+            self.fixture.roles_of(user).any(|role| any_matches(&side(role).submit_for_users, author))
         };
         Ok(side(|role| &role.allow) && !side(|role| &role.deny))
     }
 
     /// Refuses methods that the release does not have.
-    pub(super) fn require_method(era: Era, method: Method) -> Result<(), Refusal> {
+    pub(super) fn require_method(era: ServerVersion, method: Method) -> Result<(), RpcError> {
         if era.serves(method) {
             return Ok(());
         }
         let message = match (method, era) {
             // Refused by hand there (`create-old-method`); of 18 it is assumed that the method is gone.
-            (Method::CreateAccessRequest, Era::V15 | Era::V15_3) => {
+            (Method::CreateAccessRequest, ServerVersion::V15 | ServerVersion::V15_3) => {
                 "access request creation API has changed, please update your client to v14 or newer"
                     .to_owned()
             }
@@ -203,7 +209,7 @@ impl State {
             }
             _ => format!("unknown method {method:?} for service proto.AuthService"),
         };
-        Err(Refusal::new(Code::Unimplemented, message))
+        Err(RpcError::new(Code::Unimplemented, message))
     }
 }
 

@@ -22,7 +22,7 @@ use tonic::codegen::Service as _;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::certs::{Authorities, IMPERSONATOR};
-use super::options::Era;
+use super::options::ServerVersion;
 use super::rules::Caller;
 use super::service::{LostAnswer, Service};
 use super::state::Cluster;
@@ -61,7 +61,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     cluster: Arc<Cluster>,
     tls: TlsAcceptor,
-    era: Era,
+    era: ServerVersion,
     tasks: Tasks,
 ) {
     loop {
@@ -76,7 +76,7 @@ pub(super) async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: Era, tasks: Tasks) {
+async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: ServerVersion, tasks: Tasks) {
     // The calls of a connection end with it, hung ones and watch streams included.
     let _end_calls = tasks.cancel_on_drop();
     if stream.set_nodelay(true).is_err() {
@@ -88,13 +88,13 @@ async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: 
         return;
     }
     let caller = match session.peer_certificates() {
-        None | Some([]) => Some(Caller::Nobody),
+        None | Some([]) => Some(Caller::Anonymous),
         Some([certificate]) => caller(certificate),
         Some(_) => None,
     };
     let Some(caller) = caller else { return };
 
-    let service = Service { cluster, era };
+    let service = Service { cluster, version: era };
     let (auth, users) = (AuthServiceServer::new(service.clone()), UsersServiceServer::new(service));
     let handler = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         let lost = LostAnswer::default();

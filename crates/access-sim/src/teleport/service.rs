@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status};
 use super::creation::new_id;
 use super::faults::Fault;
 use super::journal::Method;
-use super::options::{Era, Options};
-use super::refusal::Refusal;
+use super::options::{Options, ServerVersion};
+use super::refusal::RpcError;
 use super::rules::Caller;
 use super::state::{Cluster, State};
 use super::subject::Subject;
@@ -39,7 +39,7 @@ impl LostAnswer {
 pub(super) struct Service {
     pub(super) cluster: Arc<Cluster>,
     /// From the options: does not change while the simulator lives.
-    pub(super) era: Era,
+    pub(super) version: ServerVersion,
 }
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -53,12 +53,12 @@ impl Service {
         &self,
         method: Method,
         request: Request<M>,
-        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
+        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, RpcError>,
     ) -> Result<Response<T>, Status> {
         let (name, subject) = (format!("{method:?}"), request.get_ref().subject());
-        let pass = self.cluster.order.enter(Side::Teleport, &name, subject).await;
+        let pass = self.cluster.call_sequence.begin(Side::Teleport, &name, subject).await;
         let answer = self.answer(method, request, work).await;
-        pass.leave().await;
+        pass.finish().await;
         answer
     }
 
@@ -66,29 +66,29 @@ impl Service {
         &self,
         method: Method,
         request: Request<M>,
-        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, Refusal>,
+        work: impl FnOnce(&mut State, &Caller, M) -> Result<T, RpcError>,
     ) -> Result<Response<T>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Anonymous);
         let lost = request.extensions().get::<LostAnswer>().cloned().unwrap_or_default();
-        self.cluster.journal.note_call(method, caller.name());
-        State::require_method(self.era, method)?;
-        require_version(self.era, request.metadata())?;
-        match self.cluster.faults.meet(method) {
+        self.cluster.call_log.record_call(method, caller.name());
+        State::require_method(self.version, method)?;
+        require_version(self.version, request.metadata())?;
+        match self.cluster.faults.next_fault(method) {
             None => {}
-            Some(Fault::Answer(refusal)) => return Err(refusal.into()),
+            Some(Fault::Error(refusal)) => return Err(refusal.into()),
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
-            Some(Fault::LoseAnswer) => lost.0.store(true, Ordering::Release),
+            Some(Fault::LoseResponse) => lost.0.store(true, Ordering::Release),
         }
         let message = request.into_inner();
         let mut version = None;
         let done = self.cluster.with(|state| {
-            version = AsciiMetadataValue::try_from(&state.options.server_version).ok();
+            version = AsciiMetadataValue::try_from(&state.options.reported_version).ok();
             work(state, &caller, message)
         });
         let mut response = Response::new(done?);
         // With every successful answer, streams included (`vectors/teleport-15-observed.md`, 14).
-        if let Some(version) = version.filter(|_| self.era >= Era::V15_3) {
+        if let Some(version) = version.filter(|_| self.version >= ServerVersion::V15_3) {
             response.metadata_mut().insert("version", version);
         }
         Ok(response)
@@ -96,13 +96,13 @@ impl Service {
 }
 
 /// The client's version, if it names one, must be a semantic version and not too old.
-fn require_version(era: Era, metadata: &MetadataMap) -> Result<(), Refusal> {
+fn require_version(era: ServerVersion, metadata: &MetadataMap) -> Result<(), RpcError> {
     let Some(version) = metadata.get("version") else { return Ok(()) };
     let version = version.to_str().unwrap_or_default();
     if major_version(version).is_some_and(|major| major >= era.minimum_client_major()) {
         return Ok(());
     }
-    Err(Refusal::denied(format!("client version {version:?} is unsupported")))
+    Err(RpcError::denied(format!("client version {version:?} is unsupported")))
 }
 
 /// The first number of `1.2.3`, `1.2.3-rc.1` or `1.2.3+build`.
@@ -118,7 +118,7 @@ fn major_version(version: &str) -> Option<u64> {
 fn ping(options: &Options, cluster: &str) -> pb::PingResponse {
     pb::PingResponse {
         cluster_name: cluster.to_owned(),
-        server_version: options.server_version.clone(),
+        server_version: options.reported_version.clone(),
         server_features: Some(pb::Features {
             kubernetes: true,
             app: true,
@@ -138,10 +138,10 @@ impl AuthService for Service {
     async fn ping(&self, request: Request<pb::PingRequest>) -> Result<Response<pb::PingResponse>, Status> {
         self.serve(Method::Ping, request, |state, caller, _| {
             // No right is needed, not even a certificate; but a certificate's user must exist.
-            if *caller != Caller::Nobody {
-                state.record(caller)?;
+            if *caller != Caller::Anonymous {
+                state.user_record(caller)?;
             }
-            Ok(ping(&state.options, &state.world.cluster))
+            Ok(ping(&state.options, &state.fixture.cluster))
         })
         .await
     }
@@ -165,7 +165,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestFilter>,
     ) -> Result<Response<pb::AccessRequests>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::GetAccessRequests, request, |state, caller, filter| {
             let found = state.find_requests(caller, &filter)?;
             Ok(pb::AccessRequests {
@@ -181,7 +181,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestFilter>,
     ) -> Result<Response<Self::GetAccessRequestsV2Stream>, Status> {
-        let era = self.era;
+        let era = self.version;
         let found = self.serve(Method::GetAccessRequestsV2, request, |state, caller, filter| {
             let found = state.find_requests(caller, &filter)?;
             Ok(found.iter().map(|item| wire::request(item, era)).collect::<Vec<_>>())
@@ -193,7 +193,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::ListAccessRequestsRequest>,
     ) -> Result<Response<pb::ListAccessRequestsResponse>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::ListAccessRequests, request, |state, caller, list| {
             let (page, next_key) = state.list_requests(caller, &list)?;
             let access_requests = page.iter().map(|item| wire::request(item, era)).collect();
@@ -206,7 +206,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataFilter>,
     ) -> Result<Response<pb::PluginDataSeq>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::GetPluginData, request, |state, caller, filter| {
             let found = state.find_plugin_data(caller, &filter.kind, &filter.resource, &filter.plugin)?;
             let plugin_data = found.iter().map(|(id, item)| wire::plugin_data(id, item, era)).collect();
@@ -219,7 +219,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataUpdateParams>,
     ) -> Result<Response<()>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::UpdatePluginData, request, |state, caller, update| {
             state.update_plugin_data(caller, wire::from_update(update, era))
         })
@@ -230,7 +230,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::RequestStateSetter>,
     ) -> Result<Response<()>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
             state.require_second_factor(caller)?;
             state.set_state(caller, &setter.id, wire::from_setter(&setter, era)?)
@@ -242,10 +242,10 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessReviewSubmission>,
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
             // Reviews joined that list in a release after 15.3.1 (`vectors/teleport-15.1.9` has one without).
-            if era == Era::Newest {
+            if era == ServerVersion::V18 {
                 state.require_second_factor(caller)?;
             }
             let review = wire::from_review(&submission.review.unwrap_or_default(), era)?;
@@ -258,11 +258,11 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<()>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::CreateAccessRequest, request, |state, caller, message| {
             let (id, user, _, new) = wire::from_request(message, state.now, era)?;
             if id.is_empty() {
-                return Err(Refusal::bad_parameter("missing parameter Name"));
+                return Err(RpcError::bad_parameter("missing parameter Name"));
             }
             state.create(caller, &user, id, new).map(|_| ())
         })
@@ -273,7 +273,7 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::CreateAccessRequestV2, request, |state, caller, message| {
             let (_, user, dry_run, new) = wire::from_request(message, state.now, era)?;
             let id = new_id(state.now, era);
@@ -323,7 +323,7 @@ impl AuthService for Service {
         &self,
         request: Request<()>,
     ) -> Result<Response<Self::GetCurrentUserRolesStream>, Status> {
-        let era = self.era;
+        let era = self.version;
         let found = self.serve(Method::GetCurrentUserRoles, request, |state, caller, ()| {
             let roles = state.own_roles(caller)?;
             Ok(roles.into_iter().map(|role| wire::role(role, era)).collect::<Vec<_>>())
@@ -332,7 +332,7 @@ impl AuthService for Service {
     }
 
     async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::RoleV6>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::GetRole, request, |state, caller, which| {
             Ok(wire::role(state.find_role(caller, &which.name)?, era))
         })
@@ -343,10 +343,10 @@ impl AuthService for Service {
         &self,
         request: Request<()>,
     ) -> Result<Response<pb::AuthPreferenceV2>, Status> {
-        let era = self.era;
+        let era = self.version;
         self.serve(Method::GetAuthPreference, request, |state, caller, ()| {
-            state.record(caller)?;
-            Ok(wire::auth_preference(state.world.second_factor, era))
+            state.user_record(caller)?;
+            Ok(wire::auth_preference(state.fixture.second_factor, era))
         })
         .await
     }

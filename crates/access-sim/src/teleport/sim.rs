@@ -17,16 +17,16 @@ use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
 use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
-use super::journal::Journal;
+use super::journal::CallLog;
 use super::lifecycle::{StateChange, text};
-use super::options::{Era, Options};
-use super::refusal::Refusal;
+use super::options::{Options, ServerVersion};
+use super::refusal::RpcError;
 use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState};
 use super::review::Submission;
 use super::rules::Caller;
 use super::server;
 use super::state::Cluster;
-use super::world::World;
+use super::world::Fixture;
 use crate::tasks::Tasks;
 
 /// A simulated cluster. Clones share it; when the last one is dropped everything ends.
@@ -38,10 +38,10 @@ pub struct TeleportSim(Arc<Inner>);
 struct Inner {
     cluster: Arc<Cluster>,
     addr: SocketAddr,
-    era: Era,
+    version: ServerVersion,
     tls: TlsAcceptor,
     tasks: Tasks,
-    line: Mutex<Option<Tasks>>,
+    listener: Mutex<Option<Tasks>>,
     _stop: DropGuard,
 }
 
@@ -59,13 +59,21 @@ impl TeleportSim {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let era = options.era;
+        let era = options.version;
         let cluster = Arc::new(Cluster::new(options)?);
         let tls = server::tls(&cluster.authorities)?;
         let tasks = Tasks::default();
-        tasks.spawn(expire(Arc::clone(&cluster)));
+        tasks.spawn(run_expiry(Arc::clone(&cluster)));
         let _stop = tasks.cancel_on_drop();
-        let sim = Self(Arc::new(Inner { cluster, addr, era, tls, tasks, line: Mutex::new(None), _stop }));
+        let sim = Self(Arc::new(Inner {
+            cluster,
+            addr,
+            version: era,
+            tls,
+            tasks,
+            listener: Mutex::new(None),
+            _stop,
+        }));
         sim.serve(listener);
         Ok(sim)
     }
@@ -77,7 +85,7 @@ impl TeleportSim {
 
     /// Closes every connection and the port. The cluster lives on.
     pub async fn stop(&self) {
-        let line = self.line().take();
+        let line = self.listener().take();
         if let Some(line) = line {
             line.stop().await;
             self.0.cluster.changes.bump();
@@ -92,7 +100,7 @@ impl TeleportSim {
         self.stop().await;
         let listener = TcpListener::bind(self.0.addr).await?;
         // After a restart the first list was complete (`vectors/teleport-15-observed.md`, 8).
-        self.0.cluster.with(|state| state.fill_cache());
+        self.0.cluster.with(|state| state.refresh_cache());
         self.serve(listener);
         self.0.cluster.changes.bump();
         Ok(())
@@ -108,7 +116,7 @@ impl TeleportSim {
     /// # Panics
     /// When the system gives no randomness for a key.
     pub fn credentials(&self, user: &str, options: CertOptions) -> Credentials {
-        let (role, traits_json) = self.0.cluster.with(|state| match state.world.user(user, state.now) {
+        let (role, traits_json) = self.0.cluster.with(|state| match state.fixture.user(user, state.now) {
             Some(user) => subject(user),
             None => ("unknown".to_owned(), "null".to_owned()),
         });
@@ -128,9 +136,9 @@ impl TeleportSim {
     ///
     /// # Errors
     /// As the server refuses.
-    pub fn request_access(&self, user: &str, new: NewRequest) -> Result<String, Refusal> {
+    pub fn request_access(&self, user: &str, new: NewRequest) -> Result<String, RpcError> {
         self.0.cluster.with(|state| {
-            let id = new_id(state.now, self.0.era);
+            let id = new_id(state.now, self.0.version);
             state.create(&Caller::user(user), user, id, new).map(|request| request.id)
         })
     }
@@ -145,7 +153,7 @@ impl TeleportSim {
         id: &str,
         decision: Decision,
         reason: impl Into<Vec<u8>>,
-    ) -> Result<AccessRequest, Refusal> {
+    ) -> Result<AccessRequest, RpcError> {
         let submission = Submission {
             author: String::new(),
             proposed: decision.into(),
@@ -169,7 +177,7 @@ impl TeleportSim {
         state: RequestState,
         reason: impl Into<Vec<u8>>,
         delegator: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RpcError> {
         let change = StateChange {
             state,
             reason: reason.into(),
@@ -185,7 +193,7 @@ impl TeleportSim {
     ///
     /// # Errors
     /// As the server refuses.
-    pub fn delete(&self, user: &str, id: &str) -> Result<(), Refusal> {
+    pub fn delete(&self, user: &str, id: &str) -> Result<(), RpcError> {
         self.0.cluster.with(|state| state.delete(&Caller::user(user), id))
     }
 
@@ -198,7 +206,7 @@ impl TeleportSim {
     ///
     /// # Errors
     /// When there is no such pending request.
-    pub fn promote(&self, id: &str, title: &str) -> Result<(), Refusal> {
+    pub fn promote(&self, id: &str, title: &str) -> Result<(), RpcError> {
         self.0.cluster.with(|state| state.promote(id, title))
     }
 
@@ -239,7 +247,7 @@ impl TeleportSim {
         id: &str,
         plugin: &str,
         entry: BTreeMap<Vec<u8>, Vec<u8>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RpcError> {
         self.0.cluster.with(|state| state.plant_plugin_data(id, plugin, entry))
     }
 
@@ -249,20 +257,20 @@ impl TeleportSim {
     }
 
     /// Users and roles as they are.
-    pub fn world(&self) -> World {
-        self.0.cluster.with(|state| state.world.clone())
+    pub fn fixture(&self) -> Fixture {
+        self.0.cluster.with(|state| state.fixture.clone())
     }
 
     /// Says from now on that the server is of another release; it behaves as before.
     pub fn set_server_version(&self, version: &str) {
-        self.0.cluster.with(|state| state.options.server_version = version.to_owned());
+        self.0.cluster.with(|state| state.options.reported_version = version.to_owned());
     }
 
     /// Changes users and roles; takes effect with the next call.
-    pub fn edit_world(&self, edit: impl FnOnce(&mut World)) {
+    pub fn edit_fixture(&self, edit: impl FnOnce(&mut Fixture)) {
         self.0.cluster.with(|state| {
-            edit(&mut state.world);
-            state.touch();
+            edit(&mut state.fixture);
+            state.mark_changed();
         });
     }
 
@@ -287,24 +295,24 @@ impl TeleportSim {
     }
 
     /// What the server was asked and what it sent.
-    pub fn journal(&self) -> &Journal {
-        &self.0.cluster.journal
+    pub fn call_log(&self) -> &CallLog {
+        &self.0.cluster.call_log
     }
 
-    fn line(&self) -> MutexGuard<'_, Option<Tasks>> {
-        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listener(&self) -> MutexGuard<'_, Option<Tasks>> {
+        self.0.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn serve(&self, listener: TcpListener) {
         let line = self.0.tasks.child();
         let cluster = Arc::clone(&self.0.cluster);
-        line.spawn(server::accept(listener, cluster, self.0.tls.clone(), self.0.era, line.clone()));
-        *self.line() = Some(line);
+        line.spawn(server::accept(listener, cluster, self.0.tls.clone(), self.0.version, line.clone()));
+        *self.listener() = Some(line);
     }
 }
 
 /// Clears away expired requests, and lets lists and watches see changes, when their time comes.
-async fn expire(cluster: Arc<Cluster>) {
+async fn run_expiry(cluster: Arc<Cluster>) {
     let mut changes = cluster.changes.subscribe();
     loop {
         changes.borrow_and_update();

@@ -11,23 +11,23 @@ use super::audit::{AuditEvent, AuditKind};
 use super::cache::Cache;
 use super::certs::Authorities;
 use super::faults::Faults;
-use super::journal::{Changes, Journal};
+use super::journal::{CallLog, Changes};
 use super::options::Options;
 use super::plugin_data::PluginItem;
 use super::request::AccessRequest;
 use super::rules::Caller;
 use super::watch::Watchers;
 use super::wire;
-use super::world::World;
-use crate::order::Order;
+use super::world::Fixture;
+use crate::order::CallSequence;
 
 /// Lines of audit kept; a demo may run for days.
-const AUDIT_KEPT: usize = 10_000;
+const MAX_AUDIT_EVENTS: usize = 10_000;
 
 /// Everything that the server remembers.
 pub(super) struct State {
     pub(super) options: Options,
-    pub(super) world: World,
+    pub(super) fixture: Fixture,
     pub(super) requests: BTreeMap<String, AccessRequest>,
     pub(super) plugin_data: BTreeMap<String, PluginItem>,
     pub(super) cache: Cache,
@@ -40,7 +40,7 @@ pub(super) struct State {
     changed: bool,
     pub(super) watchers: Watchers,
     pub(super) faults: Faults,
-    pub(super) journal: Journal,
+    pub(super) call_log: CallLog,
 }
 
 impl State {
@@ -55,7 +55,7 @@ impl State {
     /// Stores a request and tells the watchers.
     pub(super) fn put(&mut self, mut request: AccessRequest) {
         request.revision = self.next_revision();
-        let event = wire::put_event(&request, self.options.era);
+        let event = wire::put_event(&request, self.options.version);
         self.expires_at(request.expiry + self.options.delete_delay);
         self.requests.insert(request.id.clone(), request.clone());
         self.publish(&request.id.clone(), event, Some(request));
@@ -75,7 +75,12 @@ impl State {
     }
 
     /// A line of audit with what is the same for all kinds.
-    pub(super) fn audit_line(&self, kind: AuditKind, caller: &Caller, request: &AccessRequest) -> AuditEvent {
+    pub(super) fn audit_event(
+        &self,
+        kind: AuditKind,
+        caller: &Caller,
+        request: &AccessRequest,
+    ) -> AuditEvent {
         AuditEvent {
             time: self.now,
             kind,
@@ -99,8 +104,8 @@ impl State {
     }
 
     /// Writes a line of audit.
-    pub(super) fn log(&mut self, line: AuditEvent) {
-        if self.audit.len() == AUDIT_KEPT {
+    pub(super) fn push_audit(&mut self, line: AuditEvent) {
+        if self.audit.len() == MAX_AUDIT_EVENTS {
             self.audit.pop_front();
         }
         self.audit.push_back(line);
@@ -108,7 +113,7 @@ impl State {
     }
 
     /// Marks a change that has no event.
-    pub(super) fn touch(&mut self) {
+    pub(super) fn mark_changed(&mut self) {
         self.changed = true;
     }
 }
@@ -119,9 +124,9 @@ pub(super) struct Cluster {
     pub(super) authorities: Authorities,
     pub(super) watchers: Watchers,
     pub(super) faults: Faults,
-    pub(super) journal: Journal,
+    pub(super) call_log: CallLog,
     pub(super) changes: Changes,
-    pub(super) order: Order,
+    pub(super) call_sequence: CallSequence,
     pub(super) clock_offset: SignedDuration,
 }
 
@@ -130,12 +135,12 @@ impl Cluster {
         let changes = Changes::new();
         let watchers = Watchers::new(changes.clone());
         let faults = Faults::new(watchers.clone());
-        let journal = Journal::default();
-        let authorities = Authorities::new(&options.world.cluster)?;
-        let order = options.order.clone();
+        let journal = CallLog::default();
+        let authorities = Authorities::new(&options.fixture.cluster)?;
+        let order = options.call_sequence.clone();
         let clock_offset = options.clock_offset;
         let state = State {
-            world: options.world.clone(),
+            fixture: options.fixture.clone(),
             options,
             requests: BTreeMap::new(),
             plugin_data: BTreeMap::new(),
@@ -147,16 +152,16 @@ impl Cluster {
             changed: false,
             watchers: watchers.clone(),
             faults: faults.clone(),
-            journal: journal.clone(),
+            call_log: journal.clone(),
         };
         Ok(Self {
             state: Mutex::new(state),
             authorities,
             watchers,
             faults,
-            journal,
+            call_log: journal,
             changes,
-            order,
+            call_sequence: order,
             clock_offset,
         })
     }
@@ -167,7 +172,7 @@ impl Cluster {
         // Never backwards, so that ids, revisions and expiries keep their order when the clock is set.
         state.now = state.now.max(Timestamp::now() + self.clock_offset);
         state.expire_due();
-        state.take_up_changes();
+        state.apply_due_changes();
         let result = operation(&mut state);
         let changed = std::mem::take(&mut state.changed);
         drop(state);

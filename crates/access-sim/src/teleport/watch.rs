@@ -12,10 +12,10 @@ use teleport_proto::auth as pb;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
 
-use super::faults::Ending;
+use super::faults::WatchEnd;
 use super::journal::Changes;
-use super::options::Era;
-use super::refusal::Refusal;
+use super::options::ServerVersion;
+use super::refusal::RpcError;
 use super::request::{AccessRequest, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
@@ -36,7 +36,7 @@ struct Filter {
 
 /// A watch that may be opened: what its stream tells, and what INIT says of it.
 #[derive(Debug)]
-pub(super) struct Granted {
+pub(super) struct GrantedWatch {
     filters: Vec<Filter>,
     init: pb::Event,
 }
@@ -53,17 +53,17 @@ impl State {
     /// From 15.1.9 on INIT names the kinds, and with partial success those without a right or unknown to the
     /// server are left out (`event-init`, `watch-two-kinds`, `watch-two-kinds-partial`,
     /// `watch-none-granted-partial`, `watch-rules-and-requests`).
-    pub(super) fn grant_watch(&self, caller: &Caller, watch: pb::Watch) -> Result<Granted, Refusal> {
-        self.record(caller)?;
+    pub(super) fn grant_watch(&self, caller: &Caller, watch: pb::Watch) -> Result<GrantedWatch, RpcError> {
+        self.user_record(caller)?;
         if watch.kinds.is_empty() {
-            return Err(Refusal::denied("can't setup global watch"));
+            return Err(RpcError::denied("can't setup global watch"));
         }
-        let known = self.options.era >= Era::V15;
+        let known = self.options.version >= ServerVersion::V15;
         let partial = known && watch.allow_partial_success;
         let mut kinds = Vec::new();
         for kind in watch.kinds {
             if !known && kind.kind != ACCESS_REQUEST {
-                return Err(Refusal::denied(format!("not authorized to watch {:?} events", kind.kind)));
+                return Err(RpcError::denied(format!("not authorized to watch {:?} events", kind.kind)));
             }
             match self.may_watch(caller, &kind) {
                 Ok(()) => kinds.push(kind),
@@ -72,31 +72,31 @@ impl State {
             }
         }
         if kinds.is_empty() {
-            return Err(Refusal::bad_parameter("none of the requested kinds can be watched"));
+            return Err(RpcError::bad_parameter("none of the requested kinds can be watched"));
         }
         let watchable = |kind: &pb::WatchKind| {
             WATCHABLE.contains(&kind.kind.as_str())
-                || (kind.kind == MONITORING_RULE && self.options.era == Era::Newest)
+                || (kind.kind == MONITORING_RULE && self.options.version == ServerVersion::V18)
         };
         if partial {
             kinds.retain(watchable);
             if kinds.is_empty() {
                 let message = "cache \"auth\" does not support any of the requested resources";
-                return Err(Refusal::bad_parameter(message));
+                return Err(RpcError::bad_parameter(message));
             }
         }
         if let Some(other) = kinds.iter().find(|kind| !watchable(kind)) {
             let message = format!("cache \"auth\" does not support watching resource {:?}", other.kind);
-            return Err(Refusal::bad_parameter(message));
+            return Err(RpcError::bad_parameter(message));
         }
         let requests = kinds.iter().filter(|kind| kind.kind == ACCESS_REQUEST);
         let filters = requests.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
         let init = if known { wire::init_event(kinds) } else { pb::Event::default() };
-        Ok(Granted { filters, init })
+        Ok(GrantedWatch { filters, init })
     }
 
     /// One's own requests may be watched without a right.
-    fn may_watch(&self, caller: &Caller, kind: &pb::WatchKind) -> Result<(), Refusal> {
+    fn may_watch(&self, caller: &Caller, kind: &pb::WatchKind) -> Result<(), RpcError> {
         let own = |entry: &pb::StringEntry| {
             entry.key == "user" && std::str::from_utf8(&entry.value).is_ok_and(|user| caller.is(user))
         };
@@ -109,7 +109,7 @@ impl State {
 
 impl Filter {
     /// Reads one kind of a watch.
-    fn parse(kind: &pb::WatchKind) -> Result<Self, Refusal> {
+    fn parse(kind: &pb::WatchKind) -> Result<Self, RpcError> {
         let mut filter = Self::default();
         for entry in &kind.filter {
             let value = String::from_utf8_lossy(&entry.value).into_owned();
@@ -119,10 +119,10 @@ impl Filter {
                 b"id" => filter.id = Some(value),
                 b"user" => filter.user = Some(value),
                 b"state" if states.iter().any(|state| state.name() == value) => filter.state = Some(value),
-                b"state" => return Err(Refusal::bad_parameter(format!("unknown request state: {value:?}"))),
+                b"state" => return Err(RpcError::bad_parameter(format!("unknown request state: {value:?}"))),
                 other => {
                     let key = String::from_utf8_lossy(other);
-                    return Err(Refusal::bad_parameter(format!("unknown filter key: {key:?}")));
+                    return Err(RpcError::bad_parameter(format!("unknown filter key: {key:?}")));
                 }
             }
         }
@@ -140,11 +140,11 @@ impl Filter {
 struct Watcher {
     filters: Vec<Filter>,
     queue: mpsc::Sender<pb::Event>,
-    end: oneshot::Sender<Ending>,
+    end: oneshot::Sender<WatchEnd>,
 }
 
 #[derive(Debug, Default)]
-struct List {
+struct WatcherList {
     next: u64,
     watchers: BTreeMap<u64, Watcher>,
 }
@@ -152,7 +152,7 @@ struct List {
 /// All open watch streams. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Watchers {
-    list: Arc<Mutex<List>>,
+    list: Arc<Mutex<WatcherList>>,
     changes: Changes,
 }
 
@@ -166,8 +166,8 @@ impl Watchers {
     }
 
     /// Opens a stream whose first event is INIT.
-    pub(super) fn open(&self, granted: Granted) -> EventStream {
-        let Granted { filters, init } = granted;
+    pub(super) fn open(&self, granted: GrantedWatch) -> EventStream {
+        let GrantedWatch { filters, init } = granted;
         let (queue, events) = mpsc::channel(QUEUE);
         let (end, ended) = oneshot::channel();
         // An empty queue takes one event.
@@ -178,7 +178,7 @@ impl Watchers {
         list.watchers.insert(id, Watcher { filters, queue, end });
         drop(list);
         self.changes.bump();
-        let seat = Seat { id, watchers: self.clone() };
+        let seat = WatcherGuard { id, watchers: self.clone() };
         Box::pin(stream::unfold(Some((events, ended, seat)), |open| async move {
             let (mut events, mut ended, seat) = open?;
             let ending = tokio::select! {
@@ -190,8 +190,8 @@ impl Watchers {
                 },
             };
             match ending {
-                Ok(Ending::Error(refusal)) => Some((Err(refusal.into()), None)),
-                Ok(Ending::Clean) | Err(_) => None,
+                Ok(WatchEnd::Error(refusal)) => Some((Err(refusal.into()), None)),
+                Ok(WatchEnd::Clean) | Err(_) => None,
             }
         }))
     }
@@ -212,13 +212,13 @@ impl Watchers {
         for id in late {
             if let Some(watcher) = list.watchers.remove(&id) {
                 // Fails only when the stream is gone already.
-                let _ = watcher.end.send(Ending::Error(Refusal::new(Code::Unknown, "watcher closed")));
+                let _ = watcher.end.send(WatchEnd::Error(RpcError::new(Code::Unknown, "watcher closed")));
             }
         }
         reached
     }
 
-    pub(super) fn end_all(&self, ending: &Ending) {
+    pub(super) fn end_all(&self, ending: &WatchEnd) {
         for (_, watcher) in std::mem::take(&mut self.list().watchers) {
             // Fails only when the stream is gone already.
             let _ = watcher.end.send(ending.clone());
@@ -226,18 +226,18 @@ impl Watchers {
         self.changes.bump();
     }
 
-    fn list(&self) -> MutexGuard<'_, List> {
+    fn list(&self) -> MutexGuard<'_, WatcherList> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A watcher's place; gives it up when the stream is dropped.
-struct Seat {
+struct WatcherGuard {
     id: u64,
     watchers: Watchers,
 }
 
-impl Drop for Seat {
+impl Drop for WatcherGuard {
     fn drop(&mut self) {
         self.watchers.list().watchers.remove(&self.id);
         self.watchers.changes.bump();

@@ -11,9 +11,9 @@ use prost_types::Timestamp as PbTimestamp;
 use teleport_proto::auth as pb;
 
 use super::lifecycle::{StateChange, text};
-use super::options::Era;
+use super::options::ServerVersion;
 use super::plugin_data::{Entry, PluginItem, PluginUpdate};
-use super::refusal::Refusal;
+use super::refusal::RpcError;
 use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
 use super::review::Submission;
 use super::world::{Conditions, Labels, Role, Rule, SecondFactor, User};
@@ -34,8 +34,8 @@ fn text_list(list: &[Bytes]) -> Vec<String> {
 }
 
 /// 6.2.1 stores JSON, in which what is not UTF-8 becomes U+FFFD; from 15.1.9 on it passes unchanged (T9).
-fn stored(bytes: &[u8], era: Era) -> Vec<u8> {
-    if era >= Era::V15 { bytes.to_vec() } else { text(bytes).into_bytes() }
+fn stored(bytes: &[u8], era: ServerVersion) -> Vec<u8> {
+    if era >= ServerVersion::V15 { bytes.to_vec() } else { text(bytes).into_bytes() }
 }
 
 pub(super) fn time(time: Timestamp) -> PbTimestamp {
@@ -62,14 +62,14 @@ pub(super) fn state_number(state: RequestState) -> i32 {
     }
 }
 
-fn from_state(state: i32) -> Result<RequestState, Refusal> {
+fn from_state(state: i32) -> Result<RequestState, RpcError> {
     match pb::RequestState::try_from(state) {
         Ok(pb::RequestState::Pending) => Ok(RequestState::Pending),
         Ok(pb::RequestState::Approved) => Ok(RequestState::Approved),
         Ok(pb::RequestState::Denied) => Ok(RequestState::Denied),
         Ok(pb::RequestState::Promoted) => Ok(RequestState::Promoted),
         // `set-state-none`; what an unknown number is told is assumed.
-        Ok(pb::RequestState::None) | Err(_) => Err(Refusal::bad_parameter("missing request state")),
+        Ok(pb::RequestState::None) | Err(_) => Err(RpcError::bad_parameter("missing request state")),
     }
 }
 
@@ -88,18 +88,18 @@ fn from_labels(labels: Option<&pb::LabelValues>) -> Labels {
     labels.map(|labels| labels.values.iter().map(entry).collect()).unwrap_or_default()
 }
 
-fn metadata(name: &str, expires: Option<Timestamp>, revision: i64, era: Era) -> pb::Metadata {
-    let id = if era == Era::Newest { 0 } else { revision };
+fn metadata(name: &str, expires: Option<Timestamp>, revision: i64, era: ServerVersion) -> pb::Metadata {
+    let id = if era == ServerVersion::V18 { 0 } else { revision };
     // A random UUID with each write, as 15.1.9 and 15.3.1 do it; 6.2.1 knows none. Of 12, 13 and 18 it is assumed.
     let unique = format!("{:08x}-0000-4000-8000-{:012x}", revision >> 48, revision & 0xffff_ffff_ffff);
-    let has_revision = revision != 0 && !matches!(era, Era::Old | Era::Middle);
+    let has_revision = revision != 0 && !matches!(era, ServerVersion::V6 | ServerVersion::V13);
     let revision = if has_revision { unique } else { String::new() };
     let (name, expires) = (bytes(name), expires.map(time));
     pb::Metadata { name, namespace: "default".to_owned(), expires, id, revision: bytes(&revision) }
 }
 
-pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 {
-    let modern = era == Era::Newest;
+pub(super) fn request(request: &AccessRequest, era: ServerVersion) -> pb::AccessRequestV3 {
+    let modern = era == ServerVersion::V18;
     let thresholds = request.thresholds.iter().map(|threshold| pb::AccessReviewThreshold {
         name: bytes(&threshold.name),
         filter: bytes(&threshold.filter()),
@@ -148,8 +148,8 @@ pub(super) fn request(request: &AccessRequest, era: Era) -> pb::AccessRequestV3 
             },
             requested_resource_ids: resources,
             dry_run: false,
-            max_duration: (era >= Era::V15).then(|| time_or_zero(request.max_duration)),
-            session_ttl: (era >= Era::V15).then(|| time_or_zero(request.session_ttl)),
+            max_duration: (era >= ServerVersion::V15).then(|| time_or_zero(request.max_duration)),
+            session_ttl: (era >= ServerVersion::V15).then(|| time_or_zero(request.session_ttl)),
             access_list: request
                 .promoted_to
                 .as_ref()
@@ -170,8 +170,8 @@ fn resource(resource: &Resource) -> pb::ResourceId {
     }
 }
 
-fn review(review: &Review, era: Era) -> pb::AccessReview {
-    let submitted_by = review.submitted_by.as_deref().filter(|_| era == Era::Newest);
+fn review(review: &Review, era: ServerVersion) -> pb::AccessReview {
+    let submitted_by = review.submitted_by.as_deref().filter(|_| era == ServerVersion::V18);
     pb::AccessReview {
         author: bytes(&review.author),
         roles: byte_list(&review.roles),
@@ -193,13 +193,13 @@ pub(super) fn init_event(kinds: Vec<pb::WatchKind>) -> pb::Event {
         kind: "watch_status".to_owned(),
         sub_kind: String::new(),
         version: "v1".to_owned(),
-        metadata: Some(metadata("watch-status", None, 0, Era::Newest)),
+        metadata: Some(metadata("watch-status", None, 0, ServerVersion::V18)),
         spec: Some(pb::WatchStatusSpec { kinds }),
     };
     pb::Event { r#type: pb::Operation::Init.into(), resource: Some(pb::event::Resource::WatchStatus(status)) }
 }
 
-pub(super) fn put_event(item: &AccessRequest, era: Era) -> pb::Event {
+pub(super) fn put_event(item: &AccessRequest, era: ServerVersion) -> pb::Event {
     let resource = pb::event::Resource::AccessRequest(request(item, era));
     pb::Event { r#type: pb::Operation::Put.into(), resource: Some(resource) }
 }
@@ -209,7 +209,7 @@ pub(super) fn delete_event(id: &str) -> pb::Event {
         kind: "access_request".to_owned(),
         sub_kind: String::new(),
         version: "v3".to_owned(),
-        metadata: Some(metadata(id, None, 0, Era::Newest)),
+        metadata: Some(metadata(id, None, 0, ServerVersion::V18)),
     };
     let resource = pb::event::Resource::ResourceHeader(header);
     pb::Event { r#type: pb::Operation::Delete.into(), resource: Some(resource) }
@@ -223,7 +223,7 @@ fn entries(entry: &Entry) -> Vec<pb::StringEntry> {
     entry.iter().map(field).collect()
 }
 
-pub(super) fn plugin_data(id: &str, item: &PluginItem, era: Era) -> pb::PluginDataV3 {
+pub(super) fn plugin_data(id: &str, item: &PluginItem, era: ServerVersion) -> pb::PluginDataV3 {
     let plugin = |(plugin, entry): (&String, &Entry)| pb::PluginEntry {
         key: bytes(plugin),
         value: Some(pb::PluginDataEntry { data: entries(entry) }),
@@ -242,7 +242,7 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
         kind: "user".to_owned(),
         sub_kind: String::new(),
         version: "v2".to_owned(),
-        metadata: Some(metadata(&user.name, user.expires, 0, Era::Newest)),
+        metadata: Some(metadata(&user.name, user.expires, 0, ServerVersion::V18)),
         spec: Some(pb::UserSpecV2 {
             roles: byte_list(&user.roles),
             traits: Some(labels(&user.traits)),
@@ -252,9 +252,9 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
 }
 
 /// A role; releases before the newest have no `submit_for_users` and drop it.
-pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
+pub(super) fn role(role: &Role, era: ServerVersion) -> pb::RoleV6 {
     let side = |side: &Conditions| {
-        let for_users = if era == Era::Newest { side.submit_for_users.as_slice() } else { &[] };
+        let for_users = if era == ServerVersion::V18 { side.submit_for_users.as_slice() } else { &[] };
         let rule = |rule: &Rule| pb::Rule {
             resources: byte_list(&rule.resources),
             verbs: byte_list(&rule.verbs),
@@ -277,16 +277,16 @@ pub(super) fn role(role: &Role, era: Era) -> pb::RoleV6 {
 pub(super) fn from_request(
     message: pb::AccessRequestV3,
     now: Timestamp,
-    era: Era,
-) -> Result<(String, String, bool, NewRequest), Refusal> {
+    era: ServerVersion,
+) -> Result<(String, String, bool, NewRequest), RpcError> {
     let (spec, metadata) = (message.spec.unwrap_or_default(), message.metadata.unwrap_or_default());
     // How far ahead a wish lies; 6.2.1 is asked without wishes, so what it makes of them is not known.
     let ahead = |instant: Option<&PbTimestamp>| {
-        let instant = from_time(instant).filter(|_| era >= Era::V15)?;
+        let instant = from_time(instant).filter(|_| era >= ServerVersion::V15)?;
         Duration::try_from(instant.duration_since(now)).ok()
     };
     if from_state(spec.state)? != RequestState::Pending {
-        return Err(Refusal::bad_parameter("an access request is made in the state PENDING"));
+        return Err(RpcError::bad_parameter("an access request is made in the state PENDING"));
     }
     let new = NewRequest {
         roles: text_list(&spec.roles),
@@ -311,7 +311,10 @@ pub(super) fn from_request(
     Ok((text(&metadata.name), text(&spec.user), spec.dry_run, new))
 }
 
-pub(super) fn from_setter(message: &pb::RequestStateSetter, era: Era) -> Result<StateChange, Refusal> {
+pub(super) fn from_setter(
+    message: &pb::RequestStateSetter,
+    era: ServerVersion,
+) -> Result<StateChange, RpcError> {
     Ok(StateChange {
         state: from_state(message.state)?,
         reason: stored(&message.reason, era),
@@ -322,12 +325,12 @@ pub(super) fn from_setter(message: &pb::RequestStateSetter, era: Era) -> Result<
     })
 }
 
-pub(super) fn from_review(review: &pb::AccessReview, era: Era) -> Result<Submission, Refusal> {
-    if (!review.roles.is_empty() && era < Era::V15)
+pub(super) fn from_review(review: &pb::AccessReview, era: ServerVersion) -> Result<Submission, RpcError> {
+    if (!review.roles.is_empty() && era < ServerVersion::V15)
         || review.annotations.as_ref().is_some_and(|labels| !labels.values.is_empty())
     {
         let message = "reviews of some of the roles, or with annotations, are not implemented";
-        return Err(Refusal::new(tonic::Code::Unimplemented, message));
+        return Err(RpcError::new(tonic::Code::Unimplemented, message));
     }
     Ok(Submission {
         author: text(&review.author),
@@ -340,7 +343,7 @@ pub(super) fn from_review(review: &pb::AccessReview, era: Era) -> Result<Submiss
     })
 }
 
-pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: Era) -> PluginUpdate {
+pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: ServerVersion) -> PluginUpdate {
     let set = |entry: &pb::StringEntry| (stored(&entry.key, era), stored(&entry.value, era));
     PluginUpdate {
         set: message.set.iter().map(set).collect(),
@@ -353,14 +356,15 @@ pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: Era) -> Plug
 }
 
 /// The preference's second factor: a word, and of the newest releases a list instead (assumed: that the word is empty then).
-pub(super) fn auth_preference(factor: SecondFactor, era: Era) -> pb::AuthPreferenceV2 {
+pub(super) fn auth_preference(factor: SecondFactor, era: ServerVersion) -> pb::AuthPreferenceV2 {
     use pb::SecondFactorType::{Otp, Webauthn};
     let (word, list) = match factor {
         SecondFactor::Off => ("off", vec![]),
         SecondFactor::On => ("on", vec![Otp.into(), Webauthn.into()]),
         SecondFactor::WebAuthn => ("webauthn", vec![Webauthn.into()]),
     };
-    let (word, list) = if era == Era::Newest && !list.is_empty() { ("", list) } else { (word, vec![]) };
+    let (word, list) =
+        if era == ServerVersion::V18 && !list.is_empty() { ("", list) } else { (word, vec![]) };
     pb::AuthPreferenceV2 {
         spec: Some(pb::AuthPreferenceSpecV2 { second_factor: word.into(), second_factors: list }),
     }

@@ -14,7 +14,7 @@ pub type Labels = BTreeMap<String, Vec<String>>;
 
 /// A cluster's users and roles.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct World {
+pub struct Fixture {
     /// Name of the cluster.
     pub cluster: String,
     /// Everyone, the plugin's own user included.
@@ -152,7 +152,7 @@ pub struct Impersonate {
     pub roles: Vec<String>,
 }
 
-impl World {
+impl Fixture {
     /// The user of that name, unless the record has expired by `now`.
     pub fn user(&self, name: &str, now: Timestamp) -> Option<&User> {
         self.users.iter().find(|user| user.name == name && user.expires.is_none_or(|expires| expires > now))

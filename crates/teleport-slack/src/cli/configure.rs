@@ -1,9 +1,9 @@
 //! `teleport-slack configure`: prints the commented example configuration, byte for byte.
 
 use crate::config;
-use crate::error::Failure;
+use crate::error::ExitError;
 
 /// Prints it.
-pub fn run() -> Result<(), Failure> {
-    super::answer(config::EXAMPLE)
+pub fn run() -> Result<(), ExitError> {
+    super::print(config::EXAMPLE)
 }

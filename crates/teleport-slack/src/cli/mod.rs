@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, ExitError};
 use crate::secret_shape::secret_in;
 
 /// Shows Teleport access requests in Slack, keeps the messages true, and says who decided.
@@ -52,7 +52,7 @@ enum Command {
 /// Runs a whole command line, the program's name first, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
-    if let Err(failure) = without_secrets(&arguments) {
+    if let Err(failure) = reject_secrets(&arguments) {
         failure.print();
         return failure.exit().into();
     }
@@ -81,7 +81,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Refuses what looks like a secret before anything prints it.
-fn without_secrets(arguments: &[OsString]) -> Result<(), Failure> {
+fn reject_secrets(arguments: &[OsString]) -> Result<(), ExitError> {
     for (number, argument) in arguments.iter().enumerate().skip(1) {
         let text = argument.to_string_lossy();
         // `--config=VALUE` and `-cVALUE`.
@@ -91,19 +91,19 @@ fn without_secrets(arguments: &[OsString]) -> Result<(), Failure> {
             let words = format!(
                 "argument {number} looks like {}, and no argument takes one: everybody on this machine can read command \
                  lines; write it into the configuration file, or into a file that is named there",
-                kind.words()
+                kind.description()
             );
-            return Err(Failure::new(Exit::Configuration, words));
+            return Err(ExitError::new(Exit::Configuration, words));
         }
     }
     Ok(())
 }
 
 /// Writes a command's answer to stdout. That the reader has gone (`| head`) is no failure.
-fn answer(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), ExitError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ExitError::new(
             Exit::Failed,
             anyhow::Error::new(error).context("cannot write to standard output"),
         )),

@@ -9,12 +9,12 @@ use tracing::{debug, error, info, warn};
 use crate::app::App;
 use crate::causes::Cause;
 use crate::config::{self, Loaded};
-use crate::error::{Failure, chain};
+use crate::error::{ExitError, chain};
 use crate::observe::{self, Log};
-use crate::runtime::shutdown::{Signals, Wish};
+use crate::runtime::shutdown::{SignalAction, Signals};
 
 /// Threads that work on tasks. The daemon mostly waits; two let a slow task hold up nobody.
-const WORKERS: usize = 2;
+const WORKER_THREADS: usize = 2;
 
 /// What `start` can be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,49 +31,55 @@ pub struct Args {
 }
 
 /// Runs the daemon.
-pub fn run(args: Args) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::of(Cause::Machine, error))?;
+pub fn run(args: Args) -> Result<(), ExitError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
+    let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
     let done = runtime.block_on(serve(args));
     // What is still running was told to stop and had its time.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(args: Args) -> Result<(), Failure> {
+async fn serve(args: Args) -> Result<(), ExitError> {
     // Before anything is read: as process 1 a signal that is not caught is lost, elsewhere it ends the process.
-    let mut signals = Signals::catch().map_err(|error| Failure::of(Cause::Machine, error))?;
+    let mut signals = Signals::install().map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
     let (loaded, log) = {
         let args = args.clone();
         // A file may lie on a drive that hangs, or be a pipe that nobody writes to.
-        let mut reading = tokio::task::spawn_blocking(move || read(&args));
+        let mut reading = tokio::task::spawn_blocking(move || load(&args));
         loop {
             tokio::select! {
-                read = &mut reading => break read.map_err(|error| Failure::of(Cause::Machine, error))??,
+                read = &mut reading => break read.map_err(|error| ExitError::from_cause(Cause::Environment, error))??,
                 wish = signals.next() => match wish {
                     // The log is opened in a moment.
-                    Wish::Reopen(_) => {}
-                    Wish::Stop(_) | Wish::StopNow(_) => return Ok(()),
+                    SignalAction::ReopenLog(_) => {}
+                    SignalAction::Stop(_) | SignalAction::StopNow(_) => return Ok(()),
                 },
             }
         }
     };
     observe::log_panics(&log);
-    let done = obey(&args, &loaded, &log, &mut signals).await;
+    let done = run_with_signals(&args, &loaded, &log, &mut signals).await;
     done.map_err(|failure| failure.logged(&log))
 }
 
 /// All that is read before anything is begun. Blocks.
-fn read(args: &Args) -> Result<(Loaded, Log), Failure> {
+fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     let loaded = config::load(&args.config)?;
     let log = observe::init(&loaded.config.log, args.debug)?;
     Ok((loaded, log))
 }
 
 /// Works, and does meanwhile what signals ask for.
-async fn obey(args: &Args, loaded: &Loaded, log: &Log, signals: &mut Signals) -> Result<(), Failure> {
+async fn run_with_signals(
+    args: &Args,
+    loaded: &Loaded,
+    log: &Log,
+    signals: &mut Signals,
+) -> Result<(), ExitError> {
     let stop = CancellationToken::new();
-    let mut daemon = pin!(work(args, loaded, stop.clone()));
+    let mut daemon = pin!(run_daemon(args, loaded, stop.clone()));
     loop {
         tokio::select! {
             done = &mut daemon => {
@@ -83,14 +89,14 @@ async fn obey(args: &Args, loaded: &Loaded, log: &Log, signals: &mut Signals) ->
                 return done;
             }
             wish = signals.next() => match wish {
-                Wish::Reopen(signal) => reopen(log, signal),
-                Wish::Stop(signal) => {
+                SignalAction::ReopenLog(signal) => reopen_log(log, signal),
+                SignalAction::Stop(signal) => {
                     info!("Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
-                Wish::StopNow(signal) => {
+                SignalAction::StopNow(signal) => {
                     let words = format!("{signal} received again, so what was under way is left unfinished; the next start takes it up");
-                    return Err(Failure::of(Cause::Impatience, words));
+                    return Err(ExitError::from_cause(Cause::SecondSignal, words));
                 }
             },
         }
@@ -98,8 +104,8 @@ async fn obey(args: &Args, loaded: &Loaded, log: &Log, signals: &mut Signals) ->
 }
 
 /// Opens the log file anew, and says so: in the new file, if that can be had.
-fn reopen(log: &Log, signal: &'static str) {
-    let reopening = log.reopening();
+fn reopen_log(log: &Log, signal: &'static str) {
+    let reopening = log.reopener();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
     tokio::task::spawn_blocking(move || {
         const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates and token files are noticed without a signal";
@@ -117,7 +123,7 @@ fn reopen(log: &Log, signal: &'static str) {
     });
 }
 
-async fn work(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), Failure> {
+async fn run_daemon(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), ExitError> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
     debug!(process = std::process::id(), file = %args.config.display(), "The configuration is read");
     for warning in &loaded.warnings {

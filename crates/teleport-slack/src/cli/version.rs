@@ -1,6 +1,6 @@
 //! `teleport-slack version`: which version, which revision if that was known at build time, which compiler.
 
-use crate::error::Failure;
+use crate::error::ExitError;
 
 /// Everything after the program's name: `v1.2.3 git:0123456789ab (rustc 1.95.0)`.
 pub(super) const LINE: &str = if env!("TELEPORT_SLACK_REVISION").is_empty() {
@@ -23,6 +23,6 @@ pub(super) fn text() -> String {
 }
 
 /// Prints it.
-pub fn run() -> Result<(), Failure> {
-    super::answer(&text())
+pub fn run() -> Result<(), ExitError> {
+    super::print(&text())
 }

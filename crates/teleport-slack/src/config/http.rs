@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::address::{parse_listen, parse_public};
-use super::modes::{Held, checked_path};
-use super::raw::{Entry, Field, Reader};
+use super::modes::{Sensitivity, checked_path};
+use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote};
 use super::schema;
 use super::validate::Source;
@@ -35,7 +35,7 @@ pub struct TlsFiles {
 
 /// The listener and the line of its table; no listener if something in it is wrong.
 pub(super) fn listener(
-    root: &mut Reader<'_, '_>,
+    root: &mut TableReader<'_, '_>,
     source: &Source<'_>,
 ) -> (Option<HttpConfig>, Option<usize>) {
     let mut table = root.section(&schema::HTTP, "http");
@@ -67,8 +67,8 @@ pub(super) fn listener(
     });
     let tls = match (key, cert) {
         (Field::Given(key), Field::Given(cert)) => {
-            let key = checked_path(Held::Secret, &key, source, report);
-            Some(TlsFiles { key, cert: checked_path(Held::Trust, &cert, source, report) })
+            let key = checked_path(Sensitivity::Secret, &key, source, report);
+            Some(TlsFiles { key, cert: checked_path(Sensitivity::Integrity, &cert, source, report) })
         }
         (Field::Given(one), Field::Absent) => {
             report.error(

@@ -32,9 +32,9 @@ use access_core::role_pattern::RolePattern;
 pub use self::address::{ApiUrl, TeleportAddr};
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
-pub use self::report::{Finding, Findings};
+pub use self::report::{Diagnostic, Diagnostics};
 pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
-pub use self::token::{Kind as TokenKind, ReadTokenFile, TokenFile, reread};
+pub use self::token::{ReadTokenFile, TokenFile, TokenKind, reread};
 use crate::error::Exit;
 use crate::files;
 use crate::secret::Secret;
@@ -113,7 +113,7 @@ pub struct Loaded {
     /// The configuration.
     pub config: Config,
     /// For the log, once it is open.
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Why there is no configuration.
@@ -171,7 +171,7 @@ pub enum ConfigError {
         /// Which file.
         path: PathBuf,
         /// What is wrong in it.
-        findings: Findings,
+        findings: Diagnostics,
     },
 }
 
@@ -192,7 +192,7 @@ impl ConfigError {
 
 struct Shown<'a> {
     path: &'a Path,
-    findings: &'a Findings,
+    findings: &'a Diagnostics,
 }
 
 impl std::fmt::Display for Shown<'_> {
@@ -214,15 +214,15 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    checked(&text, &validate::Source { path, mode, read: &read_token_file, mode_of: &files::mode })
+    check(&text, &validate::Source { path, mode, read: &read_token_file, mode_of: &files::mode })
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    checked(text, &validate::Source { path, mode: None, read, mode_of: &|_| None })
+    check(text, &validate::Source { path, mode: None, read, mode_of: &|_| None })
 }
 
-fn checked(text: &str, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
+fn check(text: &str, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
     match validate::config(text, source) {
         Ok((config, warnings)) => Ok(Loaded { config, warnings }),
         Err(findings) => Err(ConfigError::Invalid { path: source.path.to_owned(), findings }),

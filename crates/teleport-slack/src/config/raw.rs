@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::report::{Report, quote};
-use super::schema::{self, Found, Table};
+use super::schema::{self, KeyMatch, Table};
 use crate::secret_shape::{may_be_shown, secret_in};
 
 /// Something from the file and where it stood.
@@ -107,8 +107,8 @@ impl<'t> Document<'t> {
         errors.is_empty().then(|| Self { root: root.into_inner(), lines })
     }
 
-    pub(super) fn root<'a>(&'a self, report: &'a mut Report) -> Reader<'a, 't> {
-        Reader::new(&schema::ROOT, String::new(), None, Some(&self.root), self, report)
+    pub(super) fn root<'a>(&'a self, report: &'a mut Report) -> TableReader<'a, 't> {
+        TableReader::new(&schema::ROOT, String::new(), None, Some(&self.root), self, report)
     }
 }
 
@@ -135,7 +135,7 @@ fn toml_remedy(message: &str, line: &str, rest: &str) -> &'static str {
 }
 
 /// Reads the keys of one table and reports what is wrong with them.
-pub(super) struct Reader<'a, 't> {
+pub(super) struct TableReader<'a, 't> {
     schema: &'static Table,
     /// How messages name the table.
     path: String,
@@ -145,12 +145,12 @@ pub(super) struct Reader<'a, 't> {
     document: &'a Document<'t>,
     report: &'a mut Report,
     /// Keys that an unknown one probably meant: not to be reported missing as well.
-    meant: Vec<&'static str>,
+    suggested: Vec<&'static str>,
     /// False if something stands in the table's place that is no table; then no key of it is called missing.
-    sound: bool,
+    is_valid: bool,
 }
 
-impl<'a, 't> Reader<'a, 't> {
+impl<'a, 't> TableReader<'a, 't> {
     fn new(
         schema: &'static Table,
         path: String,
@@ -159,7 +159,8 @@ impl<'a, 't> Reader<'a, 't> {
         document: &'a Document<'t>,
         report: &'a mut Report,
     ) -> Self {
-        let mut reader = Self { schema, path, line, table, document, report, meant: Vec::new(), sound: true };
+        let mut reader =
+            Self { schema, path, line, table, document, report, suggested: Vec::new(), is_valid: true };
         reader.check_names();
         reader
     }
@@ -180,10 +181,10 @@ impl<'a, 't> Reader<'a, 't> {
             let written: &str = key.get_ref();
             let line = Some(self.document.lines.line(key.span().start));
             match self.schema.find(written) {
-                Some(Found::Current(_)) => {}
+                Some(KeyMatch::Current(_)) => {}
                 // What is said of a retired key itself is enough.
-                Some(Found::Old(name)) if schema::is_retired(name) => {}
-                Some(Found::Old(name)) => {
+                Some(KeyMatch::Alias(name)) if schema::is_retired(name) => {}
+                Some(KeyMatch::Alias(name)) => {
                     let cause = match written.eq_ignore_ascii_case(name) {
                         true => "keys are written in small letters",
                         false => "this is an old name",
@@ -192,16 +193,21 @@ impl<'a, 't> Reader<'a, 't> {
                 }
                 None => {
                     let nearest = self.schema.nearest(written);
-                    self.meant.extend(nearest);
-                    let remedy = self.where_instead(written, nearest);
-                    self.report.error(line, &self.name(&shown_key(written)), "there is no such key", remedy);
+                    self.suggested.extend(nearest);
+                    let remedy = self.suggestion(written, nearest);
+                    self.report.error(
+                        line,
+                        &self.name(&display_key(written)),
+                        "there is no such key",
+                        remedy,
+                    );
                 }
             }
         }
     }
 
-    fn where_instead(&self, written: &str, nearest: Option<&str>) -> String {
-        let home = schema::home_of(written).filter(|home| *home != self.schema.path);
+    fn suggestion(&self, written: &str, nearest: Option<&str>) -> String {
+        let home = schema::table_of(written).filter(|home| *home != self.schema.path);
         match (home, nearest) {
             (Some(home), _) => format!("it belongs under [{home}]"),
             (None, Some(nearest)) if self.path.is_empty() => format!("did you mean [{nearest}]?"),
@@ -222,7 +228,7 @@ impl<'a, 't> Reader<'a, 't> {
     fn find(&mut self, name: &'static str) -> Field<&'a DeValue<'t>> {
         debug_assert!(self.schema.keys.iter().any(|key| key.name == name), "{name} is not in the schema");
         let Some(table) = self.table else {
-            return if self.sound { Field::Absent } else { Field::Bad };
+            return if self.is_valid { Field::Absent } else { Field::Bad };
         };
         let mut hits = Vec::new();
         for (key, value) in table {
@@ -235,7 +241,7 @@ impl<'a, 't> Reader<'a, 't> {
         hits.sort_by_key(|hit| hit.line);
         let mut hits = hits.into_iter();
         match (hits.next(), hits.next()) {
-            (None, _) if self.meant.contains(&name) => Field::Bad,
+            (None, _) if self.suggested.contains(&name) => Field::Bad,
             (None, _) => Field::Absent,
             (Some(hit), None) => Field::Given(hit),
             (Some(first), Some(second)) => {
@@ -258,7 +264,7 @@ impl<'a, 't> Reader<'a, 't> {
             Field::Given(entry) => match convert(entry.value) {
                 Some(value) => Field::Given(Entry { value, key: entry.key, line: entry.line }),
                 None => {
-                    wrong_type(self.report, entry.line, &entry.key, entry.value, wanted);
+                    report_wrong_type(self.report, entry.line, &entry.key, entry.value, wanted);
                     Field::Bad
                 }
             },
@@ -268,7 +274,9 @@ impl<'a, 't> Reader<'a, 't> {
     pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
         let field = self.secret(name);
         match &field {
-            Field::Given(entry) if is_misplaced(self.report, entry.line, &entry.key, &entry.value) => {
+            Field::Given(entry)
+                if report_misplaced_secret(self.report, entry.line, &entry.key, &entry.value) =>
+            {
                 Field::Bad
             }
             _ => field,
@@ -284,7 +292,9 @@ impl<'a, 't> Reader<'a, 't> {
     pub(super) fn ignored(&mut self, name: &'static str) -> Field<String> {
         let field = self.read(name, "anything", |value| Some(value.as_str().unwrap_or_default().to_owned()));
         match &field {
-            Field::Given(entry) if is_misplaced(self.report, entry.line, &entry.key, &entry.value) => {
+            Field::Given(entry)
+                if report_misplaced_secret(self.report, entry.line, &entry.key, &entry.value) =>
+            {
                 Field::Bad
             }
             _ => field,
@@ -315,15 +325,15 @@ impl<'a, 't> Reader<'a, 't> {
     }
 
     /// A table below this one, to be read by its schema. An absent table reads as an empty one.
-    pub(super) fn section(&mut self, schema: &'static Table, name: &'static str) -> Reader<'_, 't> {
+    pub(super) fn section(&mut self, schema: &'static Table, name: &'static str) -> TableReader<'_, 't> {
         let (table, line, sound) = match self.read(name, "a table", |value| value.as_table()) {
             Field::Absent => (None, None, true),
             Field::Bad => (None, None, false),
             Field::Given(entry) => (Some(entry.value), Some(entry.line), true),
         };
         let path = self.name(name);
-        let mut reader = Reader::new(schema, path, line, table, self.document, self.report);
-        reader.sound = sound;
+        let mut reader = TableReader::new(schema, path, line, table, self.document, self.report);
+        reader.is_valid = sound;
         reader
     }
 
@@ -338,8 +348,8 @@ impl<'a, 't> Reader<'a, 't> {
                 for (key, value) in table {
                     let name: &str = key.get_ref();
                     let line = document.lines.line(key.span().start);
-                    let key = format!("{path}.{}", shown_key(name));
-                    if is_misplaced(self.report, line, &key, name) {
+                    let key = format!("{path}.{}", display_key(name));
+                    if report_misplaced_secret(self.report, line, &key, name) {
                         continue;
                     }
                     let entry = Entry { value: value.get_ref(), key: key.clone(), line };
@@ -362,7 +372,7 @@ impl<'a, 't> Reader<'a, 't> {
         &mut self,
         schema: &'static Table,
         name: &'static str,
-        mut read: impl FnMut(&mut Reader<'_, 't>) -> T,
+        mut read: impl FnMut(&mut TableReader<'_, 't>) -> T,
     ) -> Vec<T> {
         let tables = self.read(name, "a table in double brackets, [[review.rule]]", |value| {
             value.as_array()?.iter().map(table_with_span).collect::<Option<Vec<_>>>()
@@ -372,7 +382,8 @@ impl<'a, 't> Reader<'a, 't> {
         for (number, (table, offset)) in tables.into_iter().enumerate() {
             let line = self.document.lines.line(offset);
             let path = format!("{path}[{}]", number + 1);
-            let mut reader = Reader::new(schema, path, Some(line), Some(table), self.document, self.report);
+            let mut reader =
+                TableReader::new(schema, path, Some(line), Some(table), self.document, self.report);
             out.push(read(&mut reader));
         }
         out
@@ -399,7 +410,7 @@ fn texts_of(
 ) -> Option<Vec<Entry<String>>> {
     const WANTED: &str = "a text in quotes or a list of them";
     match entry.value {
-        DeValue::String(text) if is_misplaced(report, entry.line, &entry.key, text) => None,
+        DeValue::String(text) if report_misplaced_secret(report, entry.line, &entry.key, text) => None,
         DeValue::String(text) => {
             let entry = Entry { value: text.to_string(), key: entry.key.clone(), line: entry.line };
             Some(vec![entry])
@@ -410,12 +421,12 @@ fn texts_of(
             for item in items.iter() {
                 let line = document.lines.line(item.span().start);
                 match item.get_ref().as_str() {
-                    Some(text) if is_misplaced(report, line, &entry.key, text) => sound = false,
+                    Some(text) if report_misplaced_secret(report, line, &entry.key, text) => sound = false,
                     Some(text) => {
                         texts.push(Entry { value: text.to_owned(), key: entry.key.clone(), line });
                     }
                     None => {
-                        wrong_type(report, line, &entry.key, item.get_ref(), WANTED);
+                        report_wrong_type(report, line, &entry.key, item.get_ref(), WANTED);
                         sound = false;
                     }
                 }
@@ -424,21 +435,21 @@ fn texts_of(
             (sound || !texts.is_empty()).then_some(texts)
         }
         other => {
-            wrong_type(report, entry.line, &entry.key, other, WANTED);
+            report_wrong_type(report, entry.line, &entry.key, other, WANTED);
             None
         }
     }
 }
 
 /// Whether a text holds a secret that does not belong there; then it is reported, without being shown.
-fn is_misplaced(report: &mut Report, line: usize, key: &str, text: &str) -> bool {
+fn report_misplaced_secret(report: &mut Report, line: usize, key: &str, text: &str) -> bool {
     let Some(kind) = secret_in(text) else { return false };
-    let cause = format!("this looks like {}, which does not belong here", kind.words());
+    let cause = format!("this looks like {}, which does not belong here", kind.description());
     report.error(Some(line), key, cause, kind.remedy());
     true
 }
 
-fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, wanted: &str) {
+fn report_wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, wanted: &str) {
     let found = match value {
         DeValue::String(_) => "a text in quotes",
         DeValue::Integer(_) => "a number without quotes",
@@ -455,7 +466,7 @@ fn wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValue<'_>, 
 
 /// A key that the operator chose, or that nobody knows, for a message: short, on one line, and no secret that was
 /// pasted in its place.
-fn shown_key(written: &str) -> String {
+fn display_key(written: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let quoted = quote(written);
     match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {

@@ -6,7 +6,7 @@ use super::report::{quote, quote_list};
 
 /// What to write instead of `text`.
 pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
-    let meant = meant(text).map(|place| format!("write {}", quote(&place)));
+    let meant = intended_recipient(text).map(|place| format!("write {}", quote(&place)));
     match problem {
         InvalidRecipient::Empty => "remove it, or write a channel or an e-mail address".to_owned(),
         InvalidRecipient::Several => {
@@ -42,7 +42,7 @@ const ONE_BY_ONE: &str =
     "write a channel that its members read, or each person's e-mail address or Slack id (U…)";
 
 /// The channel, person or address that a link, a mention or an id with a sign before it leads to.
-fn meant(text: &str) -> Option<String> {
+fn intended_recipient(text: &str) -> Option<String> {
     if !text.contains(['/', '<', '#', '@']) {
         return None;
     }
@@ -56,7 +56,7 @@ fn meant(text: &str) -> Option<String> {
 }
 
 /// It was read as an id, but has no digit in it as every id has: most likely a name in capitals.
-pub(super) fn is_dubious_id(recipient: &Recipient) -> bool {
+pub(super) fn looks_like_channel_name(recipient: &Recipient) -> bool {
     match recipient {
         Recipient::ChannelId(_) | Recipient::User(_) => {
             !recipient.key().as_str().bytes().any(|byte| byte.is_ascii_digit())
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn names_in_capitals_that_pass_for_ids_are_noticed() {
-        assert!(Recipient::parse("DBA").is_ok_and(|it| is_dubious_id(&it)));
-        assert!(Recipient::parse("C02ABCDEF").is_ok_and(|it| !is_dubious_id(&it)));
-        assert!(Recipient::parse("team").is_ok_and(|it| !is_dubious_id(&it)));
+        assert!(Recipient::parse("DBA").is_ok_and(|it| looks_like_channel_name(&it)));
+        assert!(Recipient::parse("C02ABCDEF").is_ok_and(|it| !looks_like_channel_name(&it)));
+        assert!(Recipient::parse("team").is_ok_and(|it| !looks_like_channel_name(&it)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ const MAX_QUOTED: usize = 60;
 
 /// One mistake, or one thing worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Diagnostic {
     /// The line in the file, from 1; `None` if it concerns something that is not there.
     pub line: Option<usize>,
     /// The key, with its table: `slack.token`. Empty for a mistake in the TOML itself.
@@ -27,7 +27,7 @@ pub struct Finding {
     pub in_named_file: bool,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     /// On one line, without the file: `line 3: teleport.auth_server: this is an old name; write …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
@@ -42,11 +42,11 @@ impl fmt::Display for Finding {
 
 /// The mistakes of one file, by line; never empty when it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Findings(Vec<Finding>);
+pub struct Diagnostics(Vec<Diagnostic>);
 
-impl Findings {
+impl Diagnostics {
     /// The mistakes, by line; those without a line come last.
-    pub fn as_slice(&self) -> &[Finding] {
+    pub fn as_slice(&self) -> &[Diagnostic] {
         &self.0
     }
 
@@ -77,8 +77,8 @@ impl Findings {
 /// Collects what is found while a file is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Report {
@@ -100,7 +100,7 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(Finding { in_named_file: true, ..finding(line, key, cause, remedy) });
+        self.errors.push(Diagnostic { in_named_file: true, ..finding(line, key, cause, remedy) });
     }
 
     pub(super) fn warn(
@@ -115,18 +115,23 @@ impl Report {
 
     /// The value and the warnings; or the mistakes, if there was one. A value is missing only where a mistake
     /// was reported.
-    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Finding>), Findings> {
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
         self.errors.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
         self.warnings.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
         match value {
             Some(value) if self.errors.is_empty() => Ok((value, self.warnings)),
-            _ => Err(Findings(self.errors)),
+            _ => Err(Diagnostics(self.errors)),
         }
     }
 }
 
-fn finding(line: Option<usize>, key: &str, cause: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into(), in_named_file: false }
+fn finding(
+    line: Option<usize>,
+    key: &str,
+    cause: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Diagnostic {
+    Diagnostic { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into(), in_named_file: false }
 }
 
 /// Shows a value from the file in a message: in quotes, on one line, cut. What might be a token or a signing
@@ -143,7 +148,7 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c => visible::push(&mut out, c),
+            c => visible::push_escaped(&mut out, c),
         }
     }
     out.push('"');
@@ -192,7 +197,7 @@ mod tests {
             report.error(Some(line), "k", "wrong", "mend");
         }
         let findings = report.finish(Some(())).expect_err("there are mistakes");
-        struct Shown(Findings);
+        struct Shown(Diagnostics);
         impl fmt::Display for Shown {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.write("f.toml", f)

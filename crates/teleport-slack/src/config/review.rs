@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use access_core::identity::Links;
+use access_core::identity::UserMapping;
 use access_core::ids::SlackUserId;
 use access_core::policy::{ModeSetting, Rules};
 
 use super::http::{self, HttpConfig};
-use super::raw::{Entry, Field, Reader};
+use super::raw::{Entry, Field, TableReader};
 use super::report::Report;
 use super::rule::rule;
 use super::schema;
-use super::token::{self, Kind};
-use super::users::{self, Ways};
+use super::token::{self, TokenKind};
+use super::users::{self, MappingConfig};
 use super::validate::{Source, choice};
 use crate::secret::Secret;
 
@@ -36,7 +36,7 @@ pub struct ReviewConfig {
     /// Who may approve what, in the order of the file.
     pub rules: Rules,
     /// Whether the file is a 0.x release's, which has no `[review]`: its buttons work on, though not for everybody.
-    pub is_old_file: bool,
+    pub is_legacy: bool,
 }
 
 /// Which Teleport call carries a decision.
@@ -70,9 +70,9 @@ pub enum ReviewTransport {
 
 impl ReviewConfig {
     /// How Slack people are linked to Teleport users.
-    pub fn links(&self) -> Links {
-        Links {
-            table: self.users.clone(),
+    pub fn links(&self) -> UserMapping {
+        UserMapping {
+            explicit: self.users.clone(),
             id_trait: self.slack_user_id_trait.clone(),
             email_match: self.allow_email_username_match,
             ignore_email_case: self.ignore_email_case,
@@ -91,15 +91,15 @@ impl From<ReviewMode> for ModeSetting {
 }
 
 /// What 0.x kept in `[slack]`.
-pub(super) struct OldSlackKeys {
+pub(super) struct LegacySlackKeys {
     pub(super) secret: Option<Entry<String>>,
     pub(super) notify_only: Option<Entry<bool>>,
 }
 
 /// `[review]`, `[http]` and the 0.x keys together; `None` if deciding in Slack is off or something is wrong.
 pub(super) fn review(
-    root: &mut Reader<'_, '_>,
-    old: OldSlackKeys,
+    root: &mut TableReader<'_, '_>,
+    old: LegacySlackKeys,
     source: &Source<'_>,
 ) -> Option<ReviewConfig> {
     let (listener, http_line) = http::listener(root, source);
@@ -116,24 +116,24 @@ pub(super) fn review(
     let ignore_email_case = ignore_email_case(&mut table, email_match);
     let mode = mode(&mut table);
     let is_on = is_old_file || enabled.as_given().is_some_and(|entry| entry.value);
-    let ways = Ways {
-        table: users::users(&mut table),
+    let ways = MappingConfig {
+        explicit: users::users(&mut table),
         id_trait: id_trait.as_given().map(|entry| entry.value.clone()),
         email_match,
-        are_needed: is_on && mode != Some(ReviewMode::Reviewer),
+        is_needed: is_on && mode != Some(ReviewMode::Reviewer),
     };
     let rules = table.each(&schema::RULE, "rule", |table| rule(table, &ways));
     let report = table.report();
 
-    let signing = signing(signing_secret, old.secret, is_on, report);
-    let one_way = one_way(&app_token, &signing, http_line, report);
+    let signing = merge_signing_secret(signing_secret, old.secret, is_on, report);
+    let one_way = check_transport(&app_token, &signing, http_line, report);
     if is_old_file {
-        return old_file(signing, listener, source, report);
+        return legacy_0x(signing, listener, source, report);
     }
     let enabled = match enabled {
         Field::Given(entry) if entry.value => entry,
         _ => {
-            unused(http_line.filter(|_| one_way), old.notify_only.as_ref(), report);
+            warn_unused(http_line.filter(|_| one_way), old.notify_only.as_ref(), report);
             return None;
         }
     };
@@ -142,7 +142,7 @@ pub(super) fn review(
         report.error(Some(only.line), &only.key, cause, "remove notify_only");
     }
     let here = Some(enabled.line);
-    if matches!(id_trait, Field::Absent) && !email_match && ways.table.is_empty() {
+    if matches!(id_trait, Field::Absent) && !email_match && ways.explicit.is_empty() {
         let cause = "nobody could be recognised: no way from a Slack person to a Teleport user is configured";
         let remedy = "add slack_user_id_trait, [review.users], or allow_email_username_match = true";
         report.error(here, "review", cause, remedy);
@@ -152,8 +152,8 @@ pub(super) fn review(
         report.error(here, "review", "there is no way for clicks to arrive", remedy);
     }
     let mut secret = |kind, field: Field<String>| token::resolve(kind, &field.given()?, source, report);
-    let app_token = secret(Kind::App, app_token);
-    let signing_secret = secret(Kind::Signing, signing);
+    let app_token = secret(TokenKind::App, app_token);
+    let signing_secret = secret(TokenKind::Signing, signing);
     let transport = match (app_token, signing_secret) {
         (Some(app_token), _) => ReviewTransport::SocketMode { app_token },
         (None, Some(signing_secret)) => ReviewTransport::Http { signing_secret, listener: listener? },
@@ -162,24 +162,24 @@ pub(super) fn review(
     Some(ReviewConfig {
         mode: mode?,
         transport,
-        users: ways.table,
+        users: ways.explicit,
         slack_user_id_trait: ways.id_trait,
         allow_email_username_match: email_match,
         ignore_email_case,
         rules: Rules(rules.into_iter().collect::<Option<_>>()?),
-        is_old_file: false,
+        is_legacy: false,
     })
 }
 
 /// What a file of a 0.x release means: callbacks, the e-mail address as the only link, as then, and no rules, so that
 /// only suggested reviewers decide where then everybody did.
-fn old_file(
+fn legacy_0x(
     signing: Field<String>,
     listener: Option<HttpConfig>,
     source: &Source<'_>,
     report: &mut Report,
 ) -> Option<ReviewConfig> {
-    let signing_secret = token::resolve(Kind::Signing, &signing.given()?, source, report);
+    let signing_secret = token::resolve(TokenKind::Signing, &signing.given()?, source, report);
     Some(ReviewConfig {
         mode: ReviewMode::Resolver,
         transport: ReviewTransport::Http { signing_secret: signing_secret?, listener: listener? },
@@ -188,12 +188,12 @@ fn old_file(
         allow_email_username_match: true,
         ignore_email_case: false,
         rules: Rules::default(),
-        is_old_file: true,
+        is_legacy: true,
     })
 }
 
 /// Whether clicks arrive in one way at most; two are a mistake.
-fn one_way(
+fn check_transport(
     app_token: &Field<String>,
     signing: &Field<String>,
     http_line: Option<usize>,
@@ -219,7 +219,7 @@ fn one_way(
 }
 
 /// The signing secret from its present place or from 0.x's.
-fn signing(
+fn merge_signing_secret(
     present: Field<String>,
     old: Option<Entry<String>>,
     is_on: bool,
@@ -244,7 +244,7 @@ fn signing(
 }
 
 /// With deciding in Slack off, what only serves it deserves a word.
-fn unused(http_line: Option<usize>, notify_only: Option<&Entry<bool>>, report: &mut Report) {
+fn warn_unused(http_line: Option<usize>, notify_only: Option<&Entry<bool>>, report: &mut Report) {
     const ENABLE: &str = "remove it, or enable deciding in Slack under [review]";
     if let Some(line) = http_line {
         report.warn(Some(line), "http", "no callback listener is started: deciding in Slack is off", ENABLE);
@@ -266,7 +266,7 @@ fn unused(http_line: Option<usize>, notify_only: Option<&Entry<bool>>, report: &
     }
 }
 
-fn ignore_email_case(table: &mut Reader<'_, '_>, email_match: bool) -> bool {
+fn ignore_email_case(table: &mut TableReader<'_, '_>, email_match: bool) -> bool {
     let ignore = table.flag("ignore_email_case").given().filter(|entry| entry.value);
     if let Some(entry) = ignore.as_ref().filter(|_| !email_match) {
         let remedy = "add allow_email_username_match = true, or remove it";
@@ -280,7 +280,7 @@ fn ignore_email_case(table: &mut Reader<'_, '_>, email_match: bool) -> bool {
     ignore.is_some()
 }
 
-fn mode(table: &mut Reader<'_, '_>) -> Option<ReviewMode> {
+fn mode(table: &mut TableReader<'_, '_>) -> Option<ReviewMode> {
     const MODES: [(&str, ReviewMode); 3] =
         [("auto", ReviewMode::Auto), ("reviewer", ReviewMode::Reviewer), ("resolver", ReviewMode::Resolver)];
     choice(table, "mode", &MODES)

@@ -6,7 +6,7 @@ use super::report::{Report, quote, quote_list, quote_whole};
 
 /// Where the text stands, which decides how several are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PatternPosition {
     /// An item of a list.
     List,
     /// The key of a line.
@@ -16,7 +16,7 @@ pub(super) enum Place {
 /// Reads the pattern, or reports why it is none.
 pub(super) fn role_pattern(
     text: &str,
-    place: Place,
+    place: PatternPosition,
     line: usize,
     key: &str,
     report: &mut Report,
@@ -24,8 +24,8 @@ pub(super) fn role_pattern(
     RolePattern::parse(text)
         .map_err(|problem| {
             let cause = match place {
-                Place::List => format!("{}: {problem}", quote(text)),
-                Place::Key => problem.to_string(),
+                PatternPosition::List => format!("{}: {problem}", quote(text)),
+                PatternPosition::Key => problem.to_string(),
             };
             report.error(Some(line), key, cause, remedy(problem, text, place));
         })
@@ -33,7 +33,7 @@ pub(super) fn role_pattern(
 }
 
 /// What to write instead of `text`.
-fn remedy(problem: InvalidPattern, text: &str, place: Place) -> String {
+fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String {
     match problem {
         InvalidPattern::Empty => "write the role's name, or \"*\" for all others".to_owned(),
         InvalidPattern::Blanks => format!("write {}", quote(text.trim())),
@@ -42,8 +42,8 @@ fn remedy(problem: InvalidPattern, text: &str, place: Place) -> String {
         InvalidPattern::Several => {
             let each: Vec<_> = text.split(',').map(str::trim).filter(|role| !role.is_empty()).collect();
             match (place, each.as_slice()) {
-                (Place::List, [_, ..]) => format!("write {}", quote_list(&each)),
-                (Place::Key, [_, ..]) => {
+                (PatternPosition::List, [_, ..]) => format!("write {}", quote_list(&each)),
+                (PatternPosition::Key, [_, ..]) => {
                     let keys: Vec<_> = each.iter().map(|role| format!("{} = …", quote(role))).collect();
                     format!("write a line for each: {}", keys.join(" and "))
                 }
@@ -51,7 +51,7 @@ fn remedy(problem: InvalidPattern, text: &str, place: Place) -> String {
             }
         }
         InvalidPattern::NotAnchored => {
-            let whole = as_expression(text)
+            let whole = as_regex(text)
                 .map(|whole| format!("write {whole} if it is a regular expression, or "))
                 .unwrap_or_else(|| "write it from ^ to $ if it is a regular expression, or ".to_owned());
             whole + &by_name(text)
@@ -73,7 +73,7 @@ fn remedy(problem: InvalidPattern, text: &str, place: Place) -> String {
 }
 
 /// The text as a whole regular expression, in quotes, if it can be one. A sign at one end only leaves the other open.
-fn as_expression(text: &str) -> Option<String> {
+fn as_regex(text: &str) -> Option<String> {
     let (begins, rest) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
     let (ends, inner) = rest.strip_suffix('$').map_or((false, rest), |inner| (true, inner));
     let before = if ends && !begins && !inner.starts_with(".*") { ".*" } else { "" };

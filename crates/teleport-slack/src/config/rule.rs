@@ -7,17 +7,17 @@ use access_core::policy::{Approver, ReasonPolicy, Rule};
 use access_core::recipients::is_slack_id;
 use access_core::role_pattern::RolePattern;
 
-use super::raw::{Entry, Field, Reader};
+use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
-use super::role::{Place, role_pattern};
-use super::users::Ways;
+use super::role::{PatternPosition, role_pattern};
+use super::users::MappingConfig;
 use super::validate::choice;
 
 /// More approvals than this is a slip of the pen.
 const MAX_APPROVALS: i64 = 100;
 
 /// One rule; `None` if something is wrong with it.
-pub(super) fn rule(table: &mut Reader<'_, '_>, ways: &Ways) -> Option<Rule> {
+pub(super) fn rule(table: &mut TableReader<'_, '_>, ways: &MappingConfig) -> Option<Rule> {
     let teleport_only = table.flag("teleport_only").given().is_some_and(|entry| entry.value);
     let roles = roles(table);
     let approvers = approvers(table, ways, teleport_only);
@@ -44,20 +44,24 @@ pub(super) fn rule(table: &mut Reader<'_, '_>, ways: &Ways) -> Option<Rule> {
     })
 }
 
-fn roles(table: &mut Reader<'_, '_>) -> Option<Vec<RolePattern>> {
+fn roles(table: &mut TableReader<'_, '_>) -> Option<Vec<RolePattern>> {
     let names = names(table, "roles", "name the roles it is for, such as [\"prod-*\"]")?;
     let report = table.report();
     let read: Vec<_> = names
         .iter()
-        .map(|entry| role_pattern(&entry.value, Place::List, entry.line, &entry.key, report))
+        .map(|entry| role_pattern(&entry.value, PatternPosition::List, entry.line, &entry.key, report))
         .collect();
     read.into_iter().collect()
 }
 
-fn approvers(table: &mut Reader<'_, '_>, ways: &Ways, teleport_only: bool) -> Option<Vec<Approver>> {
+fn approvers(
+    table: &mut TableReader<'_, '_>,
+    ways: &MappingConfig,
+    teleport_only: bool,
+) -> Option<Vec<Approver>> {
     let names = names(table, "approvers", "name the Teleport users who may approve")?;
     let report = table.report();
-    warn_of_capitals(&names, report);
+    warn_case_duplicates(&names, report);
     let read: Vec<_> = names.iter().map(|entry| approver(entry, ways, teleport_only, report)).collect();
     read.into_iter().collect()
 }
@@ -65,15 +69,15 @@ fn approvers(table: &mut Reader<'_, '_>, ways: &Ways, teleport_only: bool) -> Op
 /// Somebody whom a rule names, if the text can be one and somebody in Slack can be that one.
 fn approver(
     entry: &Entry<String>,
-    ways: &Ways,
+    ways: &MappingConfig,
     teleport_only: bool,
     report: &mut Report,
 ) -> Option<Approver> {
-    if is_group(&entry.value) {
+    if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }
-    let wrong = not_an_approver(&entry.value, ways)
-        .or_else(|| (!teleport_only).then(|| ways.lead_nowhere(&entry.value)).flatten());
+    let wrong = approver_problem(&entry.value, ways)
+        .or_else(|| (!teleport_only).then(|| ways.unmapped_problem(&entry.value)).flatten());
     match wrong {
         None => Some(Approver::User(entry.value.clone())),
         Some((cause, remedy)) => {
@@ -84,19 +88,19 @@ fn approver(
 }
 
 /// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
-pub(super) fn is_group(name: &str) -> bool {
+pub(super) fn is_user_group_id(name: &str) -> bool {
     is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Why nobody can be named so, and what to write instead.
-fn not_an_approver(text: &str, ways: &Ways) -> Option<(&'static str, String)> {
+fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, String)> {
     const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
-    if let Some(mentioned) = mention(text, "<!subteam^") {
+    if let Some(mentioned) = strip_mention(text, "<!subteam^") {
         return Some(("this is how a message mentions a user group", format!("write {}", quote(mentioned))));
     }
-    let slack_user = mention(text, "<@").unwrap_or(text);
-    if is_person_id(slack_user) && !ways.names(text) {
-        let remedy = match ways.user_of(slack_user) {
+    let slack_user = strip_mention(text, "<@").unwrap_or(text);
+    if looks_like_user_id(slack_user) && !ways.contains_user(text) {
+        let remedy = match ways.teleport_user_of(slack_user) {
             Some(user) => format!("write {}", quote(user)),
             None => "write the name of that person's Teleport user".to_owned(),
         };
@@ -109,15 +113,15 @@ fn not_an_approver(text: &str, ways: &Ways) -> Option<(&'static str, String)> {
     if text.contains(['*', '?']) || text.starts_with('^') && text.ends_with('$') {
         return Some(("patterns are for roles; whoever decides is named exactly", NAMED.to_owned()));
     }
-    not_a_user(text).or_else(|| {
+    user_name_problem(text).or_else(|| {
         let is_channel = text.starts_with('#') || is_slack_id(text, &['C', 'G', 'D']) && text.len() >= 9;
         is_channel.then(|| ("this is a channel, and no channel decides", NAMED.to_owned()))
     })
 }
 
 /// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
-pub(super) fn not_a_user(text: &str) -> Option<(&'static str, String)> {
-    let address = mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
+pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
+    let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
     if let Some(address) = address {
         return Some(("this is a link to an address", format!("write {}", quote(address))));
     }
@@ -140,18 +144,18 @@ pub(super) fn not_a_user(text: &str) -> Option<(&'static str, String)> {
 }
 
 /// What a message in Slack would mention: the part between the opening and `|` or `>`.
-fn mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
+fn strip_mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
     let rest = text.trim().strip_prefix(opening)?;
     rest.split(['|', '>']).next().filter(|inner| !inner.is_empty())
 }
 
 /// A Slack person's id; every real one has a digit.
-pub(super) fn is_person_id(text: &str) -> bool {
+pub(super) fn looks_like_user_id(text: &str) -> bool {
     is_slack_id(text, &['U', 'W']) && text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Two spellings of one name may be one person, whose second vote never counts.
-fn warn_of_capitals(names: &[Entry<String>], report: &mut Report) {
+fn warn_case_duplicates(names: &[Entry<String>], report: &mut Report) {
     for (index, entry) in names.iter().enumerate() {
         let lower = entry.value.to_lowercase();
         let (before, _) = names.split_at(index);
@@ -164,7 +168,7 @@ fn warn_of_capitals(names: &[Entry<String>], report: &mut Report) {
 }
 
 /// A number of votes from 1 to `most`; 1 if it is not given.
-fn votes(table: &mut Reader<'_, '_>, name: &'static str, most: Option<usize>) -> Option<u32> {
+fn votes(table: &mut TableReader<'_, '_>, name: &'static str, most: Option<usize>) -> Option<u32> {
     match table.number(name) {
         Field::Absent => Some(1),
         Field::Bad => None,
@@ -187,7 +191,7 @@ fn votes(table: &mut Reader<'_, '_>, name: &'static str, most: Option<usize>) ->
 }
 
 /// A list of names, each once, that must not be empty, nor hold empty ones.
-fn names(table: &mut Reader<'_, '_>, name: &'static str, remedy: &str) -> Option<Vec<Entry<String>>> {
+fn names(table: &mut TableReader<'_, '_>, name: &'static str, remedy: &str) -> Option<Vec<Entry<String>>> {
     let line = table.line();
     match table.texts(name) {
         Field::Bad => None,

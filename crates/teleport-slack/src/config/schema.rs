@@ -18,15 +18,15 @@ pub(super) struct Key {
     /// The name of today.
     pub(super) name: &'static str,
     /// Earlier names in the same table. Names with hyphens for underscores (4.2 and 4.3) need no entry.
-    pub(super) old: &'static [&'static str],
+    pub(super) aliases: &'static [&'static str],
 }
 
 const fn key(name: &'static str) -> Key {
-    Key { name, old: &[] }
+    Key { name, aliases: &[] }
 }
 
-const fn renamed(name: &'static str, old: &'static [&'static str]) -> Key {
-    Key { name, old }
+const fn key_with_aliases(name: &'static str, old: &'static [&'static str]) -> Key {
+    Key { name, aliases: old }
 }
 
 pub(super) const ROOT: Table = Table {
@@ -45,7 +45,7 @@ pub(super) const ROOT: Table = Table {
 pub(super) const TELEPORT: Table = Table {
     path: "teleport",
     keys: &[
-        renamed("addr", &["auth_server"]),
+        key_with_aliases("addr", &["auth_server"]),
         key("identity"),
         key("client_key"),
         key("client_crt"),
@@ -60,7 +60,7 @@ pub(super) const SLACK: Table = Table {
     keys: &[
         key("token"),
         key("recipients"),
-        renamed("api_url", &["APIURL"]),
+        key_with_aliases("api_url", &["APIURL"]),
         // Of 0.x; each now lives elsewhere, which is what the warnings say.
         key("channel"),
         key("secret"),
@@ -99,8 +99,8 @@ pub(super) const RULE: Table = Table {
 pub(super) const HTTP: Table = Table {
     path: "http",
     keys: &[
-        renamed("listen_addr", &["listen"]),
-        renamed("public_addr", &["host"]),
+        key_with_aliases("listen_addr", &["listen"]),
+        key_with_aliases("public_addr", &["host"]),
         key("https_key_file"),
         key("https_cert_file"),
     ],
@@ -115,26 +115,26 @@ pub(super) const TABLES: &[&Table] = &[&TELEPORT, &SLACK, &REVIEW, &RULE, &HTTP,
 
 /// A name found in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum KeyMatch {
     /// The name of today.
     Current(&'static str),
     /// An earlier name of it.
-    Old(&'static str),
+    Alias(&'static str),
 }
 
-impl Found {
+impl KeyMatch {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Current(name) | Self::Old(name) => name,
+            Self::Current(name) | Self::Alias(name) => name,
         }
     }
 }
 
 impl Table {
     /// Which key a written name means, if any.
-    pub(super) fn find(&self, written: &str) -> Option<Found> {
+    pub(super) fn find(&self, written: &str) -> Option<KeyMatch> {
         if let Some(key) = self.keys.iter().find(|key| key.name == written) {
-            return Some(Found::Current(key.name));
+            return Some(KeyMatch::Current(key.name));
         }
         // The Go plugin's reader takes keys in other capitals too.
         let plain = written.replace('-', "_");
@@ -142,8 +142,8 @@ impl Table {
         let key = self
             .keys
             .iter()
-            .find(|key| std::iter::once(&key.name).chain(key.old).any(|name| is_meant(name)))?;
-        Some(Found::Old(key.name))
+            .find(|key| std::iter::once(&key.name).chain(key.aliases).any(|name| is_meant(name)))?;
+        Some(KeyMatch::Alias(key.name))
     }
 
     /// The key that a misspelt name most likely means.
@@ -159,7 +159,7 @@ impl Table {
         self.keys
             .iter()
             .flat_map(|key| {
-                std::iter::once(&key.name).chain(key.old).map(|name| (key.name, name.to_lowercase()))
+                std::iter::once(&key.name).chain(key.aliases).map(|name| (key.name, name.to_lowercase()))
             })
             .map(|(name, candidate)| (name, strsim::jaro_winkler(&written, &candidate)))
             .filter(|(_, likeness)| *likeness >= ALIKE)
@@ -175,7 +175,7 @@ pub(super) fn is_retired(name: &str) -> bool {
 }
 
 /// The table that has a key of exactly this name: for keys written under the wrong header.
-pub(super) fn home_of(written: &str) -> Option<&'static str> {
+pub(super) fn table_of(written: &str) -> Option<&'static str> {
     TABLES.iter().find(|table| table.keys.iter().any(|key| key.name == written)).map(|table| table.path)
 }
 
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn names_of_every_age_are_found() {
-        assert_eq!(TELEPORT.find("addr"), Some(Found::Current("addr")));
-        assert_eq!(TELEPORT.find("auth_server"), Some(Found::Old("addr")));
-        assert_eq!(TELEPORT.find("auth-server"), Some(Found::Old("addr")));
-        assert_eq!(TELEPORT.find("client-key"), Some(Found::Old("client_key")));
-        assert_eq!(HTTP.find("https-cert-file"), Some(Found::Old("https_cert_file")));
-        assert_eq!(SLACK.find("APIURL"), Some(Found::Old("api_url")));
-        assert_eq!(SLACK.find("apiurl"), Some(Found::Old("api_url")));
-        assert_eq!(SLACK.find("Token"), Some(Found::Old("token")));
+        assert_eq!(TELEPORT.find("addr"), Some(KeyMatch::Current("addr")));
+        assert_eq!(TELEPORT.find("auth_server"), Some(KeyMatch::Alias("addr")));
+        assert_eq!(TELEPORT.find("auth-server"), Some(KeyMatch::Alias("addr")));
+        assert_eq!(TELEPORT.find("client-key"), Some(KeyMatch::Alias("client_key")));
+        assert_eq!(HTTP.find("https-cert-file"), Some(KeyMatch::Alias("https_cert_file")));
+        assert_eq!(SLACK.find("APIURL"), Some(KeyMatch::Alias("api_url")));
+        assert_eq!(SLACK.find("apiurl"), Some(KeyMatch::Alias("api_url")));
+        assert_eq!(SLACK.find("Token"), Some(KeyMatch::Alias("token")));
         assert_eq!(SLACK.find("tokens"), None);
     }
 

@@ -59,7 +59,7 @@ fn warnings(text: &str) -> String {
         Ok(loaded) => loaded,
         Err(error) => panic!("{error}"),
     };
-    let line = |finding: &Finding| {
+    let line = |finding: &Diagnostic| {
         let line = finding.line.map_or("-".to_owned(), |line| line.to_string());
         format!("{line} {}: {}; {}", finding.key, finding.cause, finding.remedy)
     };
@@ -180,7 +180,7 @@ severity = "info"
     let config = config(text);
     assert_eq!(config.slack.recipients, [Recipient::ChannelName("channel-name".into())]);
     let review = config.review.expect("its buttons worked");
-    assert!(review.is_old_file && review.rules.0.is_empty() && review.users.is_empty());
+    assert!(review.is_legacy && review.rules.0.is_empty() && review.users.is_empty());
     assert_eq!((review.mode, review.allow_email_username_match), (ReviewMode::Resolver, true));
     let ReviewTransport::Http { signing_secret, listener } = review.transport else {
         panic!("callbacks were the only way")
@@ -199,7 +199,7 @@ fn of_an_old_file_only_what_had_buttons_has_them() {
         with(&format!("{more}[http]\nlisten_addr = \":8081\""))
             .replace("recipients =", "secret = \"s\"\nrecipients =")
     };
-    assert!(config(&slack("")).review.expect("it had buttons").is_old_file);
+    assert!(config(&slack("")).review.expect("it had buttons").is_legacy);
     // It is told not to, or has a [review] of its own, or no way for clicks.
     let told = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
     assert_eq!(config(&told).review, None);
@@ -314,7 +314,7 @@ listen_addr = "127.0.0.1:9091"
                 confirm: false,
             },
         ]),
-        is_old_file: false,
+        is_legacy: false,
     };
     assert_eq!(config.review, Some(expected));
 }
@@ -679,7 +679,7 @@ fn the_example_is_sound_and_explains_every_key() {
                     || line.contains(&format!("review.{}]", key.name))
             });
             assert!(in_example || retired, "{} is not in example.toml", key.name);
-            let names = std::iter::once(&key.name).chain(key.old);
+            let names = std::iter::once(&key.name).chain(key.aliases);
             for name in names {
                 assert!(
                     docs.contains(&format!("`{name}`")) || docs.contains(&format!("`[{name}]`")),

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::modes::{self, Held};
+use super::modes::{self, Sensitivity};
 use super::raw::Entry;
 use super::report::{Report, quote, quote_whole};
 use super::validate::Source;
@@ -29,7 +29,7 @@ pub type ReadTokenFile<'a> = &'a dyn Fn(&Path) -> io::Result<TokenFile>;
 
 /// Which secret a key must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     /// `slack.token`.
     Bot,
     /// `review.app_token`.
@@ -38,7 +38,7 @@ pub enum Kind {
     Signing,
 }
 
-impl Kind {
+impl TokenKind {
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Kind {
 ///
 /// # Errors
 /// What is wrong, in words without any part of the contents.
-pub fn reread(kind: Kind, path: &Path) -> Result<Secret, String> {
+pub fn reread(kind: TokenKind, path: &Path) -> Result<Secret, String> {
     let file = super::read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let text = file.text.expose().trim();
     check(kind, text).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
@@ -62,7 +62,7 @@ pub fn reread(kind: Kind, path: &Path) -> Result<Secret, String> {
 
 /// The secret that a key holds, or that the file named by it holds.
 pub(super) fn resolve(
-    kind: Kind,
+    kind: TokenKind,
     entry: &Entry<String>,
     source: &Source<'_>,
     report: &mut Report,
@@ -73,7 +73,7 @@ pub(super) fn resolve(
         let shown = quote(&entry.value);
         match (source.read)(&path) {
             Ok(file) => {
-                modes::warn(Held::Secret, &path, file.mode, entry, report);
+                modes::warn_if_open(Sensitivity::Secret, &path, file.mode, entry, report);
                 (file.text.expose().trim().to_owned(), format!("the file {shown} "))
             }
             Err(error) => {
@@ -89,7 +89,7 @@ pub(super) fn resolve(
             }
         }
     } else {
-        modes::warn(Held::Secret, source.path, source.mode, entry, report);
+        modes::warn_if_open(Sensitivity::Secret, source.path, source.mode, entry, report);
         (entry.value.trim().to_owned(), String::new())
     };
     if place.is_empty()
@@ -135,11 +135,11 @@ const WANT_SIGNING: &str =
     "use the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
 
 /// Completes "this …" or "the file … …" with what is wrong.
-fn check(kind: Kind, text: &str) -> Result<(), (&'static str, &'static str)> {
+fn check(kind: TokenKind, text: &str) -> Result<(), (&'static str, &'static str)> {
     let want = match kind {
-        Kind::Bot => WANT_BOT,
-        Kind::App => WANT_APP,
-        Kind::Signing => WANT_SIGNING,
+        TokenKind::Bot => WANT_BOT,
+        TokenKind::App => WANT_APP,
+        TokenKind::Signing => WANT_SIGNING,
     };
     if text.is_empty() {
         return Err(("is empty", want));
@@ -154,14 +154,16 @@ fn check(kind: Kind, text: &str) -> Result<(), (&'static str, &'static str)> {
         return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
-        (Kind::Bot, Prefix::Bot) | (Kind::App, Prefix::App) | (Kind::Signing, Prefix::None) => {}
-        (Kind::Bot, Prefix::Rotating) => {
+        (TokenKind::Bot, Prefix::Bot)
+        | (TokenKind::App, Prefix::App)
+        | (TokenKind::Signing, Prefix::None) => {}
+        (TokenKind::Bot, Prefix::Rotating) => {
             return Err((
                 "is a token that rotates (xoxe.…), which is not supported",
                 "rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token",
             ));
         }
-        (Kind::Bot, Prefix::App) => {
+        (TokenKind::Bot, Prefix::App) => {
             return Err(("is an app-level token (xapp-…); that one belongs to review.app_token", want));
         }
         (_, Prefix::Bot) => return Err(("is a bot token (xoxb-…)", want)),
@@ -171,8 +173,10 @@ fn check(kind: Kind, text: &str) -> Result<(), (&'static str, &'static str)> {
         (_, Prefix::None) if text.contains(['/', '\\']) => {
             return Err(("is not a token", "a file that holds it must be named by its absolute path"));
         }
-        (Kind::Bot, Prefix::None) => return Err(("is not a bot token; those start with xoxb-", want)),
-        (Kind::App, Prefix::None) => return Err(("is not an app-level token; those start with xapp-", want)),
+        (TokenKind::Bot, Prefix::None) => return Err(("is not a bot token; those start with xoxb-", want)),
+        (TokenKind::App, Prefix::None) => {
+            return Err(("is not an app-level token; those start with xapp-", want));
+        }
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err((

@@ -4,46 +4,46 @@ use std::collections::BTreeMap;
 
 use access_core::ids::SlackUserId;
 
-use super::raw::{Field, Reader};
+use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::quote;
-use super::rule::{is_group, is_person_id, not_a_user};
+use super::rule::{is_user_group_id, looks_like_user_id, user_name_problem};
 
 /// The ways that are configured.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ways {
+pub(super) struct MappingConfig {
     /// The explicit table.
-    pub(super) table: BTreeMap<SlackUserId, String>,
+    pub(super) explicit: BTreeMap<SlackUserId, String>,
     /// The Teleport user trait that holds the Slack id.
     pub(super) id_trait: Option<String>,
     /// Whether an e-mail address that equals the user name is one.
     pub(super) email_match: bool,
     /// Whether rules need them: it is decided in Slack, and the rules judge.
-    pub(super) are_needed: bool,
+    pub(super) is_needed: bool,
 }
 
-impl Ways {
+impl MappingConfig {
     /// Whether the table names this Teleport user.
-    pub(super) fn names(&self, user: &str) -> bool {
-        self.table.values().any(|named| named == user)
+    pub(super) fn contains_user(&self, user: &str) -> bool {
+        self.explicit.values().any(|named| named == user)
     }
 
     /// The Teleport user of a Slack account in the table.
-    pub(super) fn user_of(&self, slack_user: &str) -> Option<&str> {
-        self.table.get(&SlackUserId::new(slack_user)).map(String::as_str)
+    pub(super) fn teleport_user_of(&self, slack_user: &str) -> Option<&str> {
+        self.explicit.get(&SlackUserId::new(slack_user)).map(String::as_str)
     }
 
     /// If nobody in Slack can ever be recognised as this Teleport user: that, and what to do. Whom a trait names only
     /// Teleport knows.
-    pub(super) fn lead_nowhere(&self, user: &str) -> Option<(&'static str, String)> {
+    pub(super) fn unmapped_problem(&self, user: &str) -> Option<(&'static str, String)> {
         let is_address = user.split_once('@').is_some_and(|(name, at)| !name.is_empty() && !at.is_empty());
-        let may_lead = self.id_trait.is_some() || self.names(user) || self.email_match && is_address;
-        if !self.are_needed || may_lead {
+        let may_lead = self.id_trait.is_some() || self.contains_user(user) || self.email_match && is_address;
+        if !self.is_needed || may_lead {
             return None;
         }
         let cause =
             "no way from a Slack person leads to this Teleport user, so nobody could decide as this one";
-        let alike = self.table.values().find(|named| named.to_lowercase() == user.to_lowercase());
+        let alike = self.explicit.values().find(|named| named.to_lowercase() == user.to_lowercase());
         let remedy = match alike {
             Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),
             None if is_address => format!(
@@ -58,7 +58,7 @@ impl Ways {
 }
 
 /// The table: Slack people and the Teleport users they are.
-pub(super) fn users(table: &mut Reader<'_, '_>) -> BTreeMap<SlackUserId, String> {
+pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, String> {
     let entries = table.free_table("users").given().map(|entry| entry.value).unwrap_or_default();
     let report = table.report();
     let mut users = BTreeMap::new();
@@ -77,9 +77,9 @@ pub(super) fn users(table: &mut Reader<'_, '_>) -> BTreeMap<SlackUserId, String>
                 continue;
             }
         };
-        if let Some((cause, remedy)) = not_a_user(user) {
+        if let Some((cause, remedy)) = user_name_problem(user) {
             report.error(line, key, format!("{}: {cause}", quote(user)), remedy);
-        } else if is_group(user) || is_person_id(user) {
+        } else if is_user_group_id(user) || looks_like_user_id(user) {
             let cause =
                 format!("{} has the form of a Slack id, and this is for a Teleport user", quote(user));
             let remedy = "if no Teleport user is called so, write the name that `tctl users ls` shows";
@@ -91,7 +91,7 @@ pub(super) fn users(table: &mut Reader<'_, '_>) -> BTreeMap<SlackUserId, String>
 }
 
 /// The name of the trait. Templates of roles write it longer.
-pub(super) fn id_trait(table: &mut Reader<'_, '_>) -> Field<String> {
+pub(super) fn id_trait(table: &mut TableReader<'_, '_>) -> Field<String> {
     let field = table.text("slack_user_id_trait").unless_empty();
     let Field::Given(entry) = &field else { return field };
     let bare = entry.value.trim().trim_start_matches("{{").trim_end_matches("}}").trim();

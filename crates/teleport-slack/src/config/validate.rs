@@ -11,14 +11,14 @@ use access_core::role_pattern::RolePattern;
 use super::address::{ApiUrl, TeleportAddr};
 use super::http::listen_addr;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
-use super::modes::{Held, checked_path, warn_of_configuration};
-use super::raw::{Document, Entry, Field, Reader};
-use super::recipient::{is_dubious_id, remedy};
-use super::report::{Finding, Findings, Report, quote, quote_whole};
-use super::review::{OldSlackKeys, review};
-use super::role::{Place, role_pattern};
+use super::modes::{Sensitivity, checked_path, warn_if_config_open};
+use super::raw::{Document, Entry, Field, TableReader};
+use super::recipient::{looks_like_channel_name, remedy};
+use super::report::{Diagnostic, Diagnostics, Report, quote, quote_whole};
+use super::review::{LegacySlackKeys, review};
+use super::role::{PatternPosition, role_pattern};
 use super::schema;
-use super::token::{self, Kind, ReadTokenFile};
+use super::token::{self, ReadTokenFile, TokenKind};
 use super::{Config, Credentials, SlackConfig, TeleportConfig};
 
 /// What the file's text comes with.
@@ -34,17 +34,17 @@ pub(super) struct Source<'a> {
 }
 
 /// The configuration and its warnings, or every mistake.
-pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Finding>), Findings> {
+pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
     let mut report = Report::default();
     let config = Document::parse(text, &mut report).and_then(|document| {
-        warn_of_configuration(source, &mut report);
+        warn_if_config_open(source, &mut report);
         let mut root = document.root(&mut report);
         build(&mut root, source)
     });
     report.finish(config)
 }
 
-fn build(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Config> {
+fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<Config> {
     // No `?` before the end: each part must have its say.
     let teleport = teleport(root, source);
     let (slack, old) = slack(root, source);
@@ -53,7 +53,7 @@ fn build(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Config> {
     let diagnostics = diagnostics(root);
     let log = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
-        warn_of_silence(slack, roles, root.report());
+        warn_no_recipients(slack, roles, root.report());
     }
     Some(Config {
         teleport: teleport?,
@@ -65,7 +65,7 @@ fn build(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Config> {
     })
 }
 
-fn teleport(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<TeleportConfig> {
+fn teleport(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<TeleportConfig> {
     let mut table = root.section(&schema::TELEPORT, "teleport");
     let line = table.line();
     let addr = match table.text("addr") {
@@ -103,7 +103,7 @@ fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportA
 }
 
 /// Either the identity file or all three of the others.
-fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Credentials> {
+fn credentials(table: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<Credentials> {
     const NAMES: [&str; 3] = ["client_key", "client_crt", "root_cas"];
     let line = table.line();
     let identity = table.text("identity").unless_empty();
@@ -118,7 +118,7 @@ fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Creden
             return None;
         }
         (Field::Given(identity), None) => {
-            return Some(Credentials::Identity(checked_path(Held::Secret, identity, source, report)));
+            return Some(Credentials::Identity(checked_path(Sensitivity::Secret, identity, source, report)));
         }
         (Field::Bad, _) => return None,
         (Field::Absent, _) => {}
@@ -140,15 +140,15 @@ fn credentials(table: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<Creden
         let remedy = "tctl auth sign --format=tls writes three files: .key, .crt and .cas";
         report.error(Some(first.line), &first.key, cause, remedy);
     }
-    let mut held = [Held::Secret, Held::Trust, Held::Trust].into_iter();
+    let mut held = [Sensitivity::Secret, Sensitivity::Integrity, Sensitivity::Integrity].into_iter();
     let [key, crt, cas] = files.map(|file| {
-        let held = held.next().unwrap_or(Held::Secret);
+        let held = held.next().unwrap_or(Sensitivity::Secret);
         file.given().map(|entry| checked_path(held, &entry, source, report))
     });
     Some(Credentials::Files { client_key: key?, client_crt: crt?, root_cas: cas? })
 }
 
-fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>, OldSlackKeys) {
+fn slack(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>, LegacySlackKeys) {
     let mut table = root.section(&schema::SLACK, "slack");
     let line = table.line();
     let token = match table.secret("token") {
@@ -159,7 +159,7 @@ fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>
             table.report().error(line, "slack.token", "this is missing", remedy);
             None
         }
-        Field::Given(entry) => token::resolve(Kind::Bot, &entry, source, table.report()),
+        Field::Given(entry) => token::resolve(TokenKind::Bot, &entry, source, table.report()),
     };
     let mut listed = table.texts("recipients").given().map(|entry| entry.value).unwrap_or_default();
     if let Some(channel) = table.text("channel").unless_empty().given() {
@@ -179,7 +179,7 @@ fn slack(root: &mut Reader<'_, '_>, source: &Source<'_>) -> (Option<SlackConfig>
             })
             .ok(),
     };
-    let old = OldSlackKeys {
+    let old = LegacySlackKeys {
         secret: table.secret("secret").unless_empty().given(),
         notify_only: table.flag("notify_only").given(),
     };
@@ -198,7 +198,7 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
                 report.warn(line, &entry.key, cause, "remove one of them");
             }
             Ok(recipient) => {
-                if is_dubious_id(&recipient) {
+                if looks_like_channel_name(&recipient) {
                     let cause = format!("{} is taken for a Slack id", quote(&entry.value));
                     let name = quote(&entry.value.to_lowercase());
                     report.warn(line, &entry.key, cause, format!("if it is a channel's name, write {name}"));
@@ -217,7 +217,7 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
     out
 }
 
-fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<Vec<(RolePattern, Vec<Recipient>)>> {
+fn role_to_recipients(root: &mut TableReader<'_, '_>) -> Option<Vec<(RolePattern, Vec<Recipient>)>> {
     let entries = match root.free_table("role_to_recipients") {
         Field::Absent => return Some(Vec::new()),
         Field::Bad => return None,
@@ -227,7 +227,7 @@ fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<Vec<(RolePattern, Vec
     let mut by_role = Vec::new();
     for entry in entries {
         let (key, line) = (&entry.texts.key, entry.texts.line);
-        let role = role_pattern(&entry.name, Place::Key, line, key, report);
+        let role = role_pattern(&entry.name, PatternPosition::Key, line, key, report);
         if entry.texts.value.is_empty() {
             let remedy = "name at least one recipient, or remove the line so that \"*\" applies";
             report.error(Some(line), key, "this list is empty", remedy);
@@ -239,7 +239,7 @@ fn role_to_recipients(root: &mut Reader<'_, '_>) -> Option<Vec<(RolePattern, Vec
 }
 
 /// Requests that nobody would be told of are worth a word, though suggested reviewers still are.
-fn warn_of_silence(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
+fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
     if !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
         return;
     }
@@ -253,7 +253,7 @@ fn warn_of_silence(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)],
     }
 }
 
-fn diagnostics(root: &mut Reader<'_, '_>) -> Option<Option<std::net::SocketAddr>> {
+fn diagnostics(root: &mut TableReader<'_, '_>) -> Option<Option<std::net::SocketAddr>> {
     let mut table = root.section(&schema::DIAGNOSTICS, "diagnostics");
     match table.text("listen_addr").unless_empty() {
         Field::Absent => Some(None),
@@ -262,7 +262,7 @@ fn diagnostics(root: &mut Reader<'_, '_>) -> Option<Option<std::net::SocketAddr>
     }
 }
 
-fn log(root: &mut Reader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
+fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
     const SEVERITIES: [(&str, Severity); 6] = [
         ("DEBUG", Severity::Debug),
         ("INFO", Severity::Info),
@@ -302,7 +302,7 @@ pub(super) fn path_of(entry: &Entry<String>, source: &Source<'_>) -> PathBuf {
 
 /// One of a few words; the default if the key is absent.
 pub(super) fn choice<T: Copy + Default>(
-    table: &mut Reader<'_, '_>,
+    table: &mut TableReader<'_, '_>,
     name: &'static str,
     words: &[(&str, T)],
 ) -> Option<T> {

@@ -31,10 +31,10 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long the handler is waited for. Slack gives up after 3 s in all.
-pub const ANSWER_LIMIT: Duration = Duration::from_millis(2_500);
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Handlers at work at one time, those included whose callers were told 503 or hung up.
-const MAX_WORK: usize = 256;
+const MAX_CONCURRENT: usize = 256;
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
 /// known of it.
@@ -48,95 +48,97 @@ pub struct SignatureHeaders {
 
 /// What to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum CallbackResponse {
     /// Taken: 200 without a body. Closes a dialogue.
     Ack,
     /// Taken: 200 with JSON, such as a `response_action`.
     AckWith(Value),
     /// The signature is wrong, old or was seen before: 401.
-    Unauthorised,
+    Unauthorized,
     /// Authentic, but not understood: 400.
-    Bad,
+    BadRequest,
     /// Too busy to take it: 503. Slack tells the person that it failed.
-    Busy,
+    Unavailable,
 }
 
 /// Handlers at work. They outlive the connections that they were started for.
 #[derive(Clone, Default)]
-pub(super) struct Work {
+pub(super) struct HandlerPool {
     tasks: TaskTracker,
-    given_up: CancellationToken,
+    aborted: CancellationToken,
 }
 
-impl Work {
+impl HandlerPool {
     /// Waits for the handlers at work; no more must be started.
-    pub(super) async fn end(&self) {
+    pub(super) async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
     /// Ends the handlers at work wherever they are.
-    pub(super) fn give_up(&self) {
-        self.given_up.cancel();
+    pub(super) fn abort(&self) {
+        self.aborted.cancel();
     }
 
     /// The answer of a handler, or what to say instead.
-    async fn answer(&self, handling: impl Future<Output = Answer> + Send + 'static) -> Response {
-        if self.tasks.len() >= MAX_WORK {
-            warn!(working = MAX_WORK, "A callback was turned away: too many are being worked on");
-            return Answer::Busy.into_response();
+    async fn respond(&self, handling: impl Future<Output = CallbackResponse> + Send + 'static) -> Response {
+        if self.tasks.len() >= MAX_CONCURRENT {
+            warn!(working = MAX_CONCURRENT, "A callback was turned away: too many are being worked on");
+            return CallbackResponse::Unavailable.into_response();
         }
-        let given_up = self.given_up.clone();
+        let given_up = self.aborted.clone();
         let task = self.tasks.spawn(async move { given_up.run_until_cancelled(handling).await });
-        match timeout(ANSWER_LIMIT, task).await {
-            Ok(Ok(answer)) => answer.unwrap_or(Answer::Busy).into_response(),
+        match timeout(RESPONSE_TIMEOUT, task).await {
+            Ok(Ok(answer)) => answer.unwrap_or(CallbackResponse::Unavailable).into_response(),
             Ok(Err(_panicked)) => {
                 error!("Handling a callback panicked; this is a fault of teleport-slack, please report it");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
             Err(_) => {
-                warn!("A callback took longer than {ANSWER_LIMIT:?}; Slack told the person that it failed");
-                Answer::Busy.into_response()
+                warn!(
+                    "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack told the person that it failed"
+                );
+                CallbackResponse::Unavailable.into_response()
             }
         }
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for CallbackResponse {
     fn into_response(self) -> Response {
         match self {
             Self::Ack => StatusCode::OK.into_response(),
             Self::AckWith(value) => Json(value).into_response(),
-            Self::Unauthorised => StatusCode::UNAUTHORIZED.into_response(),
-            Self::Bad => StatusCode::BAD_REQUEST.into_response(),
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            Self::Unauthorized => StatusCode::UNAUTHORIZED.into_response(),
+            Self::BadRequest => StatusCode::BAD_REQUEST.into_response(),
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }
 }
 
 /// Takes callbacks by POST at [`PATHS`]; anything else is 404 or 405.
-pub(super) fn router<H, F>(handler: H, work: Work) -> Router
+pub(super) fn router<H, F>(handler: H, work: HandlerPool) -> Router
 where
     H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = CallbackResponse> + Send + 'static,
 {
-    let take = post(take::<H, F>).with_state((handler, work));
+    let take = post(receive::<H, F>).with_state((handler, work));
     PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, take.clone()))
 }
 
-async fn take<H, F>(State((handler, work)): State<(H, Work)>, request: Request) -> Response
+async fn receive<H, F>(State((handler, work)): State<(H, HandlerPool)>, request: Request) -> Response
 where
     H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = CallbackResponse> + Send + 'static,
 {
     let (head, body) = request.into_parts();
     // Without a signature there is nothing to check the body against, so it is not read.
     let Some(headers) = signature_headers(&head.headers) else {
         debug!("A callback without a readable signature was refused");
-        return Answer::Unauthorised.into_response();
+        return CallbackResponse::Unauthorized.into_response();
     };
-    match read(body).await {
-        Ok(body) => work.answer(async move { handler(headers, body).await }).await,
+    match read_body(body).await {
+        Ok(body) => work.respond(async move { handler(headers, body).await }).await,
         Err(status) => {
             debug!("A callback was not read to its end: {status}");
             status.into_response()
@@ -157,7 +159,7 @@ fn signature_headers(headers: &HeaderMap) -> Option<SignatureHeaders> {
 }
 
 /// The body as it came.
-async fn read(body: Body) -> Result<Bytes, StatusCode> {
+async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     // A body that announces its size is refused before it is sent.
     if hyper::body::Body::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);

@@ -37,7 +37,7 @@ pub enum CertificateError {
     },
     /// A file does not hold what it should.
     #[error("{} {what}", path.display())]
-    Content {
+    Invalid {
         /// Which.
         path: PathBuf,
         /// What is wrong with it, as the end of a sentence.
@@ -45,7 +45,7 @@ pub enum CertificateError {
     },
     /// Key and certificate are readable, but do not go together, or are of a kind that is not supported.
     #[error("the key {} and the certificate {} cannot be used together", key.display(), cert.display())]
-    Unfit {
+    Incompatible {
         /// The key's file.
         key: PathBuf,
         /// The certificate's file.
@@ -66,17 +66,17 @@ pub(super) struct Certificates {
 struct State {
     config: Arc<ServerConfig>,
     /// The files that the certificate in use came from.
-    used: Stamps,
+    in_use: FileStamps,
     /// The files that could not be used at the last look, and whether that was told.
-    broken: Option<(Stamps, bool)>,
+    rejected: Option<(FileStamps, bool)>,
 }
 
 impl Certificates {
     pub(super) async fn load(files: TlsFiles) -> Result<Self, CertificateError> {
         // Before reading: what is written in between is then found at the next look.
-        let used = Stamps::of(&files).await;
+        let used = FileStamps::of(&files).await;
         let config = read(&files).await?;
-        Ok(Self { files, state: Mutex::new(State { config, used, broken: None }) })
+        Ok(Self { files, state: Mutex::new(State { config, in_use: used, rejected: None }) })
     }
 
     /// For a new connection.
@@ -90,24 +90,24 @@ impl Certificates {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.look().await;
+            self.reload_if_changed().await;
         }
     }
 
     /// Takes what is new in the files into use, if it can be used.
-    pub(super) async fn look(&self) {
-        let found = Stamps::of(&self.files).await;
-        if self.state().used == found {
-            self.state().broken = None;
+    pub(super) async fn reload_if_changed(&self) {
+        let found = FileStamps::of(&self.files).await;
+        if self.state().in_use == found {
+            self.state().rejected = None;
             return;
         }
         match read(&self.files).await {
             Ok(config) => {
-                *self.state() = State { config, used: found, broken: None };
+                *self.state() = State { config, in_use: found, rejected: None };
                 info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
             }
             Err(error) => {
-                let before = self.state().broken.take().filter(|(broken, _)| *broken == found);
+                let before = self.state().rejected.take().filter(|(broken, _)| *broken == found);
                 if let Some((_, false)) = before {
                     error!(
                         "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
@@ -115,7 +115,7 @@ impl Certificates {
                         chain(&error)
                     );
                 }
-                self.state().broken = Some((found, before.is_some()));
+                self.state().rejected = Some((found, before.is_some()));
             }
         }
     }
@@ -127,42 +127,43 @@ impl Certificates {
 
 /// What tells one state of the two files from another; `None` for a file that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamps([Option<Stamp>; 2]);
+struct FileStamps([Option<FileStamp>; 2]);
 
 /// Device, inode, size, and the times of the last change of content and of anything. The last cannot be set back,
 /// so that a file copied with its dates is noticed too.
-type Stamp = (u64, u64, u64, (i64, i64), (i64, i64));
+type FileStamp = (u64, u64, u64, (i64, i64), (i64, i64));
 
-impl Stamps {
+impl FileStamps {
     async fn of(files: &TlsFiles) -> Self {
-        let (key, cert) = tokio::join!(stamp(&files.key), stamp(&files.cert));
+        let (key, cert) = tokio::join!(file_stamp(&files.key), file_stamp(&files.cert));
         Self([key, cert])
     }
 }
 
 /// Follows links: Kubernetes replaces a link when a secret changes.
-async fn stamp(path: &Path) -> Option<Stamp> {
+async fn file_stamp(path: &Path) -> Option<FileStamp> {
     let found = tokio::fs::metadata(path).await.ok()?;
     let (content, any) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
     Some((found.dev(), found.ino(), found.size(), content, any))
 }
 
 async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
-    let damaged = |path: &Path, what| CertificateError::Content { path: path.to_owned(), what };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(&files.cert).await?)
+    let damaged = |path: &Path, what| CertificateError::Invalid { path: path.to_owned(), what };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_bytes(&files.cert).await?)
         .collect::<Result<_, _>>()
         .map_err(|_| damaged(&files.cert, "is damaged PEM"))?;
     if chain.is_empty() {
         return Err(damaged(&files.cert, "holds no certificate in PEM"));
     }
-    let key = PrivateKeyDer::from_pem_slice(&bytes(&files.key).await?).map_err(|error| {
+    let key = PrivateKeyDer::from_pem_slice(&read_bytes(&files.key).await?).map_err(|error| {
         let is_absent = matches!(error, pem::Error::NoItemsFound);
         damaged(
             &files.key,
             if is_absent { "holds no unencrypted private key in PEM" } else { "is damaged PEM" },
         )
     })?;
-    let unfit = |source| CertificateError::Unfit { key: files.key.clone(), cert: files.cert.clone(), source };
+    let unfit =
+        |source| CertificateError::Incompatible { key: files.key.clone(), cert: files.cert.clone(), source };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -174,13 +175,13 @@ async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
     Ok(Arc::new(config))
 }
 
-async fn bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
+async fn read_bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let owned = path.to_owned();
     let read = tokio::task::spawn_blocking(move || files::read(&owned, MAX_FILE_BYTES)).await;
     match read.map_err(io::Error::from).flatten() {
         Ok((bytes, _)) => Ok(bytes),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Err(CertificateError::Content { path: path.to_owned(), what: "is too large to be PEM" })
+            Err(CertificateError::Invalid { path: path.to_owned(), what: "is too large to be PEM" })
         }
         Err(source) => Err(CertificateError::Read { path: path.to_owned(), source }),
     }

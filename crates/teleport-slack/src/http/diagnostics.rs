@@ -18,17 +18,17 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::server::{self, Port};
-use super::{ListenError, STOP_LIMIT, bind};
+use super::server::{self, ListenerLimits};
+use super::{DRAIN_TIMEOUT, ListenError, bind};
 use crate::observe::metrics::{MEDIA_TYPE, Metrics};
 
 /// The port for diagnostics: a few programs ask every few seconds.
-const DIAGNOSTICS: Port = Port {
+const DIAGNOSTICS_LIMITS: ListenerLimits = ListenerLimits {
     name: "diagnostics listener",
-    when_full: "health checks may be slow",
+    full_consequence: "health checks may be slow",
     max_connections: 32,
     // Who asks is near.
-    patience: Duration::from_millis(50),
+    evict_after: Duration::from_millis(50),
 };
 
 /// A socket that listens for questions about the daemon.
@@ -57,8 +57,8 @@ impl Diagnostics {
     /// Answers until told to stop, and then what was begun (3 s at most).
     pub async fn run(self, metrics: Metrics, stop: CancellationToken) {
         info!("Serving health and metrics on http://{}", self.address);
-        let mut open = server::serve(self.socket, DIAGNOSTICS, || None, router(metrics), &stop).await;
-        if timeout(STOP_LIMIT, open.end()).await.is_err() {
+        let mut open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
+        if timeout(DRAIN_TIMEOUT, open.drain()).await.is_err() {
             debug!("Somebody who asked about health was slow to read; given up");
         }
     }
@@ -68,15 +68,15 @@ impl Diagnostics {
 fn router(metrics: Metrics) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(all))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics_text))
         .with_state(metrics)
 }
 
-async fn ready(State(metrics): State<Metrics>) -> (StatusCode, String) {
-    let troubles = metrics.health().troubles(Instant::now(), Timestamp::now());
+async fn readiness(State(metrics): State<Metrics>) -> (StatusCode, String) {
+    let troubles = metrics.health().unready_reasons(Instant::now(), Timestamp::now());
     if troubles.is_empty() {
-        let notes = metrics.health().notes();
+        let notes = metrics.health().warnings();
         let notes: String = notes.iter().map(|note| format!("but {note}\n")).collect();
         (StatusCode::OK, format!("ready\n{notes}"))
     } else {
@@ -84,6 +84,6 @@ async fn ready(State(metrics): State<Metrics>) -> (StatusCode, String) {
     }
 }
 
-async fn all(State(metrics): State<Metrics>) -> ([(HeaderName, &'static str); 1], String) {
+async fn metrics_text(State(metrics): State<Metrics>) -> ([(HeaderName, &'static str); 1], String) {
     ([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text())
 }

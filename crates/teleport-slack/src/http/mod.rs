@@ -23,21 +23,21 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
-use callback::{Answer, SignatureHeaders, Work};
+use callback::{CallbackResponse, HandlerPool, SignatureHeaders};
 use certificates::{CertificateError, Certificates};
-use server::Port;
+use server::ListenerLimits;
 
 /// The port for callbacks.
-const CALLBACKS: Port = Port {
+const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
     name: "callback listener",
-    when_full: "clicks in Slack may fail",
+    full_consequence: "clicks in Slack may fail",
     max_connections: 256,
     // A handshake over a long way takes this much, and Slack waits 3 s in all.
-    patience: Duration::from_millis(500),
+    evict_after: Duration::from_millis(500),
 };
 
 /// How long requests under way are waited for when told to stop.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often the key and certificate are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
@@ -75,8 +75,8 @@ impl ListenError {
     /// What kind of trouble it is.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Bind { .. } => Cause::Machine,
-            Self::Certificate(_) => Cause::Unreadable,
+            Self::Bind { .. } => Cause::Environment,
+            Self::Certificate(_) => Cause::UnreadableFile,
         }
     }
 }
@@ -111,7 +111,7 @@ impl Listener {
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = CallbackResponse> + Send + 'static,
     {
         let Self { socket, address, certificates, reload_every } = self;
         match &certificates {
@@ -119,7 +119,7 @@ impl Listener {
             None => info!("Starting insecure HTTP server on {address}"),
             Some(_) => info!("Starting secure HTTPS server on {address}"),
         }
-        let work = Work::default();
+        let work = HandlerPool::default();
         let router = callback::router(handler, work.clone());
         let renewal = async {
             if let Some(certificates) = &certificates {
@@ -127,15 +127,15 @@ impl Listener {
             }
         };
         let tls = || certificates.as_ref().map(Certificates::current);
-        let serving = server::serve(socket, CALLBACKS, tls, router, &stop);
+        let serving = server::serve(socket, CALLBACK_LIMITS, tls, router, &stop);
         let (mut open, _) = tokio::join!(serving, stop.run_until_cancelled(renewal));
         let ending = async {
-            open.end().await;
-            work.end().await;
+            open.drain().await;
+            work.drain().await;
         };
-        if timeout(STOP_LIMIT, ending).await.is_err() {
-            warn!("Callbacks were still being worked on after {STOP_LIMIT:?}; they are given up");
-            work.give_up();
+        if timeout(DRAIN_TIMEOUT, ending).await.is_err() {
+            warn!("Callbacks were still being worked on after {DRAIN_TIMEOUT:?}; they are given up");
+            work.abort();
         }
     }
 }

@@ -48,33 +48,33 @@ pub(super) const MAX_HEADERS: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// How often the same trouble with connections is told.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which listener it is, for the log, and how much it takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Port {
+pub(super) struct ListenerLimits {
     /// "The … is full".
     pub(super) name: &'static str,
     /// What a full listener means for people.
-    pub(super) when_full: &'static str,
+    pub(super) full_consequence: &'static str,
     /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
     /// they wait in the system's queue; each holds a place for some seconds at most.
     pub(super) max_connections: usize,
     /// How long a caller may take for a request, at least, before another takes the place.
-    pub(super) patience: Duration,
+    pub(super) evict_after: Duration,
 }
 
 /// Connections that were not at their end when the listener was told to stop.
-pub(super) struct Open {
-    port: Port,
+pub(super) struct OpenConnections {
+    limits: ListenerLimits,
     connections: JoinSet<()>,
 }
 
-impl Open {
+impl OpenConnections {
     /// Waits for them; each ends after the answer that it is about.
-    pub(super) async fn end(&mut self) {
+    pub(super) async fn drain(&mut self) {
         while let Some(ended) = self.connections.join_next().await {
-            self.port.report(ended);
+            self.limits.log_panic(ended);
         }
     }
 }
@@ -82,44 +82,44 @@ impl Open {
 /// Serves until told to stop; no connection is accepted afterwards. `tls` gives the configuration of the moment.
 pub(super) async fn serve(
     socket: TcpListener,
-    port: Port,
+    port: ListenerLimits,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: &CancellationToken,
-) -> Open {
+) -> OpenConnections {
     let mut connections = JoinSet::new();
-    let mut full = Trouble::default();
-    let mut starved = Trouble::default();
-    let mut waiting = Waiting::default();
+    let mut full = LogInterval::default();
+    let mut starved = LogInterval::default();
+    let mut waiting = IdleConnections::default();
     loop {
-        let oldest = waiting.oldest().map(|since| since + port.patience);
+        let oldest = waiting.oldest().map(|since| since + port.evict_after);
         let has_room =
             connections.len() < port.max_connections || oldest.is_some_and(|until| until <= Instant::now());
-        if !has_room && full.is_news() {
+        if !has_room && full.should_log() {
             warn!(
                 connections = port.max_connections,
-                "The {} is full; {} until connections end", port.name, port.when_full
+                "The {} is full; {} until connections end", port.name, port.full_consequence
             );
         }
         tokio::select! {
-            () = stop.cancelled() => return Open { port, connections },
-            Some(ended) = connections.join_next() => port.report(ended),
+            () = stop.cancelled() => return OpenConnections { limits: port, connections },
+            Some(ended) = connections.join_next() => port.log_panic(ended),
             () = sleep_until(oldest.unwrap_or_else(Instant::now)), if !has_room && oldest.is_some() => {}
             accepted = socket.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
                     // If a request has come on it meanwhile, there is one connection more for a moment.
                     if connections.len() >= port.max_connections
-                        && waiting.oldest().is_some_and(|since| since.elapsed() >= port.patience)
+                        && waiting.oldest().is_some_and(|since| since.elapsed() >= port.evict_after)
                     {
-                        waiting.give_up_oldest();
+                        waiting.evict_oldest();
                     }
                     let begun = Arc::new(AtomicBool::new(false));
-                    let router = begins(router.clone(), Arc::clone(&begun));
-                    let serving = connections.spawn(connection(stream, peer, tls(), router, stop.clone()));
+                    let router = track_first_request(router.clone(), Arc::clone(&begun));
+                    let serving = connections.spawn(serve_connection(stream, peer, tls(), router, stop.clone()));
                     waiting.add(serving, begun);
                 }
                 Err(error) => {
-                    if starved.is_news() {
+                    if starved.should_log() {
                         error!("The {} gets no connections from the system: {error}", port.name);
                     }
                     sleep(ACCEPT_PAUSE).await;
@@ -130,7 +130,7 @@ pub(super) async fn serve(
 }
 
 /// The router, which notes that a request has come.
-fn begins(router: Router, begun: Arc<AtomicBool>) -> Router {
+fn track_first_request(router: Router, begun: Arc<AtomicBool>) -> Router {
     router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
         begun.store(true, Ordering::Relaxed);
         next.run(request)
@@ -139,9 +139,9 @@ fn begins(router: Router, begun: Arc<AtomicBool>) -> Router {
 
 /// Connections on which no request has come yet, the oldest first.
 #[derive(Default)]
-struct Waiting(VecDeque<(Instant, AbortHandle, Arc<AtomicBool>)>);
+struct IdleConnections(VecDeque<(Instant, AbortHandle, Arc<AtomicBool>)>);
 
-impl Waiting {
+impl IdleConnections {
     fn add(&mut self, serving: AbortHandle, begun: Arc<AtomicBool>) {
         self.0.push_back((Instant::now(), serving, begun));
     }
@@ -152,7 +152,7 @@ impl Waiting {
         self.0.front().map(|(since, ..)| *since)
     }
 
-    fn give_up_oldest(&mut self) {
+    fn evict_oldest(&mut self) {
         if let Some((_, serving, _)) = self.0.pop_front() {
             debug!("The listener is full, so a connection on which no request came is given up");
             serving.abort();
@@ -160,9 +160,9 @@ impl Waiting {
     }
 }
 
-impl Port {
+impl ListenerLimits {
     /// A connection's task has ended; it should not have panicked.
-    fn report(self, ended: Result<(), JoinError>) {
+    fn log_panic(self, ended: Result<(), JoinError>) {
         if ended.is_err_and(|error| error.is_panic()) {
             error!(
                 "A connection of the {} panicked; this is a fault of teleport-slack, please report it",
@@ -173,7 +173,7 @@ impl Port {
 }
 
 /// Serves one connection. What goes wrong is the other side's business: anyone can connect.
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
@@ -217,17 +217,17 @@ async fn serve_one(io: impl Read + Write + Unpin, router: Router, stop: Cancella
 
 /// Keeps a log from being flooded by those who can cause a line at will.
 #[derive(Default)]
-struct Trouble {
-    told: Option<Instant>,
+struct LogInterval {
+    logged_at: Option<Instant>,
 }
 
-impl Trouble {
+impl LogInterval {
     /// Whether it is time to tell it (again).
-    fn is_news(&mut self) -> bool {
+    fn should_log(&mut self) -> bool {
         let now = Instant::now();
-        let is_news = self.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY);
+        let is_news = self.logged_at.is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL);
         if is_news {
-            self.told = Some(now);
+            self.logged_at = Some(now);
         }
         is_news
     }

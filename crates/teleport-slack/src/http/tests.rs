@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::callback::{ANSWER_LIMIT, MAX_BODY_BYTES};
+use super::callback::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
 use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
 use crate::captured::Captured;
@@ -36,7 +36,7 @@ impl Running {
     async fn start<H, F>(handler: H) -> Self
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = CallbackResponse> + Send + 'static,
     {
         Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap(), handler)
     }
@@ -44,7 +44,7 @@ impl Running {
     fn serve<H, F>(listener: Listener, handler: H) -> Self
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Answer> + Send + 'static,
+        F: Future<Output = CallbackResponse> + Send + 'static,
     {
         let (address, stop) = (listener.address(), CancellationToken::new());
         let mut tasks = JoinSet::new();
@@ -90,12 +90,12 @@ fn callback(body: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: x\r\n{SIGNED}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn ack(_: SignatureHeaders, _: Bytes) -> Answer {
-    Answer::Ack
+async fn ack(_: SignatureHeaders, _: Bytes) -> CallbackResponse {
+    CallbackResponse::Ack
 }
 
 /// Refuses to be called.
-async fn never(_: SignatureHeaders, _: Bytes) -> Answer {
+async fn never(_: SignatureHeaders, _: Bytes) -> CallbackResponse {
     panic!("the handler was called");
 }
 
@@ -109,7 +109,7 @@ async fn the_handler_gets_the_bytes_as_they_came() {
     let log = seen.clone();
     let running = Running::start(move |headers: SignatureHeaders, body| {
         log.lock().unwrap().push((headers.timestamp, headers.signature, body));
-        async { Answer::Ack }
+        async { CallbackResponse::Ack }
     })
     .await;
     let raw = b"payload=%7B \xff\x00\r\n+";
@@ -135,11 +135,11 @@ async fn the_handler_gets_the_bytes_as_they_came() {
 async fn answers_are_what_the_handler_says() {
     let running = Running::start(|_, body: Bytes| async move {
         match &*body {
-            b"json" => Answer::AckWith(json!({"response_action": "errors"})),
-            b"unauthorised" => Answer::Unauthorised,
-            b"bad" => Answer::Bad,
-            b"busy" => Answer::Busy,
-            _ => Answer::Ack,
+            b"json" => CallbackResponse::AckWith(json!({"response_action": "errors"})),
+            b"unauthorised" => CallbackResponse::Unauthorized,
+            b"bad" => CallbackResponse::BadRequest,
+            b"busy" => CallbackResponse::Unavailable,
+            _ => CallbackResponse::Ack,
         }
     })
     .await;
@@ -208,7 +208,8 @@ async fn garbage_does_not_stop_the_listener() {
 
 #[tokio::test]
 async fn large_bodies_are_refused_without_reading_them() {
-    let running = Running::start(|_, body: Bytes| async move { Answer::AckWith(json!(body.len())) }).await;
+    let running =
+        Running::start(|_, body: Bytes| async move { CallbackResponse::AckWith(json!(body.len())) }).await;
     let head = |length| format!("POST / HTTP/1.1\r\nHost: x\r\n{SIGNED}{length}\r\n\r\n");
     let answer = running.exchange(head("Content-Length: 20000000")).await;
     check_status(&answer, "413");
@@ -261,7 +262,7 @@ async fn a_panic_is_answered_and_the_listener_goes_on() {
         assert_ne!(body, "early", "as planned");
         async move {
             assert_ne!(body, "late", "as planned");
-            Answer::Ack
+            CallbackResponse::Ack
         }
     })
     .await;
@@ -279,17 +280,17 @@ async fn a_slow_handler_is_not_cut_short() {
     let running = Running::start(move |_, _| {
         let done = finished.clone();
         async move {
-            sleep(ANSWER_LIMIT + Duration::from_millis(200)).await;
+            sleep(RESPONSE_TIMEOUT + Duration::from_millis(200)).await;
             done.1.fetch_add(1, Ordering::SeqCst);
             done.0.notify_one();
-            Answer::Ack
+            CallbackResponse::Ack
         }
     })
     .await;
     let mut hung_up = running.connect().await;
     hung_up.write_all(callback("").as_bytes()).await.unwrap();
     hung_up.shutdown().await.unwrap();
-    const { assert!(ANSWER_LIMIT.as_millis() < 3_000, "Slack gives up after 3 s") };
+    const { assert!(RESPONSE_TIMEOUT.as_millis() < 3_000, "Slack gives up after 3 s") };
     check_status(&running.exchange(callback("")).await, "503");
     drop(hung_up);
     timeout(PATIENCE, async {
@@ -310,7 +311,7 @@ async fn told_to_stop_it_answers_what_it_has_begun() {
         async move {
             begun.notify_one();
             go_on.notified().await;
-            Answer::AckWith(json!("done"))
+            CallbackResponse::AckWith(json!("done"))
         }
     })
     .await;
@@ -339,7 +340,7 @@ async fn a_handler_that_hangs_does_not_hold_up_the_end() {
             begun.notify_one();
             std::future::pending::<()>().await;
             drop(held);
-            Answer::Ack
+            CallbackResponse::Ack
         }
     })
     .await;
@@ -367,14 +368,14 @@ async fn connections_beyond_the_limit_wait() {
         async move {
             begun.notify_one();
             go_on.acquire().await.unwrap().forget();
-            Answer::Ack
+            CallbackResponse::Ack
         }
     };
     let (socket, address) = bind("127.0.0.1:0".parse().unwrap(), "tests", "none").await.unwrap();
-    let small = Port { max_connections: 2, ..CALLBACKS };
+    let small = ListenerLimits { max_connections: 2, ..CALLBACK_LIMITS };
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let router = callback::router(handler, Work::default());
+        let router = callback::router(handler, HandlerPool::default());
         server::serve(socket, small, || None, router, &CancellationToken::new()).await;
     });
     let mut asking = Vec::new();

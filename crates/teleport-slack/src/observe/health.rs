@@ -13,7 +13,7 @@ use super::skew::Skews;
 
 /// A watch or Socket Mode that is lost for longer, or work that fails for longer, makes the daemon unready: a restart of the
 /// other side takes less.
-pub const LOST_LIMIT: Duration = Duration::from_secs(60);
+pub const UNREADY_AFTER: Duration = Duration::from_secs(60);
 
 /// How far the start got: what is waited for next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,22 +39,22 @@ pub struct Health {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) stage: Stage,
-    pub(super) watch: Watch,
+    pub(super) watch: StreamState,
     /// Since when the requests cannot be listed, and why not.
-    pub(super) unlisted: Option<(Instant, String)>,
+    pub(super) list_failing: Option<(Instant, String)>,
     /// Why Teleport may not show us all requests.
     pub(super) hidden: Option<String>,
     /// What the other sides' clocks were found to show.
     pub(super) skews: Skews,
     pub(super) last_event: Option<Instant>,
-    pub(super) last_answer: Option<Instant>,
-    pub(super) certificate_until: Option<Timestamp>,
+    pub(super) last_response: Option<Instant>,
+    pub(super) certificate_expires: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
-    pub(super) behind_since: Option<Instant>,
+    pub(super) lagging_since: Option<Instant>,
     /// What was due has failed at every recipient of some request since then.
-    pub(super) stuck_since: Option<Instant>,
+    pub(super) stalled_since: Option<Instant>,
     /// Slack refuses the bot token.
-    pub(super) token_refused: bool,
+    pub(super) token_rejected: bool,
     /// `None` unless clicks are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
 }
@@ -65,15 +65,15 @@ pub(super) struct Sockets {
     /// How many are open.
     pub(super) open: usize,
     /// Whether any is.
-    pub(super) state: Watch,
+    pub(super) state: StreamState,
 }
 
 impl Sockets {
     /// The same, with so many open from `at` on.
-    pub(super) fn with(self, open: usize, at: Instant) -> Self {
+    pub(super) fn with_open(self, open: usize, at: Instant) -> Self {
         let state = match self.state {
-            _ if open > 0 => Watch::Open,
-            Watch::Open => Watch::Lost(at),
+            _ if open > 0 => StreamState::Open,
+            StreamState::Open => StreamState::Lost(at),
             before => before,
         };
         Self { open, state }
@@ -82,7 +82,7 @@ impl Sockets {
 
 /// How it stands with what should always be open: the stream of changes, Socket Mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Watch {
+pub(super) enum StreamState {
     /// It was never open.
     #[default]
     Never,
@@ -96,7 +96,7 @@ impl Health {
     /// Why the daemon is not ready, in a few plain words each; empty if it is.
     ///
     /// `now` and `time` are the same moment by the two clocks.
-    pub fn troubles(&self, now: Instant, time: Timestamp) -> Vec<String> {
+    pub fn unready_reasons(&self, now: Instant, time: Timestamp) -> Vec<String> {
         let state = self.state();
         let mut troubles = Vec::new();
         match state.stage {
@@ -105,48 +105,48 @@ impl Health {
             Stage::List => troubles.push("the access requests were not listed yet".to_owned()),
             Stage::Listed => {}
         }
-        if let Some((since, cause)) = &state.unlisted {
+        if let Some((since, cause)) = &state.list_failing {
             let failing = now.saturating_duration_since(*since);
-            if state.stage < Stage::Listed || failing > LOST_LIMIT {
+            if state.stage < Stage::Listed || failing > UNREADY_AFTER {
                 troubles
                     .push(format!("listing the access requests fails for {} s: {cause}", failing.as_secs()));
             }
         }
         troubles.extend(state.hidden.clone());
-        if let Watch::Lost(since) = state.watch {
+        if let StreamState::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
-            if lost > LOST_LIMIT {
+            if lost > UNREADY_AFTER {
                 troubles.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
             }
         }
         // Half of what was configured does not work then, and a rollout with a wrong app token must not go on. Nothing
         // is stopped by it: requests are still shown, and other replicas take the clicks.
         match state.sockets.map(|sockets| sockets.state) {
-            Some(Watch::Never) => {
+            Some(StreamState::Never) => {
                 troubles.push(
                     "no Socket Mode connection was opened yet, so clicks do not arrive here".to_owned(),
                 );
             }
-            Some(Watch::Lost(since)) => {
+            Some(StreamState::Lost(since)) => {
                 let lost = now.saturating_duration_since(since);
-                if lost > LOST_LIMIT {
+                if lost > UNREADY_AFTER {
                     troubles.push(format!(
                         "no Socket Mode connection is open for {} s, so clicks do not arrive here",
                         lost.as_secs()
                     ));
                 }
             }
-            Some(Watch::Open) | None => {}
+            Some(StreamState::Open) | None => {}
         }
         // Nothing that is due: nothing that fails. So an idle daemon is ready.
-        if let Some(since) = state.stuck_since {
+        if let Some(since) = state.stalled_since {
             let failing = now.saturating_duration_since(since);
-            if failing > LOST_LIMIT {
+            if failing > UNREADY_AFTER {
                 troubles
                     .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
             }
         }
-        if state.token_refused {
+        if state.token_rejected {
             troubles.push("Slack refuses the bot token".to_owned());
         }
         if let Some(left) = state.certificate_left(time)
@@ -158,15 +158,15 @@ impl Health {
     }
 
     /// What is wrong and keeps the daemon from nothing.
-    pub fn notes(&self) -> Vec<String> {
-        self.state().skews.notes().collect()
+    pub fn warnings(&self) -> Vec<String> {
+        self.state().skews.warnings().collect()
     }
 
     pub(super) fn state(&self) -> State {
         self.lock().clone()
     }
 
-    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
     }
 
@@ -177,7 +177,7 @@ impl Health {
 
 impl State {
     pub(super) fn certificate_left(&self, time: Timestamp) -> Option<SignedDuration> {
-        self.certificate_until.map(|until| until.duration_since(time))
+        self.certificate_expires.map(|until| until.duration_since(time))
     }
 }
 
@@ -189,26 +189,26 @@ mod tests {
     fn each_thing_that_is_missing_is_named_and_nothing_else() {
         let (health, now, time) = (Health::default(), Instant::now(), Timestamp::now());
         let at = |seconds| now + Duration::from_secs(seconds);
-        let troubles = |at: Instant| health.troubles(at, time).join("; ");
+        let troubles = |at: Instant| health.unready_reasons(at, time).join("; ");
         assert_eq!(troubles(now), "Teleport has not answered yet");
-        health.change(|state| state.stage = Stage::Slack);
+        health.update(|state| state.stage = Stage::Slack);
         assert_eq!(troubles(now), "Slack has not answered yet");
-        health.change(|state| state.stage = Stage::List);
+        health.update(|state| state.stage = Stage::List);
         assert_eq!(troubles(now), "the access requests were not listed yet");
-        health.change(|state| {
+        health.update(|state| {
             state.stage = Stage::Listed;
-            state.watch = Watch::Open;
-            state.certificate_until = Some(time + SignedDuration::from_secs(1));
+            state.watch = StreamState::Open;
+            state.certificate_expires = Some(time + SignedDuration::from_secs(1));
         });
         assert_eq!(troubles(at(1_000)), "");
 
         // A loss that is soon mended is nobody's concern.
-        health.change(|state| state.watch = Watch::Lost(now));
+        health.update(|state| state.watch = StreamState::Lost(now));
         assert_eq!(troubles(at(60)), "");
         assert_eq!(troubles(at(61)), "the watch on Teleport is lost for 61 s");
-        health.change(|state| state.watch = Watch::Open);
+        health.update(|state| state.watch = StreamState::Open);
         let sockets = |open, second| {
-            health.change(|s| s.sockets = Some(s.sockets.unwrap_or_default().with(open, at(second))));
+            health.update(|s| s.sockets = Some(s.sockets.unwrap_or_default().with_open(open, at(second))));
         };
         sockets(0, 0);
         assert_eq!(troubles(now), "no Socket Mode connection was opened yet, so clicks do not arrive here");
@@ -226,17 +226,17 @@ mod tests {
         sockets(1, 100);
         assert_eq!(troubles(at(1_000)), "");
         // What fails at some request's every recipient, until it is done or gone.
-        health.change(|state| state.stuck_since = Some(at(100)));
+        health.update(|state| state.stalled_since = Some(at(100)));
         assert_eq!(troubles(at(160)), "");
         assert_eq!(troubles(at(161)), "what was due has failed at every recipient for 61 s");
-        health.change(|state| state.stuck_since = None);
+        health.update(|state| state.stalled_since = None);
         assert_eq!(troubles(at(1_000)), "");
         // A refused token mends itself never, so it is told at once.
-        health.change(|state| state.token_refused = true);
+        health.update(|state| state.token_rejected = true);
         assert_eq!(troubles(now), "Slack refuses the bot token");
-        health.change(|state| state.token_refused = false);
-        health.change(|state| state.watch = Watch::Lost(now));
-        health.change(|state| state.certificate_until = Some(time));
+        health.update(|state| state.token_rejected = false);
+        health.update(|state| state.watch = StreamState::Lost(now));
+        health.update(|state| state.certificate_expires = Some(time));
         assert_eq!(
             troubles(at(61)),
             "the watch on Teleport is lost for 61 s; the certificate for Teleport has expired"

@@ -15,14 +15,14 @@ use crate::config::LogFormat;
 use crate::visible;
 
 /// A value is cut after this many characters; the whole of it is never needed to understand a line.
-const MAX_VALUE: usize = 2000;
+const MAX_VALUE_CHARS: usize = 2000;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub(super) format: LogFormat,
     /// Only for a terminal; ignored by JSON.
-    pub(super) colour: bool,
+    pub(super) color: bool,
 }
 
 /// The message and the fields of an event, or the fields of a span.
@@ -56,7 +56,7 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, Value::String(cut(value)));
+        self.set(field, Value::String(truncate(value)));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -83,16 +83,16 @@ impl Visit for Fields {
             let _ = write!(text, ": {error}");
             cause = error.source();
         }
-        self.set(field, Value::String(cut(&text)));
+        self.set(field, Value::String(truncate(&text)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, Value::String(cut(&format!("{value:?}"))));
+        self.set(field, Value::String(truncate(&format!("{value:?}"))));
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE) {
+fn truncate(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
         Some((end, _)) => format!("{}…", text.split_at(end).0),
         None => text.to_owned(),
     }
@@ -101,7 +101,7 @@ fn cut(text: &str) -> String {
 /// One finished line, with its line break.
 pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
     let mut line = match style.format {
-        LogFormat::Text => text(style.colour, now, level, fields),
+        LogFormat::Text => text(style.color, now, level, fields),
         LogFormat::Json => json(now, level, target, fields),
     };
     line.push('\n');
@@ -111,9 +111,9 @@ pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fie
 /// `2026-11-22T16:00:00Z INFO  Watcher connected after_ms=12`
 fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
     let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
-    let (on, off) = if colour { (paint(level), "\u{1b}[0m") } else { ("", "") };
+    let (on, off) = if colour { (color_code(level), "\u{1b}[0m") } else { ("", "") };
     // Writing to a String cannot fail.
-    let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), visible::line(&fields.message));
+    let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), visible::escape_line(&fields.message));
     for (name, value) in &fields.values {
         let _ = write!(out, " {name}=");
         match value {
@@ -124,7 +124,7 @@ fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
     out
 }
 
-fn paint(level: Level) -> &'static str {
+fn color_code(level: Level) -> &'static str {
     match level {
         Level::ERROR => "\u{1b}[31m",
         Level::WARN => "\u{1b}[33m",
@@ -135,7 +135,7 @@ fn paint(level: Level) -> &'static str {
 
 /// Bare if it reads as one word, else in quotes, so that no value can pass for another field.
 fn push_value(out: &mut String, text: &str) {
-    let plain = |c: char| !c.is_whitespace() && !visible::is_hidden(c) && !matches!(c, '"' | '=' | '\\');
+    let plain = |c: char| !c.is_whitespace() && !visible::needs_escape(c) && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(plain) {
         out.push_str(text);
         return;
@@ -145,7 +145,7 @@ fn push_value(out: &mut String, text: &str) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        visible::push(out, c);
+        visible::push_escaped(out, c);
     }
     out.push('"');
 }
@@ -171,7 +171,7 @@ fn json(now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
 }
 
 /// The line that takes the place of lines that could not be written.
-pub(super) fn lost(style: Style, now: Timestamp, count: u64) -> String {
+pub(super) fn dropped_notice(style: Style, now: Timestamp, count: u64) -> String {
     let mut fields = Fields {
         message: "log lines were lost: the log was not read or not writable".to_owned(),
         values: Vec::new(),

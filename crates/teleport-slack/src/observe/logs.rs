@@ -26,7 +26,7 @@ use crate::files;
 mod tests;
 
 /// The crates whose lines follow the configured severity.
-const OURS: [&str; 3] = ["teleport_slack", "access_core", "access_sim"];
+const OWN_CRATES: [&str; 3] = ["teleport_slack", "access_core", "access_sim"];
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -47,21 +47,21 @@ pub enum LogError {
     Thread(#[source] io::Error),
     /// Logging is set up once per process.
     #[error("logging was already set up")]
-    Again,
+    AlreadyInitialized,
 }
 
 /// The log of the process; keep it to the end, where its last lines are written.
 #[must_use = "dropping it closes the log"]
 pub struct Log {
     _guard: LogGuard,
-    reopening: Reopening,
+    reopener: LogReopener,
     is_stderr: bool,
 }
 
 impl Log {
     /// How to open the log's file anew.
-    pub fn reopening(&self) -> Reopening {
-        self.reopening.clone()
+    pub fn reopener(&self) -> LogReopener {
+        self.reopener.clone()
     }
 
     /// Whether what is logged is read where standard error is, so that nothing needs to be said there again.
@@ -72,12 +72,12 @@ impl Log {
 
 /// Opens the log's file anew: whoever rotates logs has renamed it.
 #[derive(Clone)]
-pub struct Reopening {
+pub struct LogReopener {
     sink: Sink,
     path: Option<PathBuf>,
 }
 
-impl Reopening {
+impl LogReopener {
     /// Later lines go to what is called by the file's name now. Returns that name; `None` if the log is no file. Blocks
     /// as opening a file does.
     ///
@@ -85,7 +85,7 @@ impl Reopening {
     /// If it cannot be opened; the log then stays where it is.
     pub fn reopen(&self) -> Result<Option<&Path>, LogError> {
         if let Some(path) = &self.path {
-            self.sink.move_to(Box::new(open(path)?));
+            self.sink.switch_to(Box::new(open(path)?));
         }
         Ok(self.path.as_deref())
     }
@@ -94,22 +94,24 @@ impl Reopening {
 /// Sets up logging for the whole process; `debug` overrides the configured severity.
 pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = |terminal: bool| Style { format: config.format, colour: terminal && !no_colour };
+    let style = |terminal: bool| Style { format: config.format, color: terminal && !no_colour };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
         LogOutput::Stdout => (style(io::stdout().is_terminal()), Box::new(io::stdout())),
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
         LogOutput::File(path) => (style(false), Box::new(open(path)?)),
     };
-    let owned_up = move |count| line::lost(style, Timestamp::now(), count);
+    let owned_up = move |count| line::dropped_notice(style, Timestamp::now(), count);
     let (sink, guard) = sink::start(out, owned_up).map_err(LogError::Thread)?;
     let severity = if debug { Severity::Debug } else { config.severity };
-    subscriber(sink.clone(), style, severity, Timestamp::now).try_init().map_err(|_| LogError::Again)?;
+    subscriber(sink.clone(), style, severity, Timestamp::now)
+        .try_init()
+        .map_err(|_| LogError::AlreadyInitialized)?;
     let (path, is_stderr) = match &config.output {
         LogOutput::Stderr => (None, true),
         LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
         LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
     };
-    Ok(Log { _guard: guard, reopening: Reopening { sink, path }, is_stderr })
+    Ok(Log { _guard: guard, reopener: LogReopener { sink, path }, is_stderr })
 }
 
 /// From now on a panic is a line of the log, whichever task it ends, and goes to standard error only if that is another
@@ -150,17 +152,17 @@ fn open(path: &Path) -> Result<File, LogError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
     let fail = |source| LogError::Open { path: path.to_owned(), source };
-    files::refuse_pipe(path).map_err(fail)?;
+    files::reject_pipe(path).map_err(fail)?;
     let mut file = options.open(path).map_err(fail)?;
     // Whoever wrote last may have died, or met a full disk, in the middle of a line.
-    if is_torn(path) {
+    if ends_mid_line(path) {
         let _ = file.write_all(b"\n");
     }
     Ok(file)
 }
 
 /// Whether it is a file of which the last line has no end. `false` if we may only write.
-fn is_torn(path: &Path) -> bool {
+fn ends_mid_line(path: &Path) -> bool {
     let last = || {
         let mut last = [b'\n'];
         // A pipe could not even be opened, as long as nobody writes to it.
@@ -190,18 +192,18 @@ fn subscriber(
         Severity::Error => LevelFilter::ERROR,
     };
     let libraries = ours.min(LevelFilter::WARN);
-    let which = Targets::new().with_targets(OURS.map(|target| (target, ours))).with_default(libraries);
-    tracing_subscriber::registry().with(Lines { sink, style, now }.with_filter(which))
+    let which = Targets::new().with_targets(OWN_CRATES.map(|target| (target, ours))).with_default(libraries);
+    tracing_subscriber::registry().with(LineLayer { sink, style, now }.with_filter(which))
 }
 
 /// Turns events into lines; the fields of the spans around an event belong to its line.
-struct Lines {
+struct LineLayer {
     sink: Sink,
     style: Style,
     now: fn() -> Timestamp,
 }
 
-impl<S> Layer<S> for Lines
+impl<S> Layer<S> for LineLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {

@@ -18,17 +18,17 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
-use super::health::{Health, Stage, Watch};
+use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
-use crate::teleport::error::{Call, CallEnd, TeleportError, unseen};
-use crate::teleport::rights::Sight;
-use labels::{fault, slack_results};
+use crate::teleport::error::{Call, CallResult, TeleportError, describe_visibility};
+use crate::teleport::rights::Visibility;
+use labels::{failure_label, slack_results};
 
 mod labels;
 
-pub use labels::{Click, Delivery, List, Settled, Visit};
+pub use labels::{InDoubtResult, InteractionResult, List, OperationResult, ReconcileResult};
 
 /// The beginning of every name.
 const PREFIX: &str = "teleport_slack";
@@ -39,7 +39,7 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 /// Everything that is counted; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
-    counted: Arc<Counted>,
+    counters: Arc<Counters>,
     health: Health,
 }
 
@@ -47,35 +47,35 @@ pub struct Metrics {
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 #[derive(Default)]
-struct Counted {
+struct Counters {
     registry: Registry,
-    deliveries: Family<Labels<1>, Counter>,
+    operations: Family<Labels<1>, Counter>,
     retries: Counter,
-    ambiguous_posts: Counter,
-    settled_posts: Family<Labels<1>, Counter>,
-    possible_doubles: Counter,
-    withdrawn_doubles: Counter,
+    in_doubt_posts: Counter,
+    in_doubt_posts_resolved: Family<Labels<1>, Counter>,
+    possible_duplicates: Counter,
+    duplicates_deleted: Counter,
     claim_takeovers: Counter,
     watch_reconnects: Counter,
     failed_lists: Family<Labels<1>, Counter>,
-    visits: Family<Labels<1>, Counter>,
-    clicks: Family<Labels<2>, Counter>,
-    slack_calls: Family<Labels<2>, Counter>,
-    teleport_calls: Family<Labels<2>, Counter>,
-    queued: Gauge,
-    visiting: Gauge,
-    waiting_errands: Gauge,
+    reconciles: Family<Labels<1>, Counter>,
+    interactions: Family<Labels<2>, Counter>,
+    slack_requests: Family<Labels<2>, Counter>,
+    teleport_requests: Family<Labels<2>, Counter>,
+    workqueue_depth: Gauge,
+    active_reconciles: Gauge,
+    pending_operations: Gauge,
 }
 
 impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Self {
-        let (health, mut counted) = (Health::default(), Counted::default());
+        let (health, mut counted) = (Health::default(), Counters::default());
         let mut registry = Registry::with_prefix(PREFIX);
         counted.register(&mut registry);
-        registry.register_collector(Box::new(Ages(health.clone())));
+        registry.register_collector(Box::new(HealthCollector(health.clone())));
         counted.registry = registry;
-        Self { counted: Arc::new(counted), health }
+        Self { counters: Arc::new(counted), health }
     }
 
     /// What stands between the daemon and its being ready.
@@ -86,55 +86,55 @@ impl Metrics {
     /// All of it as text, of the type [`MEDIA_TYPE`].
     pub fn text(&self) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.counted.registry).expect("writing to a string cannot fail");
+        text::encode(&mut out, &self.counters.registry).expect("writing to a string cannot fail");
         out
     }
 
     /// One step towards Slack ended.
-    pub fn delivery(&self, delivery: Delivery) {
-        count(&self.counted.deliveries, [("result", delivery.label())]);
+    pub fn operation_ended(&self, delivery: OperationResult) {
+        increment(&self.counters.operations, [("result", delivery.label())]);
     }
 
     /// A step that failed before is tried again.
-    pub fn retry(&self) {
-        self.counted.retries.inc();
+    pub fn operation_retried(&self) {
+        self.counters.retries.inc();
     }
 
     /// Nobody knows whether a post succeeded.
-    pub fn ambiguous_post(&self) {
-        self.counted.ambiguous_posts.inc();
+    pub fn post_in_doubt(&self) {
+        self.counters.in_doubt_posts.inc();
     }
 
     /// The history of a channel told about a post whose outcome was not known.
-    pub fn settled(&self, settled: Settled) {
-        count(&self.counted.settled_posts, [("history", settled.label())]);
+    pub fn in_doubt_post_resolved(&self, settled: InDoubtResult) {
+        increment(&self.counters.in_doubt_posts_resolved, [("history", settled.label())]);
     }
 
     /// Something is posted that may be there already, because nothing tells.
-    pub fn possible_double(&self) {
-        self.counted.possible_doubles.inc();
+    pub fn possible_duplicate(&self) {
+        self.counters.possible_duplicates.inc();
     }
 
     /// A message that turned out to be a second one was taken away.
-    pub fn withdrew_double(&self) {
-        self.counted.withdrawn_doubles.inc();
+    pub fn duplicate_deleted(&self) {
+        self.counters.duplicates_deleted.inc();
     }
 
     /// Another copy's claim had run out and was taken over.
-    pub fn took_over_claim(&self) {
-        self.counted.claim_takeovers.inc();
+    pub fn claim_taken_over(&self) {
+        self.counters.claim_takeovers.inc();
     }
 
     /// The start got so far.
-    pub fn reached(&self, stage: Stage) {
-        self.health.change(|state| state.stage = state.stage.max(stage));
+    pub fn stage_reached(&self, stage: Stage) {
+        self.health.update(|state| state.stage = state.stage.max(stage));
     }
 
     /// The watch is open; counts as a reconnection if it was lost before.
     pub fn watch_opened(&self) {
-        self.health.change(|state| {
-            if let Watch::Lost(_) = std::mem::replace(&mut state.watch, Watch::Open) {
-                self.counted.watch_reconnects.inc();
+        self.health.update(|state| {
+            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
+                self.counters.watch_reconnects.inc();
             }
             state.last_event = Some(Instant::now());
         });
@@ -142,74 +142,74 @@ impl Metrics {
 
     /// The watch told something.
     pub fn watch_event(&self) {
-        self.health.change(|state| state.last_event = Some(Instant::now()));
+        self.health.update(|state| state.last_event = Some(Instant::now()));
     }
 
     /// The watch is lost, or could not be opened again.
     pub fn watch_lost(&self) {
-        self.health.change(|state| {
-            if state.watch == Watch::Open {
-                state.watch = Watch::Lost(Instant::now());
+        self.health.update(|state| {
+            if state.watch == StreamState::Open {
+                state.watch = StreamState::Lost(Instant::now());
             }
             // The next watch has lists of its own.
-            state.unlisted = None;
+            state.list_failing = None;
         });
     }
 
     /// A list was told in full.
-    pub fn listed(&self, list: List) {
+    pub fn list_succeeded(&self, list: List) {
         if list == List::Requests {
-            self.health.change(|state| state.unlisted = None);
+            self.health.update(|state| state.list_failing = None);
         }
     }
 
     /// A list could not be made, or is not whole.
     pub fn list_failed(&self, list: List, error: &TeleportError) {
-        count(&self.counted.failed_lists, [("list", list.name())]);
+        increment(&self.counters.failed_lists, [("list", list.name())]);
         // What is hidden is told by `sees`.
-        if list == List::Requests && !matches!(error, TeleportError::Hidden { .. }) {
-            self.health.change(|state| {
-                let since = state.unlisted.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                state.unlisted = Some((since, error.to_string()));
+        if list == List::Requests && !matches!(error, TeleportError::NotVisible { .. }) {
+            self.health.update(|state| {
+                let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                state.list_failing = Some((since, error.to_string()));
             });
         }
     }
 
     /// What of the access requests we see. What cannot be known matters when something is missing.
-    pub fn sees(&self, sight: &Sight) {
+    pub fn request_visibility(&self, sight: &Visibility) {
         match sight {
-            Sight::All => self.health.change(|state| state.hidden = None),
-            Sight::Part(_) => self.absence_unproven(sight),
-            Sight::Unknown(_) => {}
+            Visibility::All => self.health.update(|state| state.hidden = None),
+            Visibility::Partial(_) => self.absence_unconfirmed(sight),
+            Visibility::Unknown(_) => {}
         }
     }
 
     /// Something is not listed and may be there all the same.
-    pub fn absence_unproven(&self, sight: &Sight) {
-        self.health.change(|state| state.hidden = Some(unseen(sight)));
+    pub fn absence_unconfirmed(&self, sight: &Visibility) {
+        self.health.update(|state| state.hidden = Some(describe_visibility(sight)));
     }
 
     /// Clicks arrive over Socket Mode, and so many connections are open now.
-    pub fn socket_mode(&self, open: usize) {
-        self.health.change(|state| {
-            state.sockets = Some(state.sockets.unwrap_or_default().with(open, Instant::now()))
+    pub fn socket_mode_connections(&self, open: usize) {
+        self.health.update(|state| {
+            state.sockets = Some(state.sockets.unwrap_or_default().with_open(open, Instant::now()))
         });
     }
 
     /// Whether Slack refuses the bot token.
-    pub fn bot_token_refused(&self, is_refused: bool) {
-        self.health.change(|state| state.token_refused = is_refused);
+    pub fn bot_token_rejected(&self, is_refused: bool) {
+        self.health.update(|state| state.token_rejected = is_refused);
     }
 
     /// The certificate in use ends then.
-    pub fn certificate_until(&self, until: Timestamp) {
-        self.health.change(|state| state.certificate_until = Some(until));
+    pub fn certificate_expires(&self, until: Timestamp) {
+        self.health.update(|state| state.certificate_expires = Some(until));
     }
 
     /// How the queue of requests stands: how many are on it, how many are being visited, when the first of those
     /// on it is due, since when the one is behind that is so for longest, and since when the one failed at every
     /// recipient that did for longest.
-    pub fn queue(
+    pub fn work_queue(
         &self,
         queued: usize,
         visiting: usize,
@@ -217,73 +217,73 @@ impl Metrics {
         behind_since: Option<Instant>,
         stuck_since: Option<Instant>,
     ) {
-        set(&self.counted.queued, queued);
-        set(&self.counted.visiting, visiting);
-        self.health.change(|state| {
+        set(&self.counters.workqueue_depth, queued);
+        set(&self.counters.active_reconciles, visiting);
+        self.health.update(|state| {
             state.next_due = next_due;
-            state.behind_since = behind_since;
-            state.stuck_since = stuck_since;
+            state.lagging_since = behind_since;
+            state.stalled_since = stuck_since;
         });
     }
 
     /// So many more errands wait to be tried again or for their turn (fewer, if negative).
-    pub fn waiting_errands(&self, change: i64) {
-        self.counted.waiting_errands.inc_by(change);
+    pub fn pending_operations_changed(&self, change: i64) {
+        self.counters.pending_operations.inc_by(change);
     }
 
     /// A visit to a request ended.
-    pub fn visit(&self, visit: Visit) {
-        count(&self.counted.visits, [("result", visit.label())]);
+    pub fn reconcile_ended(&self, visit: ReconcileResult) {
+        increment(&self.counters.reconciles, [("result", visit.label())]);
     }
 
     /// An interaction was worked on or turned away.
-    pub fn click(&self, click: Click<'_>) {
+    pub fn interaction_ended(&self, click: InteractionResult<'_>) {
         let (verdict, reason) = click.labels();
-        count(&self.counted.clicks, [("verdict", verdict), ("reason", reason)]);
+        increment(&self.counters.interactions, [("verdict", verdict), ("reason", reason)]);
     }
 
     /// A call of Slack's Web API ended.
-    pub fn slack_call<T>(&self, method: Method, outcome: &Result<T, SlackError>) {
+    pub fn slack_request_ended<T>(&self, method: Method, outcome: &Result<T, SlackError>) {
         let result = match outcome {
             Ok(_) => "ok",
             Err(error) if error.is_ambiguous() => "ambiguous",
-            Err(error) => fault(error.kind()),
+            Err(error) => failure_label(error.retry()),
         };
-        count(&self.counted.slack_calls, [("method", method.as_str()), ("result", result)]);
+        increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
     }
 
     /// A call of Teleport's API ended.
-    pub fn teleport_call(&self, call: Call, end: CallEnd) {
-        count(&self.counted.teleport_calls, [("method", call.name()), ("code", end.name())]);
-        if end.is_answer() {
-            self.health.change(|state| state.last_answer = Some(Instant::now()));
+    pub fn teleport_request_ended(&self, call: Call, end: CallResult) {
+        increment(&self.counters.teleport_requests, [("method", call.name()), ("code", end.name())]);
+        if end.has_response() {
+            self.health.update(|state| state.last_response = Some(Instant::now()));
         }
     }
 }
 
-impl Counted {
+impl Counters {
     fn register(&self, to: &mut Registry) {
-        to.register("deliveries", "Steps towards Slack by what became of them", self.deliveries.clone());
+        to.register("deliveries", "Steps towards Slack by what became of them", self.operations.clone());
         to.register("retries", "Steps towards Slack that were tried again", self.retries.clone());
         to.register(
             "ambiguous_posts",
             "Posts of which nobody knows whether they succeeded",
-            self.ambiguous_posts.clone(),
+            self.in_doubt_posts.clone(),
         );
         to.register(
             "settled_posts",
             "Ambiguous posts about which the channel's history told",
-            self.settled_posts.clone(),
+            self.in_doubt_posts_resolved.clone(),
         );
         to.register(
             "possible_doubles",
             "Messages posted although they may have been there already",
-            self.possible_doubles.clone(),
+            self.possible_duplicates.clone(),
         );
         to.register(
             "withdrawn_doubles",
             "Second messages that were taken away",
-            self.withdrawn_doubles.clone(),
+            self.duplicates_deleted.clone(),
         );
         to.register(
             "claim_takeovers",
@@ -300,20 +300,20 @@ impl Counted {
             "Lists from Teleport that failed or were not whole, and are made again",
             self.failed_lists.clone(),
         );
-        to.register("visits", "Visits to requests by how they ended", self.visits.clone());
-        to.register("clicks", "Interactions in Slack by what became of them", self.clicks.clone());
-        to.register("slack_calls", "Calls of Slack's Web API by result", self.slack_calls.clone());
+        to.register("visits", "Visits to requests by how they ended", self.reconciles.clone());
+        to.register("clicks", "Interactions in Slack by what became of them", self.interactions.clone());
+        to.register("slack_calls", "Calls of Slack's Web API by result", self.slack_requests.clone());
         to.register(
             "teleport_calls",
             "Calls of Teleport's API by gRPC status code",
-            self.teleport_calls.clone(),
+            self.teleport_requests.clone(),
         );
-        to.register("queued_requests", "Requests to be visited, now or later", self.queued.clone());
-        to.register("visiting_requests", "Requests being visited", self.visiting.clone());
+        to.register("queued_requests", "Requests to be visited, now or later", self.workqueue_depth.clone());
+        to.register("visiting_requests", "Requests being visited", self.active_reconciles.clone());
         to.register(
             "waiting_errands",
             "Messages that wait to be tried again or for their turn",
-            self.waiting_errands.clone(),
+            self.pending_operations.clone(),
         );
         let build = [
             ("version", env!("CARGO_PKG_VERSION")),
@@ -321,45 +321,45 @@ impl Counted {
             ("rustc", env!("TELEPORT_SLACK_RUSTC")),
         ];
         to.register("build", "What this program was built from", Info::new(build));
-        self.show_zeros();
+        self.init_series();
     }
 
     /// A counter that is first seen at one hides its first step from `rate`.
-    fn show_zeros(&self) {
-        for delivery in Delivery::all() {
-            show(&self.deliveries, [("result", delivery.label())]);
+    fn init_series(&self) {
+        for delivery in OperationResult::all() {
+            ensure_series(&self.operations, [("result", delivery.label())]);
         }
-        for settled in [Settled::Found, Settled::NotFound] {
-            show(&self.settled_posts, [("history", settled.label())]);
+        for settled in [InDoubtResult::Found, InDoubtResult::NotFound] {
+            ensure_series(&self.in_doubt_posts_resolved, [("history", settled.label())]);
         }
         for list in [List::Requests, List::Records] {
-            show(&self.failed_lists, [("list", list.name())]);
+            ensure_series(&self.failed_lists, [("list", list.name())]);
         }
-        for visit in [Visit::Done, Visit::Failed, Visit::Panicked] {
-            show(&self.visits, [("result", visit.label())]);
+        for visit in [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Panic] {
+            ensure_series(&self.reconciles, [("result", visit.label())]);
         }
-        for (verdict, reason) in Click::all() {
-            show(&self.clicks, [("verdict", verdict), ("reason", reason)]);
+        for (verdict, reason) in InteractionResult::all() {
+            ensure_series(&self.interactions, [("verdict", verdict), ("reason", reason)]);
         }
         for method in Method::ALL {
             for result in slack_results() {
-                show(&self.slack_calls, [("method", method.as_str()), ("result", result)]);
+                ensure_series(&self.slack_requests, [("method", method.as_str()), ("result", result)]);
             }
         }
         for call in Call::ALL {
-            for end in CallEnd::all() {
-                show(&self.teleport_calls, [("method", call.name()), ("code", end.name())]);
+            for end in CallResult::all() {
+                ensure_series(&self.teleport_requests, [("method", call.name()), ("code", end.name())]);
             }
         }
     }
 }
 
 /// Makes the series, if it is not there.
-fn show<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
+fn ensure_series<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
     drop(family.get_or_create(&labels));
 }
 
-fn count<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
+fn increment<const N: usize>(family: &Family<Labels<N>, Counter>, labels: Labels<N>) {
     family.get_or_create(&labels).inc();
 }
 
@@ -369,12 +369,12 @@ fn set(gauge: &Gauge, value: usize) {
 
 /// What depends on the moment at which it is asked for.
 #[derive(Debug)]
-struct Ages(Health);
+struct HealthCollector(Health);
 
-impl Collector for Ages {
+impl Collector for HealthCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let (now, time) = (Instant::now(), Timestamp::now());
-        let (state, is_ready) = (self.0.state(), self.0.troubles(now, time).is_empty());
+        let (state, is_ready) = (self.0.state(), self.0.unready_reasons(now, time).is_empty());
         let age = |since: Option<Instant>| since.map(|s| now.saturating_duration_since(s).as_secs_f64());
         let seconds = [
             (
@@ -385,7 +385,7 @@ impl Collector for Ages {
             (
                 "teleport_last_answer_age",
                 "Since Teleport last answered a call, however it did",
-                age(state.last_answer),
+                age(state.last_response),
             ),
             (
                 "queue_oldest_due_age",
@@ -395,12 +395,12 @@ impl Collector for Ages {
             (
                 "waiting_errands_oldest_age",
                 "How long the request waits of which something could not be shown, recorded or decided for longest",
-                age(state.behind_since).or(Some(0.0)),
+                age(state.lagging_since).or(Some(0.0)),
             ),
             (
                 "undelivered_oldest_age",
                 "How long what was due has failed at every recipient, of the request for which that is longest",
-                age(state.stuck_since).or(Some(0.0)),
+                age(state.stalled_since).or(Some(0.0)),
             ),
             (
                 "certificate_left",

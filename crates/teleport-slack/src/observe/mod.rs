@@ -12,7 +12,7 @@ mod sink;
 
 use std::time::Duration;
 
-pub use self::logs::{Log, LogError, Reopening, init, log_panics};
+pub use self::logs::{Log, LogError, LogReopener, init, log_panics};
 
 /// A wait in seconds, to the tenth, as log lines tell it.
 pub(crate) fn seconds(wait: Duration) -> f64 {

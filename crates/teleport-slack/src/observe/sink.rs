@@ -14,22 +14,22 @@ use std::time::Duration;
 mod tests;
 
 /// How much may wait to be written, in bytes: some ten thousand lines.
-const MAX_QUEUED: usize = 2 * 1024 * 1024;
+const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
 /// How long the end of the program waits for the last lines.
-const GRACE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the thread has to do, in this order.
 enum Job {
     Write(String),
     /// Write here from now on.
-    MoveTo(Box<dyn Write + Send>),
+    SwitchTo(Box<dyn Write + Send>),
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
     bytes: usize,
-    lost: u64,
+    dropped: u64,
     closed: bool,
     ended: bool,
 }
@@ -38,7 +38,7 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     /// There is something to write, or nothing will come any more.
-    wake: Condvar,
+    work_available: Condvar,
     /// The thread has ended.
     ended: Condvar,
 }
@@ -69,31 +69,31 @@ pub(super) fn start(
     let shared = Arc::new(Shared::default());
     let theirs = Arc::clone(&shared);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        write_all(&theirs, Out { to: out, torn: false }, &owned_up);
+        write_all(&theirs, Out { writer: out, has_partial_line: false }, &owned_up);
         theirs.lock().ended = true;
         theirs.ended.notify_all();
     })?;
-    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace: GRACE }))
+    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace: FLUSH_TIMEOUT }))
 }
 
 impl Sink {
     /// Queues a line, or counts it as lost.
     pub(super) fn push(&self, line: String) {
         let mut state = self.0.lock();
-        if state.closed || state.bytes.saturating_add(line.len()) > MAX_QUEUED {
-            state.lost += 1;
+        if state.closed || state.bytes.saturating_add(line.len()) > MAX_QUEUED_BYTES {
+            state.dropped += 1;
             return;
         }
         state.bytes += line.len();
         state.queue.push_back(Job::Write(line));
         drop(state);
-        self.0.wake.notify_one();
+        self.0.work_available.notify_one();
     }
 
     /// Lines handed in from now on go to `out`; those before still go where they were meant for.
-    pub(super) fn move_to(&self, out: Box<dyn Write + Send>) {
-        self.0.lock().queue.push_back(Job::MoveTo(out));
-        self.0.wake.notify_one();
+    pub(super) fn switch_to(&self, out: Box<dyn Write + Send>) {
+        self.0.lock().queue.push_back(Job::SwitchTo(out));
+        self.0.work_available.notify_one();
     }
 }
 
@@ -101,7 +101,7 @@ impl Drop for LogGuard {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        self.shared.wake.notify_one();
+        self.shared.work_available.notify_one();
         // If the log takes no more, the program still ends.
         let _ = self.shared.ended.wait_timeout_while(state, self.grace, |state| !state.ended);
     }
@@ -109,20 +109,20 @@ impl Drop for LogGuard {
 
 /// Where lines go.
 struct Out {
-    to: Box<dyn Write + Send>,
+    writer: Box<dyn Write + Send>,
     /// The last line was written in part only.
-    torn: bool,
+    has_partial_line: bool,
 }
 
 impl Out {
     /// Writes a whole line, after the end of a torn one; whether it succeeded.
-    fn put(&mut self, line: &str) -> bool {
-        if self.torn && self.write(b"\n").1.is_err() {
+    fn write_line(&mut self, line: &str) -> bool {
+        if self.has_partial_line && self.write(b"\n").1.is_err() {
             return false;
         }
-        self.torn = false;
+        self.has_partial_line = false;
         let (written, outcome) = self.write(line.as_bytes());
-        self.torn = outcome.is_err() && written > 0;
+        self.has_partial_line = outcome.is_err() && written > 0;
         outcome.is_ok()
     }
 
@@ -130,7 +130,7 @@ impl Out {
     fn write(&mut self, mut bytes: &[u8]) -> (usize, io::Result<()>) {
         let whole = bytes.len();
         while !bytes.is_empty() {
-            match self.to.write(bytes) {
+            match self.writer.write(bytes) {
                 Ok(0) => return (whole - bytes.len(), Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -145,39 +145,39 @@ fn write_all(shared: &Shared, mut out: Out, owned_up: &impl Fn(u64) -> String) {
     loop {
         let mut state = shared.lock();
         while state.queue.is_empty() && !state.closed {
-            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared.work_available.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.queue.is_empty() {
             return;
         }
         let jobs = std::mem::take(&mut state.queue);
         state.bytes = 0;
-        let lost = std::mem::take(&mut state.lost);
+        let lost = std::mem::take(&mut state.dropped);
         drop(state);
-        let unwritten = work_off(&mut out, jobs, lost, owned_up);
-        shared.lock().lost += unwritten;
+        let unwritten = write_batch(&mut out, jobs, lost, owned_up);
+        shared.lock().dropped += unwritten;
     }
 }
 
 /// Writes lines and says how many could not be, those lost before included as long as nobody was told.
-fn work_off(out: &mut Out, jobs: VecDeque<Job>, mut lost: u64, owned_up: &impl Fn(u64) -> String) -> u64 {
+fn write_batch(out: &mut Out, jobs: VecDeque<Job>, mut lost: u64, owned_up: &impl Fn(u64) -> String) -> u64 {
     for job in jobs {
         let line = match job {
             Job::Write(line) => line,
-            Job::MoveTo(to) => {
-                let _ = out.to.flush();
-                *out = Out { to, torn: false };
+            Job::SwitchTo(to) => {
+                let _ = out.writer.flush();
+                *out = Out { writer: to, has_partial_line: false };
                 continue;
             }
         };
         // Lost lines are owned up to in front of the first line that can be written again.
-        if lost > 0 && out.put(&owned_up(lost)) {
+        if lost > 0 && out.write_line(&owned_up(lost)) {
             lost = 0;
         }
-        if lost > 0 || !out.put(&line) {
+        if lost > 0 || !out.write_line(&line) {
             lost += 1;
         }
     }
-    let _ = out.to.flush();
+    let _ = out.writer.flush();
     lost
 }

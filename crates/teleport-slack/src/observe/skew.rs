@@ -40,7 +40,7 @@ impl Skews {
     }
 
     /// What is wrong, in a sentence for each side.
-    pub(super) fn notes(self) -> impl Iterator<Item = String> {
+    pub(super) fn warnings(self) -> impl Iterator<Item = String> {
         Side::ALL.into_iter().filter_map(move |side| describe(side, self.of(side)?))
     }
 
@@ -71,10 +71,10 @@ fn describe(side: Side, skew: SignedDuration) -> Option<String> {
 
 impl Metrics {
     /// What an answer of the other side told of its clock.
-    pub fn clock_told(&self, side: Side, offset: Offset) {
+    pub fn observe_clock(&self, side: Side, offset: Offset) {
         let skew = offset.least();
         let mut before = None;
-        self.health().change(|state| before = state.skews.set(side, skew));
+        self.health().update(|state| before = state.skews.set(side, skew));
         let was_told = before.is_some_and(|before| describe(side, before).is_some());
         match describe(side, skew) {
             Some(words) if !was_told => {
@@ -86,7 +86,7 @@ impl Metrics {
     }
 
     /// This machine's clock was set, forward by so much.
-    pub fn clock_set(&self, by: SignedDuration) {
-        self.health().change(|state| state.skews.shift(by));
+    pub fn on_clock_jump(&self, by: SignedDuration) {
+        self.health().update(|state| state.skews.shift(by));
     }
 }

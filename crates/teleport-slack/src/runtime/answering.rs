@@ -13,9 +13,9 @@ use crate::slack::{self, PostMessage};
 
 /// The ways to a person.
 #[derive(Clone, Debug)]
-pub struct Answers(slack::Client);
+pub struct Responder(slack::Client);
 
-impl Answers {
+impl Responder {
     /// Through this client.
     pub fn new(slack: slack::Client) -> Self {
         Self(slack)
@@ -23,11 +23,11 @@ impl Answers {
 
     /// Says why nothing was decided.
     pub(super) async fn refuse(&self, sender: &Sender, refusal: &Refusal) {
-        self.tell(sender, &refused(refusal)).await;
+        self.respond(sender, &refused(refusal)).await;
     }
 
     /// Says it once, by the first way that leads to the person. That none did is for the log.
-    pub(super) async fn tell(&self, sender: &Sender, message: &Message) {
+    pub(super) async fn respond(&self, sender: &Sender, message: &Message) {
         let user = &sender.user;
         if let Some(url) = &sender.response_url {
             match self.0.respond(&Secret::new(url.as_str()), message).await {
@@ -42,12 +42,12 @@ impl Answers {
             }
         }
         // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
-        if let Err(error) = self.message(sender, message).await {
+        if let Err(error) = self.send_direct_message(sender, message).await {
             warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
         }
     }
 
-    async fn message(&self, sender: &Sender, message: &Message) -> Result<(), SlackError> {
+    async fn send_direct_message(&self, sender: &Sender, message: &Message) -> Result<(), SlackError> {
         let post = PostMessage { channel: sender.user.as_str(), message, thread_ts: None, metadata: None };
         self.0.post_message(post).await.map(drop)
     }

@@ -6,7 +6,7 @@ use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
 use access_core::shown_cluster::ShownCluster;
 
 /// One decision, whichever way it came.
-pub(super) struct Asked {
+pub(super) struct DecisionCommand {
     pub(super) interaction: Interaction,
     pub(super) origin: Origin,
     pub(super) user: SlackUserId,
@@ -22,7 +22,7 @@ pub(super) struct Asked {
     pub(super) response_url: Option<ResponseUrl>,
 }
 
-impl Asked {
+impl DecisionCommand {
     /// Who asks, and where to answer.
     pub(super) fn sender(&self) -> Sender {
         Sender {
@@ -34,11 +34,11 @@ impl Asked {
 }
 
 /// What is asked for; `None` if nothing.
-pub(super) fn asked(interaction: Interaction) -> Option<Asked> {
+pub(super) fn decision_command(interaction: Interaction) -> Option<DecisionCommand> {
     match &interaction {
-        Interaction::Click(click) => {
+        Interaction::ButtonPress(click) => {
             let click = click.clone();
-            Some(Asked {
+            Some(DecisionCommand {
                 interaction,
                 origin: click.origin,
                 user: click.user,
@@ -54,15 +54,15 @@ pub(super) fn asked(interaction: Interaction) -> Option<Asked> {
         }
         Interaction::Submission(submission) => {
             let submission = submission.clone();
-            Some(Asked {
+            Some(DecisionCommand {
                 interaction,
                 origin: submission.origin,
                 user: submission.user,
-                request: submission.dialogue.request,
-                decision: submission.dialogue.decision,
-                channel: submission.dialogue.channel,
-                ts: submission.dialogue.ts,
-                cluster: Some(submission.dialogue.cluster),
+                request: submission.modal.request,
+                decision: submission.modal.decision,
+                channel: submission.modal.channel,
+                ts: submission.modal.ts,
+                cluster: Some(submission.modal.cluster),
                 reason: Some(submission.reason),
                 trigger_id: None,
                 response_url: None,

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 /// The requests that are behind, each with the end of the first visit that left it so.
 #[derive(Debug, Default)]
-pub(super) struct Behind {
+pub(super) struct Lag {
     since: HashMap<RequestId, Instant>,
     order: BTreeSet<(Instant, RequestId)>,
 }
 
-impl Behind {
+impl Lag {
     /// What a visit that ended at `now` left.
-    pub(super) fn note(&mut self, id: &RequestId, is_behind: bool, now: Instant) {
+    pub(super) fn record(&mut self, id: &RequestId, is_behind: bool, now: Instant) {
         if !is_behind {
             if let Some(since) = self.since.remove(id) {
                 self.order.remove(&(since, id.clone()));
@@ -39,20 +39,20 @@ mod tests {
 
     #[test]
     fn the_oldest_is_told_until_it_caught_up() {
-        let (mut behind, start) = (Behind::default(), Instant::now());
+        let (mut behind, start) = (Lag::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let [a, b] = ["a", "b"].map(RequestId::new);
         assert_eq!(behind.oldest(), None);
-        behind.note(&a, true, at(1));
-        behind.note(&b, true, at(2));
-        behind.note(&a, true, at(3));
+        behind.record(&a, true, at(1));
+        behind.record(&b, true, at(2));
+        behind.record(&a, true, at(3));
         assert_eq!(behind.oldest(), Some(at(1)), "since the first failure");
-        behind.note(&a, false, at(4));
+        behind.record(&a, false, at(4));
         assert_eq!(behind.oldest(), Some(at(2)));
-        behind.note(&a, true, at(5));
-        behind.note(&b, false, at(6));
+        behind.record(&a, true, at(5));
+        behind.record(&b, false, at(6));
         assert_eq!(behind.oldest(), Some(at(5)), "it is behind anew");
-        behind.note(&a, false, at(7));
+        behind.record(&a, false, at(7));
         assert!(behind.since.is_empty() && behind.order.is_empty());
     }
 }

@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use access_core::control::{Decision, Dialogue};
+use access_core::control::{Decision, ModalState};
 use access_core::ids::RequestId;
-use access_core::interaction::{Foreign, Interaction, OurApp, Sender, came_through};
+use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, Sender, check_origin};
 use access_core::policy::{
-    Cast, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, SubmitForUser, Verdict, Voter, cast,
-    decide, fresh, mode,
+    CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, Verdict, VoteResult,
+    Voter, add_vote, check_modal_age, decide, mode,
 };
 use access_core::record::Record;
 use access_core::refusal::{Newer, Refusal};
-use access_core::render::answer::{Done, done, refused};
-use access_core::render::modal::reason_dialogue;
+use access_core::render::answer::{Accepted, accepted, refused};
+use access_core::render::modal::reason_modal;
 use access_core::request::{AccessRequest, RequestState};
 use access_core::votes::Vote;
 use jiff::Timestamp;
@@ -24,40 +24,40 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::answering::Answers;
-use super::asked::{Asked, asked};
-use super::intake::Incoming;
-use super::reading::{BETWEEN_LOOKS, Known, LOOKS, Reader, teleport_refusal};
-use super::resolution::{Finished, Resolver, Unfinished};
-use super::shifts::{Shift, work_on};
-use super::submitting::Submitting;
-use super::voters::{READING, Read};
-use crate::observe::metrics::{Click, Metrics};
+use super::answering::Responder;
+use super::asked::{DecisionCommand, decision_command};
+use super::intake::Received;
+use super::reading::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, teleport_refusal};
+use super::resolution::{ResolveError, ResolveResult, Resolver};
+use super::shifts::{JobHandler, run_worker_pool};
+use super::submitting::ReviewSupport;
+use super::voters::{READ_TIMEOUT, VoterSnapshot};
+use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::slack;
 use crate::teleport;
 use crate::teleport::decide::{DecideError, SubmitReview};
-use crate::teleport::error::Kind;
+use crate::teleport::error::ErrorKind;
 use crate::teleport::record::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
 /// A vote that may or may not have been recorded is written this often.
-const WRITES: u32 = 2;
+const MAX_WRITES: u32 = 2;
 /// While others vote at the same time, their accounts are read so often before the person is told to try again.
-const READS: u32 = 5;
+const MAX_READS: u32 = 5;
 
 /// What deciding in Slack needs.
 #[derive(Debug)]
-pub struct Clicks {
+pub struct InteractionHandler {
     /// The way to Teleport.
     pub teleport: teleport::Client,
     /// The way to Slack.
     pub slack: slack::Client,
     /// The ways to whoever clicked.
-    pub answers: Answers,
+    pub responder: Responder,
     /// Reads what a verdict depends on.
-    pub reader: Reader,
+    pub facts: FactsLoader,
     /// What this app is.
-    pub our: OurApp,
+    pub installation: AppInstallation,
     /// Makes verdicts over votes and carries them out.
     pub resolver: Arc<Resolver>,
     /// Who may.
@@ -65,19 +65,19 @@ pub struct Clicks {
     /// Which call carries a decision.
     pub setting: ModeSetting,
     /// Whether this Teleport can take reviews at all; the cards follow it.
-    pub submitting: Arc<Submitting>,
+    pub review_support: Arc<ReviewSupport>,
     /// Requests whose record changed.
-    pub wakes: mpsc::Sender<RequestId>,
+    pub enqueue: mpsc::Sender<RequestId>,
     /// Where clicks are counted.
     pub metrics: Metrics,
 }
 
 /// What became of it.
 enum Outcome {
-    Done(Done),
+    Accepted(Accepted),
     Refused(Refusal),
     /// The dialogue is open; the answer comes with it.
-    Asking,
+    ReasonRequested,
 }
 
 impl From<Refusal> for Outcome {
@@ -86,32 +86,32 @@ impl From<Refusal> for Outcome {
     }
 }
 
-impl Clicks {
+impl InteractionHandler {
     /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
-    pub async fn run(self, incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) {
-        work_on(incoming, stop, Arc::new(self)).await;
+    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
+        run_worker_pool(incoming, stop, Arc::new(self)).await;
     }
 
-    async fn work(&self, interaction: Interaction) {
+    async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
-        let Some(asked) = asked(interaction) else { return };
-        if let Err(foreign) = came_through(&asked.origin, &self.our) {
+        let Some(asked) = decision_command(interaction) else { return };
+        if let Err(foreign) = check_origin(&asked.origin, &self.installation) {
             let refusal = Refusal::from(foreign);
-            self.metrics.click(Click::Refused(&refusal));
+            self.metrics.interaction_ended(InteractionResult::Refused(&refusal));
             warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}), so nothing is decided by it");
             // What came through another app is not ours to answer: the message is that app's, and so is its address.
-            if foreign != Foreign::App {
-                self.answers.refuse(&asked.sender(), &refusal).await;
+            if foreign != OriginMismatch::App {
+                self.responder.refuse(&asked.sender(), &refusal).await;
             }
             return;
         }
         let (outcome, who) = self.decide(&asked).await;
         let (verdict, click) = match &outcome {
-            Outcome::Done(done) => (done.kind(), Click::Done(done)),
-            Outcome::Refused(refusal) => (refusal.kind(), Click::Refused(refusal)),
-            Outcome::Asking => ("asking_for_a_reason", Click::Asking),
+            Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
+            Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
+            Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
         };
-        self.metrics.click(click);
+        self.metrics.interaction_ended(click);
         info!(
             slack_user = %asked.user,
             teleport_user = who.as_deref().unwrap_or(""),
@@ -123,57 +123,63 @@ impl Clicks {
             "Click"
         );
         let answer = match &outcome {
-            Outcome::Done(what) => done(*what),
+            Outcome::Accepted(what) => accepted(*what),
             Outcome::Refused(refusal) => refused(refusal),
-            Outcome::Asking => return,
+            Outcome::ReasonRequested => return,
         };
-        self.answers.tell(&asked.sender(), &answer).await;
+        self.responder.respond(&asked.sender(), &answer).await;
     }
 
     /// Reads, judges, carries out. The second value is the Teleport user, if known.
-    async fn decide(&self, asked: &Asked) -> (Outcome, Option<String>) {
+    async fn decide(&self, asked: &DecisionCommand) -> (Outcome, Option<String>) {
         let now = Timestamp::now();
         if let Interaction::Submission(submission) = &asked.interaction
-            && let Err(refusal) = fresh(&submission.dialogue, now)
+            && let Err(refusal) = check_modal_age(&submission.modal, now)
         {
             return (refusal.into(), None);
         }
-        let mut known = match within_reading(self.reader.read(asked)).await {
+        let mut known = match with_read_timeout(self.facts.load(asked)).await {
             Ok(known) => known,
             Err(refusal) => return (refusal.into(), None),
         };
-        let who = Some(known.person.user.clone());
-        let submit = self.submitting.known();
-        let outcome = match self.act(asked, &mut known, mode(self.setting, submit, &self.rules)).await {
-            Err(NotTaken) => self.act_otherwise(asked, &mut known).await,
-            Ok(outcome) => outcome,
-        };
+        let who = Some(known.reviewer.user.clone());
+        let submit = self.review_support.status();
+        let outcome =
+            match self.apply_verdict(asked, &mut known, mode(self.setting, submit, &self.rules)).await {
+                Err(NotPermittedForUser) => self.fall_back_to_rules(asked, &mut known).await,
+                Ok(outcome) => outcome,
+            };
         (outcome, who)
     }
 
     /// After Teleport said that we may not submit this review. If it cannot take any, the rules judge where `auto`
     /// says so. Else it takes none for this person, and the rules are no way around that.
-    async fn act_otherwise(&self, asked: &Asked, known: &mut Known) -> Outcome {
-        if self.submitting.look().await == SubmitForUser::Possible {
-            return Refusal::NotOnBehalf { user: known.person.user.clone() }.into();
+    async fn fall_back_to_rules(&self, asked: &DecisionCommand, known: &mut DecisionFacts) -> Outcome {
+        if self.review_support.check().await == CanSubmitForUsers::Yes {
+            return Refusal::NotOnBehalf { user: known.reviewer.user.clone() }.into();
         }
-        match mode(self.setting, SubmitForUser::Impossible, &self.rules) {
+        match mode(self.setting, CanSubmitForUsers::No, &self.rules) {
             Some(Mode::Resolver) => {
-                let outcome = self.act(asked, known, Some(Mode::Resolver)).await;
+                let outcome = self.apply_verdict(asked, known, Some(Mode::Resolver)).await;
                 outcome.unwrap_or(Outcome::Refused(Refusal::NotPossible))
             }
             Some(Mode::Reviewer) | None => Refusal::NotPossible.into(),
         }
     }
 
-    async fn act(&self, asked: &Asked, known: &mut Known, mode: Option<Mode>) -> Result<Outcome, NotTaken> {
-        for _ in 0..LOOKS {
+    async fn apply_verdict(
+        &self,
+        asked: &DecisionCommand,
+        known: &mut DecisionFacts,
+        mode: Option<Mode>,
+    ) -> Result<Outcome, NotPermittedForUser> {
+        for _ in 0..MAX_ATTEMPTS {
             let verdict = decide(&Facts {
                 mode,
                 rules: &self.rules,
-                listed: known.listed.as_ref(),
+                current: known.current.as_ref(),
                 record: &known.record,
-                person: &known.person,
+                reviewer: &known.reviewer,
                 groups: known.groups.as_deref().map_or(Groups::Unread, Groups::Read),
                 decision: asked.decision,
                 reason: asked.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
@@ -181,7 +187,7 @@ impl Clicks {
                 ts: &asked.ts,
                 now: Timestamp::now(),
             });
-            let Some(request) = known.listed.as_ref() else {
+            let Some(request) = known.current.as_ref() else {
                 return Ok(match verdict {
                     Verdict::Refused(refusal) => refusal.into(),
                     _ => Refusal::Deleted.into(),
@@ -190,29 +196,33 @@ impl Clicks {
             match verdict {
                 Verdict::Refused(refusal) => return Ok(refusal.into()),
                 Verdict::ReadGroups => {
-                    match within_reading(self.resolver.voters.groups(&known.person, request)).await {
+                    match with_read_timeout(self.resolver.voters.groups(&known.reviewer, request)).await {
                         Ok((groups, since)) => {
                             known.groups = Some(groups);
-                            known.since = known.since.min(since);
+                            known.read_at = known.read_at.min(since);
                         }
                         Err(refusal) => return Ok(refusal.into()),
                     }
                 }
-                Verdict::AskReason { required } => return Ok(self.ask(asked, request, required).await),
+                Verdict::AskReason { required } => {
+                    return Ok(self.open_reason_modal(asked, request, required).await);
+                }
                 Verdict::SubmitReview { author, decision, reason } => {
                     let review = SubmitReview { id: asked.request.clone(), author, decision, reason };
-                    return self.review(review).await;
+                    return self.submit_review(review).await;
                 }
                 Verdict::Vote(vote) => {
                     let groups = known.groups.clone().unwrap_or_default();
-                    let voter = Voter { person: known.person.clone(), groups };
-                    return Ok(self.vote(asked, request, vote, Read::of(voter, known.since)).await);
+                    let voter = Voter { reviewer: known.reviewer.clone(), groups };
+                    return Ok(self
+                        .record_vote(asked, request, vote, VoterSnapshot::of(voter, known.read_at))
+                        .await);
                 }
-                Verdict::Finish => {
-                    if let Some(outcome) = self.finish_earlier(asked).await {
+                Verdict::ApplyPendingDecision => {
+                    if let Some(outcome) = self.resolve_earlier_decision(asked).await {
                         return Ok(outcome);
                     }
-                    match within_reading(self.reader.read(asked)).await {
+                    match with_read_timeout(self.facts.load(asked)).await {
                         Ok(again) => *known = again,
                         Err(refusal) => return Ok(refusal.into()),
                     }
@@ -220,61 +230,67 @@ impl Clicks {
             }
         }
         // What was read changed each time.
-        Ok(Refusal::TooSlow.into())
+        Ok(Refusal::Timeout.into())
     }
 
-    async fn ask(&self, asked: &Asked, request: &AccessRequest, required: bool) -> Outcome {
-        let dialogue = Dialogue {
+    async fn open_reason_modal(
+        &self,
+        asked: &DecisionCommand,
+        request: &AccessRequest,
+        required: bool,
+    ) -> Outcome {
+        let dialogue = ModalState {
             request: asked.request.clone(),
             decision: asked.decision,
             channel: asked.channel.clone(),
             ts: asked.ts.clone(),
-            opened: Timestamp::now(),
+            opened_at: Timestamp::now(),
             required,
-            cluster: self.reader.clusters.own().clone(),
+            cluster: self.facts.clusters.own().clone(),
         };
-        let (Some(view), Some(trigger)) = (reason_dialogue(request, &dialogue), &asked.trigger_id) else {
-            return Refusal::NotOurs.into();
+        let (Some(view), Some(trigger)) = (reason_modal(request, &dialogue), &asked.trigger_id) else {
+            return Refusal::UnknownOrigin.into();
         };
         match self.slack.views_open(trigger, &view).await {
-            Ok(()) => Outcome::Asking,
+            Ok(()) => Outcome::ReasonRequested,
             Err(error) => {
                 warn!(request = %asked.request, "The dialogue could not be opened: {}", error.with_remedy());
-                Refusal::TooSlow.into()
+                Refusal::Timeout.into()
             }
         }
     }
 
-    async fn review(&self, review: SubmitReview) -> Result<Outcome, NotTaken> {
+    async fn submit_review(&self, review: SubmitReview) -> Result<Outcome, NotPermittedForUser> {
         let decision = review.decision;
         let reviewed = |request: &AccessRequest| {
             if request.state == decision.state() {
-                Done::Resolved(decision)
+                Accepted::Resolved(decision)
             } else {
-                Done::Reviewed(decision)
+                Accepted::Reviewed(decision)
             }
         };
         match self.teleport.submit_review(&review, Timestamp::now()).await {
-            Ok(request) => Ok(Outcome::Done(reviewed(&request))),
+            Ok(request) => Ok(Outcome::Accepted(reviewed(&request))),
             Err(error) if error.is_ambiguous() => {
-                let found = self.look(&review.id, |request| review.is_in(request)).await;
-                Ok(Outcome::Done(found.as_ref().map_or(Done::Unsure(decision), reviewed)))
+                let found =
+                    self.await_confirmation(&review.id, |request| review.is_recorded_in(request)).await;
+                Ok(Outcome::Accepted(found.as_ref().map_or(Accepted::Unconfirmed(decision), reviewed)))
             }
             Err(error) => {
                 let refusal = error.refusal();
                 warn!(request = %review.id, "Teleport did not take the review: {}", crate::error::chain(&error));
                 let outcome = match refusal {
-                    Some(TeleportRefusal::NotSupported) => return Err(NotTaken),
+                    Some(TeleportRefusal::NotSupported) => return Err(NotPermittedForUser),
                     Some(TeleportRefusal::AlreadyReviewed) => {
                         Refusal::AlreadyVoted { decision, in_slack: false }
                     }
                     Some(TeleportRefusal::AuthorUnknown) => {
                         Refusal::TeleportUserUnknown { user: review.author }
                     }
-                    Some(TeleportRefusal::AuthorMayNotReview) => Refusal::MayNotReview,
+                    Some(TeleportRefusal::AuthorNotEligible) => Refusal::MayNotReview,
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
-                    Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(&review.id).await,
+                    Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(&review.id).await,
                     _ => not_carried_out(&error),
                 };
                 Ok(outcome.into())
@@ -283,16 +299,22 @@ impl Clicks {
     }
 
     /// What became of a request that is not pending any more.
-    async fn resolved_meanwhile(&self, id: &RequestId) -> Refusal {
+    async fn refusal_if_resolved(&self, id: &RequestId) -> Refusal {
         match self.teleport.get_request(id).await {
-            Ok(Some(request)) => overtaken(request),
+            Ok(Some(request)) => already_resolved(request),
             Ok(None) => Refusal::Deleted,
             Err(_) => Refusal::TeleportRefused,
         }
     }
 
     /// Takes the vote by compare-and-swap, and resolves the request if it decides.
-    async fn vote(&self, asked: &Asked, request: &AccessRequest, vote: Vote, mut read: Read) -> Outcome {
+    async fn record_vote(
+        &self,
+        asked: &DecisionCommand,
+        request: &AccessRequest,
+        vote: Vote,
+        mut read: VoterSnapshot,
+    ) -> Outcome {
         let mut counted = None;
         let mut may_be_in = false;
         let (mut failures, mut reads) = (0, 0);
@@ -300,34 +322,35 @@ impl Clicks {
             let voters = read.voters();
             let written = modify_record(&self.teleport, &asked.request, |data| {
                 let mut record = Record::decode(&asked.request, data).0;
-                let result = cast(&mut record, &vote, request, &self.rules, voters);
-                let changes = matches!(result, Cast::Counted(_) | Cast::Settled(_));
+                let result = add_vote(&mut record, &vote, request, &self.rules, voters);
+                let changes = matches!(result, VoteResult::Counted(_) | VoteResult::Decisive(_));
                 counted = Some(result);
                 changes.then(|| record.encode())
             })
             .await;
             failures += u32::from(written.is_err());
-            may_be_in |= matches!(&written, Err(error) if error.kind() == Kind::Retry && counted.is_some());
+            may_be_in |=
+                matches!(&written, Err(error) if error.kind() == ErrorKind::Retry && counted.is_some());
             match &written {
                 // It may be in: `cast` knows its own vote, so writing it again asks and tells.
-                Err(error) if error.kind() == Kind::Retry && may_be_in && failures < WRITES => {
-                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                Err(error) if error.kind() == ErrorKind::Retry && may_be_in && failures < MAX_WRITES => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Ok(_) if let Some(Cast::Unread(accounts)) = &counted => {
+                Ok(_) if let Some(VoteResult::NeedsAccounts(accounts)) = &counted => {
                     reads += 1;
                     let accounts = accounts.clone();
-                    let found = if reads > READS {
-                        Err(Refusal::TooSlow)
+                    let found = if reads > MAX_READS {
+                        Err(Refusal::Timeout)
                     } else {
-                        self.resolver.voters.read(accounts, request, &mut read).await
+                        self.resolver.voters.load(accounts, request, &mut read).await
                     };
                     if let Err(refusal) = found {
                         if !may_be_in {
                             return refusal.into();
                         }
                         // Perhaps it is in: the messages follow what is written.
-                        let _ = self.wakes.try_send(asked.request.clone());
-                        return Outcome::Done(Done::Unsure(vote.decision));
+                        let _ = self.enqueue.try_send(asked.request.clone());
+                        return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
                     }
                 }
                 _ => break written,
@@ -335,145 +358,159 @@ impl Clicks {
         };
         // The card counts votes, and a vote that decided is carried out by a visit if we cannot; a full channel
         // means that the request is looked at soon anyway.
-        let _ = self.wakes.try_send(asked.request.clone());
+        let _ = self.enqueue.try_send(asked.request.clone());
         if let Err(error) = written {
             warn!(request = %asked.request, "A vote could not be recorded: {}", crate::error::chain(&error));
             return match error.kind() {
-                Kind::NotFound => Refusal::Deleted.into(),
-                _ if may_be_in => Outcome::Done(Done::Unsure(vote.decision)),
-                Kind::Unauthorised => Refusal::TeleportForbids.into(),
-                Kind::Unimplemented | Kind::Permanent => Refusal::TeleportRefused.into(),
-                Kind::Retry | Kind::Conflict => Refusal::TeleportUnreachable.into(),
+                ErrorKind::NotFound => Refusal::Deleted.into(),
+                _ if may_be_in => Outcome::Accepted(Accepted::Unconfirmed(vote.decision)),
+                ErrorKind::Unauthorized => Refusal::TeleportForbids.into(),
+                ErrorKind::Unimplemented | ErrorKind::Permanent => Refusal::TeleportRefused.into(),
+                ErrorKind::Retry | ErrorKind::Conflict => Refusal::TeleportUnreachable.into(),
             };
         }
         match counted {
-            Some(Cast::Counted(standing)) => Outcome::Done(Done::Counted(vote.decision, standing)),
-            Some(Cast::Settled(_)) => self.finish_own(&asked.request, vote.decision, read).await,
-            Some(Cast::AlreadyVoted(decision)) => Refusal::AlreadyVoted { decision, in_slack: true }.into(),
-            Some(Cast::Overtaken(resolution)) => Refusal::AlreadyDecided {
+            Some(VoteResult::Counted(standing)) => {
+                Outcome::Accepted(Accepted::Counted(vote.decision, standing))
+            }
+            Some(VoteResult::Decisive(_)) => self.resolve_own_vote(&asked.request, vote.decision, read).await,
+            Some(VoteResult::Duplicate(decision)) => {
+                Refusal::AlreadyVoted { decision, in_slack: true }.into()
+            }
+            Some(VoteResult::AlreadyDecided(resolution)) => Refusal::AlreadyDecided {
                 decision: resolution.decision,
                 by: vec![resolution.delegator],
                 reason: resolution.reason,
             }
             .into(),
-            Some(Cast::Refused(refusal)) => refusal.into(),
-            Some(Cast::Unusable | Cast::Unread(_)) | None => Refusal::VotesUnusable.into(),
+            Some(VoteResult::Refused(refusal)) => refusal.into(),
+            Some(VoteResult::Unusable | VoteResult::NeedsAccounts(_)) | None => Refusal::VotesUnusable.into(),
         }
     }
 
     /// Carries out what the person's own vote decided.
-    async fn finish_own(&self, id: &RequestId, decision: Decision, read: Read) -> Outcome {
-        match self.resolver.finish(id, read).await {
-            Ok(Finished::Out(resolution)) => Outcome::Done(Done::Resolved(resolution.decision)),
-            Ok(Finished::Overtaken(request)) if request.state == decision.state() => {
-                Outcome::Done(Done::Resolved(decision))
+    async fn resolve_own_vote(&self, id: &RequestId, decision: Decision, read: VoterSnapshot) -> Outcome {
+        match self.resolver.resolve_if_pending(id, read).await {
+            Ok(ResolveResult::Applied(resolution)) => {
+                Outcome::Accepted(Accepted::Resolved(resolution.decision))
             }
-            Ok(Finished::Overtaken(request)) => overtaken(*request).into(),
-            Ok(Finished::Gone) => Refusal::Deleted.into(),
-            Ok(Finished::Open(standing)) => Outcome::Done(Done::Counted(decision, standing)),
-            Ok(Finished::Refused(refusal)) => refusal.into(),
-            Err(Unfinished::Unread(_)) => Outcome::Done(Done::Unsure(decision)),
-            Err(unfinished) => match self.unfinished(id, unfinished).await {
-                Refusal::SecondFactor => Outcome::Done(Done::LacksSecondFactor(decision)),
+            Ok(ResolveResult::AlreadyResolved(request)) if request.state == decision.state() => {
+                Outcome::Accepted(Accepted::Resolved(decision))
+            }
+            Ok(ResolveResult::AlreadyResolved(request)) => already_resolved(*request).into(),
+            Ok(ResolveResult::Deleted) => Refusal::Deleted.into(),
+            Ok(ResolveResult::NeedsMoreVotes(standing)) => {
+                Outcome::Accepted(Accepted::Counted(decision, standing))
+            }
+            Ok(ResolveResult::Refused(refusal)) => refusal.into(),
+            Err(ResolveError::Unreadable(_)) => Outcome::Accepted(Accepted::Unconfirmed(decision)),
+            Err(unfinished) => match self.on_resolve_error(id, unfinished).await {
+                Refusal::SecondFactor => Outcome::Accepted(Accepted::LacksSecondFactor(decision)),
                 Refusal::TeleportForbids | Refusal::TeleportRefused => {
-                    Outcome::Done(Done::NotCarriedOut(decision))
+                    Outcome::Accepted(Accepted::NotApplied(decision))
                 }
                 // A visit tries again.
-                Refusal::TeleportUnreachable => Outcome::Done(Done::ToBeResolved(decision)),
+                Refusal::TeleportUnreachable => Outcome::Accepted(Accepted::Pending(decision)),
                 refusal => refusal.into(),
             },
         }
     }
 
     /// Carries out what others decided before, if it still holds. `None` if the person may vote now.
-    async fn finish_earlier(&self, asked: &Asked) -> Option<Outcome> {
-        match self.resolver.finish(&asked.request, Read::nothing()).await {
-            Ok(Finished::Out(resolution)) if resolution.decision == asked.decision => {
-                Some(Outcome::Done(Done::Resolved(asked.decision)))
+    async fn resolve_earlier_decision(&self, asked: &DecisionCommand) -> Option<Outcome> {
+        match self.resolver.resolve_if_pending(&asked.request, VoterSnapshot::empty()).await {
+            Ok(ResolveResult::Applied(resolution)) if resolution.decision == asked.decision => {
+                Some(Outcome::Accepted(Accepted::Resolved(asked.decision)))
             }
-            Ok(Finished::Out(resolution)) => {
+            Ok(ResolveResult::Applied(resolution)) => {
                 let Resolution { decision, delegator, reason, .. } = resolution;
                 Some(Refusal::AlreadyDecided { decision, by: vec![delegator], reason }.into())
             }
-            Ok(Finished::Overtaken(request)) => Some(overtaken(*request).into()),
-            Ok(Finished::Gone) => Some(Refusal::Deleted.into()),
-            Ok(Finished::Open(_)) => None,
-            Ok(Finished::Refused(refusal)) => Some(refusal.into()),
-            Err(Unfinished::Decide(error)) if error.is_ambiguous() => {
+            Ok(ResolveResult::AlreadyResolved(request)) => Some(already_resolved(*request).into()),
+            Ok(ResolveResult::Deleted) => Some(Refusal::Deleted.into()),
+            Ok(ResolveResult::NeedsMoreVotes(_)) => None,
+            Ok(ResolveResult::Refused(refusal)) => Some(refusal.into()),
+            Err(ResolveError::Decide(error)) if error.is_ambiguous() => {
                 warn!(request = %asked.request, "It is not known whether the decision was carried out: {}", crate::error::chain(&error));
-                Some(Outcome::Done(Done::Unsure(asked.decision)))
+                Some(Outcome::Accepted(Accepted::Unconfirmed(asked.decision)))
             }
             // The person's own vote is not in yet, so nothing may be said of it.
-            Err(unfinished) => Some(self.unfinished(&asked.request, unfinished).await.into()),
+            Err(unfinished) => Some(self.on_resolve_error(&asked.request, unfinished).await.into()),
         }
     }
 
     /// Why a decision that is recorded could not be carried out.
-    async fn unfinished(&self, id: &RequestId, unfinished: Unfinished) -> Refusal {
+    async fn on_resolve_error(&self, id: &RequestId, unfinished: ResolveError) -> Refusal {
         let error = match unfinished {
-            Unfinished::Unread(refusal) => return refusal,
-            Unfinished::Record(error) => DecideError::Failed(error),
-            Unfinished::Decide(error) => error,
+            ResolveError::Unreadable(refusal) => return refusal,
+            ResolveError::Record(error) => DecideError::Failed(error),
+            ResolveError::Decide(error) => error,
         };
         warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::error::chain(&error));
         match error.refusal() {
-            Some(TeleportRefusal::AlreadyResolved) => self.resolved_meanwhile(id).await,
+            Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(id).await,
             Some(TeleportRefusal::NotFound) => Refusal::Deleted,
             _ => not_carried_out(&error),
         }
     }
 
     /// Looks a few times whether Teleport has what it did not confirm.
-    async fn look(&self, id: &RequestId, is_there: impl Fn(&AccessRequest) -> bool) -> Option<AccessRequest> {
-        for _ in 0..LOOKS {
+    async fn await_confirmation(
+        &self,
+        id: &RequestId,
+        is_there: impl Fn(&AccessRequest) -> bool,
+    ) -> Option<AccessRequest> {
+        for _ in 0..MAX_ATTEMPTS {
             if let Ok(Some(request)) = self.teleport.get_request(id).await
                 && is_there(&request)
             {
                 return Some(request);
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         None
     }
 }
 
-impl Shift<Incoming> for Arc<Clicks> {
-    type Who = Option<Sender>;
+impl JobHandler<Received> for Arc<InteractionHandler> {
+    type ReplyTo = Option<Sender>;
 
-    fn who(&self, incoming: &Incoming) -> Option<Sender> {
+    fn reply_to(&self, incoming: &Received) -> Option<Sender> {
         incoming.sender()
     }
 
-    async fn work(self, incoming: Incoming) {
+    async fn handle(self, incoming: Received) {
         match incoming {
-            Incoming::Interaction(interaction) => Clicks::work(&self, *interaction).await,
-            Incoming::Stray(sender) => {
-                self.metrics.click(Click::Refused(&Refusal::NotOurs));
-                self.answers.refuse(&sender, &Refusal::NotOurs).await;
+            Received::Interaction(interaction) => {
+                InteractionHandler::handle_interaction(&self, *interaction).await
+            }
+            Received::Unrecognized(sender) => {
+                self.metrics.interaction_ended(InteractionResult::Refused(&Refusal::UnknownOrigin));
+                self.responder.refuse(&sender, &Refusal::UnknownOrigin).await;
             }
         }
     }
 
-    async fn sorry(self, who: Option<Sender>) {
+    async fn on_aborted(self, who: Option<Sender>) {
         if let Some(sender) = who {
-            self.answers.refuse(&sender, &Refusal::Interrupted).await;
+            self.responder.refuse(&sender, &Refusal::Interrupted).await;
         }
     }
 }
 
 /// What was read, unless it took too long.
-async fn within_reading<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    timeout(READING, reading).await.unwrap_or(Err(Refusal::TooSlow))
+async fn with_read_timeout<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Refusal::Timeout))
 }
 
 /// Teleport said that the daemon may not submit this review.
-struct NotTaken;
+struct NotPermittedForUser;
 
 /// What to tell of a decision that Teleport did not take, where no more particular sentence fits.
 fn not_carried_out(error: &DecideError) -> Refusal {
     match (error.refusal(), error) {
         (Some(TeleportRefusal::MfaRequired), _) => Refusal::SecondFactor,
-        (Some(TeleportRefusal::NotAdmitted(_) | TeleportRefusal::NotPermitted), _) => {
+        (Some(TeleportRefusal::AccessDenied(_) | TeleportRefusal::NotPermitted), _) => {
             Refusal::TeleportForbids
         }
         (Some(_), _) => Refusal::TeleportRefused,
@@ -483,7 +520,7 @@ fn not_carried_out(error: &DecideError) -> Refusal {
 }
 
 /// What to tell of a request that is not pending any more.
-fn overtaken(request: AccessRequest) -> Refusal {
+fn already_resolved(request: AccessRequest) -> Refusal {
     match Decision::of_state(request.state) {
         Some(decision) => {
             Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }

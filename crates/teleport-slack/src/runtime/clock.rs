@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 /// How often the clocks are compared.
-pub(super) const LOOK: Duration = Duration::from_secs(2);
+pub(super) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Less than this is the usual keeping of a clock, or a moment in which this program did not run.
-const NOTABLE: SignedDuration = SignedDuration::from_secs(1);
+const MIN_JUMP: SignedDuration = SignedDuration::from_secs(1);
 
 /// Where the time comes from; clones share it.
 #[derive(Clone)]
@@ -43,22 +43,23 @@ impl fmt::Debug for Clock {
 
 /// Both clocks at the same moment.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(super) struct ClockPair {
     wall: Timestamp,
-    steady: Instant,
+    monotonic: Instant,
 }
 
-impl Pair {
+impl ClockPair {
     pub(super) fn of(clock: &Clock) -> Self {
-        Self { wall: clock.now(), steady: Instant::now() }
+        Self { wall: clock.now(), monotonic: Instant::now() }
     }
 
     /// By how much the wall clock was set forward since (negative: back), if it was. Compares with this moment next time.
-    pub(super) fn was_set(&mut self, clock: &Clock) -> Option<SignedDuration> {
+    pub(super) fn detect_jump(&mut self, clock: &Clock) -> Option<SignedDuration> {
         let before = std::mem::replace(self, Self::of(clock));
-        let passed = SignedDuration::try_from(self.steady - before.steady).unwrap_or(SignedDuration::MAX);
+        let passed =
+            SignedDuration::try_from(self.monotonic - before.monotonic).unwrap_or(SignedDuration::MAX);
         let by = self.wall.duration_since(before.wall).saturating_sub(passed);
-        (by.abs() > NOTABLE).then_some(by)
+        (by.abs() > MIN_JUMP).then_some(by)
     }
 }
 
@@ -75,14 +76,14 @@ mod tests {
         let clock = Clock::new(move || {
             start + began.elapsed() + SignedDuration::from_secs(seconds.load(Ordering::Relaxed))
         });
-        let mut pair = Pair::of(&clock);
+        let mut pair = ClockPair::of(&clock);
         tokio::time::advance(Duration::from_secs(86_400)).await;
-        assert_eq!(pair.was_set(&clock), None);
+        assert_eq!(pair.detect_jump(&clock), None);
         for (total, by) in [(10_800, 10_800), (0, -10_800), (-5, -5)] {
             offset.store(total, Ordering::Relaxed);
-            tokio::time::advance(LOOK).await;
-            assert_eq!(pair.was_set(&clock), Some(SignedDuration::from_secs(by)));
-            assert_eq!(pair.was_set(&clock), None);
+            tokio::time::advance(CLOCK_CHECK_INTERVAL).await;
+            assert_eq!(pair.detect_jump(&clock), Some(SignedDuration::from_secs(by)));
+            assert_eq!(pair.detect_jump(&clock), None);
         }
     }
 }

@@ -3,25 +3,25 @@
 //!
 //! They come when daemons of two clusters use one Slack app, which hands each click to either.
 
-use access_core::interaction::Foreign;
+use access_core::interaction::OriginMismatch;
 use access_core::refusal::Refusal;
 use access_core::shown_cluster::{ShownCluster, tell_cluster};
 use tracing::warn;
 
-use super::asked::Asked;
-use super::complaints::Complaints;
+use super::asked::DecisionCommand;
+use super::complaints::LogOnce;
 
 /// The cluster that the daemon works for, and which others were told of.
 #[derive(Debug)]
 pub struct Clusters {
     own: ShownCluster,
-    told: Complaints,
+    told: LogOnce,
 }
 
 impl Clusters {
     /// `own` is the cluster's name as Teleport gives it.
     pub fn new(own: &str) -> Self {
-        Self { own: ShownCluster::of(own), told: Complaints::default() }
+        Self { own: ShownCluster::of(own), told: LogOnce::default() }
     }
 
     /// Our own, for a dialogue that another cluster's daemon may be handed.
@@ -30,10 +30,10 @@ impl Clusters {
     }
 
     /// Why nothing is decided by something that is not about one of our messages.
-    pub(super) fn refusal(&self, foreign: Foreign, asked: &Asked) -> Refusal {
+    pub(super) fn refusal(&self, foreign: OriginMismatch, asked: &DecisionCommand) -> Refusal {
         let refusal = tell_cluster(foreign.into(), asked.cluster.as_ref(), &self.own);
         if let Refusal::OtherCluster { cluster, own } = &refusal
-            && self.told.open("clusters", cluster)
+            && self.told.should_log("clusters", cluster)
         {
             warn!(
                 cluster = cluster.as_str(),

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Complaints remembered; beyond this the stories are forgotten and may be told again.
-const MAX_COMPLAINTS: usize = 1_000;
+const MAX_SCOPES: usize = 1_000;
 
 /// What was already complained about, by place; each cause is told once until the place works again.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<HashMap<String, Vec<String>>>);
+pub(super) struct LogOnce(Mutex<HashMap<String, Vec<String>>>);
 
-impl Complaints {
+impl LogOnce {
     /// Whether this is news.
-    pub(super) fn open(&self, place: &str, cause: &str) -> bool {
+    pub(super) fn should_log(&self, place: &str, cause: &str) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_COMPLAINTS && !open.contains_key(place) {
+        if open.len() >= MAX_SCOPES && !open.contains_key(place) {
             open.clear();
         }
         let causes = open.entry(place.to_owned()).or_default();
@@ -26,7 +26,7 @@ impl Complaints {
     }
 
     /// The place works; whether there were complaints about it.
-    pub(super) fn settle(&self, place: &str) -> bool {
+    pub(super) fn clear(&self, place: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place).is_some()
     }
 }
@@ -37,17 +37,17 @@ mod tests {
 
     #[test]
     fn each_cause_is_told_once_until_the_place_works() {
-        let complaints = Complaints::default();
-        assert!(complaints.open("#team", "not_in_channel"));
-        assert!(!complaints.open("#team", "not_in_channel"));
-        assert!(complaints.open("#team", "is_archived"));
-        assert!(complaints.open("#ops", "not_in_channel"));
-        assert!(complaints.settle("#team"));
-        assert!(!complaints.settle("#team"));
-        assert!(complaints.open("#team", "not_in_channel"));
-        for n in 0..3 * MAX_COMPLAINTS {
-            complaints.open(&format!("#c{n}"), "is_archived");
+        let complaints = LogOnce::default();
+        assert!(complaints.should_log("#team", "not_in_channel"));
+        assert!(!complaints.should_log("#team", "not_in_channel"));
+        assert!(complaints.should_log("#team", "is_archived"));
+        assert!(complaints.should_log("#ops", "not_in_channel"));
+        assert!(complaints.clear("#team"));
+        assert!(!complaints.clear("#team"));
+        assert!(complaints.should_log("#team", "not_in_channel"));
+        for n in 0..3 * MAX_SCOPES {
+            complaints.should_log(&format!("#c{n}"), "is_archived");
         }
-        assert!(complaints.0.lock().unwrap().len() <= MAX_COMPLAINTS);
+        assert!(complaints.0.lock().unwrap().len() <= MAX_SCOPES);
     }
 }

@@ -8,66 +8,67 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::backoff::Backoff;
-use access_core::claim::LATE;
+use access_core::claim::IN_DOUBT_AFTER_TIMEOUT;
 use access_core::ids::{ChannelId, MessageTs, RequestId};
-use access_core::plan::{Errand, Search, Step};
+use access_core::plan::{HistoryQuery, Operation, Step};
 use access_core::recipients::RecipientKey;
-use access_core::record::{Outcome, Shown, Told};
+use access_core::record::{DisplayedState, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::complaints::Complaints;
-use super::doors::Doors;
+use super::complaints::LogOnce;
+use super::doors::ChannelBreaker;
 use super::lease::Lease;
-use super::pace::{Caller, Pace};
-use super::places::Places;
-use super::settle::{message_mark, reply_mark};
-use crate::observe::metrics::{Delivery, Metrics};
+use super::pace::{ChannelQueues, QueuedOperation};
+use super::places::ChannelStates;
+use super::settle::{message_metadata, reply_metadata};
+use crate::observe::metrics::{Metrics, OperationResult};
 use crate::observe::seconds;
 use crate::slack::directory::Directory;
-use crate::slack::error::{Kind, SlackError};
+use crate::slack::error::{Retry, SlackError};
 use crate::slack::history::Author;
 use crate::slack::method::Method;
 use crate::slack::{self, PostMessage};
 
 /// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
 /// one slow channel does not hold up the others.
-const MAX_CALLS: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 /// Passing faults: soon again, then a few times a minute.
-const PASSING: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
+const TRANSIENT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
 /// The outcome of a post is not known: it may be there already, so it is not hurried.
-const AMBIGUOUS: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
+const AMBIGUOUS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 /// Refused credentials: an operator must act, so look now and then.
-const UNAUTHORISED: Backoff = Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
+const UNAUTHORIZED_BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
 /// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
 /// it work soon, and nothing is hammered.
-const REFUSED: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
+const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 
 /// The way to Slack.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct SlackSender {
     pub(super) slack: slack::Client,
     pub(super) directory: Directory,
     pub(super) author: Author,
-    calls: Semaphore,
-    gates: Mutex<HashMap<Method, Instant>>,
-    pace: Mutex<Pace>,
-    doors: Mutex<Doors>,
-    places: Mutex<Places>,
-    complaints: Complaints,
+    call_permits: Semaphore,
+    blocked_until: Mutex<HashMap<Method, Instant>>,
+    queues: Mutex<ChannelQueues>,
+    breaker: Mutex<ChannelBreaker>,
+    channels: Mutex<ChannelStates>,
+    log_once: LogOnce,
     /// Requests whose turn it is.
-    pub(super) turns: mpsc::Sender<RequestId>,
+    pub(super) next_in_queue: mpsc::Sender<RequestId>,
     /// Told when somebody ended.
-    pub(super) ended: Notify,
+    pub(super) send_ended: Notify,
     pub(super) metrics: Metrics,
 }
 
 /// A step that did not succeed.
 #[derive(Debug)]
-pub(super) struct NotYet {
+pub(super) struct Deferred {
     /// How long to wait before the errand is tried again.
     pub(super) delay: Duration,
     /// Whether it was really tried, so that the next delay is longer.
@@ -75,56 +76,56 @@ pub(super) struct NotYet {
     /// Whether it waits for its turn in the line alone: it is called, perhaps before the delay is over.
     pub(super) is_queued: bool,
     /// Whether it may have been done all the same.
-    pub(super) fate: Fate,
+    pub(super) effect: Effect,
 }
 
 /// What is known of a step that did not succeed.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(super) enum Effect {
     /// It was not done.
-    NotDone,
+    NotApplied,
     /// It may have been done, and will not be after this time.
-    Unclear {
+    Unknown {
         /// The time.
-        ripe: Timestamp,
+        final_at: Timestamp,
         /// Where it was posted.
-        place: String,
+        destination: String,
         /// Whether Slack said that it was done, and not how.
         is_accepted: bool,
     },
 }
 
-impl NotYet {
+impl Deferred {
     /// It was not its turn yet.
-    pub(super) fn turn(delay: Duration) -> Self {
-        Self { delay, is_failure: false, is_queued: false, fate: Fate::NotDone }
+    pub(super) fn not_attempted(delay: Duration) -> Self {
+        Self { delay, is_failure: false, is_queued: false, effect: Effect::NotApplied }
     }
 
     /// Others come first; it keeps its place in the line.
     pub(super) fn queued(delay: Duration) -> Self {
-        Self { is_queued: true, ..Self::turn(delay) }
+        Self { is_queued: true, ..Self::not_attempted(delay) }
     }
 
     /// It was tried in vain and nothing was done.
     pub(super) fn failed(delay: Duration) -> Self {
-        Self { delay, is_failure: true, is_queued: false, fate: Fate::NotDone }
+        Self { delay, is_failure: true, is_queued: false, effect: Effect::NotApplied }
     }
 }
 
 /// Why a call was not made, or failed.
-enum Setback {
+enum SendError {
     Slack(SlackError),
     /// The claim's time is over.
-    LeaseOver,
+    LeaseExpired,
 }
 
-impl From<SlackError> for Setback {
+impl From<SlackError> for SendError {
     fn from(error: SlackError) -> Self {
         Self::Slack(error)
     }
 }
 
-impl Outbox {
+impl SlackSender {
     /// `turns` is told whose turn it is.
     pub(super) fn new(
         slack: slack::Client,
@@ -137,72 +138,76 @@ impl Outbox {
             slack,
             directory,
             author,
-            calls: Semaphore::new(MAX_CALLS),
-            gates: Mutex::new(HashMap::new()),
-            pace: Mutex::default(),
-            doors: Mutex::default(),
-            places: Mutex::default(),
-            complaints: Complaints::default(),
-            turns,
-            ended: Notify::new(),
+            call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
+            blocked_until: Mutex::new(HashMap::new()),
+            queues: Mutex::default(),
+            breaker: Mutex::default(),
+            channels: Mutex::default(),
+            log_once: LogOnce::default(),
+            next_in_queue: turns,
+            send_ended: Notify::new(),
             metrics,
         }
     }
 
     /// What was refused may be let in now.
-    pub(super) fn revive(&self) {
-        *self.doors() = Doors::default();
+    pub(super) fn reset_breaker(&self) {
+        *self.breaker() = ChannelBreaker::default();
     }
 
     /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
-    pub(super) async fn room(&self) {
-        drop(self.calls.acquire().await.expect("the semaphore is never closed"));
+    pub(super) async fn wait_for_capacity(&self) {
+        drop(self.call_permits.acquire().await.expect("the semaphore is never closed"));
     }
 
     /// Makes one call. `failures` counts the failures of this errand in a row.
-    pub(super) async fn carry_out(
+    pub(super) async fn execute_step(
         &self,
-        caller: &Caller,
+        caller: &QueuedOperation,
         step: Step,
         failures: u32,
         lease: &Lease,
-    ) -> Result<Vec<Outcome>, NotYet> {
+    ) -> Result<Vec<Outcome>, Deferred> {
         let id = &caller.id;
-        let (method, place) = whereto(&step);
-        let _permit = self.calls.acquire().await.expect("the semaphore is never closed");
-        if let Some(wait) = self.wait(caller, &step) {
-            return Err(if wait.is_turn { NotYet::queued(wait.delay) } else { NotYet::turn(wait.delay) });
+        let (method, place) = method_and_destination(&step);
+        let _permit = self.call_permits.acquire().await.expect("the semaphore is never closed");
+        if let Some(wait) = self.required_wait(caller, &step) {
+            return Err(if wait.is_queued {
+                Deferred::queued(wait.delay)
+            } else {
+                Deferred::not_attempted(wait.delay)
+            });
         }
-        if !lease.is_good() {
-            return Err(NotYet::turn(Duration::ZERO));
+        if !lease.may_start_call() {
+            return Err(Deferred::not_attempted(Duration::ZERO));
         }
         if method == Method::ChatPostMessage {
             let now = Instant::now();
-            self.pace().begin(&place, caller, now);
-            self.pace().leaves(&place, now);
+            self.queues().begin(&place, caller, now);
+            self.queues().consume(&place, now);
         }
         if failures > 0 {
-            self.metrics.retry();
+            self.metrics.operation_retried();
         }
-        let kept = kept(&step);
+        let kept = message_of(&step);
         let outcome = match step {
-            Step::Settle(search) => return self.settle(caller, &search, failures, lease).await,
-            Step::Post { key, post_to, message, short, shown } => {
+            Step::VerifyPost(search) => return self.verify_post(caller, &search, failures, lease).await,
+            Step::Post { key, post_to, message, fallback: short, displayed: shown } => {
                 self.post(id, &key, &post_to, [&message, &short], shown, lease).await
             }
-            Step::Update { channel, ts, message, short, shown, .. } => {
+            Step::Update { channel, ts, message, fallback: short, displayed: shown, .. } => {
                 self.update(id, (channel, ts), [&message, &short], shown, lease).await
             }
             Step::Reply { channel, ts, message, replies } => {
                 self.reply(id, channel, ts, &message, replies).await
             }
-            Step::Withdraw { channel, ts } => self.withdraw(id, channel, ts).await.map_err(Setback::from),
+            Step::Delete { channel, ts } => self.delete(id, channel, ts).await.map_err(SendError::from),
         };
         match outcome {
             Ok((outcome, delivery)) => {
-                self.metrics.delivery(delivery);
-                self.doors().open(&topic(method, &place));
-                if self.complaints.settle(&topic(method, &place)) {
+                self.metrics.operation_ended(delivery);
+                self.breaker().close(&log_scope(method, &place));
+                if self.log_once.clear(&log_scope(method, &place)) {
                     match method {
                         Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
                         _ => info!(%place, "Slack accepts messages for this place again"),
@@ -210,19 +215,20 @@ impl Outbox {
                 }
                 Ok(vec![outcome])
             }
-            Err(Setback::LeaseOver) => Err(NotYet::turn(Duration::ZERO)),
-            Err(Setback::Slack(error)) => {
-                self.metrics.delivery(Delivery::Not(error.kind()));
-                self.note_answer(&place, &error);
-                if error.kind() == Kind::Permanent && !shuts(&error) {
+            Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
+            Err(SendError::Slack(error)) => {
+                self.metrics.operation_ended(OperationResult::Failed(error.retry()));
+                self.record_refusal(&place, &error);
+                if error.retry() == Retry::Never && !affects_channel(&error) {
                     // What is wrong is the message, so the place takes others.
-                    self.doors().open(&topic(method, &place));
+                    self.breaker().close(&log_scope(method, &place));
                 }
-                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_lost(&error, *is_last)) {
-                    self.tell_lost(id, &place, &ts, &error);
-                    return Ok(vec![Outcome::Lost { channel, ts }]);
+                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
+                {
+                    self.log_unreachable(id, &place, &ts, &error);
+                    return Ok(vec![Outcome::Unreachable { channel, ts }]);
                 }
-                Err(self.refused(caller, &place, &error, failures))
+                Err(self.on_error(caller, &place, &error, failures))
             }
         }
     }
@@ -233,21 +239,24 @@ impl Outbox {
         key: &RecipientKey,
         channel: &str,
         [message, short]: [&Message; 2],
-        shown: Shown,
+        shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, Delivery), Setback> {
-        let metadata = Some(message_mark(id, key));
+    ) -> Result<(Outcome, OperationResult), SendError> {
+        let metadata = Some(message_metadata(id, key));
         let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
         let posted = match self.slack.post_message(post(message)).await {
-            Err(error) if refuses_blocks(&error) => {
-                self.fall_back(id, &error, lease)?;
+            Err(error) if rejects_layout(&error) => {
+                self.allow_fallback(id, &error, lease)?;
                 self.slack.post_message(post(short)).await?
             }
             posted => posted?,
         };
         info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
         let slack::objects::Posted { channel, ts } = posted;
-        Ok((Outcome::Posted { key: key.clone(), channel, ts, shown: Some(shown) }, Delivery::Posted))
+        Ok((
+            Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) },
+            OperationResult::Posted,
+        ))
     }
 
     async fn update(
@@ -255,18 +264,18 @@ impl Outbox {
         id: &RequestId,
         (channel, ts): (ChannelId, MessageTs),
         [message, short]: [&Message; 2],
-        shown: Shown,
+        shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, Delivery), Setback> {
+    ) -> Result<(Outcome, OperationResult), SendError> {
         match self.slack.update_message(&channel, &ts, message).await {
-            Err(error) if refuses_blocks(&error) => {
-                self.fall_back(id, &error, lease)?;
+            Err(error) if rejects_layout(&error) => {
+                self.allow_fallback(id, &error, lease)?;
                 self.slack.update_message(&channel, &ts, short).await?;
             }
             updated => updated?,
         }
         info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
-        Ok((Outcome::Updated { channel, ts, shown }, Delivery::Updated))
+        Ok((Outcome::Updated { channel, ts, displayed: shown }, OperationResult::Updated))
     }
 
     async fn reply(
@@ -275,9 +284,9 @@ impl Outbox {
         channel: ChannelId,
         ts: MessageTs,
         message: &Message,
-        replies: Told,
-    ) -> Result<(Outcome, Delivery), Setback> {
-        let metadata = Some(reply_mark(id, replies));
+        replies: RepliesPosted,
+    ) -> Result<(Outcome, OperationResult), SendError> {
+        let metadata = Some(reply_metadata(id, replies));
         let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
         match self.slack.post_message(post).await {
             // The record keeps only how many there are, so where it is does not matter.
@@ -287,33 +296,35 @@ impl Outbox {
             posted => drop(posted?),
         }
         info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
-        Ok((Outcome::Replied { channel, ts, replies }, Delivery::Replied))
+        Ok((Outcome::Replied { channel, ts, replies }, OperationResult::Replied))
     }
 
-    pub(super) async fn withdraw(
+    pub(super) async fn delete(
         &self,
         id: &RequestId,
         channel: ChannelId,
         ts: MessageTs,
-    ) -> Result<(Outcome, Delivery), SlackError> {
+    ) -> Result<(Outcome, OperationResult), SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
-        self.metrics.withdrew_double();
+        self.metrics.duplicate_deleted();
         warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
-        Ok((Outcome::Withdrawn { channel, ts }, Delivery::Withdrawn))
+        Ok((Outcome::Deleted { channel, ts }, OperationResult::Deleted))
     }
 
     /// Says that Slack refuses the layout; the short message follows if there is time left for it.
-    fn fall_back(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), Setback> {
+    fn allow_fallback(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), SendError> {
         warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
-        if lease.is_good() { Ok(()) } else { Err(Setback::LeaseOver) }
+        if lease.may_start_call() { Ok(()) } else { Err(SendError::LeaseExpired) }
     }
 
     /// Says that a message is given up: of a deleted one each time, of what an operator can change once a place.
-    fn tell_lost(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
-        let is_deleted = is_lost(error, false);
+    fn log_unreachable(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+        let is_deleted = is_unreachable(error, false);
         if is_deleted && error.method() == Method::ChatUpdate {
             info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
-        } else if !is_deleted && self.complaints.open(&topic(error.method(), place), &error.to_string()) {
+        } else if !is_deleted
+            && self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+        {
             error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
         } else {
             debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
@@ -321,106 +332,125 @@ impl Outbox {
     }
 
     /// How long `method` may not be called, if Slack said so.
-    pub(super) fn gate(&self, method: Method) -> Option<Duration> {
-        let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
+        let gates = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = gates.get(&method)?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    pub(super) fn shut_gate(&self, method: Method, until: Instant) {
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
+    pub(super) fn block_until(&self, method: Method, until: Instant) {
+        self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
     }
 
-    pub(super) fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn doors(&self) -> MutexGuard<'_, Doors> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn breaker(&self) -> MutexGuard<'_, ChannelBreaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn channels(&self) -> MutexGuard<'_, ChannelStates> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers what is certain after a post that failed.
-    pub(super) fn note_answer(&self, place: &str, error: &SlackError) {
-        let is_certain = error.kind() == Kind::Permanent && error.code().is_some();
+    pub(super) fn record_refusal(&self, place: &str, error: &SlackError) {
+        let is_certain = error.retry() == Retry::Never && error.code().is_some();
         if error.method() == Method::ChatPostMessage && is_certain {
-            self.places().refused(place);
+            self.channels().on_refused(place);
         }
     }
 
-    pub(super) fn refused(&self, caller: &Caller, place: &str, error: &SlackError, failures: u32) -> NotYet {
+    pub(super) fn on_error(
+        &self,
+        caller: &QueuedOperation,
+        place: &str,
+        error: &SlackError,
+        failures: u32,
+    ) -> Deferred {
         let id = &caller.id;
         let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
         if is_unclear {
-            self.metrics.ambiguous_post();
+            self.metrics.post_in_doubt();
         }
         let seed = fastrand::u64(..);
-        let delay = match error.kind() {
-            Kind::Retry if is_unclear => AMBIGUOUS.delay(failures + 1, seed),
-            Kind::Retry => PASSING.delay(failures + 1, seed),
-            Kind::RetryAfter(delay) => {
+        let delay = match error.retry() {
+            Retry::Backoff if is_unclear => AMBIGUOUS_BACKOFF.delay(failures + 1, seed),
+            Retry::Backoff => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::After(delay) => {
                 let now = Instant::now();
-                self.shut_gate(error.method(), now + delay);
+                self.block_until(error.method(), now + delay);
                 let met = Some(caller).filter(|_| error.method() == Method::ChatPostMessage);
-                self.pace().slow_down(place, met, now + delay, now);
+                self.queues().throttle(place, met, now + delay, now);
                 delay
             }
-            Kind::Unauthorised => UNAUTHORISED.delay(failures + 1, seed),
+            Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
-            Kind::Permanent if error.code().is_none() => PASSING.delay(failures + 1, seed),
-            Kind::Permanent if shuts(error) => {
-                let delay = |failures| REFUSED.delay(failures, seed);
-                self.doors().refused(&topic(error.method(), place), Instant::now(), delay)
+            Retry::Never if error.code().is_none() => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Never if affects_channel(error) => {
+                let delay = |failures| REFUSED_BACKOFF.delay(failures, seed);
+                self.breaker().on_refused(&log_scope(error.method(), place), Instant::now(), delay)
             }
-            Kind::Permanent => REFUSED.delay(failures + 1, seed),
+            Retry::Never => REFUSED_BACKOFF.delay(failures + 1, seed),
         };
         // One that may still arrive is not waited for.
-        let is_over = !is_unclear || error.is_answered();
-        if error.kind() == Kind::Retry && error.method() == Method::ChatPostMessage && is_over {
+        let is_over = !is_unclear || error.has_response();
+        if error.retry() == Retry::Backoff && error.method() == Method::ChatPostMessage && is_over {
             let now = Instant::now();
-            self.pace().failed(place, caller, now + delay, now);
+            self.queues().on_failure(place, caller, now + delay, now);
         }
         let again = seconds(delay);
-        if !self.complaints.open(&topic(error.method(), place), &error.to_string()) {
+        if !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string()) {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
-        } else if matches!(error.kind(), Kind::Permanent | Kind::Unauthorised) {
+        } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
             error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         } else {
             warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         }
         let fate = if is_unclear {
             let now = Timestamp::now();
-            let ripe = if error.is_answered() { now } else { now.saturating_add(LATE).unwrap_or(now) };
-            Fate::Unclear { ripe, place: place.to_owned(), is_accepted: error.is_accepted() }
+            let ripe = if error.has_response() {
+                now
+            } else {
+                now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
+            };
+            Effect::Unknown {
+                final_at: ripe,
+                destination: place.to_owned(),
+                is_accepted: error.is_accepted(),
+            }
         } else {
-            Fate::NotDone
+            Effect::NotApplied
         };
-        NotYet { delay, is_failure: !matches!(error.kind(), Kind::RetryAfter(_)), is_queued: false, fate }
+        Deferred {
+            delay,
+            is_failure: !matches!(error.retry(), Retry::After(_)),
+            is_queued: false,
+            effect: fate,
+        }
     }
 }
 
 /// The method that a step begins with, and the place that it is about.
-pub(super) fn whereto(step: &Step) -> (Method, String) {
+pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
     match step {
         Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
         Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
         Step::Update { channel, .. } => (Method::ChatUpdate, channel.to_string()),
-        Step::Withdraw { channel, .. } => (Method::ChatDelete, channel.to_string()),
-        Step::Settle(Search { doubt, .. }) => {
-            let method = match doubt.errand {
-                Errand::Deliver(_) => Method::ConversationsHistory,
-                Errand::Keep(..) | Errand::Tell(..) => Method::ConversationsReplies,
+        Step::Delete { channel, .. } => (Method::ChatDelete, channel.to_string()),
+        Step::VerifyPost(HistoryQuery { in_doubt: doubt, .. }) => {
+            let method = match doubt.operation {
+                Operation::Post(_) => Method::ConversationsHistory,
+                Operation::Update(..) | Operation::Reply(..) => Method::ConversationsReplies,
             };
-            (method, doubt.place.clone())
+            (method, doubt.destination.clone())
         }
     }
 }
 
 /// What complaints are about: a place that takes messages may still refuse edits.
-pub(super) fn topic(method: Method, place: &str) -> String {
+pub(super) fn log_scope(method: Method, place: &str) -> String {
     match method {
         Method::ChatUpdate => format!("edits in {place}"),
         _ => place.to_owned(),
@@ -428,17 +458,17 @@ pub(super) fn topic(method: Method, place: &str) -> String {
 }
 
 /// The message that the step keeps true, and whether this is the last that there is to show.
-fn kept(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
+fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
     match step {
         Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
         Step::Reply { channel, ts, .. } => Some((channel.clone(), ts.clone(), false)),
-        Step::Post { .. } | Step::Settle(_) | Step::Withdraw { .. } => None,
+        Step::Post { .. } | Step::VerifyPost(_) | Step::Delete { .. } => None,
     }
 }
 
 /// Whether the message is out of reach for good: it was deleted; or it may not be edited, and the request is over, so that
 /// nobody need ask again and again until the rules are changed.
-fn is_lost(error: &SlackError, is_last: bool) -> bool {
+fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
     match error.code() {
         Some("message_not_found" | "thread_not_found") => true,
         Some("edit_window_closed" | "cant_update_message") => is_last,
@@ -447,7 +477,7 @@ fn is_lost(error: &SlackError, is_last: bool) -> bool {
 }
 
 /// Whether the place takes nothing at all, whatever the message.
-fn shuts(error: &SlackError) -> bool {
+fn affects_channel(error: &SlackError) -> bool {
     matches!(
         error.code(),
         Some(
@@ -464,7 +494,7 @@ fn shuts(error: &SlackError) -> bool {
 }
 
 /// Whether it is the layout that Slack does not like, not the message.
-fn refuses_blocks(error: &SlackError) -> bool {
+fn rejects_layout(error: &SlackError) -> bool {
     matches!(
         error.code(),
         Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")

@@ -7,78 +7,81 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::identity::Person;
-use access_core::interaction::{Foreign, OurApp, belongs};
+use access_core::identity::Reviewer;
+use access_core::interaction::{AppInstallation, OriginMismatch, check_message};
 use access_core::record::Record;
 use access_core::refusal::Refusal;
 use access_core::request::AccessRequest;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::asked::Asked;
+use super::asked::DecisionCommand;
 use super::clusters::Clusters;
 use super::resolution::Resolver;
 use crate::teleport;
-use crate::teleport::error::{Kind, TeleportError};
+use crate::teleport::error::{ErrorKind, TeleportError};
 
 /// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
 /// looked for again this often, with a pause in between.
-pub(super) const LOOKS: u32 = 3;
-pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+pub(super) const MAX_ATTEMPTS: u32 = 3;
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// What was read for a verdict.
-pub(super) struct Known {
+pub(super) struct DecisionFacts {
     /// The request as Teleport lists it; `None` if it does not.
-    pub(super) listed: Option<AccessRequest>,
+    pub(super) current: Option<AccessRequest>,
     pub(super) record: Record,
-    pub(super) person: Person,
+    pub(super) reviewer: Reviewer,
     /// The user groups that the person is in, if it came to them.
     pub(super) groups: Option<Vec<String>>,
     /// Since when the person was read, and the groups asked for.
-    pub(super) since: Instant,
+    pub(super) read_at: Instant,
 }
 
 /// Reads.
 #[derive(Debug)]
-pub struct Reader {
+pub struct FactsLoader {
     /// The way to Teleport.
     pub teleport: teleport::Client,
     /// What this app is.
-    pub our: OurApp,
+    pub installation: AppInstallation,
     /// Tells messages of other clusters.
     pub clusters: Clusters,
     /// Who is who, and what votes come to.
     pub resolver: Arc<Resolver>,
 }
 
-impl Reader {
+impl FactsLoader {
     /// Everything the verdict depends on, as it is now.
-    pub(super) async fn read(&self, asked: &Asked) -> Result<Known, Refusal> {
+    pub(super) async fn load(&self, asked: &DecisionCommand) -> Result<DecisionFacts, Refusal> {
         let unreachable = |error: TeleportError| {
             warn!(request = %asked.request, "A click could not be judged: {}", crate::error::chain(&error));
             teleport_refusal(&error)
         };
         let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
-        let record = self.record_that_lists(asked).await.map_err(unreachable)??;
+        let record = self.load_matching_record(asked).await.map_err(unreachable)??;
 
         let since = Instant::now();
-        let person = self.resolver.voters.person(&asked.user).await?;
-        Ok(Known { listed, record, person, groups: None, since })
+        let person = self.resolver.voters.reviewer(&asked.user).await?;
+        Ok(DecisionFacts { current: listed, record, reviewer: person, groups: None, read_at: since })
     }
 
     /// The request's record, which must list the message. One that was posted this moment may not be noted yet, so
     /// it is looked for a few times.
-    async fn record_that_lists(&self, asked: &Asked) -> Result<Result<Record, Refusal>, TeleportError> {
+    async fn load_matching_record(
+        &self,
+        asked: &DecisionCommand,
+    ) -> Result<Result<Record, Refusal>, TeleportError> {
         let mut looks = 0;
         loop {
             let data = self.teleport.get_record(&asked.request).await?;
             let record = Record::decode(&asked.request, &data).0;
-            match belongs(&asked.interaction, &self.our, &record) {
+            match check_message(&asked.interaction, &self.installation, &record) {
                 Ok(()) => return Ok(Ok(record)),
-                Err(Foreign::Message) if looks < LOOKS => looks += 1,
+                Err(OriginMismatch::Message) if looks < MAX_ATTEMPTS => looks += 1,
                 Err(foreign) => return Ok(Err(self.clusters.refusal(foreign, asked))),
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }
@@ -86,9 +89,11 @@ impl Reader {
 /// What to tell of a question that Teleport did not answer. Whoever is not let in is not helped by trying again.
 pub(super) fn teleport_refusal(error: &TeleportError) -> Refusal {
     match error.kind() {
-        Kind::Unauthorised => Refusal::TeleportForbids,
-        Kind::Retry | Kind::Conflict | Kind::NotFound | Kind::Unimplemented | Kind::Permanent => {
-            Refusal::TeleportUnreachable
-        }
+        ErrorKind::Unauthorized => Refusal::TeleportForbids,
+        ErrorKind::Retry
+        | ErrorKind::Conflict
+        | ErrorKind::NotFound
+        | ErrorKind::Unimplemented
+        | ErrorKind::Permanent => Refusal::TeleportUnreachable,
     }
 }

@@ -8,41 +8,41 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access_core::ids::RequestId;
-use access_core::policy::{Resolution, Rules, Ruling, Standing, complete, ruling};
+use access_core::policy::{Resolution, Rules, Tally, VoteEvaluation, evaluate_votes, reevaluate};
 use access_core::record::Record;
 use access_core::refusal::Refusal;
 use access_core::request::{AccessRequest, RequestState};
 use tracing::{debug, warn};
 
-use super::voters::{Read, VoterReader};
+use super::voters::{VoterLoader, VoterSnapshot};
 use crate::teleport;
 use crate::teleport::decide::{DecideError, SetState};
 use crate::teleport::error::TeleportError;
 use crate::teleport::record::{Modified, modify_record};
 
 /// While others vote and review at the same time, the verdict is made so often before it is left to a later visit.
-const ROUNDS: u32 = 8;
+const MAX_ATTEMPTS: u32 = 8;
 
 /// What became of a decision by votes.
 #[derive(Debug)]
-pub(super) enum Finished {
+pub(super) enum ResolveResult {
     /// Teleport confirmed it.
-    Out(Resolution),
+    Applied(Resolution),
     /// The request was not pending any more.
-    Overtaken(Box<AccessRequest>),
+    AlreadyResolved(Box<AccessRequest>),
     /// The request is gone.
-    Gone,
+    Deleted,
     /// By what is now more is needed; the votes are in, and others can vote.
-    Open(Standing),
+    NeedsMoreVotes(Tally),
     /// By what is now nobody may decide it in Slack.
     Refused(Refusal),
 }
 
 /// Why it is not known what becomes of a decision by votes; nothing was decided.
 #[derive(Debug)]
-pub(super) enum Unfinished {
+pub(super) enum ResolveError {
     /// Something that the verdict depends on cannot be read.
-    Unread(Refusal),
+    Unreadable(Refusal),
     /// Teleport did not take it, or did not say so.
     Decide(DecideError),
     /// The record could not be read or written.
@@ -55,7 +55,7 @@ pub struct Resolver {
     /// The way to Teleport.
     pub teleport: teleport::Client,
     /// Reads who the voters are now.
-    pub voters: VoterReader,
+    pub voters: VoterLoader,
     /// Who may decide.
     pub rules: Arc<Rules>,
     /// Who works on a request's decision.
@@ -82,58 +82,72 @@ impl InProgress {
 impl Resolver {
     /// Carries out what the votes on `id` come to now, or takes the mark of a decision away that does not hold.
     /// `read` is what was just read of voters. Only where the rules decide.
-    pub(super) async fn finish(&self, id: &RequestId, mut read: Read) -> Result<Finished, Unfinished> {
+    pub(super) async fn resolve_if_pending(
+        &self,
+        id: &RequestId,
+        mut read: VoterSnapshot,
+    ) -> Result<ResolveResult, ResolveError> {
         let _alone = self.in_progress.lock(id).await;
         let mut standing = None;
-        for _ in 0..ROUNDS {
-            let data = self.teleport.get_record(id).await.map_err(Unfinished::Record)?;
+        for _ in 0..MAX_ATTEMPTS {
+            let data = self.teleport.get_record(id).await.map_err(ResolveError::Record)?;
             let record = Record::decode(id, &data).0;
             // After the record and the voters, so that nothing lies between it and the decision but a mark.
             let found = self.teleport.get_request(id).await.map_err(DecideError::Failed);
-            let Some(request) = found.map_err(Unfinished::Decide)? else { return Ok(Finished::Gone) };
-            let marked = record.votes.settled_by();
+            let Some(request) = found.map_err(ResolveError::Decide)? else {
+                return Ok(ResolveResult::Deleted);
+            };
+            let marked = record.votes.decided_by();
             if request.state != RequestState::Pending {
-                return Ok(Finished::Overtaken(Box::new(request)));
+                return Ok(ResolveResult::AlreadyResolved(Box::new(request)));
             }
             if record.is_decided() || record.votes.are_outlived(&request) {
                 // Decided when the record was read, or since the votes were given, and open now: somebody took the
                 // decision back.
                 let is_same = |now: &Record| now.known == record.known && now.votes == record.votes;
-                let noted = self.note(id, &request, is_same).await.map_err(Unfinished::Record)?;
+                let noted = self.record_state(id, &request, is_same).await.map_err(ResolveError::Record)?;
                 if matches!(noted, Modified::Written(_)) && !record.is_decided() {
                     warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and taken back while no teleport-slack saw it. Those votes count no more; whoever gave them can vote again");
                 }
                 continue;
             }
-            let resolution = match ruling(&self.rules, &request, &record.votes, read.voters(), marked) {
-                Ok(Ruling::Unread(accounts)) => {
-                    self.voters.read(accounts, &request, &mut read).await.map_err(Unfinished::Unread)?;
+            let resolution = match evaluate_votes(&self.rules, &request, &record.votes, read.voters(), marked)
+            {
+                Ok(VoteEvaluation::NeedsAccounts(accounts)) => {
+                    self.voters
+                        .load(accounts, &request, &mut read)
+                        .await
+                        .map_err(ResolveError::Unreadable)?;
                     continue;
                 }
-                Ok(Ruling::Decided(resolution)) if marked.is_some_and(|vote| is_by(&resolution, vote)) => {
+                Ok(VoteEvaluation::Decided(resolution))
+                    if marked.is_some_and(|vote| matches_vote(&resolution, vote)) =>
+                {
                     resolution
                 }
-                Ok(Ruling::Decided(_) | Ruling::Open(_)) | Err(_) => {
-                    match self.bring_in_line(id, &request, &mut read).await? {
-                        Some(Ok(Ruling::Open(open))) => return Ok(Finished::Open(open)),
-                        Some(Err(refusal)) => return Ok(Finished::Refused(refusal)),
+                Ok(VoteEvaluation::Decided(_) | VoteEvaluation::Open(_)) | Err(_) => {
+                    match self.write_evaluation(id, &request, &mut read).await? {
+                        Some(Ok(VoteEvaluation::Open(open))) => {
+                            return Ok(ResolveResult::NeedsMoreVotes(open));
+                        }
+                        Some(Err(refusal)) => return Ok(ResolveResult::Refused(refusal)),
                         // Marked, as any deciding vote is before Teleport is told; or there are new votes.
-                        Some(Ok(Ruling::Decided(_) | Ruling::Unread(_))) | None => {}
+                        Some(Ok(VoteEvaluation::Decided(_) | VoteEvaluation::NeedsAccounts(_))) | None => {}
                     }
-                    standing = Some(access_core::policy::standing(&self.rules, &request, &record.votes));
+                    standing = Some(access_core::policy::tally_votes(&self.rules, &request, &record.votes));
                     continue;
                 }
             };
-            return self.set(id, resolution).await;
+            return self.set_state(id, resolution).await;
         }
         // Others were faster each time, and whoever comes next looks again.
         match standing {
-            Some(standing) => Ok(Finished::Open(standing)),
-            None => Err(Unfinished::Unread(Refusal::TooSlow)),
+            Some(standing) => Ok(ResolveResult::NeedsMoreVotes(standing)),
+            None => Err(ResolveError::Unreadable(Refusal::Timeout)),
         }
     }
 
-    async fn set(&self, id: &RequestId, resolution: Resolution) -> Result<Finished, Unfinished> {
+    async fn set_state(&self, id: &RequestId, resolution: Resolution) -> Result<ResolveResult, ResolveError> {
         let set = SetState {
             id: id.clone(),
             decision: resolution.decision,
@@ -141,18 +155,19 @@ impl Resolver {
             reason: resolution.reason.clone(),
             annotations: resolution.annotations.clone(),
         };
-        let decided = self.teleport.set_state(&set).await.map_err(Unfinished::Decide)?;
+        let decided = self.teleport.set_state(&set).await.map_err(ResolveError::Decide)?;
         // From now on these votes have had their effect, whatever becomes of the request. If this cannot be written,
         // the visit that follows does it.
-        let is_ours = |now: &Record| now.votes.settled_by().is_some_and(|vote| is_by(&resolution, vote));
-        if let Err(error) = self.note(id, &decided, is_ours).await {
+        let is_ours =
+            |now: &Record| now.votes.decided_by().is_some_and(|vote| matches_vote(&resolution, vote));
+        if let Err(error) = self.record_state(id, &decided, is_ours).await {
             debug!(request = %id, "That Teleport took the decision is written down later: {}", crate::error::chain(&error));
         }
-        Ok(Finished::Out(resolution))
+        Ok(ResolveResult::Applied(resolution))
     }
 
     /// Writes down what Teleport says of the request, if the record is what it must be for that.
-    async fn note(
+    async fn record_state(
         &self,
         id: &RequestId,
         request: &AccessRequest,
@@ -169,22 +184,22 @@ impl Resolver {
     }
 
     /// Makes the verdict on the record as it is when it is written, and its mark with it.
-    async fn bring_in_line(
+    async fn write_evaluation(
         &self,
         id: &RequestId,
         request: &AccessRequest,
-        read: &mut Read,
-    ) -> Result<Option<Result<Ruling, Refusal>>, Unfinished> {
+        read: &mut VoterSnapshot,
+    ) -> Result<Option<Result<VoteEvaluation, Refusal>>, ResolveError> {
         let (mut verdict, mut is_undone) = (None, false);
         let voters = read.voters();
         let written = modify_record(&self.teleport, id, |data| {
             let before = Record::decode(id, data).0;
             let mut record = before.clone();
-            verdict = Some(complete(&mut record, request, &self.rules, voters));
-            is_undone = record.votes.settled_by().is_none() && before.votes.settled_by().is_some();
+            verdict = Some(reevaluate(&mut record, request, &self.rules, voters));
+            is_undone = record.votes.decided_by().is_none() && before.votes.decided_by().is_some();
             (record != before).then(|| record.encode())
         });
-        written.await.map_err(Unfinished::Record)?;
+        written.await.map_err(ResolveError::Record)?;
         if is_undone {
             let why = match &verdict {
                 Some(Err(refusal)) => refusal.kind(),
@@ -197,7 +212,7 @@ impl Resolver {
 }
 
 /// Whether the mark on this vote stands for this resolution.
-fn is_by(resolution: &Resolution, vote: &access_core::votes::Vote) -> bool {
+fn matches_vote(resolution: &Resolution, vote: &access_core::votes::Vote) -> bool {
     vote.user == resolution.delegator && vote.decision == resolution.decision && vote.at == resolution.at
 }
 

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::plan::{Errand, Search};
+use access_core::plan::{HistoryQuery, Operation};
 use access_core::recipients::{RecipientKey, is_slack_id};
-use access_core::record::{Outcome, Told};
+use access_core::record::{Outcome, RepliesPosted};
 use access_core::render::Message;
 
 use crate::slack::directory::Directory;
-use crate::slack::error::{Kind, SlackError};
-use crate::slack::history::{Author, Own, Sign, Window};
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::history::{Author, MessageTag, OwnMessage, Window};
 use crate::slack::{self, Metadata};
 
 /// The `event_type` of our messages' marks.
@@ -22,42 +22,42 @@ const REVIEW: &str = "review";
 const VOTE: &str = "vote";
 
 /// The mark of a message that tells a recipient of a request.
-pub(super) fn message_mark(id: &RequestId, key: &RecipientKey) -> Metadata {
-    mark(id, RECIPIENT, key.to_string())
+pub(super) fn message_metadata(id: &RequestId, key: &RecipientKey) -> Metadata {
+    build_metadata(id, RECIPIENT, key.to_string())
 }
 
 /// The mark of a reply that tells a review or a vote.
-pub(super) fn reply_mark(id: &RequestId, told: Told) -> Metadata {
+pub(super) fn reply_metadata(id: &RequestId, told: RepliesPosted) -> Metadata {
     let kind = match told {
-        Told::Reviews(_) => REVIEW,
-        Told::Votes(_) => VOTE,
+        RepliesPosted::Reviews(_) => REVIEW,
+        RepliesPosted::Votes(_) => VOTE,
     };
-    mark(id, kind, told.count().to_string())
+    build_metadata(id, kind, told.count().to_string())
 }
 
-fn mark(id: &RequestId, key: &str, value: String) -> Metadata {
+fn build_metadata(id: &RequestId, key: &str, value: String) -> Metadata {
     let payload = BTreeMap::from([(REQUEST.to_owned(), id.to_string()), (key.to_owned(), value)]);
     Metadata { event_type: EVENT_TYPE.to_owned(), payload }
 }
 
 /// What was found of a post.
 #[derive(Debug)]
-pub(super) enum Finding {
+pub(super) enum HistoryResult {
     /// It is there.
     Found(Vec<Outcome>),
     /// It is there more than once: these replies are too many.
-    Doubled(ChannelId, Vec<MessageTs>),
+    Duplicates(ChannelId, Vec<MessageTs>),
     /// It is not there.
-    Absent,
+    NotFound,
     /// The message whose thread it went to was deleted.
-    Gone(Outcome),
+    ThreadDeleted(Outcome),
     /// We cannot look, for this reason.
-    Hidden(String),
+    NoAccess(String),
 }
 
-impl Finding {
+impl HistoryResult {
     fn of(found: Vec<Outcome>) -> Self {
-        if found.is_empty() { Self::Absent } else { Self::Found(found) }
+        if found.is_empty() { Self::NotFound } else { Self::Found(found) }
     }
 }
 
@@ -65,80 +65,87 @@ impl Finding {
 ///
 /// # Errors
 /// If Slack did not answer; then the doubt stays.
-pub(super) async fn look(
+pub(super) async fn check_history(
     slack: &slack::Client,
     directory: &Directory,
     author: &Author,
     id: &RequestId,
-    search: &Search,
-) -> Result<Finding, SlackError> {
-    let doubt = &search.doubt;
-    match find(slack, directory, author, id, search).await {
-        Ok(None) => Ok(Finding::Hidden(format!(
+    search: &HistoryQuery,
+) -> Result<HistoryResult, SlackError> {
+    let doubt = &search.in_doubt;
+    match find_in_history(slack, directory, author, id, search).await {
+        Ok(None) => Ok(HistoryResult::NoAccess(format!(
             "no public channel is called {} any more; name channels by their ids (C...), which stay",
-            doubt.place
+            doubt.destination
         ))),
         Ok(Some(found)) => Ok(found),
         Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
-            Ok(match &doubt.errand {
-                Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
-                    Finding::Gone(Outcome::Lost { channel: channel.clone(), ts: ts.clone() })
+            Ok(match &doubt.operation {
+                Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
+                    HistoryResult::ThreadDeleted(Outcome::Unreachable {
+                        channel: channel.clone(),
+                        ts: ts.clone(),
+                    })
                 }
-                Errand::Deliver(_) => Finding::Hidden(error.with_remedy().to_string()),
+                Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy().to_string()),
             })
         }
-        Err(error) if hides(&error) => Ok(Finding::Hidden(error.with_remedy().to_string())),
+        Err(error) if denies_history(&error) => Ok(HistoryResult::NoAccess(error.with_remedy().to_string())),
         Err(error) => Err(error),
     }
 }
 
 /// Whether Slack said "no" to the look itself: a scope is missing, or the bot is not in the channel.
-fn hides(error: &SlackError) -> bool {
-    match error.kind() {
-        Kind::Permanent => error.code().is_some(),
-        Kind::Unauthorised => {
+fn denies_history(error: &SlackError) -> bool {
+    match error.retry() {
+        Retry::Never => error.code().is_some(),
+        Retry::NeedsOperator => {
             matches!(error.code(), Some("missing_scope" | "no_permission" | "not_allowed_token_type"))
         }
-        Kind::Retry | Kind::RetryAfter(_) => false,
+        Retry::Backoff | Retry::After(_) => false,
     }
 }
 
 /// What there is of it; `None` if its conversation cannot be found.
-async fn find(
+async fn find_in_history(
     slack: &slack::Client,
     directory: &Directory,
     author: &Author,
     id: &RequestId,
-    search: &Search,
-) -> Result<Option<Finding>, SlackError> {
-    let doubt = &search.doubt;
-    let window = |channel, thread| Window { channel, thread, from: doubt.first, until: doubt.ripe };
-    match &doubt.errand {
-        Errand::Deliver(key) => {
-            let Some(channel) = conversation(slack, directory, &doubt.place).await? else { return Ok(None) };
+    search: &HistoryQuery,
+) -> Result<Option<HistoryResult>, SlackError> {
+    let doubt = &search.in_doubt;
+    let window =
+        |channel, thread| Window { channel, thread, from: doubt.first_attempted_at, until: doubt.final_at };
+    match &doubt.operation {
+        Operation::Post(key) => {
+            let Some(channel) = resolve_conversation(slack, directory, &doubt.destination).await? else {
+                return Ok(None);
+            };
             let own = slack.own_messages(author, EVENT_TYPE, window(&channel, None)).await?;
             let is_other =
-                |ts: &MessageTs| search.others.iter().any(|(c, other)| *c == channel && other == ts);
-            let found = messages(id, key, &own, is_other).into_iter();
-            let posted = |ts| Outcome::Posted { key: key.clone(), channel: channel.clone(), ts, shown: None };
-            Ok(Some(Finding::of(found.map(posted).collect())))
+                |ts: &MessageTs| search.known_messages.iter().any(|(c, other)| *c == channel && other == ts);
+            let found = matching_messages(id, key, &own, is_other).into_iter();
+            let posted =
+                |ts| Outcome::Posted { key: key.clone(), channel: channel.clone(), ts, displayed: None };
+            Ok(Some(HistoryResult::of(found.map(posted).collect())))
         }
-        Errand::Tell(channel, ts) | Errand::Keep(channel, ts) => {
+        Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
             let own = slack.own_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
-            let replies = replies(id, &own, &search.replies);
-            let doubles = doubles(&replies);
+            let replies = matching_replies(id, &own, &search.missing_replies);
+            let doubles = duplicates(&replies);
             if !doubles.is_empty() {
-                return Ok(Some(Finding::Doubled(channel.clone(), doubles)));
+                return Ok(Some(HistoryResult::Duplicates(channel.clone(), doubles)));
             }
             let replied =
                 |(_, replies)| Outcome::Replied { channel: channel.clone(), ts: ts.clone(), replies };
-            Ok(Some(Finding::of(replies.into_iter().map(replied).collect())))
+            Ok(Some(HistoryResult::of(replies.into_iter().map(replied).collect())))
         }
     }
 }
 
 /// The conversation that a post to this place goes to; `None` if there is none.
-async fn conversation(
+async fn resolve_conversation(
     slack: &slack::Client,
     directory: &Directory,
     place: &str,
@@ -154,23 +161,27 @@ async fn conversation(
 
 /// Our messages that tell this recipient of this request. One whose mark is gone counts if there is no better one and it
 /// is known to be nobody else's.
-fn messages(
+fn matching_messages(
     id: &RequestId,
     key: &RecipientKey,
-    own: &[Own],
+    own: &[OwnMessage],
     is_other: impl Fn(&MessageTs) -> bool,
 ) -> Vec<MessageTs> {
-    let is_it = |own: &&Own| match &own.sign {
-        Sign::Mark(mark) => is(mark, REQUEST, id.as_str()) && is(mark, RECIPIENT, key.as_str()),
-        Sign::Words { .. } => false,
+    let is_it = |own: &&OwnMessage| match &own.tag {
+        MessageTag::Metadata(mark) => {
+            has_value(mark, REQUEST, id.as_str()) && has_value(mark, RECIPIENT, key.as_str())
+        }
+        MessageTag::Content { .. } => false,
     };
     let marked: Vec<_> = own.iter().filter(is_it).map(|own| own.ts.clone()).collect();
     if !marked.is_empty() {
         return marked;
     }
-    let is_like_it = |own: &&Own| match &own.sign {
-        Sign::Words { text, blocks } => !own.is_reply && !is_other(&own.ts) && tells_of(id, text, blocks),
-        Sign::Mark(_) => false,
+    let is_like_it = |own: &&OwnMessage| match &own.tag {
+        MessageTag::Content { text, blocks } => {
+            !own.is_reply && !is_other(&own.ts) && mentions_request(id, text, blocks)
+        }
+        MessageTag::Metadata(_) => false,
     };
     own.iter().find(is_like_it).map(|own| own.ts.clone()).into_iter().collect()
 }
@@ -178,8 +189,8 @@ fn messages(
 /// Whether a message with these texts tells of this request: its blocks have the line with the id, or it has none and the
 /// id stands below its first line. That line and the others may hold what the requester wrote, such as another
 /// request's id.
-fn tells_of(id: &RequestId, text: &str, blocks: &[String]) -> bool {
-    let Some(id) = id.as_word() else { return false };
+fn mentions_request(id: &RequestId, text: &str, blocks: &[String]) -> bool {
+    let Some(id) = id.as_token() else { return false };
     if blocks.is_empty() {
         let words =
             |line: &str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == id);
@@ -191,19 +202,24 @@ fn tells_of(id: &RequestId, text: &str, blocks: &[String]) -> bool {
 
 /// Our replies about this request, and what each tells; oldest first, as they were given. Those whose mark is gone are
 /// known by the words that the thread `lacks`.
-fn replies(id: &RequestId, own: &[Own], lacks: &[(Message, Told)]) -> Vec<(MessageTs, Told)> {
+fn matching_replies(
+    id: &RequestId,
+    own: &[OwnMessage],
+    lacks: &[(Message, RepliesPosted)],
+) -> Vec<(MessageTs, RepliesPosted)> {
     let mut lacks: Vec<_> = lacks.iter().collect();
-    let told = |own: &Own| match &own.sign {
-        Sign::Mark(mark) => {
+    let told = |own: &OwnMessage| match &own.tag {
+        MessageTag::Metadata(mark) => {
             let count = |kind: &str| mark.get(kind)?.parse().ok();
-            let told = count(REVIEW).map(Told::Reviews).or_else(|| count(VOTE).map(Told::Votes));
-            told.filter(|_| is(mark, REQUEST, id.as_str()))
+            let told =
+                count(REVIEW).map(RepliesPosted::Reviews).or_else(|| count(VOTE).map(RepliesPosted::Votes));
+            told.filter(|_| has_value(mark, REQUEST, id.as_str()))
         }
-        Sign::Words { text, .. } if own.is_reply => {
+        MessageTag::Content { text, .. } if own.is_reply => {
             let n = lacks.iter().position(|(message, _)| message.text() == text)?;
             Some(lacks.remove(n).1)
         }
-        Sign::Words { .. } => None,
+        MessageTag::Content { .. } => None,
     };
     own.iter()
         .map(|own| own.ts.clone())
@@ -213,12 +229,12 @@ fn replies(id: &RequestId, own: &[Own], lacks: &[(Message, Told)]) -> Vec<(Messa
 }
 
 /// The replies that tell what an earlier one told.
-fn doubles(replies: &[(MessageTs, Told)]) -> Vec<MessageTs> {
+fn duplicates(replies: &[(MessageTs, RepliesPosted)]) -> Vec<MessageTs> {
     let is_told = |n: usize| replies[..n].iter().any(|(_, told)| *told == replies[n].1);
     (0..replies.len()).filter(|n| is_told(*n)).map(|n| replies[n].0.clone()).collect()
 }
 
-fn is(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
+fn has_value(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
     mark.get(key).is_some_and(|found| found == value)
 }
 
@@ -226,23 +242,27 @@ fn is(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn marked(ts: &str, mark: Metadata) -> Own {
-        Own {
+    fn marked(ts: &str, mark: Metadata) -> OwnMessage {
+        OwnMessage {
             ts: MessageTs::new(ts),
             is_reply: mark.payload.contains_key(REVIEW),
-            sign: Sign::Mark(mark.payload),
+            tag: MessageTag::Metadata(mark.payload),
         }
     }
 
-    fn worded(ts: &str, text: &str, blocks: &[&str]) -> Own {
+    fn worded(ts: &str, text: &str, blocks: &[&str]) -> OwnMessage {
         let blocks = blocks.iter().map(|block| (*block).to_owned()).collect();
-        Own { ts: MessageTs::new(ts), is_reply: false, sign: Sign::Words { text: text.into(), blocks } }
+        OwnMessage {
+            ts: MessageTs::new(ts),
+            is_reply: false,
+            tag: MessageTag::Content { text: text.into(), blocks },
+        }
     }
 
     #[track_caller]
-    fn check(own: &[Own], expected: &[&str]) {
+    fn check(own: &[OwnMessage], expected: &[&str]) {
         let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
-        let found = messages(&id, &key, own, |ts| ts.as_str().starts_with("9."));
+        let found = matching_messages(&id, &key, own, |ts| ts.as_str().starts_with("9."));
         assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), expected);
     }
 
@@ -250,10 +270,10 @@ mod tests {
     fn only_the_message_for_this_request_and_recipient_is_it() {
         let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
         let all = [
-            marked("1.1", message_mark(&RequestId::new("r2"), &key)),
-            marked("1.2", message_mark(&id, &RecipientKey::new("#ops"))),
-            marked("1.3", message_mark(&id, &key)),
-            marked("1.4", reply_mark(&id, Told::Reviews(1))),
+            marked("1.1", message_metadata(&RequestId::new("r2"), &key)),
+            marked("1.2", message_metadata(&id, &RecipientKey::new("#ops"))),
+            marked("1.3", message_metadata(&id, &key)),
+            marked("1.4", reply_metadata(&id, RepliesPosted::Reviews(1))),
             worded("1.5", "x", &["*ID*: r1"]),
         ];
         check(&all, &["1.3"]);
@@ -282,12 +302,14 @@ mod tests {
             &["1.3"],
         );
         // A reply that was sent to the channel as well.
-        check(&[Own { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
+        check(&[OwnMessage { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
     }
 
     #[test]
     fn what_is_rendered_is_known_by_its_words() {
-        use access_core::render::card::{CardView, Deciding, Edition, card_with, short_card};
+        use access_core::render::card::{
+            Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+        };
         use access_core::request::{AccessRequest, RequestKind, RequestState};
         let request = AccessRequest {
             id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
@@ -311,14 +333,17 @@ mod tests {
         };
         let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
         let phase = access_core::lifecycle::Phase::Pending;
-        let view = CardView { request: &request, phase, cluster: "demo", edition: Edition::Community };
-        for message in [card_with(&view, &Deciding::default()), short_card(&view)] {
+        let view = MessageInput { request: &request, phase, cluster: "demo", edition: Edition::Community };
+        for message in
+            [request_message_with_review(&view, &ReviewSection::default()), fallback_message(&view)]
+        {
             let json = serde_json::to_value(message.blocks()).unwrap();
             let json = serde_json::json!({ "ts": "1.1", "text": message.text(), "blocks": json });
-            let own = crate::slack::history::own(json.as_object().unwrap(), EVENT_TYPE).unwrap();
-            let Sign::Words { text, blocks } = own.sign else { panic!("{own:?}") };
+            let own =
+                crate::slack::history::parse_own_message(json.as_object().unwrap(), EVENT_TYPE).unwrap();
+            let MessageTag::Content { text, blocks } = own.tag else { panic!("{own:?}") };
             assert!(
-                tells_of(&request.id, &text, &blocks) && !tells_of(&other, &text, &blocks),
+                mentions_request(&request.id, &text, &blocks) && !mentions_request(&other, &text, &blocks),
                 "{message:?}"
             );
         }
@@ -328,13 +353,13 @@ mod tests {
     fn replies_are_counted_by_kind() {
         let id = RequestId::new("r1");
         let all = [
-            marked("1.1", reply_mark(&id, Told::Reviews(1))),
-            marked("1.2", reply_mark(&id, Told::Votes(2))),
-            marked("1.3", reply_mark(&RequestId::new("r2"), Told::Votes(7))),
-            marked("1.4", mark(&id, REVIEW, "-1".into())),
+            marked("1.1", reply_metadata(&id, RepliesPosted::Reviews(1))),
+            marked("1.2", reply_metadata(&id, RepliesPosted::Votes(2))),
+            marked("1.3", reply_metadata(&RequestId::new("r2"), RepliesPosted::Votes(7))),
+            marked("1.4", build_metadata(&id, REVIEW, "-1".into())),
         ];
-        let told: Vec<_> = replies(&id, &all, &[]).into_iter().map(|(_, told)| told).collect();
-        assert_eq!(told, [Told::Reviews(1), Told::Votes(2)]);
+        let told: Vec<_> = matching_replies(&id, &all, &[]).into_iter().map(|(_, told)| told).collect();
+        assert_eq!(told, [RepliesPosted::Reviews(1), RepliesPosted::Votes(2)]);
     }
 
     #[test]
@@ -347,30 +372,39 @@ mod tests {
             review_reply(&Review { author, proposed, reason, created })
         };
         let lacks = [
-            (vote("bob"), Told::Reviews(1)),
-            (vote("dave"), Told::Reviews(2)),
-            (vote("dave"), Told::Reviews(3)),
+            (vote("bob"), RepliesPosted::Reviews(1)),
+            (vote("dave"), RepliesPosted::Reviews(2)),
+            (vote("dave"), RepliesPosted::Reviews(3)),
         ];
-        let reply = |ts: &str, message: &Message| Own { is_reply: true, ..worded(ts, message.text(), &[]) };
+        let reply =
+            |ts: &str, message: &Message| OwnMessage { is_reply: true, ..worded(ts, message.text(), &[]) };
         let all = [
             worded("1.0", vote("bob").text(), &[]),
             reply("1.1", &vote("carol")),
             reply("1.2", &vote("dave")),
             reply("1.3", &vote("dave")),
         ];
-        let found = replies(&RequestId::new("r1"), &all, &lacks);
-        let expected = [("1.2", Told::Reviews(2)), ("1.3", Told::Reviews(3))];
+        let found = matching_replies(&RequestId::new("r1"), &all, &lacks);
+        let expected = [("1.2", RepliesPosted::Reviews(2)), ("1.3", RepliesPosted::Reviews(3))];
         assert_eq!(found, expected.map(|(ts, told)| (MessageTs::new(ts), told)));
     }
 
     #[test]
-    fn of_replies_that_tell_the_same_the_later_ones_are_too_many() {
-        let all = [("1.1", Told::Reviews(1)), ("1.2", Told::Votes(1)), ("1.3", Told::Reviews(2))]
-            .map(|(ts, told)| (MessageTs::new(ts), told));
-        assert_eq!(doubles(&all), []);
-        let again = [("1.4", Told::Votes(1)), ("1.5", Told::Reviews(1)), ("1.6", Told::Votes(1))]
-            .map(|(ts, told)| (MessageTs::new(ts), told));
-        let found = doubles(&[&all[..], &again].concat());
+    fn later_replies_with_the_same_content_are_duplicates() {
+        let all = [
+            ("1.1", RepliesPosted::Reviews(1)),
+            ("1.2", RepliesPosted::Votes(1)),
+            ("1.3", RepliesPosted::Reviews(2)),
+        ]
+        .map(|(ts, told)| (MessageTs::new(ts), told));
+        assert_eq!(duplicates(&all), []);
+        let again = [
+            ("1.4", RepliesPosted::Votes(1)),
+            ("1.5", RepliesPosted::Reviews(1)),
+            ("1.6", RepliesPosted::Votes(1)),
+        ]
+        .map(|(ts, told)| (MessageTs::new(ts), told));
+        let found = duplicates(&[&all[..], &again].concat());
         assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), ["1.4", "1.5", "1.6"]);
     }
 }

@@ -10,18 +10,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// A signal this soon after the first wish to stop belongs to it.
-const SAME_WISH: Duration = Duration::from_secs(1);
+const REPEAT_WINDOW: Duration = Duration::from_secs(1);
 
 /// What a signal asks for; each names the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalAction {
     /// To stop: finish what is under way.
     Stop(&'static str),
     /// To stop at once, although something is under way.
     StopNow(&'static str),
     /// To open the log file anew. `SIGHUP` mostly; `SIGUSR1` and `SIGUSR2` are what other programs take for it, and
     /// they would end the process otherwise.
-    Reopen(&'static str),
+    ReopenLog(&'static str),
 }
 
 /// The signals, caught from the moment this exists.
@@ -32,7 +32,7 @@ pub struct Signals {
     quit: Signal,
     hangup: Signal,
     user: [Signal; 2],
-    asked: Option<Instant>,
+    stop_requested_at: Option<Instant>,
 }
 
 impl Signals {
@@ -41,7 +41,7 @@ impl Signals {
     ///
     /// # Errors
     /// Whatever the operating system says; in practice never.
-    pub fn catch() -> io::Result<Self> {
+    pub fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -49,36 +49,38 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
             user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
-            asked: None,
+            stop_requested_at: None,
         })
     }
 
     /// Waits for the next wish.
-    pub async fn next(&mut self) -> Wish {
+    pub async fn next(&mut self) -> SignalAction {
         loop {
             let [first, second] = &mut self.user;
             let stop = tokio::select! {
                 _ = self.terminate.recv() => "SIGTERM",
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.quit.recv() => "SIGQUIT",
-                _ = self.hangup.recv() => return Wish::Reopen("SIGHUP"),
-                _ = first.recv() => return Wish::Reopen("SIGUSR1"),
-                _ = second.recv() => return Wish::Reopen("SIGUSR2"),
+                _ = self.hangup.recv() => return SignalAction::ReopenLog("SIGHUP"),
+                _ = first.recv() => return SignalAction::ReopenLog("SIGUSR1"),
+                _ = second.recv() => return SignalAction::ReopenLog("SIGUSR2"),
             };
-            if let Some(wish) = self.stop(stop, Instant::now()) {
+            if let Some(wish) = self.on_stop_signal(stop, Instant::now()) {
                 return wish;
             }
         }
     }
 
     /// What a signal to stop means, if it is not the same wish once more.
-    fn stop(&mut self, name: &'static str, now: Instant) -> Option<Wish> {
-        match self.asked {
+    fn on_stop_signal(&mut self, name: &'static str, now: Instant) -> Option<SignalAction> {
+        match self.stop_requested_at {
             None => {
-                self.asked = Some(now);
-                Some(Wish::Stop(name))
+                self.stop_requested_at = Some(now);
+                Some(SignalAction::Stop(name))
             }
-            Some(asked) => (now.duration_since(asked) >= SAME_WISH).then_some(Wish::StopNow(name)),
+            Some(asked) => {
+                (now.duration_since(asked) >= REPEAT_WINDOW).then_some(SignalAction::StopNow(name))
+            }
         }
     }
 }
@@ -89,11 +91,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_within_a_second_is_the_same_wish() {
-        let (mut signals, start) = (Signals::catch().unwrap(), Instant::now());
+        let (mut signals, start) = (Signals::install().unwrap(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert_eq!(signals.stop("SIGTERM", at(0)), Some(Wish::Stop("SIGTERM")));
-        assert_eq!(signals.stop("SIGTERM", at(0)), None, "as `timeout` sends them");
-        assert_eq!(signals.stop("SIGINT", at(999)), None);
-        assert_eq!(signals.stop("SIGTERM", at(1_000)), Some(Wish::StopNow("SIGTERM")));
+        assert_eq!(signals.on_stop_signal("SIGTERM", at(0)), Some(SignalAction::Stop("SIGTERM")));
+        assert_eq!(signals.on_stop_signal("SIGTERM", at(0)), None, "as `timeout` sends them");
+        assert_eq!(signals.on_stop_signal("SIGINT", at(999)), None);
+        assert_eq!(signals.on_stop_signal("SIGTERM", at(1_000)), Some(SignalAction::StopNow("SIGTERM")));
     }
 }

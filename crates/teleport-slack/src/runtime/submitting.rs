@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use access_core::policy::{ModeSetting, SubmitForUser};
+use access_core::policy::{CanSubmitForUsers, ModeSetting};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,84 +16,84 @@ use crate::error::chain;
 use crate::teleport;
 use crate::teleport::denied::MFA_REMEDY;
 use crate::teleport::error::Call;
-use crate::teleport::reviewing::ForUsers;
+use crate::teleport::reviewing::ReviewSupportStatus;
 use crate::teleport::second_factor::{SecondFactor, Signer};
 
 /// How often it is looked again: a server may be upgraded, a role changed.
-const AGAIN: Duration = Duration::from_secs(10 * 60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether a right that is missing is there.
-const MISSING: Duration = Duration::from_secs(15);
+const DENIED_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long one look may take; what was known stands if it takes longer.
-const LOOK: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is known, and how to know it again.
 #[derive(Debug)]
-pub struct Submitting {
+pub struct ReviewSupport {
     teleport: teleport::Client,
     setting: ModeSetting,
     /// How many `[[review.rule]]`s there are to go by instead.
-    rules: usize,
-    known: watch::Sender<SubmitForUser>,
+    rule_count: usize,
+    status: watch::Sender<CanSubmitForUsers>,
 }
 
-impl Submitting {
+impl ReviewSupport {
     /// Nothing is ruled out before the first look.
     pub fn new(teleport: teleport::Client, setting: ModeSetting, rules: usize) -> Self {
-        Self { teleport, setting, rules, known: watch::Sender::new(SubmitForUser::Possible) }
+        Self { teleport, setting, rule_count: rules, status: watch::Sender::new(CanSubmitForUsers::Yes) }
     }
 
     /// What is known, and told when it changes.
-    pub fn subscribe(&self) -> watch::Receiver<SubmitForUser> {
-        self.known.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<CanSubmitForUsers> {
+        self.status.subscribe()
     }
 
     /// What was seen last.
-    pub(super) fn known(&self) -> SubmitForUser {
-        *self.known.borrow()
+    pub(super) fn status(&self) -> CanSubmitForUsers {
+        *self.status.borrow()
     }
 
     /// Looks now; at most 10 s. If Teleport does not say, what was known stands.
-    pub async fn look(&self) -> SubmitForUser {
-        let found = match timeout(LOOK, self.teleport.reviews_for_users()).await {
+    pub async fn check(&self) -> CanSubmitForUsers {
+        let found = match timeout(CHECK_TIMEOUT, self.teleport.review_support()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 debug!("Whether Teleport takes reviews for users is not known: {}", chain(&error));
-                return self.known();
+                return self.status();
             }
-            Err(_) => return self.known(),
+            Err(_) => return self.status(),
         };
         let now = match found {
-            ForUsers::Perhaps => SubmitForUser::Possible,
-            _ => SubmitForUser::Impossible,
+            ReviewSupportStatus::MaybeSupported => CanSubmitForUsers::Yes,
+            _ => CanSubmitForUsers::No,
         };
-        let is_news = self.known.send_if_modified(|known| std::mem::replace(known, now) != now);
+        let is_news = self.status.send_if_modified(|known| std::mem::replace(known, now) != now);
         if is_news {
-            self.tell(&found);
+            self.log_change(&found);
         }
         now
     }
 
     /// Looks every ten minutes until told to stop.
-    pub async fn keep_looking(&self, stop: &CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_some() {
-            self.look().await;
+    pub async fn check_periodically(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
+            self.check().await;
         }
     }
 
     /// Says, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
-    pub async fn mind_right(&self) {
+    pub async fn watch_permission(&self) {
         let mut is_missing = false;
         loop {
             let rules_decide = match self.setting {
                 ModeSetting::Resolver => true,
-                ModeSetting::Auto => self.known() == SubmitForUser::Impossible && self.rules > 0,
+                ModeSetting::Auto => self.status() == CanSubmitForUsers::No && self.rule_count > 0,
                 ModeSetting::Reviewer => false,
             };
             let may = if rules_decide { self.teleport.may_resolve().await } else { Ok(None) };
             match may {
                 Ok(Some(false)) if !std::mem::replace(&mut is_missing, true) => error!(
                     "Nobody can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
-                    Call::SetAccessRequestState.right().unwrap_or_default()
+                    Call::SetAccessRequestState.required_permission().unwrap_or_default()
                 ),
                 Ok(Some(true)) if std::mem::take(&mut is_missing) => {
                     info!("The plugin's Teleport user may decide now");
@@ -101,19 +101,19 @@ impl Submitting {
                 Ok(_) => {}
                 Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
             }
-            tokio::time::sleep(if is_missing { MISSING } else { AGAIN }).await;
+            tokio::time::sleep(if is_missing { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL }).await;
         }
     }
 
     /// Says, from the start on, that Teleport will refuse every decision for want of a second factor. Does not end.
     pub async fn mind_second_factor(&self) {
-        let mut renewed = self.teleport.renewals();
+        let mut renewed = self.teleport.identity_renewals();
         let mut known = SecondFactor::NotAsked;
         loop {
             let somebody_decides = match self.setting {
                 ModeSetting::Resolver => true,
-                ModeSetting::Auto => self.rules > 0 || self.known() == SubmitForUser::Possible,
-                ModeSetting::Reviewer => self.known() == SubmitForUser::Possible,
+                ModeSetting::Auto => self.rule_count > 0 || self.status() == CanSubmitForUsers::Yes,
+                ModeSetting::Reviewer => self.status() == CanSubmitForUsers::Yes,
             };
             if somebody_decides {
                 match self.teleport.second_factor().await {
@@ -127,7 +127,8 @@ impl Submitting {
                     }
                 }
             }
-            let pause = if let SecondFactor::Asked(_) = known { MISSING } else { AGAIN };
+            let pause =
+                if let SecondFactor::Asked(_) = known { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // The remedy is another certificate.
@@ -136,19 +137,19 @@ impl Submitting {
         }
     }
 
-    fn tell(&self, found: &ForUsers) {
+    fn log_change(&self, found: &ReviewSupportStatus) {
         let cause = match found {
-            ForUsers::Perhaps => {
+            ReviewSupportStatus::MaybeSupported => {
                 info!("Teleport can take reviews for users now; it judges each (review.mode)");
                 return;
             }
-            ForUsers::OldRelease(release) => {
+            ReviewSupportStatus::ServerTooOld(release) => {
                 format!("its release {release} is too old; upgrade it to one that has submit_for_users")
             }
-            ForUsers::NotEnterprise => "reviews need Teleport Enterprise".to_owned(),
-            ForUsers::NoRole => "none of this plugin's roles names anybody; give one of them allow.review_requests.submit_for_users".to_owned(),
+            ReviewSupportStatus::NotEnterprise => "reviews need Teleport Enterprise".to_owned(),
+            ReviewSupportStatus::NoPermission => "none of this plugin's roles names anybody; give one of them allow.review_requests.submit_for_users".to_owned(),
         };
-        match (self.setting, self.rules) {
+        match (self.setting, self.rule_count) {
             (ModeSetting::Auto, 0) => warn!(
                 "Nobody can decide in Slack, and no buttons are drawn: there is no [[review.rule]], and this Teleport takes no reviews for users: {cause}, or add rules"
             ),

@@ -16,7 +16,7 @@ pub struct Tasks {
 /// A task ended that should have gone on.
 #[derive(Debug, thiserror::Error)]
 #[error("the task {name:?} {how}; this is a fault of teleport-slack, please report it")]
-pub struct TaskDied {
+pub struct TaskError {
     name: &'static str,
     how: &'static str,
 }
@@ -37,7 +37,7 @@ impl Tasks {
     ///
     /// # Errors
     /// [`TaskDied`] as soon as one ends on its own or panics; the others are then told to stop and awaited.
-    pub async fn run(mut self) -> Result<(), TaskDied> {
+    pub async fn run(mut self) -> Result<(), TaskError> {
         let mut outcome = Ok(());
         while let Some(ended) = self.set.join_next_with_id().await {
             let (id, how) = match ended {
@@ -50,7 +50,7 @@ impl Tasks {
             let name = self.names.iter().find(|(known, _)| *known == id).map_or("unnamed", |(_, name)| name);
             self.stop.cancel();
             if outcome.is_ok() {
-                outcome = Err(TaskDied { name, how });
+                outcome = Err(TaskError { name, how });
             }
         }
         outcome
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn told_to_stop_is_no_death() {
+    async fn stopping_is_not_reported_as_a_task_failure() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(stop.clone());
         let until = stop.clone();

@@ -17,40 +17,45 @@ use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
 use crate::secret::Secret;
 use crate::slack;
-use crate::slack::error::{Kind, SlackError};
+use crate::slack::error::{Retry, SlackError};
 use crate::slack::objects::AuthTest;
 
 /// How often a file is looked at.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a new secret that was not accepted is tried again.
-const AGAIN: Duration = Duration::from_secs(60);
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 /// How soon it is asked whether Slack takes the refused token again.
-const PROBE: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(60) };
+const PROBE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(60) };
 
 /// Whose token it was when the daemon started; a new one must be of the same bot.
-pub(crate) type Known = latest::Receiver<Option<AuthTest>>;
+pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
 
 /// Keeps the bot token as new as its file, and says when Slack refuses it. Does not end.
-pub(crate) async fn mind_bot_token(slack: slack::Client, token: Secret, known: Known, metrics: Metrics) {
-    let told = tell(slack.clone(), token.clone(), metrics);
-    tokio::join!(follow(User::Client { slack, known }, token), told);
+pub(crate) async fn keep_bot_token_current(
+    slack: slack::Client,
+    token: Secret,
+    known: KnownBot,
+    metrics: Metrics,
+) {
+    let told = report_token_state(slack.clone(), token.clone(), metrics);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), told);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
-pub(crate) async fn mind(kind: TokenKind, secret: latest::Sender<Secret>) {
+pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>) {
     let first = secret.borrow().clone();
-    follow(User::Receiver { kind, first: first.clone(), secret }, first).await;
+    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first).await;
 }
 
 /// Who uses a secret.
-enum User {
+enum SecretConsumer {
     /// The bot token's.
-    Client { slack: slack::Client, known: Known },
+    Client { slack: slack::Client, known: KnownBot },
     /// Whoever looks what the secret is whenever it is needed.
     Receiver { kind: TokenKind, first: Secret, secret: latest::Sender<Secret> },
 }
 
-impl User {
+impl SecretConsumer {
     fn kind(&self) -> TokenKind {
         match self {
             Self::Client { .. } => TokenKind::Bot,
@@ -62,14 +67,14 @@ impl User {
     ///
     /// # Errors
     /// Why it is not used, with what helps.
-    async fn take_up(&self, new: &Secret) -> Result<(), String> {
+    async fn adopt(&self, new: &Secret) -> Result<(), String> {
         match self {
             Self::Client { slack, known } => {
                 let found = slack.try_token(new).await;
                 is_same_bot(known.borrow().as_ref(), &found)?;
                 slack.use_token(new).map_err(|error| error.to_string())
             }
-            Self::Receiver { kind: TokenKind::App, first, .. } if app_of(new) != app_of(first) => {
+            Self::Receiver { kind: TokenKind::App, first, .. } if app_id_of(new) != app_id_of(first) => {
                 Err("it is of another Slack app; restart the daemon if that is meant".to_owned())
             }
             Self::Receiver { secret, .. } => {
@@ -90,7 +95,7 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
                 found.user_id, found.team, known.user_id, known.team
             ))
         }
-        (_, Err(error)) if matches!(error.kind(), Kind::Unauthorised | Kind::Permanent) => {
+        (_, Err(error)) if matches!(error.retry(), Retry::NeedsOperator | Retry::Never) => {
             Err(error.with_remedy().to_string())
         }
         _ => Ok(()),
@@ -98,64 +103,64 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
 }
 
 /// The app's id, which an app-level token holds: `xapp-1-A…-…`. `None` for a token of another form.
-pub(crate) fn app_of(token: &Secret) -> Option<&str> {
+pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
     token.expose().split('-').nth(2).filter(|id| id.starts_with('A'))
 }
 
 /// Says once that Slack refuses the token, and that it takes it again.
-async fn tell(slack: slack::Client, token: Secret, metrics: Metrics) {
+async fn report_token_state(slack: slack::Client, token: Secret, metrics: Metrics) {
     let remedy = match token.file() {
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
     };
-    let mut standing = slack.standing();
+    let mut standing = slack.token_status();
     loop {
         let Ok(why) =
-            standing.wait_for(|standing| standing.refused.is_some()).await.map(|s| s.refused.clone())
+            standing.wait_for(|standing| standing.rejection.is_some()).await.map(|s| s.rejection.clone())
         else {
             return pending().await;
         };
         let why = why.unwrap_or_default();
-        metrics.bot_token_refused(true);
+        metrics.bot_token_rejected(true);
         error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
         let mut failures = 0;
-        while standing.borrow_and_update().refused.is_some() {
+        while standing.borrow_and_update().rejection.is_some() {
             failures += 1;
             tokio::select! {
-                () = sleep(PROBE.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
+                () = sleep(PROBE_BACKOFF.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
                 _ = standing.changed() => {}
             }
         }
-        metrics.bot_token_refused(false);
+        metrics.bot_token_rejected(false);
         info!("Slack takes the bot token again");
     }
 }
 
 /// Looks at the file of a secret for ever; without one, does nothing for ever.
-async fn follow(user: User, secret: Secret) {
+async fn watch_file(user: SecretConsumer, secret: Secret) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
-    let mut looks = Looks::new(secret.clone());
+    let mut looks = FileState::new(secret.clone());
     loop {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         let (path, shown) = (file.clone(), file.display());
         // It may lie on a drive that hangs.
         let read = tokio::task::spawn_blocking(move || reread(kind, &path)).await;
         let Ok(found) = read else { continue };
-        match looks.look(found, Instant::now()) {
-            Look::Nothing => {}
-            Look::Again => info!("The file {shown} holds the {} in use again", kind.name()),
-            Look::Unusable(why) => warn!(
+        match looks.observe(found, Instant::now()) {
+            FileChange::Unchanged => {}
+            FileChange::Restored => info!("The file {shown} holds the {} in use again", kind.name()),
+            FileChange::Unusable(why) => warn!(
                 "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; it is looked at every few seconds",
                 kind.name()
             ),
-            Look::New(new) => match user.take_up(&new).await {
+            FileChange::New(new) => match user.adopt(&new).await {
                 Ok(()) => {
-                    looks = Looks::new(new);
+                    looks = FileState::new(new);
                     info!("A new {} was found in {shown} and is in use", kind.name());
                 }
                 Err(why) => {
-                    if looks.is_news() {
+                    if looks.should_log() {
                         warn!("A new {} was found in {shown} and is not used: {why}", kind.name());
                     }
                 }
@@ -165,52 +170,52 @@ async fn follow(user: User, secret: Secret) {
 }
 
 /// What was seen of a file.
-struct Looks {
+struct FileState {
     current: Secret,
     last: Option<Result<Secret, String>>,
-    tried: Option<Instant>,
-    told: bool,
+    tried_at: Option<Instant>,
+    logged: bool,
 }
 
 /// What to make of it.
 #[derive(Debug, PartialEq)]
-enum Look {
-    Nothing,
+enum FileChange {
+    Unchanged,
     /// What was told to be there is not there any more.
-    Again,
+    Restored,
     New(Secret),
     Unusable(String),
 }
 
-impl Looks {
+impl FileState {
     fn new(current: Secret) -> Self {
-        Self { current, last: None, tried: None, told: false }
+        Self { current, last: None, tried_at: None, logged: false }
     }
 
-    fn look(&mut self, found: Result<Secret, String>, now: Instant) -> Look {
+    fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
         if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
-            let was_told = self.told;
+            let was_told = self.logged;
             *self = Self::new(self.current.clone());
-            return if was_told { Look::Again } else { Look::Nothing };
+            return if was_told { FileChange::Restored } else { FileChange::Unchanged };
         }
         if self.last.as_ref() != Some(&found) {
             // It may be on its way.
-            *self = Self { last: Some(found), tried: None, ..Self::new(self.current.clone()) };
-            return Look::Nothing;
+            *self = Self { last: Some(found), tried_at: None, ..Self::new(self.current.clone()) };
+            return FileChange::Unchanged;
         }
         match found {
-            Err(why) if self.is_news() => Look::Unusable(why),
-            Ok(new) if self.tried.is_none_or(|tried| now.duration_since(tried) >= AGAIN) => {
-                self.tried = Some(now);
-                Look::New(new)
+            Err(why) if self.should_log() => FileChange::Unusable(why),
+            Ok(new) if self.tried_at.is_none_or(|tried| now.duration_since(tried) >= RETRY_INTERVAL) => {
+                self.tried_at = Some(now);
+                FileChange::New(new)
             }
-            Ok(_) | Err(_) => Look::Nothing,
+            Ok(_) | Err(_) => FileChange::Unchanged,
         }
     }
 
     /// Whether it was not told yet; it counts as told then.
-    fn is_news(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    fn should_log(&mut self) -> bool {
+        !std::mem::replace(&mut self.logged, true)
     }
 }
 
@@ -222,35 +227,38 @@ mod tests {
     fn only_what_is_there_at_two_looks_counts() {
         let (start, secret) = (Instant::now(), |text: &str| Secret::new(text));
         let empty = || Err("it is empty".to_owned());
-        let mut looks = Looks::new(secret("old"));
-        assert_eq!(looks.look(Ok(secret("old")), start), Look::Nothing);
+        let mut looks = FileState::new(secret("old"));
+        assert_eq!(looks.observe(Ok(secret("old")), start), FileChange::Unchanged);
         // Written in two steps.
-        assert_eq!(looks.look(empty(), start), Look::Nothing);
-        assert_eq!(looks.look(Ok(secret("ne")), start), Look::Nothing);
-        assert_eq!(looks.look(Ok(secret("new")), start), Look::Nothing);
-        assert_eq!(looks.look(Ok(secret("new")), start), Look::New(secret("new")));
+        assert_eq!(looks.observe(empty(), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("ne")), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::New(secret("new")));
         // It was not accepted, and is tried again after a while.
-        assert_eq!(looks.look(Ok(secret("new")), start + AGAIN / 2), Look::Nothing);
-        assert_eq!(looks.look(Ok(secret("new")), start + AGAIN), Look::New(secret("new")));
+        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL / 2), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL), FileChange::New(secret("new")));
         // Another one is tried at once.
-        assert_eq!(looks.look(Ok(secret("newer")), start + AGAIN), Look::Nothing);
-        assert_eq!(looks.look(Ok(secret("newer")), start + AGAIN), Look::New(secret("newer")));
+        assert_eq!(looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL), FileChange::Unchanged);
+        assert_eq!(
+            looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL),
+            FileChange::New(secret("newer"))
+        );
     }
 
     #[test]
     fn what_cannot_be_used_is_told_once_and_when_it_is_over() {
         let (now, empty) = (Instant::now(), || Err("it is empty".to_owned()));
-        let mut looks = Looks::new(Secret::new("old"));
-        assert_eq!(looks.look(empty(), now), Look::Nothing);
-        assert_eq!(looks.look(empty(), now), Look::Unusable("it is empty".to_owned()));
-        assert_eq!(looks.look(empty(), now), Look::Nothing);
-        assert_eq!(looks.look(Ok(Secret::new("old")), now), Look::Again);
-        assert_eq!(looks.look(Ok(Secret::new("old")), now), Look::Nothing);
+        let mut looks = FileState::new(Secret::new("old"));
+        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
+        assert_eq!(looks.observe(empty(), now), FileChange::Unusable("it is empty".to_owned()));
+        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Restored);
+        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Unchanged);
     }
 
     #[test]
     fn an_app_token_tells_its_app() {
-        assert_eq!(app_of(&Secret::new("xapp-1-A0123-77-abc")), Some("A0123"));
-        assert_eq!(app_of(&Secret::new("xapp-1")), None);
+        assert_eq!(app_id_of(&Secret::new("xapp-1-A0123-77-abc")), Some("A0123"));
+        assert_eq!(app_id_of(&Secret::new("xapp-1")), None);
     }
 }

@@ -7,100 +7,105 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::identity::{Person, SlackProfile, Users, identify};
+use access_core::identity::{Reviewer, SlackProfile, Users, identify};
 use access_core::ids::SlackUserId;
-use access_core::interaction::OurApp;
+use access_core::interaction::AppInstallation;
 use access_core::policy::{Rules, Voter, Voters};
-use access_core::refusal::{Distrust, Refusal};
+use access_core::refusal::{AccountIneligible, Refusal};
 use access_core::request::AccessRequest;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
-use super::complaints::Complaints;
-use super::people::People;
+use super::complaints::LogOnce;
+use super::people::UserLookup;
 use super::reading::teleport_refusal;
 use crate::slack;
-use crate::slack::error::{Kind, SlackError};
+use crate::slack::error::{Retry, SlackError};
 use crate::slack::usergroups::{Membership, UserGroups, is_gone};
-use crate::teleport::denied::Denied;
+use crate::teleport::denied::AccessDenied;
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
-pub(super) const READING: Duration = Duration::from_secs(10);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// What was read counts as now for so long, from when it was asked for; of user groups, too, which are remembered.
-const FRESH: Duration = Duration::from_secs(10);
+const MAX_AGE: Duration = Duration::from_secs(10);
 /// Accounts read at once for one verdict.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_READS: usize = 8;
 
 /// Reads accounts, links and groups.
 #[derive(Debug)]
-pub struct VoterReader {
+pub struct VoterLoader {
     /// The way to Slack.
     pub slack: slack::Client,
     /// Who is in which user group.
     pub groups: UserGroups,
     /// What this app is.
-    pub our: OurApp,
+    pub installation: AppInstallation,
     /// Who is who.
-    pub people: Arc<People>,
+    pub users: Arc<UserLookup>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
-    complaints: Complaints,
+    complaints: LogOnce,
 }
 
 /// What was read of voters for one verdict, and since when.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct VoterSnapshot {
     voters: Voters,
-    since: Instant,
+    read_at: Instant,
 }
 
-impl Read {
+impl VoterSnapshot {
     /// Nothing yet.
-    pub(super) fn nothing() -> Self {
-        Self { voters: Voters::default(), since: Instant::now() }
+    pub(super) fn empty() -> Self {
+        Self { voters: Voters::default(), read_at: Instant::now() }
     }
 
     /// This person, whom somebody began to read at `since`.
     pub(super) fn of(voter: Voter, since: Instant) -> Self {
         let mut voters = Voters::default();
-        voters.insert(voter.person.slack_user.clone(), Some(voter));
-        Self { voters, since }
+        voters.insert(voter.reviewer.slack_user.clone(), Some(voter));
+        Self { voters, read_at: since }
     }
 
     /// What still counts as now.
     pub(super) fn voters(&mut self) -> &Voters {
-        if self.since.elapsed() > FRESH {
-            *self = Self::nothing();
+        if self.read_at.elapsed() > MAX_AGE {
+            *self = Self::empty();
         }
         &self.voters
     }
 
     /// Makes room for what was read since `began`, of which the oldest part was asked for then.
     fn renew(&mut self, began: Instant) {
-        if self.since.elapsed() > FRESH {
-            *self = Self { voters: Voters::default(), since: began };
+        if self.read_at.elapsed() > MAX_AGE {
+            *self = Self { voters: Voters::default(), read_at: began };
         }
-        self.since = self.since.min(began);
+        self.read_at = self.read_at.min(began);
     }
 }
 
-impl VoterReader {
+impl VoterLoader {
     /// Reads nothing yet.
-    pub fn new(slack: slack::Client, our: OurApp, people: Arc<People>, rules: Arc<Rules>) -> Self {
+    pub fn new(
+        slack: slack::Client,
+        our: AppInstallation,
+        people: Arc<UserLookup>,
+        rules: Arc<Rules>,
+    ) -> Self {
         let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, our, people, rules, complaints: Complaints::default() }
+        Self { slack, groups, installation: our, users: people, rules, complaints: LogOnce::default() }
     }
 
     /// The person behind an account.
     ///
     /// # Errors
     /// If it is none that may act, or that cannot be told.
-    pub(super) async fn person(&self, account: &SlackUserId) -> Result<Person, Refusal> {
+    pub(super) async fn reviewer(&self, account: &SlackUserId) -> Result<Reviewer, Refusal> {
         let profile = match self.slack.user_info(account).await {
             Ok(Some(user)) => SlackProfile::from(&user),
-            Ok(None) => return Err(Refusal::Untrusted(Distrust::Stranger)),
+            Ok(None) => return Err(Refusal::AccountIneligible(AccountIneligible::External)),
             Err(error) if is_lasting(&error) => {
                 // Whoever clicks: it is the app that lacks something.
                 self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
@@ -111,16 +116,16 @@ impl VoterReader {
                 return Err(Refusal::SlackUnreachable);
             }
         };
-        self.complaints.settle("people");
-        let users = self.people.users(&profile).await.map_err(|error| {
+        self.complaints.clear("people");
+        let users = self.users.candidate_users(&profile).await.map_err(|error| {
             warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::error::chain(&error));
             match error.denied() {
-                Some(Denied::Right | Denied::Other) => Refusal::UsersUnreadable,
+                Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized) => Refusal::UsersUnreadable,
                 _ => teleport_refusal(&error),
             }
         })?;
         let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
-        identify(account, &profile, &self.our, self.people.links(), users, Timestamp::now())
+        identify(account, &profile, &self.installation, self.users.mapping(), users, Timestamp::now())
     }
 
     /// The user groups on which it depends whether the person may decide the request, as far as the person is in them
@@ -130,20 +135,20 @@ impl VoterReader {
     /// If it depends on a group that cannot be read: [`Refusal::GroupGone`] only if that can never change.
     pub(super) async fn groups(
         &self,
-        person: &Person,
+        person: &Reviewer,
         request: &AccessRequest,
     ) -> Result<(Vec<String>, Instant), Refusal> {
         let mut own = Vec::new();
         let mut since = Instant::now();
         let (mut unread, mut gone) = (None, None);
-        for group in self.rules.groups_in_doubt(request, &person.user) {
+        for group in self.rules.groups_to_check(request, &person.user) {
             match self.groups.members(group).await {
                 Ok(Membership { people, asked }) => {
-                    self.complaints.settle(group);
+                    self.complaints.clear(group);
                     since = since.min(asked);
                     if person.accounts().iter().any(|id| people.contains(id)) {
                         own.push(group.to_owned());
-                        if self.rules.allow(request, &person.user, &own).is_ok() {
+                        if self.rules.check_approver(request, &person.user, &own).is_ok() {
                             return Ok((own, since));
                         }
                     }
@@ -176,7 +181,7 @@ impl VoterReader {
 
     /// Tells what somebody must mend, once until it works again.
     fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
-        if self.complaints.open(place, error.code().unwrap_or_default()) {
+        if self.complaints.should_log(place, error.code().unwrap_or_default()) {
             error!("{what}: {}", error.with_remedy());
         }
     }
@@ -185,33 +190,34 @@ impl VoterReader {
     ///
     /// # Errors
     /// If any of them cannot be read; then nothing can be decided.
-    pub(super) async fn read(
+    pub(super) async fn load(
         &self,
         accounts: Vec<SlackUserId>,
         request: &AccessRequest,
-        read: &mut Read,
+        read: &mut VoterSnapshot,
     ) -> Result<(), Refusal> {
         let began = Instant::now();
         let one = |account: SlackUserId| async move {
-            let (voter, is_gone) = match self.person(&account).await {
+            let (voter, is_gone) = match self.reviewer(&account).await {
                 Ok(person) => match self.groups(&person, request).await {
                     Ok((groups, since)) => {
-                        return Ok((account, Some(Voter { person, groups }), false, since));
+                        return Ok((account, Some(Voter { reviewer: person, groups }), false, since));
                     }
-                    Err(Refusal::GroupGone) => (Some(Voter { person, groups: Vec::new() }), true),
+                    Err(Refusal::GroupGone) => (Some(Voter { reviewer: person, groups: Vec::new() }), true),
                     Err(refusal) => return Err(refusal),
                 },
                 Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
-                Err(refusal) if refusal.is_unknown() => return Err(refusal),
+                Err(refusal) if refusal.is_indeterminate() => return Err(refusal),
                 Err(refusal) => {
                     debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
-                    (None, refusal == Refusal::Untrusted(Distrust::Stranger))
+                    (None, refusal == Refusal::AccountIneligible(AccountIneligible::External))
                 }
             };
             Ok((account, voter, is_gone, began))
         };
-        let reading = stream::iter(accounts).map(one).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>();
-        let found = timeout(READING, reading).await.map_err(|_| Refusal::TooSlow)??;
+        let reading =
+            stream::iter(accounts).map(one).buffer_unordered(MAX_CONCURRENT_READS).try_collect::<Vec<_>>();
+        let found = timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Timeout)??;
         read.renew(found.iter().map(|(.., since)| *since).fold(began, Instant::min));
         for (account, voter, is_gone, _) in found {
             if is_gone {
@@ -226,7 +232,7 @@ impl VoterReader {
 
 /// Whether asking again cannot help.
 fn is_lasting(error: &SlackError) -> bool {
-    matches!(error.kind(), Kind::Permanent | Kind::Unauthorised)
+    matches!(error.retry(), Retry::Never | Retry::NeedsOperator)
 }
 
 /// What to tell if it is for want of this scope.
@@ -242,13 +248,13 @@ mod tests {
     async fn what_was_read_is_as_old_as_its_oldest_part() {
         let seconds = Duration::from_secs;
         let account = SlackUserId::new("U0BOB");
-        let knows = |read: &mut Read| {
+        let knows = |read: &mut VoterSnapshot| {
             let text = format!("{:?}", read.voters());
             text.contains("U0BOB")
         };
         tokio::time::advance(seconds(100)).await;
         // An account that was read now, and a group that was asked for seven seconds ago.
-        let mut read = Read::nothing();
+        let mut read = VoterSnapshot::empty();
         read.renew(Instant::now() - seconds(7));
         read.voters.insert(account.clone(), None);
         tokio::time::advance(seconds(3)).await;

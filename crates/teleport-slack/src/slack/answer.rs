@@ -7,7 +7,7 @@ use access_core::ids::{ChannelId, SlackUserId};
 use access_core::render::Message;
 use serde::Serialize;
 
-use super::error::{Failure, SlackError};
+use super::error::{ErrorKind, SlackError};
 use super::method::Method;
 use super::{Body, Client, request, response_url, wire};
 use crate::secret::Secret;
@@ -48,9 +48,9 @@ impl Client {
     /// at hooks.slack.com, or at the API's own host (for which `http` will do if the API is `http` too).
     pub async fn respond(&self, response_url: &Secret, message: &Message) -> Result<(), SlackError> {
         let method = Method::Respond;
-        let uri = response_url::check(response_url.expose(), &self.base())
-            .map_err(|reason| SlackError::new(method, Failure::ForeignUrl { reason }))?;
-        let scrub = self.shared.token.get().scrub.and(response_url::secrets(response_url));
+        let uri = response_url::validate(response_url.expose(), &self.base())
+            .map_err(|reason| SlackError::new(method, ErrorKind::UntrustedUrl { reason }))?;
+        let scrub = self.shared.token.get().redactor.with(response_url::secret_parts(response_url));
         let body = RespondBody {
             text: message.text(),
             blocks: Some(message.blocks()).filter(|blocks| !blocks.is_empty()),
@@ -59,7 +59,7 @@ impl Client {
         };
         // Whoever has the address may answer, so no token goes there.
         let request = request(uri, None, Body::json(method, &body)?);
-        self.send(method, request, wire::parse_hook, &scrub).await?;
+        self.send(method, request, wire::parse_response_url_body, &scrub).await?;
         Ok(())
     }
 }

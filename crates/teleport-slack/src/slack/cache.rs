@@ -13,16 +13,16 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// For an answer that found something.
-    pub(super) found: Duration,
+    pub(super) hit_ttl: Duration,
     /// For an answer that there is nothing.
-    pub(super) missing: Duration,
+    pub(super) miss_ttl: Duration,
     /// At most so many answers; the oldest goes first.
-    pub(super) entries: usize,
+    pub(super) max_entries: usize,
 }
 
 /// What a lookup yields: something, nothing, or a failure.
-type Outcome<V, E> = Result<Option<V>, E>;
-type Flight<V, E> = BoxFuture<'static, Outcome<V, E>>;
+type LookupResult<V, E> = Result<Option<V>, E>;
+type InFlight<V, E> = BoxFuture<'static, LookupResult<V, E>>;
 
 /// Remembers `V` by text. Clones share the memory.
 pub(super) struct Cache<V, E> {
@@ -33,16 +33,16 @@ pub(super) struct Cache<V, E> {
 struct State<V, E> {
     entries: HashMap<String, Entry<V>>,
     /// The keys of `entries` by age, oldest first.
-    order: BTreeMap<u64, String>,
-    next: u64,
+    by_age: BTreeMap<u64, String>,
+    next_sequence: u64,
     /// Lookups under way, by way and key. Weak: one whose callers have all gone must not be resumed half-way later.
-    flights: HashMap<(String, String), WeakShared<Flight<V, E>>>,
+    in_flight: HashMap<(String, String), WeakShared<InFlight<V, E>>>,
 }
 
 struct Entry<V> {
     value: Option<V>,
     expires: Instant,
-    number: u64,
+    sequence: u64,
 }
 
 impl<V, E> Clone for Cache<V, E> {
@@ -57,16 +57,25 @@ where
     E: Clone + Send + Sync + 'static,
 {
     pub(super) fn new(limits: Limits) -> Self {
-        let state =
-            State { entries: HashMap::new(), order: BTreeMap::new(), next: 0, flights: HashMap::new() };
+        let state = State {
+            entries: HashMap::new(),
+            by_age: BTreeMap::new(),
+            next_sequence: 0,
+            in_flight: HashMap::new(),
+        };
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
 
     /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is under way that goes the same
     /// `way`: one may be slower than another.
-    pub(super) async fn get<L>(&self, key: &str, way: &str, lookup: impl FnOnce() -> L) -> Outcome<V, E>
+    pub(super) async fn get_or_fetch<L>(
+        &self,
+        key: &str,
+        way: &str,
+        lookup: impl FnOnce() -> L,
+    ) -> LookupResult<V, E>
     where
-        L: Future<Output = Outcome<V, E>> + Send + 'static,
+        L: Future<Output = LookupResult<V, E>> + Send + 'static,
     {
         self.get_if(key, way, |_| true, lookup).await
     }
@@ -78,21 +87,21 @@ where
         way: &str,
         is_good: impl Fn(&Option<V>) -> bool,
         lookup: impl FnOnce() -> L,
-    ) -> Outcome<V, E>
+    ) -> LookupResult<V, E>
     where
-        L: Future<Output = Outcome<V, E>> + Send + 'static,
+        L: Future<Output = LookupResult<V, E>> + Send + 'static,
     {
         let flight = {
             let name = (way.to_owned(), key.to_owned());
             let mut state = self.lock();
-            if let Some(value) = state.fresh(key).filter(is_good) {
+            if let Some(value) = state.get_fresh(key).filter(is_good) {
                 return Ok(value);
             }
-            match state.flights.get(&name).and_then(WeakShared::upgrade) {
+            match state.in_flight.get(&name).and_then(WeakShared::upgrade) {
                 Some(flight) => flight,
                 None => {
-                    let flight = self.clone().fly(name.clone(), lookup()).boxed().shared();
-                    state.take_off(name, &flight);
+                    let flight = self.clone().fetch(name.clone(), lookup()).boxed().shared();
+                    state.track(name, &flight);
                     flight
                 }
             }
@@ -101,21 +110,25 @@ where
     }
 
     /// Remembers something learnt otherwise.
-    pub(super) fn learn(&self, key: &str, value: V) {
-        self.lock().keep(key.to_owned(), Some(value), self.limits);
+    pub(super) fn insert(&self, key: &str, value: V) {
+        self.lock().insert(key.to_owned(), Some(value), self.limits);
     }
 
     /// What is remembered as found, without a lookup.
-    pub(super) fn known(&self, key: &str) -> Option<V> {
-        self.lock().fresh(key).flatten()
+    pub(super) fn peek(&self, key: &str) -> Option<V> {
+        self.lock().get_fresh(key).flatten()
     }
 
-    async fn fly(self, name: (String, String), lookup: impl Future<Output = Outcome<V, E>>) -> Outcome<V, E> {
+    async fn fetch(
+        self,
+        name: (String, String),
+        lookup: impl Future<Output = LookupResult<V, E>>,
+    ) -> LookupResult<V, E> {
         let outcome = lookup.await;
         let mut state = self.lock();
-        state.flights.remove(&name);
+        state.in_flight.remove(&name);
         if let Ok(value) = &outcome {
-            state.keep(name.1, value.clone(), self.limits);
+            state.insert(name.1, value.clone(), self.limits);
         }
         drop(state);
         outcome
@@ -128,32 +141,32 @@ where
 }
 
 impl<V: Clone, E: Clone> State<V, E> {
-    fn fresh(&self, key: &str) -> Option<Option<V>> {
+    fn get_fresh(&self, key: &str) -> Option<Option<V>> {
         let entry = self.entries.get(key)?;
         (Instant::now() < entry.expires).then(|| entry.value.clone())
     }
 
-    fn keep(&mut self, key: String, value: Option<V>, limits: Limits) {
-        let lifetime = if value.is_some() { limits.found } else { limits.missing };
-        let number = self.next;
-        self.next += 1;
-        let entry = Entry { value, expires: Instant::now() + lifetime, number };
+    fn insert(&mut self, key: String, value: Option<V>, limits: Limits) {
+        let lifetime = if value.is_some() { limits.hit_ttl } else { limits.miss_ttl };
+        let number = self.next_sequence;
+        self.next_sequence += 1;
+        let entry = Entry { value, expires: Instant::now() + lifetime, sequence: number };
         if let Some(old) = self.entries.insert(key.clone(), entry) {
-            self.order.remove(&old.number);
+            self.by_age.remove(&old.sequence);
         }
-        self.order.insert(number, key);
-        while self.entries.len() > limits.entries
-            && let Some((_, oldest)) = self.order.pop_first()
+        self.by_age.insert(number, key);
+        while self.entries.len() > limits.max_entries
+            && let Some((_, oldest)) = self.by_age.pop_first()
         {
             self.entries.remove(&oldest);
         }
     }
 
     /// Notes a lookup under way, and forgets those that nobody waits for any more.
-    fn take_off(&mut self, name: (String, String), flight: &Shared<Flight<V, E>>) {
-        self.flights.retain(|_, flight| flight.upgrade().is_some());
+    fn track(&mut self, name: (String, String), flight: &Shared<InFlight<V, E>>) {
+        self.in_flight.retain(|_, flight| flight.upgrade().is_some());
         if let Some(weak) = flight.downgrade() {
-            self.flights.insert(name, weak);
+            self.in_flight.insert(name, weak);
         }
     }
 }

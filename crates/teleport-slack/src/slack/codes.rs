@@ -6,22 +6,22 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// Too many calls: wait as long as Slack says.
-    Limited,
+    RateLimited,
     /// Slack failed half way: retry, but the call may have taken effect.
-    Unsure,
+    PartialFailure,
     /// Slack did nothing this time: retry.
-    Later,
+    Transient,
     /// The workspace is moving into an Enterprise organisation: retry rarely.
-    Moving,
+    WorkspaceMigrating,
     /// No call will work until an operator mends the token or the app.
-    Unauthorised,
+    Unauthorized,
     /// This call will never work.
-    Refused,
+    Rejected,
 }
 
 /// What we know about a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(super) struct CodeInfo {
     pub(super) class: Class,
     /// What happened, to follow the code in brackets.
     pub(super) cause: Option<&'static str>,
@@ -36,71 +36,71 @@ const REPORT: &str =
     "this is a fault in teleport-slack or in what answers at slack.api_url; please report it";
 
 /// Looks a code up. A code that is not in the table counts as refused: asking again would not change it.
-pub(super) fn meaning(code: &str) -> Meaning {
-    use Class::{Later, Limited, Moving, Refused, Unauthorised, Unsure};
+pub(super) fn code_info(code: &str) -> CodeInfo {
+    use Class::{PartialFailure, RateLimited, Rejected, Transient, Unauthorized, WorkspaceMigrating};
     let (class, cause, remedy) = match code {
-        "ratelimited" | "rate_limited" => (Limited, "too many calls", None),
+        "ratelimited" | "rate_limited" => (RateLimited, "too many calls", None),
 
-        "internal_error" | "fatal_error" => (Unsure, "Slack failed while carrying it out", None),
-        "service_unavailable" => (Later, "Slack is not available for the moment", None),
-        "request_timeout" => (Later, "the request reached Slack cut short", None),
+        "internal_error" | "fatal_error" => (PartialFailure, "Slack failed while carrying it out", None),
+        "service_unavailable" => (Transient, "Slack is not available for the moment", None),
+        "request_timeout" => (Transient, "the request reached Slack cut short", None),
         "team_added_to_org" | "org_login_required" => (
-            Moving,
+            WorkspaceMigrating,
             "the workspace is being moved into an Enterprise organisation",
             Some("wait for the move to end; if this goes on after it, install the app again"),
         ),
 
         "missing_scope" => (
-            Unauthorised,
+            Unauthorized,
             "the token lacks a permission",
             Some("add the missing scope under OAuth & Permissions of the Slack app, then install it again"),
         ),
         "not_authed" => {
-            (Unauthorised, "no token reached Slack", Some("set slack.token to the app's bot token"))
+            (Unauthorized, "no token reached Slack", Some("set slack.token to the app's bot token"))
         }
         "invalid_auth" => (
-            Unauthorised,
+            Unauthorized,
             "the token is wrong, or this machine's address is not on the app's list",
             Some("check slack.token and the app's allowed IP addresses"),
         ),
-        "account_inactive" => (Unauthorised, "the app was removed or its workspace is gone", Some(NEW_TOKEN)),
-        "token_revoked" => (Unauthorised, "the token was revoked", Some(NEW_TOKEN)),
+        "account_inactive" => (Unauthorized, "the app was removed or its workspace is gone", Some(NEW_TOKEN)),
+        "token_revoked" => (Unauthorized, "the token was revoked", Some(NEW_TOKEN)),
         "token_expired" => (
-            Unauthorised,
+            Unauthorized,
             "the token has expired, so the app has token rotation switched on",
             Some("create the app without token rotation; once on, Slack cannot switch it off"),
         ),
         "not_allowed_token_type" => (
-            Unauthorised,
+            Unauthorized,
             "this kind of token is not accepted",
             Some("slack.token must be a bot token (xoxb-...), not a user or app-level token"),
         ),
         "no_permission" | "access_denied" | "team_access_not_granted" | "enterprise_is_restricted" => {
-            (Unauthorised, "the app has no right to do this in the workspace", Some(ASK_ADMIN))
+            (Unauthorized, "the app has no right to do this in the workspace", Some(ASK_ADMIN))
         }
         "accesslimited" | "ekm_access_denied" => {
-            (Unauthorised, "an administrator has restricted access to the workspace", Some(ASK_ADMIN))
+            (Unauthorized, "an administrator has restricted access to the workspace", Some(ASK_ADMIN))
         }
         "two_factor_setup_required" => (
-            Unauthorised,
+            Unauthorized,
             "the workspace demands two-factor authentication from the app's owner",
             Some("let the person who installed the app set up two-factor authentication"),
         ),
 
         "not_in_channel" => (
-            Refused,
+            Rejected,
             "the app is not a member of the channel",
             Some("invite it there (/invite @app), or grant chat:write.public for public channels"),
         ),
         "channel_not_found" => (
-            Refused,
+            Rejected,
             "there is no such channel, or the app cannot see it",
             Some(
                 "check the name; invite the app if the channel is private; people who block the app have none",
             ),
         ),
         "is_archived" | "is_inactive" => (
-            Refused,
+            Rejected,
             "the channel is archived or frozen",
             Some("restore the channel or name another one in the configuration"),
         ),
@@ -109,81 +109,81 @@ pub(super) fn meaning(code: &str) -> Meaning {
         | "restricted_action_thread_only_channel"
         | "restricted_action_non_threadable_channel"
         | "restricted_action_thread_locked" => {
-            (Refused, "the rules of the workspace or channel forbid this post", Some(CHANNEL_RULES))
+            (Rejected, "the rules of the workspace or channel forbid this post", Some(CHANNEL_RULES))
         }
         "channel_is_limited_access" => {
-            (Refused, "only selected people may use the channel", Some(CHANNEL_RULES))
+            (Rejected, "only selected people may use the channel", Some(CHANNEL_RULES))
         }
         "messages_tab_disabled" => (
-            Refused,
+            Rejected,
             "the app cannot receive direct messages, so it cannot send them either",
             Some("switch on the Messages tab under App Home of the Slack app"),
         ),
         "team_not_found" => (
-            Refused,
+            Rejected,
             "an organisation's token needs channel ids",
             Some("write recipients as channel ids (C...), not as names"),
         ),
         "edit_window_closed" => (
-            Refused,
+            Rejected,
             "the workspace forbids editing messages of this age",
             Some("allow message editing at any time in the workspace's settings, at least for apps"),
         ),
-        "message_not_found" => (Refused, "the message was deleted", None),
+        "message_not_found" => (Rejected, "the message was deleted", None),
         "cant_update_message" => (
-            Refused,
+            Rejected,
             "the message was not posted with this token",
             Some("messages of another Slack app cannot be kept current; use the token that posted them"),
         ),
-        "cannot_reply_to_message" => (Refused, "this kind of message takes no replies", None),
+        "cannot_reply_to_message" => (Rejected, "this kind of message takes no replies", None),
         "message_limit_exceeded" => (
-            Refused,
+            Rejected,
             "the workspace has reached its limit of messages",
             Some("check the plan of the Slack workspace"),
         ),
-        "external_channel_migrating" => (Later, "the shared channel is being moved", None),
-        "update_failed" => (Unsure, "Slack failed while changing the message", None),
+        "external_channel_migrating" => (Transient, "the shared channel is being moved", None),
+        "update_failed" => (PartialFailure, "Slack failed while changing the message", None),
         "expired_trigger_id" | "trigger_expired" => (
-            Refused,
+            Rejected,
             "Slack opens a dialogue only within three seconds of the click",
             Some("if this happens often, check how busy this machine and its network are"),
         ),
         "exchanged_trigger_id" | "trigger_exchanged" => {
-            (Refused, "a dialogue was opened for this click before", None)
+            (Rejected, "a dialogue was opened for this click before", None)
         }
-        "invalid_trigger_id" => (Refused, "this click cannot open a dialogue", Some(REPORT)),
-        "view_too_large" => (Refused, "the dialogue is larger than Slack takes", Some(REPORT)),
+        "invalid_trigger_id" => (Rejected, "this click cannot open a dialogue", Some(REPORT)),
+        "view_too_large" => (Rejected, "the dialogue is larger than Slack takes", Some(REPORT)),
         "expired_url" | "used_url" => {
-            (Refused, "a click can be answered five times within half an hour", None)
+            (Rejected, "a click can be answered five times within half an hour", None)
         }
-        "user_not_in_channel" => (Refused, "the person is not in the channel any more", None),
+        "user_not_in_channel" => (Rejected, "the person is not in the channel any more", None),
         "no_such_subteam" => (
-            Refused,
+            Rejected,
             "there is no such user group",
             Some("check the id of the user group (S...) in [[review.rule]]"),
         ),
         "plan_upgrade_required" => (
-            Refused,
+            Rejected,
             "the workspace's plan has no user groups",
             Some("name the approvers one by one in [[review.rule]]"),
         ),
         "forbidden_team" | "user_removed_from_team" | "team_disabled" => {
-            (Unauthorised, "the app was removed or its workspace is gone", Some(NEW_TOKEN))
+            (Unauthorized, "the app was removed or its workspace is gone", Some(NEW_TOKEN))
         }
         "user_not_visible" => (
-            Refused,
+            Rejected,
             "the app may not see this person",
             Some("check the person's membership in the workspace"),
         ),
-        "user_not_found" | "users_not_found" => (Refused, "no such person, or deactivated", None),
+        "user_not_found" | "users_not_found" => (Rejected, "no such person, or deactivated", None),
         "msg_too_long" | "msg_blocks_too_long" | "metadata_too_large" => {
-            (Refused, "the message is too long for Slack", Some(REPORT))
+            (Rejected, "the message is too long for Slack", Some(REPORT))
         }
         "invalid_blocks" | "invalid_blocks_format" | "block_mismatch" | "no_text" => {
-            (Refused, "Slack does not accept the message's layout", Some(REPORT))
+            (Rejected, "Slack does not accept the message's layout", Some(REPORT))
         }
         "invalid_metadata_format" | "invalid_metadata_schema" | "metadata_must_be_sent_from_app" => {
-            (Refused, "Slack does not accept the message's metadata", Some(REPORT))
+            (Rejected, "Slack does not accept the message's metadata", Some(REPORT))
         }
         "invalid_arguments"
         | "invalid_arg_name"
@@ -197,20 +197,20 @@ pub(super) fn meaning(code: &str) -> Meaning {
         | "missing_argument"
         | "deprecated_endpoint"
         | "method_deprecated"
-        | "unknown_method" => (Refused, "Slack does not accept how it was asked", Some(REPORT)),
+        | "unknown_method" => (Rejected, "Slack does not accept how it was asked", Some(REPORT)),
 
-        _ => return Meaning { class: Refused, cause: None, remedy: None },
+        _ => return CodeInfo { class: Rejected, cause: None, remedy: None },
     };
-    Meaning { class, cause: Some(cause), remedy }
+    CodeInfo { class, cause: Some(cause), remedy }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(class: Class, codes: &[&str]) {
+    fn assert_class(class: Class, codes: &[&str]) {
         for code in codes {
-            let meaning = meaning(code);
+            let meaning = code_info(code);
             assert_eq!(meaning.class, class, "{code}");
             assert!(meaning.cause.is_some(), "{code} is not in the table");
         }
@@ -218,12 +218,12 @@ mod tests {
 
     #[test]
     fn codes_common_to_every_method_have_their_class() {
-        check(Class::Limited, &["ratelimited", "rate_limited"]);
-        check(Class::Unsure, &["internal_error", "fatal_error"]);
-        check(Class::Later, &["service_unavailable", "request_timeout"]);
-        check(Class::Moving, &["team_added_to_org", "org_login_required"]);
-        check(
-            Class::Unauthorised,
+        assert_class(Class::RateLimited, &["ratelimited", "rate_limited"]);
+        assert_class(Class::PartialFailure, &["internal_error", "fatal_error"]);
+        assert_class(Class::Transient, &["service_unavailable", "request_timeout"]);
+        assert_class(Class::WorkspaceMigrating, &["team_added_to_org", "org_login_required"]);
+        assert_class(
+            Class::Unauthorized,
             &[
                 "not_authed",
                 "invalid_auth",
@@ -241,8 +241,8 @@ mod tests {
                 "enterprise_is_restricted",
             ],
         );
-        check(
-            Class::Refused,
+        assert_class(
+            Class::Rejected,
             &[
                 "invalid_arguments",
                 "invalid_arg_name",
@@ -278,16 +278,16 @@ mod tests {
             "cant_update_message",
             "team_not_found",
         ];
-        check(Class::Refused, &fixable);
+        assert_class(Class::Rejected, &fixable);
         let stop = ["missing_scope", "invalid_auth", "token_revoked", "account_inactive", "not_authed"];
         for code in fixable.iter().chain(&stop) {
-            assert!(meaning(code).remedy.is_some(), "{code}");
+            assert!(code_info(code).remedy.is_some(), "{code}");
         }
     }
 
     #[test]
     fn an_unknown_code_is_refused() {
-        assert_eq!(meaning("brand_new"), Meaning { class: Class::Refused, cause: None, remedy: None });
-        assert_eq!(meaning(""), Meaning { class: Class::Refused, cause: None, remedy: None });
+        assert_eq!(code_info("brand_new"), CodeInfo { class: Class::Rejected, cause: None, remedy: None });
+        assert_eq!(code_info(""), CodeInfo { class: Class::Rejected, cause: None, remedy: None });
     }
 }

@@ -15,14 +15,14 @@ use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
 use super::objects::{Conversation, User};
-pub use super::turnstile::Turn;
-use super::turnstile::Turnstile;
+pub use super::turnstile::Priority;
+use super::turnstile::RateLimits;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
-const FOUND_FOR: Duration = Duration::from_secs(600);
+const HIT_TTL: Duration = Duration::from_secs(600);
 
 /// Someone who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
-const MISSING_FOR: Duration = Duration::from_secs(300);
+const MISS_TTL: Duration = Duration::from_secs(300);
 
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
@@ -31,7 +31,7 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_KEY_BYTES: usize = 512;
 
 /// Names of channels that are looked for together; more are looked for one by one.
-const MAX_NAMES: usize = 1_000;
+const MAX_WANTED_NAMES: usize = 1_000;
 
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
@@ -41,75 +41,75 @@ const MAX_NAMES: usize = 1_000;
 #[derive(Clone)]
 pub struct Directory {
     client: Client,
-    turnstile: Turnstile,
+    rate_limits: RateLimits,
     by_email: Cache<Arc<User>, SlackError>,
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
     /// The names that anybody asked for: one list answers for all of them.
-    names: Arc<Mutex<BTreeSet<String>>>,
-    listing: Arc<tokio::sync::Mutex<()>>,
+    wanted_names: Arc<Mutex<BTreeSet<String>>>,
+    list_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Directory {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let limits = Limits { found: FOUND_FOR, missing: MISSING_FOR, entries: MAX_ENTRIES };
+        let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: MISS_TTL, max_entries: MAX_ENTRIES };
         Self {
             client,
-            turnstile: Turnstile::new(),
+            rate_limits: RateLimits::new(),
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
             channel_ids: Cache::new(limits),
-            names: Arc::default(),
-            listing: Arc::default(),
+            wanted_names: Arc::default(),
+            list_lock: Arc::default(),
         }
     }
 
     /// The person with this e-mail address; `None` if there is no active one.
-    pub async fn by_email(&self, email: &str, turn: Turn) -> Result<Option<Arc<User>>, SlackError> {
-        if !is_plausible(email) {
+    pub async fn by_email(&self, email: &str, turn: Priority) -> Result<Option<Arc<User>>, SlackError> {
+        if !is_valid_key(email) {
             return Ok(None);
         }
         let lookup = || {
             let (this, email, turn) = (self.clone(), email.to_owned(), turn.clone());
             async move {
                 let call = this.client.lookup_by_email(&email);
-                Ok(this.turnstile.pass(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
+                Ok(this.rate_limits.call(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
             }
         };
-        self.by_email.get(email, turn.name(), lookup).await
+        self.by_email.get_or_fetch(email, turn.key(), lookup).await
     }
 
     /// The person with this id; `None` if there is none that the app may see.
-    pub async fn by_id(&self, id: &SlackUserId, turn: Turn) -> Result<Option<Arc<User>>, SlackError> {
-        if !is_plausible(id.as_str()) {
+    pub async fn by_id(&self, id: &SlackUserId, turn: Priority) -> Result<Option<Arc<User>>, SlackError> {
+        if !is_valid_key(id.as_str()) {
             return Ok(None);
         }
         let lookup = || {
             let (this, id, turn) = (self.clone(), id.clone(), turn.clone());
             async move {
                 let call = this.client.user_info(&id);
-                Ok(this.turnstile.pass(Method::UsersInfo, turn, call).await?.map(Arc::new))
+                Ok(this.rate_limits.call(Method::UsersInfo, turn, call).await?.map(Arc::new))
             }
         };
-        self.by_id.get(id.as_str(), turn.name(), lookup).await
+        self.by_id.get_or_fetch(id.as_str(), turn.key(), lookup).await
     }
 
     /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
     pub async fn conversation(&self, id: &ChannelId) -> Result<Option<Arc<Conversation>>, SlackError> {
-        if !is_plausible(id.as_str()) {
+        if !is_valid_key(id.as_str()) {
             return Ok(None);
         }
         let lookup = || {
             let (this, id) = (self.clone(), id.clone());
             async move {
                 let call = this.client.conversation_info(&id);
-                match this.turnstile.pass(Method::ConversationsInfo, Turn::First, call).await {
+                match this.rate_limits.call(Method::ConversationsInfo, Priority::Operator, call).await {
                     Ok(found) => {
-                        if is_plausible(&found.name) {
-                            this.channel_ids.learn(&found.name, found.id.clone());
+                        if is_valid_key(&found.name) {
+                            this.channel_ids.insert(&found.name, found.id.clone());
                         }
                         Ok(Some(Arc::new(found)))
                     }
@@ -118,36 +118,36 @@ impl Directory {
                 }
             }
         };
-        self.conversations.get(id.as_str(), Turn::First.name(), lookup).await
+        self.conversations.get_or_fetch(id.as_str(), Priority::Operator.key(), lookup).await
     }
 
     /// The id of a public channel by its name (with or without `#`); `None` if there is none. Slack cannot be asked for one
     /// name, so all channels are listed, once for all names that were asked for so far, and what is found is remembered.
     pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
-        let name = bare(name);
-        if !is_plausible(name) {
+        let name = without_hash(name);
+        if !is_valid_key(name) {
             return Ok(None);
         }
         let lookup = || {
             let (this, name) = (self.clone(), name.to_owned());
             async move {
-                this.want([name.as_str()]);
-                let _alone = this.listing.lock().await;
+                this.add_wanted_names([name.as_str()]);
+                let _alone = this.list_lock.lock().await;
                 // Somebody else may have listed them meanwhile.
-                if let Some(known) = this.channel_ids.known(&name) {
+                if let Some(known) = this.channel_ids.peek(&name) {
                     return Ok(Some(known));
                 }
                 let found = this.list([name.as_str()]).await?;
                 Ok(found.into_iter().find(|channel| channel.name == name).map(|channel| channel.id))
             }
         };
-        self.channel_ids.get(name, Turn::First.name(), lookup).await
+        self.channel_ids.get_or_fetch(name, Priority::Operator.key(), lookup).await
     }
 
     /// The public channels of these names, in one list; their ids are remembered.
     pub async fn channels_by_name(&self, names: &BTreeSet<&str>) -> Result<Vec<Conversation>, SlackError> {
-        self.want(names.iter().copied());
-        let _alone = self.listing.lock().await;
+        self.add_wanted_names(names.iter().copied());
+        let _alone = self.list_lock.lock().await;
         self.list(names.iter().copied()).await
     }
 
@@ -156,36 +156,36 @@ impl Directory {
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Conversation>, SlackError> {
-        let mut wanted = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        wanted.retain(|name| self.channel_ids.known(name).is_none());
+        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        wanted.retain(|name| self.channel_ids.peek(name).is_none());
         wanted.extend(names.into_iter().map(|name| name.to_owned()));
         let list = self.client.channels_by_name(&wanted);
-        let found = self.turnstile.pass(Method::ConversationsList, Turn::First, list).await?;
+        let found = self.rate_limits.call(Method::ConversationsList, Priority::Operator, list).await?;
         for channel in &found {
-            self.channel_ids.learn(&channel.name, channel.id.clone());
+            self.channel_ids.insert(&channel.name, channel.id.clone());
         }
         Ok(found)
     }
 
-    fn want<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let mut wanted = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add_wanted_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner);
         for name in names {
-            if wanted.len() < MAX_NAMES && is_plausible(name) {
+            if wanted.len() < MAX_WANTED_NAMES && is_valid_key(name) {
                 wanted.insert(name.to_owned());
             }
         }
     }
 
     /// Remembers the id with which Slack answered a post to a channel's name.
-    pub fn learn_channel(&self, name: &str, id: &ChannelId) {
-        if is_plausible(bare(name)) {
-            self.channel_ids.learn(bare(name), id.clone());
+    pub fn remember_channel_id(&self, name: &str, id: &ChannelId) {
+        if is_valid_key(without_hash(name)) {
+            self.channel_ids.insert(without_hash(name), id.clone());
         }
     }
 
     /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call.
-    pub fn known_channel(&self, name: &str) -> Option<ChannelId> {
-        self.channel_ids.known(bare(name))
+    pub fn cached_channel_id(&self, name: &str) -> Option<ChannelId> {
+        self.channel_ids.peek(without_hash(name))
     }
 }
 
@@ -195,10 +195,10 @@ impl fmt::Debug for Directory {
     }
 }
 
-fn bare(name: &str) -> &str {
+fn without_hash(name: &str) -> &str {
     name.strip_prefix('#').unwrap_or(name)
 }
 
-fn is_plausible(key: &str) -> bool {
+fn is_valid_key(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY_BYTES
 }

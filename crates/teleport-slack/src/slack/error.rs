@@ -10,48 +10,48 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::codes::{Class, Meaning};
+use super::codes::{Class, CodeInfo};
 use super::method::Method;
 use crate::error::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
-const MOVING_WAIT: Duration = Duration::from_secs(300);
+const MIGRATION_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// What to do when Slack refuses the app-level token.
-const APP_TOKEN: &str = "create an app-level token (xapp-...) with the scope connections:write under Basic \
+const APP_TOKEN_REMEDY: &str = "create an app-level token (xapp-...) with the scope connections:write under Basic \
                          Information of the Slack app, and put it into review.app_token";
 
 /// How to go on after a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Retry {
     /// Try again, with back-off.
-    Retry,
+    Backoff,
     /// Try this method again after exactly this time.
-    RetryAfter(Duration),
+    After(Duration),
     /// This call will never succeed as it is.
-    Permanent,
+    Never,
     /// No call will succeed until someone mends the token or the app's permissions.
-    Unauthorised,
+    NeedsOperator,
 }
 
 /// A failed Web API call. Cheap to clone; holds no secret.
 #[derive(Clone, Debug)]
 pub struct SlackError {
     method: Method,
-    failure: Failure,
+    kind: ErrorKind,
     /// What is left of the wait that Slack asked for, if part of it has passed.
-    left: Option<Duration>,
+    remaining: Option<Duration>,
 }
 
 impl SlackError {
-    pub(super) fn new(method: Method, failure: Failure) -> Self {
-        Self { method, failure, left: None }
+    pub(super) fn new(method: Method, failure: ErrorKind) -> Self {
+        Self { method, kind: failure, remaining: None }
     }
 
     /// The same error for a call that was not made because Slack asked to wait.
-    pub(super) fn still(&self, left: Duration) -> Self {
-        Self { left: Some(left), ..self.clone() }
+    pub(super) fn with_remaining(&self, left: Duration) -> Self {
+        Self { remaining: Some(left), ..self.clone() }
     }
 
     /// The method that was called.
@@ -61,32 +61,32 @@ impl SlackError {
 
     /// Slack's error code, if Slack gave one: foreign text, made printable and cut.
     pub fn code(&self) -> Option<&str> {
-        match &self.failure {
-            Failure::Refused(refusal) => Some(&refusal.code),
+        match &self.kind {
+            ErrorKind::Api(refusal) => Some(&refusal.code),
             _ => None,
         }
     }
 
     /// How to go on.
-    pub fn kind(&self) -> Kind {
-        match &self.failure {
-            Failure::Limited { wait } => Kind::RetryAfter(self.left.unwrap_or(*wait)),
-            Failure::Status { status } if is_final(*status) => Kind::Permanent,
-            Failure::Unsendable { .. } | Failure::ForeignUrl { .. } => Kind::Permanent,
-            Failure::UnfitToken => Kind::Unauthorised,
-            Failure::Status { .. }
-            | Failure::Unconnected { .. }
-            | Failure::Broken { .. }
-            | Failure::TimedOut { .. }
-            | Failure::TooLarge { .. }
-            | Failure::Incomplete { .. }
-            | Failure::Unreadable { .. } => Kind::Retry,
-            Failure::Refused(refusal) => match refusal.meaning.class {
-                Class::Limited => Kind::RetryAfter(self.left.unwrap_or(refusal.wait)),
-                Class::Moving => Kind::RetryAfter(self.left.unwrap_or(MOVING_WAIT)),
-                Class::Unsure | Class::Later => Kind::Retry,
-                Class::Unauthorised => Kind::Unauthorised,
-                Class::Refused => Kind::Permanent,
+    pub fn retry(&self) -> Retry {
+        match &self.kind {
+            ErrorKind::RateLimited { retry_after: wait } => Retry::After(self.remaining.unwrap_or(*wait)),
+            ErrorKind::Status { status } if is_permanent(*status) => Retry::Never,
+            ErrorKind::Serialize { .. } | ErrorKind::UntrustedUrl { .. } => Retry::Never,
+            ErrorKind::InvalidToken => Retry::NeedsOperator,
+            ErrorKind::Status { .. }
+            | ErrorKind::Connect { .. }
+            | ErrorKind::ConnectionLost { .. }
+            | ErrorKind::TimedOut { .. }
+            | ErrorKind::ResponseTooLarge { .. }
+            | ErrorKind::MissingField { .. }
+            | ErrorKind::InvalidResponse { .. } => Retry::Backoff,
+            ErrorKind::Api(refusal) => match refusal.info.class {
+                Class::RateLimited => Retry::After(self.remaining.unwrap_or(refusal.retry_after)),
+                Class::WorkspaceMigrating => Retry::After(self.remaining.unwrap_or(MIGRATION_RETRY_AFTER)),
+                Class::PartialFailure | Class::Transient => Retry::Backoff,
+                Class::Unauthorized => Retry::NeedsOperator,
+                Class::Rejected => Retry::Never,
             },
         }
     }
@@ -94,27 +94,29 @@ impl SlackError {
     /// Whether a write may have taken effect although it failed. Always false for calls that only read.
     pub fn is_ambiguous(&self) -> bool {
         self.method.writes()
-            && match &self.failure {
-                Failure::Limited { .. }
-                | Failure::Unconnected { .. }
-                | Failure::Unsendable { .. }
-                | Failure::ForeignUrl { .. }
-                | Failure::UnfitToken => false,
-                Failure::Status { .. } => self.kind() == Kind::Retry,
-                Failure::Broken { begun, .. } | Failure::TimedOut { begun, .. } => *begun,
-                Failure::TooLarge { .. } | Failure::Incomplete { .. } | Failure::Unreadable { .. } => true,
-                Failure::Refused(refusal) => refusal.meaning.class == Class::Unsure,
+            && match &self.kind {
+                ErrorKind::RateLimited { .. }
+                | ErrorKind::Connect { .. }
+                | ErrorKind::Serialize { .. }
+                | ErrorKind::UntrustedUrl { .. }
+                | ErrorKind::InvalidToken => false,
+                ErrorKind::Status { .. } => self.retry() == Retry::Backoff,
+                ErrorKind::ConnectionLost { begun, .. } | ErrorKind::TimedOut { begun, .. } => *begun,
+                ErrorKind::ResponseTooLarge { .. }
+                | ErrorKind::MissingField { .. }
+                | ErrorKind::InvalidResponse { .. } => true,
+                ErrorKind::Api(refusal) => refusal.info.class == Class::PartialFailure,
             }
     }
 
     /// Whether Slack itself answered, so that the call has ended there too. A gateway that gave up waiting has not.
-    pub fn is_answered(&self) -> bool {
-        match &self.failure {
-            Failure::Refused(_)
-            | Failure::TooLarge { .. }
-            | Failure::Incomplete { .. }
-            | Failure::Unreadable { .. } => true,
-            Failure::Status { status } => {
+    pub fn has_response(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Api(_)
+            | ErrorKind::ResponseTooLarge { .. }
+            | ErrorKind::MissingField { .. }
+            | ErrorKind::InvalidResponse { .. } => true,
+            ErrorKind::Status { status } => {
                 !matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
             }
             _ => false,
@@ -123,7 +125,7 @@ impl SlackError {
 
     /// Whether Slack said that it carried the call out, and left out or garbled what else it had to say.
     pub fn is_accepted(&self) -> bool {
-        matches!(self.failure, Failure::Incomplete { .. })
+        matches!(self.kind, ErrorKind::MissingField { .. })
     }
 
     /// Whether it is the token that is refused, so that no call will succeed with it, and not this call.
@@ -145,32 +147,34 @@ impl SlackError {
 
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
     pub fn remedy(&self) -> Option<&'static str> {
-        match &self.failure {
+        match &self.kind {
             // The table's remedies speak of the bot token.
-            Failure::Refused(refusal)
+            ErrorKind::Api(refusal)
                 if self.method == Method::AppsConnectionsOpen
-                    && refusal.meaning.class == Class::Unauthorised =>
+                    && refusal.info.class == Class::Unauthorized =>
             {
-                Some(APP_TOKEN)
+                Some(APP_TOKEN_REMEDY)
             }
-            Failure::UnfitToken => Some(APP_TOKEN),
-            Failure::Refused(refusal) => refusal.meaning.remedy,
-            Failure::Unconnected { .. } | Failure::TimedOut { begun: false, .. } => Some(
+            ErrorKind::InvalidToken => Some(APP_TOKEN_REMEDY),
+            ErrorKind::Api(refusal) => refusal.info.remedy,
+            ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(
                 "check name resolution, the firewall and Slack's address (slack.api_url); if a proxy opens TLS, \
                  name a file with its CA in SSL_CERT_FILE",
             ),
-            Failure::Status { status } if is_final(*status) && self.method != Method::Respond => {
+            ErrorKind::Status { status } if is_permanent(*status) && self.method != Method::Respond => {
                 Some("check that slack.api_url is Slack's API address and that no proxy stands in between")
             }
-            Failure::Incomplete { .. } | Failure::Unreadable { .. } | Failure::TooLarge { .. } => {
+            ErrorKind::MissingField { .. }
+            | ErrorKind::InvalidResponse { .. }
+            | ErrorKind::ResponseTooLarge { .. } => {
                 Some("check what answers at Slack's address (slack.api_url)")
             }
-            Failure::Limited { .. }
-            | Failure::Status { .. }
-            | Failure::Broken { .. }
-            | Failure::TimedOut { .. }
-            | Failure::Unsendable { .. }
-            | Failure::ForeignUrl { .. } => None,
+            ErrorKind::RateLimited { .. }
+            | ErrorKind::Status { .. }
+            | ErrorKind::ConnectionLost { .. }
+            | ErrorKind::TimedOut { .. }
+            | ErrorKind::Serialize { .. }
+            | ErrorKind::UntrustedUrl { .. } => None,
         }
     }
 
@@ -181,13 +185,13 @@ impl SlackError {
 }
 
 /// Whether a status speaks against the request itself. 408 does not: the request came too slowly.
-fn is_final(status: StatusCode) -> bool {
+fn is_permanent(status: StatusCode) -> bool {
     (status.is_redirection() || status.is_client_error()) && status != StatusCode::REQUEST_TIMEOUT
 }
 
 impl fmt::Display for SlackError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slack's {} failed: {}", self.method, self.failure)?;
+        write!(f, "Slack's {} failed: {}", self.method, self.kind)?;
         if self.is_ambiguous() {
             f.write_str("; Slack may have carried it out all the same")?;
         }
@@ -197,7 +201,7 @@ impl fmt::Display for SlackError {
 
 impl Error for SlackError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.failure.source()
+        self.kind.source()
     }
 }
 
@@ -217,40 +221,40 @@ impl fmt::Display for WithRemedy<'_> {
 
 /// How a call failed. `begun` says whether the request's body was on its way.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum ErrorKind {
     #[error("{0}")]
-    Refused(Box<Refusal>),
-    #[error("too many calls, Slack asks to wait {} s", wait.as_secs())]
-    Limited { wait: Duration },
+    Api(Box<ApiError>),
+    #[error("too many calls, Slack asks to wait {} s", retry_after.as_secs())]
+    RateLimited { retry_after: Duration },
     #[error("HTTP status {status}{}", if status.is_redirection() { " (redirects are not followed)" } else { "" })]
     Status { status: StatusCode },
     #[error("no connection")]
-    Unconnected { source: Arc<dyn Error + Send + Sync> },
+    Connect { source: Arc<dyn Error + Send + Sync> },
     #[error("the connection broke")]
-    Broken { begun: bool, source: Arc<dyn Error + Send + Sync> },
+    ConnectionLost { begun: bool, source: Arc<dyn Error + Send + Sync> },
     #[error("no full answer within {limit:?}")]
     TimedOut { begun: bool, limit: Duration },
     #[error("the answer is larger than {limit} bytes")]
-    TooLarge { limit: usize },
+    ResponseTooLarge { limit: usize },
     #[error("the answer is not Slack's: {what}")]
-    Unreadable { what: String },
+    InvalidResponse { what: String },
     #[error("the answer is not Slack's: `ok` without a usable `{field}`")]
-    Incomplete { field: String },
+    MissingField { field: String },
     #[error("the message could not be written as JSON")]
-    Unsendable { source: Arc<serde_json::Error> },
+    Serialize { source: Arc<serde_json::Error> },
     #[error("nothing was sent: the address to answer at {reason}")]
-    ForeignUrl { reason: &'static str },
+    UntrustedUrl { reason: &'static str },
     #[error("the token holds characters that tokens do not have")]
-    UnfitToken,
+    InvalidToken,
 }
 
 /// `ok: false`, with what Slack said about it. All texts are scrubbed.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     pub(super) code: String,
-    pub(super) meaning: Meaning,
+    pub(super) info: CodeInfo,
     /// The wait Slack asked for, or the default: used only by the code for too many calls.
-    pub(super) wait: Duration,
+    pub(super) retry_after: Duration,
     /// Scopes, with `missing_scope`.
     pub(super) needed: Option<String>,
     pub(super) provided: Option<String>,
@@ -258,10 +262,10 @@ pub(super) struct Refusal {
     pub(super) messages: Vec<String>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.code)?;
-        if let Some(cause) = self.meaning.cause {
+        if let Some(cause) = self.info.cause {
             write!(f, " ({cause})")?;
         }
         if let Some(needed) = &self.needed {
@@ -297,7 +301,7 @@ pub enum SetupError {
         "this machine has no trusted certificates to check Slack's with; install the ca-certificates package, or \
          set SSL_CERT_FILE to a PEM file of them"
     )]
-    NoTrust {
+    NoTrustedRoots {
         /// What went wrong while looking, if anything did.
         source: Option<rustls_native_certs::Error>,
     },
@@ -313,104 +317,104 @@ pub enum SetupError {
 /// Errors for the tests of those who act on them.
 #[cfg(test)]
 impl SlackError {
-    pub(crate) fn refused(method: Method, code: &str) -> Self {
-        let refusal = Refusal {
+    pub(crate) fn api_error(method: Method, code: &str) -> Self {
+        let refusal = ApiError {
             code: code.into(),
-            meaning: super::codes::meaning(code),
-            wait: Duration::from_secs(7),
+            info: super::codes::code_info(code),
+            retry_after: Duration::from_secs(7),
             needed: None,
             provided: None,
             messages: vec![],
         };
-        Self::new(method, Failure::Refused(Box::new(refusal)))
+        Self::new(method, ErrorKind::Api(Box::new(refusal)))
     }
 
-    pub(crate) fn incomplete(method: Method) -> Self {
-        Self::new(method, super::wire::incomplete("ts"))
+    pub(crate) fn missing_field(method: Method) -> Self {
+        Self::new(method, super::wire::missing_field("ts"))
     }
 
     pub(crate) fn timed_out(method: Method, begun: bool) -> Self {
-        Self::new(method, Failure::TimedOut { begun, limit: Duration::from_secs(8) })
+        Self::new(method, ErrorKind::TimedOut { begun, limit: Duration::from_secs(8) })
     }
 
     pub(crate) fn status(method: Method, status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("a status code");
-        Self::new(method, Failure::Status { status })
+        Self::new(method, ErrorKind::Status { status })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::codes::meaning;
+    use super::super::codes::code_info;
     use super::*;
 
-    fn refused(method: Method, code: &str) -> SlackError {
-        SlackError::refused(method, code)
+    fn api_error(method: Method, code: &str) -> SlackError {
+        SlackError::api_error(method, code)
     }
 
-    fn check(failure: Failure, kind: Kind, ambiguous: bool) {
+    fn assert_retry(failure: ErrorKind, kind: Retry, ambiguous: bool) {
         let write = SlackError::new(Method::ChatPostMessage, failure.clone());
-        assert_eq!((write.kind(), write.is_ambiguous()), (kind, ambiguous), "{write}");
+        assert_eq!((write.retry(), write.is_ambiguous()), (kind, ambiguous), "{write}");
         let read = SlackError::new(Method::UsersInfo, failure);
-        assert_eq!((read.kind(), read.is_ambiguous()), (kind, false), "{read}");
+        assert_eq!((read.retry(), read.is_ambiguous()), (kind, false), "{read}");
     }
 
     #[test]
     fn codes_say_how_to_go_on() {
         let table = [
-            ("ratelimited", Kind::RetryAfter(Duration::from_secs(7)), false),
-            ("internal_error", Kind::Retry, true),
-            ("fatal_error", Kind::Retry, true),
-            ("service_unavailable", Kind::Retry, false),
-            ("request_timeout", Kind::Retry, false),
-            ("org_login_required", Kind::RetryAfter(MOVING_WAIT), false),
-            ("missing_scope", Kind::Unauthorised, false),
-            ("invalid_auth", Kind::Unauthorised, false),
-            ("not_in_channel", Kind::Permanent, false),
-            ("brand_new", Kind::Permanent, false),
+            ("ratelimited", Retry::After(Duration::from_secs(7)), false),
+            ("internal_error", Retry::Backoff, true),
+            ("fatal_error", Retry::Backoff, true),
+            ("service_unavailable", Retry::Backoff, false),
+            ("request_timeout", Retry::Backoff, false),
+            ("org_login_required", Retry::After(MIGRATION_RETRY_AFTER), false),
+            ("missing_scope", Retry::NeedsOperator, false),
+            ("invalid_auth", Retry::NeedsOperator, false),
+            ("not_in_channel", Retry::Never, false),
+            ("brand_new", Retry::Never, false),
         ];
         for (code, kind, ambiguous) in table {
-            let error = refused(Method::ChatUpdate, code);
-            assert_eq!((error.kind(), error.is_ambiguous()), (kind, ambiguous), "{code}");
+            let error = api_error(Method::ChatUpdate, code);
+            assert_eq!((error.retry(), error.is_ambiguous()), (kind, ambiguous), "{code}");
             assert_eq!(error.code(), Some(code));
-            assert!(!refused(Method::UsersInfo, code).is_ambiguous(), "{code}");
+            assert!(!api_error(Method::UsersInfo, code).is_ambiguous(), "{code}");
         }
     }
 
     #[test]
     fn transport_failures_say_how_to_go_on() {
-        let status = |code| Failure::Status { status: StatusCode::from_u16(code).unwrap() };
+        let status = |code| ErrorKind::Status { status: StatusCode::from_u16(code).unwrap() };
         let wait = Duration::from_secs(3);
         let broke = || Arc::new(std::io::Error::other("reset"));
-        check(Failure::Limited { wait }, Kind::RetryAfter(wait), false);
-        check(status(500), Kind::Retry, true);
-        check(status(503), Kind::Retry, true);
-        check(status(204), Kind::Retry, true);
-        check(status(408), Kind::Retry, true);
-        check(status(302), Kind::Permanent, false);
-        check(status(404), Kind::Permanent, false);
-        check(Failure::Unconnected { source: broke() }, Kind::Retry, false);
-        check(Failure::Broken { begun: false, source: broke() }, Kind::Retry, false);
-        check(Failure::Broken { begun: true, source: broke() }, Kind::Retry, true);
-        check(Failure::TimedOut { begun: false, limit: wait }, Kind::Retry, false);
-        check(Failure::TimedOut { begun: true, limit: wait }, Kind::Retry, true);
-        check(Failure::TooLarge { limit: 1 }, Kind::Retry, true);
-        check(Failure::Unreadable { what: "html".into() }, Kind::Retry, true);
-        check(Failure::Incomplete { field: "ts".into() }, Kind::Retry, true);
+        assert_retry(ErrorKind::RateLimited { retry_after: wait }, Retry::After(wait), false);
+        assert_retry(status(500), Retry::Backoff, true);
+        assert_retry(status(503), Retry::Backoff, true);
+        assert_retry(status(204), Retry::Backoff, true);
+        assert_retry(status(408), Retry::Backoff, true);
+        assert_retry(status(302), Retry::Never, false);
+        assert_retry(status(404), Retry::Never, false);
+        assert_retry(ErrorKind::Connect { source: broke() }, Retry::Backoff, false);
+        assert_retry(ErrorKind::ConnectionLost { begun: false, source: broke() }, Retry::Backoff, false);
+        assert_retry(ErrorKind::ConnectionLost { begun: true, source: broke() }, Retry::Backoff, true);
+        assert_retry(ErrorKind::TimedOut { begun: false, limit: wait }, Retry::Backoff, false);
+        assert_retry(ErrorKind::TimedOut { begun: true, limit: wait }, Retry::Backoff, true);
+        assert_retry(ErrorKind::ResponseTooLarge { limit: 1 }, Retry::Backoff, true);
+        assert_retry(ErrorKind::InvalidResponse { what: "html".into() }, Retry::Backoff, true);
+        assert_retry(ErrorKind::MissingField { field: "ts".into() }, Retry::Backoff, true);
     }
 
     #[test]
     fn text_names_method_code_cause_and_remedy() {
-        let error = refused(Method::ChatPostMessage, "not_in_channel");
+        let error = api_error(Method::ChatPostMessage, "not_in_channel");
         insta::assert_snapshot!(error, @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel)");
         insta::assert_snapshot!(error.with_remedy(), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (/invite @app), or grant chat:write.public for public channels");
-        insta::assert_snapshot!(refused(Method::UsersInfo, "brand_new").with_remedy(), @"Slack's users.info failed: brand_new");
-        insta::assert_snapshot!(refused(Method::ChatUpdate, "internal_error").with_remedy(), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
+        insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(), @"Slack's users.info failed: brand_new");
+        insta::assert_snapshot!(api_error(Method::ChatUpdate, "internal_error").with_remedy(), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
 
-        let refusal = Refusal {
+        let refusal = ApiError {
             code: "missing_scope".into(),
-            meaning: meaning("missing_scope"),
-            wait: Duration::ZERO,
+            info: code_info("missing_scope"),
+            retry_after: Duration::ZERO,
             needed: Some("users:read".into()),
             provided: Some("chat:write".into()),
             messages: vec!["one".into(), "two".into()],
@@ -421,7 +425,7 @@ mod tests {
     #[test]
     fn display_leaves_the_source_to_the_chain() {
         let source = Arc::new(std::io::Error::other("reset by peer"));
-        let error = SlackError::new(Method::UsersInfo, Failure::Broken { begun: true, source });
+        let error = SlackError::new(Method::UsersInfo, ErrorKind::ConnectionLost { begun: true, source });
         assert_eq!(error.to_string(), "Slack's users.info failed: the connection broke");
         assert_eq!(Error::source(&error).unwrap().to_string(), "reset by peer");
         insta::assert_snapshot!(error.with_remedy(), @"Slack's users.info failed: the connection broke: reset by peer");

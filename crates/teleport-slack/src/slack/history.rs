@@ -16,13 +16,13 @@ use super::objects::{self, AuthTest, Conversation};
 use super::wire::{self, Fields};
 
 /// Slack's clock and ours may differ by this much.
-const SKEW: SignedDuration = SignedDuration::from_mins(5);
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// Messages a page; Slack asks for no more than 200.
-const PAGE: &str = "200";
+const PAGE_SIZE: &str = "200";
 /// Pages read at most: far more than a channel holds of a quarter of an hour.
 const MAX_PAGES: usize = 20;
 /// Channels a page, the most that Slack gives; nearly 20,000 are looked through for a name.
-const CHANNELS_PAGE: &str = "999";
+const CHANNELS_PAGE_SIZE: &str = "999";
 
 /// Whose messages are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl From<&AuthTest> for Author {
 }
 
 impl Author {
-    fn wrote(&self, message: &Fields) -> bool {
+    fn is_author_of(&self, message: &Fields) -> bool {
         let is = |key: &str, id: &str| message.get(key).and_then(Value::as_str) == Some(id);
         match &self.bot {
             Some(bot) => is("bot_id", bot),
@@ -62,22 +62,22 @@ pub struct Window<'a> {
 
 /// A message of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own {
+pub struct OwnMessage {
     /// Which message.
     pub ts: MessageTs,
     /// Whether it is a reply in a thread.
     pub is_reply: bool,
     /// What tells what it is for.
-    pub sign: Sign,
+    pub tag: MessageTag,
 }
 
 /// What tells what a message of ours is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum MessageTag {
     /// The payload of the mark that it was posted with, as far as it is text.
-    Mark(BTreeMap<String, String>),
+    Metadata(BTreeMap<String, String>),
     /// It has no metadata (any more): its text, and the texts in its blocks.
-    Words {
+    Content {
         /// Beside the blocks, or instead of them.
         text: String,
         /// In the blocks, one by one.
@@ -94,27 +94,27 @@ impl Client {
         author: &Author,
         event_type: &str,
         window: Window<'_>,
-    ) -> Result<Vec<Own>, SlackError> {
+    ) -> Result<Vec<OwnMessage>, SlackError> {
         let method =
             if window.thread.is_some() { Method::ConversationsReplies } else { Method::ConversationsHistory };
         let seconds = |at: Timestamp| format!("{}.000000", at.as_second());
         let (oldest, latest) = (
-            seconds(window.from.saturating_sub(SKEW).unwrap_or(window.from)),
-            seconds(window.until.saturating_add(SKEW).unwrap_or(window.until)),
+            seconds(window.from.saturating_sub(MAX_CLOCK_SKEW).unwrap_or(window.from)),
+            seconds(window.until.saturating_add(MAX_CLOCK_SKEW).unwrap_or(window.until)),
         );
         let mut fixed = vec![
             ("channel", window.channel.as_str()),
             ("oldest", &oldest),
             ("latest", &latest),
-            ("limit", PAGE),
+            ("limit", PAGE_SIZE),
             ("include_all_metadata", "true"),
         ];
         fixed.extend(window.thread.map(|ts| ("ts", ts.as_str())));
         let mut found = Vec::new();
-        self.pages(method, &fixed, |page| {
+        self.for_each_page(method, &fixed, |page| {
             let messages = page.get("messages").and_then(Value::as_array).into_iter().flatten();
-            let ours = messages.filter_map(Value::as_object).filter(|message| author.wrote(message));
-            found.extend(ours.filter_map(|message| own(message, event_type)));
+            let ours = messages.filter_map(Value::as_object).filter(|message| author.is_author_of(message));
+            found.extend(ours.filter_map(|message| parse_own_message(message, event_type)));
             true
         })
         .await?;
@@ -127,16 +127,16 @@ impl Client {
         let method = Method::ConversationsOpen;
         let fields = self.json(method, &serde_json::json!({ "users": user })).await?;
         let channel = fields.get("channel").and_then(Value::as_object).map(objects::conversation_id);
-        let channel = channel.unwrap_or_else(|| Err(wire::incomplete("channel")));
+        let channel = channel.unwrap_or_else(|| Err(wire::missing_field("channel")));
         channel.map_err(|failure| SlackError::new(method, failure))
     }
 
     /// The public channels of these names, without `#`, archived or not (`conversations.list`). Needs `channels:read`, and
     /// many calls where there are many channels.
     pub async fn channels_by_name(&self, names: &BTreeSet<String>) -> Result<Vec<Conversation>, SlackError> {
-        let fixed = [("types", "public_channel"), ("limit", CHANNELS_PAGE)];
+        let fixed = [("types", "public_channel"), ("limit", CHANNELS_PAGE_SIZE)];
         let mut found: Vec<Conversation> = Vec::new();
-        self.pages(Method::ConversationsList, &fixed, |page| {
+        self.for_each_page(Method::ConversationsList, &fixed, |page| {
             let channels = page.get("channels").and_then(Value::as_array).into_iter().flatten();
             let channels = channels.filter_map(Value::as_object);
             let channels = channels.filter_map(|channel| objects::conversation_fields(channel).ok());
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// Reads page after page until `next` has seen enough or there is no more.
-    async fn pages(
+    async fn for_each_page(
         &self,
         method: Method,
         fixed: &[(&str, &str)],
@@ -178,41 +178,43 @@ impl Client {
                 return Ok(());
             }
         }
-        Err(SlackError::new(method, wire::incomplete("end of its pages")))
+        Err(SlackError::new(method, wire::missing_field("end of its pages")))
     }
 }
 
 /// A message of ours, unless its metadata is another program's.
-pub(crate) fn own(message: &Fields, event_type: &str) -> Option<Own> {
+pub(crate) fn parse_own_message(message: &Fields, event_type: &str) -> Option<OwnMessage> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let metadata = message.get("metadata").and_then(Value::as_object).filter(|metadata| !metadata.is_empty());
     let sign = match metadata {
         Some(metadata) if metadata.get("event_type")?.as_str()? == event_type => {
             let payload = metadata.get("event_payload")?.as_object()?;
-            Sign::Mark(payload.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect())
+            MessageTag::Metadata(
+                payload.iter().filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect(),
+            )
         }
         Some(_) => return None,
         None => {
             let mut blocks = Vec::new();
-            collect_texts(message.get("blocks").unwrap_or(&Value::Null), &mut blocks);
-            Sign::Words { text: message.get("text").and_then(text).unwrap_or_default(), blocks }
+            collect_block_texts(message.get("blocks").unwrap_or(&Value::Null), &mut blocks);
+            MessageTag::Content { text: message.get("text").and_then(text).unwrap_or_default(), blocks }
         }
     };
     let ts = objects::message_ts(message).ok()?;
     let thread = message.get("thread_ts").and_then(Value::as_str);
     let is_reply = thread.is_some_and(|thread| thread != ts.as_str());
-    Some(Own { ts, is_reply, sign })
+    Some(OwnMessage { ts, is_reply, tag: sign })
 }
 
 /// Every `text` in blocks that is text, however deep; JSON that was read is not deep.
-fn collect_texts(value: &Value, found: &mut Vec<String>) {
+fn collect_block_texts(value: &Value, found: &mut Vec<String>) {
     match value {
-        Value::Array(values) => values.iter().for_each(|value| collect_texts(value, found)),
+        Value::Array(values) => values.iter().for_each(|value| collect_block_texts(value, found)),
         Value::Object(fields) => {
             for (key, value) in fields {
                 match value {
                     Value::String(text) if key == "text" => found.push(text.clone()),
-                    _ => collect_texts(value, found),
+                    _ => collect_block_texts(value, found),
                 }
             }
         }
@@ -233,22 +235,25 @@ mod tests {
     #[test]
     fn only_our_own_marked_messages_count() {
         let ours = Author { user: SlackUserId::new("U0BOT"), bot: Some("B0US".into()) };
-        assert!(ours.wrote(&message(json!({"bot_id": "B0US", "user": "U0BOT"}))));
-        assert!(!ours.wrote(&message(json!({"bot_id": "B0OTHER", "user": "U0BOT"}))));
-        assert!(!ours.wrote(&message(json!({"user": "U0BOT"}))));
-        assert!(!ours.wrote(&message(json!({"bot_id": ["B0US"]}))));
+        assert!(ours.is_author_of(&message(json!({"bot_id": "B0US", "user": "U0BOT"}))));
+        assert!(!ours.is_author_of(&message(json!({"bot_id": "B0OTHER", "user": "U0BOT"}))));
+        assert!(!ours.is_author_of(&message(json!({"user": "U0BOT"}))));
+        assert!(!ours.is_author_of(&message(json!({"bot_id": ["B0US"]}))));
         let by_user = Author { bot: None, ..ours };
-        assert!(by_user.wrote(&message(json!({"user": "U0BOT"}))));
-        assert!(!by_user.wrote(&message(json!({"user": "U0ALICE"}))));
+        assert!(by_user.is_author_of(&message(json!({"user": "U0BOT"}))));
+        assert!(!by_user.is_author_of(&message(json!({"user": "U0ALICE"}))));
     }
 
     #[test]
     fn marks_of_any_shape_are_read_or_passed_over() {
         let mark =
             json!({"event_type": "t", "event_payload": {"request_id": "r", "n": 7, "deep": {"a": "b"}}});
-        let found = own(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
+        let found = parse_own_message(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
         let payload = BTreeMap::from([("request_id".to_owned(), "r".to_owned())]);
-        assert_eq!(found, Own { ts: MessageTs::new("1.2"), is_reply: false, sign: Sign::Mark(payload) });
+        assert_eq!(
+            found,
+            OwnMessage { ts: MessageTs::new("1.2"), is_reply: false, tag: MessageTag::Metadata(payload) }
+        );
         for bad in [
             json!({"ts": "1.2", "metadata": {"event_type": "other", "event_payload": {}}}),
             json!({"ts": "1.2", "metadata": {"event_type": "t"}}),
@@ -257,7 +262,7 @@ mod tests {
             json!({"ts": "ts", "metadata": mark}),
             json!({"ts": 7, "metadata": mark}),
         ] {
-            assert_eq!(own(&message(bad), "t"), None);
+            assert_eq!(parse_own_message(&message(bad), "t"), None);
         }
     }
 
@@ -268,17 +273,17 @@ mod tests {
                 {"type": "section", "text": {"type": "mrkdwn", "text": "one"}},
                 {"type": "context", "elements": [{"type": "mrkdwn", "text": "two"}, {"text": 7}]},
             ]);
-            let found = own(
+            let found = parse_own_message(
                 &message(
                     json!({"ts": "1.2", "thread_ts": "1.1", "text": "all", "blocks": blocks, "metadata": metadata}),
                 ),
                 "t",
             );
             let blocks = vec!["one".to_owned(), "two".to_owned()];
-            let sign = Sign::Words { text: "all".into(), blocks };
-            assert_eq!(found, Some(Own { ts: MessageTs::new("1.2"), is_reply: true, sign }));
+            let tag = MessageTag::Content { text: "all".into(), blocks };
+            assert_eq!(found, Some(OwnMessage { ts: MessageTs::new("1.2"), is_reply: true, tag }));
         }
-        let head = own(&message(json!({"ts": "1.2", "thread_ts": "1.2"})), "t").unwrap();
+        let head = parse_own_message(&message(json!({"ts": "1.2", "thread_ts": "1.2"})), "t").unwrap();
         assert!(!head.is_reply, "the head of a thread is no reply");
     }
 }

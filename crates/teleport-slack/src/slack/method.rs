@@ -113,7 +113,7 @@ impl Method {
 
     /// The most a call may take where the client's own deadline would be too long: someone waits, or what the
     /// call needs expires.
-    pub(super) fn limit(self) -> Option<Duration> {
+    pub(super) fn timeout(self) -> Option<Duration> {
         match self {
             // A trigger lives for 3 s, some of which have passed.
             Self::ViewsOpen => Some(Duration::from_secs(2)),
@@ -122,7 +122,9 @@ impl Method {
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
             // A claim covers them for so long.
-            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => Some(access_core::claim::CALL),
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => {
+                Some(access_core::claim::CALL_TIMEOUT)
+            }
             Self::AuthTest
             | Self::UsersLookupByEmail
             | Self::UsersInfo

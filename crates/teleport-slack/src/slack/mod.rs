@@ -41,15 +41,15 @@ use tokio::sync::watch as latest;
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::secret::Secret;
-use error::{Failure, SetupError, SlackError};
+use error::{ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
-use scrub::Scrub;
+use scrub::Redactor;
 use token::Tokens;
-use transport::{Reader, Transport};
+use transport::{BodyParser, Transport};
 use wire::Fields;
 
-pub use token::Standing;
+pub use token::TokenStatus;
 
 /// Slack's API for everyone but GovSlack.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
@@ -167,18 +167,18 @@ impl Client {
         let options = ClientOptions { token: token.clone(), ..self.shared.options.clone() };
         match Self::new(options) {
             Ok(client) => client.auth_test().await,
-            Err(_) => Err(SlackError::new(Method::AuthTest, Failure::UnfitToken)),
+            Err(_) => Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken)),
         }
     }
 
     /// Whether Slack takes the token, told when it changes and when there is reason to try again what it refused.
-    pub fn standing(&self) -> latest::Receiver<Standing> {
-        self.shared.token.standing()
+    pub fn token_status(&self) -> latest::Receiver<TokenStatus> {
+        self.shared.token.status()
     }
 
     /// Whose token this is, and what it may do (`auth.test`).
     pub async fn auth_test(&self) -> Result<AuthTest, SlackError> {
-        let body = Body { content_type: FORM, bytes: Bytes::new() };
+        let body = Body { content_type: FORM_CONTENT_TYPE, bytes: Bytes::new() };
         let (headers, fields) = self.call(Method::AuthTest, body).await?;
         objects::auth_test(&fields, &headers).map_err(|failure| SlackError::new(Method::AuthTest, failure))
     }
@@ -220,12 +220,12 @@ impl Client {
 
     /// A person by e-mail (`users.lookupByEmail`); `None` if there is no active one.
     pub async fn lookup_by_email(&self, email: &str) -> Result<Option<User>, SlackError> {
-        self.person(Method::UsersLookupByEmail, ("email", email)).await
+        self.find_user(Method::UsersLookupByEmail, ("email", email)).await
     }
 
     /// A person by id (`users.info`); `None` if there is none, or none that the app may see.
     pub async fn user_info(&self, user: &SlackUserId) -> Result<Option<User>, SlackError> {
-        self.person(Method::UsersInfo, ("user", user.as_str())).await
+        self.find_user(Method::UsersInfo, ("user", user.as_str())).await
     }
 
     /// A channel by id (`conversations.info`).
@@ -255,18 +255,18 @@ impl Client {
     pub async fn apps_connections_open(&self, app_token: &Secret) -> Result<Secret, SlackError> {
         let method = Method::AppsConnectionsOpen;
         let fail = |failure| SlackError::new(method, failure);
-        let authorization = parse_token(app_token.expose()).map_err(|_| fail(Failure::UnfitToken))?;
-        let scrub = self.shared.token.get().scrub.and([app_token.clone()]);
-        let form = Body { content_type: FORM, bytes: Bytes::new() };
-        let request = request(self.uri_of(method), Some(authorization), form);
+        let authorization = parse_token(app_token.expose()).map_err(|_| fail(ErrorKind::InvalidToken))?;
+        let scrub = self.shared.token.get().redactor.with([app_token.clone()]);
+        let form = Body { content_type: FORM_CONTENT_TYPE, bytes: Bytes::new() };
+        let request = request(self.method_uri(method), Some(authorization), form);
         let (_, fields) = self.send(method, request, wire::parse_body, &scrub).await?;
         match fields.get("url").and_then(|url| url.as_str()) {
             Some(url) if !url.is_empty() && url.len() <= MAX_URL_BYTES => Ok(Secret::new(url)),
-            _ => Err(fail(wire::incomplete("url"))),
+            _ => Err(fail(wire::missing_field("url"))),
         }
     }
 
-    async fn person(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
+    async fn find_user(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
         match self.read(method, &[key]).await {
             Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
@@ -283,7 +283,7 @@ impl Client {
     async fn read(&self, method: Method, pairs: &[(&str, &str)]) -> Result<Fields, SlackError> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let (_, fields) = if query.len() > MAX_URL_BYTES {
-            self.call(method, Body { content_type: FORM, bytes: query.into() }).await?
+            self.call(method, Body { content_type: FORM_CONTENT_TYPE, bytes: query.into() }).await?
         } else {
             let uri = self.uri(&format!("{method}?{query}"));
             self.authorized(method, |token| get(uri, token)).await?
@@ -298,7 +298,7 @@ impl Client {
     }
 
     async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
-        self.authorized(method, |token| request(self.uri_of(method), Some(token), body)).await
+        self.authorized(method, |token| request(self.method_uri(method), Some(token), body)).await
     }
 
     /// A call with the bot token in use; what Slack says of it is noted.
@@ -309,8 +309,8 @@ impl Client {
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let token = self.shared.token.get();
         let request = make(token.authorization.clone());
-        let outcome = self.send(method, request, wire::parse_body, &token.scrub).await;
-        self.shared.token.note(&token, outcome.as_ref().err());
+        let outcome = self.send(method, request, wire::parse_body, &token.redactor).await;
+        self.shared.token.record_result(&token, outcome.as_ref().err());
         outcome
     }
 
@@ -318,28 +318,28 @@ impl Client {
         &self,
         method: Method,
         request: Request<Bytes>,
-        read: Reader,
-        scrub: &Scrub,
+        read: BodyParser,
+        scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let sent = Timestamp::now();
-        let outcome = self.shared.transport.call(request, method.limit(), read, scrub).await;
+        let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
         if let Ok((headers, _)) = &outcome {
-            self.note_date(headers, sent);
+            self.record_clock(headers, sent);
         }
         let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
-        self.shared.metrics.slack_call(method, &outcome);
+        self.shared.metrics.slack_request_ended(method, &outcome);
         outcome
     }
 
     /// Slack's clock, by the answer's `Date`.
-    fn note_date(&self, headers: &HeaderMap, sent: Timestamp) {
+    fn record_clock(&self, headers: &HeaderMap, sent: Timestamp) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
-            self.shared.metrics.clock_told(Side::Slack, offset);
+            self.shared.metrics.observe_clock(Side::Slack, offset);
         }
     }
 
-    fn uri_of(&self, method: Method) -> Uri {
+    fn method_uri(&self, method: Method) -> Uri {
         self.uri(method.as_str())
     }
 
@@ -362,10 +362,11 @@ impl Client {
 }
 
 /// What we call ourselves.
-const OUR_NAME: HeaderValue = HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT_VALUE: HeaderValue =
+    HeaderValue::from_static(concat!("teleport-slack/", env!("CARGO_PKG_VERSION")));
 
 /// Forms, as `Content-Type` calls them.
-const FORM: &str = "application/x-www-form-urlencoded";
+const FORM_CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// What a request carries.
 struct Body {
@@ -376,7 +377,7 @@ struct Body {
 impl Body {
     fn json(method: Method, body: &impl Serialize) -> Result<Self, SlackError> {
         let bytes = serde_json::to_vec(body)
-            .map_err(|error| SlackError::new(method, Failure::Unsendable { source: Arc::new(error) }))?;
+            .map_err(|error| SlackError::new(method, ErrorKind::Serialize { source: Arc::new(error) }))?;
         // Without a charset Slack adds a warning to each answer.
         Ok(Self { content_type: "application/json; charset=utf-8", bytes: bytes.into() })
     }
@@ -385,7 +386,7 @@ impl Body {
 fn get(uri: Uri, authorization: HeaderValue) -> Request<Bytes> {
     let mut request =
         Request::get(uri).body(Bytes::new()).expect("nothing that can fail was given to the builder");
-    request.headers_mut().extend([(AUTHORIZATION, authorization), (USER_AGENT, OUR_NAME)]);
+    request.headers_mut().extend([(AUTHORIZATION, authorization), (USER_AGENT, USER_AGENT_VALUE)]);
     request
 }
 
@@ -397,7 +398,7 @@ fn request(uri: Uri, authorization: Option<HeaderValue>, body: Body) -> Request<
         // Left to itself, hyper does not say that an empty body is empty, which some servers insist on.
         (CONTENT_LENGTH, length),
         (CONTENT_TYPE, HeaderValue::from_static(body.content_type)),
-        (USER_AGENT, OUR_NAME),
+        (USER_AGENT, USER_AGENT_VALUE),
     ];
     request.headers_mut().extend(fixed);
     request.headers_mut().extend(authorization.map(|token| (AUTHORIZATION, token)));

@@ -11,7 +11,7 @@ use access_core::ids::{ChannelId, MessageTs, SlackUserId};
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::error::Failure;
+use super::error::ErrorKind;
 use super::wire::{self, Fields};
 
 /// Longer text is treated as absent: no name, address or URL of Slack's is this long, and caches keep these.
@@ -131,7 +131,7 @@ pub struct Conversation {
     pub is_im: bool,
 }
 
-pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest, Failure> {
+pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest, ErrorKind> {
     Ok(AuthTest {
         team_id: id(fields, "team_id")?,
         team: text(fields, "team").unwrap_or_default(),
@@ -140,25 +140,25 @@ pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest
         bot_id: text(fields, "bot_id"),
         app_id: text(fields, "app_id"),
         enterprise_id: text(fields, "enterprise_id"),
-        is_enterprise_install: flag(fields, "is_enterprise_install"),
+        is_enterprise_install: bool_field(fields, "is_enterprise_install"),
         scopes: wire::scopes(headers),
     })
 }
 
 pub(super) fn bot_app(fields: &Fields) -> Option<String> {
-    object(fields, "bot").and_then(|bot| text(bot, "app_id"))
+    object_field(fields, "bot").and_then(|bot| text(bot, "app_id"))
 }
 
-pub(super) fn posted(fields: &Fields) -> Result<Posted, Failure> {
+pub(super) fn posted(fields: &Fields) -> Result<Posted, ErrorKind> {
     let channel = ChannelId::new(id(fields, "channel")?);
     Ok(Posted { channel, ts: message_ts(fields)? })
 }
 
-pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
-    let user = object(fields, "user").ok_or_else(|| wire::incomplete("user"))?;
+pub(super) fn user(fields: &Fields) -> Result<User, ErrorKind> {
+    let user = object_field(fields, "user").ok_or_else(|| wire::missing_field("user"))?;
     let empty = Fields::new();
-    let profile = object(user, "profile").unwrap_or(&empty);
-    let enterprise = object(user, "enterprise_user").unwrap_or(&empty);
+    let profile = object_field(user, "profile").unwrap_or(&empty);
+    let enterprise = object_field(user, "enterprise_user").unwrap_or(&empty);
     Ok(User {
         id: SlackUserId::new(id(user, "id")?),
         team_id: text(user, "team_id"),
@@ -167,14 +167,14 @@ pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
         name: text(user, "name").unwrap_or_default(),
         real_name: text(user, "real_name").or_else(|| text(profile, "real_name")),
         email: text(profile, "email"),
-        deleted: flag(user, "deleted"),
-        is_bot: flag(user, "is_bot"),
-        is_restricted: flag(user, "is_restricted"),
-        is_ultra_restricted: flag(user, "is_ultra_restricted"),
-        is_stranger: flag(user, "is_stranger"),
-        is_invited_user: flag(user, "is_invited_user"),
-        is_workflow_bot: flag(user, "is_workflow_bot"),
-        is_connector_bot: flag(user, "is_connector_bot"),
+        deleted: bool_field(user, "deleted"),
+        is_bot: bool_field(user, "is_bot"),
+        is_restricted: bool_field(user, "is_restricted"),
+        is_ultra_restricted: bool_field(user, "is_ultra_restricted"),
+        is_stranger: bool_field(user, "is_stranger"),
+        is_invited_user: bool_field(user, "is_invited_user"),
+        is_workflow_bot: bool_field(user, "is_workflow_bot"),
+        is_connector_bot: bool_field(user, "is_connector_bot"),
         is_email_confirmed: match user.get("is_email_confirmed") {
             None | Some(Value::Null) => None,
             Some(value) => Some(value.as_bool().unwrap_or(false)),
@@ -182,32 +182,35 @@ pub(super) fn user(fields: &Fields) -> Result<User, Failure> {
     })
 }
 
-pub(super) fn conversation(fields: &Fields) -> Result<Conversation, Failure> {
-    conversation_fields(object(fields, "channel").ok_or_else(|| wire::incomplete("channel"))?)
+pub(super) fn conversation(fields: &Fields) -> Result<Conversation, ErrorKind> {
+    conversation_fields(object_field(fields, "channel").ok_or_else(|| wire::missing_field("channel"))?)
 }
 
 /// One of a list of conversations.
-pub(super) fn conversation_fields(channel: &Fields) -> Result<Conversation, Failure> {
+pub(super) fn conversation_fields(channel: &Fields) -> Result<Conversation, ErrorKind> {
     Ok(Conversation {
         id: ChannelId::new(id(channel, "id")?),
         name: text(channel, "name").unwrap_or_default(),
         is_member: channel.get("is_member").and_then(Value::as_bool),
-        is_archived: flag(channel, "is_archived"),
-        is_frozen: flag(channel, "is_frozen"),
-        is_ext_shared: flag(channel, "is_ext_shared"),
-        is_private: flag(channel, "is_private"),
-        is_im: flag(channel, "is_im"),
+        is_archived: bool_field(channel, "is_archived"),
+        is_frozen: bool_field(channel, "is_frozen"),
+        is_ext_shared: bool_field(channel, "is_ext_shared"),
+        is_private: bool_field(channel, "is_private"),
+        is_im: bool_field(channel, "is_im"),
     })
 }
 
 /// The id of a conversation, of which nothing else matters.
-pub(super) fn conversation_id(channel: &Fields) -> Result<ChannelId, Failure> {
+pub(super) fn conversation_id(channel: &Fields) -> Result<ChannelId, ErrorKind> {
     id(channel, "id").map(ChannelId::new)
 }
 
 /// Which message this is.
-pub(super) fn message_ts(message: &Fields) -> Result<MessageTs, Failure> {
-    text(message, "ts").filter(|text| is_ts(text)).map(MessageTs::new).ok_or_else(|| wire::incomplete("ts"))
+pub(super) fn message_ts(message: &Fields) -> Result<MessageTs, ErrorKind> {
+    text(message, "ts")
+        .filter(|text| is_ts(text))
+        .map(MessageTs::new)
+        .ok_or_else(|| wire::missing_field("ts"))
 }
 
 /// Whether this is a `ts`: seconds, and behind a point what tells messages of one second apart.
@@ -218,16 +221,18 @@ fn is_ts(text: &str) -> bool {
 
 /// Where the next page begins; empty at the end.
 pub(super) fn next_cursor(fields: &Fields) -> String {
-    object(fields, "response_metadata").and_then(|metadata| text(metadata, "next_cursor")).unwrap_or_default()
+    object_field(fields, "response_metadata")
+        .and_then(|metadata| text(metadata, "next_cursor"))
+        .unwrap_or_default()
 }
 
 /// The people in a user group.
-pub(super) fn members(fields: &Fields) -> Result<Vec<SlackUserId>, Failure> {
-    let users = fields.get("users").and_then(Value::as_array).ok_or_else(|| wire::incomplete("users"))?;
+pub(super) fn members(fields: &Fields) -> Result<Vec<SlackUserId>, ErrorKind> {
+    let users = fields.get("users").and_then(Value::as_array).ok_or_else(|| wire::missing_field("users"))?;
     Ok(users.iter().filter_map(Value::as_str).filter(|id| is_id(id)).map(SlackUserId::new).collect())
 }
 
-fn object<'a>(fields: &'a Fields, key: &str) -> Option<&'a Fields> {
+fn object_field<'a>(fields: &'a Fields, key: &str) -> Option<&'a Fields> {
     fields.get(key).and_then(Value::as_object)
 }
 
@@ -238,8 +243,8 @@ fn text(fields: &Fields, key: &str) -> Option<String> {
 }
 
 /// An id or `ts`. Strict about its characters, because ids are stored in lists separated by `,` and `/`.
-fn id(fields: &Fields, key: &str) -> Result<String, Failure> {
-    text(fields, key).filter(|text| is_id(text)).ok_or_else(|| wire::incomplete(key))
+fn id(fields: &Fields, key: &str) -> Result<String, ErrorKind> {
+    text(fields, key).filter(|text| is_id(text)).ok_or_else(|| wire::missing_field(key))
 }
 
 fn is_id(text: &str) -> bool {
@@ -248,7 +253,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// A flag that means caution: absent, null, false and 0 are "no", anything else is "yes".
-fn flag(fields: &Fields, key: &str) -> bool {
+fn bool_field(fields: &Fields, key: &str) -> bool {
     match fields.get(key) {
         None | Some(Value::Null) => false,
         Some(Value::Bool(set)) => *set,

@@ -17,7 +17,7 @@ const SLACK_HOSTS: [&str; 2] = ["slack.com", "hooks.slack.com"];
 const MIN_SECRET_BYTES: usize = 6;
 
 /// The address, if it is one of Slack's or at the host of `base`; else why not, as the end of a sentence.
-pub(super) fn check(url: &str, base: &Uri) -> Result<Uri, &'static str> {
+pub(super) fn validate(url: &str, base: &Uri) -> Result<Uri, &'static str> {
     if url.len() > MAX_URL_BYTES {
         return Err("is too long");
     }
@@ -29,7 +29,7 @@ pub(super) fn check(url: &str, base: &Uri) -> Result<Uri, &'static str> {
         return Err("holds a user or password");
     }
     let is_apis_own = scheme == base.scheme_str().unwrap_or_default()
-        && base.authority().is_some_and(|own| is_same(own, authority, scheme));
+        && base.authority().is_some_and(|own| is_same_origin(own, authority, scheme));
     if is_apis_own {
         return Ok(uri);
     }
@@ -49,14 +49,14 @@ pub(super) fn check(url: &str, base: &Uri) -> Result<Uri, &'static str> {
 }
 
 /// The parts of an address to keep out of error texts.
-pub(super) fn secrets(url: &Secret) -> impl Iterator<Item = Secret> {
+pub(super) fn secret_parts(url: &Secret) -> impl Iterator<Item = Secret> {
     let url = url.expose();
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let (_, path) = rest.split_once('/').unwrap_or(("", rest));
     path.split(['/', '?', '&', '=']).filter(|part| part.len() >= MIN_SECRET_BYTES).map(Secret::new)
 }
 
-fn is_same(one: &Authority, other: &Authority, scheme: &str) -> bool {
+fn is_same_origin(one: &Authority, other: &Authority, scheme: &str) -> bool {
     one.host().eq_ignore_ascii_case(other.host()) && port_of(one, scheme) == port_of(other, scheme)
 }
 
@@ -74,21 +74,25 @@ fn port_of(authority: &Authority, scheme: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn check_at(api_url: &str, url: &str, expected: Result<(), &str>) {
-        let outcome = check(url, &api_url.parse().unwrap());
+    fn assert_validated(api_url: &str, url: &str, expected: Result<(), &str>) {
+        let outcome = validate(url, &api_url.parse().unwrap());
         assert_eq!(outcome.map(|uri| assert_eq!(uri.to_string(), url)), expected, "{url}");
     }
 
     #[test]
     fn slacks_hosts_will_do() {
         let api = "https://slack.com/api/";
-        check_at(api, "https://hooks.slack.com/actions/T1/2/secret", Ok(()));
-        check_at(api, "https://slack.com/x", Ok(()));
-        check_at("https://slack-gov.com/api/", "https://hooks.slack-gov.com/actions/T1/2/s", Ok(()));
-        check_at("https://slack-gov.com/api/", "https://slack-gov.com/x", Ok(()));
-        check_at("https://gateway.example.com:8443/api/", "https://gateway.example.com:8443/x", Ok(()));
-        check_at("http://127.0.0.1:9000/api/", "http://127.0.0.1:9000/response/1", Ok(()));
-        check_at("http://127.0.0.1:9000/api/", "https://hooks.slack.com/actions/T1/2/s", Ok(()));
+        assert_validated(api, "https://hooks.slack.com/actions/T1/2/secret", Ok(()));
+        assert_validated(api, "https://slack.com/x", Ok(()));
+        assert_validated("https://slack-gov.com/api/", "https://hooks.slack-gov.com/actions/T1/2/s", Ok(()));
+        assert_validated("https://slack-gov.com/api/", "https://slack-gov.com/x", Ok(()));
+        assert_validated(
+            "https://gateway.example.com:8443/api/",
+            "https://gateway.example.com:8443/x",
+            Ok(()),
+        );
+        assert_validated("http://127.0.0.1:9000/api/", "http://127.0.0.1:9000/response/1", Ok(()));
+        assert_validated("http://127.0.0.1:9000/api/", "https://hooks.slack.com/actions/T1/2/s", Ok(()));
     }
 
     #[test]
@@ -96,32 +100,33 @@ mod tests {
         let elsewhere = Err("is not at one of Slack's hosts");
         let port = Err("names a port that Slack does not use");
         let api = "https://slack.com/api/";
-        check_at(api, "http://hooks.slack.com/a", Err("is not https"));
-        check_at(api, "https://hooks.slack.com.evil.example/a", elsewhere);
-        check_at(api, "https://evilslack.com/a", elsewhere);
-        check_at(api, "https://slack.com./a", elsewhere);
-        check_at(api, "https://files.slack.com/a", elsewhere);
-        check_at(api, "https://169.254.169.254/latest/meta-data", elsewhere);
-        check_at(api, "https://[::1]/a", elsewhere);
-        check_at(api, "https://hooks.slack.com:22/a", port);
-        check_at(api, "https://hooks.slack.com:/a", port);
-        check_at(api, "https://hooks.slack.com@evil.example/a", Err("holds a user or password"));
-        check_at(api, "https://evil.example#hooks.slack.com", elsewhere);
-        check_at(api, "file:///etc/passwd", Err("is not a URL"));
-        check_at(api, "//hooks.slack.com/a", Err("is not a full URL"));
-        check_at(api, "hooks.slack.com", Err("is not a full URL"));
-        check_at(api, "", Err("is not a URL"));
-        check_at(api, &format!("https://slack.com/{}", "a".repeat(3_000)), Err("is too long"));
+        assert_validated(api, "http://hooks.slack.com/a", Err("is not https"));
+        assert_validated(api, "https://hooks.slack.com.evil.example/a", elsewhere);
+        assert_validated(api, "https://evilslack.com/a", elsewhere);
+        assert_validated(api, "https://slack.com./a", elsewhere);
+        assert_validated(api, "https://files.slack.com/a", elsewhere);
+        assert_validated(api, "https://169.254.169.254/latest/meta-data", elsewhere);
+        assert_validated(api, "https://[::1]/a", elsewhere);
+        assert_validated(api, "https://hooks.slack.com:22/a", port);
+        assert_validated(api, "https://hooks.slack.com:/a", port);
+        assert_validated(api, "https://hooks.slack.com@evil.example/a", Err("holds a user or password"));
+        assert_validated(api, "https://evil.example#hooks.slack.com", elsewhere);
+        assert_validated(api, "file:///etc/passwd", Err("is not a URL"));
+        assert_validated(api, "//hooks.slack.com/a", Err("is not a full URL"));
+        assert_validated(api, "hooks.slack.com", Err("is not a full URL"));
+        assert_validated(api, "", Err("is not a URL"));
+        assert_validated(api, &format!("https://slack.com/{}", "a".repeat(3_000)), Err("is too long"));
         let simulator = "http://127.0.0.1:9000/api/";
-        check_at(simulator, "http://127.0.0.1:6379/", Err("is not https"));
-        check_at(simulator, "https://127.0.0.1:9000/", port);
-        check_at(simulator, "http://localhost:9000/", Err("is not https"));
-        check_at("http://sim.example/", "https://hooks.sim.example/", elsewhere);
+        assert_validated(simulator, "http://127.0.0.1:6379/", Err("is not https"));
+        assert_validated(simulator, "https://127.0.0.1:9000/", port);
+        assert_validated(simulator, "http://localhost:9000/", Err("is not https"));
+        assert_validated("http://sim.example/", "https://hooks.sim.example/", elsewhere);
     }
 
     #[test]
     fn the_telling_parts_are_secrets() {
-        let parts = |url| secrets(&Secret::new(url)).map(|part| part.expose().to_owned()).collect::<Vec<_>>();
+        let parts =
+            |url| secret_parts(&Secret::new(url)).map(|part| part.expose().to_owned()).collect::<Vec<_>>();
         assert_eq!(
             parts("https://hooks.slack.com/actions/T012AB/3/hunter2?ticket=abcdef"),
             ["actions", "T012AB", "hunter2", "ticket", "abcdef"]

@@ -6,7 +6,7 @@
 use crate::secret::Secret;
 
 /// What stands where a token stood.
-const REMOVED: &str = "[secret]";
+const PLACEHOLDER: &str = "[secret]";
 
 /// The beginnings of Slack tokens of every kind (`xoxb-`, `xoxp-`, `xoxe.xoxb-`, `xapp-`, `xwfp-`), and of the
 /// addresses of WebSockets, which hold a ticket.
@@ -14,28 +14,28 @@ const TOKEN_PREFIXES: [&str; 7] = ["xox", "xapp-", "xwfp-", "ws:/", "wss:/", "ws
 
 /// Cleans foreign text. Knows the secrets in use, to recognise them whatever their form.
 #[derive(Clone, Debug)]
-pub(super) struct Scrub {
+pub(super) struct Redactor {
     secrets: Vec<Secret>,
 }
 
-impl Scrub {
+impl Redactor {
     pub(super) fn new(token: Secret) -> Self {
         Self { secrets: vec![token] }
     }
 
     /// One that knows further secrets.
-    pub(super) fn and(&self, more: impl IntoIterator<Item = Secret>) -> Self {
+    pub(super) fn with(&self, more: impl IntoIterator<Item = Secret>) -> Self {
         Self { secrets: self.secrets.iter().cloned().chain(more).collect() }
     }
 
     /// The text on one line, without invisible characters and tokens, cut to `max` characters.
-    pub(super) fn text(&self, raw: &str, max: usize) -> String {
+    pub(super) fn redact(&self, raw: &str, max: usize) -> String {
         // Characters first: a token with a zero-width space inside must not slip through the search below.
         let mut line = one_line(raw);
         for secret in self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
-            line = line.replace(secret, REMOVED);
+            line = line.replace(secret, PLACEHOLDER);
         }
-        cut(&without_tokens(&line), max)
+        truncate(&redact_tokens(&line), max)
     }
 }
 
@@ -63,7 +63,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// Replaces anything that looks like a Slack token.
-fn without_tokens(line: &str) -> String {
+fn redact_tokens(line: &str) -> String {
     let mut clean = String::new();
     let mut rest = line;
     while let Some(start) = TOKEN_PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min() {
@@ -74,13 +74,13 @@ fn without_tokens(line: &str) -> String {
         };
         let end = token.find(is_end).unwrap_or(token.len());
         clean.push_str(before);
-        clean.push_str(REMOVED);
+        clean.push_str(PLACEHOLDER);
         rest = token.split_at(end).1;
     }
     clean + rest
 }
 
-fn cut(line: &str, max: usize) -> String {
+fn truncate(line: &str, max: usize) -> String {
     let mut chars = line.chars();
     let mut short: String = chars.by_ref().take(max).collect();
     if chars.next().is_some() {
@@ -93,32 +93,32 @@ fn cut(line: &str, max: usize) -> String {
 mod tests {
     use super::*;
 
-    fn check(raw: &str, max: usize, expected: &str) {
-        assert_eq!(Scrub::new(Secret::new("s3cr3t")).text(raw, max), expected);
+    fn assert_redacted(raw: &str, max: usize, expected: &str) {
+        assert_eq!(Redactor::new(Secret::new("s3cr3t")).redact(raw, max), expected);
     }
 
     #[test]
     fn text_is_one_printable_line() {
-        check(" a\r\n\tb\u{0}\u{202e}c\u{200b} ", 60, "a bc");
-        check("äöü…", 3, "äöü…");
-        check("äöü", 3, "äöü");
-        check("", 3, "");
+        assert_redacted(" a\r\n\tb\u{0}\u{202e}c\u{200b} ", 60, "a bc");
+        assert_redacted("äöü…", 3, "äöü…");
+        assert_redacted("äöü", 3, "äöü");
+        assert_redacted("", 3, "");
     }
 
     #[test]
     fn tokens_are_removed_before_the_cut() {
-        check("Bearer s3cr3t.", 60, "Bearer [secret].");
-        check("s3c\u{200b}r3t", 60, "[secret]");
-        check("a s3cr3t", 5, "a [se…");
-        check("t=xoxb-1-2&u=xapp-1 xoxe.xoxb-9", 60, "t=[secret]&u=[secret] [secret]");
-        check("xox", 60, "[secret]");
-        check(r#"{"url":"wss:\/\/h\/link?ticket=a%2Fb&x=y"}"#, 60, r#"{"url":"[secret]"}"#);
-        check("ws://127.0.0.1/?ticket=1 gone", 60, "[secret] gone");
+        assert_redacted("Bearer s3cr3t.", 60, "Bearer [secret].");
+        assert_redacted("s3c\u{200b}r3t", 60, "[secret]");
+        assert_redacted("a s3cr3t", 5, "a [se…");
+        assert_redacted("t=xoxb-1-2&u=xapp-1 xoxe.xoxb-9", 60, "t=[secret]&u=[secret] [secret]");
+        assert_redacted("xox", 60, "[secret]");
+        assert_redacted(r#"{"url":"wss:\/\/h\/link?ticket=a%2Fb&x=y"}"#, 60, r#"{"url":"[secret]"}"#);
+        assert_redacted("ws://127.0.0.1/?ticket=1 gone", 60, "[secret] gone");
     }
 
     #[test]
     fn further_secrets_are_removed_too() {
-        let scrub = Scrub::new(Secret::new("s3cr3t")).and([Secret::new("hunter2"), Secret::new("")]);
-        assert_eq!(scrub.text("s3cr3t hunter2 x", 60), "[secret] [secret] x");
+        let scrub = Redactor::new(Secret::new("s3cr3t")).with([Secret::new("hunter2"), Secret::new("")]);
+        assert_eq!(scrub.redact("s3cr3t hunter2 x", 60), "[secret] [secret] x");
     }
 }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::directory::{Directory, Turn};
-use super::error::Kind;
+use super::directory::{Directory, Priority};
+use super::error::Retry;
 use super::*;
 use server::{Received, Reply, Server};
 
@@ -33,19 +33,19 @@ fn client_with(options: ClientOptions, roots: RootCertStore) -> Client {
     Client::with_roots(options, base, roots).unwrap()
 }
 
-fn card() -> Message {
+fn sample_message() -> Message {
     let mut text = Mrkdwn::default();
-    text.ours("*alice* wants `dba`");
-    Message::new(words(), vec![Block::section(text)])
+    text.trusted("*alice* wants `dba`");
+    Message::new(sample_text(), vec![Block::section(text)])
 }
 
-fn plain() -> Message {
-    Message::plain(words())
+fn text_message() -> Message {
+    Message::plain(sample_text())
 }
 
-fn words() -> Mrkdwn {
+fn sample_text() -> Mrkdwn {
     let mut text = Mrkdwn::default();
-    text.ours("alice wants dba");
+    text.trusted("alice wants dba");
     text
 }
 
@@ -57,16 +57,16 @@ fn posted() -> Value {
     json!({"ok": true, "channel": "C1", "ts": "1.000001", "message": {"text": "…"}})
 }
 
-fn check_request(request: &Received, method: &str, content_type: &str) {
-    assert_eq!(request.line, format!("POST /api/{method} HTTP/1.1"));
+fn assert_request(request: &Received, method: &str, content_type: &str) {
+    assert_eq!(request.request_line, format!("POST /api/{method} HTTP/1.1"));
     assert_eq!(request.header("authorization"), Some("Bearer xoxb-12-secret"));
     assert_eq!(request.header("content-type"), Some(content_type));
     assert_eq!(request.header("content-length"), Some(request.body.len().to_string().as_str()));
     assert!(request.header("user-agent").unwrap().starts_with("teleport-slack/"));
 }
 
-fn check_read(request: &Received, method: &str, query: &str) {
-    assert_eq!(request.line, format!("GET /api/{method}?{query} HTTP/1.1"));
+fn assert_read(request: &Received, method: &str, query: &str) {
+    assert_eq!(request.request_line, format!("GET /api/{method}?{query} HTTP/1.1"));
     assert_eq!(request.header("authorization"), Some("Bearer xoxb-12-secret"));
     assert_eq!((request.header("content-type"), request.body.as_slice()), (None, &b""[..]));
     assert!(request.header("user-agent").unwrap().starts_with("teleport-slack/"));
@@ -75,7 +75,7 @@ fn check_read(request: &Received, method: &str, query: &str) {
 #[tokio::test]
 async fn a_post_is_sent_as_json() {
     let server = Server::start([Reply::json(&posted())]).await;
-    let message = card();
+    let message = sample_message();
     let ts = MessageTs::new("0.5");
     let payload = BTreeMap::from([("request_id".to_owned(), "r1".to_owned())]);
     let metadata = Some(Metadata { event_type: "access_request".into(), payload });
@@ -84,7 +84,7 @@ async fn a_post_is_sent_as_json() {
     assert_eq!(answer, Posted { channel: ChannelId::new("C1"), ts: MessageTs::new("1.000001") });
 
     let [request] = server.received().try_into().unwrap();
-    check_request(&request, "chat.postMessage", "application/json; charset=utf-8");
+    assert_request(&request, "chat.postMessage", "application/json; charset=utf-8");
     let expected = json!({
         "channel": "C1", "text": "alice wants dba", "blocks": message.blocks(), "thread_ts": "0.5",
         "metadata": {"event_type": "access_request", "event_payload": {"request_id": "r1"}},
@@ -96,7 +96,7 @@ async fn a_post_is_sent_as_json() {
 #[tokio::test]
 async fn a_plain_post_leaves_out_what_it_does_not_have() {
     let server = Server::start([Reply::json(&posted())]).await;
-    client(&server).post_message(post(&plain())).await.unwrap();
+    client(&server).post_message(post(&text_message())).await.unwrap();
     let expected = json!({
         "channel": "C1", "text": "alice wants dba", "unfurl_links": false, "unfurl_media": false, "parse": "none",
     });
@@ -109,13 +109,13 @@ async fn an_update_always_sends_blocks() {
     let server = Server::start([ok.clone(), ok]).await;
     let client = client(&server);
     let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.5"));
-    client.update_message(&channel, &ts, &card()).await.unwrap();
-    client.update_message(&channel, &ts, &plain()).await.unwrap();
+    client.update_message(&channel, &ts, &sample_message()).await.unwrap();
+    client.update_message(&channel, &ts, &text_message()).await.unwrap();
 
     let [with_blocks, without] = server.received().try_into().unwrap();
-    check_request(&with_blocks, "chat.update", "application/json; charset=utf-8");
+    assert_request(&with_blocks, "chat.update", "application/json; charset=utf-8");
     let expected = |blocks| json!({"channel": "C1", "ts": "1.5", "text": "alice wants dba", "blocks": blocks, "parse": "none"});
-    assert_eq!(with_blocks.json(), expected(json!(card().blocks())));
+    assert_eq!(with_blocks.json(), expected(json!(sample_message().blocks())));
     assert_eq!(without.json(), expected(json!([])));
     assert_eq!(server.connections(), 1, "a connection is used again");
 }
@@ -141,9 +141,9 @@ async fn reads_are_sent_as_queries() {
         (by_id, "users.info", "user=U1"),
         (info, "conversations.info", "channel=C1+%26"),
     ] {
-        check_read(&request, method, query);
+        assert_read(&request, method, query);
     }
-    check_request(&as_form, "users.lookupByEmail", "application/x-www-form-urlencoded");
+    assert_request(&as_form, "users.lookupByEmail", "application/x-www-form-urlencoded");
     assert_eq!(as_form.body.len(), "email=%40example.com".len() + 100_000);
 }
 
@@ -166,7 +166,7 @@ async fn auth_test_tells_whose_token_it_is() {
         scopes: Some(["chat:write", "users:read"].map(String::from).into()),
     };
     assert_eq!(identity, expected);
-    check_request(&server.received()[0], "auth.test", "application/x-www-form-urlencoded");
+    assert_request(&server.received()[0], "auth.test", "application/x-www-form-urlencoded");
 }
 
 #[tokio::test]
@@ -178,101 +178,102 @@ async fn nobody_is_not_an_error() {
     assert_eq!(client.user_info(&id).await.unwrap(), None);
     assert_eq!(client.user_info(&id).await.unwrap(), None);
     let error = client.user_info(&id).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Unauthorised, Some("missing_scope")));
+    assert_eq!((error.retry(), error.code()), (Retry::NeedsOperator, Some("missing_scope")));
 }
 
 /// Posts to a server that does this, and returns the failure.
-async fn failure(reply: Reply) -> SlackError {
+async fn failed_call(reply: Reply) -> SlackError {
     let server = Server::start([reply]).await;
-    let error = client(&server).post_message(post(&plain())).await.unwrap_err();
+    let error = client(&server).post_message(post(&text_message())).await.unwrap_err();
     assert_eq!(server.received().len(), 1, "a request that may have been received is not repeated");
     error
 }
 
-async fn check_failure(reply: Reply, kind: Kind, ambiguous: bool, text: &str) {
-    let error = failure(reply).await;
+async fn assert_failure(reply: Reply, kind: Retry, ambiguous: bool, text: &str) {
+    let error = failed_call(reply).await;
     let shown = error.to_string();
     assert!(shown.contains(text), "{shown} lacks {text}");
-    assert_eq!((error.kind(), error.is_ambiguous()), (kind, ambiguous), "{shown}");
+    assert_eq!((error.retry(), error.is_ambiguous()), (kind, ambiguous), "{shown}");
 }
 
 #[tokio::test]
 async fn http_statuses_are_told_apart() {
     let html = "content-type: text/html\r\n";
-    let after = |seconds| Kind::RetryAfter(Duration::from_secs(seconds));
+    let after = |seconds| Retry::After(Duration::from_secs(seconds));
     let limited =
         |header| Reply::http("429 Too Many Requests", header, r#"{"ok":false,"error":"ratelimited"}"#);
-    check_failure(limited("retry-after: 7\r\n"), after(7), false, "wait 7 s").await;
-    check_failure(limited(""), after(30), false, "wait 30 s").await;
-    check_failure(Reply::http("500 Oh", html, "<h1>"), Kind::Retry, true, "500").await;
-    check_failure(Reply::http("503 Oh", html, ""), Kind::Retry, true, "503").await;
-    check_failure(Reply::http("404 No", html, ""), Kind::Permanent, false, "404").await;
+    assert_failure(limited("retry-after: 7\r\n"), after(7), false, "wait 7 s").await;
+    assert_failure(limited(""), after(30), false, "wait 30 s").await;
+    assert_failure(Reply::http("500 Oh", html, "<h1>"), Retry::Backoff, true, "500").await;
+    assert_failure(Reply::http("503 Oh", html, ""), Retry::Backoff, true, "503").await;
+    assert_failure(Reply::http("404 No", html, ""), Retry::Never, false, "404").await;
     let elsewhere = Reply::http("302 Found", "location: http://127.0.0.1:1/\r\n", "");
-    check_failure(elsewhere, Kind::Permanent, false, "redirects are not followed").await;
+    assert_failure(elsewhere, Retry::Never, false, "redirects are not followed").await;
 }
 
 #[tokio::test]
 async fn a_refusal_by_slack_names_its_code() {
     let refused = |code| Reply::json(&json!({"ok": false, "error": code}));
-    check_failure(refused("not_in_channel"), Kind::Permanent, false, "not_in_channel (the app").await;
-    check_failure(refused("fatal_error"), Kind::Retry, true, "fatal_error").await;
-    check_failure(refused("brand_new"), Kind::Permanent, false, "brand_new").await;
+    assert_failure(refused("not_in_channel"), Retry::Never, false, "not_in_channel (the app").await;
+    assert_failure(refused("fatal_error"), Retry::Backoff, true, "fatal_error").await;
+    assert_failure(refused("brand_new"), Retry::Never, false, "brand_new").await;
     let limited = Reply::http(
         "200 OK",
         "content-type: application/json\r\nretry-after: 9\r\n",
         r#"{"ok":false,"error":"ratelimited"}"#,
     );
-    check_failure(limited, Kind::RetryAfter(Duration::from_secs(9)), false, "ratelimited").await;
+    assert_failure(limited, Retry::After(Duration::from_secs(9)), false, "ratelimited").await;
     let blocks = json!({"ok": false, "error": "invalid_blocks",
         "response_metadata": {"messages": ["[ERROR] must be less than 3001 characters"]}});
-    check_failure(Reply::json(&blocks), Kind::Permanent, false, "must be less than 3001").await;
+    assert_failure(Reply::json(&blocks), Retry::Never, false, "must be less than 3001").await;
 }
 
 #[tokio::test]
 async fn answers_that_cannot_be_read_leave_a_doubt() {
     let json = "content-type: application/json\r\n";
     let page = Reply::http("200 OK", "content-type: text/html\r\n", "<html>Log in</html>");
-    check_failure(page, Kind::Retry, true, "text/html, not JSON: <html>Log in</html>").await;
-    check_failure(Reply::http("200 OK", json, "{\"ok\":tr"), Kind::Retry, true, "broken JSON").await;
-    check_failure(Reply::http("200 OK", json, "[]"), Kind::Retry, true, "not a JSON object").await;
-    check_failure(Reply::http("200 OK", json, r#"{"ok":"true"}"#), Kind::Retry, true, "no boolean `ok`")
+    assert_failure(page, Retry::Backoff, true, "text/html, not JSON: <html>Log in</html>").await;
+    assert_failure(Reply::http("200 OK", json, "{\"ok\":tr"), Retry::Backoff, true, "broken JSON").await;
+    assert_failure(Reply::http("200 OK", json, "[]"), Retry::Backoff, true, "not a JSON object").await;
+    assert_failure(Reply::http("200 OK", json, r#"{"ok":"true"}"#), Retry::Backoff, true, "no boolean `ok`")
         .await;
-    check_failure(Reply::json(&json!({"ok": true})), Kind::Retry, true, "usable `channel`").await;
+    assert_failure(Reply::json(&json!({"ok": true})), Retry::Backoff, true, "usable `channel`").await;
 
     let padding = "x".repeat(transport::MAX_BODY_BYTES);
     let large = Reply::json(&json!({"ok": true, "channel": "C1", "ts": "1.1", "padding": padding}));
-    check_failure(large, Kind::Retry, true, "larger than 1048576 bytes").await;
+    assert_failure(large, Retry::Backoff, true, "larger than 1048576 bytes").await;
     let endless = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("40000\r\n{}\r\n", " ".repeat(0x40000)).repeat(5);
     let endless = Reply::Stall([endless.as_slice(), chunk.as_bytes()].concat());
-    check_failure(endless, Kind::Retry, true, "larger than 1048576 bytes").await;
+    assert_failure(endless, Retry::Backoff, true, "larger than 1048576 bytes").await;
 }
 
 #[tokio::test]
 async fn broken_connections_leave_a_doubt() {
-    check_failure(Reply::Cut(vec![]), Kind::Retry, true, "the connection broke").await;
-    check_failure(Reply::Cut(b"SSH-2.0-x\r\n".to_vec()), Kind::Retry, true, "the connection broke").await;
+    assert_failure(Reply::Truncated(vec![]), Retry::Backoff, true, "the connection broke").await;
+    assert_failure(Reply::Truncated(b"SSH-2.0-x\r\n".to_vec()), Retry::Backoff, true, "the connection broke")
+        .await;
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"ok\":true"
         .to_vec();
-    check_failure(Reply::Cut(head), Kind::Retry, true, "the connection broke").await;
+    assert_failure(Reply::Truncated(head), Retry::Backoff, true, "the connection broke").await;
 }
 
 /// Gives a server that falls silent a second, which is ample for the request to get there.
-async fn check_silence(sent: &[u8]) {
+async fn assert_silence_fails(sent: &[u8]) {
     let server = Server::start([Reply::Stall(sent.to_vec())]).await;
     let options = ClientOptions {
         call_timeout: Duration::from_secs(1),
         ..options(format!("http://{}", server.address))
     };
-    let error = Client::new(options).unwrap().post_message(post(&plain())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_ambiguous()), (Kind::Retry, true), "{error}");
+    let error = Client::new(options).unwrap().post_message(post(&text_message())).await.unwrap_err();
+    assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, true), "{error}");
     assert!(error.to_string().contains("no full answer within 1s"), "{error}");
 }
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_given_up() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
-    tokio::join!(check_silence(b""), check_silence(head));
+    tokio::join!(assert_silence_fails(b""), assert_silence_fails(head));
 }
 
 #[tokio::test]
@@ -280,27 +281,27 @@ async fn without_a_connection_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = Client::new(options(api_url)).unwrap().post_message(post(&plain())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_ambiguous()), (Kind::Retry, false));
+    let error = Client::new(options(api_url)).unwrap().post_message(post(&text_message())).await.unwrap_err();
+    assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));
     assert!(error.remedy().unwrap().contains("firewall"));
 }
 
 /// Posts to a server that never takes part in the TLS handshake.
-async fn check_no_handshake(connect_timeout: Duration, call_timeout: Duration, text: &str) {
+async fn assert_no_handshake(connect_timeout: Duration, call_timeout: Duration, text: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("https://{}", listener.local_addr().unwrap());
     let options = ClientOptions { connect_timeout, call_timeout, ..options(api_url) };
     let client = client_with(options, RootCertStore::empty());
-    let error = client.post_message(post(&plain())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_ambiguous()), (Kind::Retry, false));
+    let error = client.post_message(post(&text_message())).await.unwrap_err();
+    assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));
     assert!(chain(&error).contains(text), "{}", chain(&error));
 }
 
 #[tokio::test]
 async fn without_a_handshake_nothing_was_sent() {
     let (short, long) = (Duration::from_millis(100), Duration::from_secs(60));
-    check_no_handshake(short, long, "no connection in 100ms").await;
-    check_no_handshake(long, short, "no full answer within 100ms").await;
+    assert_no_handshake(short, long, "no connection in 100ms").await;
+    assert_no_handshake(long, short, "no full answer within 100ms").await;
 }
 
 #[tokio::test]
@@ -317,16 +318,16 @@ async fn slacks_certificate_is_checked() {
     let server = Server::listen([Reply::json(&posted())], Some(TlsAcceptor::from(Arc::new(config)))).await;
     let client = |roots| client_with(options(format!("https://{}/api", server.address)), roots);
 
-    let error = client(RootCertStore::empty()).post_message(post(&plain())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_ambiguous()), (Kind::Retry, false));
+    let error = client(RootCertStore::empty()).post_message(post(&text_message())).await.unwrap_err();
+    assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));
     assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
     assert!(error.remedy().unwrap().contains("SSL_CERT_FILE"));
     assert!(server.received().is_empty());
 
     let mut roots = RootCertStore::empty();
     roots.add(ours.cert.der().clone()).unwrap();
-    client(roots).post_message(post(&plain())).await.unwrap();
-    check_request(&server.received()[0], "chat.postMessage", "application/json; charset=utf-8");
+    client(roots).post_message(post(&text_message())).await.unwrap();
+    assert_request(&server.received()[0], "chat.postMessage", "application/json; charset=utf-8");
 }
 
 /// Everything an error can show.
@@ -361,10 +362,10 @@ async fn the_token_is_never_shown() {
         Reply::http("200 OK", json, json!({"x": echo}).to_string()),
         Reply::http("200 OK", json, json!({"ok": true, TOKEN: TOKEN}).to_string()),
         Reply::http("200 OK", json, refusal.to_string()),
-        Reply::Cut(echo.as_bytes().to_vec()),
+        Reply::Truncated(echo.as_bytes().to_vec()),
     ];
     for reply in replies {
-        let shown = chain(&failure(reply).await);
+        let shown = chain(&failed_call(reply).await);
         assert!(!shown.contains(TOKEN), "{shown}");
     }
 }
@@ -383,31 +384,31 @@ async fn directory_asks_once_and_learns_names() {
     let directory = Directory::new(client(&server));
     for _ in 0..2 {
         assert_eq!(
-            directory.by_email("bob@example.com", Turn::First).await.unwrap().unwrap().id.as_str(),
+            directory.by_email("bob@example.com", Priority::Operator).await.unwrap().unwrap().id.as_str(),
             "U1"
         );
     }
     for _ in 0..2 {
-        assert_eq!(directory.by_email("eve@example.com", Turn::First).await.unwrap(), None);
+        assert_eq!(directory.by_email("eve@example.com", Priority::Operator).await.unwrap(), None);
     }
     let (u2, team, gone) = (SlackUserId::new("U2"), ChannelId::new("C1"), ChannelId::new("C9"));
-    assert_eq!(directory.by_id(&u2, Turn::First).await.unwrap_err().kind(), Kind::Retry);
+    assert_eq!(directory.by_id(&u2, Priority::Operator).await.unwrap_err().retry(), Retry::Backoff);
     for _ in 0..2 {
-        assert_eq!(directory.by_id(&u2, Turn::First).await.unwrap().unwrap().id, u2);
+        assert_eq!(directory.by_id(&u2, Priority::Operator).await.unwrap().unwrap().id, u2);
     }
-    assert_eq!(directory.known_channel("team"), None);
+    assert_eq!(directory.cached_channel_id("team"), None);
     for _ in 0..2 {
         assert_eq!(directory.conversation(&team).await.unwrap().unwrap().name, "team");
         assert_eq!(directory.conversation(&gone).await.unwrap(), None);
     }
-    assert_eq!(directory.known_channel("#team"), Some(team));
-    directory.learn_channel("#ops", &gone);
-    assert_eq!(directory.known_channel("ops"), Some(gone));
+    assert_eq!(directory.cached_channel_id("#team"), Some(team));
+    directory.remember_channel_id("#ops", &gone);
+    assert_eq!(directory.cached_channel_id("ops"), Some(gone));
 
     let huge = "x".repeat(1_000_000);
-    assert_eq!(directory.by_email(&huge, Turn::First).await.unwrap(), None);
-    assert_eq!(directory.by_email("", Turn::First).await.unwrap(), None);
-    assert_eq!(directory.by_id(&SlackUserId::new(huge), Turn::First).await.unwrap(), None);
+    assert_eq!(directory.by_email(&huge, Priority::Operator).await.unwrap(), None);
+    assert_eq!(directory.by_email("", Priority::Operator).await.unwrap(), None);
+    assert_eq!(directory.by_id(&SlackUserId::new(huge), Priority::Operator).await.unwrap(), None);
     assert_eq!(server.received().len(), answers.len());
 }
 
@@ -437,7 +438,7 @@ async fn one_list_answers_for_all_names_and_is_remembered() {
     assert_eq!(server.received().len(), answers.len(), "all that was asked for was listed once");
 }
 
-fn check_url(api_url: &str, expected: &str) {
+fn assert_url(api_url: &str, expected: &str) {
     let outcome = parse_base(api_url).unwrap_or_else(|error| error.to_string());
     assert!(outcome.contains(expected), "{api_url}: {outcome}");
     assert!(!outcome.contains("hunter2"), "{outcome}");
@@ -448,16 +449,16 @@ fn the_api_address_is_checked() {
     assert_eq!(parse_base(DEFAULT_API_URL).unwrap(), DEFAULT_API_URL);
     assert_eq!(parse_base("https://slack-gov.com/api").unwrap(), "https://slack-gov.com/api/");
     assert_eq!(parse_base("http://127.0.0.1:80").unwrap(), "http://127.0.0.1:80/");
-    check_url("", "slack.api_url) is not a URL");
-    check_url("slack.com/api", "is not a URL");
-    check_url("slack.com", "must start with https://");
-    check_url("/api", "must start with https://");
-    check_url("ftp://slack.com/", "must start with https://");
-    check_url("https://me:hunter2@slack.com/api/", "user or password");
-    check_url("https://slack.com/api?token=hunter2", "query");
-    check_url("https://slack.com/api#hunter2", "fragment");
-    check_url("https:///api", "is not a URL");
-    check_url(&format!("https://slack.com/{}", "a".repeat(3_000)), "too long");
+    assert_url("", "slack.api_url) is not a URL");
+    assert_url("slack.com/api", "is not a URL");
+    assert_url("slack.com", "must start with https://");
+    assert_url("/api", "must start with https://");
+    assert_url("ftp://slack.com/", "must start with https://");
+    assert_url("https://me:hunter2@slack.com/api/", "user or password");
+    assert_url("https://slack.com/api?token=hunter2", "query");
+    assert_url("https://slack.com/api#hunter2", "fragment");
+    assert_url("https:///api", "is not a URL");
+    assert_url(&format!("https://slack.com/{}", "a".repeat(3_000)), "too long");
 }
 
 #[test]
@@ -475,13 +476,13 @@ fn the_token_is_checked_and_not_quoted() {
 async fn calls_are_counted_by_method_and_result() {
     let refused = Reply::json(&json!({"ok": false, "error": "not_in_channel"}));
     let limited = Reply::http("429 Too Many Requests", "retry-after: 3\r\n", "");
-    let lost = Reply::Cut(Vec::new());
+    let lost = Reply::Truncated(Vec::new());
     let server = Server::start([Reply::json(&posted()), refused, limited, lost]).await;
     let metrics = Metrics::new();
     let api_url = format!("http://{}/api", server.address);
     let client = Client::new(ClientOptions { metrics: metrics.clone(), ..options(api_url) }).unwrap();
     for _ in 0..4 {
-        let _ = client.post_message(post(&plain())).await;
+        let _ = client.post_message(post(&text_message())).await;
     }
     let text = metrics.text();
     for result in ["ok", "refused", "limited", "ambiguous"] {

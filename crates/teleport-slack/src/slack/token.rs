@@ -7,78 +7,78 @@ use tokio::sync::watch as latest;
 
 use super::error::{SetupError, SlackError};
 use super::parse_token;
-use super::scrub::Scrub;
+use super::scrub::Redactor;
 use crate::secret::Secret;
 
 /// How Slack takes the token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct TokenStatus {
     /// Why Slack refuses it, with the remedy; `None` if it does not.
-    pub refused: Option<String>,
+    pub rejection: Option<String>,
     /// How often there was reason to try again at once what Slack had refused: it takes the token again, or the token
     /// is another one.
-    pub turns: u64,
+    pub recoveries: u64,
 }
 
 /// The token in use, and what is known of it.
 pub(super) struct Tokens {
-    now: RwLock<Arc<InUse>>,
-    standing: latest::Sender<Standing>,
+    active: RwLock<Arc<ActiveToken>>,
+    status: latest::Sender<TokenStatus>,
 }
 
 /// One token.
-pub(super) struct InUse {
+pub(super) struct ActiveToken {
     /// How many there were before.
-    number: u64,
+    generation: u64,
     pub(super) authorization: HeaderValue,
     /// Knows those before it too.
-    pub(super) scrub: Scrub,
+    pub(super) redactor: Redactor,
 }
 
 impl Tokens {
     pub(super) fn new(token: &Secret) -> Result<Self, SetupError> {
         let authorization = parse_token(token.expose())?;
-        let first = InUse { number: 0, authorization, scrub: Scrub::new(token.clone()) };
-        Ok(Self { now: RwLock::new(Arc::new(first)), standing: latest::Sender::default() })
+        let first = ActiveToken { generation: 0, authorization, redactor: Redactor::new(token.clone()) };
+        Ok(Self { active: RwLock::new(Arc::new(first)), status: latest::Sender::default() })
     }
 
-    pub(super) fn get(&self) -> Arc<InUse> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn get(&self) -> Arc<ActiveToken> {
+        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn standing(&self) -> latest::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(super) fn status(&self) -> latest::Receiver<TokenStatus> {
+        self.status.subscribe()
     }
 
     pub(super) fn replace(&self, token: &Secret) -> Result<(), SetupError> {
         let authorization = parse_token(token.expose())?;
         {
-            let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-            *now = Arc::new(InUse {
-                number: now.number + 1,
+            let mut now = self.active.write().unwrap_or_else(PoisonError::into_inner);
+            *now = Arc::new(ActiveToken {
+                generation: now.generation + 1,
                 authorization,
-                scrub: now.scrub.and([token.clone()]),
+                redactor: now.redactor.with([token.clone()]),
             });
         }
-        self.standing.send_modify(|standing| {
-            *standing = Standing { refused: None, turns: standing.turns + 1 };
+        self.status.send_modify(|standing| {
+            *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
         });
         Ok(())
     }
 
     /// What a call with `token` showed. One that was replaced meanwhile says nothing of the one in use.
-    pub(super) fn note(&self, token: &InUse, error: Option<&SlackError>) {
-        if self.get().number != token.number {
+    pub(super) fn record_result(&self, token: &ActiveToken, error: Option<&SlackError>) {
+        if self.get().generation != token.generation {
             return;
         }
         let refused = error.filter(|error| error.refuses_token());
-        self.standing.send_if_modified(|standing| match (refused, &standing.refused) {
+        self.status.send_if_modified(|standing| match (refused, &standing.rejection) {
             (Some(error), None) => {
-                standing.refused = Some(error.with_remedy().to_string());
+                standing.rejection = Some(error.with_remedy().to_string());
                 true
             }
             (None, Some(_)) if error.is_none() => {
-                *standing = Standing { refused: None, turns: standing.turns + 1 };
+                *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
                 true
             }
             _ => false,

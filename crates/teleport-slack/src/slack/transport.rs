@@ -23,8 +23,8 @@ use rustls_native_certs::CertificateResult;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
-use super::error::{Failure, SetupError};
-use super::scrub::Scrub;
+use super::error::{ErrorKind, SetupError};
+use super::scrub::Redactor;
 use super::wire::{self, Fields};
 
 /// The largest answer read. The calls made here are answered with a few kilobytes.
@@ -35,18 +35,18 @@ pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections kept open while unused.
-const MAX_IDLE: usize = 4;
+const MAX_IDLE_CONNECTIONS: usize = 4;
 
 type Stream = hyper_rustls::MaybeHttpsStream<hyper_util::rt::TokioIo<tokio::net::TcpStream>>;
 /// Turns the head and body of an HTTP 200 into the fields of a success.
-pub(super) type Reader = fn(&http::HeaderMap, &[u8], &Scrub) -> Result<Fields, Failure>;
+pub(super) type BodyParser = fn(&http::HeaderMap, &[u8], &Redactor) -> Result<Fields, ErrorKind>;
 
 type Connector = BoxCloneSyncService<http::Uri, Stream, Box<dyn Error + Send + Sync>>;
 
 /// A pool of connections to one server. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Transport {
-    http: Client<Connector, Outgoing>,
+    http: Client<Connector, TrackedBody>,
     tls: Arc<ClientConfig>,
     call_timeout: Duration,
 }
@@ -86,7 +86,7 @@ impl Transport {
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .build(connector);
         Ok(Self { http, tls: shared_tls, call_timeout })
     }
@@ -101,48 +101,49 @@ impl Transport {
         &self,
         request: Request<Bytes>,
         limit: Option<Duration>,
-        read: Reader,
-        scrub: &Scrub,
-    ) -> Result<(http::HeaderMap, Fields), Failure> {
+        read: BodyParser,
+        scrub: &Redactor,
+    ) -> Result<(http::HeaderMap, Fields), ErrorKind> {
         let limit = limit.map_or(self.call_timeout, |limit| limit.min(self.call_timeout));
         let begun = Arc::new(AtomicBool::new(false));
-        let request = request.map(|bytes| Outgoing { bytes: Full::new(bytes), begun: begun.clone() });
+        let request =
+            request.map(|bytes| TrackedBody { bytes: Full::new(bytes), sending_started: begun.clone() });
         match tokio::time::timeout(limit, self.exchange(request, &begun, read, scrub)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure::TimedOut { begun: begun.load(Ordering::Relaxed), limit }),
+            Err(_) => Err(ErrorKind::TimedOut { begun: begun.load(Ordering::Relaxed), limit }),
         }
     }
 
     async fn exchange(
         &self,
-        request: Request<Outgoing>,
+        request: Request<TrackedBody>,
         begun: &AtomicBool,
-        read: Reader,
-        scrub: &Scrub,
-    ) -> Result<(http::HeaderMap, Fields), Failure> {
-        let response = self.http.request(request).await.map_err(|error| lost(error, begun))?;
+        read: BodyParser,
+        scrub: &Redactor,
+    ) -> Result<(http::HeaderMap, Fields), ErrorKind> {
+        let response = self.http.request(request).await.map_err(|error| request_error(error, begun))?;
         let (head, body) = response.into_parts();
-        wire::check_head(head.status, &head.headers)?;
-        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(cut_off)?.to_bytes();
+        wire::check_status(head.status, &head.headers)?;
+        let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(body_error)?.to_bytes();
         let fields = read(&head.headers, &body, scrub)?;
         Ok((head.headers, fields))
     }
 }
 
 /// No answer came.
-fn lost(error: legacy::Error, begun: &AtomicBool) -> Failure {
+fn request_error(error: legacy::Error, begun: &AtomicBool) -> ErrorKind {
     if error.is_connect() {
-        return Failure::Unconnected { source: Arc::new(error) };
+        return ErrorKind::Connect { source: Arc::new(error) };
     }
-    Failure::Broken { begun: begun.load(Ordering::Relaxed), source: Arc::new(error) }
+    ErrorKind::ConnectionLost { begun: begun.load(Ordering::Relaxed), source: Arc::new(error) }
 }
 
 /// The answer's body did not come whole.
-fn cut_off(error: Box<dyn Error + Send + Sync>) -> Failure {
+fn body_error(error: Box<dyn Error + Send + Sync>) -> ErrorKind {
     if error.is::<LengthLimitError>() {
-        return Failure::TooLarge { limit: MAX_BODY_BYTES };
+        return ErrorKind::ResponseTooLarge { limit: MAX_BODY_BYTES };
     }
-    Failure::Broken { begun: true, source: error.into() }
+    ErrorKind::ConnectionLost { begun: true, source: error.into() }
 }
 
 /// Certificates to check Slack's with: the machine's own, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
@@ -155,18 +156,18 @@ fn usable_roots(found: CertificateResult) -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(SetupError::NoTrust { source: found.errors.into_iter().next() });
+        return Err(SetupError::NoTrustedRoots { source: found.errors.into_iter().next() });
     }
     Ok(roots)
 }
 
 /// A request body that notes when it is first asked for: from then on the request may have reached Slack.
-struct Outgoing {
+struct TrackedBody {
     bytes: Full<Bytes>,
-    begun: Arc<AtomicBool>,
+    sending_started: Arc<AtomicBool>,
 }
 
-impl Body for Outgoing {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -174,7 +175,7 @@ impl Body for Outgoing {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.begun.store(true, Ordering::Relaxed);
+        self.sending_started.store(true, Ordering::Relaxed);
         Pin::new(&mut self.bytes).poll_frame(context)
     }
 
@@ -195,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    fn check_no_trust(file: &Path) -> Option<String> {
+    fn trust_error(file: &Path) -> Option<String> {
         let error = usable_roots(load_certs_from_paths(Some(file), None)).unwrap_err();
         assert!(error.to_string().contains("SSL_CERT_FILE"), "{error}");
         error.source().map(ToString::to_string)
@@ -204,8 +205,8 @@ mod tests {
     #[test]
     fn a_machine_without_certificates_is_told_what_to_set() {
         let empty = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(check_no_trust(empty.path()), None);
-        let reason = check_no_trust(&empty.path().with_extension("gone")).unwrap();
+        assert_eq!(trust_error(empty.path()), None);
+        let reason = trust_error(&empty.path().with_extension("gone")).unwrap();
         assert!(reason.contains(".gone"), "{reason}");
     }
 }

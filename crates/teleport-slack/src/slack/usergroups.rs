@@ -13,7 +13,7 @@ use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
-use super::turnstile::{Turn, Turnstile};
+use super::turnstile::{Priority, RateLimits};
 
 /// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
 /// to be made and carried out, so it is less.
@@ -29,7 +29,7 @@ const MAX_GROUPS: usize = 100;
 #[derive(Clone)]
 pub struct UserGroups {
     client: Client,
-    turnstile: Turnstile,
+    rate_limits: RateLimits,
     members: Cache<Membership, SlackError>,
 }
 
@@ -51,8 +51,8 @@ impl Membership {
 impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let limits = Limits { found: KEPT, missing: Duration::ZERO, entries: MAX_GROUPS };
-        Self { client, turnstile: Turnstile::new(), members: Cache::new(limits) }
+        let limits = Limits { hit_ttl: KEPT, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
+        Self { client, rate_limits: RateLimits::new(), members: Cache::new(limits) }
     }
 
     /// The members of the group with this id.
@@ -66,11 +66,11 @@ impl UserGroups {
                     let members = this.client.usergroup_members(&id).await?;
                     Ok(Membership { people: Arc::new(members.into_iter().collect()), asked })
                 };
-                this.turnstile.pass(Method::UsergroupsUsersList, Turn::First, call).await.map(Some)
+                this.rate_limits.call(Method::UsergroupsUsersList, Priority::Operator, call).await.map(Some)
             }
         };
         let is_kept = |found: &Option<Membership>| found.as_ref().is_some_and(Membership::is_kept);
-        let found = self.members.get_if(group, Turn::First.name(), is_kept, lookup).await?;
+        let found = self.members.get_if(group, Priority::Operator.key(), is_kept, lookup).await?;
         Ok(found.unwrap_or_else(|| Membership { people: Arc::default(), asked: Instant::now() }))
     }
 }

@@ -10,15 +10,15 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use super::codes::meaning;
-use super::error::{Failure, Refusal};
-use super::scrub::Scrub;
+use super::codes::code_info;
+use super::error::{ApiError, ErrorKind};
+use super::scrub::Redactor;
 
 /// How long to wait when Slack says "too many calls" without a readable `Retry-After`.
-const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest wait believed, in seconds: a mistaken header must not silence the daemon for hours.
-const MAX_WAIT_SECONDS: u64 = 600;
+const MAX_RETRY_AFTER_SECONDS: u64 = 600;
 
 /// Foreign text quoted in an error, in characters.
 const MAX_QUOTE: usize = 60;
@@ -31,50 +31,54 @@ const MAX_MESSAGES: usize = 3;
 pub(super) type Fields = Map<String, Value>;
 
 /// Judges status and content type, before the body is read.
-pub(super) fn check_head(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), ErrorKind> {
     match status {
         StatusCode::OK => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(Failure::Limited { wait: retry_after(headers) }),
-        status => Err(Failure::Status { status }),
+        StatusCode::TOO_MANY_REQUESTS => Err(ErrorKind::RateLimited { retry_after: retry_after(headers) }),
+        status => Err(ErrorKind::Status { status }),
     }
 }
 
 /// Judges the body of an HTTP 200.
-pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Result<Fields, Failure> {
-    let quote = || scrub.text(&String::from_utf8_lossy(body), MAX_QUOTE);
+pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Redactor) -> Result<Fields, ErrorKind> {
+    let quote = || scrub.redact(&String::from_utf8_lossy(body), MAX_QUOTE);
     if !is_json(headers) {
         let kind = headers.get(CONTENT_TYPE).map_or("no type".into(), |value| {
-            scrub.text(&String::from_utf8_lossy(value.as_bytes()), MAX_QUOTE)
+            scrub.redact(&String::from_utf8_lossy(value.as_bytes()), MAX_QUOTE)
         });
-        return Err(unreadable(format!("content of {kind}, not JSON: {}", quote())));
+        return Err(invalid_response(format!("content of {kind}, not JSON: {}", quote())));
     }
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return Err(unreadable(format!("broken JSON: {}", quote())));
+        return Err(invalid_response(format!("broken JSON: {}", quote())));
     };
     let Value::Object(fields) = value else {
-        return Err(unreadable(format!("not a JSON object: {}", quote())));
+        return Err(invalid_response(format!("not a JSON object: {}", quote())));
     };
     match fields.get("ok").and_then(Value::as_bool) {
         Some(true) => Ok(fields),
-        Some(false) => Err(refusal(&fields, headers, scrub)),
-        None => Err(unreadable(format!("no boolean `ok`: {}", quote()))),
+        Some(false) => Err(api_error(&fields, headers, scrub)),
+        None => Err(invalid_response(format!("no boolean `ok`: {}", quote()))),
     }
 }
 
 /// Judges what an HTTP 200 to an answer to a click says. Only a clear "no" counts: Slack says "ok" in JSON or in
 /// plain words, and describes neither. Nothing of the text is quoted.
-pub(super) fn parse_hook(headers: &HeaderMap, body: &[u8], scrub: &Scrub) -> Result<Fields, Failure> {
+pub(super) fn parse_response_url_body(
+    headers: &HeaderMap,
+    body: &[u8],
+    scrub: &Redactor,
+) -> Result<Fields, ErrorKind> {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(fields)) if fields.get("ok").and_then(Value::as_bool) == Some(false) => {
-            Err(refusal(&fields, headers, scrub))
+            Err(api_error(&fields, headers, scrub))
         }
         _ => Ok(Fields::new()),
     }
 }
 
 /// A failure for a success that lacks what its method promises.
-pub(super) fn incomplete(field: &str) -> Failure {
-    Failure::Incomplete { field: field.to_owned() }
+pub(super) fn missing_field(field: &str) -> ErrorKind {
+    ErrorKind::MissingField { field: field.to_owned() }
 }
 
 /// The scopes of the token, as `x-oauth-scopes` lists them. `None` without a readable header.
@@ -83,8 +87,8 @@ pub(super) fn scopes(headers: &HeaderMap) -> Option<BTreeSet<String>> {
     Some(list.split(',').map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect())
 }
 
-fn unreadable(what: String) -> Failure {
-    Failure::Unreadable { what }
+fn invalid_response(what: String) -> ErrorKind {
+    ErrorKind::InvalidResponse { what }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -94,11 +98,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// `ok: false`.
-fn refusal(fields: &Fields, headers: &HeaderMap, scrub: &Scrub) -> Failure {
-    let detail = |key: &str| fields.get(key).and_then(Value::as_str).map(|text| scrub.text(text, MAX_DETAIL));
-    let code = scrub.text(fields.get("error").and_then(Value::as_str).unwrap_or_default(), MAX_QUOTE);
+fn api_error(fields: &Fields, headers: &HeaderMap, scrub: &Redactor) -> ErrorKind {
+    let detail =
+        |key: &str| fields.get(key).and_then(Value::as_str).map(|text| scrub.redact(text, MAX_DETAIL));
+    let code = scrub.redact(fields.get("error").and_then(Value::as_str).unwrap_or_default(), MAX_QUOTE);
     if code.is_empty() {
-        return unreadable("a refusal without an error code".into());
+        return invalid_response("a refusal without an error code".into());
     }
     let messages = fields
         .get("response_metadata")
@@ -108,12 +113,12 @@ fn refusal(fields: &Fields, headers: &HeaderMap, scrub: &Scrub) -> Failure {
         .flatten()
         .filter_map(Value::as_str)
         .take(MAX_MESSAGES)
-        .map(|text| scrub.text(text, MAX_DETAIL))
+        .map(|text| scrub.redact(text, MAX_DETAIL))
         .collect();
-    Failure::Refused(Box::new(Refusal {
-        meaning: meaning(&code),
+    ErrorKind::Api(Box::new(ApiError {
+        info: code_info(&code),
         code,
-        wait: retry_after(headers),
+        retry_after: retry_after(headers),
         needed: detail("needed"),
         provided: detail("provided"),
         messages,
@@ -126,7 +131,7 @@ fn retry_after(headers: &HeaderMap) -> Duration {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse::<u64>().ok())
-        .map_or(DEFAULT_WAIT, |seconds| Duration::from_secs(seconds.clamp(1, MAX_WAIT_SECONDS)))
+        .map_or(DEFAULT_RETRY_AFTER, |seconds| Duration::from_secs(seconds.clamp(1, MAX_RETRY_AFTER_SECONDS)))
 }
 
 #[cfg(test)]

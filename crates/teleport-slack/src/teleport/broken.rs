@@ -9,12 +9,12 @@ use super::error::quote;
 
 /// The words of a status, shortened. tonic keeps the reason of a broken connection in the status's chain of sources,
 /// often several layers down.
-pub(super) fn message(status: &Status) -> String {
+pub(super) fn status_message(status: &Status) -> String {
     let Some(outermost) = status.source() else { return quote(status.message()) };
     let (mut innermost, mut cut): (&(dyn Error + 'static), _) = (outermost, None);
     let mut next = Some(outermost);
     while let Some(error) = next {
-        cut = error.downcast_ref::<io::Error>().and_then(|error| how_it_was_cut(error.kind())).or(cut);
+        cut = error.downcast_ref::<io::Error>().and_then(|error| describe_disconnect(error.kind())).or(cut);
         innermost = error;
         next = error.source();
     }
@@ -22,13 +22,13 @@ pub(super) fn message(status: &Status) -> String {
     if let Some(cut) = cut {
         return cut.to_owned();
     }
-    let message = quote(&without_addresses(status.message()));
-    let cause = quote(&without_addresses(&innermost.to_string()));
+    let message = quote(&without_urls(status.message()));
+    let cause = quote(&without_urls(&innermost.to_string()));
     if cause == message { message } else { format!("{message}: {cause}") }
 }
 
 /// What became of a connection that broke, for kinds that speak for themselves.
-fn how_it_was_cut(kind: io::ErrorKind) -> Option<&'static str> {
+fn describe_disconnect(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::UnexpectedEof => Some(
             "the connection was cut from outside, by the server's end or by something between; if that happens again and \
@@ -45,7 +45,7 @@ fn how_it_was_cut(kind: io::ErrorKind) -> Option<&'static str> {
 }
 
 /// Libraries point to their documentation, which is not the operator's.
-fn without_addresses(text: &str) -> String {
+fn without_urls(text: &str) -> String {
     let is_address = |word: &&str| word.contains("://");
     let words: Vec<_> = text.split(' ').filter(|word| !is_address(word)).collect();
     words.join(" ").trim_end_matches([':', ' ']).to_owned()

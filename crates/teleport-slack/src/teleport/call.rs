@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// What it takes to see all access requests, as in a role's YAML.
-pub(super) const SEE_ALL: &str =
+pub(super) const FULL_VISIBILITY_RULE: &str =
     "allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}";
 
 /// A method of the auth server.
@@ -83,14 +83,14 @@ impl Call {
     }
 
     /// What the plugin's role must have for this call, as in a role's YAML.
-    pub(crate) fn right(self) -> Option<&'static str> {
+    pub(crate) fn required_permission(self) -> Option<&'static str> {
         match self {
             Self::Ping | Self::GetCurrentUserRoles | Self::GetRole | Self::GetAuthPreference => None,
             Self::WatchEvents
             | Self::ListAccessRequests
             | Self::GetAccessRequestsV2
             | Self::GetAccessRequests
-            | Self::GetPluginData => Some(SEE_ALL),
+            | Self::GetPluginData => Some(FULL_VISIBILITY_RULE),
             Self::UpdatePluginData => {
                 Some("allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}")
             }
@@ -108,7 +108,7 @@ impl Call {
     }
 
     /// What to do when an answer is too large. The server sends it whole, so nothing on our side makes it smaller.
-    pub(super) fn shrinking(self) -> &'static str {
+    pub(super) fn reduce_size_hint(self) -> &'static str {
         match self {
             Self::GetPluginData => {
                 "it has the records of all requests, and each goes an hour after its access was to end; look for somebody who makes very many requests or very long ones, and for other plugins that keep much"
@@ -120,7 +120,7 @@ impl Call {
     }
 
     /// What to do when there is too much of what this call lists.
-    pub(super) fn thinning(self) -> &'static str {
+    pub(super) fn reduce_hint(self) -> &'static str {
         match self {
             Self::GetUsers | Self::ListUsers => {
                 "find people by `[review.users]` in the configuration instead"

@@ -17,61 +17,61 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::error::{Kind, quote};
+use super::error::{ErrorKind, quote};
 use crate::config::TeleportAddr;
 
 /// The name that every auth server's certificate carries, whatever the host is called.
 const SERVER_NAME: &str = "teleport.cluster.local";
 
 /// How long a connection attempt may take: name, TCP and TLS together.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long we wait after a TLS 1.3 handshake for the server's verdict on our certificate.
-const VERDICT_LIMIT: Duration = Duration::from_secs(1);
+const CERTIFICATE_ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often HTTP/2 asks whether the connection lives. Teleport forbids asking more often than once a minute; a
 /// silent watch is looked after sooner, by calls (`watch.rs`).
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the answer to that may take before the connection counts as lost.
-const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A failed attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot connect to the Teleport auth server {addr}: {problem} ({detail})")]
+#[error("cannot connect to the Teleport auth server {addr}: {kind} ({detail})")]
 pub struct ConnectError {
     /// The address, as configured.
     pub addr: String,
     /// What is wrong.
-    pub problem: ConnectProblem,
+    pub kind: ConnectErrorKind,
     /// The underlying error's words.
     pub detail: String,
 }
 
 impl ConnectError {
     /// What a caller can do about it.
-    pub fn kind(&self) -> Kind {
-        match self.problem {
-            ConnectProblem::Resolve
-            | ConnectProblem::Refused
-            | ConnectProblem::TimedOut
-            | ConnectProblem::Unreachable
-            | ConnectProblem::Closed
-            | ConnectProblem::Tls => Kind::Retry,
-            ConnectProblem::IdentityRefused => Kind::Unauthorised,
-            ConnectProblem::UnknownIssuer
-            | ConnectProblem::ServerName
-            | ConnectProblem::ServerCertificate
-            | ConnectProblem::ForeignCertificate
-            | ConnectProblem::NotTls
-            | ConnectProblem::NotHttp2 => Kind::Permanent,
+    pub fn kind(&self) -> ErrorKind {
+        match self.kind {
+            ConnectErrorKind::Resolve
+            | ConnectErrorKind::Refused
+            | ConnectErrorKind::TimedOut
+            | ConnectErrorKind::Unreachable
+            | ConnectErrorKind::Closed
+            | ConnectErrorKind::Tls => ErrorKind::Retry,
+            ConnectErrorKind::ClientCertificateRejected => ErrorKind::Unauthorized,
+            ConnectErrorKind::UnknownIssuer
+            | ConnectErrorKind::ServerName
+            | ConnectErrorKind::ServerCertificate
+            | ConnectErrorKind::UnexpectedCertificate
+            | ConnectErrorKind::NotTls
+            | ConnectErrorKind::NotHttp2 => ErrorKind::Permanent,
         }
     }
 }
 
 /// What stands between us and the auth server, with the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum ConnectProblem {
+pub enum ConnectErrorKind {
     /// DNS.
     #[error("its name does not resolve; check the address and this machine's DNS")]
     Resolve,
@@ -107,13 +107,13 @@ pub enum ConnectProblem {
         "its certificate is none that a Teleport auth server has; check host and port, and whether a proxy or a load \
          balancer on the way opens TLS: it must pass through unopened"
     )]
-    ForeignCertificate,
+    UnexpectedCertificate,
     /// The server does not want our certificate.
     #[error(
         "it refuses our certificate, which is expired, revoked or from another cluster; sign a new one with \
          `tctl auth sign`, or check that tbot renews it"
     )]
-    IdentityRefused,
+    ClientCertificateRejected,
     /// The other side does not speak TLS.
     #[error("it does not speak TLS; check host and port (the auth server's is usually 3025)")]
     NotTls,
@@ -130,10 +130,10 @@ pub enum ConnectProblem {
     Tls,
 }
 
-impl ConnectProblem {
+impl ConnectErrorKind {
     /// Whether something else than an auth server answers, so that the address is to be mended, not the identity.
     pub fn is_wrong_address(self) -> bool {
-        matches!(self, Self::ServerName | Self::ForeignCertificate | Self::NotTls | Self::NotHttp2)
+        matches!(self, Self::ServerName | Self::UnexpectedCertificate | Self::NotTls | Self::NotHttp2)
     }
 }
 
@@ -152,40 +152,39 @@ pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Channel {
 fn endpoint() -> Endpoint {
     Endpoint::from_static("https://teleport.cluster.local")
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_LIMIT)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
 }
 
 async fn dial(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let deadline = Instant::now() + CONNECT_LIMIT;
-    let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), problem, detail };
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), kind: problem, detail };
     let late = |step: &str| {
-        fail(ConnectProblem::TimedOut, format!("{step}: given up after {} s", CONNECT_LIMIT.as_secs()))
+        fail(ConnectErrorKind::TimedOut, format!("{step}: given up after {} s", CONNECT_TIMEOUT.as_secs()))
     };
 
     let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))
         .await
         .map_err(|_| late("name resolution"))?
-        .map_err(|error| fail(ConnectProblem::Resolve, quote(&error.to_string())))?;
+        .map_err(|error| fail(ConnectErrorKind::Resolve, quote(&error.to_string())))?;
     let tcp = connect_any(found.collect(), deadline)
         .await
-        .map_err(|error| fail(tcp_problem(&error), quote(&error.to_string())))?;
+        .map_err(|error| fail(tcp_error_kind(&error), quote(&error.to_string())))?;
     // Small requests must not wait for more; failing to say so costs only time.
     let _ = tcp.set_nodelay(true);
 
     let name =
-        ServerName::try_from(SERVER_NAME).map_err(|error| fail(ConnectProblem::Tls, error.to_string()))?;
+        ServerName::try_from(SERVER_NAME).map_err(|error| fail(ConnectErrorKind::Tls, error.to_string()))?;
     let handshake = async {
         let mut stream = TlsConnector::from(tls).connect(name, tcp).await?;
-        await_verdict(&mut stream).await?;
+        await_certificate_alert(&mut stream).await?;
         Ok(stream)
     };
-    let stream = timeout_at(deadline, handshake)
-        .await
-        .map_err(|_| late("TLS handshake"))?
-        .map_err(|error: io::Error| fail(tls_problem(&error), quote(&in_words(&error.to_string()))))?;
+    let stream = timeout_at(deadline, handshake).await.map_err(|_| late("TLS handshake"))?.map_err(
+        |error: io::Error| fail(tls_error_kind(&error), quote(&simplify_tls_text(&error.to_string()))),
+    )?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(fail(ConnectProblem::NotHttp2, "no common application protocol".to_owned()));
+        return Err(fail(ConnectErrorKind::NotHttp2, "no common application protocol".to_owned()));
     }
     Ok(stream)
 }
@@ -210,17 +209,17 @@ async fn connect_any(addrs: Vec<SocketAddr>, deadline: Instant) -> io::Result<Tc
 /// Waits briefly for the server's first bytes, and with them for its refusal of our certificate if there is
 /// one. In TLS 1.3 the refusal comes after our side of the handshake is over; were we to send a request
 /// at once, the server's reset of the connection could overtake the alert that says why.
-async fn await_verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+async fn await_certificate_alert(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     let (tcp, session) = stream.get_mut();
     if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return Ok(());
     }
-    match timeout(VERDICT_LIMIT, tcp.readable()).await {
+    match timeout(CERTIFICATE_ALERT_TIMEOUT, tcp.readable()).await {
         Ok(ready) => ready?,
         // A server that stays silent has not refused us.
         Err(_) => return Ok(()),
     }
-    match session.read_tls(&mut Available(tcp)) {
+    match session.read_tls(&mut NonBlockingReader(tcp)) {
         Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -231,43 +230,43 @@ async fn await_verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
 }
 
 /// Reads what has arrived and does not wait.
-struct Available<'a>(&'a TcpStream);
+struct NonBlockingReader<'a>(&'a TcpStream);
 
-impl Read for Available<'_> {
+impl Read for NonBlockingReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)
     }
 }
 
-fn tcp_problem(error: &io::Error) -> ConnectProblem {
+fn tcp_error_kind(error: &io::Error) -> ConnectErrorKind {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => ConnectProblem::Refused,
-        io::ErrorKind::TimedOut => ConnectProblem::TimedOut,
-        io::ErrorKind::NotFound => ConnectProblem::Resolve,
-        _ => ConnectProblem::Unreachable,
+        io::ErrorKind::ConnectionRefused => ConnectErrorKind::Refused,
+        io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut,
+        io::ErrorKind::NotFound => ConnectErrorKind::Resolve,
+        _ => ConnectErrorKind::Unreachable,
     }
 }
 
-fn tls_problem(error: &io::Error) -> ConnectProblem {
+fn tls_error_kind(error: &io::Error) -> ConnectErrorKind {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         // Not rustls's own: the stream ended or broke.
-        return ConnectProblem::Closed;
+        return ConnectErrorKind::Closed;
     };
     match tls {
         // A rotated CA keeps its name, so the old one is found and its signature is what fails.
         rustls::Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => ConnectProblem::UnknownIssuer,
+        ) => ConnectErrorKind::UnknownIssuer,
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => ConnectProblem::ServerName,
+        ) => ConnectErrorKind::ServerName,
         rustls::Error::InvalidCertificate(
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => ConnectProblem::ServerCertificate,
-        rustls::Error::InvalidCertificate(_) => ConnectProblem::ForeignCertificate,
+        ) => ConnectErrorKind::ServerCertificate,
+        rustls::Error::InvalidCertificate(_) => ConnectErrorKind::UnexpectedCertificate,
         rustls::Error::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -278,16 +277,16 @@ fn tls_problem(error: &io::Error) -> ConnectProblem {
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied
             | AlertDescription::DecryptError,
-        ) => ConnectProblem::IdentityRefused,
+        ) => ConnectErrorKind::ClientCertificateRejected,
         rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)
-        | rustls::Error::NoApplicationProtocol => ConnectProblem::NotHttp2,
-        rustls::Error::InvalidMessage(_) => ConnectProblem::NotTls,
-        _ => ConnectProblem::Tls,
+        | rustls::Error::NoApplicationProtocol => ConnectErrorKind::NotHttp2,
+        rustls::Error::InvalidMessage(_) => ConnectErrorKind::NotTls,
+        _ => ConnectErrorKind::Tls,
     }
 }
 
 /// Without the names that the TLS library's types have.
-fn in_words(text: &str) -> String {
+fn simplify_tls_text(text: &str) -> String {
     text.replace("Other(OtherError(CaUsedAsEndEntity))", "it is the certificate of a CA")
         .replace("Other(OtherError(", "")
         .replace("))", "")

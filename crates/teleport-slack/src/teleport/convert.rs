@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use access_core::ids::{RequestId, is_plain};
+use access_core::ids::{RequestId, is_id_charset};
 use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold, Version};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -41,7 +41,7 @@ pub fn access_request(message: wire::AccessRequestV3) -> Option<AccessRequest> {
         kind: kind(spec.request_kind),
         promoted_to: spec.access_list.as_ref().and_then(access_list),
         version: Some(Version { revision: text(&metadata.revision), reviews: spec.reviews.len() })
-            .filter(|version| is_plain(&version.revision)),
+            .filter(|version| is_id_charset(&version.revision)),
         resources: resources(spec.requested_resource_ids, spec.requested_resource_access_ids),
     })
 }

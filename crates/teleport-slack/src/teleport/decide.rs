@@ -15,12 +15,12 @@ use teleport_proto::auth as wire;
 use tonic::Status;
 
 use super::denied::MFA_REMEDY;
-use super::error::{Call, Kind, TeleportError, quote};
+use super::error::{Call, ErrorKind, TeleportError, quote};
 use super::refusal::{self, Refusal};
-use super::{CALL_LIMIT, Client, convert};
+use super::{CALL_TIMEOUT, Client, convert};
 
 /// A decision as Teleport's API spells it.
-fn on_wire(decision: Decision) -> wire::RequestState {
+fn to_proto(decision: Decision) -> wire::RequestState {
     match decision {
         Decision::Approve => wire::RequestState::Approved,
         Decision::Deny => wire::RequestState::Denied,
@@ -43,7 +43,7 @@ pub struct SubmitReview {
 impl SubmitReview {
     /// Whether the request has this review: of this author, for this decision. To be asked of a fresh copy when a
     /// call ended without an answer.
-    pub fn is_in(&self, request: &AccessRequest) -> bool {
+    pub fn is_recorded_in(&self, request: &AccessRequest) -> bool {
         let same =
             |author: &str, proposed| author == self.author.as_str() && proposed == self.decision.state();
         request.id == self.id && request.reviews.iter().any(|review| same(&review.author, review.proposed))
@@ -114,7 +114,7 @@ impl DecideError {
             Self::NotConfirmed { .. } => true,
             // What never had a connection was not sent.
             Self::Failed(TeleportError::Connect(_)) => false,
-            Self::Failed(error) => error.kind() == Kind::Retry,
+            Self::Failed(error) => error.kind() == ErrorKind::Retry,
         }
     }
 
@@ -126,7 +126,7 @@ impl DecideError {
         let error = TeleportError::from_status(call, status);
         // A status with a source was made on our side, from a broken connection.
         let from_server = std::error::Error::source(status).is_none();
-        match refusal::read(call, status, user).filter(|_| from_server) {
+        match refusal::classify(call, status, user).filter(|_| from_server) {
             Some(refusal) => Self::refused(call, id, refusal, status.message()),
             None => Self::Failed(error),
         }
@@ -135,16 +135,16 @@ impl DecideError {
 
 /// The end of the text about a refusal that the operator can do something about.
 fn remedy(call: Call, refusal: Refusal) -> String {
-    let right = call.right().unwrap_or_default();
+    let right = call.required_permission().unwrap_or_default();
     match refusal {
         Refusal::NotSupported => format!(
             "; this needs Teleport Enterprise of a release that lets plugins submit reviews for users, and for the \
              plugin's Teleport user a role whose {right}"
         ),
         Refusal::NotPermitted => format!("; the plugin's Teleport user needs a role whose {right}"),
-        Refusal::NotAdmitted(denied) => format!("; {}", denied.remedy(call)),
+        Refusal::AccessDenied(denied) => format!("; {}", denied.remedy(call)),
         Refusal::MfaRequired => format!("; {MFA_REMEDY}"),
-        Refusal::AuthorMayNotReview
+        Refusal::AuthorNotEligible
         | Refusal::AlreadyReviewed
         | Refusal::AlreadyResolved
         | Refusal::AuthorUnknown
@@ -170,9 +170,9 @@ impl Client {
         let message = wire::AccessReviewSubmission {
             request_id: id.as_str().to_owned(),
             review: Some(wire::AccessReview {
-                author: bytes(&review.author),
-                proposed_state: on_wire(review.decision).into(),
-                reason: bytes(&review.reason),
+                author: to_bytes(&review.author),
+                proposed_state: to_proto(review.decision).into(),
+                reason: to_bytes(&review.reason),
                 created: Some(prost_types::Timestamp {
                     seconds: now.as_second(),
                     nanos: now.subsec_nanosecond(),
@@ -184,9 +184,9 @@ impl Client {
             }),
         };
         let mut rpc = self.rpc();
-        let answer = self.answer_within(call, CALL_LIMIT, rpc.submit_access_review(message)).await?;
+        let answer = self.run_call_raw(call, CALL_TIMEOUT, rpc.submit_access_review(message)).await?;
         let answer = answer.map_err(|status| DecideError::from_status(call, id, &review.author, &status))?;
-        convert::access_request(answer).filter(|request| review.is_in(request)).ok_or_else(|| {
+        convert::access_request(answer).filter(|request| review.is_recorded_in(request)).ok_or_else(|| {
             let cause = format!("the answer does not show the review of {}", quote(&review.author));
             DecideError::NotConfirmed { call, id: id.clone(), cause }
         })
@@ -201,23 +201,23 @@ impl Client {
             return Err(DecideError::refused(call, id, Refusal::AuthorUnknown, "no delegator is named"));
         }
         let entry = |(key, values): (&String, &Vec<String>)| wire::LabelEntry {
-            key: bytes(key),
-            value: Some(wire::StringValues { values: values.iter().map(|value| bytes(value)).collect() }),
+            key: to_bytes(key),
+            value: Some(wire::StringValues { values: values.iter().map(|value| to_bytes(value)).collect() }),
         };
         let message = wire::RequestStateSetter {
             id: id.as_str().to_owned(),
-            state: on_wire(set.decision).into(),
-            delegator: bytes(&set.delegator),
-            reason: bytes(&set.reason),
+            state: to_proto(set.decision).into(),
+            delegator: to_bytes(&set.delegator),
+            reason: to_bytes(&set.reason),
             annotations: Some(wire::LabelValues { values: set.annotations.iter().map(entry).collect() }),
             ..wire::RequestStateSetter::default()
         };
         let mut rpc = self.rpc();
-        let answer = self.answer_within(call, CALL_LIMIT, rpc.set_access_request_state(message)).await?;
+        let answer = self.run_call_raw(call, CALL_TIMEOUT, rpc.set_access_request_state(message)).await?;
         answer.map_err(|status| DecideError::from_status(call, id, &set.delegator, &status))?;
         let cause = match self.get_request(id).await {
             Ok(Some(request)) if request.state == set.decision.state() => return Ok(request),
-            Ok(Some(request)) => format!("it is {}", in_words(request.state)),
+            Ok(Some(request)) => format!("it is {}", describe_state(request.state)),
             Ok(None) => "it is gone".to_owned(),
             Err(error) => format!("it could not be read again: {error}"),
         };
@@ -225,11 +225,11 @@ impl Client {
     }
 }
 
-fn bytes(text: &str) -> Bytes {
+fn to_bytes(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn in_words(state: RequestState) -> &'static str {
+fn describe_state(state: RequestState) -> &'static str {
     match state {
         RequestState::Pending => "still pending",
         RequestState::Approved => "approved",

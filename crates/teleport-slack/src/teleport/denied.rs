@@ -10,30 +10,30 @@ use super::error::Call;
 
 /// Why the plugin is not let in, or not to this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Denied {
+pub enum AccessDenied {
     /// Refused without a word why. That is how a lock is told, and by servers before 15 also a deleted user.
     Locked,
     /// The plugin's own user is gone.
-    UserGone,
+    UserDeleted,
     /// No certificate reached the server.
     NoCertificate,
     /// The cluster wants a second factor for what administrators do.
-    Mfa,
+    MfaRequired,
     /// A verb is missing: the server names the action that it does not permit.
-    Right,
+    MissingPermission,
     /// Refused in words that are not known. They say nothing, least of all that a right is missing.
-    Other,
+    Unrecognized,
 }
 
-impl Denied {
+impl AccessDenied {
     /// What the answer to any call says about the plugin itself; `None` if it says something else.
-    pub(super) fn read(code: Code, message: &str) -> Option<Self> {
+    pub(super) fn classify(code: Code, message: &str) -> Option<Self> {
         let message = message.to_lowercase();
         let words = without_quotes(&message);
         let says_denied = words.contains("access denied");
         match code {
             Code::PermissionDenied | Code::Unauthenticated => {}
-            Code::NotFound if says_denied => return Some(Self::UserGone),
+            Code::NotFound if says_denied => return Some(Self::UserDeleted),
             // What Teleport calls a caller of whom it knows nothing.
             Code::NotFound if message.contains(r#"user "nop" not found"#) => {
                 return Some(Self::NoCertificate);
@@ -42,14 +42,14 @@ impl Denied {
             Code::Unknown | Code::Internal | Code::Unavailable if says_denied => {}
             _ => return None,
         }
-        Some(if is_about_mfa(&words) {
-            Self::Mfa
+        Some(if mentions_mfa(&words) {
+            Self::MfaRequired
         } else if words.trim() == "access denied" || words.contains("lock targeting") {
             Self::Locked
         } else if words.contains("access denied to perform action") {
-            Self::Right
+            Self::MissingPermission
         } else {
-            Self::Other
+            Self::Unrecognized
         })
     }
 
@@ -57,14 +57,14 @@ impl Denied {
     pub(super) fn remedy(self, call: Call) -> String {
         match self {
             Self::Locked => "the plugin's Teleport user is shut out: look for a lock on it with `tctl get locks`, and take it away with `tctl rm lock/NAME`; if there is none, look whether the user is still there with `tctl get users`".to_owned(),
-            Self::UserGone => "the plugin's Teleport user was deleted: make it again with its role (`tctl create -f`); its certificate is good as before then".to_owned(),
+            Self::UserDeleted => "the plugin's Teleport user was deleted: make it again with its role (`tctl create -f`); its certificate is good as before then".to_owned(),
             Self::NoCertificate => "no client certificate reached the auth server: check that nothing between here and there opens TLS (a proxy, a load balancer)".to_owned(),
-            Self::Mfa => MFA_REMEDY.to_owned(),
-            Self::Right => match call.right() {
+            Self::MfaRequired => MFA_REMEDY.to_owned(),
+            Self::MissingPermission => match call.required_permission() {
                 Some(right) => format!("the plugin's Teleport user needs a role whose {right}, and a certificate that the cluster still accepts"),
                 None => NEW_CERTIFICATE.to_owned(),
             },
-            Self::Other => match call.right() {
+            Self::Unrecognized => match call.required_permission() {
                 Some(right) => format!("these words are not known here: check that the plugin's Teleport user has a role whose {right}, and a certificate that the cluster still accepts"),
                 None => NEW_CERTIFICATE.to_owned(),
             },
@@ -78,7 +78,7 @@ const NEW_CERTIFICATE: &str = "the cluster does not accept the plugin's certific
 pub(crate) const MFA_REMEDY: &str = "the cluster asks administrators for a second factor (WebAuthn), which no program has: let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself; a certificate that a logged-in person signed does not do";
 
 /// Whether a refusal asks for a second factor; `words` are in lower case and without names.
-pub(super) fn is_about_mfa(words: &str) -> bool {
+pub(super) fn mentions_mfa(words: &str) -> bool {
     words.split(|c: char| !c.is_alphanumeric()).any(|word| word == "mfa")
         || ["multi-factor", "second factor"].iter().any(|text| words.contains(text))
 }
@@ -103,24 +103,24 @@ mod tests {
     use access_core::control::Decision;
     use access_core::ids::RequestId;
     use access_sim::teleport::presets::PLUGIN_USER;
-    use access_sim::teleport::world::World;
-    use access_sim::teleport::{Era, Options};
+    use access_sim::teleport::world::Fixture;
+    use access_sim::teleport::{Options, ServerVersion};
 
     use super::super::decide::{DecideError, SetState};
-    use super::super::error::Kind;
-    use super::super::fixture::client_of;
+    use super::super::error::ErrorKind;
+    use super::super::fixture::sim_client;
     use super::super::refusal::Refusal;
     use super::*;
 
     #[tokio::test]
     async fn a_plugin_that_is_shut_out_takes_nothing_for_gone() {
-        for era in [Era::V15, Era::V15_3] {
-            let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+        for era in [ServerVersion::V15, ServerVersion::V15_3] {
+            let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
             for (denied, shut_out) in [
-                (Denied::Locked, World { locked: vec![PLUGIN_USER.to_owned()], ..World::golden() }),
-                (Denied::UserGone, World { users: Vec::new(), ..World::golden() }),
+                (AccessDenied::Locked, Fixture { locked: vec![PLUGIN_USER.to_owned()], ..Fixture::golden() }),
+                (AccessDenied::UserDeleted, Fixture { users: Vec::new(), ..Fixture::golden() }),
             ] {
-                sim.edit_world(|world| *world = shut_out);
+                sim.edit_fixture(|world| *world = shut_out);
                 let id = RequestId::new("11111111-2222-4333-8444-555555555555");
                 let errors = [
                     client.ping().await.unwrap_err(),
@@ -130,7 +130,11 @@ mod tests {
                     client.list_requests().await.unwrap_err(),
                 ];
                 for error in errors {
-                    assert_eq!((error.kind(), error.denied()), (Kind::Unauthorised, Some(denied)), "{error}");
+                    assert_eq!(
+                        (error.kind(), error.denied()),
+                        (ErrorKind::Unauthorized, Some(denied)),
+                        "{error}"
+                    );
                     assert!(error.to_string().contains(&denied.remedy(Call::Ping)), "{error}");
                 }
                 let set = SetState {
@@ -142,7 +146,7 @@ mod tests {
                 };
                 let refused = client.set_state(&set).await.unwrap_err();
                 let DecideError::Refused { refusal, .. } = &refused else { panic!("{refused}") };
-                assert_eq!(*refusal, Refusal::NotAdmitted(denied), "{refused}");
+                assert_eq!(*refusal, Refusal::AccessDenied(denied), "{refused}");
             }
         }
     }
@@ -152,47 +156,75 @@ mod tests {
         use Code::{NotFound, PermissionDenied as No};
         for (code, message, expected) in [
             // As captured from 15.1.9 and 6.2.1.
-            (NotFound, "access denied\n\tuser \"access-plugin\" not found", Some(Denied::UserGone)),
-            (NotFound, r#"user "Nop" not found"#, Some(Denied::NoCertificate)),
-            (No, "access denied", Some(Denied::Locked)),
-            (No, r#"access denied to perform action "update" on "access_plugin_data""#, Some(Denied::Right)),
-            (No, "admin-level API request requires MFA verification", Some(Denied::Mfa)),
+            (NotFound, "access denied\n\tuser \"access-plugin\" not found", Some(AccessDenied::UserDeleted)),
+            (NotFound, r#"user "Nop" not found"#, Some(AccessDenied::NoCertificate)),
+            (No, "access denied", Some(AccessDenied::Locked)),
+            (
+                No,
+                r#"access denied to perform action "update" on "access_plugin_data""#,
+                Some(AccessDenied::MissingPermission),
+            ),
+            (No, "admin-level API request requires MFA verification", Some(AccessDenied::MfaRequired)),
             (NotFound, r#"user "zed@example.com" not found"#, None),
             (NotFound, r#"no access request matching "11111111-2222-4333-8444-555555555555""#, None),
             (NotFound, r#"cannot set state of access request "x" (not found)"#, None),
             // As other releases say it, or may.
-            (No, r#"lock targeting User:"access-plugin" is in force"#, Some(Denied::Locked)),
-            (Code::Unknown, "rpc error: Access denied to perform action", Some(Denied::Right)),
+            (No, r#"lock targeting User:"access-plugin" is in force"#, Some(AccessDenied::Locked)),
+            (
+                Code::Unknown,
+                "rpc error: Access denied to perform action",
+                Some(AccessDenied::MissingPermission),
+            ),
             // What is not known is not a missing right.
-            (No, "", Some(Denied::Other)),
-            (No, "the moon is full", Some(Denied::Other)),
-            (No, r#"access denied: user "x" must renew its session"#, Some(Denied::Other)),
-            (No, r#"role "access denied to perform action" is new here"#, Some(Denied::Other)),
-            (Code::Unauthenticated, "who are you", Some(Denied::Other)),
-            (Code::Unavailable, "access denied", Some(Denied::Locked)),
+            (No, "", Some(AccessDenied::Unrecognized)),
+            (No, "the moon is full", Some(AccessDenied::Unrecognized)),
+            (No, r#"access denied: user "x" must renew its session"#, Some(AccessDenied::Unrecognized)),
+            (No, r#"role "access denied to perform action" is new here"#, Some(AccessDenied::Unrecognized)),
+            (Code::Unauthenticated, "who are you", Some(AccessDenied::Unrecognized)),
+            (Code::Unavailable, "access denied", Some(AccessDenied::Locked)),
             (Code::FailedPrecondition, "access denied", None),
             (Code::Unknown, "the backend is away", None),
             // Names cannot pretend to be words.
             (NotFound, r#"access request "access denied" not found"#, None),
             (NotFound, r#"user "x\" access denied \"y" not found"#, None),
-            (No, r#"access denied to perform action "mfa" on "lock targeting""#, Some(Denied::Right)),
+            (
+                No,
+                r#"access denied to perform action "mfa" on "lock targeting""#,
+                Some(AccessDenied::MissingPermission),
+            ),
         ] {
-            assert_eq!(Denied::read(code, message), expected, "{code:?} {message}");
+            assert_eq!(AccessDenied::classify(code, message), expected, "{code:?} {message}");
         }
     }
 
     #[test]
     fn each_remedy_names_what_to_look_at() {
-        let remedy = |denied: Denied| denied.remedy(Call::UpdatePluginData);
-        assert!(remedy(Denied::Locked).contains("`tctl get locks`"));
-        assert!(remedy(Denied::UserGone).contains("was deleted: make it again"));
-        assert!(remedy(Denied::NoCertificate).contains("opens TLS"));
+        let remedy = |denied: AccessDenied| denied.remedy(Call::UpdatePluginData);
+        assert!(remedy(AccessDenied::Locked).contains("`tctl get locks`"));
+        assert!(remedy(AccessDenied::UserDeleted).contains("was deleted: make it again"));
+        assert!(remedy(AccessDenied::NoCertificate).contains("opens TLS"));
         assert!(
-            remedy(Denied::Mfa).contains("tbot") && remedy(Denied::Mfa).contains("on the auth server itself")
+            remedy(AccessDenied::MfaRequired).contains("tbot")
+                && remedy(AccessDenied::MfaRequired).contains("on the auth server itself")
         );
-        assert!(remedy(Denied::Right).contains("{resources: ['access_plugin_data'], verbs: ['update']}"));
-        assert!(Denied::Right.remedy(Call::Ping).contains("does not accept the plugin's certificate"));
-        assert!(remedy(Denied::Other).contains("not known here"), "{}", remedy(Denied::Other));
-        assert!(Denied::Other.remedy(Call::Ping).contains("does not accept the plugin's certificate"));
+        assert!(
+            remedy(AccessDenied::MissingPermission)
+                .contains("{resources: ['access_plugin_data'], verbs: ['update']}")
+        );
+        assert!(
+            AccessDenied::MissingPermission
+                .remedy(Call::Ping)
+                .contains("does not accept the plugin's certificate")
+        );
+        assert!(
+            remedy(AccessDenied::Unrecognized).contains("not known here"),
+            "{}",
+            remedy(AccessDenied::Unrecognized)
+        );
+        assert!(
+            AccessDenied::Unrecognized
+                .remedy(Call::Ping)
+                .contains("does not accept the plugin's certificate")
+        );
     }
 }

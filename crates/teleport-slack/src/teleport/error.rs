@@ -12,25 +12,25 @@ use tonic::{Code, Response, Status};
 
 use super::broken;
 pub use super::call::Call;
-use super::call::SEE_ALL;
+use super::call::FULL_VISIBILITY_RULE;
 use super::channel::ConnectError;
-use super::denied::Denied;
-use super::rights::Sight;
-use super::{Client, MESSAGE_LIMIT};
+use super::denied::AccessDenied;
+use super::rights::Visibility;
+use super::{Client, MAX_MESSAGE_BYTES};
 
 /// How much of a foreign text goes into one of ours, in characters.
-const QUOTE_LIMIT: usize = 400;
+const MAX_QUOTE_CHARS: usize = 400;
 
 /// How tonic begins to say that a message is larger than we accept.
-const TOO_LARGE: &str = "Error, decoded message length too large";
+const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// What a caller can do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     /// Try again later; the outcome of a call that writes is not known.
     Retry,
     /// The identity is refused or lacks a permission: a person has to act.
-    Unauthorised,
+    Unauthorized,
     /// What is stored is not what we expected: read it and decide again.
     Conflict,
     /// There is no such thing.
@@ -43,46 +43,50 @@ pub enum Kind {
 
 /// How a call ended, for metrics; from a closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallEnd(End);
+pub struct CallResult(CallOutcome);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum End {
-    Answered(Code),
-    Unconnected,
-    Late,
+enum CallOutcome {
+    Response(Code),
+    ConnectFailed,
+    Timeout,
 }
 
-impl CallEnd {
+impl CallResult {
     /// It was answered, and not refused.
-    pub const OK: Self = Self(End::Answered(Code::Ok));
+    pub const OK: Self = Self(CallOutcome::Response(Code::Ok));
 
     /// The name of the gRPC status code of the answer; of an answer that did not come, what stood in its way.
     pub fn name(self) -> &'static str {
         match self.0 {
-            End::Answered(code) => code_name(code),
-            End::Unconnected => "NO_CONNECTION",
-            End::Late => "NO_ANSWER",
+            CallOutcome::Response(code) => code_name(code),
+            CallOutcome::ConnectFailed => "NO_CONNECTION",
+            CallOutcome::Timeout => "NO_ANSWER",
         }
     }
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let answered = (0..=16).map(|code| End::Answered(Code::from_i32(code)));
-        answered.chain([End::Unconnected, End::Late]).map(Self)
+        let answered = (0..=16).map(|code| CallOutcome::Response(Code::from_i32(code)));
+        answered.chain([CallOutcome::ConnectFailed, CallOutcome::Timeout]).map(Self)
     }
 
     /// Whether the server said something.
-    pub fn is_answer(self) -> bool {
-        matches!(self.0, End::Answered(_))
+    pub fn has_response(self) -> bool {
+        matches!(self.0, CallOutcome::Response(_))
     }
 
-    fn of<T>(answer: &Result<T, Status>) -> Self {
-        answer.as_ref().map_or_else(Self::of_status, |_| Self::OK)
+    fn from_result<T>(answer: &Result<T, Status>) -> Self {
+        answer.as_ref().map_or_else(Self::from_status, |_| Self::OK)
     }
 
-    pub(super) fn of_status(status: &Status) -> Self {
+    pub(super) fn from_status(status: &Status) -> Self {
         // A status with a source was made on our side, from a broken connection.
-        Self(if status.source().is_some() { End::Unconnected } else { End::Answered(status.code()) })
+        Self(if status.source().is_some() {
+            CallOutcome::ConnectFailed
+        } else {
+            CallOutcome::Response(status.code())
+        })
     }
 }
 
@@ -101,9 +105,9 @@ pub enum TeleportError {
         /// The gRPC status code's name.
         code: &'static str,
         /// What a caller can do.
-        kind: Kind,
+        kind: ErrorKind,
         /// Why the plugin was not let in, if that was it.
-        denied: Option<Denied>,
+        denied: Option<AccessDenied>,
         /// The server's words, shortened.
         message: String,
     },
@@ -122,7 +126,7 @@ pub enum TeleportError {
 
     /// The answer makes no sense.
     #[error("Teleport call {call} was answered with {what}; is this a Teleport auth server?")]
-    Malformed {
+    InvalidResponse {
         /// The method.
         call: Call,
         /// What was wrong with the answer.
@@ -130,8 +134,8 @@ pub enum TeleportError {
     },
 
     /// The answer is longer than anything we expect.
-    #[error("Teleport call {call} lists more than {limit} items; {}", .call.thinning())]
-    TooMany {
+    #[error("Teleport call {call} lists more than {limit} items; {}", .call.reduce_hint())]
+    TooManyItems {
         /// The method.
         call: Call,
         /// The most that we accept.
@@ -139,8 +143,8 @@ pub enum TeleportError {
     },
 
     /// One message of the answer is larger than we accept.
-    #[error("Teleport call {call} is answered with a message of more than {} MiB; {}", .limit / 1_048_576, .call.shrinking())]
-    TooLarge {
+    #[error("Teleport call {call} is answered with a message of more than {} MiB; {}", .limit / 1_048_576, .call.reduce_size_hint())]
+    ResponseTooLarge {
         /// The method.
         call: Call,
         /// The most that we accept, in bytes.
@@ -148,10 +152,10 @@ pub enum TeleportError {
     },
 
     /// What is not listed and not found may be there all the same.
-    #[error("{}", unseen(.sight))]
-    Hidden {
+    #[error("{}", describe_visibility(.visibility))]
+    NotVisible {
         /// What we see.
-        sight: Sight,
+        visibility: Visibility,
     },
 
     /// The server ended the watch.
@@ -169,13 +173,13 @@ pub enum TeleportError {
 
     /// The record was changed by others between each of our reads and writes.
     #[error(
-        "plugin data of request {id} changed under each of {tries} attempts to write it; do too many copies of the plugin run?"
+        "plugin data of request {id} changed under each of {attempts} attempts to write it; do too many copies of the plugin run?"
     )]
     Contended {
         /// The request.
         id: RequestId,
         /// How often we tried.
-        tries: u32,
+        attempts: u32,
     },
 
     /// The server is too old, or did not say what it is.
@@ -190,20 +194,22 @@ pub enum TeleportError {
 
 impl TeleportError {
     /// What a caller can do about it.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect(error) => error.kind(),
             Self::Call { kind, .. } => *kind,
-            Self::Deadline { .. } | Self::WatchEnded | Self::WatchOverflow { .. } => Kind::Retry,
-            Self::Malformed { .. } => Kind::Retry,
-            Self::Contended { .. } => Kind::Conflict,
-            Self::Hidden { .. } => Kind::Unauthorised,
-            Self::TooMany { .. } | Self::TooLarge { .. } | Self::ServerVersion { .. } => Kind::Permanent,
+            Self::Deadline { .. } | Self::WatchEnded | Self::WatchOverflow { .. } => ErrorKind::Retry,
+            Self::InvalidResponse { .. } => ErrorKind::Retry,
+            Self::Contended { .. } => ErrorKind::Conflict,
+            Self::NotVisible { .. } => ErrorKind::Unauthorized,
+            Self::TooManyItems { .. } | Self::ResponseTooLarge { .. } | Self::ServerVersion { .. } => {
+                ErrorKind::Permanent
+            }
         }
     }
 
     /// Why the plugin was not let in, if that was it and a server said so.
-    pub fn denied(&self) -> Option<Denied> {
+    pub fn denied(&self) -> Option<AccessDenied> {
         match self {
             Self::Call { denied, .. } => *denied,
             _ => None,
@@ -217,8 +223,8 @@ impl TeleportError {
     /// What a gRPC status means. tonic keeps the reason of a broken connection in the status's chain of
     /// sources, often several layers down.
     pub(super) fn from_status(call: Call, status: &Status) -> Self {
-        if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) {
-            return Self::TooLarge { call, limit: MESSAGE_LIMIT };
+        if status.code() == Code::OutOfRange && status.message().starts_with(TONIC_TOO_LARGE) {
+            return Self::ResponseTooLarge { call, limit: MAX_MESSAGE_BYTES };
         }
         let mut next = status.source();
         while let Some(error) = next {
@@ -227,36 +233,39 @@ impl TeleportError {
             }
             next = error.source();
         }
-        let message = broken::message(status);
-        let denied = Denied::read(status.code(), status.message());
-        let kind = denied.map_or_else(|| kind_of(status.code()), |_| Kind::Unauthorised);
+        let message = broken::status_message(status);
+        let denied = AccessDenied::classify(status.code(), status.message());
+        let kind = denied.map_or_else(|| error_kind(status.code()), |_| ErrorKind::Unauthorized);
         Self::Call { call, code: code_name(status.code()), kind, denied, message }
     }
 }
 
 impl Client {
     /// Runs one call to its end, at most for `limit`.
-    pub(super) async fn within<T>(
+    pub(super) async fn run_call<T>(
         &self,
         call: Call,
         limit: Duration,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, TeleportError> {
-        let answer = self.answer_within(call, limit, answer).await?;
+        let answer = self.run_call_raw(call, limit, answer).await?;
         answer.map_err(|status| TeleportError::from_status(call, &status))
     }
 
     /// The same for a caller who reads the server's refusals himself.
-    pub(super) async fn answer_within<T>(
+    pub(super) async fn run_call_raw<T>(
         &self,
         call: Call,
         limit: Duration,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<Result<T, Status>, TeleportError> {
         let answer = tokio::time::timeout(limit, answer).await;
-        self.shared.metrics.teleport_call(call, answer.as_ref().map_or(CallEnd(End::Late), CallEnd::of));
+        self.shared.metrics.teleport_request_ended(
+            call,
+            answer.as_ref().map_or(CallResult(CallOutcome::Timeout), CallResult::from_result),
+        );
         if let Ok(answer) = &answer {
-            self.note_admission(answer.as_ref().err());
+            self.record_admission(answer.as_ref().err());
         }
         match answer {
             Ok(answer) => Ok(answer.map(Response::into_inner)),
@@ -266,13 +275,13 @@ impl Client {
 }
 
 /// What a status means that says nothing about the plugin itself.
-fn kind_of(code: Code) -> Kind {
+fn error_kind(code: Code) -> ErrorKind {
     match code {
-        Code::PermissionDenied | Code::Unauthenticated => Kind::Unauthorised,
-        Code::FailedPrecondition | Code::AlreadyExists => Kind::Conflict,
-        Code::NotFound => Kind::NotFound,
-        Code::Unimplemented => Kind::Unimplemented,
-        Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => Kind::Permanent,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Unauthorized,
+        Code::FailedPrecondition | Code::AlreadyExists => ErrorKind::Conflict,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::Unimplemented => ErrorKind::Unimplemented,
+        Code::InvalidArgument | Code::OutOfRange | Code::DataLoss => ErrorKind::Permanent,
         Code::Ok
         | Code::Cancelled
         | Code::Unknown
@@ -280,7 +289,7 @@ fn kind_of(code: Code) -> Kind {
         | Code::ResourceExhausted
         | Code::Aborted
         | Code::Internal
-        | Code::Unavailable => Kind::Retry,
+        | Code::Unavailable => ErrorKind::Retry,
     }
 }
 
@@ -307,34 +316,34 @@ fn code_name(code: Code) -> &'static str {
 }
 
 /// Why an absence proves nothing, and what to do.
-pub fn unseen(sight: &Sight) -> String {
+pub fn describe_visibility(sight: &Visibility) -> String {
     let why = match sight {
-        Sight::All => return "Teleport shows the plugin's user all access requests".to_owned(),
-        Sight::Part(verbs) => {
+        Visibility::All => return "Teleport shows the plugin's user all access requests".to_owned(),
+        Visibility::Partial(verbs) => {
             let (verbs, s) = (verbs.join(" and "), if verbs.len() > 1 { "s" } else { "" });
             format!(
                 "the plugin's Teleport user lacks the verb{s} {verbs} on access_request, so Teleport may list nothing and say OK"
             )
         }
-        Sight::Unknown(why) => {
+        Visibility::Unknown(why) => {
             format!("whether the plugin's Teleport user sees all access requests cannot be known ({why})")
         }
     };
     format!(
-        "{why}; messages of requests that are not listed stay as they are; give it a role whose {SEE_ALL}"
+        "{why}; messages of requests that are not listed stay as they are; give it a role whose {FULL_VISIBILITY_RULE}"
     )
 }
 
 /// The end of a message about a refusal.
-fn remedy(call: Call, denied: Option<Denied>) -> String {
+fn remedy(call: Call, denied: Option<AccessDenied>) -> String {
     denied.map_or_else(String::new, |denied| format!("; {}", denied.remedy(call)))
 }
 
 /// A foreign text, fit for a log line: of bearable length and without control characters.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted: String =
-        text.chars().take(QUOTE_LIMIT).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(QUOTE_LIMIT).is_some() {
+        text.chars().take(MAX_QUOTE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_QUOTE_CHARS).is_some() {
         quoted.push('…');
     }
     quoted
@@ -350,29 +359,29 @@ mod tests {
             TeleportError::from_status(Call::GetPluginData, &Status::new(code, message)).kind()
         };
         for (code, expected) in [
-            (Code::Cancelled, Kind::Retry),
-            (Code::Unknown, Kind::Retry),
-            (Code::InvalidArgument, Kind::Permanent),
-            (Code::DeadlineExceeded, Kind::Retry),
-            (Code::NotFound, Kind::NotFound),
-            (Code::AlreadyExists, Kind::Conflict),
-            (Code::PermissionDenied, Kind::Unauthorised),
-            (Code::ResourceExhausted, Kind::Retry),
-            (Code::FailedPrecondition, Kind::Conflict),
-            (Code::Aborted, Kind::Retry),
-            (Code::OutOfRange, Kind::Permanent),
-            (Code::Unimplemented, Kind::Unimplemented),
-            (Code::Internal, Kind::Retry),
-            (Code::Unavailable, Kind::Retry),
-            (Code::DataLoss, Kind::Permanent),
-            (Code::Unauthenticated, Kind::Unauthorised),
+            (Code::Cancelled, ErrorKind::Retry),
+            (Code::Unknown, ErrorKind::Retry),
+            (Code::InvalidArgument, ErrorKind::Permanent),
+            (Code::DeadlineExceeded, ErrorKind::Retry),
+            (Code::NotFound, ErrorKind::NotFound),
+            (Code::AlreadyExists, ErrorKind::Conflict),
+            (Code::PermissionDenied, ErrorKind::Unauthorized),
+            (Code::ResourceExhausted, ErrorKind::Retry),
+            (Code::FailedPrecondition, ErrorKind::Conflict),
+            (Code::Aborted, ErrorKind::Retry),
+            (Code::OutOfRange, ErrorKind::Permanent),
+            (Code::Unimplemented, ErrorKind::Unimplemented),
+            (Code::Internal, ErrorKind::Retry),
+            (Code::Unavailable, ErrorKind::Retry),
+            (Code::DataLoss, ErrorKind::Permanent),
+            (Code::Unauthenticated, ErrorKind::Unauthorized),
         ] {
             assert_eq!(kind(code, "watcher closed"), expected, "{code:?}");
         }
         // Of the plugin itself, whatever the code: what is refused is not gone.
         let gone = "access denied\n\tuser \"access-plugin\" not found";
-        assert_eq!(kind(Code::NotFound, gone), Kind::Unauthorised);
-        assert_eq!(kind(Code::Unavailable, "access denied"), Kind::Unauthorised);
+        assert_eq!(kind(Code::NotFound, gone), ErrorKind::Unauthorized);
+        assert_eq!(kind(Code::Unavailable, "access denied"), ErrorKind::Unauthorized);
     }
 
     #[test]

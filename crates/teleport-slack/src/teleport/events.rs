@@ -16,7 +16,7 @@ use super::error::{Call, TeleportError};
 use super::{Client, convert};
 
 /// How long the server may take to open a watch: it waits until its own cache is ready.
-const INIT_LIMIT: Duration = Duration::from_secs(30);
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Teleport's name for the kind of resource that we follow.
 pub(super) const ACCESS_REQUEST: &str = "access_request";
@@ -42,13 +42,13 @@ impl Event {
 
 /// An open stream of changes. Dropping it closes it.
 #[derive(Debug)]
-pub struct Watch {
+pub struct EventStream {
     stream: Streaming<wire::Event>,
 }
 
 impl Client {
     /// Opens the stream; every change from now on will be told. At most 30 s.
-    pub async fn watch(&self) -> Result<Watch, TeleportError> {
+    pub async fn watch(&self) -> Result<EventStream, TeleportError> {
         // Without a filter: one on the state would swallow the very events that resolve a request.
         let kind = WatchKind { kind: ACCESS_REQUEST.to_owned(), ..WatchKind::default() };
         let mut rpc = self.rpc();
@@ -60,15 +60,15 @@ impl Client {
             let first = stream.message().await?;
             Ok(tonic::Response::new((stream, first)))
         };
-        match self.within(Call::WatchEvents, INIT_LIMIT, opening).await? {
+        match self.run_call(Call::WatchEvents, INIT_TIMEOUT, opening).await? {
             (_, None) => Err(TeleportError::WatchEnded),
-            (stream, Some(first)) if first.r#type == Operation::Init as i32 => Ok(Watch { stream }),
-            (_, Some(_)) => Err(malformed("a stream of events that does not begin with INIT")),
+            (stream, Some(first)) if first.r#type == Operation::Init as i32 => Ok(EventStream { stream }),
+            (_, Some(_)) => Err(invalid_response("a stream of events that does not begin with INIT")),
         }
     }
 }
 
-impl Watch {
+impl EventStream {
     /// The next change; `None` when the server ends the stream. Waits without limit: `watch.rs` sees to it that
     /// the connection lives. An event that cannot be understood is an error, never
     /// skipped: open a new watch and list.
@@ -95,7 +95,7 @@ fn event(message: wire::Event) -> Result<Option<Event>, TeleportError> {
                 return Ok(None);
             }
             let request = convert::access_request(request)
-                .ok_or_else(|| malformed("a changed access request without a name"))?;
+                .ok_or_else(|| invalid_response("a changed access request without a name"))?;
             Ok(Some(Event::Put(Box::new(request))))
         }
         (Ok(Operation::Delete), Some(Resource::ResourceHeader(header))) if header.kind == ACCESS_REQUEST => {
@@ -111,11 +111,11 @@ fn event(message: wire::Event) -> Result<Option<Event>, TeleportError> {
 fn deleted(metadata: Option<wire::Metadata>) -> Result<Event, TeleportError> {
     let name: Bytes = metadata.unwrap_or_default().name;
     if name.is_empty() {
-        return Err(malformed("a deleted access request without a name"));
+        return Err(invalid_response("a deleted access request without a name"));
     }
     Ok(Event::Delete(RequestId::new(convert::text(&name))))
 }
 
-fn malformed(what: &'static str) -> TeleportError {
-    TeleportError::Malformed { call: Call::WatchEvents, what }
+fn invalid_response(what: &'static str) -> TeleportError {
+    TeleportError::InvalidResponse { call: Call::WatchEvents, what }
 }

@@ -44,7 +44,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A cluster's certificate authority.
-pub(super) struct Authority {
+pub(super) struct TestCa {
     cluster: String,
     issuer: Issuer<'static, KeyPair>,
     pub(super) pem: String,
@@ -52,7 +52,7 @@ pub(super) struct Authority {
 }
 
 /// What a certificate is to say, apart from the usual.
-pub(super) struct Leaf<'a> {
+pub(super) struct LeafParams<'a> {
     pub(super) common_name: &'a str,
     pub(super) dns_names: &'a [&'a str],
     /// Years: from the first of January to the first of January.
@@ -60,12 +60,12 @@ pub(super) struct Leaf<'a> {
 }
 
 /// A certificate and its key, in PEM.
-pub(super) struct Pair {
+pub(super) struct PemKeyPair {
     pub(super) crt: String,
     pub(super) key: String,
 }
 
-impl Authority {
+impl TestCa {
     pub(super) fn new(cluster: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -78,7 +78,7 @@ impl Authority {
         Self { cluster: cluster.to_owned(), issuer: Issuer::new(params, key), pem, der }
     }
 
-    pub(super) fn sign(&self, leaf: &Leaf<'_>, key: &KeyPair) -> Pair {
+    pub(super) fn sign(&self, leaf: &LeafParams<'_>, key: &KeyPair) -> PemKeyPair {
         let names: Vec<String> = leaf.dns_names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = rcgen::date_time_ymd(leaf.years.0, 1, 1);
@@ -99,11 +99,11 @@ impl Authority {
             params.distinguished_name.push(DnType::CommonName, leaf.common_name);
         }
         params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 9999, 9], vec![5, 0]));
-        Pair { crt: params.signed_by(key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
+        PemKeyPair { crt: params.signed_by(key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
-    pub(super) fn client_pair(&self, user: &str) -> Pair {
-        let leaf = Leaf { common_name: user, dns_names: &[], years: (2020, 2100) };
+    pub(super) fn client_pair(&self, user: &str) -> PemKeyPair {
+        let leaf = LeafParams { common_name: user, dns_names: &[], years: (2020, 2100) };
         self.sign(&leaf, &KeyPair::generate().unwrap())
     }
 
@@ -124,7 +124,7 @@ impl Authority {
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
-        let leaf = Leaf { common_name: "0000.cluster", dns_names: &[name], years: (2020, 2100) };
+        let leaf = LeafParams { common_name: "0000.cluster", dns_names: &[name], years: (2020, 2100) };
         let pair = self.sign(&leaf, &key);
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
@@ -145,7 +145,7 @@ impl Authority {
 }
 
 /// Loads an identity through an identity file, as the daemon does.
-pub(super) fn identity_of(pair: &Pair, cas: &str, now: Timestamp) -> Identity {
+pub(super) fn identity_of(pair: &PemKeyPair, cas: &str, now: Timestamp) -> Identity {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth_id");
     std::fs::write(&path, format!("{}{}{cas}", pair.key, pair.crt)).unwrap();
@@ -169,7 +169,7 @@ impl Reply {
 }
 
 /// A role that sees all access requests.
-pub(super) fn role_that_sees_all() -> wire::RoleV6 {
+pub(super) fn full_visibility_role() -> wire::RoleV6 {
     let rule = wire::Rule {
         resources: vec!["access_request".into()],
         verbs: vec!["list".into(), "read".into()],
@@ -181,30 +181,30 @@ pub(super) fn role_that_sees_all() -> wire::RoleV6 {
 }
 
 /// Answers calls: the method's name (with its service, if that is not `AuthService`), the request's bytes.
-pub(super) type Script = Arc<dyn Fn(&str, Bytes) -> Reply + Send + Sync>;
+pub(super) type Responder = Arc<dyn Fn(&str, Bytes) -> Reply + Send + Sync>;
 
 /// A running server. Dropping it ends it.
-pub(super) struct Server {
+pub(super) struct ScriptedServer {
     pub(super) addr: SocketAddr,
     tasks: JoinSet<()>,
 }
 
-impl Server {
-    pub(super) async fn start(authority: &Authority, script: Script) -> Self {
+impl ScriptedServer {
+    pub(super) async fn start(authority: &TestCa, script: Responder) -> Self {
         Self::start_with(authority.server_config(SERVER_NAME), script).await
     }
 
     /// A server with a TLS configuration of the test's own.
-    pub(super) async fn start_with(config: ServerConfig, script: Script) -> Self {
+    pub(super) async fn start_with(config: ServerConfig, script: Responder) -> Self {
         Self::listen(TcpListener::bind("127.0.0.1:0").await.unwrap(), config, script)
     }
 
     /// A server at an address that another one had before.
-    pub(super) async fn start_at(addr: SocketAddr, authority: &Authority, script: Script) -> Self {
+    pub(super) async fn start_at(addr: SocketAddr, authority: &TestCa, script: Responder) -> Self {
         Self::listen(TcpListener::bind(addr).await.unwrap(), authority.server_config(SERVER_NAME), script)
     }
 
-    fn listen(listener: TcpListener, config: ServerConfig, script: Script) -> Self {
+    fn listen(listener: TcpListener, config: ServerConfig, script: Responder) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let addr = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
@@ -235,10 +235,10 @@ impl Server {
 }
 
 /// A simulated cluster and a client that is one of its users.
-pub(super) async fn client_of(options: Options, user: &str) -> (TeleportSim, Client) {
+pub(super) async fn sim_client(options: Options, user: &str) -> (TeleportSim, Client) {
     let sim = TeleportSim::start(options).await.unwrap();
     let signed = sim.credentials(user, CertOptions::default());
-    let pair = Pair { crt: signed.cert_pem, key: signed.key_pem };
+    let pair = PemKeyPair { crt: signed.cert_pem, key: signed.key_pem };
     let identity = identity_of(&pair, &signed.cas_pem, Timestamp::now());
     let client =
         Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity, Metrics::new());
@@ -247,7 +247,7 @@ pub(super) async fn client_of(options: Options, user: &str) -> (TeleportSim, Cli
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-async fn answer(request: Request<Incoming>, script: Script) -> Result<Response<Body>, Infallible> {
+async fn answer(request: Request<Incoming>, script: Responder) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let method = path.strip_prefix("/proto.AuthService/").or(path.strip_prefix("/")).unwrap().to_owned();
     assert!(request.headers().get("version").is_none(), "no API version must be claimed");

@@ -28,7 +28,7 @@ use crate::files;
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
-const FILE_LIMIT: u64 = 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// A checked identity.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Identity {
                 if crt.has_key() && crt.certificates.is_empty() {
                     return Err(IdentityError::KeyForCertificate { file: client_crt.clone() });
                 }
-                let parts = Parts {
+                let parts = IdentityParts {
                     key,
                     key_file: client_key,
                     certificates: crt.certificates,
@@ -70,8 +70,14 @@ impl Identity {
                 let mut bundle = read(file)?;
                 let cas = bundle.certificates.split_off(bundle.certificates.len().min(1));
                 let certificates = std::mem::take(&mut bundle.certificates);
-                let parts =
-                    Parts { key: bundle, key_file: file, certificates, crt_file: file, cas, cas_file: file };
+                let parts = IdentityParts {
+                    key: bundle,
+                    key_file: file,
+                    certificates,
+                    crt_file: file,
+                    cas,
+                    cas_file: file,
+                };
                 parts.check(now)
             }
         }
@@ -159,7 +165,7 @@ pub enum IdentityError {
     },
 
     /// The file's PEM text is broken.
-    #[error("{}: {what}; {}", .file.display(), SIGN_ANEW)]
+    #[error("{}: {what}; {}", .file.display(), RENEW_REMEDY)]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -168,7 +174,7 @@ pub enum IdentityError {
     },
 
     /// No private key.
-    #[error("{} holds no private key in PEM format; {}", .file.display(), SIGN_ANEW)]
+    #[error("{} holds no private key in PEM format; {}", .file.display(), RENEW_REMEDY)]
     NoKey {
         /// The file.
         file: PathBuf,
@@ -197,7 +203,7 @@ pub enum IdentityError {
     },
 
     /// A private key of a kind that we cannot use.
-    #[error("{} holds {}, which this daemon cannot use; {}", .file.display(), describe(*.label), SIGN_ANEW)]
+    #[error("{} holds {}, which this daemon cannot use; {}", .file.display(), describe_key(*.label), RENEW_REMEDY)]
     UnsupportedKey {
         /// The file.
         file: PathBuf,
@@ -206,14 +212,14 @@ pub enum IdentityError {
     },
 
     /// A private key that does not parse.
-    #[error("the private key in {} is damaged or neither RSA, ECDSA nor Ed25519; {}", .file.display(), SIGN_ANEW)]
+    #[error("the private key in {} is damaged or neither RSA, ECDSA nor Ed25519; {}", .file.display(), RENEW_REMEDY)]
     BadKey {
         /// The file.
         file: PathBuf,
     },
 
     /// No client certificate.
-    #[error("{} holds no certificate in PEM format; {}", .file.display(), SIGN_ANEW)]
+    #[error("{} holds no certificate in PEM format; {}", .file.display(), RENEW_REMEDY)]
     NoCertificate {
         /// The file.
         file: PathBuf,
@@ -232,7 +238,7 @@ pub enum IdentityError {
     },
 
     /// A certificate that does not parse.
-    #[error("certificate number {number} in {} is damaged; {}", .file.display(), SIGN_ANEW)]
+    #[error("certificate number {number} in {} is damaged; {}", .file.display(), RENEW_REMEDY)]
     BadCertificate {
         /// The file.
         file: PathBuf,
@@ -241,7 +247,7 @@ pub enum IdentityError {
     },
 
     /// No CA certificate.
-    #[error("{} holds no CA certificate, so the auth server could not be verified; {}", .file.display(), SIGN_ANEW)]
+    #[error("{} holds no CA certificate, so the auth server could not be verified; {}", .file.display(), RENEW_REMEDY)]
     NoCa {
         /// The file.
         file: PathBuf,
@@ -250,7 +256,7 @@ pub enum IdentityError {
     /// The certificate names nobody.
     #[error(
         "the certificate in {} names no Teleport user (its subject has no CN); {}",
-        .file.display(), SIGN_ANEW
+        .file.display(), RENEW_REMEDY
     )]
     NoUser {
         /// The file.
@@ -284,7 +290,7 @@ pub enum IdentityError {
     },
 
     /// The certificate is over.
-    #[error("the certificate in {} expired at {at}; {}", .file.display(), SIGN_ANEW)]
+    #[error("the certificate in {} expired at {at}; {}", .file.display(), RENEW_REMEDY)]
     Expired {
         /// The file.
         file: PathBuf,
@@ -293,7 +299,7 @@ pub enum IdentityError {
     },
 
     /// rustls will not take it.
-    #[error("the identity in {} cannot be used for TLS ({reason}); {}", .file.display(), SIGN_ANEW)]
+    #[error("the identity in {} cannot be used for TLS ({reason}); {}", .file.display(), RENEW_REMEDY)]
     Tls {
         /// The certificate's file.
         file: PathBuf,
@@ -303,10 +309,10 @@ pub enum IdentityError {
 }
 
 /// The remedy for most of the above.
-pub(super) const SIGN_ANEW: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
+pub(super) const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
                          (or --format=tls for separate files), or let tbot renew it";
 
-fn describe(key: UnusableKey) -> &'static str {
+fn describe_key(key: UnusableKey) -> &'static str {
     match key {
         UnusableKey::OpenSsh => "a private key in OpenSSH's format",
         UnusableKey::Hardware => "a reference to a hardware key",
@@ -315,7 +321,7 @@ fn describe(key: UnusableKey) -> &'static str {
 }
 
 /// The parts of an identity and the files to blame.
-struct Parts<'a> {
+struct IdentityParts<'a> {
     key: Bundle,
     key_file: &'a Path,
     certificates: Vec<CertificateDer<'static>>,
@@ -324,7 +330,7 @@ struct Parts<'a> {
     cas_file: &'a Path,
 }
 
-impl Parts<'_> {
+impl IdentityParts<'_> {
     fn check(self, now: Timestamp) -> Result<Identity, IdentityError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let crt_file = || self.crt_file.to_path_buf();
@@ -335,7 +341,7 @@ impl Parts<'_> {
             [one] => one.clone(),
             many => return Err(IdentityError::ManyCertificates { file: crt_file(), count: many.len() }),
         };
-        let facts = Facts::of(&certificate, self.crt_file)?;
+        let facts = CertificateInfo::from_certificate(&certificate, self.crt_file)?;
         let certificates = std::iter::once(&certificate).chain(&self.cas).cloned().collect();
         let certified = CertifiedKey::new(vec![certificate], key);
         match certified.keys_match() {
@@ -353,10 +359,10 @@ impl Parts<'_> {
             return Err(IdentityError::Expired { file: crt_file(), at: facts.not_after });
         }
 
-        let roots = trust(self.cas, self.cas_file)?;
+        let roots = root_store(self.cas, self.cas_file)?;
         let tls = client_config(provider, roots, certified)
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let Facts { user, cluster, signer, roles, not_before, not_after } = facts;
+        let CertificateInfo { user, cluster, signer, roles, not_before, not_after } = facts;
         Ok(Identity {
             user,
             cluster,
@@ -371,7 +377,7 @@ impl Parts<'_> {
 }
 
 /// What a client certificate says.
-struct Facts {
+struct CertificateInfo {
     user: String,
     cluster: Option<String>,
     signer: Signer,
@@ -380,13 +386,13 @@ struct Facts {
     not_after: Timestamp,
 }
 
-impl Facts {
-    fn of(certificate: &CertificateDer<'_>, file: &Path) -> Result<Self, IdentityError> {
+impl CertificateInfo {
+    fn from_certificate(certificate: &CertificateDer<'_>, file: &Path) -> Result<Self, IdentityError> {
         let (_, parsed) = X509Certificate::from_der(certificate)
             .map_err(|_| IdentityError::BadCertificate { file: file.to_path_buf(), number: 1 })?;
         let user = attribute(parsed.subject(), COMMON_NAME)
             .ok_or_else(|| IdentityError::NoUser { file: file.to_path_buf() })?;
-        let cluster = attribute(parsed.issuer(), ORGANISATION)
+        let cluster = attribute(parsed.issuer(), ORGANIZATION)
             .or_else(|| attribute(parsed.subject(), TELEPORT_CLUSTER));
         let validity = parsed.validity();
         let signer = Signer::of(&user, attribute(parsed.subject(), TELEPORT_IMPERSONATOR).as_deref());
@@ -394,15 +400,15 @@ impl Facts {
             user,
             cluster,
             signer,
-            roles: attributes(parsed.subject(), ORGANISATION).collect(),
-            not_before: instant(validity.not_before.timestamp()),
-            not_after: instant(validity.not_after.timestamp()),
+            roles: attributes(parsed.subject(), ORGANIZATION).collect(),
+            not_before: to_timestamp(validity.not_before.timestamp()),
+            not_after: to_timestamp(validity.not_after.timestamp()),
         })
     }
 }
 
 const COMMON_NAME: &str = "2.5.4.3";
-const ORGANISATION: &str = "2.5.4.10";
+const ORGANIZATION: &str = "2.5.4.10";
 /// Teleport's own attribute for the cluster that a certificate is meant for.
 const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
 /// Teleport's own attribute for whoever had somebody else's certificate signed.
@@ -422,14 +428,14 @@ fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = 
 }
 
 /// A certificate's time; those beyond jiff's years are for ever, or since ever.
-fn instant(seconds: i64) -> Timestamp {
+fn to_timestamp(seconds: i64) -> Timestamp {
     let far = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(far)
 }
 
 fn read(file: &Path) -> Result<Bundle, IdentityError> {
     let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), source };
-    let (bytes, _) = files::read(file, FILE_LIMIT).map_err(|source| match source.kind() {
+    let (bytes, _) = files::read(file, MAX_FILE_BYTES).map_err(|source| match source.kind() {
         io::ErrorKind::FileTooLarge => IdentityError::TooLarge { file: file.to_path_buf() },
         _ => unreadable(source),
     })?;
@@ -462,7 +468,7 @@ fn usable_key(
         .ok_or_else(|| IdentityError::BadKey { file: file() })
 }
 
-fn trust(cas: Vec<CertificateDer<'static>>, file: &Path) -> Result<RootCertStore, IdentityError> {
+fn root_store(cas: Vec<CertificateDer<'static>>, file: &Path) -> Result<RootCertStore, IdentityError> {
     if cas.is_empty() {
         return Err(IdentityError::NoCa { file: file.to_path_buf() });
     }

@@ -12,39 +12,39 @@ use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::Client;
-use super::error::{Kind, TeleportError};
+use super::error::{ErrorKind, TeleportError};
 use super::record::Fields;
-use super::rights::Sight;
+use super::rights::Visibility;
 use crate::observe::metrics::List;
 use crate::observe::seconds;
 
 /// The pauses before a list is made again.
-const AGAIN: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
+const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
 
 /// A step of listing.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum ListStep {
     /// The list of requests is asked for now.
-    Begun,
+    Started,
     /// The list of requests.
-    Requests(Vec<AccessRequest>, Extent),
+    Requests(Vec<AccessRequest>, Completeness),
     /// All records, those of requests that are gone included.
     Records(Vec<(RequestId, Fields)>),
 }
 
 /// How much of what there is a list of requests tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Completeness {
     /// All: what is not listed is gone, or was made this moment.
-    Whole,
+    Complete,
     /// Perhaps not all.
     Unknown,
     /// Not all.
-    Part,
+    Partial,
 }
 
 /// Lists until everything was told in full.
-pub(super) fn parts(client: Client) -> impl Stream<Item = Part> {
+pub(super) fn list_steps(client: Client) -> impl Stream<Item = ListStep> {
     let (tell, told) = mpsc::channel(1);
     let told = stream::unfold(told, |mut told| async move { told.recv().await.map(|part| (part, told)) });
     let work = async move { list(&client, &tell).await };
@@ -53,27 +53,27 @@ pub(super) fn parts(client: Client) -> impl Stream<Item = Part> {
 }
 
 /// `None` if nobody listens.
-async fn list(client: &Client, tell: &Sender<Part>) -> Option<()> {
+async fn list(client: &Client, tell: &Sender<ListStep>) -> Option<()> {
     let (mut failures, mut record_failures) = (0, 0);
     let mut wait_for_records;
     loop {
-        tell.send(Part::Begun).await.ok()?;
+        tell.send(ListStep::Started).await.ok()?;
         let (requests, extent, trouble) = match requests(client).await {
             Ok(listed) => listed,
             Err(error) => {
                 failures += 1;
-                tokio::time::sleep(failed(client, List::Requests, &error, failures)).await;
+                tokio::time::sleep(log_failure(client, List::Requests, &error, failures)).await;
                 continue;
             }
         };
-        tell.send(Part::Requests(requests, extent)).await.ok()?;
+        tell.send(ListStep::Requests(requests, extent)).await.ok()?;
         // Also beside a list that is not whole: some of what is recorded is over by its own time.
         wait_for_records = records(client, tell, &mut record_failures).await?;
         let Some(trouble) = trouble else { break };
         failures += 1;
-        tokio::time::sleep(failed(client, List::Requests, &trouble, failures)).await;
+        tokio::time::sleep(log_failure(client, List::Requests, &trouble, failures)).await;
     }
-    client.metrics().listed(List::Requests);
+    client.metrics().list_succeeded(List::Requests);
     while let Some(wait) = wait_for_records {
         tokio::time::sleep(wait).await;
         wait_for_records = records(client, tell, &mut record_failures).await?;
@@ -84,48 +84,50 @@ async fn list(client: &Client, tell: &Sender<Part>) -> Option<()> {
 /// The requests, and why they are to be listed again.
 async fn requests(
     client: &Client,
-) -> Result<(Vec<AccessRequest>, Extent, Option<TeleportError>), TeleportError> {
+) -> Result<(Vec<AccessRequest>, Completeness, Option<TeleportError>), TeleportError> {
     let found = client.list_requests().await?;
-    let (extent, trouble) = match (found.only_pending, client.sight().await) {
-        (Some(too_large), _) => (Extent::Part, Some(too_large)),
-        (None, Ok(Sight::All)) => (Extent::Whole, None),
-        (None, Ok(sight @ Sight::Part(_))) => (Extent::Part, Some(TeleportError::Hidden { sight })),
-        (None, Ok(sight @ Sight::Unknown(_))) => {
-            // It will not change by itself.
-            tracing::warn!("{}", TeleportError::Hidden { sight });
-            (Extent::Unknown, None)
+    let (extent, trouble) = match (found.only_pending, client.visibility().await) {
+        (Some(too_large), _) => (Completeness::Partial, Some(too_large)),
+        (None, Ok(Visibility::All)) => (Completeness::Complete, None),
+        (None, Ok(visibility @ Visibility::Partial(_))) => {
+            (Completeness::Partial, Some(TeleportError::NotVisible { visibility }))
         }
-        (None, Err(error)) => (Extent::Unknown, Some(error)),
+        (None, Ok(visibility @ Visibility::Unknown(_))) => {
+            // It will not change by itself.
+            tracing::warn!("{}", TeleportError::NotVisible { visibility });
+            (Completeness::Unknown, None)
+        }
+        (None, Err(error)) => (Completeness::Unknown, Some(error)),
     };
     Ok((found.requests, extent, trouble))
 }
 
 /// Tries once; answers how long to wait before another try is due, if one is.
-async fn records(client: &Client, tell: &Sender<Part>, failures: &mut u32) -> Option<Option<Duration>> {
+async fn records(client: &Client, tell: &Sender<ListStep>, failures: &mut u32) -> Option<Option<Duration>> {
     match client.list_records().await {
         Ok(records) => {
-            tell.send(Part::Records(records)).await.ok()?;
-            client.metrics().listed(List::Records);
+            tell.send(ListStep::Records(records)).await.ok()?;
+            client.metrics().list_succeeded(List::Records);
             *failures = 0;
             Some(None)
         }
         Err(error) => {
             *failures += 1;
-            Some(Some(failed(client, List::Records, &error, *failures)))
+            Some(Some(log_failure(client, List::Records, &error, *failures)))
         }
     }
 }
 
 /// Says each time that a list failed; answers how long to wait before the next.
-fn failed(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
+fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
     client.metrics().list_failed(what, error);
-    let wait = AGAIN.delay(failures, fastrand::u64(..));
+    let wait = RETRY_BACKOFF.delay(failures, fastrand::u64(..));
     let (what, effect, retry_in_s) = (what.name(), what.effect(), seconds(wait));
     match error.kind() {
-        Kind::Retry | Kind::Conflict | Kind::NotFound => {
+        ErrorKind::Retry | ErrorKind::Conflict | ErrorKind::NotFound => {
             tracing::warn!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
         }
-        Kind::Unauthorised | Kind::Unimplemented | Kind::Permanent => {
+        ErrorKind::Unauthorized | ErrorKind::Unimplemented | ErrorKind::Permanent => {
             tracing::error!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
         }
     }

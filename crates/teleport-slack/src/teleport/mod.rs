@@ -15,8 +15,8 @@ use tokio::sync::watch as latest;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use self::denied::Denied;
-use self::error::{Call, CallEnd, TeleportError};
+use self::denied::AccessDenied;
+use self::error::{Call, CallResult, TeleportError};
 use self::identity::Identity;
 use self::second_factor::Signer;
 use crate::config::TeleportAddr;
@@ -52,20 +52,20 @@ mod vectors;
 
 /// How long one small call may take. Longer than a connection attempt, which may happen inside it and
 /// whose own error says more.
-const CALL_LIMIT: Duration = Duration::from_secs(15);
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long the server may take to show that it is there.
-const PROBE_LIMIT: Duration = Duration::from_secs(8);
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long a whole listing may take, all its pages together.
-const LIST_LIMIT: Duration = Duration::from_secs(60);
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest message we accept. Old servers send every access request, and all servers every record, in
 /// one message; tonic's own 4 MiB would be too small for a busy cluster.
-const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The first release whose API is complete enough: major, minor.
-const OLDEST_SERVER: (u32, u32) = (6, 1);
+const MIN_SERVER_VERSION: (u32, u32) = (6, 1);
 
 /// A client of one auth server. Clones share the connection, which is made on the first call and made
 /// again when it is lost.
@@ -77,23 +77,23 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     addr: TeleportAddr,
-    line: RwLock<Line>,
+    connection: RwLock<Connection>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
-    listing: AtomicU8,
+    list_method: AtomicU8,
     /// Whether the server has only the newer of its services for users.
-    newer_users: AtomicBool,
+    uses_users_service: AtomicBool,
     /// How often the identity was renewed.
-    renewals: latest::Sender<u64>,
+    identity_renewals: latest::Sender<u64>,
     /// The server does not let us in at all.
-    is_shut_out: AtomicBool,
+    is_access_denied: AtomicBool,
     /// How often it let us in again.
-    admissions: latest::Sender<u64>,
+    readmissions: latest::Sender<u64>,
     metrics: Metrics,
 }
 
 /// The connection, and what the next one is made with.
 #[derive(Debug)]
-struct Line {
+struct Connection {
     tls: Arc<ClientConfig>,
     /// The roles on our certificate.
     roles: Arc<[String]>,
@@ -102,7 +102,7 @@ struct Line {
     channel: Channel,
 }
 
-impl Line {
+impl Connection {
     fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
         let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
         Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles, signer }
@@ -115,12 +115,12 @@ impl Client {
     pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            line: RwLock::new(Line::open(addr, identity)),
-            listing: AtomicU8::new(0),
-            newer_users: AtomicBool::new(false),
-            renewals: latest::Sender::new(0),
-            is_shut_out: AtomicBool::new(false),
-            admissions: latest::Sender::new(0),
+            connection: RwLock::new(Connection::open(addr, identity)),
+            list_method: AtomicU8::new(0),
+            uses_users_service: AtomicBool::new(false),
+            identity_renewals: latest::Sender::new(0),
+            is_access_denied: AtomicBool::new(false),
+            readmissions: latest::Sender::new(0),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -129,13 +129,13 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`watch::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.line_mut() = Line::open(&self.shared.addr, identity);
-        self.shared.renewals.send_modify(|count| *count += 1);
+        *self.connection_mut() = Connection::open(&self.shared.addr, identity);
+        self.shared.identity_renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
-        let mut line = self.line_mut();
+        let mut line = self.connection_mut();
         line.channel = channel::open(&self.shared.addr, Arc::clone(&line.tls));
     }
 
@@ -150,23 +150,23 @@ impl Client {
     }
 
     /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
-    pub(crate) fn renewals(&self) -> latest::Receiver<u64> {
-        self.shared.renewals.subscribe()
+    pub(crate) fn identity_renewals(&self) -> latest::Receiver<u64> {
+        self.shared.identity_renewals.subscribe()
     }
 
     /// Changes when the server lets the plugin in again after a lock, for instance; what it refused may be tried again.
-    pub fn admissions(&self) -> latest::Receiver<u64> {
-        self.shared.admissions.subscribe()
+    pub fn readmissions(&self) -> latest::Receiver<u64> {
+        self.shared.readmissions.subscribe()
     }
 
     /// What the answer to a call says about whether we are let in at all.
-    fn note_admission(&self, refusal: Option<&Status>) {
-        let is_shut_out = &self.shared.is_shut_out;
-        match refusal.map(|status| Denied::read(status.code(), status.message())) {
+    fn record_admission(&self, refusal: Option<&Status>) {
+        let is_shut_out = &self.shared.is_access_denied;
+        match refusal.map(|status| AccessDenied::classify(status.code(), status.message())) {
             None if is_shut_out.swap(false, Ordering::Relaxed) => {
-                self.shared.admissions.send_modify(|count| *count += 1);
+                self.shared.readmissions.send_modify(|count| *count += 1);
             }
-            Some(Some(Denied::Locked | Denied::UserGone | Denied::NoCertificate)) => {
+            Some(Some(AccessDenied::Locked | AccessDenied::UserDeleted | AccessDenied::NoCertificate)) => {
                 is_shut_out.store(true, Ordering::Relaxed);
             }
             _ => {}
@@ -176,7 +176,7 @@ impl Client {
     /// Asks the server who it is. Needs no permission.
     pub async fn ping(&self) -> Result<Pong, TeleportError> {
         let mut rpc = self.rpc();
-        let pong = self.within(Call::Ping, CALL_LIMIT, rpc.ping(PingRequest {})).await?;
+        let pong = self.run_call(Call::Ping, CALL_TIMEOUT, rpc.ping(PingRequest {})).await?;
         Ok(Pong {
             cluster_name: pong.cluster_name,
             server_version: pong.server_version,
@@ -189,7 +189,7 @@ impl Client {
     /// started; what else may be wrong with the line is not told here. At most 8 s.
     async fn check_release(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
-        match self.answer_within(Call::Ping, PROBE_LIMIT, rpc.ping(PingRequest {})).await {
+        match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
             Ok(Ok(pong)) => check_version(&pong.server_version),
             Ok(Err(_)) | Err(_) => Ok(()),
         }
@@ -197,10 +197,10 @@ impl Client {
 
     /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
     /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
-    async fn probe(&self) -> Result<(), TeleportError> {
+    async fn check_liveness(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
-        let error = match self.answer_within(Call::Ping, PROBE_LIMIT, rpc.ping(PingRequest {})).await {
-            Ok(Err(status)) if !CallEnd::of_status(&status).is_answer() => {
+        let error = match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
+            Ok(Err(status)) if !CallResult::from_status(&status).has_response() => {
                 TeleportError::from_status(Call::Ping, &status)
             }
             Ok(_) => return Ok(()),
@@ -211,23 +211,23 @@ impl Client {
     }
 
     fn rpc(&self) -> AuthServiceClient<Channel> {
-        AuthServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+        AuthServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     fn roles(&self) -> Arc<[String]> {
-        Arc::clone(&self.shared.line.read().unwrap_or_else(PoisonError::into_inner).roles)
+        Arc::clone(&self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).roles)
     }
 
     fn signer(&self) -> Signer {
-        self.shared.line.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
+        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
     }
 
     fn channel(&self) -> Channel {
-        self.shared.line.read().unwrap_or_else(PoisonError::into_inner).channel.clone()
+        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).channel.clone()
     }
 
-    fn line_mut(&self) -> RwLockWriteGuard<'_, Line> {
-        self.shared.line.write().unwrap_or_else(PoisonError::into_inner)
+    fn connection_mut(&self) -> RwLockWriteGuard<'_, Connection> {
+        self.shared.connection.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -253,8 +253,8 @@ impl Pong {
 
 fn check_version(server: &str) -> Result<(), TeleportError> {
     match parse_version(server) {
-        Some(found) if found >= OLDEST_SERVER => Ok(()),
-        _ => Err(TeleportError::server_version(server, OLDEST_SERVER)),
+        Some(found) if found >= MIN_SERVER_VERSION => Ok(()),
+        _ => Err(TeleportError::server_version(server, MIN_SERVER_VERSION)),
     }
 }
 

@@ -34,12 +34,12 @@ pub(super) fn read(file: &[u8]) -> Result<Bundle, &'static str> {
     let mut bundle = Bundle::default();
     for line in text.trim_start_matches('\u{feff}').lines() {
         let line = line.trim();
-        bundle.unusable_key = bundle.unusable_key.or_else(|| unusable(line));
+        bundle.unusable_key = bundle.unusable_key.or_else(|| unusable_key(line));
         lines.push_str(line);
         lines.push('\n');
     }
     let mut rest = lines.as_bytes();
-    while let Some((kind, der)) = pem::from_buf(&mut rest).map_err(damage)? {
+    while let Some((kind, der)) = pem::from_buf(&mut rest).map_err(pem_error)? {
         match kind {
             SectionKind::Certificate => bundle.certificates.push(CertificateDer::from(der)),
             SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
@@ -51,7 +51,7 @@ pub(super) fn read(file: &[u8]) -> Result<Bundle, &'static str> {
     Ok(bundle)
 }
 
-fn unusable(line: &str) -> Option<UnusableKey> {
+fn unusable_key(line: &str) -> Option<UnusableKey> {
     let label = line.strip_prefix("-----BEGIN ")?.strip_suffix("PRIVATE KEY-----")?;
     if label.starts_with("OPENSSH") {
         Some(UnusableKey::OpenSsh)
@@ -64,7 +64,7 @@ fn unusable(line: &str) -> Option<UnusableKey> {
     }
 }
 
-fn damage(error: pem::Error) -> &'static str {
+fn pem_error(error: pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a PEM block begins but does not end",
         pem::Error::IllegalSectionStart { .. } => "a line that begins a PEM block is malformed",

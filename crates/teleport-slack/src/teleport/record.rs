@@ -11,22 +11,22 @@ use access_core::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
 use super::convert::text;
-use super::error::{Call, Kind, TeleportError};
+use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
-use super::{CALL_LIMIT, Client, LIST_LIMIT};
+use super::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
 
 /// The name that our entries stand under, the same as the Go plugin's.
-const PLUGIN: &str = "slack";
+const PLUGIN_NAME: &str = "slack";
 
 /// A counter in the record that every [`modify_record`] raises. Teleport compares only the keys that we name
 /// when writing; by naming this one, a write fails if anything of ours was written since we read.
-const REVISION: &str = "x_rev";
+const REVISION_KEY: &str = "x_rev";
 
 /// How often a contended write is tried.
-const TRIES: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 
 /// The pauses between these tries.
-const PAUSES: Backoff = Backoff { first: Duration::from_millis(25), cap: Duration::from_millis(500) };
+const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(25), cap: Duration::from_millis(500) };
 
 /// The fields of a record. A field never holds the empty text: to Teleport that means its absence.
 pub type Fields = BTreeMap<String, String>;
@@ -34,13 +34,13 @@ pub type Fields = BTreeMap<String, String>;
 impl Client {
     /// The record of one request; empty if there is none. It outlives the request.
     pub async fn get_record(&self, id: &RequestId) -> Result<Fields, TeleportError> {
-        self.stored(id).await.map(without_revision)
+        self.get_with_revision(id).await.map(without_revision)
     }
 
     /// All records, those of requests that are gone included. The server sends them in one message, with what other
     /// plugins keep beside them, so there may be too many for it; [`Client::get_record`] is bounded.
     pub(super) async fn list_records(&self) -> Result<Vec<(RequestId, Fields)>, TeleportError> {
-        let items = self.plugin_data("", LIST_LIMIT).await?.into_iter().filter_map(fields);
+        let items = self.plugin_data("", LIST_TIMEOUT).await?.into_iter().filter_map(fields);
         Ok(items.map(|(id, fields)| (id, without_revision(fields))).collect())
     }
 
@@ -56,16 +56,16 @@ impl Client {
         let update = PluginDataUpdateParams {
             kind: ACCESS_REQUEST.to_owned(),
             resource: id.as_str().to_owned(),
-            plugin: PLUGIN.to_owned(),
+            plugin: PLUGIN_NAME.to_owned(),
             set: entries(set),
             expect: entries(expect),
         };
-        self.within(Call::UpdatePluginData, CALL_LIMIT, self.rpc().update_plugin_data(update)).await
+        self.run_call(Call::UpdatePluginData, CALL_TIMEOUT, self.rpc().update_plugin_data(update)).await
     }
 
     /// The record with its revision.
-    async fn stored(&self, id: &RequestId) -> Result<Fields, TeleportError> {
-        let items = self.plugin_data(id.as_str(), CALL_LIMIT).await?;
+    async fn get_with_revision(&self, id: &RequestId) -> Result<Fields, TeleportError> {
+        let items = self.plugin_data(id.as_str(), CALL_TIMEOUT).await?;
         let ours = items.into_iter().filter_map(fields).find(|(found, _)| found == id);
         Ok(ours.map(|(_, fields)| fields).unwrap_or_default())
     }
@@ -74,9 +74,9 @@ impl Client {
         let filter = PluginDataFilter {
             kind: ACCESS_REQUEST.to_owned(),
             resource: resource.to_owned(),
-            plugin: PLUGIN.to_owned(),
+            plugin: PLUGIN_NAME.to_owned(),
         };
-        Ok(self.within(Call::GetPluginData, limit, self.rpc().get_plugin_data(filter)).await?.plugin_data)
+        Ok(self.run_call(Call::GetPluginData, limit, self.rpc().get_plugin_data(filter)).await?.plugin_data)
     }
 }
 
@@ -101,24 +101,24 @@ pub async fn modify_record(
     id: &RequestId,
     mut change: impl FnMut(&Fields) -> Option<Fields>,
 ) -> Result<Modified, TeleportError> {
-    for attempt in 0..TRIES {
+    for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
-            tokio::time::sleep(PAUSES.delay(attempt, fastrand::u64(..))).await;
+            tokio::time::sleep(RETRY_BACKOFF.delay(attempt, fastrand::u64(..))).await;
         }
-        let stored = client.stored(id).await?;
+        let stored = client.get_with_revision(id).await?;
         let current = without_revision(stored.clone());
-        let Some(edit) = change(&current).and_then(|desired| Edit::between(&stored, desired)) else {
+        let Some(edit) = change(&current).and_then(|desired| Edit::diff(&stored, desired)) else {
             return Ok(Modified::Unchanged(current));
         };
         match client.update_record(id, &edit.set, &edit.expect).await {
             Ok(()) => return Ok(Modified::Written(edit.result)),
-            Err(error) if error.kind() == Kind::Conflict => {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
                 tracing::debug!(request = %id, attempt, "the record changed under our hands, deciding again");
             }
             Err(error) => return Err(error),
         }
     }
-    Err(TeleportError::Contended { id: id.clone(), tries: TRIES })
+    Err(TeleportError::Contended { id: id.clone(), attempts: MAX_ATTEMPTS })
 }
 
 /// The smallest update that makes one record out of another.
@@ -132,8 +132,8 @@ struct Edit {
 
 impl Edit {
     /// `None` if nothing is to be changed. `stored` has the revision, `desired` need not.
-    fn between(stored: &Fields, mut desired: Fields) -> Option<Self> {
-        desired.retain(|key, value| key != REVISION && !value.is_empty());
+    fn diff(stored: &Fields, mut desired: Fields) -> Option<Self> {
+        desired.retain(|key, value| key != REVISION_KEY && !value.is_empty());
         let mut set = Fields::new();
         for (key, value) in &desired {
             if stored.get(key) != Some(value) {
@@ -141,15 +141,15 @@ impl Edit {
             }
         }
         for (key, value) in stored {
-            if key != REVISION && !value.is_empty() && !desired.contains_key(key) {
+            if key != REVISION_KEY && !value.is_empty() && !desired.contains_key(key) {
                 set.insert(key.clone(), String::new());
             }
         }
         if set.is_empty() {
             return None;
         }
-        let revision = stored.get(REVISION).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        set.insert(REVISION.to_owned(), revision.wrapping_add(1).to_string());
+        let revision = stored.get(REVISION_KEY).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        set.insert(REVISION_KEY.to_owned(), revision.wrapping_add(1).to_string());
         // A value that was not UTF-8 was read with replacements and cannot be named as it is stored; the revision
         // still guards it against other copies of this program.
         let namable = |key: &&String| !stored.get(*key).is_some_and(|value| value.contains('\u{fffd}'));
@@ -162,7 +162,7 @@ impl Edit {
 /// Our entry of an item, with the request that it belongs to. The item carries other plugins' entries too.
 fn fields(item: PluginDataV3) -> Option<(RequestId, Fields)> {
     let name = item.metadata?.name;
-    let ours = item.spec?.entries.into_iter().find(|entry| entry.key == PLUGIN)?;
+    let ours = item.spec?.entries.into_iter().find(|entry| entry.key == PLUGIN_NAME)?;
     let data = ours.value.unwrap_or_default().data;
     let fields = data.iter().map(|entry| (text(&entry.key), text(&entry.value))).collect();
     Some((RequestId::new(text(&name)), fields))
@@ -170,7 +170,7 @@ fn fields(item: PluginDataV3) -> Option<(RequestId, Fields)> {
 
 /// What the rest of the daemon sees: the revision is this file's own affair.
 fn without_revision(mut fields: Fields) -> Fields {
-    fields.remove(REVISION);
+    fields.remove(REVISION_KEY);
     fields
 }
 
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn sets_only_what_changes() {
         let stored = map(&[("keep", "1"), ("change", "2"), ("drop", "3"), ("x_rev", "7")]);
-        let edit = Edit::between(&stored, map(&[("keep", "1"), ("change", "9"), ("add", "4")])).unwrap();
+        let edit = Edit::diff(&stored, map(&[("keep", "1"), ("change", "9"), ("add", "4")])).unwrap();
         assert_eq!(edit.set, map(&[("add", "4"), ("change", "9"), ("drop", ""), ("x_rev", "8")]));
         assert_eq!(edit.expect, map(&[("add", ""), ("change", "2"), ("drop", "3"), ("x_rev", "7")]));
     }
@@ -225,15 +225,15 @@ mod tests {
     #[test]
     fn nothing_to_change_is_no_update() {
         let stored = map(&[("a", "1"), ("x_rev", "7")]);
-        assert_eq!(Edit::between(&stored, map(&[("a", "1")])), None);
-        assert_eq!(Edit::between(&stored, map(&[("a", "1"), ("b", "")])), None, "an empty text is absence");
-        assert_eq!(Edit::between(&Fields::new(), Fields::new()), None);
+        assert_eq!(Edit::diff(&stored, map(&[("a", "1")])), None);
+        assert_eq!(Edit::diff(&stored, map(&[("a", "1"), ("b", "")])), None, "an empty text is absence");
+        assert_eq!(Edit::diff(&Fields::new(), Fields::new()), None);
     }
 
     #[test]
     fn a_damaged_revision_is_replaced_and_still_guards() {
         let stored = map(&[("x_rev", "what?")]);
-        let edit = Edit::between(&stored, map(&[("a", "1")])).unwrap();
+        let edit = Edit::diff(&stored, map(&[("a", "1")])).unwrap();
         assert_eq!(edit.set["x_rev"], "1");
         assert_eq!(edit.expect["x_rev"], "what?");
     }
@@ -242,10 +242,10 @@ mod tests {
     fn what_came_and_went_between_read_and_write_is_noticed() {
         // A reads; B claims, posts, stores the message and gives the claim up; A must not claim on top.
         let seen_by_a = Fields::new();
-        let a = Edit::between(&seen_by_a, map(&[("x_claim", "a")])).unwrap();
-        let b = Edit::between(&seen_by_a, map(&[("x_claim", "b")])).unwrap();
+        let a = Edit::diff(&seen_by_a, map(&[("x_claim", "a")])).unwrap();
+        let b = Edit::diff(&seen_by_a, map(&[("x_claim", "b")])).unwrap();
         let claimed = apply(&seen_by_a, &b).unwrap();
-        let b = Edit::between(&claimed, map(&[("messages", "C1/1.2")])).unwrap();
+        let b = Edit::diff(&claimed, map(&[("messages", "C1/1.2")])).unwrap();
         let posted = apply(&claimed, &b).unwrap();
         assert_eq!(apply(&posted, &a), Err("x_rev".to_owned()));
     }
@@ -253,12 +253,12 @@ mod tests {
     proptest! {
         #[test]
         fn an_edit_makes_the_desired_record(old in record(), desired in record()) {
-            match Edit::between(&old, desired.clone()) {
+            match Edit::diff(&old, desired.clone()) {
                 None => prop_assert_eq!(&old, &desired),
                 Some(edit) => {
                     let mut after = apply(&old, &edit).unwrap();
                     prop_assert_eq!(&edit.result, &desired);
-                    prop_assert!(after.remove(REVISION).is_some());
+                    prop_assert!(after.remove(REVISION_KEY).is_some());
                     prop_assert_eq!(after, desired);
                 }
             }
@@ -268,7 +268,7 @@ mod tests {
         fn of_two_edits_of_one_record_only_the_first_lands(
             old in record(), first in record(), second in record(),
         ) {
-            let (first, second) = (Edit::between(&old, first), Edit::between(&old, second));
+            let (first, second) = (Edit::diff(&old, first), Edit::diff(&old, second));
             if let (Some(first), Some(second)) = (first, second) {
                 let after = apply(&old, &first).unwrap();
                 prop_assert!(apply(&after, &second).is_err());

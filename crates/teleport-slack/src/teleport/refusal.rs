@@ -5,7 +5,7 @@
 
 use tonic::{Code, Status};
 
-use super::denied::{Denied, is_about_mfa, without_quotes};
+use super::denied::{AccessDenied, mentions_mfa, without_quotes};
 use super::error::Call;
 
 /// Why Teleport refused a decision.
@@ -17,9 +17,9 @@ pub enum Refusal {
     /// The plugin's role may not set the state of requests.
     NotPermitted,
     /// The plugin itself is not let in, to no call: locked, deleted, or without a certificate.
-    NotAdmitted(Denied),
+    AccessDenied(AccessDenied),
     /// The user may not review this request: not eligible, the requester himself, or a bot.
-    AuthorMayNotReview,
+    AuthorNotEligible,
     /// The user reviewed it before; the first review counts.
     AlreadyReviewed,
     /// The request is not pending any more.
@@ -37,7 +37,7 @@ pub enum Refusal {
 }
 
 /// What a failed call says about a decision of `user`; `None` if it is no refusal, but a call that went wrong.
-pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
+pub(super) fn classify(call: Call, status: &Status, user: &str) -> Option<Refusal> {
     let message = status.message().to_lowercase();
     let words = without_quotes(&message);
     let say = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
@@ -45,7 +45,7 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
         |wanted: &[&str]| words.split(|c: char| !c.is_alphanumeric()).any(|word| wanted.contains(&word));
     let reviewing = call == Call::SubmitAccessReview;
 
-    if is_about_mfa(&words) {
+    if mentions_mfa(&words) {
         return Some(Refusal::MfaRequired);
     }
     if say(&["on behalf of"]) {
@@ -63,11 +63,12 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
         return Some(Refusal::LongTerm);
     }
     let about_user = message.contains(&user.to_lowercase());
-    let denied = Denied::read(status.code(), status.message());
-    if let Some(denied @ (Denied::Locked | Denied::UserGone | Denied::NoCertificate)) = denied
+    let denied = AccessDenied::classify(status.code(), status.message());
+    if let Some(denied @ (AccessDenied::Locked | AccessDenied::UserDeleted | AccessDenied::NoCertificate)) =
+        denied
         && !about_user
     {
-        return Some(Refusal::NotAdmitted(denied));
+        return Some(Refusal::AccessDenied(denied));
     }
     let unknown = status.code() == Code::NotFound || say(&["not found", "does not exist", "unknown user"]);
     if unknown || say(&["expired"]) {
@@ -86,19 +87,19 @@ pub(super) fn read(call: Call, status: &Status, user: &str) -> Option<Refusal> {
     }
     if reviewing && say(&["cannot submit reviews"]) {
         // Either the user or the plugin itself has no right to review anything.
-        return Some(if about_user { Refusal::AuthorMayNotReview } else { Refusal::NotSupported });
+        return Some(if about_user { Refusal::AuthorNotEligible } else { Refusal::NotSupported });
     }
     if reviewing
         && (has_word(&["bot", "bots"])
             || say(&["not review", "not allowed to review", "own access request", "own request"]))
     {
-        return Some(Refusal::AuthorMayNotReview);
+        return Some(Refusal::AuthorNotEligible);
     }
 
     match status.code() {
         Code::Unimplemented => Some(Refusal::NotSupported),
         Code::AlreadyExists if reviewing => Some(Refusal::AlreadyReviewed),
-        _ if !reviewing && denied == Some(Denied::Right) => Some(Refusal::NotPermitted),
+        _ if !reviewing && denied == Some(AccessDenied::MissingPermission) => Some(Refusal::NotPermitted),
         Code::PermissionDenied
         | Code::Unauthenticated
         | Code::AlreadyExists

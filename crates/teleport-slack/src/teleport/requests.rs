@@ -12,27 +12,28 @@ use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessReque
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
-use super::error::{Call, Kind, TeleportError};
-use super::{CALL_LIMIT, Client, convert};
+use super::error::{Call, ErrorKind, TeleportError};
+use super::{CALL_TIMEOUT, Client, convert};
 
 /// The listing methods, newest first.
-const LISTINGS: [Call; 3] = [Call::ListAccessRequests, Call::GetAccessRequestsV2, Call::GetAccessRequests];
+const LIST_METHODS: [Call; 3] =
+    [Call::ListAccessRequests, Call::GetAccessRequestsV2, Call::GetAccessRequests];
 
 /// Requests in one page, few enough that a page of usual requests is far below the message limit.
 const PAGE_SIZE: i32 = 200;
 
 /// The most requests that we take from a server: far more than any cluster holds, and a bound on memory.
-const REQUEST_LIMIT: usize = 100_000;
+const MAX_REQUESTS: usize = 100_000;
 
 /// How long one piece of a list may take: a page, or the next message of a stream. One message may be the whole list.
-const PIECE_LIMIT: Duration = Duration::from_secs(60);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a whole list may take. Changes are told meanwhile.
-const LIST_LIMIT: Duration = Duration::from_secs(600);
+const LIST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The requests that were listed.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ListedRequests {
     pub(super) requests: Vec<AccessRequest>,
     /// The server sends the list in one message, which was too large, so only pending requests were asked for.
     pub(super) only_pending: Option<TeleportError>,
@@ -41,15 +42,15 @@ pub(super) struct Found {
 impl Client {
     /// All access requests that the server shows us, in any state and no particular order: at most 100,000, in 10
     /// minutes. A server without pages that holds too much for one message is asked for the pending ones alone.
-    pub(super) async fn list_requests(&self) -> Result<Found, TeleportError> {
-        match self.find(&AccessRequestFilter::default(), PIECE_LIMIT).await {
-            Err(error @ TeleportError::TooLarge { call: Call::GetAccessRequests, .. }) => {
+    pub(super) async fn list_requests(&self) -> Result<ListedRequests, TeleportError> {
+        match self.find(&AccessRequestFilter::default(), PAGE_TIMEOUT).await {
+            Err(error @ TeleportError::ResponseTooLarge { call: Call::GetAccessRequests, .. }) => {
                 let pending =
                     AccessRequestFilter { state: RequestState::Pending.into(), ..Default::default() };
-                let requests = self.find(&pending, PIECE_LIMIT).await?;
-                Ok(Found { requests, only_pending: Some(error) })
+                let requests = self.find(&pending, PAGE_TIMEOUT).await?;
+                Ok(ListedRequests { requests, only_pending: Some(error) })
             }
-            found => Ok(Found { requests: found?, only_pending: None }),
+            found => Ok(ListedRequests { requests: found?, only_pending: None }),
         }
     }
 
@@ -59,15 +60,15 @@ impl Client {
     /// [`TeleportError::Hidden`] if it was not found and may be there all the same.
     pub async fn get_request(&self, id: &RequestId) -> Result<Option<AccessRequest>, TeleportError> {
         let filter = AccessRequestFilter { id: id.as_str().to_owned(), ..AccessRequestFilter::default() };
-        let found = match self.find(&filter, CALL_LIMIT).await {
+        let found = match self.find(&filter, CALL_TIMEOUT).await {
             Ok(found) => found,
-            Err(error) if error.kind() == Kind::NotFound => Vec::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
         if let Some(request) = found.into_iter().find(|request| request.id == *id) {
             return Ok(Some(request));
         }
-        self.prove_absence().await?;
+        self.confirm_absence().await?;
         Ok(None)
     }
 
@@ -78,27 +79,29 @@ impl Client {
         filter: &AccessRequestFilter,
         limit: Duration,
     ) -> Result<Vec<AccessRequest>, TeleportError> {
-        let remembered = self.shared.listing.load(Ordering::Relaxed);
+        let remembered = self.shared.list_method.load(Ordering::Relaxed);
         let mut refusal = None;
-        for (index, call) in (0u8..).zip(LISTINGS).cycle().skip(remembered.into()).take(LISTINGS.len()) {
+        for (index, call) in
+            (0u8..).zip(LIST_METHODS).cycle().skip(remembered.into()).take(LIST_METHODS.len())
+        {
             let answer = async {
                 match call {
                     Call::ListAccessRequests => self.find_paged(filter, limit).await,
                     Call::GetAccessRequestsV2 => self.find_streamed(filter, limit).await,
-                    _ => self.find_whole(filter, limit).await,
+                    _ => self.find_unary(filter, limit).await,
                 }
             };
-            let answer = timeout(LIST_LIMIT, answer).await;
-            match answer.unwrap_or(Err(TeleportError::Deadline { call, limit: LIST_LIMIT })) {
+            let answer = timeout(LIST_TIMEOUT, answer).await;
+            match answer.unwrap_or(Err(TeleportError::Deadline { call, limit: LIST_TIMEOUT })) {
                 Ok(found) => {
-                    self.shared.listing.store(index, Ordering::Relaxed);
+                    self.shared.list_method.store(index, Ordering::Relaxed);
                     return Ok(found);
                 }
-                Err(error) if error.kind() == Kind::Unimplemented => refusal = Some(error),
+                Err(error) if error.kind() == ErrorKind::Unimplemented => refusal = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(refusal.unwrap_or(TeleportError::Malformed {
+        Err(refusal.unwrap_or(TeleportError::InvalidResponse {
             call: Call::GetAccessRequests,
             what: "no known way to list access requests",
         }))
@@ -119,20 +122,20 @@ impl Client {
                 ..ListAccessRequestsRequest::default()
             };
             let mut rpc = self.rpc();
-            let page = match self.within(call, limit, rpc.list_access_requests(page)).await {
+            let page = match self.run_call(call, limit, rpc.list_access_requests(page)).await {
                 // A few very large requests must not hide the rest.
-                Err(TeleportError::TooLarge { .. }) if page_size > 1 => {
+                Err(TeleportError::ResponseTooLarge { .. }) if page_size > 1 => {
                     page_size = (page_size / 8).max(1);
                     continue;
                 }
                 page => page?,
             };
-            take(call, &mut found, page.access_requests)?;
+            append(call, &mut found, page.access_requests)?;
             if page.next_key.is_empty() {
                 return Ok(found);
             }
             if page.next_key == start_key {
-                return Err(TeleportError::Malformed { call, what: "a list that goes in circles" });
+                return Err(TeleportError::InvalidResponse { call, what: "a list that goes in circles" });
             }
             start_key = page.next_key;
         }
@@ -150,37 +153,41 @@ impl Client {
         let whole = async {
             let mut stream = rpc.get_access_requests_v2(filter.clone()).await?.into_inner();
             while let Some(request) = timeout(limit, stream.message()).await.map_err(late)?? {
-                if found.len() == REQUEST_LIMIT {
-                    return Ok(Response::new(Err(TeleportError::TooMany { call, limit: REQUEST_LIMIT })));
+                if found.len() == MAX_REQUESTS {
+                    return Ok(Response::new(Err(TeleportError::TooManyItems { call, limit: MAX_REQUESTS })));
                 }
                 found.extend(convert::access_request(request));
             }
             Ok(Response::new(Ok(())))
         };
         // One request is one message.
-        let whole_limit = if filter.id.is_empty() { LIST_LIMIT } else { limit };
-        self.within(call, whole_limit, whole).await??;
+        let whole_limit = if filter.id.is_empty() { LIST_TIMEOUT } else { limit };
+        self.run_call(call, whole_limit, whole).await??;
         Ok(found)
     }
 
-    async fn find_whole(
+    async fn find_unary(
         &self,
         filter: &AccessRequestFilter,
         limit: Duration,
     ) -> Result<Vec<AccessRequest>, TeleportError> {
         let call = Call::GetAccessRequests;
         let mut rpc = self.rpc();
-        let all = self.within(call, limit, rpc.get_access_requests(filter.clone())).await?;
+        let all = self.run_call(call, limit, rpc.get_access_requests(filter.clone())).await?;
         let mut found = Vec::new();
-        take(call, &mut found, all.access_requests)?;
+        append(call, &mut found, all.access_requests)?;
         Ok(found)
     }
 }
 
-fn take(call: Call, found: &mut Vec<AccessRequest>, more: Vec<AccessRequestV3>) -> Result<(), TeleportError> {
+fn append(
+    call: Call,
+    found: &mut Vec<AccessRequest>,
+    more: Vec<AccessRequestV3>,
+) -> Result<(), TeleportError> {
     found.extend(more.into_iter().filter_map(convert::access_request));
-    if found.len() > REQUEST_LIMIT {
-        return Err(TeleportError::TooMany { call, limit: REQUEST_LIMIT });
+    if found.len() > MAX_REQUESTS {
+        return Err(TeleportError::TooManyItems { call, limit: MAX_REQUESTS });
     }
     Ok(())
 }

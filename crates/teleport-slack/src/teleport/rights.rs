@@ -8,23 +8,23 @@
 use teleport_proto::auth::{GetRoleRequest, RoleConditions, RoleV6, Rule};
 use tonic::{Response, Status};
 
-use super::error::{Call, Kind, TeleportError};
+use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
-use super::{CALL_LIMIT, Client};
+use super::{CALL_TIMEOUT, Client};
 
 /// The verbs that it takes to see all requests.
-const VERBS: [&str; 2] = ["list", "read"];
+const READ_VERBS: [&str; 2] = ["list", "read"];
 
 /// More roles than this are not looked at; then nothing is known.
-const ROLE_LIMIT: usize = 1_000;
+const MAX_ROLES: usize = 1_000;
 
 /// What of the cluster's access requests our identity sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum Visibility {
     /// All.
     All,
     /// Not all: no role of ours gives these verbs, or one takes them.
-    Part(Vec<&'static str>),
+    Partial(Vec<&'static str>),
     /// It cannot be known: why.
     Unknown(String),
 }
@@ -34,13 +34,13 @@ impl Client {
     ///
     /// # Errors
     /// If the server does not answer, or breaks off; what it refuses to tell is [`Sight::Unknown`].
-    pub async fn sight(&self) -> Result<Sight, TeleportError> {
+    pub async fn visibility(&self) -> Result<Visibility, TeleportError> {
         let sight = match self.own_roles().await {
-            Ok(roles) => judge(&roles, &VERBS),
-            Err(error) if error.kind() == Kind::Retry => return Err(error),
-            Err(error) => Sight::Unknown(error.to_string()),
+            Ok(roles) => evaluate_roles(&roles, &READ_VERBS),
+            Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
+            Err(error) => Visibility::Unknown(error.to_string()),
         };
-        self.metrics().sees(&sight);
+        self.metrics().request_visibility(&sight);
         Ok(sight)
     }
 
@@ -50,12 +50,12 @@ impl Client {
     /// If the server does not answer, or breaks off.
     pub async fn may_resolve(&self) -> Result<Option<bool>, TeleportError> {
         match self.own_roles().await {
-            Ok(roles) => Ok(match judge(&roles, &["update"]) {
-                Sight::All => Some(true),
-                Sight::Part(_) => Some(false),
-                Sight::Unknown(_) => None,
+            Ok(roles) => Ok(match evaluate_roles(&roles, &["update"]) {
+                Visibility::All => Some(true),
+                Visibility::Partial(_) => Some(false),
+                Visibility::Unknown(_) => None,
             }),
-            Err(error) if error.kind() == Kind::Retry => Err(error),
+            Err(error) if error.kind() == ErrorKind::Retry => Err(error),
             Err(_) => Ok(None),
         }
     }
@@ -65,19 +65,19 @@ impl Client {
     ///
     /// # Errors
     /// [`TeleportError::Hidden`] if we do not, or if it cannot be known.
-    pub(super) async fn prove_absence(&self) -> Result<(), TeleportError> {
-        match self.sight().await? {
-            Sight::All => Ok(()),
+    pub(super) async fn confirm_absence(&self) -> Result<(), TeleportError> {
+        match self.visibility().await? {
+            Visibility::All => Ok(()),
             sight => {
-                self.metrics().absence_unproven(&sight);
-                Err(TeleportError::Hidden { sight })
+                self.metrics().absence_unconfirmed(&sight);
+                Err(TeleportError::NotVisible { visibility: sight })
             }
         }
     }
 
     async fn own_roles(&self) -> Result<Vec<RoleV6>, TeleportError> {
-        match self.within(Call::GetCurrentUserRoles, CALL_LIMIT, self.current_roles()).await {
-            Err(error) if error.kind() == Kind::Unimplemented => self.certified_roles().await,
+        match self.run_call(Call::GetCurrentUserRoles, CALL_TIMEOUT, self.current_roles()).await {
+            Err(error) if error.kind() == ErrorKind::Unimplemented => self.certified_roles().await,
             answer => answer,
         }
     }
@@ -86,8 +86,8 @@ impl Client {
         let mut stream = self.rpc().get_current_user_roles(()).await?.into_inner();
         let mut roles = Vec::new();
         while let Some(role) = stream.message().await? {
-            if roles.len() == ROLE_LIMIT {
-                return Err(too_many());
+            if roles.len() == MAX_ROLES {
+                return Err(too_many_roles());
             }
             roles.push(role);
         }
@@ -97,16 +97,16 @@ impl Client {
     /// The roles that our certificate names, one by one: releases before about 12 have no other way.
     async fn certified_roles(&self) -> Result<Vec<RoleV6>, TeleportError> {
         let names = self.roles();
-        if names.len() > ROLE_LIMIT {
-            return Err(TeleportError::from_status(Call::GetRole, &too_many()));
+        if names.len() > MAX_ROLES {
+            return Err(TeleportError::from_status(Call::GetRole, &too_many_roles()));
         }
         let mut roles = Vec::new();
         for name in names.iter().cloned() {
             let mut rpc = self.rpc();
-            match self.within(Call::GetRole, CALL_LIMIT, rpc.get_role(GetRoleRequest { name })).await {
+            match self.run_call(Call::GetRole, CALL_TIMEOUT, rpc.get_role(GetRoleRequest { name })).await {
                 Ok(role) => roles.push(role),
                 // A role that was deleted gives no right.
-                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
@@ -114,12 +114,12 @@ impl Client {
     }
 }
 
-fn too_many() -> Status {
-    Status::out_of_range(format!("the plugin's user has more than {ROLE_LIMIT} roles"))
+fn too_many_roles() -> Status {
+    Status::out_of_range(format!("the plugin's user has more than {MAX_ROLES} roles"))
 }
 
 /// What these roles let us do to all requests. A rule with a condition neither gives nor takes anything for certain.
-fn judge(roles: &[RoleV6], verbs: &[&'static str]) -> Sight {
+fn evaluate_roles(roles: &[RoleV6], verbs: &[&'static str]) -> Visibility {
     let rules = |half: fn(&RoleV6) -> Option<&RoleConditions>| {
         roles.iter().filter_map(half).flat_map(|conditions| &conditions.rules).collect::<Vec<_>>()
     };
@@ -127,32 +127,34 @@ fn judge(roles: &[RoleV6], verbs: &[&'static str]) -> Sight {
     let deny = rules(|role| role.spec.as_ref()?.deny.as_ref());
     let (mut missing, mut is_unsure) = (Vec::new(), false);
     for verb in verbs.iter().copied() {
-        let [given, taken] = [&allow, &deny].map(|rules| strongest(rules, verb));
+        let [given, taken] = [&allow, &deny].map(|rules| strongest_grant(rules, verb));
         match (given, taken) {
-            (Strength::Sure, Strength::None) => {}
-            (Strength::None, _) | (_, Strength::Sure) => missing.push(verb),
-            (Strength::Perhaps, _) | (_, Strength::Perhaps) => is_unsure = true,
+            (Grant::Certain, Grant::None) => {}
+            (Grant::None, _) | (_, Grant::Certain) => missing.push(verb),
+            (Grant::Conditional, _) | (_, Grant::Conditional) => is_unsure = true,
         }
     }
     match missing.is_empty() {
-        false => Sight::Part(missing),
-        true if is_unsure => Sight::Unknown("a rule about access_request has a `where` condition".to_owned()),
-        true => Sight::All,
+        false => Visibility::Partial(missing),
+        true if is_unsure => {
+            Visibility::Unknown("a rule about access_request has a `where` condition".to_owned())
+        }
+        true => Visibility::All,
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Strength {
+enum Grant {
     None,
-    Perhaps,
-    Sure,
+    Conditional,
+    Certain,
 }
 
-fn strongest(rules: &[&Rule], verb: &str) -> Strength {
+fn strongest_grant(rules: &[&Rule], verb: &str) -> Grant {
     let has = |list: &[bytes::Bytes], wanted: &str| list.iter().any(|item| *item == wanted || *item == "*");
     let covering = rules.iter().filter(|rule| has(&rule.resources, ACCESS_REQUEST) && has(&rule.verbs, verb));
-    let strength = |rule: &&Rule| if rule.r#where.is_empty() { Strength::Sure } else { Strength::Perhaps };
-    covering.map(strength).max().unwrap_or(Strength::None)
+    let strength = |rule: &&Rule| if rule.r#where.is_empty() { Grant::Certain } else { Grant::Conditional };
+    covering.map(strength).max().unwrap_or(Grant::None)
 }
 
 #[cfg(test)]

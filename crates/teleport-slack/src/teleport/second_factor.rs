@@ -9,8 +9,8 @@ use std::fmt;
 
 use teleport_proto::auth::{AuthPreferenceV2, SecondFactorType};
 
-use super::error::{Call, Kind, TeleportError};
-use super::{CALL_LIMIT, Client, parse_version};
+use super::error::{Call, ErrorKind, TeleportError};
+use super::{CALL_TIMEOUT, Client, parse_version};
 
 /// The first major release that asks.
 const FIRST_MAJOR: u32 = 15;
@@ -92,14 +92,14 @@ impl Client {
         let asking = rpc.get_auth_preference(());
         Ok(
             match self
-                .within(Call::GetAuthPreference, CALL_LIMIT, asking)
+                .run_call(Call::GetAuthPreference, CALL_TIMEOUT, asking)
                 .await
                 .map(|found| only_webauthn(&found))
             {
                 Ok(Some(true)) => SecondFactor::Asked(signer),
                 Ok(Some(false)) => SecondFactor::NotAsked,
                 Ok(None) => SecondFactor::Unknown(signer),
-                Err(error) if error.kind() == Kind::Retry => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
                 Err(_) => SecondFactor::Unknown(signer),
             },
         )

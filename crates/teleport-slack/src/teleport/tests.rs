@@ -11,9 +11,9 @@ use teleport_proto::auth as wire;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::error::{Kind, TeleportError};
+use super::error::{ErrorKind, TeleportError};
 use super::events::Event;
-use super::fixture::{Authority, Reply, Script, Server, role_that_sees_all};
+use super::fixture::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
 use super::record::{Fields, Modified, modify_record};
 use super::{Client, Pong, parse_version};
 
@@ -25,15 +25,17 @@ const UNIMPLEMENTED: u32 = 12;
 /// Notes the methods that were called.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-async fn serve(answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static) -> (Server, Client, Calls) {
+async fn serve(
+    answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static,
+) -> (ScriptedServer, Client, Calls) {
     let calls = Calls::default();
     let noted = Arc::clone(&calls);
-    let script: Script = Arc::new(move |method, message| {
+    let script: Responder = Arc::new(move |method, message| {
         noted.lock().unwrap().push(method.to_owned());
         answer(method, message)
     });
-    let authority = Authority::new("local-site");
-    let server = Server::start(&authority, script).await;
+    let authority = TestCa::new("local-site");
+    let server = ScriptedServer::start(&authority, script).await;
     let client = server.client(&authority.identity("access-plugin"));
     (server, client, calls)
 }
@@ -94,7 +96,7 @@ fn versions_are_compared_by_major_and_minor() {
     }
     for bad in ["6.0.9", "5.9.1", "", "garbage", "6", "6.", ".2.1", "99999999999.1", "６.２"] {
         let error = check(bad).unwrap_err();
-        assert_eq!(error.kind(), Kind::Permanent);
+        assert_eq!(error.kind(), ErrorKind::Permanent);
         assert!(error.to_string().contains("6.1 or later"), "{error}");
     }
     assert!(check(&"9".repeat(100_000)).unwrap_err().to_string().len() < 1000, "a hostile version is cut");
@@ -180,7 +182,7 @@ async fn an_upgraded_server_is_listed_by_its_new_method() {
 #[tokio::test]
 async fn a_missing_request_is_none() {
     let answer = |method: &str, found: Reply| match method {
-        "GetCurrentUserRoles" => Reply::one(&role_that_sees_all()),
+        "GetCurrentUserRoles" => Reply::one(&full_visibility_role()),
         _ => found,
     };
     let empty = || Reply::one(&wire::ListAccessRequestsResponse::default());
@@ -196,7 +198,7 @@ async fn a_missing_permission_is_told_with_its_rule() {
     const WORDS: &str = "access denied to perform action 'read' on 'access_request'";
     let (_server, client, calls) = serve(|_, _| Reply::Status(PERMISSION_DENIED, WORDS)).await;
     let error = client.list_requests().await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unauthorised);
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
     insta::assert_snapshot!(error, @"Teleport call ListAccessRequests failed with PERMISSION_DENIED: access denied to perform action 'read' on 'access_request'; the plugin's Teleport user needs a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}, and a certificate that the cluster still accepts");
     assert_eq!(
         *calls.lock().unwrap(),
@@ -244,7 +246,7 @@ async fn a_watch_tells_changes_and_skips_the_rest() {
 
     events.send(put("").encode_to_vec().into()).await.unwrap();
     let error = watch.next().await.unwrap_err();
-    assert!(matches!(error, TeleportError::Malformed { .. }), "not skipped: {error:?}");
+    assert!(matches!(error, TeleportError::InvalidResponse { .. }), "not skipped: {error:?}");
 
     drop(events);
     assert_eq!(watch.next().await.unwrap(), None);
@@ -256,13 +258,13 @@ async fn an_event_that_does_not_decode_is_an_error() {
     let (_server, client, _) =
         serve(move |_, _| answer(vec![Bytes::new(), Bytes::from_static(&[0x72, 0xff])])).await;
     let mut watch = client.watch().await.unwrap();
-    assert_eq!(watch.next().await.unwrap_err().kind(), Kind::Retry);
+    assert_eq!(watch.next().await.unwrap_err().kind(), ErrorKind::Retry);
 }
 
 #[tokio::test]
 async fn a_watch_that_does_not_begin_with_init_is_an_error() {
     let (_server, client, _) = serve(|_, _| Reply::one(&put("one"))).await;
-    assert!(matches!(client.watch().await.unwrap_err(), TeleportError::Malformed { .. }));
+    assert!(matches!(client.watch().await.unwrap_err(), TeleportError::InvalidResponse { .. }));
     let (_server, client, _) = serve(|_, _| Reply::Messages(vec![])).await;
     assert!(matches!(client.watch().await.unwrap_err(), TeleportError::WatchEnded));
 }
@@ -271,17 +273,17 @@ async fn a_watch_that_does_not_begin_with_init_is_an_error() {
 async fn a_new_identity_leaves_an_open_watch_alone() {
     let (events, stream) = mpsc::channel(16);
     let stream = Mutex::new(Some(stream));
-    let authority = Authority::new("local-site");
-    let script: Script = Arc::new(move |method, _| match method {
+    let authority = TestCa::new("local-site");
+    let script: Responder = Arc::new(move |method, _| match method {
         "WatchEvents" => Reply::Stream(stream.lock().unwrap().take().unwrap()),
         _ => Reply::one(&wire::PingResponse::default()),
     });
-    let server = Server::start(&authority, script).await;
+    let server = ScriptedServer::start(&authority, script).await;
     let client = server.client(&authority.identity("access-plugin"));
     events.send(Bytes::new()).await.unwrap();
     let mut watch = client.watch().await.unwrap();
 
-    client.use_identity(&Authority::new("stranger").identity("access-plugin"));
+    client.use_identity(&TestCa::new("stranger").identity("access-plugin"));
     let error = client.ping().await.unwrap_err();
     assert!(matches!(error, TeleportError::Connect(_)), "the new identity is used: {error}");
     client.use_identity(&authority.identity("access-plugin"));
@@ -305,7 +307,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
     tokio::time::pause();
     let error = client.get_record(&RequestId::new("x")).await.unwrap_err();
     insta::assert_snapshot!(error, @"Teleport call GetPluginData had no answer within 15 s; the auth server or the network is overloaded or hangs");
-    assert_eq!(error.kind(), Kind::Retry);
+    assert_eq!(error.kind(), ErrorKind::Retry);
 }
 
 /// Plugin data as Teleport keeps it: per request and plugin, compared and swapped by key.
@@ -372,7 +374,7 @@ fn item(id: &str, data: &Fields) -> wire::PluginDataV3 {
     }
 }
 
-async fn serve_data(data: PluginData) -> (Server, Client, Arc<Mutex<PluginData>>) {
+async fn serve_data(data: PluginData) -> (ScriptedServer, Client, Arc<Mutex<PluginData>>) {
     let data = Arc::new(Mutex::new(data));
     let served = Arc::clone(&data);
     let (server, client, _) =
@@ -450,8 +452,8 @@ async fn endless_contention_ends_in_a_conflict() {
     let error = modify_record(&client, &RequestId::new("r1"), |_| Some(fields(&[("count", "mine")])))
         .await
         .unwrap_err();
-    assert!(matches!(&error, TeleportError::Contended { tries: 10, .. }), "{error:?}");
-    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(matches!(&error, TeleportError::Contended { attempts: 10, .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(data.lock().unwrap().others.len(), 10, "each try met another write");
 }
 
@@ -460,19 +462,19 @@ async fn a_record_of_a_request_that_never_was_is_not_found() {
     let (_server, client, _) = serve_data(PluginData::default()).await;
     let error =
         modify_record(&client, &RequestId::new("x"), |_| Some(fields(&[("a", "1")]))).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
 async fn a_connection_is_made_again_after_a_loss() {
-    let authority = Authority::new("local-site");
-    let script: Script = Arc::new(|_, _| Reply::one(&wire::PingResponse::default()));
-    let server = Server::start(&authority, Arc::clone(&script)).await;
+    let authority = TestCa::new("local-site");
+    let script: Responder = Arc::new(|_, _| Reply::one(&wire::PingResponse::default()));
+    let server = ScriptedServer::start(&authority, Arc::clone(&script)).await;
     let client = server.client(&authority.identity("access-plugin"));
     client.ping().await.unwrap();
     let addr = server.addr;
     server.stop().await;
-    let _server = Server::start_at(addr, &authority, script).await;
+    let _server = ScriptedServer::start_at(addr, &authority, script).await;
     // The client may notice the loss only by the first failing call.
     let back = async {
         while client.ping().await.is_err() {

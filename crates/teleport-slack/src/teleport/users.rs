@@ -13,11 +13,11 @@ use teleport_proto::users::{self, ListUsersRequest};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::error::{Call, Kind, TeleportError};
-use super::{CALL_LIMIT, Client, LIST_LIMIT, MESSAGE_LIMIT, convert};
+use super::error::{Call, ErrorKind, TeleportError};
+use super::{CALL_TIMEOUT, Client, LIST_TIMEOUT, MAX_MESSAGE_BYTES, convert};
 
 /// The most users that we take from a server: a bound on memory.
-const USER_LIMIT: usize = 100_000;
+const MAX_USERS: usize = 100_000;
 
 /// Users in one page.
 const PAGE_SIZE: i32 = 500;
@@ -51,11 +51,11 @@ impl Client {
                     self.rpc().get_user(GetUserRequest { name, with_secrets: false }).await
                 }
             };
-            self.within(Call::GetUser, CALL_LIMIT, answer).await
+            self.run_call(Call::GetUser, CALL_TIMEOUT, answer).await
         };
-        match self.by_either_service(ask).await {
+        match self.with_service_fallback(ask).await {
             Ok(found) => Ok(user(found).filter(|user| user.name == name)),
-            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -64,25 +64,25 @@ impl Client {
     pub async fn list_users(&self) -> Result<Vec<TeleportUser>, TeleportError> {
         let ask = |newer| async move {
             let (call, found) = if newer {
-                (Call::ListUsers, self.within(Call::ListUsers, LIST_LIMIT, self.users_paged()).await?)
+                (Call::ListUsers, self.run_call(Call::ListUsers, LIST_TIMEOUT, self.users_paged()).await?)
             } else {
-                (Call::GetUsers, self.within(Call::GetUsers, LIST_LIMIT, self.users_streamed()).await?)
+                (Call::GetUsers, self.run_call(Call::GetUsers, LIST_TIMEOUT, self.users_streamed()).await?)
             };
-            found.ok_or(TeleportError::TooMany { call, limit: USER_LIMIT })
+            found.ok_or(TeleportError::TooManyItems { call, limit: MAX_USERS })
         };
-        self.by_either_service(ask).await
+        self.with_service_fallback(ask).await
     }
 
     /// Asks the service that answered last, and the other one if the server does not have it (any more).
-    async fn by_either_service<T, Asking>(&self, ask: impl Fn(bool) -> Asking) -> Result<T, TeleportError>
+    async fn with_service_fallback<T, Asking>(&self, ask: impl Fn(bool) -> Asking) -> Result<T, TeleportError>
     where
         Asking: Future<Output = Result<T, TeleportError>>,
     {
-        let newer = self.shared.newer_users.load(Ordering::Relaxed);
+        let newer = self.shared.uses_users_service.load(Ordering::Relaxed);
         match ask(newer).await {
-            Err(error) if error.kind() == Kind::Unimplemented => {
+            Err(error) if error.kind() == ErrorKind::Unimplemented => {
                 let answer = ask(!newer).await?;
-                self.shared.newer_users.store(!newer, Ordering::Relaxed);
+                self.shared.uses_users_service.store(!newer, Ordering::Relaxed);
                 Ok(answer)
             }
             answer => answer,
@@ -95,7 +95,7 @@ impl Client {
         let mut stream = self.rpc().get_users(GetUsersRequest { with_secrets: false }).await?.into_inner();
         let mut found = Vec::new();
         while let Some(message) = stream.message().await? {
-            if found.len() == USER_LIMIT {
+            if found.len() == MAX_USERS {
                 return Ok(Response::new(None));
             }
             found.extend(user(message));
@@ -111,7 +111,7 @@ impl Client {
             let page = ListUsersRequest { page_size: PAGE_SIZE, page_token: page_token.clone() };
             let page = rpc.list_users(page).await?.into_inner();
             found.extend(page.users.into_iter().filter_map(user));
-            if found.len() > USER_LIMIT {
+            if found.len() > MAX_USERS {
                 return Ok(Response::new(None));
             }
             if page.next_page_token.is_empty() {
@@ -125,7 +125,7 @@ impl Client {
     }
 
     fn users_rpc(&self) -> UsersServiceClient<Channel> {
-        UsersServiceClient::new(self.channel()).max_decoding_message_size(MESSAGE_LIMIT)
+        UsersServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 }
 

@@ -87,7 +87,12 @@ fn every_access_request_converts_to_the_same_facts() {
         let Some(response) = &step.response_file else { continue };
         for message in access_requests_in(&step.method, file(response)) {
             let request = access_request(message.clone()).expect("real requests have names");
-            assert_eq!(facts_of(&request), facts_in(&prune(access_request_json(&message))), "{}", step.name);
+            assert_eq!(
+                summary_of(&request),
+                summary_in(&prune(access_request_json(&message))),
+                "{}",
+                step.name
+            );
             converted += 1;
         }
     }
@@ -95,7 +100,7 @@ fn every_access_request_converts_to_the_same_facts() {
 }
 
 /// The converted request in the manifest's words.
-fn facts_of(request: &AccessRequest) -> Value {
+fn summary_of(request: &AccessRequest) -> Value {
     let number = |state| match state {
         RequestState::Pending => 1,
         RequestState::Approved => 2,
@@ -134,7 +139,7 @@ fn facts_of(request: &AccessRequest) -> Value {
 }
 
 /// The same, taken from the manifest's form.
-fn facts_in(request: &Value) -> Value {
+fn summary_in(request: &Value) -> Value {
     let (metadata, spec) = (&request["metadata"], &request["spec"]);
     let mut reviews = spec["reviews"].clone();
     for review in reviews.as_array_mut().into_iter().flatten() {

@@ -21,18 +21,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Client;
-use super::error::{Kind, TeleportError};
-use super::events::{Event, Watch};
-use super::listing::{Extent, Part, parts};
+use super::error::{ErrorKind, TeleportError};
+use super::events::{Event, EventStream};
+use super::listing::{Completeness, ListStep, list_steps};
 use super::record::Fields;
 use crate::observe::metrics::Metrics;
 
 /// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
-const WAITING_LIMIT: usize = 10_000;
+const MAX_PENDING: usize = 10_000;
 
 /// What a watch told so long before a list began may be newer than the list, and stands against it: lists were seen to
 /// be up to a second old (15.3.1).
-const LIST_LAG: Duration = Duration::from_secs(2);
+const LIST_STALENESS: Duration = Duration::from_secs(2);
 
 /// What a watcher tells.
 #[derive(Debug)]
@@ -42,23 +42,23 @@ pub enum WatchUpdate {
         /// Those that are listed.
         requests: Vec<AccessRequest>,
         /// Whether what was told before and is not in here is gone.
-        extent: Extent,
+        completeness: Completeness,
         /// Of these the list says nothing: changes of them were told while it was made, or just before.
-        told: HashSet<RequestId>,
+        already_reported: HashSet<RequestId>,
     },
     /// All records, those of requests that are gone included.
     Records(Vec<(RequestId, Fields)>),
     /// A request was made or changed.
     Changed(Box<AccessRequest>),
     /// A request was deleted or expired.
-    Gone {
+    Removed {
         /// Which.
         id: RequestId,
         /// How it changed just before, where that was not told on its own.
-        last: Option<Box<AccessRequest>>,
+        last_change: Option<Box<AccessRequest>>,
     },
     /// The connection is lost or could not be made; the next that is told is a snapshot or another loss.
-    Lost {
+    Disconnected {
         /// Why.
         error: TeleportError,
     },
@@ -66,24 +66,24 @@ pub enum WatchUpdate {
 
 /// How long to wait before trying again.
 #[derive(Clone, Copy, Debug)]
-pub struct Delays {
+pub struct WatcherTimings {
     /// Between losses; its jitter keeps daemons that lost the server together from returning together.
     pub backoff: Backoff,
     /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
     /// balancer's patience with quiet connections, longer than a server that accepts and drops.
-    pub healthy: Duration,
+    pub stable_after: Duration,
     /// A stream that told nothing for so long is looked after. With the 8 s that the server has to answer, a dead
     /// line is noticed within 23 s.
-    pub silence: Duration,
+    pub probe_after: Duration,
 }
 
-impl Default for Delays {
+impl Default for WatcherTimings {
     fn default() -> Self {
         Self {
             // Nobody hears of a new request meanwhile, so not for long, however often it happens.
             backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
-            healthy: Duration::from_secs(10),
-            silence: Duration::from_secs(15),
+            stable_after: Duration::from_secs(10),
+            probe_after: Duration::from_secs(15),
         }
     }
 }
@@ -92,18 +92,18 @@ impl Default for Delays {
 #[derive(Debug)]
 pub struct Watcher {
     client: Client,
-    delays: Delays,
+    timings: WatcherTimings,
 }
 
 impl Watcher {
     /// A watcher that has not begun.
-    pub fn new(client: Client, delays: Delays) -> Self {
-        Self { client, delays }
+    pub fn new(client: Client, delays: WatcherTimings) -> Self {
+        Self { client, timings: delays }
     }
 
     /// Watches until it is cancelled or nobody listens any more.
     pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
-        let Self { client, delays } = self;
+        let Self { client, timings: delays } = self;
         let open = || {
             let client = client.clone();
             async move {
@@ -113,46 +113,46 @@ impl Watcher {
                     client.reconnect();
                 }
                 // The server may not be the one of the start; an older one may also refuse the watch in its own way.
-                if opened.as_ref().map_or_else(|error| error.kind() != Kind::Retry, |_| true) {
+                if opened.as_ref().map_or_else(|error| error.kind() != ErrorKind::Retry, |_| true) {
                     client.check_release().await?;
                 }
                 let watch = opened?;
                 client.metrics().watch_opened();
                 let events = events(watch, client.metrics().clone());
-                Ok((events, parts(client)))
+                Ok((events, list_steps(client)))
             }
         };
         tracing::info!("Starting a request watcher...");
         let probe = || {
             let client = client.clone();
-            async move { client.probe().await }
+            async move { client.check_liveness().await }
         };
         let lost = || client.metrics().watch_lost();
-        let watching = keep_watching(open, probe, lost, client.renewals(), delays, &sink);
+        let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
 
-fn events(watch: Watch, metrics: Metrics) -> impl Stream<Item = Result<Event, TeleportError>> {
-    let next = |mut watch: Watch| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
+fn events(watch: EventStream, metrics: Metrics) -> impl Stream<Item = Result<Event, TeleportError>> {
+    let next = |mut watch: EventStream| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
     stream::try_unfold(watch, next).inspect_ok(move |_| metrics.watch_event())
 }
 
 /// One watch after the other; ends when nobody listens. `open` answers an open stream of events and the lists
 /// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
 /// `probe` fails if the line is dead; `lost` is told of each loss.
-async fn keep_watching<Opening, Probing, Events, Parts>(
+async fn watch_forever<Opening, Probing, Events, Parts>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
     lost: impl Fn(),
     mut renewed: latest::Receiver<u64>,
-    delays: Delays,
+    delays: WatcherTimings,
     sink: &Sender<WatchUpdate>,
 ) where
     Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
     Probing: Future<Output = Result<(), TeleportError>>,
     Events: Stream<Item = Result<Event, TeleportError>>,
-    Parts: Stream<Item = Part>,
+    Parts: Stream<Item = ListStep>,
 {
     let mut losses: u32 = 0;
     // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
@@ -167,7 +167,7 @@ async fn keep_watching<Opening, Probing, Events, Parts>(
                 // A server may take long until it is ready to watch; a dead line is not waited for as long.
                 tokio::select! {
                     opened = open() => opened,
-                    error = dead_line(&probe, delays.silence) => Err(error),
+                    error = connection_lost(&probe, delays.probe_after) => Err(error),
                 }
             }
         };
@@ -176,13 +176,13 @@ async fn keep_watching<Opening, Probing, Events, Parts>(
                 tracing::info!("Watcher connected");
                 let began = Instant::now();
                 let parts = parts.inspect(|part| {
-                    if let Part::Requests(..) = part {
+                    if let ListStep::Requests(..) = part {
                         complaint = None;
                     }
                 });
-                let silence = || dead_line(&probe, delays.silence);
+                let silence = || connection_lost(&probe, delays.probe_after);
                 let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
-                if began.elapsed() >= delays.healthy {
+                if began.elapsed() >= delays.stable_after {
                     losses = 0;
                 }
                 match ended {
@@ -199,20 +199,20 @@ async fn keep_watching<Opening, Probing, Events, Parts>(
         lost();
         losses = losses.saturating_add(1);
         let wait = delays.backoff.delay(losses, fastrand::u64(..));
-        complain(&error, wait, complaint.replace(error.kind()));
-        if sink.send(WatchUpdate::Lost { error }).await.is_err() {
+        log_watch_failure(&error, wait, complaint.replace(error.kind()));
+        if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;
         }
         // A renewed identity may be just what was missing.
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = next_renewal(&mut renewed) => {}
+            () = identity_renewed(&mut renewed) => {}
         }
     }
 }
 
 /// Looks now and then whether the line lives; ends when it does not.
-async fn dead_line<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
+async fn connection_lost<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
 where
     Probing: Future<Output = Result<(), TeleportError>>,
 {
@@ -224,7 +224,7 @@ where
     }
 }
 
-async fn next_renewal(renewed: &mut latest::Receiver<u64>) {
+async fn identity_renewed(renewed: &mut latest::Receiver<u64>) {
     if renewed.changed().await.is_err() {
         // Nobody is left who could renew anything.
         std::future::pending().await
@@ -232,12 +232,12 @@ async fn next_renewal(renewed: &mut latest::Receiver<u64>) {
 }
 
 /// Says why the watch is lost: loudly if this kind of trouble is new.
-fn complain(error: &TeleportError, wait: Duration, before: Option<Kind>) {
+fn log_watch_failure(error: &TeleportError, wait: Duration, before: Option<ErrorKind>) {
     let kind = error.kind();
     let seconds = wait.as_secs_f64();
     if before == Some(kind) {
         tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
-    } else if kind == Kind::Unauthorised || matches!(error, TeleportError::ServerVersion { .. }) {
+    } else if kind == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. }) {
         tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
     } else {
         tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");
@@ -260,7 +260,7 @@ enum Ended<Watch> {
 /// the next one's list. `silence` begins anew with each event.
 async fn watch_once<Opening, Watch, Silence>(
     events: impl Stream<Item = Result<Event, TeleportError>>,
-    parts: impl Stream<Item = Part>,
+    parts: impl Stream<Item = ListStep>,
     open: impl Fn() -> Opening,
     silence: impl Fn() -> Silence,
     renewed: &mut latest::Receiver<u64>,
@@ -272,22 +272,22 @@ where
 {
     let mut events = pin!(events);
     let mut parts = pin!(parts.fuse());
-    let mut lists = Lists::default();
-    let mut waiting = Waiting::default();
+    let mut lists = PendingLists::default();
+    let mut waiting = Coalescer::default();
     let mut next = pin!(OptionFuture::from(None));
     let mut silent = pin!(silence());
     loop {
-        let something_to_tell = lists.has_any() || !waiting.is_empty();
+        let something_to_tell = lists.has_pending() || !waiting.is_empty();
         let lost = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     silent.set(silence());
-                    lists.note(event.id());
+                    lists.record_change(event.id());
                     waiting.add(event);
-                    if waiting.len() <= WAITING_LIMIT {
+                    if waiting.len() <= MAX_PENDING {
                         continue;
                     }
-                    TeleportError::WatchOverflow { limit: WAITING_LIMIT }
+                    TeleportError::WatchOverflow { limit: MAX_PENDING }
                 }
                 Some(Err(error)) => error,
                 None => TeleportError::WatchEnded,
@@ -298,14 +298,14 @@ where
             }
             room = sink.reserve(), if something_to_tell => {
                 let Ok(room) = room else { return Ended::Unheard };
-                if let Some(update) = lists.next().or_else(|| waiting.next()) {
+                if let Some(update) = lists.pop().or_else(|| waiting.pop()) {
                     room.send(update);
                 }
                 continue;
             }
             error = &mut silent => error,
             () = sink.closed(), if !something_to_tell => return Ended::Unheard,
-            () = next_renewal(renewed) => {
+            () = identity_renewed(renewed) => {
                 next.set(Some(open()).into());
                 continue;
             }
@@ -325,59 +325,60 @@ where
 
 /// Lists that were not told yet, the newest of each kind; and which requests changed since the present one began.
 #[derive(Default)]
-struct Lists {
+struct PendingLists {
     snapshot: Option<WatchUpdate>,
     records: Option<WatchUpdate>,
     changed: HashMap<RequestId, Instant>,
     is_listing: bool,
 }
 
-impl Lists {
-    fn note(&mut self, id: &RequestId) {
-        if !self.is_listing && self.changed.len() >= WAITING_LIMIT {
-            self.forget_old();
+impl PendingLists {
+    fn record_change(&mut self, id: &RequestId) {
+        if !self.is_listing && self.changed.len() >= MAX_PENDING {
+            self.drop_stale();
         }
         self.changed.insert(id.clone(), Instant::now());
     }
 
     /// While a list is on its way, all that changed is remembered: as much as the listener keeps of them.
-    fn forget_old(&mut self) {
-        self.changed.retain(|_, at| at.elapsed() < LIST_LAG);
+    fn drop_stale(&mut self) {
+        self.changed.retain(|_, at| at.elapsed() < LIST_STALENESS);
     }
 
-    fn add(&mut self, part: Part) {
+    fn add(&mut self, part: ListStep) {
         match part {
-            Part::Begun => {
+            ListStep::Started => {
                 self.is_listing = true;
-                self.forget_old();
+                self.drop_stale();
             }
-            Part::Requests(mut requests, extent) => {
+            ListStep::Requests(mut requests, extent) => {
                 self.is_listing = false;
                 let told: HashSet<_> = self.changed.keys().cloned().collect();
                 requests.retain(|request| !told.contains(&request.id));
-                self.snapshot = Some(WatchUpdate::Snapshot { requests, extent, told });
+                self.snapshot =
+                    Some(WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told });
             }
-            Part::Records(records) => self.records = Some(WatchUpdate::Records(records)),
+            ListStep::Records(records) => self.records = Some(WatchUpdate::Records(records)),
         }
     }
 
-    fn has_any(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.snapshot.is_some() || self.records.is_some()
     }
 
-    fn next(&mut self) -> Option<WatchUpdate> {
+    fn pop(&mut self) -> Option<WatchUpdate> {
         self.snapshot.take().or_else(|| self.records.take())
     }
 }
 
 /// Changes that were not told yet: the newest per request (a deletion with the change before it), in the order in which the requests first changed.
 #[derive(Default)]
-struct Waiting {
+struct Coalescer {
     order: VecDeque<RequestId>,
     newest: HashMap<RequestId, WatchUpdate>,
 }
 
-impl Waiting {
+impl Coalescer {
     fn add(&mut self, event: Event) {
         let id = event.id();
         let before = self.newest.remove(id);
@@ -389,19 +390,21 @@ impl Waiting {
             Event::Delete(id) => {
                 let last = match before {
                     Some(WatchUpdate::Changed(request)) => Some(request),
-                    Some(WatchUpdate::Gone { last, .. }) => last,
+                    Some(WatchUpdate::Removed { last_change: last, .. }) => last,
                     Some(
-                        WatchUpdate::Snapshot { .. } | WatchUpdate::Records(_) | WatchUpdate::Lost { .. },
+                        WatchUpdate::Snapshot { .. }
+                        | WatchUpdate::Records(_)
+                        | WatchUpdate::Disconnected { .. },
                     )
                     | None => None,
                 };
-                (id.clone(), WatchUpdate::Gone { id, last })
+                (id.clone(), WatchUpdate::Removed { id, last_change: last })
             }
         };
         self.newest.insert(id, update);
     }
 
-    fn next(&mut self) -> Option<WatchUpdate> {
+    fn pop(&mut self) -> Option<WatchUpdate> {
         let id = self.order.pop_front()?;
         self.newest.remove(&id)
     }

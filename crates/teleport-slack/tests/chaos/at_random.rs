@@ -3,7 +3,7 @@
 
 use crate::run::run;
 use crate::settings::Settings;
-use crate::support::story;
+use crate::support::run_test;
 
 /// How long things go wrong if the environment does not say; the calm afterwards is as long again.
 const SECONDS: u64 = 40;
@@ -14,7 +14,7 @@ fn nothing_is_lost_doubled_or_left_untrue_at_random() {
         Some(_) => vec![1],
         None => (1..=3).collect(),
     };
-    story(async {
+    run_test(async {
         let all: Vec<_> = counts.iter().map(|count| Settings::from_environment(*count, SECONDS)).collect();
         for settings in &all {
             println!("{}", settings.command());

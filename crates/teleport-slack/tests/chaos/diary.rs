@@ -8,7 +8,7 @@ use access_sim::order::Side;
 use access_sim::slack::calls::Call;
 use jiff::Timestamp;
 
-use crate::run::{Asked, Run};
+use crate::run::{CreatedRequest, Run};
 
 /// A line of the diary.
 #[derive(Clone, Debug)]
@@ -20,22 +20,22 @@ struct Entry {
 }
 
 /// The diary of a run.
-pub(crate) struct Diary {
+pub(crate) struct EventLog {
     begun: Timestamp,
     entries: Mutex<Vec<Entry>>,
 }
 
-impl Diary {
+impl EventLog {
     pub(crate) fn new() -> Self {
         Self { begun: Timestamp::now(), entries: Mutex::default() }
     }
 
-    pub(crate) fn note(&self, request: Option<usize>, text: String) {
+    pub(crate) fn record(&self, request: Option<usize>, text: String) {
         self.entries().push(Entry { at: Timestamp::now(), request, text });
     }
 
     /// All of it.
-    pub(crate) fn whole(&self) -> String {
+    pub(crate) fn full_text(&self) -> String {
         let mut text = String::new();
         for Entry { at, text: line, .. } in self.entries().iter() {
             writeln!(text, "{:>8.3} {line}", self.second(*at)).unwrap();
@@ -54,20 +54,26 @@ impl Diary {
 
     /// Everything about one request in the order of time: what people did, what went wrong meanwhile, the calls, and
     /// the daemons' own words.
-    pub(crate) fn story(&self, run: &Run, number: usize, asked: &Asked, logs: &[(usize, String)]) -> String {
+    pub(crate) fn request_timeline(
+        &self,
+        run: &Run,
+        number: usize,
+        asked: &CreatedRequest,
+        logs: &[(usize, String)],
+    ) -> String {
         let bed = &run.bed;
         let mut lines: Vec<(Timestamp, String)> = Vec::new();
         let own = |entry: &&Entry| entry.request.is_none_or(|request| request == number);
         for entry in self.entries().iter().filter(own) {
             // What went wrong before it existed is not its story.
-            if entry.at >= asked.at || entry.request.is_some() {
+            if entry.at >= asked.created || entry.request.is_some() {
                 lines.push((entry.at, entry.text.clone()));
             }
         }
-        let cards = crate::shown::Shown::of(bed);
-        let names: Vec<_> = cards.about(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
+        let cards = crate::shown::ObservedMessages::of(bed);
+        let names: Vec<_> = cards.for_request(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
         let calls = bed.slack.calls();
-        for call in run.order.calls() {
+        for call in run.call_sequence.calls() {
             match call.side {
                 Side::Teleport if call.subject == asked.id => {
                     lines.push((call.time, format!("    Teleport <- {}", call.method)));
@@ -75,7 +81,7 @@ impl Diary {
                 Side::Slack { seq } => {
                     let found = calls.iter().find(|slack| slack.seq == seq);
                     if let Some(slack) = found.filter(|slack| is_about(slack, &asked.id, &names)) {
-                        lines.push((call.time, format!("    Slack <- {}", told(slack))));
+                        lines.push((call.time, format!("    Slack <- {}", describe_call(slack))));
                     }
                 }
                 Side::Teleport => {}
@@ -108,7 +114,7 @@ fn is_about(call: &Call, id: &str, names: &[String]) -> bool {
     arguments.contains(id) || names.iter().any(|ts| arguments.contains(ts))
 }
 
-fn told(call: &Call) -> String {
+fn describe_call(call: &Call) -> String {
     let text =
         |name: &str| call.arguments.get(name).map_or(String::new(), |value| format!(" {name}={value}"));
     let shown: Vec<_> = ["channel", "ts", "thread_ts"].into_iter().map(text).collect();

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use access_sim::breaker::Breaker;
+use access_sim::breaker::TcpProxy;
 
 use crate::support::*;
 
 /// How long a daemon may take to be ready at the start, when nothing is wrong yet.
-const READY: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Replica {
     pub(crate) number: usize,
     config: PathBuf,
     secret: String,
-    pub(crate) line: Breaker,
+    pub(crate) proxy: TcpProxy,
     /// Held by whoever does something to it, so that nothing happens twice at once.
     daemon: tokio::sync::Mutex<Option<Daemon>>,
     /// Of the present or the last life.
@@ -25,15 +25,15 @@ pub(crate) struct Replica {
     /// Where this life takes callbacks, once that is known.
     callbacks: Mutex<Option<String>>,
     /// What earlier lives logged.
-    past: Mutex<Vec<String>>,
+    earlier_logs: Mutex<Vec<String>>,
     /// What a daemon may not do.
-    wrong: Mutex<Vec<String>>,
+    violations: Mutex<Vec<String>>,
 }
 
 impl Replica {
     /// Starts it with this configuration and waits until it is ready.
-    pub(crate) async fn start(bed: &Bed, number: usize, config: &str) -> Self {
-        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+    pub(crate) async fn start(bed: &TestBed, number: usize, config: &str) -> Self {
+        let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let config = config.replace(&bed.teleport.addr().to_string(), &line.addr().to_string());
         let path = bed.dir.path().join(format!("replica-{number}.toml"));
         std::fs::write(&path, config).unwrap();
@@ -41,15 +41,15 @@ impl Replica {
             number,
             config: path,
             secret: bed.slack.token(),
-            line,
+            proxy: line,
             daemon: tokio::sync::Mutex::default(),
             pid: AtomicU32::new(0),
             callbacks: Mutex::default(),
-            past: Mutex::default(),
-            wrong: Mutex::default(),
+            earlier_logs: Mutex::default(),
+            violations: Mutex::default(),
         };
         let daemon = replica.launch();
-        bed.until_within(READY, &daemon, "a replica", || daemon.logged("Ready")).await;
+        bed.until_within(READY_TIMEOUT, &daemon, "a replica", || daemon.find_logged("Ready")).await;
         *replica.daemon.lock().await = Some(daemon);
         replica
     }
@@ -63,10 +63,10 @@ impl Replica {
     }
 
     /// SIGKILL or SIGTERM, then nothing for a while, then a new life. `false` if something else is being done to it.
-    pub(crate) async fn end(&self, signal: &str, away: Duration) -> bool {
+    pub(crate) async fn restart(&self, signal: &str, away: Duration) -> bool {
         let Ok(mut daemon) = self.daemon.try_lock() else { return false };
         *self.callbacks.lock().unwrap() = None;
-        self.bury(daemon.take(), signal).await;
+        self.stop_and_check(daemon.take(), signal).await;
         tokio::time::sleep(away).await;
         *daemon = Some(self.launch());
         true
@@ -75,32 +75,34 @@ impl Replica {
     /// Ends it for good, in order. Returns all that it ever logged, life by life, and what it did wrong.
     pub(crate) async fn finish(&self) -> (Vec<String>, Vec<String>) {
         let daemon = self.daemon.lock().await.take();
-        self.bury(daemon, "TERM").await;
-        (self.past().clone(), self.wrong().clone())
+        self.stop_and_check(daemon, "TERM").await;
+        (self.earlier_logs().clone(), self.violations().clone())
     }
 
-    async fn bury(&self, daemon: Option<Daemon>, signal: &str) {
+    async fn stop_and_check(&self, daemon: Option<Daemon>, signal: &str) {
         let Some(daemon) = daemon else { return };
         match daemon.exit_status() {
-            Some(status) => self.complain(&format!("ended by itself: {status}\n{}", daemon.log_tail())),
+            Some(status) => {
+                self.record_violation(&format!("ended by itself: {status}\n{}", daemon.log_tail()))
+            }
             None => daemon.signal(signal),
         }
-        let (status, log) = daemon.ended_anyhow().await;
+        let (status, log) = daemon.wait_for_any_exit().await;
         // Before its first line it may not listen to signals yet.
         if signal == "TERM" && !status.success() && !log.is_empty() {
-            self.complain(&format!("was told to stop and ended with {status}"));
+            self.record_violation(&format!("was told to stop and ended with {status}"));
         }
         if log.contains("panicked") {
-            self.complain("panicked");
+            self.record_violation("panicked");
         }
         if log.contains(&self.secret) {
-            self.complain("showed its token in the log");
+            self.record_violation("showed its token in the log");
         }
-        self.past().push(log);
+        self.earlier_logs().push(log);
     }
 
-    fn complain(&self, what: &str) {
-        self.wrong().push(format!("replica {} {what}", self.number));
+    fn record_violation(&self, what: &str) {
+        self.violations().push(format!("replica {} {what}", self.number));
     }
 
     /// SIGSTOP, and SIGCONT after a while.
@@ -120,7 +122,7 @@ impl Replica {
         let daemon = self.daemon.try_lock().ok()?;
         let mut known = self.callbacks.lock().unwrap();
         if known.is_none() {
-            let line = daemon.as_ref()?.logged("Starting insecure HTTP server on ")?;
+            let line = daemon.as_ref()?.find_logged("Starting insecure HTTP server on ")?;
             let address = line.split_once("server on ")?.1.split_whitespace().next()?;
             *known = Some(format!("http://{address}/slack/interactivity"));
         }
@@ -132,12 +134,12 @@ impl Replica {
         Usage::of(self.pid.load(Ordering::Relaxed))
     }
 
-    fn past(&self) -> MutexGuard<'_, Vec<String>> {
-        self.past.lock().unwrap()
+    fn earlier_logs(&self) -> MutexGuard<'_, Vec<String>> {
+        self.earlier_logs.lock().unwrap()
     }
 
-    fn wrong(&self) -> MutexGuard<'_, Vec<String>> {
-        self.wrong.lock().unwrap()
+    fn violations(&self) -> MutexGuard<'_, Vec<String>> {
+        self.violations.lock().unwrap()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use access_sim::slack::faults::Fault as SlackFault;
 use access_sim::teleport::faults::Fault as TeleportFault;
 use access_sim::teleport::journal::Method;
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use fastrand::Rng;
 use tonic::Code;
 
@@ -21,15 +21,15 @@ pub(crate) const CHANNELS: usize = 50;
 
 /// An act and its time since the beginning.
 #[derive(Clone, Debug)]
-pub(crate) struct Timed {
+pub(crate) struct TimedAction {
     pub(crate) at: Duration,
-    pub(crate) act: Act,
+    pub(crate) action: Action,
 }
 
 /// Something that happens. Requests are numbered in the order in which they are made.
 #[derive(Clone, Debug)]
-pub(crate) enum Act {
-    Ask {
+pub(crate) enum Action {
+    Create {
         by: &'static str,
         role: String,
         expires: Option<Duration>,
@@ -73,17 +73,17 @@ pub(crate) enum Act {
         after: Duration,
     },
     /// A replica's line to Teleport, or everybody's to Slack, is cut or goes dead, and comes back.
-    Line {
+    Proxy {
         replica: usize,
         side: Side,
-        dead: bool,
+        freeze: bool,
         lasts: Duration,
     },
     /// SIGKILL or SIGTERM, and a new start.
-    End {
+    Restart {
         replica: usize,
         signal: &'static str,
-        away: Duration,
+        downtime: Duration,
     },
     /// SIGSTOP, and SIGCONT.
     Pause {
@@ -99,11 +99,11 @@ pub(crate) enum Side {
     Slack,
 }
 
-impl Act {
+impl Action {
     /// Its name in `CHAOS_WITHOUT`; requests are always made.
     fn kind(&self) -> &'static str {
         match self {
-            Self::Ask { .. } => "requests",
+            Self::Create { .. } => "requests",
             Self::Review { .. } => "reviews",
             Self::Resolve { .. } => "resolutions",
             Self::Delete { .. } => "deletions",
@@ -112,9 +112,9 @@ impl Act {
             Self::Teleport { .. } => "teleport",
             Self::Conflicts { .. } => "conflicts",
             Self::EndWatches { .. } => "watches",
-            Self::Line { .. } => "lines",
-            Self::End { signal: "KILL", .. } => "kills",
-            Self::End { .. } => "stops",
+            Self::Proxy { .. } => "lines",
+            Self::Restart { signal: "KILL", .. } => "kills",
+            Self::Restart { .. } => "stops",
             Self::Pause { .. } => "pauses",
         }
     }
@@ -132,24 +132,24 @@ impl Act {
 }
 
 /// The whole schedule of a run.
-pub(crate) fn schedule(settings: &Settings) -> Vec<Timed> {
+pub(crate) fn schedule(settings: &Settings) -> Vec<TimedAction> {
     let mut rng = Rng::with_seed(settings.seed);
     let (mut acts, mut asked, mut at) = (Vec::new(), 0, Duration::ZERO);
     loop {
         // One act of four is a request.
         at += Duration::from_micros(rng.u64(50_000..450_000)) / settings.rate;
-        if at > settings.length {
+        if at > settings.duration {
             break;
         }
-        let act = act(&mut rng, asked, settings);
-        asked += usize::from(matches!(act, Act::Ask { .. }));
-        acts.push(Timed { at, act });
+        let act = random_action(&mut rng, asked, settings);
+        asked += usize::from(matches!(act, Action::Create { .. }));
+        acts.push(TimedAction { at, action: act });
     }
-    acts.retain(|timed| !settings.without.iter().any(|kind| kind == timed.act.kind()));
+    acts.retain(|timed| !settings.without.iter().any(|kind| kind == timed.action.kind()));
     acts
 }
 
-fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
+fn random_action(rng: &mut Rng, asked: usize, settings: &Settings) -> Action {
     let millis = |rng: &mut Rng, range: std::ops::Range<u64>| Duration::from_millis(rng.u64(range));
     let first = asked.saturating_sub(RECENT);
     let request = if asked == 0 { 0 } else { rng.usize(first..asked) };
@@ -172,40 +172,40 @@ fn act(rng: &mut Rng, asked: usize, settings: &Settings) -> Act {
                 _ => ("alice@example.com", "admin".to_owned()),
             };
             let expires = (rng.u32(..5) == 0).then(|| millis(rng, 2_000..20_000));
-            Act::Ask { by, role, expires }
+            Action::Create { by, role, expires }
         }
-        25..38 => Act::Review { request, by, approve },
-        38..42 => Act::Resolve { request, approve },
-        42..45 => Act::Delete { request },
+        25..38 => Action::Review { request, by, approve },
+        38..42 => Action::Resolve { request, approve },
+        42..45 => Action::Delete { request },
         45..57 if fails => slack_fault(rng),
         57..65 if fails => teleport_fault(rng),
-        65..67 if fails => Act::Conflicts { calls: rng.u32(1..6) },
+        65..67 if fails => Action::Conflicts { calls: rng.u32(1..6) },
         67..69 if fails => {
             let losing = if rng.bool() { 0 } else { rng.u32(1..5) };
-            Act::EndWatches { losing, after: millis(rng, 200..3_000) }
+            Action::EndWatches { losing, after: millis(rng, 200..3_000) }
         }
         90..93 if crashes => {
             let side = if rng.bool() { Side::Teleport } else { Side::Slack };
             let dead = rng.bool();
-            Act::Line { replica, side, dead, lasts: millis(rng, 100..6_000) }
+            Action::Proxy { replica, side, freeze: dead, lasts: millis(rng, 100..6_000) }
         }
-        93..95 if crashes => Act::End { replica, signal: "KILL", away: millis(rng, 0..3_000) },
-        95 if crashes => Act::End { replica, signal: "TERM", away: millis(rng, 0..3_000) },
+        93..95 if crashes => Action::Restart { replica, signal: "KILL", downtime: millis(rng, 0..3_000) },
+        95 if crashes => Action::Restart { replica, signal: "TERM", downtime: millis(rng, 0..3_000) },
         97..100 if crashes => {
             let longest = if settings.replicas > 1 { 20_000 } else { 4_000 };
-            Act::Pause { replica, lasts: millis(rng, 500..longest) }
+            Action::Pause { replica, lasts: millis(rng, 500..longest) }
         }
         _ => {
             // Those who may click more often.
             let by = CLICKERS[if rng.bool() { rng.usize(..2) } else { rng.usize(..CLICKERS.len()) }];
             // The second is in bob's direct messages.
             let copy = if by == "U0BOB" { rng.usize(..2) } else { 0 };
-            Act::Click { request: newest, by, copy, approve }
+            Action::Click { request: newest, by, copy, approve }
         }
     }
 }
 
-fn slack_fault(rng: &mut Rng) -> Act {
+fn slack_fault(rng: &mut Rng) -> Action {
     const METHODS: [&str; 9] = [
         "chat.postMessage",
         "chat.postMessage",
@@ -238,10 +238,10 @@ fn slack_fault(rng: &mut Rng) -> Act {
     ];
     let (fault, after_work) = faults[rng.usize(..faults.len())].clone();
     let calls = if fault == SlackFault::Hang { 1 } else { rng.u32(1..4) };
-    Act::Slack { method, fault, after_work, calls }
+    Action::Slack { method, fault, after_work, calls }
 }
 
-fn teleport_fault(rng: &mut Rng) -> Act {
+fn teleport_fault(rng: &mut Rng) -> Action {
     const METHODS: [Method; 8] = [
         Method::UpdatePluginData,
         Method::UpdatePluginData,
@@ -257,21 +257,21 @@ fn teleport_fault(rng: &mut Rng) -> Act {
     let may_hang = !matches!(method, Method::GetAccessRequests | Method::WatchEvents);
     let fault = match rng.u32(..8) {
         0..3 => TeleportFault::unavailable(),
-        3 => TeleportFault::Answer(Refusal::new(Code::Unknown, "the backend is confused")),
-        4 => TeleportFault::Answer(Refusal::new(Code::ResourceExhausted, "rate limit exceeded")),
+        3 => TeleportFault::Error(RpcError::new(Code::Unknown, "the backend is confused")),
+        4 => TeleportFault::Error(RpcError::new(Code::ResourceExhausted, "rate limit exceeded")),
         5 if may_hang => TeleportFault::Hang,
-        6 if may_hang => TeleportFault::LoseAnswer,
+        6 if may_hang => TeleportFault::LoseResponse,
         _ => TeleportFault::Delay(Duration::from_millis(rng.u64(100..3_000))),
     };
     let calls = if matches!(fault, TeleportFault::Hang) { 1 } else { rng.u32(1..4) };
-    Act::Teleport { method, fault, calls }
+    Action::Teleport { method, fault, calls }
 }
 
 #[test]
 fn a_seed_gives_one_schedule_and_less_of_it_is_a_part_of_it() {
     let settings = |seconds, without: &[&str]| Settings {
         seed: 7,
-        length: Duration::from_secs(seconds),
+        duration: Duration::from_secs(seconds),
         replicas: 2,
         rate: 1,
         without: without.iter().map(|kind| (*kind).to_owned()).collect(),

@@ -8,7 +8,7 @@ pub(crate) struct Settings {
     /// Gives the schedule, action by action and fault by fault.
     pub(crate) seed: u64,
     /// How long things go on and go wrong; a shorter run has the beginning of the same schedule.
-    pub(crate) length: Duration,
+    pub(crate) duration: Duration,
     pub(crate) replicas: usize,
     /// Requests a second, on average.
     pub(crate) rate: u32,
@@ -26,7 +26,7 @@ impl Settings {
         let without = std::env::var("CHAOS_WITHOUT").unwrap_or_default();
         Self {
             seed: number("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000_000)),
-            length: Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(seconds)),
+            duration: Duration::from_secs(number("CHAOS_SECONDS").unwrap_or(seconds)),
             replicas: number("CHAOS_REPLICAS").map_or(replicas, |n| usize::try_from(n).unwrap()),
             rate: number("CHAOS_RATE").map_or(1, |n| u32::try_from(n).unwrap().max(1)),
             without: without.split(',').filter(|kind| !kind.is_empty()).map(str::to_owned).collect(),
@@ -36,12 +36,12 @@ impl Settings {
     /// Whether it is long enough to watch memory and files: what is over is then cleared away, and the daemons
     /// log less.
     pub(crate) fn is_soak(&self) -> bool {
-        self.length > Duration::from_secs(600)
+        self.duration > Duration::from_secs(600)
     }
 
     /// The command that does the same again.
     pub(crate) fn command(&self) -> String {
-        let Self { seed, length, replicas, rate, without } = self;
+        let Self { seed, duration: length, replicas, rate, without } = self;
         let without = match without.is_empty() {
             true => String::new(),
             false => format!("CHAOS_WITHOUT={} ", without.join(",")),

@@ -8,14 +8,14 @@ use crate::support::*;
 
 /// A message that tells of a request, with its thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Card {
+pub(crate) struct ObservedMessage {
     pub(crate) message: MessageView,
     pub(crate) replies: Vec<MessageView>,
 }
 
-impl Card {
+impl ObservedMessage {
     /// As the record names it.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn record_key(&self) -> String {
         format!("{}/{}", self.message.channel, self.message.ts)
     }
 
@@ -26,13 +26,13 @@ impl Card {
 }
 
 /// Every card in the workspace, by the request it tells of.
-pub(crate) struct Shown(BTreeMap<String, Vec<Card>>);
+pub(crate) struct ObservedMessages(BTreeMap<String, Vec<ObservedMessage>>);
 
-impl Shown {
-    pub(crate) fn of(bed: &Bed) -> Self {
+impl ObservedMessages {
+    pub(crate) fn of(bed: &TestBed) -> Self {
         let (mut cards, mut replies) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
         for message in bed.slack.all_messages() {
-            match (&message.thread_ts, told_of(&message)) {
+            match (&message.thread_ts, request_id_of(&message)) {
                 (Some(parent), _) => {
                     let parent = (message.channel.clone(), parent.clone());
                     replies.entry(parent).or_default().push(message);
@@ -44,49 +44,50 @@ impl Shown {
         let mut by_id = BTreeMap::<_, Vec<_>>::new();
         for (id, message) in cards {
             let replies = replies.remove(&(message.channel.clone(), message.ts.clone())).unwrap_or_default();
-            by_id.entry(id).or_default().push(Card { message, replies });
+            by_id.entry(id).or_default().push(ObservedMessage { message, replies });
         }
         Self(by_id)
     }
 
     /// The cards about a request, wherever they are.
-    pub(crate) fn about(&self, id: &str) -> &[Card] {
+    pub(crate) fn for_request(&self, id: &str) -> &[ObservedMessage] {
         self.0.get(id).map_or(&[], Vec::as_slice)
     }
 }
 
 /// How one request must be shown in the end.
-pub(crate) struct Truth<'a> {
+pub(crate) struct ExpectedState<'a> {
     pub(crate) id: &'a str,
     /// Channels by id, people by theirs.
-    pub(crate) places: &'a [&'a str],
+    pub(crate) destinations: &'a [&'a str],
     /// One of these must begin the status.
     pub(crate) statuses: &'a [&'a str],
     pub(crate) has_buttons: bool,
     /// Who must be told of in the thread, each once: the beginnings of the replies.
     pub(crate) replies: Vec<String>,
     /// Whether there must be a message at all.
-    pub(crate) must_be_shown: bool,
+    pub(crate) must_exist: bool,
 }
 
-impl Truth<'_> {
+impl ExpectedState<'_> {
     /// What is wrong, in words.
-    pub(crate) fn complaints(&self, bed: &Bed, shown: &Shown) -> Vec<String> {
+    pub(crate) fn violations(&self, bed: &TestBed, shown: &ObservedMessages) -> Vec<String> {
         let mut wrong = Vec::new();
         let recorded = field(&bed.record(self.id), "messages").to_owned();
         let recorded: Vec<_> = recorded.split(',').collect();
-        for place in self.places {
+        for place in self.destinations {
             let channel = match place.starts_with('U') {
                 true => bed.slack.dm_with(place),
                 false => Some((*place).to_owned()),
             };
-            let here =
-                |card: &&Card| Some(&card.message.channel) == channel.as_ref() && !card.message.tombstone;
-            let cards: Vec<_> = shown.about(self.id).iter().filter(here).collect();
+            let here = |card: &&ObservedMessage| {
+                Some(&card.message.channel) == channel.as_ref() && !card.message.tombstone
+            };
+            let cards: Vec<_> = shown.for_request(self.id).iter().filter(here).collect();
             let known: Vec<_> =
-                cards.iter().filter(|card| recorded.contains(&card.name().as_str())).copied().collect();
+                cards.iter().filter(|card| recorded.contains(&card.record_key().as_str())).copied().collect();
             if cards.is_empty() {
-                if self.must_be_shown {
+                if self.must_exist {
                     wrong.push(format!("{place} was not told"));
                 }
                 continue;
@@ -96,15 +97,15 @@ impl Truth<'_> {
                 wrong.push(format!("{place}: {} of its {of} messages are in the record, not 1", known.len()));
             }
             if cards.len() > 1 {
-                let names: Vec<_> = cards.iter().map(|card| card.name()).collect();
+                let names: Vec<_> = cards.iter().map(|card| card.record_key()).collect();
                 wrong.push(format!("{place} was told {} times: {}", cards.len(), names.join(" ")));
             }
-            known.iter().for_each(|card| self.judge(place, card, &mut wrong));
+            known.iter().for_each(|card| self.check_message(place, card, &mut wrong));
         }
         wrong
     }
 
-    fn judge(&self, place: &str, card: &Card, wrong: &mut Vec<String>) {
+    fn check_message(&self, place: &str, card: &ObservedMessage, wrong: &mut Vec<String>) {
         let status = card.status();
         if !self.statuses.iter().any(|wanted| status.starts_with(wanted)) {
             wrong.push(format!("{place} shows {status:?}, not {:?}", self.statuses));
@@ -118,7 +119,7 @@ impl Truth<'_> {
             let found = left.iter().position(|text| text.starts_with(wanted));
             match found {
                 Some(at) => drop(left.remove(at)),
-                None if self.must_be_shown => {
+                None if self.must_exist => {
                     wrong.push(format!("{place}: no reply begins with {wanted:?}"));
                 }
                 None => {}
@@ -132,19 +133,19 @@ impl Truth<'_> {
 
 #[test]
 fn whatever_is_wrong_is_seen() {
-    story(async {
-        let bed = Bed::new().await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let id = bed.create_request();
         let wrong = |status: &str, replies: &[&str]| {
-            let truth = Truth {
+            let truth = ExpectedState {
                 id: &id,
-                places: &["C0TEAM"],
+                destinations: &["C0TEAM"],
                 statuses: &[status],
                 has_buttons: false,
                 replies: replies.iter().map(|text| (*text).to_owned()).collect(),
-                must_be_shown: true,
+                must_exist: true,
             };
-            truth.complaints(&bed, &Shown::of(&bed)).join("; ")
+            truth.violations(&bed, &ObservedMessages::of(&bed)).join("; ")
         };
         let section =
             |text: &str| serde_json::json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });

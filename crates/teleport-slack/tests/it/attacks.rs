@@ -8,9 +8,9 @@ use std::time::Duration;
 use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::Warning;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
-use access_sim::slack::people::Seen;
+use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::{Person, PersonKind, UserGroup};
+use access_sim::slack::workspace::{SlackUser, SlackUserKind, UserGroup};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
 use serde_json::json;
@@ -20,25 +20,25 @@ use tokio::net::TcpStream;
 use crate::support::deciding::*;
 use crate::support::*;
 
-impl Bed {
+impl TestBed {
     /// Bob presses Approve, and something else than that is sent.
-    async fn forge(&self, card: &MessageView, forgery: Forgery) -> Seen {
+    async fn forge(&self, card: &MessageView, forgery: Forgery) -> ActionOutcome {
         let click = self.slack.click("U0BOB", &card.channel, &card.ts, "approve");
         click.confirmed().forged(forgery).await.unwrap()
     }
 
     /// The same, and this is said to whoever looks at bob's screen.
-    async fn forge_told(&self, daemon: &Daemon, card: &MessageView, alteration: Alteration) -> String {
-        told(daemon, &self.forge(card, Forgery::altered(alteration)).await).await
+    async fn forge_for_reply(&self, daemon: &Daemon, card: &MessageView, alteration: Alteration) -> String {
+        reply_text(daemon, &self.forge(card, Forgery::altered(alteration)).await).await
     }
 }
 
-const NOT_NAMED: &str = "You may not decide on role “dba” in Slack";
+const NOT_AN_APPROVER_REPLY: &str = "You may not decide on role “dba” in Slack";
 
 #[test]
 fn signatures_that_are_not_slacks() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+    run_test(async {
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let text = |text: &str| Forgery::signed(Signature::Text(text.to_owned()));
         let forgeries = [
             Forgery::signed(Signature::WrongSecret),
@@ -63,56 +63,61 @@ fn signatures_that_are_not_slacks() {
             assert_eq!(seen.warning(), Some(&Warning::Status(401)), "{forgery:?}");
             bed.assert_untouched(&daemon, &id);
         }
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.until_clicks(&daemon, 1).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.until_interactions(&daemon, 1).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_signature_is_good_within_five_minutes_either_way() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
+    run_test(async {
+        let (bed, daemon, id, card) =
+            start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         assert!(bed.forge(&card, Forgery::stamped(Stamp::Shifted(-240))).await.acknowledged());
         bed.until_recorded(&daemon, &id, |record| field(record, "x_votes").contains("bob@")).await;
         let click = bed.slack.click("U0DAVE", &card.channel, &card.ts, "approve");
         let seen = click.forged(Forgery::stamped(Stamp::Shifted(240))).await.unwrap();
-        assert_eq!(told(&daemon, &seen).await, "The request is approved.");
-        bed.end(daemon).await;
+        assert_eq!(reply_text(&daemon, &seen).await, "The request is approved.");
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_click_that_is_sent_again_is_not_acted_on_again() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
+    run_test(async {
+        let (bed, daemon, id, card) =
+            start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let seen = bed.press("U0BOB", &card, "approve").await;
-        assert_eq!(told(&daemon, &seen).await, "Your approval counts: 1 of 2 approvals.");
+        assert_eq!(reply_text(&daemon, &seen).await, "Your approval counts: 1 of 2 approvals.");
         let before = bed.record(&id);
         for _ in 0..3 {
             let again = bed.slack.replay(seen.seq().unwrap()).await.unwrap();
             assert_eq!(again.warning(), Some(&Warning::Status(401)));
         }
         // Another click's line comes after any that the repetitions would have caused.
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await.split(':').next(), Some(NOT_NAMED));
-        bed.until_clicks(&daemon, 2).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await.split(':').next(),
+            Some(NOT_AN_APPROVER_REPLY)
+        );
+        bed.until_interactions(&daemon, 2).await;
         assert_eq!(field(&bed.record(&id), "x_votes"), field(&before, "x_votes"));
         assert_eq!(seen.ephemerals().len(), 1);
-        assert!(bed.decided(&id).is_empty());
-        bed.end(daemon).await;
+        assert!(bed.decision_events(&id).is_empty());
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_click_through_another_app_or_workspace_or_for_another_message() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
-            let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
-            let other = bed.ask();
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
+            let (bed, daemon, id, card) = start_with_pending(way, ANY_OF_THREE).await;
+            let other = bed.create_request();
             let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-            bed.is_ignored(&daemon, "U0BOB", &card, Alteration::app("A0OTHER")).await;
+            bed.assert_ignored(&daemon, "U0BOB", &card, Alteration::app("A0OTHER")).await;
             for foreign in [Alteration::team("T0OTHER"), Alteration::no_team()] {
-                bed.is_sent_away(&daemon, "U0BOB", &card, foreign).await;
+                bed.assert_rejected_with_reply(&daemon, "U0BOB", &card, foreign).await;
             }
             let stale = "This is not one of the request's current messages; use a newer one, or Teleport.";
             for altered in [
@@ -121,85 +126,86 @@ fn a_click_through_another_app_or_workspace_or_for_another_message() {
                 Alteration::message_ts(&other_card.ts),
                 Alteration::channel("C0DBA"),
             ] {
-                assert_eq!(bed.forge_told(&daemon, &card, altered).await, stale, "{}", daemon.log());
+                assert_eq!(bed.forge_for_reply(&daemon, &card, altered).await, stale, "{}", daemon.log());
             }
             let unknown = Alteration::value("00000000-0000-4000-8000-000000000000");
-            assert_eq!(bed.forge_told(&daemon, &card, unknown).await, stale);
+            assert_eq!(bed.forge_for_reply(&daemon, &card, unknown).await, stale);
             bed.assert_untouched(&daemon, &id);
             bed.assert_untouched(&daemon, &other);
-            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.assert_bob_can_approve(&daemon, &card, &id).await;
             bed.assert_untouched(&daemon, &other);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn nobody_decides_his_own_request() {
-    story(async {
+    run_test(async {
         let review = ANY_OF_THREE.replace(
             "U0ALICE = \"alice@example.com\"",
             "U0ALICE = \"alice@example.com\"\nU0ALICE2 = \"alice@example.com\"",
         );
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         let own = "This is your own request; somebody else must decide it.";
         for account in ["U0ALICE", "U0ALICE2"] {
             for button in ["approve", "deny"] {
-                assert_eq!(bed.told(&daemon, account, &card, button).await, own, "{account}");
+                assert_eq!(bed.press_for_reply(&daemon, account, &card, button).await, own, "{account}");
             }
         }
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_second_account_that_is_linked_to_somebody_else_is_still_the_requester() {
-    story(async {
+    run_test(async {
         // Her second account has her e-mail address, and somebody linked it to bob.
         let review = ANY_OF_THREE.replace("U0BOB =", "U0ALICE2 = \"bob@example.com\"\nU0BOB =");
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.told(&daemon, "U0ALICE2", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0ALICE2", &card, "approve").await,
             "This is your own request; somebody else must decide it."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn one_person_with_two_accounts_has_one_vote() {
-    story(async {
+    run_test(async {
         let review = ANY_OF_THREE.replace("U0BOB =", "U0CAROL = \"bob@example.com\"\nU0BOB =");
         let review = review.replacen("U0CAROL = \"carol@example.com\"", "", 1);
-        let (bed, daemon, id, card) = pending(Way::Http, &format!("{review}\napprovals = 2")).await;
+        let (bed, daemon, id, card) =
+            start_with_pending(Transport::Http, &format!("{review}\napprovals = 2")).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         let again = "You already approved this request in Slack; that cannot be changed.";
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, again);
-        assert!(bed.decided(&id).is_empty());
-        bed.end(daemon).await;
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await, again);
+        assert!(bed.decision_events(&id).is_empty());
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn people_who_are_not_to_be_trusted() {
-    story(async {
+    run_test(async {
         // All of them are linked to somebody who may.
         let everybody = ["U0GIL", "U0SID", "U0EVE", "U0DAN", "U0ROBOT", "U0FLOW", "USLACKBOT", "U0NOBODY"];
         let links: String = everybody.map(|id| format!("{id} = \"bob@example.com\"\n")).concat();
         let review = ANY_OF_THREE.replace("U0BOB =", &format!("{links}U0BOB ="));
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         for (user, sentence) in [
             ("U0GIL", "Guests cannot decide on access."),
             ("U0SID", "Single-channel guests cannot decide on access."),
             ("U0EVE", "Your Slack account belongs to another workspace; it cannot decide on access here."),
         ] {
-            assert_eq!(bed.told(&daemon, user, &card, "approve").await, sentence);
+            assert_eq!(bed.press_for_reply(&daemon, user, &card, "approve").await, sentence);
         }
         // These have no client; somebody who has the signing secret says they clicked.
         for (user, sentence) in [
@@ -209,43 +215,43 @@ fn people_who_are_not_to_be_trusted() {
             ("USLACKBOT", "Slackbot cannot decide on access."),
             ("U0NOBODY", "People from outside this Slack workspace cannot decide on access."),
         ] {
-            assert_eq!(bed.forge_told(&daemon, &card, Alteration::user(user)).await, sentence);
+            assert_eq!(bed.forge_for_reply(&daemon, &card, Alteration::user(user)).await, sentence);
         }
-        let stranger = PersonKind::External { team_id: "T0OTHER".to_owned(), stranger: true };
-        bed.slack.put_person(Person::member("U0EVE", "eve").kind(stranger));
+        let stranger = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: true };
+        bed.slack.put_user(SlackUser::member("U0EVE", "eve").kind(stranger));
         assert_eq!(
-            bed.forge_told(&daemon, &card, Alteration::user("U0EVE")).await,
+            bed.forge_for_reply(&daemon, &card, Alteration::user("U0EVE")).await,
             "People from outside this Slack workspace cannot decide on access."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn people_whom_nobody_linked_or_no_rule_names() {
-    story(async {
+    run_test(async {
         // Whom a rule names and no link leads to is refused with the configuration.
         let review =
             ANY_OF_THREE.replace("U0DAVE = \"dave@example.com\"", "").replace("\"dave@example.com\", ", "");
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
             "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it."
         );
         assert_eq!(
-            bed.told(&daemon, "U0CAROL", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "deny").await,
             "You may not decide on role “dba” in Slack: its rule names bob@example.com, alice@example.com."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_demoted_approver_is_seen_as_he_is_now() {
-    story(async {
+    run_test(async {
         let review = r#"
             mode = "resolver"
             [review.users]
@@ -257,7 +263,7 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
             approvals = 3
             reason = "off"
         "#;
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         let group = |users: &[&str]| UserGroup {
             id: "S0DBA".to_owned(),
             handle: "dba".to_owned(),
@@ -265,70 +271,73 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
             disabled: false,
         };
         bed.slack.put_group(group(&["U0BOB", "U0DAVE"]));
-        let daemon = bed.start_deciding(Way::Http, review).await;
-        let [first, second] = [bed.ask(), bed.ask()];
+        let daemon = bed.start_with_review(Transport::Http, review).await;
+        let [first, second] = [bed.create_request(), bed.create_request()];
         let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
         let later = bed.until_clickable(&daemon, "C0TEAM", &second).await;
         // The daemon has read profile and group once by now.
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 3 approvals."
         );
         bed.slack.put_group(group(&["U0DAVE"]));
         // What was read of a group counts as now for ten seconds, but not for another daemon.
         daemon.kill().await;
-        let daemon = bed.start_deciding(Way::Http, review).await;
+        let daemon = bed.start_with_review(Transport::Http, review).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &later, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &later, "approve").await,
             "You may not decide on role “dba” in Slack: its rule names user group S0DBA."
         );
         bed.slack.put_group(group(&["U0BOB", "U0DAVE"]));
-        bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Guest));
-        assert_eq!(bed.told(&daemon, "U0BOB", &later, "approve").await, "Guests cannot decide on access.");
-        bed.slack.put_person(Person::member("U0BOB", "bob"));
-        bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0BOB", &later, "approve").await,
+            "Guests cannot decide on access."
+        );
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob"));
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
         let click = bed.slack.click("U0DAVE", &later.channel, &later.ts, "approve");
         let seen = click.forged(Forgery::altered(Alteration::user("U0BOB"))).await.unwrap();
         assert_eq!(
-            told(&daemon, &seen).await,
+            reply_text(&daemon, &seen).await,
             "Your Slack account is deactivated; it cannot decide on access."
         );
         bed.assert_untouched(&daemon, &second);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_click_on_a_copy_that_is_out_of_date() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+    run_test(async {
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
         // The message cannot be changed, so its buttons stay.
         let trouble = slack::Fault::Status { status: 503, body: String::new() };
         bed.slack.faults().add(slack::FaultRule::new("chat.update", trouble));
         bed.teleport.review(DAVE, &id, Decision::Deny, "not now").unwrap();
-        let audit = bed.decided(&id).len();
-        let pressed = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let audit = bed.decision_events(&id).len();
+        let pressed = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         let expected = "This request was already denied by dave@example.com (not now); nothing was changed.";
         assert_eq!(pressed, expected);
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Denied);
-        assert_eq!(bed.decided(&id).len(), audit);
+        assert_eq!(bed.decision_events(&id).len(), audit);
         bed.slack.faults().clear();
 
         // The same by a button that is still there, sent for the decided one.
-        let other = bed.ask();
+        let other = bed.create_request();
         let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
         let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&card.ts));
         let seen = bed.forge(&other_card, forgery).await;
-        assert_eq!(told(&daemon, &seen).await, expected);
-        assert_eq!(bed.decided(&id).len(), audit);
+        assert_eq!(reply_text(&daemon, &seen).await, expected);
+        assert_eq!(bed.decision_events(&id).len(), audit);
 
         for (decide, sentence) in [
             (0, "This request was already approved (by hand); nothing was changed."),
             (1, "This request no longer exists in Teleport; nothing was changed."),
             (2, "This request has expired; nothing was changed."),
         ] {
-            let id = bed.ask();
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             match decide {
                 0 => bed.teleport.set_state(TCTL, &id, RequestState::Approved, "by hand", "").unwrap(),
@@ -339,25 +348,25 @@ fn a_click_on_a_copy_that_is_out_of_date() {
                     bed.until_status(&daemon, "C0TEAM", &id, "⌛ EXPIRED").await;
                 }
             }
-            let audit = bed.decided(&id).len();
+            let audit = bed.decision_events(&id).len();
             let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&card.ts));
             let seen = bed.forge(&other_card, forgery).await;
-            assert_eq!(told(&daemon, &seen).await, sentence);
-            assert_eq!(bed.decided(&id).len(), audit);
+            assert_eq!(reply_text(&daemon, &seen).await, sentence);
+            assert_eq!(bed.decision_events(&id).len(), audit);
         }
         bed.assert_untouched(&daemon, &other);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_dialogue_that_was_open_too_long_or_says_something_else() {
-    story(async {
-        let required = asking("required");
-        let (bed, daemon, id, card) = pending(Way::Http, &required).await;
-        let other = bed.ask();
+    run_test(async {
+        let required = with_reason_policy("required");
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &required).await;
+        let other = bed.create_request();
         let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-        let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
         let metadata: serde_json::Value = serde_json::from_str(&view.private_metadata).unwrap();
         let with = |key: &str, value: &str| {
             let mut changed = metadata.clone();
@@ -380,16 +389,16 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
             // Each is a dialogue of its own: one dialogue is worked on once.
             let own = Alteration::set("/view/id", json!(format!("V0FORGED{number}")));
             let seen = bed.press("U0BOB", &card, "approve").await;
-            let view = dialogue(&daemon, &seen).await;
+            let view = opened_modal(&daemon, &seen).await;
             let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
             let sent = submission.forged(Forgery::altered(alteration).and(own)).await.unwrap();
-            assert_eq!(told(&daemon, &sent.seen).await, sentence, "{number}");
+            assert_eq!(reply_text(&daemon, &sent.outcome).await, sentence, "{number}");
             assert_eq!(bed.slack.ephemerals("U0BOB").len(), told_before + 1);
             bed.assert_untouched(&daemon, &id);
             bed.assert_untouched(&daemon, &other);
         }
         // Bob is not in that channel, so nothing can be shown to him there.
-        let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
         let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
         submission.forged(Forgery::altered(with("c", "C0DBA"))).await.unwrap();
         bed.until(&daemon, "a direct message", || {
@@ -398,7 +407,7 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
         })
         .await;
         // Who sends it counts, not who opened it.
-        let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
         let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
         submission.forged(Forgery::altered(Alteration::user("U0ALICE"))).await.unwrap();
         let alice = bed
@@ -406,23 +415,24 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
             .await;
         assert_eq!(alice, "This is your own request; somebody else must decide it.");
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn hostile_payloads_change_nothing_and_stop_nothing() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
             // Three are needed, so that what is harmless and counts does not decide.
-            let (bed, daemon, id, card) = pending(way, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
+            let (bed, daemon, id, card) =
+                start_with_pending(way, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
             let mut hostile = Alteration::hostile();
             // Those without a readable user first: nothing is on its way to anybody then that could be taken for theirs.
             hostile.sort_by_key(|(name, _)| !name.contains("user"));
             for (name, alteration) in hostile {
                 let user_says_otherwise = name.contains("user");
                 let seen = bed.forge(&card, Forgery::altered(alteration)).await;
-                if way == Way::Http && (name == "20 MB" || name == "a long user id") {
+                if way == Transport::Http && (name == "20 MB" || name == "a long user id") {
                     assert!(!seen.acknowledged(), "{name}");
                 }
                 let request = bed.teleport.request(&id).unwrap();
@@ -432,11 +442,11 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
                     "{name}"
                 );
             }
-            if way == Way::Socket {
+            if way == Transport::Socket {
                 let sockets = bed.slack.sockets();
                 bed.until(&daemon, "two sockets again", || (sockets.count() >= 2).then_some(())).await;
             }
-            assert!(bed.decided(&id).is_empty());
+            assert!(bed.decision_events(&id).is_empty());
             // Each cause is told once, by its name, and nothing of what could be used to answer.
             let log = daemon.log();
             let told: Vec<_> =
@@ -457,21 +467,21 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
             }
             let votes = bed.record(&id);
             assert!(!field(&votes, "x_votes").contains("alice"), "{votes:?}");
-            let fresh = bed.ask();
+            let fresh = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &fresh).await;
             assert_eq!(
-                bed.told(&daemon, "U0DAVE", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
                 "Your approval counts: 1 of 3 approvals."
             );
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn slow_and_huge_connections_do_not_keep_others_out() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
+    run_test(async {
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let url = callback_url(&bed, &daemon).await;
         let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
         let mut slow = Vec::new();
@@ -485,7 +495,7 @@ fn slow_and_huge_connections_do_not_keep_others_out() {
             stream.write_all(head.as_bytes()).await.unwrap();
             slow.push(stream);
         }
-        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
         // Each of them is ended by the daemon.
         for mut stream in slow {
             let ended = tokio::time::timeout(Duration::from_secs(20), async {
@@ -497,6 +507,6 @@ fn slow_and_huge_connections_do_not_keep_others_out() {
             let rest = ended.await.expect("a slow connection was kept");
             assert!(!rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
         }
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }

@@ -1,6 +1,6 @@
 //! What happened while one of the three was away is shown when it is back, once.
 
-use access_sim::teleport::faults::Ending;
+use access_sim::teleport::faults::WatchEnd;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
 
@@ -10,10 +10,11 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
 fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let [reviewed, resolved, deleted, untouched] = [bed.ask(), bed.ask(), bed.ask(), bed.ask()];
+        let [reviewed, resolved, deleted, untouched] =
+            [bed.create_request(), bed.create_request(), bed.create_request(), bed.create_request()];
         for id in [&reviewed, &resolved, &deleted, &untouched] {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
             bed.until_recorded(&daemon, id, |record| record.contains_key("x_delivery")).await;
@@ -23,7 +24,7 @@ fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
         bed.approve(&reviewed);
         bed.teleport.set_state(TCTL, &resolved, RequestState::Denied, "no", "").unwrap();
         bed.teleport.delete(TCTL, &deleted).unwrap();
-        let [made, made_and_denied] = [bed.ask(), bed.ask()];
+        let [made, made_and_denied] = [bed.create_request(), bed.create_request()];
         bed.teleport.review(BOB, &made_and_denied, Decision::Deny, "no need").unwrap();
         let edits = bed.slack.calls_of("chat.update").len();
 
@@ -44,10 +45,10 @@ fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
 
 #[test]
 fn a_second_start_changes_nothing() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.approve(&id);
         let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&daemon, &card, 1).await;
@@ -58,7 +59,7 @@ fn a_second_start_changes_nothing() {
 
         let daemon = bed.start(TEAM).await;
         // A request made now is visited after those that were listed at start.
-        let marker = bed.ask();
+        let marker = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &marker, "⏳ PENDING").await;
         daemon.stop().await;
         assert_eq!(bed.slack.calls_of("chat.postMessage").len(), posts + 1);
@@ -68,24 +69,24 @@ fn a_second_start_changes_nothing() {
 
 #[test]
 fn a_cut_stream_is_opened_again_and_what_was_missed_is_found() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let [deleted, decided] = [bed.ask(), bed.ask()];
+        let [deleted, decided] = [bed.create_request(), bed.create_request()];
         for id in [&deleted, &decided] {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
         bed.teleport.stop().await;
         bed.teleport.delete(TCTL, &deleted).unwrap();
         bed.approve(&decided);
-        let made = bed.ask();
+        let made = bed.create_request();
         bed.teleport.restart().await.unwrap();
         bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
         bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
 
-        bed.teleport.faults().end_watches(&Ending::Clean);
-        let again = bed.ask();
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
+        let again = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &again, "⏳ PENDING").await;
         daemon.stop().await;
     });
@@ -93,11 +94,11 @@ fn a_cut_stream_is_opened_again_and_what_was_missed_is_found() {
 
 #[test]
 fn slack_away_delays_a_message_and_loses_none() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         bed.slack.stop().await;
-        let [pending, decided] = [bed.ask(), bed.ask()];
+        let [pending, decided] = [bed.create_request(), bed.create_request()];
         bed.until_logged(&daemon, "chat.postMessage failed").await;
         bed.approve(&decided);
         bed.slack.restart().await.unwrap();
@@ -109,11 +110,11 @@ fn slack_away_delays_a_message_and_loses_none() {
 
 #[test]
 fn both_sides_away_at_start_are_waited_for() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.teleport.stop().await;
         bed.slack.stop().await;
-        let id = bed.ask();
+        let id = bed.create_request();
         let daemon = bed.launch(&bed.config(TEAM));
         bed.until_logged(&daemon, "Teleport does not answer").await;
         bed.teleport.restart().await.unwrap();

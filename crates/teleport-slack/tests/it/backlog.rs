@@ -19,14 +19,14 @@ const LIMIT: Duration = Duration::from_secs(1_800);
 
 const TEAM: &str = "recipients = [\"C0TEAM\"]";
 
-fn ask_often(bed: &Bed) -> BTreeSet<String> {
+fn create_requests(bed: &TestBed) -> BTreeSet<String> {
     let count = std::env::var("BACKLOG").map_or(REQUESTS, |count| count.parse().unwrap());
-    let ask = |n| bed.ask_for(NewRequest::roles(&["dba"], &format!("number {n}")));
+    let ask = |n| bed.create_request_with(NewRequest::roles(&["dba"], &format!("number {n}")));
     (0..count).map(ask).collect()
 }
 
 /// Waits until the daemon has posted all of them, stops it, and compares with what Slack shows. Returns what it took.
-async fn all_are_shown(bed: &Bed, daemon: Daemon, ids: &BTreeSet<String>) -> String {
+async fn assert_all_posted(bed: &TestBed, daemon: Daemon, ids: &BTreeSet<String>) -> String {
     let (count, begun) = (ids.len(), Instant::now());
     let mut largest = 0;
     let mut tick = tokio::time::interval(Duration::from_millis(250));
@@ -57,31 +57,32 @@ async fn all_are_shown(bed: &Bed, daemon: Daemon, ids: &BTreeSet<String>) -> Str
 
 #[test]
 fn a_backlog_from_while_it_was_down_is_shown_once() {
-    story(async {
-        let bed = Bed::new().await;
-        let ids = ask_often(&bed);
+    run_test(async {
+        let bed = TestBed::new().await;
+        let ids = create_requests(&bed);
         let daemon = bed.start(TEAM).await;
-        println!("Made while it was down: {}", all_are_shown(&bed, daemon, &ids).await);
+        println!("Made while it was down: {}", assert_all_posted(&bed, daemon, &ids).await);
     });
 }
 
 #[test]
 fn a_burst_is_shown_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let ids = ask_often(&bed);
-        println!("In a burst: {}", all_are_shown(&bed, daemon, &ids).await);
+        let ids = create_requests(&bed);
+        println!("In a burst: {}", assert_all_posted(&bed, daemon, &ids).await);
     });
 }
 
 #[test]
 fn a_list_of_many_megabytes_is_taken_in() {
-    story(async {
+    run_test(async {
         // In the oldest releases everything comes in one answer; gRPC's own limit is 4 MiB.
-        let bed = Bed::new().await;
+        let bed = TestBed::new().await;
         let reason = "why? ".repeat(20_000);
-        let ids: Vec<_> = (0..60).map(|_| bed.ask_for(NewRequest::roles(&["dba"], &reason))).collect();
+        let ids: Vec<_> =
+            (0..60).map(|_| bed.create_request_with(NewRequest::roles(&["dba"], &reason))).collect();
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::{Channel, Person, PersonKind};
+use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind};
 use access_sim::teleport::request::{Decision, NewRequest, Resource};
-use access_sim::teleport::world::{Conditions, RequestConditions, Role, User, World};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::{Conditions, Fixture, RequestConditions, Role, User};
+use access_sim::teleport::{Options, ServerVersion};
 
 use crate::support::*;
 
@@ -16,8 +16,8 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const REFUSED: &str = "Slack's chat.postMessage failed";
 
 /// The start must end with `status` and say all of these words; nothing may have been posted.
-async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
-    let (code, log) = bed.refused(config).await;
+async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str]) {
+    let (code, log) = bed.run_to_exit(config).await;
     assert_eq!(code, Some(status), "{log}");
     for words in words {
         assert!(log.contains(words), "{words:?} is not in\n{log}");
@@ -26,25 +26,25 @@ async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
 }
 
 /// Whether the line names this place and cause. Recipients are named twice: when starting, and then for a request.
-fn names(line: &str, place: &str, words: &[&str]) -> bool {
+fn line_matches(line: &str, place: &str, words: &[&str]) -> bool {
     let is_of_a_request = !place.starts_with("recipient=") || line.contains(" request=");
     is_of_a_request && line.contains(place) && words.iter().all(|words| line.contains(words))
 }
 
 /// The level of the only line that names this place and cause so loudly.
-async fn level(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str]) -> String {
-    until_named_once(bed, daemon, place, words).await;
+async fn log_level_of(bed: &TestBed, daemon: &Daemon, place: &str, words: &[&str]) -> String {
+    until_logged_once(bed, daemon, place, words).await;
     let log = daemon.log();
-    let line = log.lines().find(|line| names(line, place, words)).unwrap();
+    let line = log.lines().find(|line| line_matches(line, place, words)).unwrap();
     line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 /// The line about this place and cause; it must be an error or a warning, and come once.
-async fn until_named_once(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str]) {
+async fn until_logged_once(bed: &TestBed, daemon: &Daemon, place: &str, words: &[&str]) {
     let is_loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
     let named = || {
         let log = daemon.log();
-        log.lines().filter(is_loud).filter(|line| names(line, place, words)).count()
+        log.lines().filter(is_loud).filter(|line| line_matches(line, place, words)).count()
     };
     bed.until(daemon, &format!("{place} named with {words:?}"), || (named() > 0).then_some(())).await;
     assert_eq!(named(), 1, "{}", daemon.log());
@@ -52,22 +52,22 @@ async fn until_named_once(bed: &Bed, daemon: &Daemon, place: &str, words: &[&str
 
 #[test]
 fn callbacks_without_tls_end_the_start_before_anybody_is_called() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let review = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"";
         let words = ["https_key_file and https_cert_file under [http]", "--insecure-no-tls"];
-        check_refused(&bed, &bed.config(&format!("{TEAM}\n{review}")), 78, &words).await;
+        assert_rejected(&bed, &bed.config(&format!("{TEAM}\n{review}")), 78, &words).await;
         assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
     });
 }
 
 #[test]
 fn a_missing_scope_is_waited_for_only_if_nothing_works_without_it() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.slack.remove_scope("chat:write");
         let daemon = bed.launch(&bed.config(TEAM));
-        let told = bed.until_told(&daemon, "lacks the scope chat:write").await;
+        let told = bed.until_warned(&daemon, "lacks the scope chat:write").await;
         let remedy = "add it under OAuth & Permissions of the Slack app and install the app again";
         assert!(told.contains(" ERROR ") && told.contains(remedy), "{told}");
         bed.slack.add_scope("chat:write");
@@ -77,46 +77,46 @@ fn a_missing_scope_is_waited_for_only_if_nothing_works_without_it() {
         bed.slack.remove_scope("users:read.email");
         let daemon = bed.start(r#"recipients = ["bob@example.com", "C0TEAM"]"#).await;
         let remedy = "add it under OAuth & Permissions of the Slack app and install the app again";
-        until_named_once(&bed, &daemon, "scope=users:read.email", &["lacks a scope", remedy]).await;
+        until_logged_once(&bed, &daemon, "scope=users:read.email", &["lacks a scope", remedy]).await;
         for _ in 0..2 {
-            let id = bed.ask();
+            let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
         let words = ["missing_scope", "needed: users:read.email", "add the missing scope"];
-        until_named_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
+        until_logged_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
-    story(async {
+    run_test(async {
         let workspace = workspace()
             .with_channel(Channel::public("C0OUT", "out"))
             .with_channel(Channel::private("C0HIDDEN", "hidden"));
-        let bed = Bed::with(Options::golden(), workspace.add_channel("C0OLD", "old")).await;
+        let bed = TestBed::with_options(Options::golden(), workspace.add_channel("C0OLD", "old")).await;
         bed.slack.set_archived("C0OLD", true);
         let rules = r##"recipients = ["C0OUT", "C0HIDDEN", "C0OLD", "C0NONE", "#nowhere", "team"]"##;
         let daemon = bed.start(rules).await;
         // At start, as far as ids go.
-        until_named_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
+        until_logged_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
         for place in ["channel=C0NONE", "channel=C0HIDDEN"] {
-            until_named_once(&bed, &daemon, place, &["no such channel", "correct the id or invite the bot"])
+            until_logged_once(&bed, &daemon, place, &["no such channel", "correct the id or invite the bot"])
                 .await;
         }
-        until_named_once(&bed, &daemon, "channel=C0OLD", &["is archived", "unarchive it"]).await;
+        until_logged_once(&bed, &daemon, "channel=C0OLD", &["is archived", "unarchive it"]).await;
         // And when it matters, once for all requests.
-        let ids = [bed.ask(), bed.ask()];
+        let ids = [bed.create_request(), bed.create_request()];
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
         let unknown =
             [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
-        until_named_once(&bed, &daemon, "place=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"]).await;
-        until_named_once(&bed, &daemon, "place=C0OLD", &[REFUSED, "is_archived", "restore the channel"])
+        until_logged_once(&bed, &daemon, "place=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"]).await;
+        until_logged_once(&bed, &daemon, "place=C0OLD", &[REFUSED, "is_archived", "restore the channel"])
             .await;
         for place in ["place=C0NONE", "place=C0HIDDEN", "place=nowhere"] {
-            until_named_once(&bed, &daemon, place, &unknown).await;
+            until_logged_once(&bed, &daemon, place, &unknown).await;
         }
         daemon.stop().await;
 
@@ -138,25 +138,25 @@ fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
 
 #[test]
 fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again() {
-    story(async {
-        let gone = |id, name| Person::member(id, name).kind(PersonKind::Deactivated);
-        let workspace = workspace().add_person(gone("U0GONE", "gone")).add_person(gone("U0LEFT", "left"));
-        let bed = Bed::with(Options::golden(), workspace).await;
+    run_test(async {
+        let gone = |id, name| SlackUser::member(id, name).kind(SlackUserKind::Deactivated);
+        let workspace = workspace().add_user(gone("U0GONE", "gone")).add_user(gone("U0LEFT", "left"));
+        let bed = TestBed::with_options(Options::golden(), workspace).await;
         let rules = r#"recipients = ["nobody@example.com", "U0NOBODY", "U0GONE", "left@example.com", "bob@example.com", "team"]"#;
         let daemon = bed.start(rules).await;
         for _ in 0..5 {
-            let id = bed.ask();
+            let id = bed.create_request();
             for place in ["C0TEAM", "U0BOB"] {
                 bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
             }
         }
         let nobody =
             ["Nobody in this Slack workspace", "correct it in the configuration", "invite the person"];
-        until_named_once(&bed, &daemon, "recipient=nobody@example.com", &nobody).await;
-        until_named_once(&bed, &daemon, "recipient=U0NOBODY", &nobody).await;
-        until_named_once(&bed, &daemon, "recipient=left@example.com", &nobody).await;
+        until_logged_once(&bed, &daemon, "recipient=nobody@example.com", &nobody).await;
+        until_logged_once(&bed, &daemon, "recipient=U0NOBODY", &nobody).await;
+        until_logged_once(&bed, &daemon, "recipient=left@example.com", &nobody).await;
         let deactivated = ["deactivated in Slack", "take it out of the configuration"];
-        until_named_once(&bed, &daemon, "recipient=U0GONE", &deactivated).await;
+        until_logged_once(&bed, &daemon, "recipient=U0GONE", &deactivated).await;
         daemon.stop().await;
         for method in ["users.lookupByEmail", "users.info"] {
             let mut asked = BTreeMap::new();
@@ -173,13 +173,14 @@ fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again()
 
 #[test]
 fn a_configured_recipient_that_is_not_there_is_an_error_and_a_suggested_one_a_warning() {
-    story(async {
-        let gone = Person::member("U0GONE", "gone").kind(PersonKind::Deactivated);
-        let bed = Bed::with(Options::golden(), workspace().add_person(gone)).await;
+    run_test(async {
+        let gone = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
+        let bed = TestBed::with_options(Options::golden(), workspace().add_user(gone)).await;
         let rules = r#"recipients = ["C0NONE", "nobody@example.com", "U0GONE", "C0TEAM"]"#;
         let daemon = bed.start(rules).await;
         let suggested_reviewers = vec!["typo@example.com".to_owned()];
-        let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
+        let id =
+            bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let nobody = "Nobody in this Slack workspace";
         for (place, words, expected) in [
@@ -188,7 +189,7 @@ fn a_configured_recipient_that_is_not_there_is_an_error_and_a_suggested_one_a_wa
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
             ("could not be told: typo@example.com;", "correct them in Teleport", "WARN"),
         ] {
-            assert_eq!(level(&bed, &daemon, place, &[words]).await, expected, "{}", daemon.log());
+            assert_eq!(log_level_of(&bed, &daemon, place, &[words]).await, expected, "{}", daemon.log());
         }
         daemon.stop().await;
     });
@@ -201,8 +202,8 @@ const HOSTILE: &str = "<!channel> <!here|x> <@U0BOB> <#C0TEAM> <!subteam^S0ALL> 
     \n*ID*: forged\n>>> quote\n```\nrm -rf /\n``` `tick` *b* _i_ ~s~ &lt;!channel&gt; :boom: <!date^0^{date}|now>";
 
 /// A cluster in which a hostile user may ask for a hostile role and a hostile reviewer may review it.
-fn hostile_world() -> World {
-    let mut world = World::golden();
+fn hostile_fixture() -> Fixture {
+    let mut world = Fixture::golden();
     let everything = || vec!["*".to_owned()];
     let requester = Role {
         name: "requests all".into(),
@@ -263,9 +264,9 @@ fn assert_usual_lines(card: &MessageView, with_reason: bool) {
 
 #[test]
 fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
-    story(async {
-        let options = Options { world: hostile_world(), ..Options::golden() };
-        let bed = Bed::with(options, workspace()).await;
+    run_test(async {
+        let options = Options { fixture: hostile_fixture(), ..Options::golden() };
+        let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(TEAM).await;
         let invalid = [HOSTILE.as_bytes(), b"\xff\xfe \xc3\x28 \xed\xa0\x80 end"].concat();
         let resource = Resource {
@@ -286,13 +287,14 @@ fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
         assert_harmless(&card);
 
         // A harmless request is told as ever, and so is the decision on the hostile one.
-        let other = bed.ask();
+        let other = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
         let reviewer = format!("reviewer {HOSTILE}");
         bed.teleport.review(&reviewer, &id, Decision::Deny, invalid).unwrap();
         let card = bed
             .until(&daemon, "the denial", || {
-                bed.card("C0TEAM", &id).filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED ("))
+                bed.message_about("C0TEAM", &id)
+                    .filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED ("))
             })
             .await;
         assert_eq!(status_line(&card).lines().count(), 1);
@@ -309,8 +311,9 @@ fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
 
 #[test]
 fn sizes_without_measure_are_cut_and_counted() {
-    story(async {
-        let bed = Bed::with(Options::new(Era::Old, World::golden()), workspace()).await;
+    run_test(async {
+        let bed =
+            TestBed::with_options(Options::new(ServerVersion::V6, Fixture::golden()), workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         let reviewers = (0..5_000).map(|n| format!("reviewer-{n}@example.com"));
         let node = |n: usize| Resource {
@@ -319,7 +322,7 @@ fn sizes_without_measure_are_cut_and_counted() {
             name: format!("node-{n}-{}", "x".repeat(50)),
             sub_resource: String::new(),
         };
-        let id = bed.ask_for(NewRequest {
+        let id = bed.create_request_with(NewRequest {
             suggested_reviewers: reviewers.chain([DAVE.to_owned()]).collect(),
             resources: (0..60).map(node).collect(),
             ..NewRequest::roles(&["dba"], &"why? ".repeat(20_000))
@@ -336,13 +339,13 @@ fn sizes_without_measure_are_cut_and_counted() {
         // Who is told beyond the configured ones is in the requester's hands, so their number is bounded.
         let line = bed.until_logged(&daemon, "has more recipients than teleport-slack tells").await;
         assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
-        let other = bed.ask();
+        let other = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;
 
         bed.teleport.review(BOB, &id, Decision::Approve, "yes ".repeat(25_000)).unwrap();
         let card = bed
             .until(&daemon, "the approval", || {
-                bed.card("C0TEAM", &id)
+                bed.message_about("C0TEAM", &id)
                     .filter(|card| status_line(card).starts_with("*Status:* ✅ APPROVED (yes"))
             })
             .await;
@@ -355,7 +358,7 @@ fn sizes_without_measure_are_cut_and_counted() {
         // A restart finds nothing to do.
         let calls = (bed.slack.calls_of("chat.update").len(), bed.slack.all_messages().len());
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
-        let marker = bed.ask();
+        let marker = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &marker, "⏳ PENDING").await;
         bed.until_status(&daemon, "U0BOB", &marker, "⏳ PENDING").await;
         daemon.stop().await;

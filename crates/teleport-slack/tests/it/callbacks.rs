@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use access_sim::slack::interactive::Warning;
-use access_sim::slack::people::Seen;
+use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::request::RequestState;
 
@@ -12,27 +12,27 @@ use crate::support::deciding::*;
 use crate::support::*;
 
 /// The files are looked at every ten seconds, and trouble with them must last from one look to the next.
-const LOOKS: Duration = Duration::from_secs(90);
+const CERTIFICATE_RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A key and its certificate, which is its own authority.
-struct Pair {
+struct PemPair {
     key: String,
     cert: String,
 }
 
-impl Pair {
+impl PemPair {
     fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         Self { key: made.signing_key.serialize_pem(), cert: made.cert.pem() }
     }
 }
 
-fn files(bed: &Bed) -> [PathBuf; 2] {
+fn files(bed: &TestBed) -> [PathBuf; 2] {
     ["server.key", "server.crt"].map(|name| bed.dir.path().join(name))
 }
 
 /// Puts the files there as certbot and cert-manager do: whole, moved into place.
-fn install(bed: &Bed, pair: &Pair) {
+fn install(bed: &TestBed, pair: &PemPair) {
     for (path, text) in files(bed).iter().zip([&pair.key, &pair.cert]) {
         let beside = path.with_extension("new");
         std::fs::write(&beside, text).unwrap();
@@ -41,30 +41,30 @@ fn install(bed: &Bed, pair: &Pair) {
 }
 
 /// Bob presses Approve while Slack trusts this certificate only.
-async fn press(bed: &Bed, card: &MessageView, trusted: &Pair) -> Seen {
+async fn press(bed: &TestBed, card: &MessageView, trusted: &PemPair) -> ActionOutcome {
     bed.slack.set_app(|app| app.request_ca = Some(trusted.cert.clone()));
     bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").await.unwrap()
 }
 
 /// The same for a new request, which must be approved by it.
-async fn assert_approved(bed: &Bed, daemon: &Daemon, trusted: &Pair) {
-    let id = bed.ask();
+async fn assert_approved(bed: &TestBed, daemon: &Daemon, trusted: &PemPair) {
+    let id = bed.create_request();
     let card = bed.until_clickable(daemon, "C0TEAM", &id).await;
     let seen = press(bed, &card, trusted).await;
     assert!(seen.acknowledged(), "{seen:?}\n{}", daemon.log());
-    assert_eq!(told(daemon, &seen).await, "The request is approved.");
+    assert_eq!(reply_text(daemon, &seen).await, "The request is approved.");
     assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
 }
 
 #[test]
 fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let (old, new) = (Pair::new(), Pair::new());
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let (old, new) = (PemPair::new(), PemPair::new());
         install(&bed, &old);
         let listen = "listen_addr = \"127.0.0.1:0\"";
         let tls = format!("{listen}\nhttps_key_file = \"server.key\"\nhttps_cert_file = \"server.crt\"");
-        let daemon = bed.launch(&bed.review_config(Way::Http, ANY_OF_THREE).replace(listen, &tls));
+        let daemon = bed.launch(&bed.review_config(Transport::Http, ANY_OF_THREE).replace(listen, &tls));
         let line = bed.until_logged(&daemon, "Starting secure HTTPS server on ").await;
         let address = line.split_once("server on ").unwrap().1.split_whitespace().next().unwrap().to_owned();
         bed.slack.set_request_url(Some(&format!("https://{address}/slack/interactivity")));
@@ -72,7 +72,7 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         assert_approved(&bed, &daemon, &old).await;
 
         // Whoever does not trust the certificate, or speaks no TLS, gets nothing done.
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let seen = press(&bed, &card, &new).await;
         assert!(matches!(seen.warning(), Some(Warning::Unreachable(_))), "{seen:?}");
@@ -87,8 +87,8 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         std::fs::write(&key, &new.key).unwrap();
         std::fs::write(&cert, &new.cert[..new.cert.len() / 2]).unwrap();
         let line = bed
-            .until_within(LOOKS, &daemon, "the damaged files in the log", || {
-                daemon.logged("The callback listener keeps its old certificate")
+            .until_within(CERTIFICATE_RELOAD_TIMEOUT, &daemon, "the damaged files in the log", || {
+                daemon.find_logged("The callback listener keeps its old certificate")
             })
             .await;
         assert!(line.contains("ERROR") && line.contains("server.crt"), "{line}");
@@ -96,8 +96,8 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
 
         // And put right.
         install(&bed, &new);
-        bed.until_within(LOOKS, &daemon, "the new certificate in the log", || {
-            daemon.logged("The callback listener uses the new certificate")
+        bed.until_within(CERTIFICATE_RELOAD_TIMEOUT, &daemon, "the new certificate in the log", || {
+            daemon.find_logged("The callback listener uses the new certificate")
         })
         .await;
         assert_approved(&bed, &daemon, &new).await;
@@ -109,6 +109,6 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         for pair in [&old, &new] {
             assert!(!log.contains(pair.key.lines().nth(1).unwrap()), "{log}");
         }
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }

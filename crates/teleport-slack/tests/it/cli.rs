@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Writes a configuration and checks how `start` refuses it.
-fn refused(dir: &TempDir, config: &[u8]) -> (i32, String) {
+fn run_with_config(dir: &TempDir, config: &[u8]) -> (i32, String) {
     let path = dir.path().join("c.toml");
     fs::write(&path, config).unwrap();
     let output = run(&["start", "-c", path.to_str().unwrap()]);
@@ -92,7 +92,7 @@ fn a_wrong_command_line_ends_with_2() {
 fn a_wrong_configuration_ends_with_78_and_all_mistakes() {
     let dir = tempfile::tempdir().unwrap();
     let (status, shown) =
-        refused(&dir, b"[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n");
+        run_with_config(&dir, b"[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n");
     assert_eq!(status, 78);
     insta::assert_snapshot!(shown, @r#"
     error: the configuration is not valid:
@@ -103,7 +103,7 @@ fn a_wrong_configuration_ends_with_78_and_all_mistakes() {
       DIR/c.toml:4: slack.token: this is a user token (xoxp-…)
           use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "#);
-    let (status, shown) = refused(&dir, b"\xff");
+    let (status, shown) = run_with_config(&dir, b"\xff");
     assert_eq!(status, 78);
     insta::assert_snapshot!(shown, @"error: the configuration file DIR/c.toml is not UTF-8 text: there is a stray byte in line 1; save the file as UTF-8");
 }
@@ -119,7 +119,7 @@ fn a_missing_configuration_ends_with_78_and_says_how_to_make_one() {
 fn a_log_that_cannot_be_opened_ends_with_77_and_its_cause() {
     let dir = tempfile::tempdir().unwrap();
     let config = "[teleport]\naddr = \"a\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\n[log]\noutput = \"none/x.log\"\n";
-    let (status, shown) = refused(&dir, config.as_bytes());
+    let (status, shown) = run_with_config(&dir, config.as_bytes());
     assert_eq!(status, 77);
     insta::assert_snapshot!(shown, @r"
     error: cannot open the log file DIR/none/x.log; let the user that runs teleport-slack write there, or change log.output

@@ -14,18 +14,18 @@ use jiff::{SignedDuration, Timestamp};
 use teleport_slack::config;
 use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::runtime::clock::Clock;
-use teleport_slack::runtime::{Dispatcher, Surroundings};
+use teleport_slack::runtime::{Context, Controller};
 use teleport_slack::slack::directory::Directory;
 use teleport_slack::slack::history::Author;
 use teleport_slack::slack::{Client as SlackClient, ClientOptions};
 use teleport_slack::teleport::Client;
 use teleport_slack::teleport::identity::Identity;
-use teleport_slack::teleport::listing::Extent;
+use teleport_slack::teleport::listing::Completeness;
 use teleport_slack::teleport::watch::WatchUpdate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Way, crowd};
+use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
 use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -33,11 +33,14 @@ const PENDING: &str = "⏳ PENDING";
 const THREE_HOURS: SignedDuration = SignedDuration::from_hours(3);
 
 /// A cluster and a workspace whose clocks are ahead of the daemon's by so much.
-async fn bed_ahead_by(offset: SignedDuration) -> Bed {
+async fn bed_ahead_by(offset: SignedDuration) -> TestBed {
     let cluster = Options { clock_offset: offset, ..Options::golden() };
-    let slack =
-        slack_sim::Options { rate_limits: None, date_offset: offset, ..slack_sim::Options::new(crowd()) };
-    let bed = Bed {
+    let slack = slack_sim::Options {
+        rate_limits: None,
+        date_offset: offset,
+        ..slack_sim::Options::new(full_workspace())
+    };
+    let bed = TestBed {
         teleport: TeleportSim::start(cluster).await.unwrap(),
         slack: slack_sim::SlackSim::start(slack).await.unwrap(),
         dir: tempfile::tempdir().unwrap(),
@@ -48,15 +51,15 @@ async fn bed_ahead_by(offset: SignedDuration) -> Bed {
 
 #[test]
 fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
-    story(async {
+    run_test(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
-        let daemon = bed.launch(&bed.watched_config(TEAM));
+        let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
         bed.until_logged(&daemon, "Ready").await;
         let two = bed
             .teleport
             .request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed"))
             .unwrap();
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_status(&daemon, "C0TEAM", &two, PENDING).await;
         bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
         // Touched, it stays what Teleport says.
@@ -66,20 +69,20 @@ fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
         bed.teleport.review(DAVE, &two, Decision::Approve, "").unwrap();
         bed.until_status(&daemon, "C0TEAM", &two, "✅ APPROVED").await;
 
-        let line = bed.until_told(&daemon, "s ahead of Slack's").await;
+        let line = bed.until_warned(&daemon, "s ahead of Slack's").await;
         let seconds =
             line.split("clock is ").nth(1).unwrap().split(' ').next().unwrap().parse::<i64>().unwrap();
         assert!((10_795..=10_801).contains(&seconds), "{line}");
         assert_eq!(daemon.times_logged("ahead of Slack's"), 1, "{}", daemon.log_tail());
-        let (status, text) = daemon.ask("/readyz").await;
+        let (status, text) = daemon.get("/readyz").await;
         assert!(status == 200 && text.contains("s ahead of Slack's; set it"), "{status} {text}");
-        let skew = daemon.figures().await["clock_skew_seconds{side=\"Slack\"}"];
+        let skew = daemon.metrics().await["clock_skew_seconds{side=\"Slack\"}"];
         assert!((-10_801.0..=-10_795.0).contains(&skew), "{skew}");
         daemon.stop().await;
 
         // A start lists it, three hours after its end by our clock.
         let daemon = bed.start(TEAM).await;
-        let other = bed.ask();
+        let other = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &other, PENDING).await;
         bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
         bed.teleport.delete(TCTL, &id).unwrap();
@@ -91,32 +94,32 @@ fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
 
 #[test]
 fn clicks_count_although_our_clock_says_that_the_request_is_over() {
-    story(async {
+    run_test(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
-        let daemon = bed.start_deciding(Way::Socket, ANY_OF_THREE).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Socket, ANY_OF_THREE).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(told, "The request is approved.", "{}", daemon.log_tail());
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_clock_that_runs_behind_is_told_by_both_sides_once() {
-    story(async {
+    run_test(async {
         let bed = bed_ahead_by(THREE_HOURS).await;
-        let daemon = bed.start_watched(TEAM).await;
+        let daemon = bed.start_with_diagnostics(TEAM).await;
         for _ in 0..2 {
-            let id = bed.ask();
+            let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
         }
         for side in ["Slack", "Teleport"] {
             let words = format!("s behind {side}'s");
-            assert!(bed.until_told(&daemon, &words).await.contains("set it"));
+            assert!(bed.until_warned(&daemon, &words).await.contains("set it"));
             assert_eq!(daemon.times_logged(&words), 1, "{}", daemon.log_tail());
-            let skew = daemon.figures().await[&format!("clock_skew_seconds{{side=\"{side}\"}}")];
+            let skew = daemon.metrics().await[&format!("clock_skew_seconds{{side=\"{side}\"}}")];
             assert!((10_795.0..=10_801.0).contains(&skew), "{side} {skew}");
         }
         daemon.stop().await;
@@ -125,13 +128,13 @@ fn a_clock_that_runs_behind_is_told_by_both_sides_once() {
 
 #[test]
 fn clocks_that_agree_are_not_spoken_of() {
-    story(async {
-        let bed = Bed::new().await;
-        let daemon = bed.start_watched(TEAM).await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics(TEAM).await;
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
-        assert_eq!(daemon.ask("/readyz").await.1, "ready\n");
-        let figures = daemon.figures().await;
+        assert_eq!(daemon.get("/readyz").await.1, "ready\n");
+        let figures = daemon.metrics().await;
         for side in ["Slack", "Teleport"] {
             assert!(figures[&format!("clock_skew_seconds{{side=\"{side}\"}}")].abs() <= 1.0, "{figures:?}");
         }
@@ -140,20 +143,20 @@ fn clocks_that_agree_are_not_spoken_of() {
 }
 
 /// The part of the daemon that keeps messages true, told by the test what the watch tells and what time it is.
-struct Within {
-    bed: Bed,
+struct InProcessController {
+    bed: TestBed,
     client: Client,
-    told: mpsc::Sender<WatchUpdate>,
+    updates: mpsc::Sender<WatchUpdate>,
     metrics: Metrics,
     clock_off_by: Arc<AtomicI64>,
     stop: CancellationToken,
-    running: tokio::task::JoinSet<()>,
+    tasks: tokio::task::JoinSet<()>,
 }
 
-impl Within {
+impl InProcessController {
     /// With a clock that is off by so much from the beginning.
     async fn start(cluster: Options, off_by: SignedDuration) -> Self {
-        let bed = Bed::with(cluster, workspace()).await;
+        let bed = TestBed::with_options(cluster, workspace()).await;
         let path = bed.write_config(&bed.config(TEAM));
         let config = config::load(&path).unwrap().config;
         let metrics = Metrics::new();
@@ -170,7 +173,7 @@ impl Within {
         let off_by = Arc::clone(&clock_off_by);
         let clock =
             Clock::new(move || Timestamp::now() + SignedDuration::from_secs(off_by.load(Ordering::SeqCst)));
-        let surroundings = Surroundings {
+        let surroundings = Context {
             teleport: client.clone(),
             slack: slack.clone(),
             author: Author::from(&auth),
@@ -186,8 +189,8 @@ impl Within {
         let (told, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);
         let mut running = tokio::task::JoinSet::new();
-        running.spawn(Dispatcher::new(surroundings, ready).run(updates, stop.clone()));
-        Self { bed, client, told, metrics, clock_off_by, stop, running }
+        running.spawn(Controller::new(surroundings, ready).run(updates, stop.clone()));
+        Self { bed, client, updates: told, metrics, clock_off_by, stop, tasks: running }
     }
 
     fn set_clock(&self, off_by: SignedDuration) {
@@ -199,33 +202,37 @@ impl Within {
         self.client.get_request(&access_core::ids::RequestId::new(id)).await.unwrap().unwrap()
     }
 
-    async fn tell(&self, request: access_core::request::AccessRequest) {
-        self.told.send(WatchUpdate::Changed(Box::new(request))).await.unwrap();
+    async fn send_change(&self, request: access_core::request::AccessRequest) {
+        self.updates.send(WatchUpdate::Changed(Box::new(request))).await.unwrap();
     }
 
-    async fn list(&self, requests: Vec<access_core::request::AccessRequest>) {
-        let update = WatchUpdate::Snapshot { requests, extent: Extent::Whole, told: Default::default() };
-        self.told.send(update).await.unwrap();
+    async fn send_snapshot(&self, requests: Vec<access_core::request::AccessRequest>) {
+        let update = WatchUpdate::Snapshot {
+            requests,
+            completeness: Completeness::Complete,
+            already_reported: Default::default(),
+        };
+        self.updates.send(update).await.unwrap();
     }
 
     async fn until_status(&self, id: &str, status: &str, limit: Duration) {
         let wanted = format!("*Status:* {status}");
-        let looks = poll(status, self.bed.slack.changes(), async || {
-            self.bed.card("C0TEAM", id).filter(|card| status_line(card) == wanted)
+        let looks = poll_until(status, self.bed.slack.changes(), async || {
+            self.bed.message_about("C0TEAM", id).filter(|card| status_line(card) == wanted)
         });
         let ended = tokio::time::timeout(limit, looks).await;
-        assert!(ended.is_ok(), "no {status:?} within {limit:?}: {:?}", self.bed.cards("C0TEAM", id));
+        assert!(ended.is_ok(), "no {status:?} within {limit:?}: {:?}", self.bed.messages_about("C0TEAM", id));
     }
 
     /// Until every visit has ended and said when it wants to be next.
     async fn until_idle(&self) {
         let is_idle = || self.metrics.text().contains("teleport_slack_visiting_requests 0\n");
-        poll("no visit", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
+        poll_until("no visit", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
     }
 
-    async fn end(mut self) {
+    async fn stop(mut self) {
         self.stop.cancel();
-        while let Some(ended) = self.running.join_next().await {
+        while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
     }
@@ -233,14 +240,14 @@ impl Within {
 
 #[test]
 fn a_clock_that_is_set_heals_within_seconds_either_way() {
-    story(async {
+    run_test(async {
         let pending_ttl = Duration::from_secs(8);
         let cluster = Options { pending_ttl, delete_delay: Duration::from_secs(3_600), ..Options::golden() };
         // Behind: its end would be three hours away. No DELETE comes.
-        let within = Within::start(cluster, -THREE_HOURS).await;
+        let within = InProcessController::start(cluster, -THREE_HOURS).await;
         let seconds = Duration::from_secs;
-        let id = within.bed.ask();
-        within.tell(within.now(&id).await).await;
+        let id = within.bed.create_request();
+        within.send_change(within.now(&id).await).await;
         within.until_status(&id, PENDING, seconds(10)).await;
         within.until_idle().await;
         within.bed.teleport.expire_now(&id);
@@ -251,53 +258,56 @@ fn a_clock_that_is_set_heals_within_seconds_either_way() {
         within.set_clock(THREE_HOURS);
         let failed = SlackFault::Status { status: 503, body: String::new() };
         within.bed.slack.faults().add(FaultRule::new("chat.postMessage", failed));
-        let id = within.bed.ask();
-        within.tell(within.now(&id).await).await;
+        let id = within.bed.create_request();
+        within.send_change(within.now(&id).await).await;
         let tried = || (within.bed.slack.calls_of("chat.postMessage").len() >= 3).then_some(());
-        poll("tries", within.bed.slack.changes(), async || tried()).await;
+        poll_until("tries", within.bed.slack.changes(), async || tried()).await;
         within.set_clock(SignedDuration::ZERO);
         within.bed.slack.faults().clear();
         within.until_status(&id, PENDING, seconds(30)).await;
-        within.end().await;
+        within.stop().await;
     });
 }
 
 #[test]
 fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_redrawn() {
-    story(async {
-        let within = Within::start(Options::golden(), SignedDuration::ZERO).await;
+    run_test(async {
+        let within = InProcessController::start(Options::golden(), SignedDuration::ZERO).await;
         let seconds = Duration::from_secs;
-        let [made, decided] = [within.bed.ask(), within.bed.ask()];
+        let [made, decided] = [within.bed.create_request(), within.bed.create_request()];
         let before = within.now(&decided).await;
         within.bed.approve(&decided);
         for id in [&made, &decided] {
-            within.tell(within.now(id).await).await;
+            within.send_change(within.now(id).await).await;
         }
         within.until_status(&made, PENDING, seconds(10)).await;
         within.until_status(&decided, "✅ APPROVED (looks fine)", seconds(10)).await;
         let updates = || within.bed.slack.calls_of("chat.update").len();
         let (edits, reads) = (
             updates(),
-            within.bed.teleport.journal().count(access_sim::teleport::journal::Method::GetAccessRequests),
+            within.bed.teleport.call_log().count(access_sim::teleport::journal::Method::GetAccessRequests),
         );
         // A second old: the one is not in it, the other not decided.
-        within.list(vec![before.clone()]).await;
-        poll("both read by id", within.bed.teleport.changes(), async || {
-            let now =
-                within.bed.teleport.journal().count(access_sim::teleport::journal::Method::GetAccessRequests);
+        within.send_snapshot(vec![before.clone()]).await;
+        poll_until("both read by id", within.bed.teleport.changes(), async || {
+            let now = within
+                .bed
+                .teleport
+                .call_log()
+                .count(access_sim::teleport::journal::Method::GetAccessRequests);
             (now >= reads + 2).then_some(())
         })
         .await;
         // What is really gone is redrawn, and shows that the visits before it have ended.
-        let last = within.bed.ask();
-        within.tell(within.now(&last).await).await;
+        let last = within.bed.create_request();
+        within.send_change(within.now(&last).await).await;
         within.until_status(&last, PENDING, seconds(10)).await;
         within.bed.teleport.delete(TCTL, &last).unwrap();
-        within.list(vec![within.now(&made).await, before]).await;
+        within.send_snapshot(vec![within.now(&made).await, before]).await;
         within.until_status(&last, "⌛ EXPIRED", seconds(10)).await;
         within.until_status(&made, PENDING, seconds(1)).await;
         within.until_status(&decided, "✅ APPROVED (looks fine)", seconds(1)).await;
         assert_eq!(updates(), edits + 1, "only the deletion was drawn");
-        within.end().await;
+        within.stop().await;
     });
 }

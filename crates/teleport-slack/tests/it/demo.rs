@@ -44,23 +44,23 @@ impl Sandbox {
         Self { page: page.trim_end_matches('/').to_owned(), process }
     }
 
-    async fn act(&self, action: &str, body: Value) -> Value {
+    async fn post_action(&self, action: &str, body: Value) -> Value {
         let (status, answer) = http::post(&format!("{}/api/teleport/{action}", self.page), &body).await;
         assert!(status.is_success(), "{action}: {answer}");
         answer
     }
 
-    async fn ask(&self, reason: &str) -> String {
+    async fn create_request(&self, reason: &str) -> String {
         let body =
             json!({"user": ALICE, "roles": ["dba"], "reason": reason, "reviewers": [], "resources": []});
-        self.act("request", body).await["request"]["id"].as_str().unwrap().to_owned()
+        self.post_action("request", body).await["request"]["id"].as_str().unwrap().to_owned()
     }
 
     /// Waits until the message about a request has this status line, and returns its replies.
     async fn until_status(&self, daemon: &Daemon, id: &str, status: &str) -> Vec<String> {
         let wanted = format!("*Status:* {status}");
         let told = daemon.log_changes();
-        poll(&format!("{wanted} about {id}\n{}", daemon.log()), told, async || {
+        poll_until(&format!("{wanted} about {id}\n{}", daemon.log()), told, async || {
             let (_, state) = http::get(&format!("{}/api/state", self.page)).await;
             let state: Value = serde_json::from_str(&state).unwrap();
             let channels = state["slack"]["conversations"].as_array().unwrap().clone();
@@ -78,7 +78,7 @@ impl Sandbox {
 
 #[test]
 fn the_guides_walk_through_works_step_by_step() {
-    story(async {
+    run_test(async {
         let dir = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(dir.path()).await;
 
@@ -98,17 +98,20 @@ fn the_guides_walk_through_works_step_by_step() {
         assert!(at("INFO  Starting a request watcher...") < at("INFO  Watcher connected"));
 
         // Create requests; approve one, deny one, let one expire.
-        let [approved, denied, expired] =
-            [sandbox.ask("one").await, sandbox.ask("two").await, sandbox.ask("three").await];
+        let [approved, denied, expired] = [
+            sandbox.create_request("one").await,
+            sandbox.create_request("two").await,
+            sandbox.create_request("three").await,
+        ];
         for id in [&approved, &denied, &expired] {
             sandbox.until_status(&daemon, id, "⏳ PENDING").await;
         }
         let review = |id: &str, approve: bool| json!({"author": BOB, "id": id, "approve": approve, "reason": "so be it"});
-        sandbox.act("review", review(&approved, true)).await;
+        sandbox.post_action("review", review(&approved, true)).await;
         sandbox.until_status(&daemon, &approved, "✅ APPROVED (so be it)").await;
-        sandbox.act("review", review(&denied, false)).await;
+        sandbox.post_action("review", review(&denied, false)).await;
         sandbox.until_status(&daemon, &denied, "❌ DENIED (so be it)").await;
-        sandbox.act("expire", json!({"id": expired})).await;
+        sandbox.post_action("expire", json!({"id": expired})).await;
         sandbox.until_status(&daemon, &expired, "⌛ EXPIRED").await;
         daemon.stop().await;
         let log = sandbox.process.stop().await;
@@ -121,7 +124,7 @@ fn the_guides_walk_through_works_step_by_step() {
 
 #[test]
 fn the_sandbox_leaves_a_configuration_and_an_identity_file_that_work() {
-    story(async {
+    run_test(async {
         let dir = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::start(dir.path()).await;
         let config = dir.path().join("teleport-slack.toml");
@@ -134,7 +137,7 @@ fn the_sandbox_leaves_a_configuration_and_an_identity_file_that_work() {
             }
             let daemon = Daemon::start(&config, "");
             daemon.until_logged("Ready").await;
-            let id = sandbox.ask("is anybody there?").await;
+            let id = sandbox.create_request("is anybody there?").await;
             sandbox.until_status(&daemon, &id, "⏳ PENDING").await;
             daemon.stop().await;
         }
@@ -144,14 +147,14 @@ fn the_sandbox_leaves_a_configuration_and_an_identity_file_that_work() {
 
 #[test]
 fn the_demo_says_where_it_is_and_plays() {
-    story(async {
+    run_test(async {
         let demo = Daemon::run(Command::new(program()).args(["demo", "--port", "0"]), "");
         let line = demo.until_logged("The demo is at ").await;
         let page = line.split_whitespace().last().unwrap().to_owned();
         let (status, html) = http::get(&page).await;
         assert!(status.is_success() && html.contains("<html"), "{html}");
         let sandbox = Sandbox { process: demo, page: page.trim_end_matches('/').to_owned() };
-        let id = sandbox.ask("for the demo").await;
+        let id = sandbox.create_request("for the demo").await;
         sandbox.until_status(&sandbox.process, &id, "⏳ PENDING").await;
         sandbox.process.stop().await;
     });

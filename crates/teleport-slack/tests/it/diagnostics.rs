@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use ::http::StatusCode;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::certs::CertOptions;
-use access_sim::teleport::faults::Ending;
+use access_sim::teleport::faults::WatchEnd;
 use access_sim::teleport::journal::Method;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::daemon::Figures;
+use crate::support::daemon::MetricValues;
 use crate::support::deciding::*;
 use crate::support::*;
 
@@ -26,7 +26,7 @@ const TELEPORT_METHODS: [(Method, &str); 5] = [
 ];
 
 /// The sum over all series of a metric that have these labels.
-fn sum(figures: &Figures, name: &str, label: &str) -> f64 {
+fn sum_of(figures: &MetricValues, name: &str, label: &str) -> f64 {
     let wanted = |series: &str| {
         series.strip_prefix(name).is_some_and(|labels| labels.starts_with('{') && labels.contains(label))
     };
@@ -35,12 +35,12 @@ fn sum(figures: &Figures, name: &str, label: &str) -> f64 {
 
 #[test]
 fn the_figures_agree_with_what_slack_and_teleport_saw() {
-    story(async {
-        let bed = Bed::new().await;
-        let daemon = bed.start_watched(TEAM_AND_BOB).await;
+    run_test(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
         let limited = Fault::RateLimited { retry_after: 1 };
         bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
-        let [approved, pending] = [bed.ask(), bed.ask()];
+        let [approved, pending] = [bed.create_request(), bed.create_request()];
         for id in [&approved, &pending] {
             for place in ["C0TEAM", "U0BOB"] {
                 bed.until_status(&daemon, place, id, "⏳ PENDING").await;
@@ -51,8 +51,8 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
             let card = bed.until_status(&daemon, place, &approved, "✅ APPROVED (looks fine)").await;
             bed.until_replies(&daemon, &card, 1).await;
         }
-        bed.teleport.faults().end_watches(&Ending::Clean);
-        let last = bed.ask();
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
+        let last = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &last, "⏳ PENDING").await;
         bed.until_status(&daemon, "U0BOB", &last, "⏳ PENDING").await;
 
@@ -76,26 +76,29 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
         ]);
         // The last answers may still be on their way.
         let agree = async || {
-            let figures = daemon.figures().await;
+            let figures = daemon.metrics().await;
             let got = |name: &&str| figures.get(*name).copied();
             let is_wanted = wanted.iter().all(|(name, value)| got(name) == Some(*value));
             let slack = SLACK_METHODS.iter().all(|method| {
                 let seen = bed.slack.calls_of(method).len();
-                sum(&figures, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
+                sum_of(&figures, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
             });
             let teleport = TELEPORT_METHODS.iter().all(|(method, name)| {
-                let seen = bed.teleport.journal().count(*method);
-                sum(&figures, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
+                let seen = bed.teleport.call_log().count(*method);
+                sum_of(&figures, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
             });
             (is_wanted && slack && teleport).then_some(figures)
         };
-        let figures = poll("the figures", daemon.log_changes(), agree).await;
+        let figures = poll_until("the figures", daemon.log_changes(), agree).await;
 
         assert!(figures["watch_last_event_age_seconds"] < 30.0);
         assert!(figures["queue_oldest_due_age_seconds"] < 5.0);
         assert!(figures["certificate_left_seconds"] > 60.0);
         assert!(figures["visits_total{result=\"done\"}"] >= 4.0);
-        assert_eq!(sum(&figures, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))), 1.0);
+        assert_eq!(
+            sum_of(&figures, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))),
+            1.0
+        );
         for series in figures.keys() {
             let tells = [&approved, &pending, &last].iter().any(|id| series.contains(id.as_str()));
             assert!(!tells && !series.contains("C0TEAM") && !series.contains("bob"), "{series}");
@@ -106,29 +109,29 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
 
 #[test]
 fn readiness_says_what_is_missing() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let end = Timestamp::now() + SignedDuration::from_secs(25);
         bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
         bed.teleport.stop().await;
         bed.slack.stop().await;
-        let daemon = bed.launch(&bed.watched_config(TEAM_AND_BOB));
+        let daemon = bed.launch(&bed.config_with_diagnostics(TEAM_AND_BOB));
         let is = async |status, words: &str| {
-            poll(words, daemon.log_changes(), async || {
-                let answer = daemon.ask("/readyz").await;
+            poll_until(words, daemon.log_changes(), async || {
+                let answer = daemon.get("/readyz").await;
                 (answer == (status, format!("{words}\n"))).then_some(())
             })
             .await;
         };
         bed.until_logged(&daemon, "Serving health and metrics on").await;
         is(StatusCode::SERVICE_UNAVAILABLE, "not ready: Teleport has not answered yet").await;
-        assert_eq!(daemon.ask("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
+        assert_eq!(daemon.get("/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
         bed.teleport.restart().await.unwrap();
         is(StatusCode::SERVICE_UNAVAILABLE, "not ready: Slack has not answered yet").await;
         bed.slack.restart().await.unwrap();
         is(StatusCode::OK, "ready").await;
         is(StatusCode::SERVICE_UNAVAILABLE, "not ready: the certificate for Teleport has expired").await;
-        assert!(daemon.figures().await["certificate_left_seconds"] <= 0.0);
+        assert!(daemon.metrics().await["certificate_left_seconds"] <= 0.0);
         bed.sign(CertOptions::default());
         is(StatusCode::OK, "ready").await;
         daemon.stop().await;
@@ -137,17 +140,17 @@ fn readiness_says_what_is_missing() {
 
 #[test]
 fn a_daemon_that_clicks_cannot_reach_says_so() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         bed.slack.set_socket_mode(false);
-        let config = bed.review_config(Way::Socket, ANY_OF_THREE);
+        let config = bed.review_config(Transport::Socket, ANY_OF_THREE);
         let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
         bed.until_logged(&daemon, "Ready").await;
         let is = async |open: f64, answer: (StatusCode, &str)| {
-            poll(answer.1, daemon.log_changes(), async || {
-                let figures = daemon.figures().await;
+            poll_until(answer.1, daemon.log_changes(), async || {
+                let figures = daemon.metrics().await;
                 let told = (figures.get("socket_mode_connections"), figures["ready"] == 1.0);
-                let (status, words) = daemon.ask("/readyz").await;
+                let (status, words) = daemon.get("/readyz").await;
                 let is_told = told == (Some(&open), status == StatusCode::OK);
                 (is_told && (status, words.trim_end()) == answer).then_some(())
             })
@@ -155,37 +158,37 @@ fn a_daemon_that_clicks_cannot_reach_says_so() {
         };
         let never = "not ready: no Socket Mode connection was opened yet, so clicks do not arrive here";
         is(0.0, (StatusCode::SERVICE_UNAVAILABLE, never)).await;
-        assert_eq!(daemon.figures().await["clicks_total{verdict=\"done\",reason=\"resolved\"}"], 0.0);
+        assert_eq!(daemon.metrics().await["clicks_total{verdict=\"done\",reason=\"resolved\"}"], 0.0);
         daemon.stop().await;
 
         bed.slack.set_socket_mode(true);
         let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
         bed.until_logged(&daemon, "Ready").await;
         let two_and_ready = async || {
-            let figures = daemon.figures().await;
+            let figures = daemon.metrics().await;
             let both = figures.get("socket_mode_connections") == Some(&2.0) && figures["ready"] == 1.0;
             both.then_some(())
         };
-        poll("two connections", daemon.log_changes(), two_and_ready).await;
+        poll_until("two connections", daemon.log_changes(), two_and_ready).await;
         bed.slack.stop().await;
-        poll("no connection", daemon.log_changes(), async || {
-            (daemon.figures().await["socket_mode_connections"] == 0.0).then_some(())
+        poll_until("no connection", daemon.log_changes(), async || {
+            (daemon.metrics().await["socket_mode_connections"] == 0.0).then_some(())
         })
         .await;
         // Slack is away for a moment, as it may be.
-        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
+        assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
         daemon.stop().await;
     });
 }
 
 #[test]
 fn a_port_that_is_taken_ends_the_start_and_is_named() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let config = format!("{TEAM_AND_BOB}[diagnostics]\nlisten_addr = \"{address}\"");
-        let (status, log) = bed.refused(&bed.config(&config)).await;
+        let (status, log) = bed.run_to_exit(&bed.config(&config)).await;
         assert_eq!(status, Some(1), "{log}");
         assert!(log.contains(&format!("cannot listen for questions about health on {address}")), "{log}");
         assert!(log.contains("diagnostics.listen_addr") && log.contains("in use"), "{log}");
@@ -196,22 +199,22 @@ fn a_port_that_is_taken_ends_the_start_and_is_named() {
 
 #[test]
 fn what_waits_is_told_with_its_age_until_it_is_done() {
-    story(async {
-        let bed = Bed::new().await;
-        let daemon = bed.start_watched("recipients = [\"C0TEAM\"]").await;
+    run_test(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
         let figures = async |is_wanted: fn(f64, f64) -> bool| {
             let look = async || {
-                let figures = daemon.figures().await;
+                let figures = daemon.metrics().await;
                 let got = (figures["waiting_errands"], figures["waiting_errands_oldest_age_seconds"]);
                 is_wanted(got.0, got.1).then_some(got)
             };
-            poll("the figures", daemon.log_changes(), look).await
+            poll_until("the figures", daemon.log_changes(), look).await
         };
         figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
         bed.slack
             .faults()
             .add(FaultRule::new("chat.postMessage", Fault::RateLimited { retry_after: 3 }).times(1));
-        let id = bed.ask();
+        let id = bed.create_request();
         figures(|waiting, age| waiting == 1.0 && age > 0.0).await;
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
@@ -221,22 +224,22 @@ fn what_waits_is_told_with_its_age_until_it_is_done() {
 
 #[test]
 fn what_fails_at_every_recipient_is_told_and_what_fails_at_one_is_not() {
-    story(async {
-        let bed = Bed::new().await;
-        let daemon = bed.start_watched("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
+    run_test(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
         let age = async |is_wanted: fn(f64) -> bool| {
             let look = async || {
-                let figures = daemon.figures().await;
+                let figures = daemon.metrics().await;
                 is_wanted(figures["undelivered_oldest_age_seconds"]).then_some(figures)
             };
-            poll("the age", daemon.log_changes(), look).await
+            poll_until("the age", daemon.log_changes(), look).await
         };
         age(|age| age == 0.0).await;
         // One of two cannot be told.
         bed.slack.set_archived("C0DBA", true);
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        bed.until_told(&daemon, "is_archived").await;
+        bed.until_warned(&daemon, "is_archived").await;
         let figures = age(|age| age == 0.0).await;
         assert!(figures["ready"] == 1.0);
         // Nobody can be told; how long that may be is arithmetic (`observe/health`).
@@ -245,7 +248,7 @@ fn what_fails_at_every_recipient_is_told_and_what_fails_at_one_is_not() {
         age(|age| age > 1.0).await;
         bed.slack.set_archived("C0TEAM", false);
         bed.until_within(std::time::Duration::from_secs(60), &daemon, "the edit", || {
-            bed.card("C0TEAM", &id).filter(|card| status_line(card).contains("APPROVED")).map(|_| ())
+            bed.message_about("C0TEAM", &id).filter(|card| status_line(card).contains("APPROVED")).map(|_| ())
         })
         .await;
         age(|age| age == 0.0).await;

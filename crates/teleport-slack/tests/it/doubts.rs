@@ -15,14 +15,14 @@ use crate::support::*;
 const POST: &str = "chat.postMessage";
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 /// README's scopes: the bot may not look.
-const BLIND: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
+const SCOPES_WITHOUT_HISTORY: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
 /// What the log says while a message waits for Slack to answer.
-const WAITS: &str = "it is posted again when Slack is seen to answer there";
+const WAITING_LOG_LINE: &str = "it is posted again when Slack is seen to answer there";
 /// The pauses between looks have grown to half a minute.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The ways in which Slack does the work and does not say so, and whether it says at least that it did.
-fn silences() -> Vec<(Fault, bool)> {
+fn lost_answers() -> Vec<(Fault, bool)> {
     let status = |status| Fault::Status { status, body: "<html>oops</html>".into() };
     vec![
         (status(500), false),
@@ -45,46 +45,50 @@ fn altered(field: &str, value: serde_json::Value) -> Fault {
 }
 
 /// Posts go wrong in this way until further notice, after they were carried out.
-fn silence(bed: &Bed, channel: &str, fault: Fault) {
+fn lose_answers(bed: &TestBed, channel: &str, fault: Fault) {
     bed.slack.faults().add(FaultRule::new(POST, fault).in_channel(channel).after_work());
 }
 
-fn blind() -> Workspace {
-    workspace().with_scopes(&BLIND)
+fn workspace_without_history() -> Workspace {
+    workspace().with_scopes(&SCOPES_WITHOUT_HISTORY)
 }
 
 /// How often the history of a channel was asked for.
-fn looks(bed: &Bed, method: &str, channel: &str) -> usize {
+fn history_calls(bed: &TestBed, method: &str, channel: &str) -> usize {
     bed.slack.calls_of(method).iter().filter(|call| call.channel.as_deref() == Some(channel)).count()
 }
 
 /// Waits until so many looks into a channel came to nothing.
-async fn until_looked(bed: &Bed, daemon: &Daemon, method: &str, channel: &str, count: usize) {
+async fn until_history_read(bed: &TestBed, daemon: &Daemon, method: &str, channel: &str, count: usize) {
     let what = format!("{count} looks into {channel}");
-    bed.until_within(PATIENCE, daemon, &what, || (looks(bed, method, channel) >= count).then_some(())).await;
+    bed.until_within(PROBE_TIMEOUT, daemon, &what, || {
+        (history_calls(bed, method, channel) >= count).then_some(())
+    })
+    .await;
 }
 
 #[test]
 fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answers() {
-    story(async {
-        let silences = silences();
+    run_test(async {
+        let silences = lost_answers();
         let channels: Vec<_> = (0..silences.len()).map(|n| format!("C0S{n}")).collect();
-        let mut workspace = blind();
+        let mut workspace = workspace_without_history();
         for (n, channel) in channels.iter().enumerate() {
             workspace = workspace.add_channel(channel, &format!("s{n}"));
         }
-        let bed = Bed::with(Options::golden(), workspace).await;
+        let bed = TestBed::with_options(Options::golden(), workspace).await;
         for ((fault, _), channel) in silences.iter().zip(&channels) {
-            silence(&bed, channel, fault.clone());
+            lose_answers(&bed, channel, fault.clone());
         }
-        let daemon = bed.start_watched(&format!("recipients = {channels:?}")).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_diagnostics(&format!("recipients = {channels:?}")).await;
+        let id = bed.create_request();
         for channel in &channels {
-            until_looked(&bed, &daemon, "conversations.history", channel, 3).await;
+            until_history_read(&bed, &daemon, "conversations.history", channel, 3).await;
         }
         for ((fault, _), channel) in silences.iter().zip(&channels) {
-            assert_eq!(bed.cards(channel, &id).len(), 2, "{fault:?}");
-            let waits = |line: &&str| line.contains(WAITS) && line.contains(&format!("place={channel} "));
+            assert_eq!(bed.messages_about(channel, &id).len(), 2, "{fault:?}");
+            let waits =
+                |line: &&str| line.contains(WAITING_LOG_LINE) && line.contains(&format!("place={channel} "));
             let log = daemon.log();
             let line = log.lines().find(waits).unwrap_or_else(|| panic!("{channel} in {log}"));
             assert!(line.contains("WARN") && line.contains("attempts=2"), "{line}");
@@ -93,31 +97,31 @@ fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answ
                 "{line}"
             );
         }
-        assert_eq!(daemon.figures().await["possible_doubles_total"], channels.len() as f64);
+        assert_eq!(daemon.metrics().await["possible_doubles_total"], channels.len() as f64);
 
         bed.slack.faults().clear();
         let recorded = |channel: &str| field(&bed.record(&id), "messages").contains(&format!("{channel}/"));
         for ((fault, is_accepted), channel) in silences.iter().zip(&channels) {
             if !is_accepted {
                 let what = format!("the message in {channel}");
-                bed.until_within(PATIENCE, &daemon, &what, || recorded(channel).then_some(())).await;
-                assert_eq!(bed.cards(channel, &id).len(), 3, "{fault:?}");
+                bed.until_within(PROBE_TIMEOUT, &daemon, &what, || recorded(channel).then_some(())).await;
+                assert_eq!(bed.messages_about(channel, &id).len(), 3, "{fault:?}");
             }
         }
         // Where Slack said that it took them, only a message that it really takes shows that it is well.
         let accepting: Vec<_> =
             silences.iter().zip(&channels).filter(|((_, is_accepted), _)| *is_accepted).collect();
         for ((fault, _), channel) in &accepting {
-            assert_eq!((bed.cards(channel, &id).len(), recorded(channel)), (2, false), "{fault:?}");
+            assert_eq!((bed.messages_about(channel, &id).len(), recorded(channel)), (2, false), "{fault:?}");
         }
-        let other = bed.ask();
+        let other = bed.create_request();
         for channel in &channels {
             bed.until_status(&daemon, channel, &other, "⏳ PENDING").await;
         }
         for ((fault, _), channel) in &accepting {
             let what = format!("the message in {channel}");
-            bed.until_within(PATIENCE, &daemon, &what, || recorded(channel).then_some(())).await;
-            assert_eq!(bed.cards(channel, &id).len(), 3, "{fault:?}");
+            bed.until_within(PROBE_TIMEOUT, &daemon, &what, || recorded(channel).then_some(())).await;
+            assert_eq!(bed.messages_about(channel, &id).len(), 3, "{fault:?}");
         }
         daemon.stop().await;
     });
@@ -125,16 +129,16 @@ fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answ
 
 #[test]
 fn a_post_that_never_arrived_is_shown_when_slack_answers_again_though_nobody_can_look() {
-    story(async {
-        let bed = Bed::with(Options::golden(), blind()).await;
+    run_test(async {
+        let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(TEAM).await;
         // Nothing is done, and the bot cannot know.
         let outage = Fault::Status { status: 500, body: String::new() };
         bed.slack.faults().add(FaultRule::new(POST, outage));
-        let id = bed.ask();
-        bed.until_within(PATIENCE, &daemon, "the wait", || daemon.logged(WAITS)).await;
+        let id = bed.create_request();
+        bed.until_within(PROBE_TIMEOUT, &daemon, "the wait", || daemon.find_logged(WAITING_LOG_LINE)).await;
         bed.slack.faults().clear();
-        bed.until_within(PATIENCE, &daemon, "the message", || bed.card("C0TEAM", &id)).await;
+        bed.until_within(PROBE_TIMEOUT, &daemon, "the message", || bed.message_about("C0TEAM", &id)).await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 1, "asking whether Slack answers shows nothing");
     });
@@ -142,19 +146,19 @@ fn a_post_that_never_arrived_is_shown_when_slack_answers_again_though_nobody_can
 
 #[test]
 fn where_the_bot_may_look_every_post_in_doubt_is_there_once_and_recorded() {
-    story(async {
-        let silences = silences();
+    run_test(async {
+        let silences = lost_answers();
         let channels: Vec<_> = (0..silences.len()).map(|n| format!("C0S{n}")).collect();
         let mut workspace = workspace();
         for (n, channel) in channels.iter().enumerate() {
             workspace = workspace.add_channel(channel, &format!("s{n}"));
         }
-        let bed = Bed::with(Options::golden(), workspace).await;
+        let bed = TestBed::with_options(Options::golden(), workspace).await;
         for ((fault, _), channel) in silences.iter().zip(&channels) {
-            silence(&bed, channel, fault.clone());
+            lose_answers(&bed, channel, fault.clone());
         }
         let daemon = bed.start(&format!("recipients = {channels:?}")).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         for channel in &channels {
             bed.until_recorded(&daemon, &id, |record| {
                 field(record, "messages").contains(&format!("{channel}/"))
@@ -177,21 +181,24 @@ fn where_the_bot_may_look_every_post_in_doubt_is_there_once_and_recorded() {
 
 #[test]
 fn a_reply_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answers() {
-    story(async {
-        let bed = Bed::with(Options::golden(), blind()).await;
+    run_test(async {
+        let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 2).await;
-        silence(&bed, "C0TEAM", Fault::Error("fatal_error".into()));
+        lose_answers(&bed, "C0TEAM", Fault::Error("fatal_error".into()));
         // The record holds no replies' addresses, so nothing is missing here.
-        silence(&bed, "C0DBA", without_ts());
+        lose_answers(&bed, "C0DBA", without_ts());
         bed.approve(&id);
-        let replies = |channel: &str| bed.card(channel, &id).map_or(0, |card| bed.replies(&card).len());
-        until_looked(&bed, &daemon, "conversations.replies", "C0TEAM", 3).await;
+        let replies =
+            |channel: &str| bed.message_about(channel, &id).map_or(0, |card| bed.replies(&card).len());
+        until_history_read(&bed, &daemon, "conversations.replies", "C0TEAM", 3).await;
         assert_eq!((replies("C0TEAM"), replies("C0DBA")), (2, 1));
         bed.slack.faults().clear();
-        bed.until_within(PATIENCE, &daemon, "the third reply", || (replies("C0TEAM") == 3).then_some(()))
-            .await;
+        bed.until_within(PROBE_TIMEOUT, &daemon, "the third reply", || {
+            (replies("C0TEAM") == 3).then_some(())
+        })
+        .await;
         bed.until_recorded(&daemon, &id, |record| {
             field(record, "reviews_count") == "1" && !record.contains_key("x_doubts")
         })
@@ -203,47 +210,47 @@ fn a_reply_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_ans
 
 #[test]
 fn how_often_a_post_was_made_outlives_the_daemon() {
-    story(async {
-        let bed = Bed::with(Options::golden(), blind()).await;
-        silence(&bed, "C0TEAM", Fault::Error("internal_error".into()));
+    run_test(async {
+        let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
+        lose_answers(&bed, "C0TEAM", Fault::Error("internal_error".into()));
         let daemon = bed.start(TEAM).await;
-        let id = bed.ask();
-        bed.until_within(PATIENCE, &daemon, "the wait", || daemon.logged(WAITS)).await;
+        let id = bed.create_request();
+        bed.until_within(PROBE_TIMEOUT, &daemon, "the wait", || daemon.find_logged(WAITING_LOG_LINE)).await;
         daemon.kill().await;
         for _ in 0..2 {
-            let seen = looks(&bed, "conversations.history", "C0TEAM");
+            let seen = history_calls(&bed, "conversations.history", "C0TEAM");
             let daemon = bed.start(TEAM).await;
-            until_looked(&bed, &daemon, "conversations.history", "C0TEAM", seen + 2).await;
+            until_history_read(&bed, &daemon, "conversations.history", "C0TEAM", seen + 2).await;
             daemon.kill().await;
-            assert_eq!(bed.cards("C0TEAM", &id).len(), 2);
+            assert_eq!(bed.messages_about("C0TEAM", &id).len(), 2);
         }
         bed.slack.faults().clear();
         let daemon = bed.start(TEAM).await;
         let recorded = || field(&bed.record(&id), "messages").contains("C0TEAM/").then_some(());
-        bed.until_within(PATIENCE, &daemon, "the record", recorded).await;
+        bed.until_within(PROBE_TIMEOUT, &daemon, "the record", recorded).await;
         daemon.stop().await;
-        assert_eq!(bed.cards("C0TEAM", &id).len(), 3);
+        assert_eq!(bed.messages_about("C0TEAM", &id).len(), 3);
     });
 }
 
 #[test]
 fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let deaf = Fault::Status { status: 503, body: String::new() };
         for channel in ["C0TEAM", "C0DBA"] {
-            silence(&bed, channel, Fault::Error("internal_error".into()));
+            lose_answers(&bed, channel, Fault::Error("internal_error".into()));
         }
         let unreadable = bed.slack.faults().add(FaultRule::new("conversations.history", deaf.clone()));
-        let id = bed.ask();
+        let id = bed.create_request();
         let cards = ["C0TEAM", "C0DBA"].map(|channel| (channel, id.clone()));
         for (channel, id) in &cards {
-            let card = bed.until(&daemon, "the card", || bed.card(channel, id)).await;
-            strip(&bed, &card).await;
+            let card = bed.until(&daemon, "the card", || bed.message_about(channel, id)).await;
+            strip_metadata(&bed, &card).await;
         }
         // Somebody quotes it, and it is not ours.
-        let quoted = bed.card("C0TEAM", &id).unwrap().text;
+        let quoted = bed.message_about("C0TEAM", &id).unwrap().text;
         bed.slack.say("C0TEAM", "U0ALICE", &format!("see\n{quoted}\n*ID*: {id}"), None).unwrap();
         bed.slack.faults().remove(unreadable);
         bed.until_recorded(&daemon, &id, |record| {
@@ -257,7 +264,7 @@ fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
         for (channel, id) in &cards {
             let card = bed.until_status(&daemon, channel, id, "✅ APPROVED (looks fine)").await;
             let replies = bed.until_replies(&daemon, &card, 1).await;
-            strip(&bed, &replies[0]).await;
+            strip_metadata(&bed, &replies[0]).await;
         }
         bed.slack.faults().remove(unreadable);
         bed.until_recorded(&daemon, &id, |record| {
@@ -271,7 +278,7 @@ fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
 }
 
 /// Takes a message's metadata away, as anybody can who has the bot's token.
-async fn strip(bed: &Bed, message: &MessageView) {
+async fn strip_metadata(bed: &TestBed, message: &MessageView) {
     let body = json!({
         "channel": message.channel,
         "ts": message.ts,
@@ -287,26 +294,26 @@ async fn strip(bed: &Bed, message: &MessageView) {
 
 #[test]
 fn two_posts_answered_with_one_address_are_not_repeated_for_ever() {
-    story(async {
-        for (workspace, copies) in [(workspace(), 1), (blind(), 2)] {
-            let bed = Bed::with(Options::golden(), workspace).await;
+    run_test(async {
+        for (workspace, copies) in [(workspace(), 1), (workspace_without_history(), 2)] {
+            let bed = TestBed::with_options(Options::golden(), workspace).await;
             let same = ("C0TEAM", "1795363190.000001");
             let same = [("channel", same.0), ("ts", same.1)];
             let fault = Fault::Altered(same.map(|(field, value)| (field.into(), Some(json!(value)))).into());
             bed.slack.faults().add(FaultRule::new(POST, fault));
             let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#).await;
-            let id = bed.ask();
+            let id = bed.create_request();
             let told = "Slack names another message's address for a message";
             let line = bed.until_logged(&daemon, told).await;
             assert!(line.contains("WARN") && line.contains(&id) && line.contains("retry_in_s="), "{line}");
             let places = ["C0TEAM", "C0DBA", "U0BOB"];
-            bed.until_within(PATIENCE, &daemon, "looks for those without an address", || {
+            bed.until_within(PROBE_TIMEOUT, &daemon, "looks for those without an address", || {
                 let looked = daemon.times_logged("A message may be there several times or not at all");
                 let found = daemon.times_logged("it is not made again");
                 (looked >= 1 || found >= 2).then_some(())
             })
             .await;
-            let shown = places.map(|place| bed.cards(place, &id).len());
+            let shown = places.map(|place| bed.messages_about(place, &id).len());
             // Whichever was answered first is taken to be there.
             assert!(shown.iter().all(|count| (1..=copies).contains(count)), "{shown:?}");
             assert!(shown.contains(&1), "{shown:?}");

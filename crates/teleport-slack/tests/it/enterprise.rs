@@ -2,9 +2,9 @@
 //! clicks that come through another team or organisation than ours.
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
-use access_sim::slack::people::submit::Answer;
+use access_sim::slack::people::submit::SubmitResult;
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::{Channel, Person, PersonKind, Workspace};
+use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, Workspace};
 use access_sim::teleport::Options;
 use serde_json::{Value, json};
 
@@ -26,52 +26,52 @@ const REVIEW: &str = r#"
 "#;
 
 /// The team, and somebody of a sister team who is in #team.
-fn organisation_with_sister(installed: bool) -> Workspace {
-    let sister = PersonKind::Sister { team_id: "T0SISTER".to_owned() };
+fn organization_with_sister(installed: bool) -> Workspace {
+    let sister = SlackUserKind::Sister { team_id: "T0SISTER".to_owned() };
     let mut workspace = workspace().in_enterprise(installed);
     let bot = workspace.bot.user_id.clone();
     workspace.channels.retain(|channel| channel.id != "C0TEAM");
     let team = Channel::public("C0TEAM", "team").with_members(&[&bot, "W0SUE"]);
-    workspace.with_channel(team).add_person(Person::member("W0SUE", "sue").kind(sister))
+    workspace.with_channel(team).add_user(SlackUser::member("W0SUE", "sue").kind(sister))
 }
 
 /// A team of an organisation, and a pending request in it.
-async fn pending(installed: bool, way: Way) -> (Bed, Daemon, String, MessageView) {
-    let workspace = organisation_with_sister(installed)
-        .add_person(Person::member("W0BOB", "wbob"))
-        .add_person(Person::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"))
+async fn pending(installed: bool, way: Transport) -> (TestBed, Daemon, String, MessageView) {
+    let workspace = organization_with_sister(installed)
+        .add_user(SlackUser::member("W0BOB", "wbob"))
+        .add_user(SlackUser::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"))
         .add_group("S0OPS", "ops", &["W0DAVE"]);
-    let bed = Bed::with(Options::golden(), workspace).await;
+    let bed = TestBed::with_options(Options::golden(), workspace).await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_deciding(way, REVIEW).await;
-    let id = bed.ask();
+    let daemon = bed.start_with_review(way, REVIEW).await;
+    let id = bed.create_request();
     let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
     (bed, daemon, id, card)
 }
 
 /// Both ids are understood, and both votes are counted.
-async fn both_decide(bed: &Bed, daemon: &Daemon, card: &MessageView, id: &str) {
+async fn both_decide(bed: &TestBed, daemon: &Daemon, card: &MessageView, id: &str) {
     assert_eq!(
-        bed.told(daemon, "W0BOB", card, "approve").await,
+        bed.press_for_reply(daemon, "W0BOB", card, "approve").await,
         "Your approval counts: 1 of 2 approvals.",
         "{}",
         daemon.log()
     );
-    assert_eq!(bed.told(daemon, "U0DAVE2", card, "approve").await, "The request is approved.");
+    assert_eq!(bed.press_for_reply(daemon, "U0DAVE2", card, "approve").await, "The request is approved.");
     let request = bed.teleport.request(id).unwrap();
     assert_eq!(request.resolve_annotations["slack_users"], ["W0BOB", "U0DAVE2"]);
     assert_eq!(request.resolve_annotations["teleport_users"], [BOB, DAVE]);
-    assert_eq!(bed.decided(id).len(), 1);
+    assert_eq!(bed.decision_events(id).len(), 1);
 }
 
-fn organisation(id: Value) -> Alteration {
+fn alter_organization(id: Value) -> Alteration {
     Alteration::Set(vec![("/enterprise".to_owned(), id)])
 }
 
 #[test]
 fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
-    story(async {
-        let (bed, daemon, id, card) = pending(false, Way::Http).await;
+    run_test(async {
+        let (bed, daemon, id, card) = pending(false, Transport::Http).await;
         let sister = |fields: Value| Alteration::Set(vec![("/team".to_owned(), fields)]);
         for foreign in [
             // The same organisation is not enough.
@@ -82,16 +82,16 @@ fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
             Alteration::no_team(),
             Alteration::team("T0SISTER"),
         ] {
-            bed.is_sent_away(&daemon, "W0BOB", &card, foreign).await;
+            bed.assert_rejected_with_reply(&daemon, "W0BOB", &card, foreign).await;
         }
         bed.assert_untouched(&daemon, &id);
         both_decide(&bed, &daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 /// Sue may decide, by a dialogue.
-const SUE_DECIDES: &str = r#"
+const SUE_APPROVER_CONFIG: &str = r#"
     mode = "resolver"
     [review.users]
     W0SUE = "carol@example.com"
@@ -104,76 +104,76 @@ const SUE_DECIDES: &str = r#"
 
 #[test]
 fn somebody_of_a_sister_team_decides_in_a_shared_channel() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
-            let bed = Bed::with(Options::golden(), organisation_with_sister(false)).await;
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
+            let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_deciding(way, SUE_DECIDES).await;
-            let id = bed.ask();
+            let daemon = bed.start_with_review(way, SUE_APPROVER_CONFIG).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let view = dialogue(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+            let view = opened_modal(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
             let submitted =
                 bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]).await.unwrap();
-            assert!(matches!(submitted.answer, Answer::Closed), "{submitted:?}");
-            let sent = bed.slack.interaction(submitted.seen.seq().unwrap()).unwrap().payload;
+            assert!(matches!(submitted.result, SubmitResult::Closed), "{submitted:?}");
+            let sent = bed.slack.interaction(submitted.outcome.seq().unwrap()).unwrap().payload;
             assert_eq!(
                 (&sent["team"]["id"], &sent["view"]["app_installed_team_id"]),
                 (&json!("T0SISTER"), &json!("T0DEMO")),
                 "as Slack sends it"
             );
-            assert_eq!(told(&daemon, &submitted.seen).await, "The request is approved.");
-            assert_eq!(bed.decided(&id).len(), 1);
-            bed.end(daemon).await;
+            assert_eq!(reply_text(&daemon, &submitted.outcome).await, "The request is approved.");
+            assert_eq!(bed.decision_events(&id).len(), 1);
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn a_dialogue_of_the_sisters_own_installation_says_that_nothing_was_decided() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
-            let bed = Bed::with(Options::golden(), organisation_with_sister(false)).await;
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
+            let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_deciding(way, SUE_DECIDES).await;
-            let id = bed.ask();
+            let daemon = bed.start_with_review(way, SUE_APPROVER_CONFIG).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             for (alteration, sentence) in [
-                (Alteration::set("/view/app_installed_team_id", json!("T0SISTER")), OTHER_INSTALLATION),
-                (Alteration::set("/view/app_installed_team_id", json!(null)), OTHER_INSTALLATION),
-                (Alteration::app("A0OTHER"), NOT_OURS),
-                (Alteration::set("/view/callback_id", json!("survey")), NOT_OURS),
+                (Alteration::set("/view/app_installed_team_id", json!("T0SISTER")), OTHER_INSTALLATION_REPLY),
+                (Alteration::set("/view/app_installed_team_id", json!(null)), OTHER_INSTALLATION_REPLY),
+                (Alteration::app("A0OTHER"), UNKNOWN_ORIGIN_REPLY),
+                (Alteration::set("/view/callback_id", json!("survey")), UNKNOWN_ORIGIN_REPLY),
             ] {
-                let view = dialogue(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+                let view = opened_modal(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
                 let submission = bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]);
                 let submitted = submission.forged(Forgery::altered(alteration.clone())).await.unwrap();
-                let Answer::Updated(view) = submitted.answer else {
-                    panic!("{alteration:?}: {:?}\n{}", submitted.answer, daemon.log())
+                let SubmitResult::Updated(view) = submitted.result else {
+                    panic!("{alteration:?}: {:?}\n{}", submitted.result, daemon.log())
                 };
                 assert_eq!(view.blocks[0]["text"]["text"], sentence, "{alteration:?}");
                 assert_eq!((view.title.as_str(), view.submit), ("Nothing was decided", None));
             }
             bed.assert_untouched(&daemon, &id);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn an_organisation_that_installed_the_app_sends_no_team() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
             let (bed, daemon, id, card) = pending(true, way).await;
             for foreign in [
-                organisation(json!({ "id": "E0OTHER", "name": "Other" })),
-                organisation(json!({ "name": "Org" })),
-                organisation(json!("E0ORG")),
-                organisation(Value::Null),
+                alter_organization(json!({ "id": "E0OTHER", "name": "Other" })),
+                alter_organization(json!({ "name": "Org" })),
+                alter_organization(json!("E0ORG")),
+                alter_organization(Value::Null),
             ] {
-                bed.is_sent_away(&daemon, "W0BOB", &card, foreign).await;
+                bed.assert_rejected_with_reply(&daemon, "W0BOB", &card, foreign).await;
             }
             bed.assert_untouched(&daemon, &id);
             both_decide(&bed, &daemon, &card, &id).await;
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }

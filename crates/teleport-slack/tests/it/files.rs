@@ -10,26 +10,26 @@ use crate::support::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 /// Runs the program, for 20 s at most; whoever hangs is ended with status 124.
-fn within_limit(arguments: &[&str]) -> Output {
+fn run_within_timeout(arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command.arg("20").arg(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-fn pipe(path: &Path) {
+fn make_fifo(path: &Path) {
     let _ = fs::remove_file(path);
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 #[test]
 fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let at = |name: &str| bed.dir.path().join(name);
         let callbacks = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"\n\
                          [http]\nlisten_addr = \"127.0.0.1:0\"\nhttps_key_file = \"auth.key\"\nhttps_cert_file = \"pipe\"";
         let token = format!("\"{}\"", at("pipe").display());
         let text = bed.config(TEAM);
-        pipe(&at("pipe"));
+        make_fifo(&at("pipe"));
         for (config, status) in [
             (text.replace("\"auth.key\"", "\"pipe\""), 77),
             (text.replace("\"auth.crt\"", "\"pipe\""), 77),
@@ -40,13 +40,13 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
         ] {
             assert_ne!(config, text);
             let path = bed.write_config(&config);
-            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(said.contains("a named pipe"), "{said}");
             assert_eq!(output.status.code(), Some(status), "{said}");
         }
         for path in [at("pipe"), bed.dir.path().to_owned()] {
-            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
         }
     });
@@ -56,11 +56,11 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
 /// leads on.
 #[test]
 fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_followed() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let file = bed.dir.path().join("token");
         let named = format!("{file:?}");
-        let config = bed.watched_config(TEAM).replace(&format!("{:?}", bed.slack.token()), &named);
+        let config = bed.config_with_diagnostics(TEAM).replace(&format!("{:?}", bed.slack.token()), &named);
         type Spoil<'a> = &'a dyn Fn(&Path);
         let clear = |path: &Path| {
             let _ = fs::remove_file(path);
@@ -69,7 +69,7 @@ fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_f
         let ways: [(Spoil<'_>, &str); 6] = [
             (&|_| {}, "create the file, or write the value itself here"),
             (&|path| fs::create_dir(path).unwrap(), "check the path"),
-            (&|path| pipe(path), "check the path"),
+            (&|path| make_fifo(path), "check the path"),
             (&|path| fs::write(path, "").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
             (&|path| fs::write(path, "xapp-1-A-1").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
             (&|path| fs::write(path, b"xoxb-\xff").unwrap(), "it must hold one line of text"),
@@ -78,14 +78,14 @@ fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_f
             clear(&file);
             spoil(&file);
             let path = bed.write_config(&config);
-            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(77), "{said}");
             assert!(said.contains("slack.token: ") && said.contains(remedy), "{said}");
             assert!(said.contains(file.to_str().unwrap()), "{said}");
             // With another mistake it is the configuration that must be mended anyway.
             let path = bed.write_config(&config.replace("[log]", "[log]\nseverity2 = 1"));
-            let output = within_limit(&["start", "-c", path.to_str().unwrap()]);
+            let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
 
             clear(&file);
@@ -99,8 +99,8 @@ fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_f
 
 #[test]
 fn a_private_key_that_everybody_can_read_is_warned_of_at_start() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let key = bed.dir.path().join("auth.key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let daemon = bed.start(TEAM).await;
@@ -115,12 +115,12 @@ fn a_private_key_that_everybody_can_read_is_warned_of_at_start() {
 
 #[test]
 fn the_sandbox_leaves_a_foreign_folder_alone_and_keeps_modes() {
-    story(async {
+    run_test(async {
         let dir = tempfile::tempdir().unwrap();
         let foreign = dir.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
         fs::write(foreign.join("auth.key"), "precious").unwrap();
-        let output = within_limit(&["demo", "--port", "0", "--sandbox", foreign.to_str().unwrap()]);
+        let output = run_within_timeout(&["demo", "--port", "0", "--sandbox", foreign.to_str().unwrap()]);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("nothing was written; name a directory that is empty"), "{said}");

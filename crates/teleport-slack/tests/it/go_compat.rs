@@ -12,7 +12,7 @@ use crate::support::*;
 
 /// Leaves what the Go plugin 7.1.3 leaves after posting about a request: a message like its own, and a record
 /// with the keys of the captured one.
-async fn go_plugin_posts(bed: &Bed, id: &str) -> (String, String) {
+async fn go_plugin_posts(bed: &TestBed, id: &str) -> (String, String) {
     let path = format!(
         "{}/../../vectors/go-plugin-7.1.3/created-no-reason.slack-calls.json",
         env!("CARGO_MANIFEST_DIR")
@@ -27,11 +27,11 @@ async fn go_plugin_posts(bed: &Bed, id: &str) -> (String, String) {
         ("request_reason", "because".to_owned()),
         ("messages", format!("C0TEAM/{ts}")),
     ];
-    plant(bed, id, &record);
+    write_record(bed, id, &record);
     ("C0TEAM".to_owned(), ts)
 }
 
-fn plant(bed: &Bed, id: &str, record: &[(&str, String)]) {
+fn write_record(bed: &TestBed, id: &str, record: &[(&str, String)]) {
     let entry: BTreeMap<_, _> =
         record.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.clone().into_bytes())).collect();
     bed.teleport.set_plugin_data(id, "slack", entry).unwrap();
@@ -39,9 +39,9 @@ fn plant(bed: &Bed, id: &str, record: &[(&str, String)]) {
 
 #[test]
 fn its_messages_are_adopted_updated_and_not_posted_again() {
-    story(async {
-        let bed = Bed::new().await;
-        let [open, decided, deleted] = [bed.ask(), bed.ask(), bed.ask()];
+    run_test(async {
+        let bed = TestBed::new().await;
+        let [open, decided, deleted] = [bed.create_request(), bed.create_request(), bed.create_request()];
         for id in [&open, &decided, &deleted] {
             go_plugin_posts(&bed, id).await;
         }
@@ -61,12 +61,12 @@ fn its_messages_are_adopted_updated_and_not_posted_again() {
 
 #[test]
 fn a_resolution_that_it_recorded_but_did_not_show_is_shown() {
-    story(async {
-        let bed = Bed::new().await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let id = bed.create_request();
         let (channel, ts) = go_plugin_posts(&bed, &id).await;
         bed.teleport.set_state(TCTL, &id, RequestState::Denied, "not today", "").unwrap();
-        plant(
+        write_record(
             &bed,
             &id,
             &[
@@ -85,10 +85,10 @@ fn a_resolution_that_it_recorded_but_did_not_show_is_shown() {
 
 #[test]
 fn our_record_keeps_the_keys_of_the_go_plugin() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
         let mut record = bed.record(&id);
@@ -106,9 +106,9 @@ fn our_record_keeps_the_keys_of_the_go_plugin() {
 
 #[test]
 fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
-    story(async {
-        let bed = Bed::new().await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let id = bed.create_request();
         let (channel, ts) = go_plugin_posts(&bed, &id).await;
         let claim = format!(r#"{{"h":"gone","n":1,"at":"{}"}}"#, jiff::Timestamp::now());
         let record = [
@@ -118,7 +118,7 @@ fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
             ("messages", format!("{channel}/{ts}")),
             ("x_claim", claim.clone()),
         ];
-        plant(&bed, &id, &record);
+        write_record(&bed, &id, &record);
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         bed.approve(&id);
         bed.until_logged(&daemon, "taking over").await;
@@ -130,18 +130,21 @@ fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
         })
         .await;
         daemon.stop().await;
-        assert!(bed.cards("C0DBA", &id).is_empty(), "somebody was told again of what the Go plugin had told");
+        assert!(
+            bed.messages_about("C0DBA", &id).is_empty(),
+            "somebody was told again of what the Go plugin had told"
+        );
     });
 }
 
 #[test]
 fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_ours() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let both = r#"recipients = ["C0TEAM", "C0DBA"]"#;
         let daemon = bed.start(both).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang).in_channel("C0DBA").times(1));
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let messages = format!("C0TEAM/{}", card.ts);
         bed.until_recorded(&daemon, &id, |record| field(record, "messages") == messages).await;
@@ -161,7 +164,7 @@ fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_our
         bed.approve(&id);
         left.extend([("reviews_count", "1"), ("resolution", "APPROVED")].map(|(k, v)| (k.into(), v.into())));
         let left: Vec<_> = left.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
-        plant(&bed, &id, &left);
+        write_record(&bed, &id, &left);
         let daemon = bed.start(both).await;
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
@@ -176,9 +179,9 @@ fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_our
 
 #[test]
 fn rubbish_in_the_record_is_named_and_stops_nothing() {
-    story(async {
-        let bed = Bed::new().await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let id = bed.create_request();
         let rubbish: BTreeMap<Vec<u8>, Vec<u8>> = [
             (&b"messages"[..], &b"no-slash,/,\xff\xfe"[..]),
             (b"x_delivery", b"{\"not\":\"a list\"}"),
@@ -206,8 +209,8 @@ fn rubbish_in_the_record_is_named_and_stops_nothing() {
 /// look-ups at GET, and find expired in the record of whatever vanished.
 #[test]
 fn scripts_find_the_status_alone_in_the_third_block_and_the_record_agrees() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com", "U0DAVE"]"#).await;
         let carol = "carol@example.com";
         let two = || NewRequest::roles(&["admin"], "two needed");
@@ -223,7 +226,7 @@ fn scripts_find_the_status_alone_in_the_third_block_and_the_record_agrees() {
         }
         bed.approve(&counted);
         let shows = |words: &'static str| move |card: &MessageView| block_text(card, 3).contains(words);
-        let count = || bed.card("C0TEAM", &counted).filter(shows("1 of 2 approvals"));
+        let count = || bed.message_about("C0TEAM", &counted).filter(shows("1 of 2 approvals"));
         the_only_one(&bed.until(&daemon, "the count", count).await);
         bed.teleport.review(DAVE, &counted, Decision::Approve, "").unwrap();
         let card = bed.until_status(&daemon, "C0TEAM", &counted, "✅ APPROVED").await;

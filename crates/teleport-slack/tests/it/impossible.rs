@@ -4,31 +4,31 @@
 use std::time::Duration;
 
 use access_sim::teleport::certs::{CertOptions, Signer};
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::RequestState;
-use access_sim::teleport::world::{SecondFactor, World};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::{Fixture, SecondFactor};
+use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 use tonic::Code;
 
-use crate::modes::left_behind;
+use crate::modes::unapplied_approval;
 use crate::support::deciding::*;
 use crate::support::*;
 
 #[test]
 fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let review = asking("required").replace("resolver", "reviewer");
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let line = bed.until_told(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let review = with_reason_policy("required").replace("resolver", "reviewer");
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let line = bed.until_warned(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
         assert!(line.contains("its release 6.2.1 is too old"), "{line}");
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(buttons(&card), Vec::<&str>::new());
+        assert_eq!(button_ids(&card), Vec::<&str>::new());
         let why = "No buttons: nobody can decide in Slack; decide it in Teleport.";
         assert!(format!("{:?}", card.blocks).contains(why), "{:#?}", card.blocks);
         bed.assert_untouched(&daemon, &id);
@@ -38,14 +38,14 @@ fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
 
 #[test]
 fn a_right_to_decide_that_is_missing_is_told_at_start_and_when_it_is_there() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         bed.sign_as(PLUGIN_USER);
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let line = bed.until_told(&daemon, "lacks the verb update on access_request").await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let line = bed.until_warned(&daemon, "lacks the verb update on access_request").await;
         assert!(line.contains(" ERROR Nobody can decide in Slack"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['update']}"), "{line}");
-        bed.teleport.edit_world(|world| {
+        bed.teleport.edit_fixture(|world| {
             let mut rules = plugin_rules();
             rules[0].verbs.push("update".to_owned());
             world.role_mut("access-plugin").unwrap().allow.rules = rules;
@@ -57,16 +57,16 @@ fn a_right_to_decide_that_is_missing_is_told_at_start_and_when_it_is_there() {
 
 #[test]
 fn scopes_that_deciding_needs_are_named_at_start() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         bed.slack.remove_scope("usergroups:read");
         let named = ANY_OF_THREE.replace("approvers = [", "approvers = [\"S0DBA0001\", ");
-        let daemon = bed.start_deciding(Way::Http, &named).await;
-        let line = bed.until_told(&daemon, "scope=usergroups:read").await;
+        let daemon = bed.start_with_review(Transport::Http, &named).await;
+        let line = bed.until_warned(&daemon, "scope=usergroups:read").await;
         assert!(line.contains(" ERROR ") && line.contains("add it under OAuth & Permissions"), "{line}");
         daemon.stop().await;
         // Without a group in the rules it is not needed.
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let log = daemon.stop().await;
         assert!(!log.contains("usergroups:read"), "{log}");
     });
@@ -76,32 +76,36 @@ fn scopes_that_deciding_needs_are_named_at_start() {
 const BOT_OR_HOST: &str = "let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself";
 
 /// A cluster of that release and with that second factor.
-async fn with_factor(era: Era, second_factor: SecondFactor, advanced_access_workflows: bool) -> Bed {
-    let mut world = World { second_factor, ..World::golden() };
+async fn with_factor(
+    era: ServerVersion,
+    second_factor: SecondFactor,
+    advanced_access_workflows: bool,
+) -> TestBed {
+    let mut world = Fixture { second_factor, ..Fixture::golden() };
     world.role_mut("access-plugin-rw").unwrap().allow.submit_for_users = vec!["*".to_owned()];
     let options = Options { advanced_access_workflows, ..Options::new(era, world) };
-    Bed::with(options, crowd()).await
+    TestBed::with_options(options, full_workspace()).await
 }
 
-fn signed_by(bed: &Bed, signer: Signer) {
+fn signed_by(bed: &TestBed, signer: Signer) {
     let credentials = bed.teleport.credentials(PLUGIN_RW, CertOptions { signer, ..CertOptions::default() });
     credentials.write_tls_files(bed.dir.path(), "auth").unwrap();
 }
 
 #[test]
 fn a_certificate_that_a_person_signed_is_named_where_teleport_asks_for_webauthn() {
-    story(async {
-        let bed = with_factor(Era::V15, SecondFactor::WebAuthn, false).await;
+    run_test(async {
+        let bed = with_factor(ServerVersion::V15, SecondFactor::WebAuthn, false).await;
         signed_by(&bed, Signer::User(BOB));
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let line = bed.until_told(&daemon, "Nobody can decide in Slack").await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let line = bed.until_warned(&daemon, "Nobody can decide in Slack").await;
         assert!(line.contains(" WARN ") && line.contains(BOT_OR_HOST), "{line}");
         assert!(line.ends_with("this one was signed by bob@example.com"), "{line}");
 
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport."
         );
         let line = bed.until_logged(&daemon, "could not be carried out").await;
@@ -113,14 +117,14 @@ fn a_certificate_that_a_person_signed_is_named_where_teleport_asks_for_webauthn(
         bed.until_logged(&daemon, "Teleport asks the plugin for no second factor any more").await;
         let approved = || (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(());
         bed.until_within(Duration::from_secs(90), &daemon, "the approval", approved).await;
-        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn nobody_is_told_of_a_vote_that_was_not_taken_down() {
-    story(async {
+    run_test(async {
         for (words, told) in [
             (
                 "admin-level API request requires MFA verification",
@@ -131,50 +135,51 @@ fn nobody_is_told_of_a_vote_that_was_not_taken_down() {
                 "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate.",
             ),
         ] {
-            let bed = Bed::deciding().await;
+            let bed = TestBed::with_review().await;
             // Bob's vote decided, and nobody told Teleport.
-            let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
-            let refused = Fault::Answer(Refusal::new(Code::PermissionDenied, words));
-            bed.teleport.faults().script(Method::SetAccessRequestState, refused, Times::UntilCleared);
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, told);
+            let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+            let refused = Fault::Error(RpcError::new(Code::PermissionDenied, words));
+            bed.teleport.faults().inject(Method::SetAccessRequestState, refused, Repeat::UntilCleared);
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+            assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await, told);
             assert!(!field(&bed.record(&id), "x_votes").contains(DAVE), "{:?}", bed.record(&id));
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         }
     });
 }
 
 #[test]
 fn a_review_that_teleport_refuses_for_want_of_a_second_factor_is_told_so() {
-    story(async {
-        let bed = with_factor(Era::Newest, SecondFactor::WebAuthn, true).await;
+    run_test(async {
+        let bed = with_factor(ServerVersion::V18, SecondFactor::WebAuthn, true).await;
         signed_by(&bed, Signer::User(BOB));
-        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
-        bed.until_told(&daemon, "this one was signed by bob@example.com").await;
-        let id = bed.ask();
+        let daemon =
+            bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
+        bed.until_warned(&daemon, "this one was signed by bob@example.com").await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(
             told.starts_with("Nothing was changed, because Teleport asks me for a second factor"),
             "{told}"
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn nothing_is_said_of_a_second_factor_where_none_is_asked_for() {
-    story(async {
+    run_test(async {
         for (factor, signer) in
             [(SecondFactor::WebAuthn, Signer::AuthHost), (SecondFactor::On, Signer::User(BOB))]
         {
-            let bed = with_factor(Era::V15, factor, false).await;
+            let bed = with_factor(ServerVersion::V15, factor, false).await;
             signed_by(&bed, signer);
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-            let id = bed.ask();
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.assert_bob_can_approve(&daemon, &card, &id).await;
             let log = daemon.stop().await;
             assert!(!log.contains("second factor"), "{log}");
         }
@@ -183,15 +188,15 @@ fn nothing_is_said_of_a_second_factor_where_none_is_asked_for() {
 
 #[test]
 fn a_scope_that_is_missing_is_told_to_whoever_clicks_and_once_to_the_operator() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.remove_scope("users:read");
         let told = "The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.";
         for who in ["U0BOB", "U0DAVE"] {
-            assert_eq!(bed.told(&daemon, who, &card, "approve").await, told);
+            assert_eq!(bed.press_for_reply(&daemon, who, &card, "approve").await, told);
         }
         let line = bed.until_logged(&daemon, "Slack does not tell who people are").await;
         let remedy =
@@ -200,48 +205,48 @@ fn a_scope_that_is_missing_is_told_to_whoever_clicks_and_once_to_the_operator() 
         assert!(line.contains("needed: users:read"), "{line}");
         bed.assert_untouched(&daemon, &id);
         bed.slack.add_scope("users:read");
-        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
         assert_eq!(daemon.times_logged("Slack does not tell who people are"), 1, "{}", daemon.log());
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_scope_for_user_groups_that_is_missing_is_told_to_whoever_clicks() {
-    story(async {
-        let crowd = crowd().add_group("S0DBA0001", "dba", &["U0BOB"]);
-        let bed = Bed::with(Options::golden(), crowd).await;
+    run_test(async {
+        let crowd = full_workspace().add_group("S0DBA0001", "dba", &["U0BOB"]);
+        let bed = TestBed::with_options(Options::golden(), crowd).await;
         bed.sign_as(PLUGIN_RW);
         let group = r#"approvers = ["S0DBA0001"]"#;
         let named = r#"approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]"#;
-        let daemon = bed.start_deciding(Way::Http, &ANY_OF_THREE.replace(named, group)).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace(named, group)).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.remove_scope("usergroups:read");
         for _ in 0..2 {
-            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
             assert!(told.starts_with("The Slack app lacks the scope usergroups:read, so "), "{told}");
         }
         assert_eq!(daemon.times_logged("The user group S0DBA0001, which a rule names, cannot be read"), 1);
         bed.assert_untouched(&daemon, &id);
         bed.slack.add_scope("usergroups:read");
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_plugin_that_is_locked_out_says_so_to_whoever_clicks() {
-    story(async {
-        let (bed, daemon, id, card) = pending(Way::Http, ANY_OF_THREE).await;
-        bed.teleport.edit_world(|world| world.locked.push(PLUGIN_RW.to_owned()));
+    run_test(async {
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        bed.teleport.edit_fixture(|world| world.locked.push(PLUGIN_RW.to_owned()));
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate."
         );
-        bed.teleport.edit_world(|world| world.locked.clear());
+        bed.teleport.edit_fixture(|world| world.locked.clear());
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }

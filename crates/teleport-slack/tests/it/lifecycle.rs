@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use access_sim::slack::workspace::Person;
+use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState, Resource};
-use access_sim::teleport::{Era, Options, world::World};
+use access_sim::teleport::{Options, ServerVersion, world::Fixture};
 
 use crate::support::*;
 
@@ -13,10 +13,10 @@ const TEAM_AND_BOB: &str = r#"recipients = ["team", "bob@example.com"]"#;
 
 #[test]
 fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM_AND_BOB).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         for place in ["C0TEAM", "U0BOB"] {
             let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
             assert_eq!(block_text(&card, 0), "You have a new Role Request:");
@@ -50,10 +50,10 @@ fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
 
 #[test]
 fn denial_by_tctl_deletion_and_expiry_are_shown() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let [denied, deleted, expired] = [bed.ask(), bed.ask(), bed.ask()];
+        let [denied, deleted, expired] = [bed.create_request(), bed.create_request(), bed.create_request()];
         for id in [&denied, &deleted, &expired] {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
@@ -69,10 +69,10 @@ fn denial_by_tctl_deletion_and_expiry_are_shown() {
 
 #[test]
 fn an_outcome_that_vanishes_at_once_is_still_told() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.approve(&id);
         bed.teleport.delete(TCTL, &id).unwrap();
@@ -83,15 +83,15 @@ fn an_outcome_that_vanishes_at_once_is_still_told() {
 
 #[test]
 fn a_late_deletion_by_the_server_does_not_keep_the_message_pending() {
-    story(async {
+    run_test(async {
         let options = Options {
             pending_ttl: Duration::from_secs(2),
             delete_delay: Duration::from_secs(3_600),
             ..Options::golden()
         };
-        let bed = Bed::with(options, workspace()).await;
+        let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &id, "⌛ EXPIRED").await;
         daemon.stop().await;
@@ -100,8 +100,8 @@ fn a_late_deletion_by_the_server_does_not_keep_the_message_pending() {
 
 #[test]
 fn two_approvals_are_counted_on_the_message() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed
             .teleport
@@ -112,7 +112,7 @@ fn two_approvals_are_counted_on_the_message() {
         assert_eq!(progress(&card), "0 of 2 approvals");
         bed.approve(&id);
         bed.until(&daemon, "the count", || {
-            bed.card("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")
+            bed.message_about("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")
         })
         .await;
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
@@ -126,37 +126,40 @@ fn two_approvals_are_counted_on_the_message() {
 
 #[test]
 fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         // alice is a recipient by Slack id, bob twice under two names.
         let rules = "recipients = [\"U0ALICE\", \"U0BOB\", \"bob@example.com\", \"alice@example.com\"]\n\
                      [role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = [\"team\"]";
         let daemon = bed.start(rules).await;
         let suggested = vec![DAVE.to_owned(), ALICE.to_owned(), "octocat".to_owned()];
-        let id =
-            bed.ask_for(NewRequest { suggested_reviewers: suggested, ..NewRequest::roles(&["dba"], "why") });
+        let id = bed.create_request_with(NewRequest {
+            suggested_reviewers: suggested,
+            ..NewRequest::roles(&["dba"], "why")
+        });
         for place in ["C0DBA", "U0BOB", "U0DAVE"] {
             bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
         }
-        let other = bed.ask_for(NewRequest::roles(&["admin"], "why"));
+        let other = bed.create_request_with(NewRequest::roles(&["admin"], "why"));
         bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 3).await;
         daemon.stop().await;
         assert_eq!(bed.slack.dm_with("U0ALICE"), None);
-        assert!(bed.card("C0TEAM", &id).is_none() && bed.card("C0DBA", &other).is_none());
+        assert!(bed.message_about("C0TEAM", &id).is_none() && bed.message_about("C0DBA", &other).is_none());
         assert_eq!(bed.slack.all_messages().len(), 5);
     });
 }
 
 #[test]
 fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
-    story(async {
+    run_test(async {
         let options = Options {
             advanced_access_workflows: true,
             proxy_public_addr: "teleport.example.com:443".into(),
-            ..Options::new(Era::Newest, World::golden())
+            ..Options::new(ServerVersion::V18, Fixture::golden())
         };
-        let bed = Bed::with(options, workspace().add_person(Person::member("U0ERIN", "erin"))).await;
+        let bed =
+            TestBed::with_options(options, workspace().add_user(SlackUser::member("U0ERIN", "erin"))).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let node = |name: &str| Resource {
             cluster: "local-site".into(),
@@ -164,7 +167,7 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
             name: name.into(),
             sub_resource: String::new(),
         };
-        let id = bed.ask_for(NewRequest {
+        let id = bed.create_request_with(NewRequest {
             resources: vec![node("web-1"), node("web-2")],
             assume_start: Some(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)),
             ..NewRequest::roles(&["dba"], "with everything")
@@ -194,11 +197,11 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
 
 #[test]
 fn without_enterprise_there_are_commands_and_no_link_although_the_proxy_is_known() {
-    story(async {
+    run_test(async {
         let options = Options { proxy_public_addr: "teleport.example.com:443".into(), ..Options::golden() };
-        let bed = Bed::with(options, workspace()).await;
+        let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let lines = block_text(&card, 1);
         assert!(lines.contains(&format!("*Approve*: `tctl request approve {id}`")), "{lines}");
@@ -209,13 +212,13 @@ fn without_enterprise_there_are_commands_and_no_link_although_the_proxy_is_known
 
 #[test]
 fn every_era_of_servers_is_listed() {
-    story(async {
-        for era in Era::ALL {
-            let bed = Bed::with(Options::new(era, World::golden()), workspace()).await;
-            let before = bed.ask();
+    run_test(async {
+        for era in ServerVersion::ALL {
+            let bed = TestBed::with_options(Options::new(era, Fixture::golden()), workspace()).await;
+            let before = bed.create_request();
             let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
             bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
-            let after = bed.ask();
+            let after = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &after, "⏳ PENDING").await;
             daemon.stop().await;
         }

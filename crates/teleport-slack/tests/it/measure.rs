@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Role, World};
+use access_sim::teleport::world::{Fixture, Role};
 
 use crate::support::*;
 
@@ -14,8 +14,8 @@ const REQUESTS: usize = 50;
 
 #[test]
 fn three_figures() {
-    story(async {
-        let mut world = World::golden();
+    run_test(async {
+        let mut world = Fixture::golden();
         let mut workspace = workspace();
         let mut rules = "[role_to_recipients]\n".to_owned();
         for n in 0..REQUESTS {
@@ -23,7 +23,7 @@ fn three_figures() {
             workspace = workspace.add_channel(&format!("C0N{n}"), &format!("n{n}"));
             rules += &format!("prod-{n} = \"C0N{n}\"\n");
         }
-        let bed = Bed::with(Options { world, ..Options::golden() }, workspace).await;
+        let bed = TestBed::with_options(Options { fixture: world, ..Options::golden() }, workspace).await;
 
         let begun = Instant::now();
         let daemon = bed.start(&rules).await;
@@ -33,9 +33,9 @@ fn three_figures() {
         let mut delays = Vec::new();
         for n in 0..REQUESTS {
             let channel = format!("C0N{n}");
-            let id = bed.ask_for(NewRequest::roles(&[&format!("prod-{n}")], "to be timed"));
+            let id = bed.create_request_with(NewRequest::roles(&[&format!("prod-{n}")], "to be timed"));
             bed.until_status(&daemon, &channel, &id, "⏳ PENDING").await;
-            let emissions = bed.teleport.journal().emissions();
+            let emissions = bed.teleport.call_log().emissions();
             let told = emissions.iter().find(|emission| emission.request_id == id).unwrap().instant;
             let posts = bed.slack.calls_of("chat.postMessage");
             let post = posts.iter().find(|call| call.channel.as_deref() == Some(&*channel)).unwrap();

@@ -9,9 +9,9 @@ const MARK: &str = "k9MarkerQ7";
 
 #[test]
 fn a_secret_in_a_wrong_place_of_the_file_is_refused_unprinted_and_unsent() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let sound = bed.review_config(Way::Socket, ANY_OF_THREE);
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let sound = bed.review_config(Transport::Socket, ANY_OF_THREE);
         let key = format!("\"\"\"-----BEGIN PRIVATE KEY-----\n{MARK}\n\"\"\"");
         for (place, secret) in [
             ("[\"team\", ", format!("[\"xoxb-1-{MARK}\", ")),
@@ -26,7 +26,7 @@ fn a_secret_in_a_wrong_place_of_the_file_is_refused_unprinted_and_unsent() {
             ("roles = [\"*\"]", format!("roles = [\"xoxb-1-{MARK}\"]")),
         ] {
             assert!(sound.contains(place), "{place}");
-            let (code, log) = bed.refused(&sound.replacen(place, &secret, 1)).await;
+            let (code, log) = bed.run_to_exit(&sound.replacen(place, &secret, 1)).await;
             assert_eq!(code, Some(78), "{secret}: {log}");
             assert!(!log.contains(MARK) && log.contains("teleport-slack.toml:"), "{log}");
         }

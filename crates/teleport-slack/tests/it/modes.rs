@@ -3,134 +3,134 @@
 
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::world::Rule;
 use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 
-use crate::deciding::newest;
+use crate::deciding::v18_options;
 use crate::support::deciding::*;
 use crate::support::*;
 
 const AUTO: &str = "mode = \"auto\"";
 
 /// The rules of `ANY_OF_THREE` in mode `auto`, with carol among those who may.
-fn auto() -> String {
+fn auto_config() -> String {
     let review = ANY_OF_THREE.replace("mode = \"resolver\"", AUTO);
     review.replace("approvers = [", "approvers = [\"carol@example.com\", ")
 }
 
 /// A cluster of the newest era whose plugin may set states, and submit reviews for these users.
-async fn cluster(for_users: &[&str]) -> Bed {
-    let mut options = newest();
-    let role = options.world.role_mut("access-plugin").unwrap();
+async fn v18_bed(for_users: &[&str]) -> TestBed {
+    let mut options = v18_options();
+    let role = options.fixture.role_mut("access-plugin").unwrap();
     role.allow.submit_for_users = for_users.iter().map(|name| (*name).to_owned()).collect();
     role.allow
         .rules
         .push(Rule { resources: vec!["access_request".to_owned()], verbs: vec!["update".to_owned()] });
-    Bed::with(options, crowd()).await
+    TestBed::with_options(options, full_workspace()).await
 }
 
-async fn pending(bed: &Bed, review: &str) -> (Daemon, String, MessageView) {
-    let daemon = bed.start_deciding(Way::Http, review).await;
-    let id = bed.ask();
+async fn pending(bed: &TestBed, review: &str) -> (Daemon, String, MessageView) {
+    let daemon = bed.start_with_review(Transport::Http, review).await;
+    let id = bed.create_request();
     let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
     (daemon, id, card)
 }
 
 #[test]
 fn auto_goes_by_the_rules_where_the_release_takes_no_reviews() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let (daemon, id, card) = pending(&bed, &auto()).await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let (daemon, id, card) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
         assert!(line.contains("its release 6.2.1 is too old") && line.contains("review.mode"), "{line}");
-        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
         // It was known before anybody's review had to be refused.
-        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
-        bed.end(daemon).await;
+        assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn auto_goes_by_the_rules_where_the_role_lacks_the_right() {
-    story(async {
-        let bed = cluster(&[]).await;
-        let (daemon, id, card) = pending(&bed, &auto()).await;
+    run_test(async {
+        let bed = v18_bed(&[]).await;
+        let (daemon, id, card) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
         assert!(line.contains("allow.review_requests.submit_for_users"), "{line}");
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_refusal_for_one_person_does_not_bring_in_the_rules() {
-    story(async {
-        let bed = cluster(&[BOB, DAVE]).await;
-        let (daemon, id, card) = pending(&bed, &auto()).await;
+    run_test(async {
+        let bed = v18_bed(&[BOB, DAVE]).await;
+        let (daemon, id, card) = pending(&bed, &auto_config()).await;
         // Nobody's review was taken yet. A rule names carol, and the daemon may set states.
         let refused = "Teleport does not let me submit a review for you (“carol@example.com”), so nothing was changed; decide it in Teleport.";
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, refused);
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await, refused);
         bed.assert_untouched(&daemon, &id);
         let line = bed.until_logged(&daemon, "Teleport did not take the review").await;
         assert!(line.contains("submit_for_users"), "{line}");
         // Nor when the daemon's own roles cannot be read.
-        let denied = Fault::Answer(Refusal::new(Code::PermissionDenied, "no"));
-        bed.teleport.faults().script(Method::GetCurrentUserRoles, denied, Times::UntilCleared);
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "deny").await, refused);
+        let denied = Fault::Error(RpcError::new(Code::PermissionDenied, "no"));
+        bed.teleport.faults().inject(Method::GetCurrentUserRoles, denied, Repeat::UntilCleared);
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "deny").await, refused);
         bed.assert_untouched(&daemon, &id);
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
-        let audit = bed.decided(&id);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].kind), (1, AuditKind::Review), "{audit:?}");
-        assert!(daemon.logged("The rules decide in Slack").is_none());
-        bed.end(daemon).await;
+        assert!(daemon.find_logged("The rules decide in Slack").is_none());
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn the_rules_come_in_when_the_right_is_taken_from_the_role() {
-    story(async {
-        let bed = cluster(&["*"]).await;
-        let (daemon, id, card) = pending(&bed, &auto()).await;
-        bed.teleport.edit_world(|world| {
+    run_test(async {
+        let bed = v18_bed(&["*"]).await;
+        let (daemon, id, card) = pending(&bed, &auto_config()).await;
+        bed.teleport.edit_fixture(|world| {
             world.role_mut("access-plugin").unwrap().allow.submit_for_users.clear();
         });
-        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
         bed.until_logged(&daemon, "The rules decide in Slack").await;
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn where_nobody_can_decide_no_buttons_are_drawn() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let review = auto();
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let review = auto_config();
         let (links, _) = review.split_once("[[review.rule]]").unwrap();
         let (daemon, _, card) = pending(&bed, links).await;
-        assert_eq!(buttons(&card), Vec::<&str>::new());
+        assert_eq!(button_ids(&card), Vec::<&str>::new());
         let line = bed.until_logged(&daemon, "Nobody can decide in Slack, and no buttons are drawn").await;
         assert!(line.contains("too old") && line.contains("or add rules"), "{line}");
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let secret = bed.slack.app().signing_secret;
         let config = bed.config(&format!(
             "secret = {secret:?}\nchannel = \"team\"\nnotify_only = false\n[http]\nlisten = \"127.0.0.1:0\""
         ));
         bed.slack.set_socket_mode(false);
-        let daemon = bed.launch_deciding(&config);
+        let daemon = bed.launch_with_review(&config);
         bed.until_logged(&daemon, "Ready").await;
         bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
         let line = bed.until_logged(&daemon, "Deciding in Slack is on (mode resolver)").await;
@@ -138,22 +138,22 @@ fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
             assert!(line.contains(part), "{part}: {line}");
         }
         let new = NewRequest { suggested_reviewers: vec![BOB.to_owned()], ..NewRequest::roles(&["dba"], "") };
-        let id = bed.ask_for(new);
+        let id = bed.create_request_with(new);
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
             "Only this request's suggested reviewers may decide it in Slack: bob@example.com."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
-    story(async {
-        let bed = cluster(&["*"]).await;
+    run_test(async {
+        let bed = v18_bed(&["*"]).await;
         let app = bed.slack.app();
         for (name, secret) in [("token", &bed.slack.token()), ("app-token", &app.app_token)] {
             std::fs::write(bed.dir.path().join(name), format!("{secret}\n")).unwrap();
@@ -171,25 +171,29 @@ fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
         bed.until_logged(&daemon, "Ready").await;
         let sockets = bed.slack.sockets();
         bed.until(&daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         // Dave's e-mail address is his user name, and that is no link.
-        assert!(bed.told(&daemon, "U0DAVE", &card, "approve").await.contains("linked to no Teleport user"));
+        assert!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve")
+                .await
+                .contains("linked to no Teleport user")
+        );
         bed.assert_untouched(&daemon, &id);
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
-        let audit = bed.decided(&id);
+        let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(BOB)), "{audit:?}");
         assert_eq!(audit[0].submitted_by.as_deref(), Some(PLUGIN_USER));
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 /// Bob's approval is in the notes of a request, from so long ago, and whoever took it died without telling Teleport.
-pub(crate) async fn left_behind(bed: &Bed, ago: SignedDuration) -> (String, MessageView) {
+pub(crate) async fn unapplied_approval(bed: &TestBed, ago: SignedDuration) -> (String, MessageView) {
     let (daemon, id, card) = pending(bed, ANY_OF_THREE).await;
-    bed.teleport.faults().script(Method::SetAccessRequestState, Fault::unavailable(), Times::UntilCleared);
-    let recorded = bed.told(&daemon, "U0BOB", &card, "approve").await;
+    bed.teleport.faults().inject(Method::SetAccessRequestState, Fault::unavailable(), Repeat::UntilCleared);
+    let recorded = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
     assert!(recorded.starts_with("Your approval is recorded, but"), "{recorded}");
     daemon.kill().await;
     let mut record = bed.record(&id);
@@ -207,36 +211,39 @@ pub(crate) async fn left_behind(bed: &Bed, ago: SignedDuration) -> (String, Mess
 
 #[test]
 fn votes_in_the_record_decide_only_where_the_rules_do() {
-    story(async {
-        let bed = cluster(&["*"]).await;
+    run_test(async {
+        let bed = v18_bed(&["*"]).await;
         // The notes are anybody's who may update plugin data; here Teleport judges.
-        let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
-        let daemon = bed.start_deciding(Way::Http, &auto()).await;
-        let later = bed.ask();
+        let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+        let daemon = bed.start_with_review(Transport::Http, &auto_config()).await;
+        let later = bed.create_request();
         bed.until_clickable(&daemon, "C0TEAM", &later).await;
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
-        let audit = bed.decided(&id);
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            "The request is approved."
+        );
+        let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(DAVE)), "{audit:?}");
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
 
-        let (id, _) = left_behind(&bed, SignedDuration::from_mins(1)).await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let (id, _) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn tokens_of_two_slack_apps_end_the_start() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         bed.slack.set_socket_mode(true);
         let own = bed.slack.app().app_token;
         let other = own.replacen("A0BOT", "A0OTHER", 1);
         assert_ne!(own, other);
-        let config = bed.review_config(Way::Socket, ANY_OF_THREE).replace(&own, &other);
-        let (status, output) = bed.launch_deciding(&config).ended().await;
+        let config = bed.review_config(Transport::Socket, ANY_OF_THREE).replace(&own, &other);
+        let (status, output) = bed.launch_with_review(&config).wait_for_exit().await;
         assert_eq!(status.code(), Some(78), "{output}");
         let told = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; copy both tokens from the pages of one app";
         assert!(output.contains(told), "{output}");

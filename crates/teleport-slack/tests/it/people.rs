@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::Person;
+use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 use access_sim::teleport::world::{Rule, User};
@@ -27,13 +27,13 @@ const NAMES: &str = r#"
 "#;
 
 /// A cluster and a workspace in which nobody's user name is an address.
-async fn names() -> Bed {
+async fn bed_with_plain_names() -> TestBed {
     let slack = workspace()
-        .add_person(Person::member("U0SMITH", "smith").email("a.smith@example.com"))
-        .add_person(Person::member("U0JONES", "jones").email("b.jones@example.com"));
-    let bed = Bed::with(Options::golden(), slack).await;
+        .add_user(SlackUser::member("U0SMITH", "smith").email("a.smith@example.com"))
+        .add_user(SlackUser::member("U0JONES", "jones").email("b.jones@example.com"));
+    let bed = TestBed::with_options(Options::golden(), slack).await;
     bed.sign_as(PLUGIN_RW);
-    bed.teleport.edit_world(|world| {
+    bed.teleport.edit_fixture(|world| {
         let alice = world.user_mut(ALICE).unwrap().clone();
         let trait_of = |id: &str| [("slack_id".to_owned(), vec![id.to_owned()])].into();
         let user = |name: &str, id: Option<&str>| User {
@@ -63,9 +63,9 @@ fn lines_of(card: &MessageView) -> String {
 
 #[test]
 fn the_requester_is_never_asked_whatever_the_names() {
-    story(async {
-        let bed = names().await;
-        let config = bed.review_config(Way::Http, NAMES).replace(
+    run_test(async {
+        let bed = bed_with_plain_names().await;
+        let config = bed.review_config(Transport::Http, NAMES).replace(
             "recipients = [\"team\", \"bob@example.com\"]",
             "recipients = [\"team\", \"U0SMITH\", \"b.jones@example.com\"]\n\
              role_to_recipients = { dba = [\"a.smith@example.com\", \"U0JONES\"] }",
@@ -74,7 +74,7 @@ fn the_requester_is_never_asked_whatever_the_names() {
         let (roles, rest) = roles.split_once('\n').unwrap();
         let list = roles.trim_start_matches("{ ").trim_end_matches(" }");
         let config = format!("{slack}\n{rest}\n[role_to_recipients]\n\"*\" = [\"team\"]\n{list}\n");
-        let daemon = bed.launch_deciding(&config);
+        let daemon = bed.launch_with_review(&config);
         bed.until_logged(&daemon, "Ready").await;
         for (user, account, other) in [("smith", "U0SMITH", "U0JONES"), ("jones", "U0JONES", "U0SMITH")] {
             let suggested_reviewers = vec![user.to_owned(), user.to_uppercase(), "bob".to_owned()];
@@ -82,12 +82,12 @@ fn the_requester_is_never_asked_whatever_the_names() {
             let id = bed.teleport.request_access(user, new).unwrap();
             for place in ["C0TEAM", "U0BOB", other] {
                 let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
-                assert!(buttons(&card).contains(&"approve"), "{place}");
+                assert!(button_ids(&card).contains(&"approve"), "{place}");
             }
             // Decided, so that all that there was to tell has been told.
             bed.approve(&id);
             bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
-            assert!(bed.card(account, &id).is_none(), "{user} was asked\n{}", daemon.log());
+            assert!(bed.message_about(account, &id).is_none(), "{user} was asked\n{}", daemon.log());
         }
         daemon.stop().await;
     });
@@ -95,16 +95,16 @@ fn the_requester_is_never_asked_whatever_the_names() {
 
 #[test]
 fn suggested_reviewers_are_found_by_the_links_of_deciders_and_whoever_is_not_is_named() {
-    story(async {
-        let bed = names().await;
-        let daemon = bed.start_deciding(Way::Http, NAMES).await;
+    run_test(async {
+        let bed = bed_with_plain_names().await;
+        let daemon = bed.start_with_review(Transport::Http, NAMES).await;
         let suggested_reviewers = ["bob", "carol", "dave@example.com", "b.ruce", "nobody@example.com", "*x*"];
         let suggested_reviewers = suggested_reviewers.map(str::to_owned).into();
         let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
-        let id = bed.ask_for(new.clone());
+        let id = bed.create_request_with(new.clone());
         for place in ["C0TEAM", "U0BOB", "U0CAROL", "U0DAVE"] {
             bed.until(&daemon, &format!("the names in {place}"), || {
-                let card = bed.card(place, &id)?;
+                let card = bed.message_about(place, &id)?;
                 lines_of(&card)
                     .lines()
                     .find(|line| line.contains("Could not be told"))
@@ -113,7 +113,7 @@ fn suggested_reviewers_are_found_by_the_links_of_deciders_and_whoever_is_not_is_
             })
             .await;
         }
-        let line = bed.until_told(&daemon, "Suggested reviewers could not be told").await;
+        let line = bed.until_warned(&daemon, "Suggested reviewers could not be told").await;
         assert!(
             line.contains("b.ruce, nobody@example.com, *x*;") && line.contains("[review.users]"),
             "{line}"
@@ -123,8 +123,8 @@ fn suggested_reviewers_are_found_by_the_links_of_deciders_and_whoever_is_not_is_
 
         // A later run knows it from the record, and neither edits nor tells anything again.
         let edits = bed.slack.calls_of("chat.update").len();
-        let daemon = bed.start_deciding(Way::Http, NAMES).await;
-        let next = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, NAMES).await;
+        let next = bed.create_request();
         for place in ["C0TEAM", "U0BOB"] {
             bed.until_clickable(&daemon, place, &next).await;
         }
@@ -140,15 +140,15 @@ fn suggested_reviewers_are_found_by_the_links_of_deciders_and_whoever_is_not_is_
 }
 
 /// Alice asks with 95 reviewers whom she made up.
-fn ask_with_made_up(bed: &Bed, n: usize) -> String {
+fn create_request_with_unknown_reviewers(bed: &TestBed, n: usize) -> String {
     let suggested_reviewers = (0..95).map(|k| format!("nobody-{n}-{k}@example.com")).collect();
-    bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") })
+    bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") })
 }
 
 /// Somebody else who may ask for the same.
-fn ask_as_zoe(bed: &Bed, new: NewRequest) -> String {
+fn create_request_as_zoe(bed: &TestBed, new: NewRequest) -> String {
     let zoe = "zoe@example.com";
-    bed.teleport.edit_world(|world| {
+    bed.teleport.edit_fixture(|world| {
         if world.user_mut(zoe).is_none() {
             let alice = world.user_mut(ALICE).unwrap().clone();
             world.users.push(User { name: zoe.to_owned(), ..alice });
@@ -158,9 +158,9 @@ fn ask_as_zoe(bed: &Bed, new: NewRequest) -> String {
 }
 
 /// Everybody is told within a second, whatever alice's look-ups do.
-async fn assert_others_are_told_at_once(bed: &Bed, daemon: &Daemon, roles: &[&str]) {
+async fn assert_others_notified_at_once(bed: &TestBed, daemon: &Daemon, roles: &[&str]) {
     let began = Instant::now();
-    let id = ask_as_zoe(bed, NewRequest::roles(roles, "why"));
+    let id = create_request_as_zoe(bed, NewRequest::roles(roles, "why"));
     for place in ["C0TEAM", "U0BOB"] {
         bed.until_status(daemon, place, &id, "⏳ PENDING").await;
         assert!(began.elapsed() < Duration::from_secs(1), "{place} after {:?}", began.elapsed());
@@ -169,20 +169,21 @@ async fn assert_others_are_told_at_once(bed: &Bed, daemon: &Daemon, roles: &[&st
 
 #[test]
 fn made_up_reviewers_hold_up_nobody_else() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         // Somebody has asked before, so that bob is known.
-        let first = bed.ask();
+        let first = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &first, "⏳ PENDING").await;
         bed.slack.faults().add(FaultRule::new("users.lookupByEmail", Fault::Delay(Duration::from_secs(2))));
         for requests in [3, 70] {
-            let ids: Vec<_> = (0..requests).map(|n| ask_with_made_up(&bed, requests + n)).collect();
+            let ids: Vec<_> =
+                (0..requests).map(|n| create_request_with_unknown_reviewers(&bed, requests + n)).collect();
             // In one place the messages come in the order of the requests; only the look-ups are left then.
             for (id, place) in ids.iter().flat_map(|id| [(id, "C0TEAM"), (id, "U0BOB")]) {
                 bed.until_status(&daemon, place, id, "⏳ PENDING").await;
             }
-            assert_others_are_told_at_once(&bed, &daemon, &["dba"]).await;
+            assert_others_notified_at_once(&bed, &daemon, &["dba"]).await;
         }
         daemon.stop().await;
     });
@@ -190,8 +191,8 @@ fn made_up_reviewers_hold_up_nobody_else() {
 
 #[test]
 fn a_configured_recipient_is_looked_up_before_all_made_up_reviewers() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed
             .start(
                 r#"recipients = ["C0TEAM"]
@@ -202,12 +203,12 @@ fn a_configured_recipient_is_looked_up_before_all_made_up_reviewers() {
             .await;
         let slow = Duration::from_secs(1);
         bed.slack.faults().add(FaultRule::new("users.lookupByEmail", Fault::Delay(slow)));
-        let ids: Vec<_> = (0..3).map(|n| ask_with_made_up(&bed, n)).collect();
+        let ids: Vec<_> = (0..3).map(|n| create_request_with_unknown_reviewers(&bed, n)).collect();
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
         let began = Instant::now();
-        let id = ask_as_zoe(&bed, NewRequest::roles(&["admin"], "why"));
+        let id = create_request_as_zoe(&bed, NewRequest::roles(&["admin"], "why"));
         bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
         // His own look-up takes one.
         assert!(began.elapsed() < slow + Duration::from_secs(1), "after {:?}", began.elapsed());
@@ -217,10 +218,10 @@ fn a_configured_recipient_is_looked_up_before_all_made_up_reviewers() {
 
 #[test]
 fn made_up_reviewers_leave_room_within_slacks_limits_and_are_not_asked_for_again() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let ids: Vec<_> = (0..3).map(|n| ask_with_made_up(&bed, n)).collect();
+        let ids: Vec<_> = (0..3).map(|n| create_request_with_unknown_reviewers(&bed, n)).collect();
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
@@ -230,7 +231,7 @@ fn made_up_reviewers_leave_room_within_slacks_limits_and_are_not_asked_for_again
         // Another requester's turn comes next, not after those 285.
         let suggested_reviewers = vec![BOB.to_owned()];
         let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
-        let id = ask_as_zoe(&bed, new);
+        let id = create_request_as_zoe(&bed, new);
         bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
         assert!(began.elapsed() < Duration::from_secs(6), "after {:?}", began.elapsed());
         assert!(asked() <= 15 + 5, "{} calls", asked());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::rate::RateLimits;
-use access_sim::slack::workspace::{Person, PersonKind};
+use access_sim::slack::workspace::{SlackUser, SlackUserKind};
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
@@ -12,17 +12,17 @@ use crate::support::*;
 
 const POST: &str = "chat.postMessage";
 /// README's scopes.
-const FEW: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
+const MINIMAL_SCOPES: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
 
 #[test]
 fn whatever_is_configured_is_looked_at_when_starting() {
-    story(async {
+    run_test(async {
         let workspace = workspace()
             .add_channel("C0OLD", "old-approvers")
             .add_channel("C0GONE", "gone")
             .add_channel("C0FAR", "far")
-            .add_person(Person::member("U0EVE", "eve").kind(PersonKind::Deactivated));
-        let bed = Bed::with(Options::golden(), workspace).await;
+            .add_user(SlackUser::member("U0EVE", "eve").kind(SlackUserKind::Deactivated));
+        let bed = TestBed::with_options(Options::golden(), workspace).await;
         for channel in ["C0OLD", "C0GONE"] {
             bed.slack.set_archived(channel, true);
         }
@@ -53,13 +53,13 @@ fn whatever_is_configured_is_looked_at_when_starting() {
 
 #[test]
 fn with_the_readmes_scopes_it_is_said_once_what_cannot_be_looked_at() {
-    story(async {
-        let bed = Bed::with(Options::golden(), workspace().with_scopes(&FEW)).await;
+    run_test(async {
+        let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
         let rules = "recipients = [\"team\", \"C0DBA\"]\n[role_to_recipients]\ndba = [\"dba-approvers\", \"bob@example.com\", \"nobody@example.com\"]";
         let daemon = bed.start(rules).await;
         let line = bed.until_logged(&daemon, "Channels cannot be looked at when starting").await;
         assert!(line.contains("INFO") && line.contains("channels:read and groups:read"), "{line}");
-        bed.until_told(&daemon, "Nobody in this Slack workspace goes by this recipient").await;
+        bed.until_warned(&daemon, "Nobody in this Slack workspace goes by this recipient").await;
         let log = daemon.stop().await;
         assert_eq!(log.matches("cannot be looked at when starting").count(), 1, "{log}");
         let told = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
@@ -72,8 +72,8 @@ fn with_the_readmes_scopes_it_is_said_once_what_cannot_be_looked_at() {
 
 #[test]
 fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let away = Fault::Status { status: 503, body: String::new() };
         for method in ["conversations.list", "conversations.info", "users.lookupByEmail"] {
             bed.slack.faults().add(FaultRule::new(method, away.clone()).times(1));
@@ -84,9 +84,9 @@ fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
             "This recipient cannot be looked at when starting: Slack's conversations.info failed: HTTP status 503",
             "This recipient cannot be looked at when starting: Slack's users.lookupByEmail failed: HTTP status 503",
         ] {
-            bed.until_told(&daemon, words).await;
+            bed.until_warned(&daemon, words).await;
         }
-        let id = bed.ask();
+        let id = bed.create_request();
         for place in ["C0TEAM", "C0DBA", "U0BOB"] {
             bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
         }
@@ -96,17 +96,17 @@ fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
 
 #[test]
 fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
-    story(async {
+    run_test(async {
         let by_role = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"dba\" = [\"team\", \"C0DBA\"]";
         let both_ways = r##"recipients = ["C0TEAM", "#team", "dba-approvers", "C0DBA"]"##;
-        for workspace in [workspace().with_scopes(&FEW), workspace()] {
+        for workspace in [workspace().with_scopes(&MINIMAL_SCOPES), workspace()] {
             for rules in [by_role, both_ways] {
-                let bed = Bed::with(Options::golden(), workspace.clone()).await;
+                let bed = TestBed::with_options(Options::golden(), workspace.clone()).await;
                 let mut ids = Vec::new();
                 // Also after a restart, when nothing is remembered of names, and the older requests are looked at again.
                 for _ in 0..2 {
                     let daemon = bed.start(rules).await;
-                    ids.push(bed.ask());
+                    ids.push(bed.create_request());
                     for id in &ids {
                         for channel in ["C0TEAM", "C0DBA"] {
                             bed.until_status(&daemon, channel, id, "⏳ PENDING").await;
@@ -126,7 +126,8 @@ fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
                 }
                 daemon.stop().await;
                 let cards = |channel: &str| {
-                    let mut told: Vec<_> = bed.slack.messages(channel).iter().filter_map(told_of).collect();
+                    let mut told: Vec<_> =
+                        bed.slack.messages(channel).iter().filter_map(request_id_of).collect();
                     let count = told.len();
                     told.sort();
                     told.dedup();
@@ -143,11 +144,11 @@ fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
 
 #[test]
 fn a_name_that_leads_nowhere_holds_up_nobody() {
-    story(async {
-        let bed = Bed::with(Options::golden(), workspace().with_scopes(&FEW)).await;
+    run_test(async {
+        let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
         let daemon = bed.start(r#"recipients = ["nowhere", "C0TEAM", "bob@example.com"]"#).await;
         for _ in 0..3 {
-            let (id, asked) = (bed.ask(), Instant::now());
+            let (id, asked) = (bed.create_request(), Instant::now());
             for place in ["C0TEAM", "U0BOB"] {
                 bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
             }
@@ -163,9 +164,9 @@ const KILLS: usize = 5;
 /// `KILLS=200 cargo test --test it recipients::posts -- --nocapture` is the whole measure.
 #[test]
 fn posts_in_doubt_to_a_channels_name_are_settled_with_one_list() {
-    story(async {
+    run_test(async {
         let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-        let bed = Bed::new().await;
+        let bed = TestBed::new().await;
         bed.slack.set_rate_limits(Some(RateLimits::default()));
         // Nothing is known of names when the daemon starts.
         let unlisted = || {
@@ -179,7 +180,7 @@ fn posts_in_doubt_to_a_channels_name_are_settled_with_one_list() {
             unlisted();
             let daemon = bed.start(config).await;
             let before = bed.slack.calls_of(POST).len();
-            ids.push(bed.ask_for(NewRequest::roles(&["dba"], "why")));
+            ids.push(bed.create_request_with(NewRequest::roles(&["dba"], "why")));
             bed.until(&daemon, "a post", || (bed.slack.calls_of(POST).len() > before).then_some(())).await;
             daemon.kill().await;
         }
@@ -187,7 +188,7 @@ fn posts_in_doubt_to_a_channels_name_are_settled_with_one_list() {
         unlisted();
         let listed = bed.slack.calls_of("conversations.list").len();
         let (daemon, begun) = (bed.start(config).await, Instant::now());
-        let shown = || ids.iter().filter(|id| bed.card("C0TEAM", id).is_some()).count();
+        let shown = || ids.iter().filter(|id| bed.message_about("C0TEAM", id).is_some()).count();
         bed.until_within(Duration::from_secs(1_800), &daemon, "all", || (shown() == kills).then_some(()))
             .await;
         let took = begun.elapsed().as_secs_f32();

@@ -6,53 +6,60 @@ use std::time::Duration;
 use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::Person;
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::slack::workspace::SlackUser;
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, Raw, RequestState};
-use access_sim::teleport::world::{Rule, User, World};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::{Fixture, Rule, User};
+use access_sim::teleport::{Options, ServerVersion};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tonic::Code;
 
-use crate::deciding::newest;
-use crate::modes::left_behind;
+use crate::deciding::v18_options;
+use crate::modes::unapplied_approval;
 use crate::races::two_approvals;
 use crate::support::deciding::*;
 use crate::support::*;
 
 /// Bob presses a button that was still there for `id`, on its message `card`; `other` has one to press with.
-async fn late(bed: &Bed, daemon: &Daemon, other: &MessageView, id: &str, card: &MessageView) -> String {
+async fn press_stale_button(
+    bed: &TestBed,
+    daemon: &Daemon,
+    other: &MessageView,
+    id: &str,
+    card: &MessageView,
+) -> String {
     let forgery = Forgery::altered(Alteration::value(id)).and(Alteration::message_ts(&card.ts));
     let click = bed.slack.click("U0BOB", &other.channel, &other.ts, "approve");
-    told(daemon, &click.confirmed().forged(forgery).await.unwrap()).await
+    reply_text(daemon, &click.confirmed().forged(forgery).await.unwrap()).await
 }
 
 #[test]
 fn promoted_and_long_term_requests() {
-    story(async {
-        let bed = Bed::with(newest(), crowd()).await;
+    run_test(async {
+        let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review = ANY_OF_THREE.replace("resolver", "reviewer");
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let other = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let other = bed.create_request();
         let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
 
-        let promoted = bed.ask();
+        let promoted = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &promoted).await;
         bed.teleport.promote(&promoted, "DBAs").unwrap();
         let sentence = "This request became membership of an access list; there is nothing left to decide.";
-        assert_eq!(late(&bed, &daemon, &other, &promoted, &card).await, sentence);
+        assert_eq!(press_stale_button(&bed, &daemon, &other, &promoted, &card).await, sentence);
         assert_eq!(bed.teleport.request(&promoted).unwrap().state, RequestState::Promoted);
 
-        let lasting = bed.ask_for(NewRequest { long_term: true, ..NewRequest::roles(&["dba"], "") });
+        let lasting =
+            bed.create_request_with(NewRequest { long_term: true, ..NewRequest::roles(&["dba"], "") });
         let card = bed.until_clickable(&daemon, "C0TEAM", &lasting).await;
         let sentence = "This request is for lasting access; decide it in Teleport's web UI.";
-        assert_eq!(late(&bed, &daemon, &other, &lasting, &card).await, sentence);
+        assert_eq!(press_stale_button(&bed, &daemon, &other, &lasting, &card).await, sentence);
         bed.assert_untouched(&daemon, &lasting);
-        assert_eq!(bed.teleport.journal().count(Method::SubmitAccessReview), 0);
-        bed.end(daemon).await;
+        assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
@@ -63,92 +70,92 @@ fn words(card: &MessageView) -> String {
 
 #[test]
 fn what_a_newer_teleport_says_is_shown_and_not_decided() {
-    for era in [Era::Old, Era::Newest] {
-        story(async move {
-            let bed = Bed::with(Options::new(era, World::golden()), crowd()).await;
+    for era in [ServerVersion::V6, ServerVersion::V18] {
+        run_test(async move {
+            let bed = TestBed::with_options(Options::new(era, Fixture::golden()), full_workspace()).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-            let other = bed.ask();
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+            let other = bed.create_request();
             let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
 
             // A message with buttons becomes one without.
-            let id = bed.ask();
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             assert!(bed.teleport.set_raw(&id, Raw { state: Some(7), ..Raw::default() }));
             let shown = bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
-            assert!(!buttons(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
+            assert!(!button_ids(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
             let said = words(&shown);
             assert!(said.contains("does not know (7); look in Teleport what became of it"), "{said}");
             assert!(!said.contains("You have a new") && !said.contains("request approve"), "{said}");
             let sentence = "Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
-            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
             bed.assert_untouched(&daemon, &id);
             // A daemon that finds it so shows it, too, and what follows is shown again.
             daemon.kill().await;
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
             bed.teleport.set_raw(&id, Raw::default());
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            bed.assert_bob_can(&daemon, &card, &id).await;
+            bed.assert_bob_can_approve(&daemon, &card, &id).await;
 
-            let id = bed.ask();
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             assert!(bed.teleport.set_raw(&id, Raw { kind: Some(9), ..Raw::default() }));
             let without_buttons = || {
-                let card = bed.card("C0TEAM", &id)?;
+                let card = bed.message_about("C0TEAM", &id)?;
                 words(&card).contains("*Kind*: 9 (").then_some(card)
             };
             let shown = bed.until(&daemon, "a card that tells the kind", without_buttons).await;
-            assert!(!buttons(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
+            assert!(!button_ids(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
             let said = words(&shown);
             assert!(said.contains("There is a request of a kind that I do not know:"), "{said}");
             assert!(!said.contains("request approve"), "{said}");
             let sentence = "This request is of the kind 9, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
-            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
             bed.assert_untouched(&daemon, &id);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn nobody_decides_twice_by_a_review_that_is_not_understood() {
-    story(async {
-        let mut options = newest();
-        options.world.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
-        let bed = Bed::with(options, crowd()).await;
+    run_test(async {
+        let mut options = v18_options();
+        options.fixture.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
+        let bed = TestBed::with_options(options, full_workspace()).await;
         bed.sign_as(PLUGIN_RW);
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.teleport.set_raw(&id, Raw { proposed: Some(5), ..Raw::default() });
         bed.teleport.review(BOB, &id, Decision::Approve, "").unwrap();
-        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(told.starts_with("Teleport has a review of this request that says 5, which"), "{told}");
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn roles_that_no_rule_covers_or_that_are_left_to_teleport() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let only =
             "\n[[review.rule]]\nroles = [\"admin\"]\napprovers = [\"bob@example.com\"]\nteleport_only = true";
         let review = format!("{}{only}", ANY_OF_THREE.replace("roles = [\"*\"]", "roles = [\"dba\"]"));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let other = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let other = bed.create_request();
         let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
         for (role, sentence) in [
             ("prod-a", "No rule lets anybody decide on role “prod-a” in Slack; decide it in Teleport."),
             ("admin", "The rules leave this role to Teleport; open the request there to decide it."),
         ] {
-            let id = bed.ask_for(NewRequest::roles(&[role], ""));
+            let id = bed.create_request_with(NewRequest::roles(&[role], ""));
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            assert_eq!(late(&bed, &daemon, &other, &id, &card).await, sentence);
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
             bed.assert_untouched(&daemon, &id);
         }
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
@@ -163,16 +170,16 @@ fn user(name: &str, slack_id: &str) -> User {
 }
 
 /// A cluster with 500 more users; the trait links bob to one user and dave to two.
-fn many() -> Options {
-    let mut options = newest();
+fn options_with_many_users() -> Options {
+    let mut options = v18_options();
     let more = |number: usize| user(&format!("user-{number}@example.com"), &format!("U0{number}"));
-    options.world.users.extend((0..500).map(more));
-    options.world.users.push(user("david@example.com", "U0DAVE"));
-    give(&mut options.world, DAVE, "U0DAVE");
+    options.fixture.users.extend((0..500).map(more));
+    options.fixture.users.push(user("david@example.com", "U0DAVE"));
+    set_slack_trait(&mut options.fixture, DAVE, "U0DAVE");
     options
 }
 
-fn give(world: &mut World, name: &str, slack_id: &str) {
+fn set_slack_trait(world: &mut Fixture, name: &str, slack_id: &str) {
     let user = world.user_mut(name).unwrap();
     user.traits.insert("slack_uid".to_owned(), vec![slack_id.to_owned()]);
 }
@@ -181,96 +188,103 @@ const BY_TRAIT: &str = "mode = \"reviewer\"\nslack_user_id_trait = \"slack_uid\"
 
 #[test]
 fn by_the_trait_people_are_found_without_listing_everybody_for_each_click() {
-    story(async {
-        let bed = Bed::with(many(), crowd()).await;
-        let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
+    run_test(async {
+        let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
+        let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
         let mut cards = Vec::new();
         for _ in 0..5 {
-            let id = bed.ask();
+            let id = bed.create_request();
             cards.push((bed.until_clickable(&daemon, "C0TEAM", &id).await, id));
         }
-        let listings = || bed.teleport.journal().count(Method::GetUsers);
+        let listings = || bed.teleport.call_log().count(Method::GetUsers);
         for (card, _) in &cards[..3] {
-            assert_eq!(bed.told(&daemon, "U0BOB", card, "approve").await, "The request is approved.");
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0BOB", card, "approve").await,
+                "The request is approved."
+            );
         }
         assert_eq!(listings(), 1, "{}", daemon.log());
         let twice = "Your Slack account does not lead to exactly one Teleport user (dave@example.com, david@example.com); an administrator must correct the links.";
-        assert_eq!(bed.told(&daemon, "U0DAVE", &cards[3].0, "approve").await, twice);
+        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &cards[3].0, "approve").await, twice);
         assert_eq!(listings(), 1, "{}", daemon.log());
         // Whoever loses the trait is nobody at once, although the list is still young.
-        bed.teleport.edit_world(|world| {
+        bed.teleport.edit_fixture(|world| {
             world.user_mut(BOB).unwrap().traits.clear();
             world.user_mut("david@example.com").unwrap().traits.clear();
         });
-        let nobody = bed.told(&daemon, "U0BOB", &cards[3].0, "approve").await;
+        let nobody = bed.press_for_reply(&daemon, "U0BOB", &cards[3].0, "approve").await;
         assert!(nobody.starts_with("Your Slack account is linked to no Teleport user"), "{nobody}");
-        assert_eq!(bed.told(&daemon, "U0DAVE", &cards[4].0, "deny").await, "The request is denied.");
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &cards[4].0, "deny").await,
+            "The request is denied."
+        );
         bed.assert_untouched(&daemon, &cards[3].1);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn many_clicks_at_once_share_one_list_of_users() {
-    story(async {
-        let bed = Bed::with(many(), crowd()).await;
-        let daemon = bed.start_deciding(Way::Http, BY_TRAIT).await;
+    run_test(async {
+        let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
+        let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
         let mut cards = Vec::new();
         for _ in 0..10 {
-            let id = bed.ask();
+            let id = bed.create_request();
             cards.push(bed.until_clickable(&daemon, "C0TEAM", &id).await);
         }
-        let clicks = cards.iter().map(|card| async { bed.told(&daemon, "U0BOB", card, "approve").await });
+        let clicks =
+            cards.iter().map(|card| async { bed.press_for_reply(&daemon, "U0BOB", card, "approve").await });
         for text in futures_util::future::join_all(clicks).await {
             assert_eq!(text, "The request is approved.");
         }
         // One that the first asked for, and at most one more for those who came while it was read.
-        assert!(bed.teleport.journal().count(Method::GetUsers) <= 2, "{}", daemon.log());
-        bed.end(daemon).await;
+        assert!(bed.teleport.call_log().count(Method::GetUsers) <= 2, "{}", daemon.log());
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn links_that_contradict_each_other_or_lead_nowhere() {
-    story(async {
-        let mut options = many();
+    run_test(async {
+        let mut options = options_with_many_users();
         // Carol's record went away when her login from single sign-on ended.
-        options.world.users.retain(|user| user.name != "carol@example.com");
-        let bed = Bed::with(options, crowd()).await;
+        options.fixture.users.retain(|user| user.name != "carol@example.com");
+        let bed = TestBed::with_options(options, full_workspace()).await;
         let review = format!(
             "{BY_TRAIT}\n[review.users]\nU0BOB = \"david@example.com\"\nU0CAROL = \"carol@example.com\""
         );
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your Slack account does not lead to exactly one Teleport user (bob@example.com, david@example.com); an administrator must correct the links."
         );
         assert_eq!(
-            bed.told(&daemon, "U0CAROL", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
             "Teleport knows no user “carol@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn without_the_right_to_read_users_the_trait_finds_nobody() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let review = ANY_OF_THREE
             .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
         let review = review.replace("U0DAVE = \"dave@example.com\"", "");
         // The plugin's role may read requests, and no users.
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         // Also whom the table names: the trait may say that it is the requester.
         for account in ["U0DAVE", "U0DAVE", "U0BOB"] {
             assert_eq!(
-                bed.told(&daemon, account, &card, "approve").await,
+                bed.press_for_reply(&daemon, account, &card, "approve").await,
                 "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it."
             );
         }
@@ -283,13 +297,13 @@ fn without_the_right_to_read_users_the_trait_finds_nobody() {
             daemon.log()
         );
         bed.assert_untouched(&daemon, &id);
-        bed.teleport.edit_world(|world| allow_users(world, true));
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.teleport.edit_fixture(|world| allow_users(world, true));
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
-fn allow_users(world: &mut World, is_allowed: bool) {
+fn allow_users(world: &mut Fixture, is_allowed: bool) {
     let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
     rules.retain(|rule| rule.resources != ["user"]);
     if is_allowed {
@@ -302,55 +316,55 @@ fn allow_users(world: &mut World, is_allowed: bool) {
 fn taking_the_right_to_users_away_lets_no_requester_decide() {
     let both = ANY_OF_THREE
         .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
-    story(async move {
-        let bed = Bed::deciding().await;
+    run_test(async move {
+        let bed = TestBed::with_review().await;
         // Bob's account in Slack is alice's, as her trait says.
-        bed.teleport.edit_world(|world| {
-            give(world, ALICE, "U0BOB");
+        bed.teleport.edit_fixture(|world| {
+            set_slack_trait(world, ALICE, "U0BOB");
             allow_users(world, true);
         });
-        let daemon = bed.start_deciding(Way::Http, &both).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &both).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let two = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let two = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(two.contains("(alice@example.com, bob@example.com)"), "{two}");
-        bed.teleport.edit_world(|world| allow_users(world, false));
-        let unread = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        bed.teleport.edit_fixture(|world| allow_users(world, false));
+        let unread = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_refusal_in_unknown_words_is_no_missing_right_and_decides_nothing() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let words = format!("<!channel> the moon\nis full {}", "o".repeat(10_000));
-        let no = Fault::Answer(Refusal::new(Code::PermissionDenied, &words));
+        let no = Fault::Error(RpcError::new(Code::PermissionDenied, &words));
         for method in [Method::GetUser, Method::GetUsers] {
-            bed.teleport.faults().script(method, no.clone(), Times::UntilCleared);
+            bed.teleport.faults().inject(method, no.clone(), Repeat::UntilCleared);
         }
-        let unread = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let unread = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
         let line = bed.until_logged(&daemon, "Teleport does not tell who this is").await;
         assert!(line.contains("the moon") && line.contains("these words are not known here"), "{line}");
         assert!(line.len() < 2_000, "{line}");
         bed.assert_untouched(&daemon, &id);
         bed.teleport.faults().clear();
-        bed.assert_bob_can(&daemon, &card, &id).await;
-        bed.end(daemon).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn the_requester_does_not_decide_on_any_surface() {
-    for way in [Way::Http, Way::Socket] {
-        story(async move {
-            let bed = Bed::deciding().await;
+    for way in [Transport::Http, Transport::Socket] {
+        run_test(async move {
+            let bed = TestBed::with_review().await;
             let group = access_sim::slack::workspace::UserGroup {
                 id: "S0DBA".to_owned(),
                 handle: "dba".to_owned(),
@@ -358,17 +372,18 @@ fn the_requester_does_not_decide_on_any_surface() {
                 disabled: false,
             };
             bed.slack.put_group(group);
-            let review = asking("required");
+            let review = with_reason_policy("required");
             let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
-            let daemon = bed.start_deciding(way, &review).await;
+            let daemon = bed.start_with_review(way, &review).await;
             // She suggests herself, which brings her no copy.
             let suggested_reviewers = vec![ALICE.to_owned(), BOB.to_owned()];
-            let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
+            let id = bed
+                .create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             let copy = bed.until_clickable(&daemon, "U0BOB", &id).await;
             let own = "This is your own request; somebody else must decide it.";
             for button in ["approve", "deny"] {
-                assert_eq!(bed.told(&daemon, "U0ALICE", &card, button).await, own);
+                assert_eq!(bed.press_for_reply(&daemon, "U0ALICE", &card, button).await, own);
             }
             // The buttons of bob's copy, as if she had got hold of it.
             let forgery = Forgery::altered(Alteration::user("U0ALICE"));
@@ -377,7 +392,7 @@ fn the_requester_does_not_decide_on_any_surface() {
             let own_requests = || daemon.times_logged("verdict=own_request");
             bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
             // Bob's dialogue, sent by her.
-            let view = dialogue(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+            let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
             let before = bed.slack.ephemerals("U0ALICE").len();
             let sent = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
             sent.forged(Forgery::altered(Alteration::user("U0ALICE"))).await.unwrap();
@@ -386,63 +401,63 @@ fn the_requester_does_not_decide_on_any_surface() {
                 .await;
             assert_eq!(answer.text, own);
             bed.until(&daemon, "a fourth refusal", || (own_requests() >= 4).then_some(())).await;
-            assert!(bed.cards("U0ALICE", &id).is_empty());
+            assert!(bed.messages_about("U0ALICE", &id).is_empty());
             bed.assert_untouched(&daemon, &id);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn a_teleport_user_whose_time_is_over() {
-    story(async {
-        let bed = Bed::deciding().await;
-        bed.teleport.edit_world(|world| {
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        bed.teleport.edit_fixture(|world| {
             let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
             rules.push(Rule { resources: vec!["user".to_owned()], verbs: vec!["read".to_owned()] });
         });
         // Two users are read for bob: his own, and the one whose name his address would be.
-        bed.slack.put_person(Person::member("U0BOB", "bob").email("robert@example.com"));
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").email("robert@example.com"));
         let review = ANY_OF_THREE.replace("mode =", "allow_email_username_match = true\nmode =");
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         // His record is there when it is read, and its end has passed when the other one was.
         let faults = bed.teleport.faults();
-        faults.script(Method::GetUser, Fault::Delay(Duration::ZERO), Times::Next(1));
-        faults.script(Method::GetUser, Fault::Delay(Duration::from_secs(6)), Times::Next(1));
+        faults.inject(Method::GetUser, Fault::Delay(Duration::ZERO), Repeat::Next(1));
+        faults.inject(Method::GetUser, Fault::Delay(Duration::from_secs(6)), Repeat::Next(1));
         let end = Timestamp::now() + SignedDuration::from_secs(4);
-        bed.teleport.edit_world(|world| world.user_mut(BOB).unwrap().expires = Some(end));
+        bed.teleport.edit_fixture(|world| world.user_mut(BOB).unwrap().expires = Some(end));
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again."
         );
         assert!(Timestamp::now() > end);
         // Now Teleport does not know it any more.
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Teleport knows no user “bob@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_dialogue_that_could_not_be_opened_in_time() {
-    story(async {
-        let bed = Bed::deciding().await;
-        let daemon = bed.start_deciding(Way::Http, &asking("required")).await;
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let daemon = bed.start_with_review(Transport::Http, &with_reason_policy("required")).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let expired = slack::Fault::Error("expired_trigger_id".to_owned());
         bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "This took too long and was given up, so nothing was decided; try again."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
@@ -454,71 +469,72 @@ fn whatever_was_acknowledged_is_answered() {
     let shortcut = ("a shortcut", Alteration::set("/type", json!("message_action")));
     for (way, acts) in [
         // Over HTTP, Slack itself tells the person that what cannot be read failed.
-        (Way::Http, vec![older.clone(), shortcut.clone()]),
-        (Way::Socket, vec![unreadable, older, shortcut]),
+        (Transport::Http, vec![older.clone(), shortcut.clone()]),
+        (Transport::Socket, vec![unreadable, older, shortcut]),
     ] {
-        story(async move {
-            let (bed, daemon, id, card) = pending(way, ANY_OF_THREE).await;
+        run_test(async move {
+            let (bed, daemon, id, card) = start_with_pending(way, ANY_OF_THREE).await;
             for (name, alteration) in acts {
                 let click = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed();
                 let seen = click.forged(Forgery::altered(alteration)).await.unwrap();
                 assert!(seen.acknowledged(), "{name}");
-                assert_eq!(told(&daemon, &seen).await, NOT_OURS, "{name}");
+                assert_eq!(reply_text(&daemon, &seen).await, UNKNOWN_ORIGIN_REPLY, "{name}");
             }
             bed.assert_untouched(&daemon, &id);
-            bed.assert_bob_can(&daemon, &card, &id).await;
-            bed.end(daemon).await;
+            bed.assert_bob_can_approve(&daemon, &card, &id).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn an_address_that_slack_has_not_seen_confirmed() {
-    story(async {
-        let bed = Bed::deciding().await;
-        bed.slack.put_person(Person { email_confirmed: false, ..Person::member("U0BOB", "bob") });
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        bed.slack.put_user(SlackUser { email_confirmed: false, ..SlackUser::member("U0BOB", "bob") });
         let review = "mode = \"resolver\"\nallow_email_username_match = true";
-        let daemon = bed.start_deciding(Way::Http, review).await;
+        let daemon = bed.start_with_review(Transport::Http, review).await;
         let suggested_reviewers = vec![BOB.to_owned()];
-        let id = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
+        let id =
+            bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your e-mail address is not confirmed in Slack; confirm it and try again."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn votes_that_are_being_carried_out_or_cannot_be_read() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         // A little from the future, so that nobody but whoever took it carries it out yet.
-        let (id, card) = left_behind(&bed, SignedDuration::from_secs(-55)).await;
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        let (id, card) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
             "Enough people have approved this request before you, and Teleport is being told; nothing was changed."
         );
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "You already approved this request in Slack; that cannot be changed."
         );
-        assert!(bed.decided(&id).is_empty());
+        assert!(bed.decision_events(&id).is_empty());
 
-        let other = bed.ask();
+        let other = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
         let mut record = bed.record(&other);
         record.insert("x_votes".to_owned(), "{\"v\":9,\"l\":[]}".to_owned());
         let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
         bed.teleport.set_plugin_data(&other, "slack", bytes).unwrap();
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport."
         );
-        assert!(bed.decided(&other).is_empty());
-        bed.end(daemon).await;
+        assert!(bed.decision_events(&other).is_empty());
+        bed.stop_and_check_secrets(daemon).await;
     });
 }

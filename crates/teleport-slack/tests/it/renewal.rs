@@ -13,10 +13,10 @@ const RENEWED: &str = "access-plugin-rw";
 
 #[test]
 fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let before = bed.ask();
+        let before = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
 
         let renewed = bed.teleport.credentials(RENEWED, CertOptions::default());
@@ -31,7 +31,7 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
         // A decision and a new request arrive through it, and are recorded with it.
         bed.approve(&before);
         bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
-        let after = bed.ask();
+        let after = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &after, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &after, |record| record.contains_key("messages")).await;
         assert_eq!(last_user(&bed, Method::UpdatePluginData), RENEWED);
@@ -41,7 +41,7 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
 
         // A connection that is made later is made with it too.
         bed.teleport.restart().await.unwrap();
-        let later = bed.ask();
+        let later = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &later, "⏳ PENDING").await;
         assert_eq!(last_user(&bed, Method::WatchEvents), RENEWED);
         daemon.stop().await;
@@ -50,8 +50,8 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
 
 #[test]
 fn an_expired_certificate_is_told_and_its_replacement_is_all_it_takes() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let end = Timestamp::now() + SignedDuration::from_secs(8);
         bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
         let daemon = bed.start(TEAM).await;
@@ -59,7 +59,7 @@ fn an_expired_certificate_is_told_and_its_replacement_is_all_it_takes() {
         assert!(line.contains("ERROR") && line.contains("tctl auth sign"), "{line}");
         bed.teleport.restart().await.unwrap();
         bed.until_logged(&daemon, "it refuses our certificate").await;
-        let missed = bed.ask();
+        let missed = bed.create_request();
 
         bed.sign(CertOptions::default());
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
@@ -70,20 +70,20 @@ fn an_expired_certificate_is_told_and_its_replacement_is_all_it_takes() {
 
 #[test]
 fn damaged_files_leave_the_certificate_in_use() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         std::fs::write(bed.dir.path().join("auth.crt"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();
         let line = bed.until_logged(&daemon, "cannot be used, so the identity in use stays").await;
         assert!(line.contains("WARN") && line.contains("auth.crt"), "{line}");
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         daemon.stop().await;
     });
 }
 
 /// As whom the daemon made its last call of a method.
-fn last_user(bed: &Bed, method: Method) -> String {
-    let calls = bed.teleport.journal().calls();
+fn last_user(bed: &TestBed, method: Method) -> String {
+    let calls = bed.teleport.call_log().calls();
     calls.into_iter().rfind(|call| call.method == method).unwrap().user.unwrap()
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use access_sim::breaker::Breaker;
+use access_sim::breaker::TcpProxy;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::audit::AuditKind;
-use access_sim::teleport::faults::{Fault as TeleportFault, Times};
+use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::TCTL;
 use tokio::time::Instant;
@@ -16,13 +16,13 @@ use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const BOTH: &str = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#;
-const PLACES: [&str; 3] = ["C0TEAM", "C0DBA", "U0BOB"];
+const DESTINATIONS: [&str; 3] = ["C0TEAM", "C0DBA", "U0BOB"];
 const POST: &str = "chat.postMessage";
 const POSTED: &str = "Posted the request";
 /// How soon another daemon goes on where one stopped.
-const TAKEN_OVER: Duration = Duration::from_secs(15);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How soon it posts again what the first one may have posted: it is looked for until it cannot arrive any more.
-const POSTED_AGAIN: Duration = Duration::from_secs(30);
+const REPOST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Stops all in order and returns how many lines of their logs have each of these words.
 async fn count_lines<const N: usize>(daemons: Vec<Daemon>, words: [&str; N]) -> [usize; N] {
@@ -36,15 +36,15 @@ async fn count_lines<const N: usize>(daemons: Vec<Daemon>, words: [&str; N]) -> 
 #[test]
 fn many_requests_at_once_are_each_shown_once() {
     for replicas in [2, 3] {
-        story(async move {
-            let bed = Bed::new().await;
+        run_test(async move {
+            let bed = TestBed::new().await;
             let mut daemons = Vec::new();
             for _ in 0..replicas {
                 daemons.push(bed.start(BOTH).await);
             }
-            let ids: Vec<_> = (0..20).map(|_| bed.ask()).collect();
+            let ids: Vec<_> = (0..20).map(|_| bed.create_request()).collect();
             for id in &ids {
-                for place in PLACES {
+                for place in DESTINATIONS {
                     bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
                 }
                 bed.until_recorded(&daemons[0], id, |record| {
@@ -61,12 +61,12 @@ fn many_requests_at_once_are_each_shown_once() {
 
 #[test]
 fn who_missed_an_approval_does_not_take_it_back_when_the_request_is_gone() {
-    story(async {
-        let bed = Bed::new().await;
-        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let behind = bed.launch(&bed.config_at(line.addr(), TEAM));
         bed.until_logged(&behind, "Ready").await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&behind, "C0TEAM", &id, "⏳ PENDING").await;
         let first = bed.start(TEAM).await;
         line.cut().await;
@@ -79,22 +79,22 @@ fn who_missed_an_approval_does_not_take_it_back_when_the_request_is_gone() {
         first.kill().await;
         bed.teleport.delete(TCTL, &id).unwrap();
         line.restore().await.unwrap();
-        let marker = bed.ask();
+        let marker = bed.create_request();
         bed.until_status(&behind, "C0TEAM", &marker, "⏳ PENDING").await;
         behind.stop().await;
-        let status = status_line(&bed.card("C0TEAM", &id).unwrap());
+        let status = status_line(&bed.message_about("C0TEAM", &id).unwrap());
         assert!(status.contains("✅ APPROVED (looks fine)"), "{status}");
     });
 }
 
 #[test]
 fn an_approval_is_shown_with_one_edit_and_told_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemons = vec![bed.start(BOTH).await, bed.start(BOTH).await, bed.start(BOTH).await];
-        let ids: Vec<_> = (0..5).map(|_| bed.ask()).collect();
+        let ids: Vec<_> = (0..5).map(|_| bed.create_request()).collect();
         for id in &ids {
-            for place in PLACES {
+            for place in DESTINATIONS {
                 bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
             }
             bed.until_recorded(&daemons[0], id, |record| field(record, "messages").split(',').count() == 3)
@@ -102,7 +102,7 @@ fn an_approval_is_shown_with_one_edit_and_told_once() {
         }
         ids.iter().for_each(|id| bed.approve(id));
         for id in &ids {
-            for place in PLACES {
+            for place in DESTINATIONS {
                 let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED (looks fine)").await;
                 bed.until_replies(&daemons[0], &card, 1).await;
             }
@@ -115,36 +115,36 @@ fn an_approval_is_shown_with_one_edit_and_told_once() {
 }
 
 /// Two daemons, of which the first is in the middle of posting a request that the second has seen too.
-async fn in_the_middle_of_a_post(fault: FaultRule) -> (Bed, Daemon, Daemon, String) {
-    let bed = Bed::new().await;
-    let (first, second) = (bed.start_watched(TEAM).await, bed.start_watched(TEAM).await);
+async fn first_hangs_in_post(fault: FaultRule) -> (TestBed, Daemon, Daemon, String) {
+    let bed = TestBed::new().await;
+    let (first, second) = (bed.start_with_diagnostics(TEAM).await, bed.start_with_diagnostics(TEAM).await);
     bed.slack.faults().add(fault.in_channel("C0TEAM").times(1));
     second.signal("STOP");
-    let id = bed.ask();
+    let id = bed.create_request();
     bed.until(&first, "the post", || (!bed.slack.calls_of(POST).is_empty()).then_some(())).await;
     second.signal("CONT");
     (bed, first, second, id)
 }
 
 /// The second daemon takes over in time.
-async fn until_taken_over(bed: &Bed, second: &Daemon, since: Instant) {
+async fn until_taken_over(bed: &TestBed, second: &Daemon, since: Instant) {
     bed.until_logged(second, "taking over").await;
-    assert!(since.elapsed() < TAKEN_OVER, "it took {:?}\n{}", since.elapsed(), second.log());
-    assert_eq!(second.figures().await["claim_takeovers_total"], 1.0);
+    assert!(since.elapsed() < TAKEOVER_TIMEOUT, "it took {:?}\n{}", since.elapsed(), second.log());
+    assert_eq!(second.metrics().await["claim_takeovers_total"], 1.0);
 }
 
 #[test]
 fn who_is_killed_after_slack_posted_is_replaced_and_the_post_is_found() {
-    story(async {
+    run_test(async {
         let (bed, first, second, id) =
-            in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
+            first_hangs_in_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
         first.kill().await;
         let killed = Instant::now();
         until_taken_over(&bed, &second, killed).await;
         let card = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
         let name = format!("C0TEAM/{}", card.ts);
         bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
-        assert!(killed.elapsed() < TAKEN_OVER, "it took {:?}", killed.elapsed());
+        assert!(killed.elapsed() < TAKEOVER_TIMEOUT, "it took {:?}", killed.elapsed());
         bed.approve(&id);
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&second, &card, 1).await;
@@ -156,13 +156,13 @@ fn who_is_killed_after_slack_posted_is_replaced_and_the_post_is_found() {
 
 #[test]
 fn who_is_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
-    story(async {
-        let (bed, first, second, id) = in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang)).await;
+    run_test(async {
+        let (bed, first, second, id) = first_hangs_in_post(FaultRule::new(POST, Fault::Hang)).await;
         first.kill().await;
         let killed = Instant::now();
         until_taken_over(&bed, &second, killed).await;
         bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
-        assert!(killed.elapsed() < POSTED_AGAIN, "it took {:?}", killed.elapsed());
+        assert!(killed.elapsed() < REPOST_TIMEOUT, "it took {:?}", killed.elapsed());
         let [posted] = count_lines(vec![second], [POSTED]).await;
         assert_eq!((posted, bed.slack.all_messages().len()), (1, 1));
     });
@@ -170,9 +170,9 @@ fn who_is_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
 
 #[test]
 fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
-    story(async {
+    run_test(async {
         let (bed, first, second, id) =
-            in_the_middle_of_a_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
+            first_hangs_in_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
         first.signal("STOP");
         let frozen = Instant::now();
         until_taken_over(&bed, &second, frozen).await;
@@ -182,7 +182,7 @@ fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
         first.signal("CONT");
         bed.until_logged(&first, "no full answer within 6s").await;
         // Both go on with what comes next.
-        let next = bed.ask();
+        let next = bed.create_request();
         bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
         bed.until_recorded(&second, &next, |record| field(record, "messages").starts_with("C0TEAM/")).await;
         bed.until_recorded(&second, &id, |record| {
@@ -196,29 +196,31 @@ fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
 
 #[test]
 fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
-    story(async {
-        let bed = Bed::new().await;
-        let (first, second) = (bed.start(TEAM).await, bed.start_watched(TEAM).await);
+    run_test(async {
+        let bed = TestBed::new().await;
+        let (first, second) = (bed.start(TEAM).await, bed.start_with_diagnostics(TEAM).await);
         second.signal("STOP");
         let slow = TeleportFault::Delay(Duration::from_secs(2));
-        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
-        let id = bed.ask();
-        let is_claiming = || bed.teleport.journal().count(Method::UpdatePluginData) > 0;
+        bed.teleport.faults().inject(Method::UpdatePluginData, slow, Repeat::Next(1));
+        let id = bed.create_request();
+        let is_claiming = || bed.teleport.call_log().count(Method::UpdatePluginData) > 0;
         bed.until(&first, "the claim", || is_claiming().then_some(())).await;
         first.signal("STOP");
         bed.until_recorded(&second, &id, |record| record.contains_key("x_claim")).await;
         let frozen = Instant::now();
         second.signal("CONT");
         until_taken_over(&bed, &second, frozen).await;
-        bed.until_within(POSTED_AGAIN, &second, "its post", || bed.card("C0TEAM", &id)).await;
+        bed.until_within(REPOST_TIMEOUT, &second, "its post", || bed.message_about("C0TEAM", &id)).await;
         bed.until_recorded(&second, &id, |record| !record.contains_key("x_claim")).await;
         // Now it hears that the claim was written, too late for its deadline or for the claim's time.
         first.signal("CONT");
         let too_late =
             ["UpdatePluginData had no answer within 15 s", "took longer than 6 s to write a record"];
-        bed.until(&first, "that it was too late", || too_late.iter().find_map(|words| first.logged(words)))
-            .await;
-        let next = bed.ask();
+        bed.until(&first, "that it was too late", || {
+            too_late.iter().find_map(|words| first.find_logged(words))
+        })
+        .await;
+        let next = bed.create_request();
         bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
         let [posted] = count_lines(vec![first, second], [POSTED]).await;
         assert_eq!((posted, bed.slack.calls_of(POST).len()), (2, 2));
@@ -227,23 +229,27 @@ fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
 
 #[test]
 fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
-    story(async {
+    run_test(async {
         // Later than anybody waits for it.
         let late = Fault::Delay(Duration::from_secs(35));
-        let (bed, first, second, id) = in_the_middle_of_a_post(FaultRule::new(POST, late)).await;
+        let (bed, first, second, id) = first_hangs_in_post(FaultRule::new(POST, late)).await;
         first.signal("STOP");
         until_taken_over(&bed, &second, Instant::now()).await;
-        bed.until_within(POSTED_AGAIN, &second, "the second daemon's post", || bed.card("C0TEAM", &id)).await;
+        bed.until_within(REPOST_TIMEOUT, &second, "the second daemon's post", || {
+            bed.message_about("C0TEAM", &id)
+        })
+        .await;
         let name = |ts: &str| format!("C0TEAM/{ts}");
-        let kept = bed.card("C0TEAM", &id).unwrap();
+        let kept = bed.message_about("C0TEAM", &id).unwrap();
         bed.until_recorded(&second, &id, |record| field(record, "messages") == name(&kept.ts)).await;
         bed.until(&second, "the frozen daemon's post", || {
-            (bed.cards("C0TEAM", &id).len() == 2).then_some(())
+            (bed.messages_about("C0TEAM", &id).len() == 2).then_some(())
         })
         .await;
         first.signal("CONT");
-        bed.until(&second, "one message", || (bed.cards("C0TEAM", &id).len() == 1).then_some(())).await;
-        assert_eq!(bed.card("C0TEAM", &id).unwrap().ts, kept.ts);
+        bed.until(&second, "one message", || (bed.messages_about("C0TEAM", &id).len() == 1).then_some(()))
+            .await;
+        assert_eq!(bed.message_about("C0TEAM", &id).unwrap().ts, kept.ts);
         bed.until_recorded(&second, &id, |record| {
             field(record, "messages") == name(&kept.ts) && !record.contains_key("x_claim")
         })
@@ -252,7 +258,7 @@ fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&second, &kept, 1).await;
         let withdrawn = "withdrawn_doubles_total";
-        assert_eq!(first.figures().await[withdrawn] + second.figures().await[withdrawn], 1.0);
+        assert_eq!(first.metrics().await[withdrawn] + second.metrics().await[withdrawn], 1.0);
         let [taken_back] = count_lines(vec![first, second], ["the second message is taken back"]).await;
         assert_eq!((taken_back, bed.slack.all_messages().len()), (1, 2));
     });
@@ -260,10 +266,11 @@ fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
 
 #[test]
 fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
-    story(async {
-        let bed = Bed::new().await;
-        let (first, second) = (bed.start_watched(TEAM).await, bed.start_watched(TEAM).await);
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let (first, second) =
+            (bed.start_with_diagnostics(TEAM).await, bed.start_with_diagnostics(TEAM).await);
+        let id = bed.create_request();
         let card = bed.until_status(&first, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&first, &id, |record| {
             record.contains_key("messages") && !record.contains_key("x_claim")
@@ -287,7 +294,7 @@ fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
         })
         .await;
         let withdrawn = "withdrawn_doubles_total";
-        assert_eq!(first.figures().await[withdrawn] + second.figures().await[withdrawn], 1.0);
+        assert_eq!(first.metrics().await[withdrawn] + second.metrics().await[withdrawn], 1.0);
         for daemon in [first, second] {
             daemon.stop().await;
         }
@@ -296,11 +303,11 @@ fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
 
 #[test]
 fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let mut daemons = Vec::new();
         for _ in 0..2 {
-            daemons.push(bed.start_deciding(Way::Socket, ANY_OF_THREE).await);
+            daemons.push(bed.start_with_review(Transport::Socket, ANY_OF_THREE).await);
         }
         let sockets = bed.slack.sockets();
         bed.until(&daemons[1], "four sockets", || (sockets.count() == 4).then_some(())).await;
@@ -309,14 +316,14 @@ fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
             let old = daemons.remove(0);
             let stays = &daemons[0];
             let restart = async {
-                bed.end(old).await;
-                bed.start_deciding(Way::Socket, ANY_OF_THREE).await
+                bed.stop_and_check_secrets(old).await;
+                bed.start_with_review(Transport::Socket, ANY_OF_THREE).await
             };
             let load = async {
                 for _ in 0..12 {
-                    let id = bed.ask();
+                    let id = bed.create_request();
                     let card = bed.until_clickable(stays, "C0TEAM", &id).await;
-                    let answer = bed.told(stays, "U0BOB", &card, "approve").await;
+                    let answer = bed.press_for_reply(stays, "U0BOB", &card, "approve").await;
                     assert_eq!(answer, "The request is approved.", "{}", stays.log());
                     ids.push(id);
                 }
@@ -329,12 +336,12 @@ fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
                 let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED").await;
                 bed.until_replies(&daemons[0], &card, 1).await;
             }
-            let decided = bed.decided(id);
+            let decided = bed.decision_events(id);
             assert_eq!(decided.len(), 1, "{decided:?}");
             assert_eq!((decided[0].kind, decided[0].delegator.as_deref()), (AuditKind::Update, Some(BOB)));
         }
         for daemon in daemons {
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         }
         let count = ids.len();
         assert_eq!(bed.slack.ephemerals("U0BOB").len(), count);

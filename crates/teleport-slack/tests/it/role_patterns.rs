@@ -7,7 +7,7 @@ use crate::support::deciding::*;
 use crate::support::*;
 
 /// The rule for every role, and one for these roles that needs two.
-fn beside_the_star(roles: &str) -> String {
+fn wildcard_and_rule_for(roles: &str) -> String {
     format!(
         "{ANY_OF_THREE}\n[[review.rule]]\nroles = [{roles}]\napprovers = [\"bob@example.com\", \"dave@example.com\"]\n\
          approvals = 2\nreason = \"off\"\n"
@@ -17,14 +17,14 @@ fn beside_the_star(roles: &str) -> String {
 #[test]
 fn one_click_does_not_approve_what_a_stricter_rule_names_by_pattern() {
     for roles in [r#""^d.*$""#, r#""^(dba|prod)$""#, r#""d?a""#, r#""d*""#] {
-        story(async move {
-            let bed = Bed::deciding().await;
-            let daemon = bed.start_deciding(Way::Socket, &beside_the_star(roles)).await;
-            let id = bed.ask();
+        run_test(async move {
+            let bed = TestBed::with_review().await;
+            let daemon = bed.start_with_review(Transport::Socket, &wildcard_and_rule_for(roles)).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
             assert_eq!(told, "Your approval counts: 1 of 2 approvals.", "{roles}");
-            bed.told(&daemon, "U0DAVE", &card, "approve").await;
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await;
             bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
             daemon.stop().await;
         });
@@ -33,19 +33,23 @@ fn one_click_does_not_approve_what_a_stricter_rule_names_by_pattern() {
 
 #[test]
 fn a_stricter_rule_that_could_never_match_ends_the_start() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let cases = [
-            (beside_the_star("\"prod-[a-z]+\""), r#"write "^prod-[a-z]+$" if it is a regular expression"#),
-            (beside_the_star("\" prod-db\""), r#"write "prod-db""#),
-            (beside_the_star("\"prod-db,admin\""), r#"write ["prod-db", "admin"]"#),
             (
-                beside_the_star("\"dba\"").replace("[\"bob@example.com\", \"dave", "[\"U0BOB\", \"dave"),
+                wildcard_and_rule_for("\"prod-[a-z]+\""),
+                r#"write "^prod-[a-z]+$" if it is a regular expression"#,
+            ),
+            (wildcard_and_rule_for("\" prod-db\""), r#"write "prod-db""#),
+            (wildcard_and_rule_for("\"prod-db,admin\""), r#"write ["prod-db", "admin"]"#),
+            (
+                wildcard_and_rule_for("\"dba\"")
+                    .replace("[\"bob@example.com\", \"dave", "[\"U0BOB\", \"dave"),
                 r#"write "bob@example.com""#,
             ),
         ];
         for (review, remedy) in cases {
-            let (code, log) = bed.refused(&bed.review_config(Way::Socket, &review)).await;
+            let (code, log) = bed.run_to_exit(&bed.review_config(Transport::Socket, &review)).await;
             assert_eq!(code, Some(78), "{log}");
             assert!(log.contains(remedy) && log.contains("teleport-slack.toml:"), "{log}");
         }
@@ -55,18 +59,18 @@ fn a_stricter_rule_that_could_never_match_ends_the_start() {
 
 #[test]
 fn a_name_beats_patterns_and_the_star_is_for_the_rest() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let rules = "[role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = \"U0DAVE\"\n\"^a.*n$\" = \"team\"\n\"?????\" = \"bob@example.com\"";
         let daemon = bed.start(rules).await;
-        let dba = bed.ask();
+        let dba = bed.create_request();
         bed.until_status(&daemon, "C0DBA", &dba, "⏳ PENDING").await;
-        let admin = bed.ask_for(NewRequest::roles(&["admin"], "why"));
+        let admin = bed.create_request_with(NewRequest::roles(&["admin"], "why"));
         for place in ["C0TEAM", "U0BOB"] {
             bed.until_status(&daemon, place, &admin, "⏳ PENDING").await;
         }
         bed.until_recorded(&daemon, &admin, |record| field(record, "messages").split(',').count() == 2).await;
-        let other = bed.ask_for(NewRequest::roles(&["prod-a"], "why"));
+        let other = bed.create_request_with(NewRequest::roles(&["prod-a"], "why"));
         bed.until_status(&daemon, "U0DAVE", &other, "⏳ PENDING").await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 4);

@@ -103,7 +103,7 @@ fn assert_none(sources: &[Source], words: &[&str], rule: &str) {
 }
 
 /// The files of the daemon that are not in this folder of it.
-fn outside(folder: &str) -> Vec<Source> {
+fn all_outside(folder: &str) -> Vec<Source> {
     let mut sources = production("teleport-slack");
     let before = sources.len();
     sources.retain(|source| !source.path.starts_with(&format!("crates/teleport-slack/src/{folder}/")));
@@ -161,14 +161,14 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 #[test]
 fn only_one_folder_knows_each_sides_wire_format() {
     let words = ["tonic", "prost", "teleport_proto"];
-    assert_none(&outside("teleport"), &words, "only src/teleport speaks gRPC");
+    assert_none(&all_outside("teleport"), &words, "only src/teleport speaks gRPC");
     let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
-    assert_none(&outside("slack"), &words, "only src/slack speaks HTTP to Slack");
-    assert_none(&outside("http"), &["axum::"], "only src/http listens for callbacks");
+    assert_none(&all_outside("slack"), &words, "only src/slack speaks HTTP to Slack");
+    assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
-    assert_none(&outside("slack"), &methods, "only src/slack knows Slack's methods");
+    assert_none(&all_outside("slack"), &methods, "only src/slack knows Slack's methods");
 }
 
 #[test]

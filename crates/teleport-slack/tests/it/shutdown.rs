@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
-use access_sim::teleport::faults::{Fault as TeleportFault, Times};
+use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
 use access_sim::teleport::journal::Method;
 
 use crate::support::daemon::signal;
@@ -16,20 +16,23 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
 fn what_is_under_way_is_finished_and_recorded() {
-    story(async {
+    run_test(async {
         for signal in ["TERM", "INT"] {
-            let bed = Bed::new().await;
+            let bed = TestBed::new().await;
             let daemon = bed.start(TEAM).await;
             bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Delay(Duration::from_secs(2))));
-            let id = bed.ask();
+            let id = bed.create_request();
             bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
             daemon.signal(signal);
             bed.until_logged(&daemon, "Finishing what is under way").await;
-            let late = bed.ask();
-            let (status, log) = daemon.ended().await;
+            let late = bed.create_request();
+            let (status, log) = daemon.wait_for_exit().await;
             assert!(status.success(), "{status}\n{log}");
-            assert!(bed.card("C0TEAM", &late).is_none() && bed.record(&late).is_empty(), "taken in\n{log}");
-            assert_eq!(bed.cards("C0TEAM", &id).len(), 1);
+            assert!(
+                bed.message_about("C0TEAM", &late).is_none() && bed.record(&late).is_empty(),
+                "taken in\n{log}"
+            );
+            assert_eq!(bed.messages_about("C0TEAM", &id).len(), 1);
             assert!(bed.record(&id).contains_key("messages"), "posted but not recorded\n{log}");
         }
     });
@@ -37,22 +40,22 @@ fn what_is_under_way_is_finished_and_recorded() {
 
 #[test]
 fn what_takes_too_long_is_left_to_the_next_start() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         // No call takes longer than it may, but together they take longer than the end waits.
         for method in [Method::GetPluginData, Method::UpdatePluginData] {
             let slow = TeleportFault::Delay(Duration::from_secs(12));
-            bed.teleport.faults().script(method, slow, Times::UntilCleared);
+            bed.teleport.faults().inject(method, slow, Repeat::UntilCleared);
         }
-        let reads = bed.teleport.journal().count(Method::GetPluginData);
-        let id = bed.ask();
+        let reads = bed.teleport.call_log().count(Method::GetPluginData);
+        let id = bed.create_request();
         bed.until(&daemon, "the record being read", || {
-            (bed.teleport.journal().count(Method::GetPluginData) > reads).then_some(())
+            (bed.teleport.call_log().count(Method::GetPluginData) > reads).then_some(())
         })
         .await;
         daemon.signal("TERM");
-        let (status, log) = daemon.ended().await;
+        let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success(), "{status}\n{log}");
         assert!(log.contains("Not all was finished in time; the next start takes it up again"), "{log}");
 
@@ -65,11 +68,11 @@ fn what_takes_too_long_is_left_to_the_next_start() {
 
 #[test]
 fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang));
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
         // As `timeout` sends them: to the process, and then to its whole group.
         let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}; kill -INT {0}", daemon.pid());
@@ -81,7 +84,7 @@ fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
         assert_eq!(daemon.exit_status(), None, "{}", daemon.log());
         let asked = Instant::now();
         daemon.signal("TERM");
-        let (status, log) = daemon.ended().await;
+        let (status, log) = daemon.wait_for_exit().await;
         assert_eq!(status.code(), Some(1), "{log}");
         assert!(log.contains(" ERROR The daemon ends: SIGTERM received again"), "{log}");
         assert!(asked.elapsed() < Duration::from_secs(10), "it took {:?}", asked.elapsed());
@@ -90,8 +93,8 @@ fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
 
 #[test]
 fn a_signal_during_start_is_heard() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.teleport.stop().await;
         let daemon = bed.launch(&bed.config(TEAM));
         bed.until_logged(&daemon, "Teleport does not answer").await;
@@ -100,13 +103,13 @@ fn a_signal_during_start_is_heard() {
 }
 
 /// Waits until a process catches SIGHUP.
-async fn until_caught(pid: u32) {
+async fn until_sighup_handled(pid: u32) {
     let catches = || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
         (u64::from_str_radix(caught.trim(), 16).ok()? & 1 == 1).then_some(())
     };
-    poll("SIGHUP being caught", tokio::sync::watch::channel(0).1, async || catches()).await;
+    poll_until("SIGHUP being caught", tokio::sync::watch::channel(0).1, async || catches()).await;
 }
 
 const HUP: &str =
@@ -114,8 +117,8 @@ const HUP: &str =
 
 #[test]
 fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         // Before the configuration is read: it comes from a pipe into which nothing was written yet.
         let mut process = Command::new(program())
             .args(["start", "-c", "/dev/stdin"])
@@ -123,7 +126,7 @@ fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        until_caught(process.id()).await;
+        until_sighup_handled(process.id()).await;
         signal(process.id(), "HUP");
         signal(process.id(), "TERM");
         assert!(process.wait().unwrap().success(), "the hangup ended it, or nothing did");
@@ -142,7 +145,7 @@ fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
             }
         }
         // It works on, and a hangup is no wish to stop.
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let log = daemon.stop().await;
         assert!(log.contains("SIGTERM received; a second signal"), "{log}");
@@ -151,8 +154,8 @@ fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
 
 #[test]
 fn other_signals_end_it_in_order_or_not_at_all() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         for name in ["USR1", "USR2"] {
             daemon.signal(name);
@@ -160,19 +163,19 @@ fn other_signals_end_it_in_order_or_not_at_all() {
         }
         // Somebody who reads the log has gone: that is no reason to end either.
         daemon.signal("PIPE");
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         // No core file, in which secrets are.
         daemon.signal("QUIT");
-        let (status, log) = daemon.ended().await;
+        let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success() && log.contains("Stopping: SIGQUIT received"), "{status}\n{log}");
     });
 }
 
 #[test]
 fn a_hangup_opens_the_log_file_anew() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let [file, rotated] = ["slack.log", "slack.log.1"].map(|name| bed.dir.path().join(name));
         let daemon = bed.launch(&format!("{}output = {file:?}", bed.config(TEAM)));
         let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
@@ -196,7 +199,7 @@ fn a_hangup_opens_the_log_file_anew() {
 
 #[test]
 fn as_process_1_of_a_container_it_obeys_the_same_signals() {
-    story(async {
+    run_test(async {
         const CONTAINER: [&str; 3] = ["--fork", "--pid", "--mount-proc"];
         let can = Command::new("unshare").args(CONTAINER).arg("true").output();
         if !can.is_ok_and(|tried| tried.status.success()) {
@@ -205,7 +208,7 @@ fn as_process_1_of_a_container_it_obeys_the_same_signals() {
             );
             return;
         }
-        let bed = Bed::new().await;
+        let bed = TestBed::new().await;
         let config = bed.write_config(&bed.config(TEAM));
         let mut command = Command::new("unshare");
         let command = command.args(CONTAINER).arg(program()).arg("start").arg("-c").arg(config);
@@ -216,7 +219,7 @@ fn as_process_1_of_a_container_it_obeys_the_same_signals() {
         signal(inner, "HUP");
         bed.until_logged(&daemon, HUP).await;
         signal(inner, "TERM");
-        let (status, log) = daemon.ended().await;
+        let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success() && log.contains("Stopped"), "{status}\n{log}");
     });
 }

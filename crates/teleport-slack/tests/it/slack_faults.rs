@@ -10,8 +10,8 @@ use access_sim::slack::workspace::TokenState;
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
-use crate::support::daemon::Figures;
-use crate::support::deciding::Way;
+use crate::support::daemon::MetricValues;
+use crate::support::deciding::Transport;
 use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -43,7 +43,10 @@ fn failures() -> Vec<(FaultRule, &'static str, bool)> {
 
 /// A request is told through every failure, each in a channel of its own. `copies` says how many messages each
 /// channel has in the end. Returns the log and what was counted.
-async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) -> usize) -> (String, Figures) {
+async fn notified_through_failures(
+    scopes: Option<&[&str]>,
+    copies: impl Fn(bool) -> usize,
+) -> (String, MetricValues) {
     let failures = failures();
     let channels: Vec<_> = (0..failures.len()).map(|n| format!("C0F{n}")).collect();
     let mut workspace = workspace();
@@ -53,12 +56,12 @@ async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) ->
     if let Some(scopes) = scopes {
         workspace = workspace.with_scopes(scopes);
     }
-    let bed = Bed::with(Options::golden(), workspace).await;
-    let daemon = bed.start_watched(&format!("recipients = {channels:?}")).await;
+    let bed = TestBed::with_options(Options::golden(), workspace).await;
+    let daemon = bed.start_with_diagnostics(&format!("recipients = {channels:?}")).await;
     for ((rule, ..), channel) in failures.iter().zip(&channels) {
         bed.slack.faults().add(rule.clone().in_channel(channel).times(1));
     }
-    let id = bed.ask();
+    let id = bed.create_request();
     for ((_, words, was_done), channel) in failures.iter().zip(&channels) {
         let what = format!("{words:?} of {channel} in the log");
         let named = |line: &&str| line.contains(words) && line.contains(&format!("place={channel} "));
@@ -67,20 +70,20 @@ async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) ->
         assert!(!was_done || line.contains(IN_DOUBT), "{line}");
         let recorded = format!("{channel}/");
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains(&recorded)).await;
-        assert_eq!(bed.cards(channel, &id).len(), copies(*was_done), "{words}");
+        assert_eq!(bed.messages_about(channel, &id).len(), copies(*was_done), "{words}");
     }
     bed.approve(&id);
     for channel in &channels {
         bed.until(&daemon, &format!("the approval in {channel}"), || {
-            let cards = bed.cards(channel, &id);
+            let cards = bed.messages_about(channel, &id);
             cards.iter().find(|card| status_line(card).contains("APPROVED")).map(|_| ())
         })
         .await;
     }
-    let figures = daemon.figures().await;
+    let figures = daemon.metrics().await;
     let log = daemon.stop().await;
     for ((_, words, was_done), channel) in failures.iter().zip(&channels) {
-        assert_eq!(bed.cards(channel, &id).len(), copies(*was_done), "{words}");
+        assert_eq!(bed.messages_about(channel, &id).len(), copies(*was_done), "{words}");
     }
     let in_doubt = log.lines().filter(|line| line.contains("WARN") && line.contains(IN_DOUBT)).count();
     assert_eq!(figures["ambiguous_posts_total"], in_doubt as f64, "{log}");
@@ -89,7 +92,7 @@ async fn told_through_failures(scopes: Option<&[&str]>, copies: impl Fn(bool) ->
 }
 
 /// What became of posts in doubt, as counted: found, not found, and posted again blindly.
-fn settled(figures: &Figures) -> [f64; 3] {
+fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
     [
         "settled_posts_total{history=\"found\"}",
         "settled_posts_total{history=\"not_found\"}",
@@ -100,9 +103,9 @@ fn settled(figures: &Figures) -> [f64; 3] {
 
 #[test]
 fn a_post_that_fails_in_any_way_is_named_and_there_once_in_the_end() {
-    story(async {
-        let (log, figures) = told_through_failures(None, |_| 1).await;
-        assert_eq!(settled(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
+    run_test(async {
+        let (log, figures) = notified_through_failures(None, |_| 1).await;
+        assert_eq!(in_doubt_counts(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
         assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 3, "{log}");
         assert!(!log.contains("is posted once more although"), "{log}");
     });
@@ -110,11 +113,11 @@ fn a_post_that_fails_in_any_way_is_named_and_there_once_in_the_end() {
 
 #[test]
 fn without_the_scopes_to_look_a_post_in_doubt_is_made_again_and_said_so() {
-    story(async {
+    run_test(async {
         let scopes = ["chat:write", "users:read", "users:read.email"];
         let copies = |was_done| if was_done { 2 } else { 1 };
-        let (log, figures) = told_through_failures(Some(&scopes), copies).await;
-        assert_eq!(settled(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
+        let (log, figures) = notified_through_failures(Some(&scopes), copies).await;
+        assert_eq!(in_doubt_counts(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
         let said = log.lines().find(|line| line.contains("is posted once more although")).unwrap();
         assert!(
             said.contains("grant the scopes channels:history") && said.contains("missing_scope"),
@@ -125,12 +128,12 @@ fn without_the_scopes_to_look_a_post_in_doubt_is_made_again_and_said_so() {
 
 #[test]
 fn an_outage_is_told_once_and_its_end_too() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let outage = Fault::Status { status: 503, body: String::new() };
         bed.slack.faults().add(FaultRule::new("*", outage).times(3));
-        let ids = [bed.ask(), bed.ask()];
+        let ids = [bed.create_request(), bed.create_request()];
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
@@ -143,17 +146,19 @@ fn an_outage_is_told_once_and_its_end_too() {
 
 #[test]
 fn an_answer_that_never_comes_holds_up_nobody_else() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM"]"#).await;
         bed.slack.faults().add(FaultRule::new(POST, Fault::Hang).in_channel("C0DBA").times(1));
-        let hung = bed.ask();
+        let hung = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &hung, "⏳ PENDING").await;
-        let other = bed.ask();
+        let other = bed.create_request();
         for place in ["C0TEAM", "C0DBA"] {
             bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
         }
-        assert!(bed.card("C0DBA", &hung).is_none() && daemon.logged("no full answer").is_none());
+        assert!(
+            bed.message_about("C0DBA", &hung).is_none() && daemon.find_logged("no full answer").is_none()
+        );
         let line = bed.until_logged(&daemon, "no full answer within 6s").await;
         assert!(line.contains("place=C0DBA") && line.contains(IN_DOUBT), "{line}");
         bed.until_status(&daemon, "C0DBA", &hung, "⏳ PENDING").await;
@@ -164,8 +169,8 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
 
 #[test]
 fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let recipients = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com", "U0DAVE"]"#;
         for (fault, words) in [
             (Fault::NotJson, "the answer is not Slack's: broken JSON"),
@@ -177,7 +182,7 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
             for method in ["users.lookupByEmail", "users.info"] {
                 bed.slack.faults().add(FaultRule::new(method, fault.clone()).times(1));
             }
-            let id = bed.ask();
+            let id = bed.create_request();
             for place in ["C0TEAM", "C0DBA"] {
                 bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
             }
@@ -208,7 +213,7 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
 }
 
 /// The calls that came while the one with the fault forbade them, and the first that came after.
-fn after_the_limited(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Call>) {
+fn calls_after_rate_limit(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Call>) {
     let limited = calls.iter().find(|call| call.fault.is_some()).unwrap();
     let mut later = calls.iter().filter(|call| call.at > limited.at);
     let too_soon = later.clone().filter(|call| call.at < limited.at + wait).collect();
@@ -217,19 +222,19 @@ fn after_the_limited(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Cal
 
 #[test]
 fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
-    story(async {
+    run_test(async {
         let wait = Duration::from_secs(3);
-        let bed = Bed::new().await;
+        let bed = TestBed::new().await;
         let rules = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"admin\" = \"bob@example.com\"";
         let daemon = bed.start(rules).await;
-        let before = bed.ask();
+        let before = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
         bed.slack.faults().add(FaultRule::new(POST, Fault::RateLimited { retry_after: 3 }).times(1));
-        let limited = bed.ask();
+        let limited = bed.create_request();
         let line = bed.until_logged(&daemon, "Slack asks to wait 3 s").await;
         assert!(line.contains("chat.postMessage") && line.contains("place=C0TEAM"), "{line}");
         // More to post comes up meanwhile, and things to do with other methods.
-        let other = bed.ask_for(NewRequest::roles(&["admin"], "meanwhile"));
+        let other = bed.create_request_with(NewRequest::roles(&["admin"], "meanwhile"));
         bed.approve(&before);
         let edited = bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
         bed.until(&daemon, "the look-up", || {
@@ -244,7 +249,7 @@ fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
         bed.until_replies(&daemon, &edited, 1).await;
         daemon.stop().await;
         let posts = bed.slack.calls_of(POST);
-        let (too_soon, next) = after_the_limited(&posts, wait);
+        let (too_soon, next) = calls_after_rate_limit(&posts, wait);
         assert!(too_soon.is_empty() && next.is_some(), "{too_soon:#?}");
         assert_eq!(bed.slack.all_messages().len(), 5);
     });
@@ -252,18 +257,19 @@ fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
 
 #[test]
 fn retry_after_is_obeyed_for_look_ups_too() {
-    story(async {
+    run_test(async {
         let wait = Duration::from_secs(2);
-        let bed = Bed::new().await;
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         let lookup = "users.lookupByEmail";
         bed.slack.faults().add(FaultRule::new(lookup, Fault::RateLimited { retry_after: 2 }).times(1));
-        let first = bed.ask();
+        let first = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &first, "⏳ PENDING").await;
         let line = bed.until_logged(&daemon, "Slack asks to wait 2 s").await;
         assert!(line.contains(lookup) && line.contains("recipient=bob@example.com"), "{line}");
         let suggested_reviewers = vec![DAVE.to_owned(), "carol@example.com".to_owned()];
-        let second = bed.ask_for(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
+        let second =
+            bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;
         for place in ["U0BOB", "U0DAVE", "U0CAROL"] {
             bed.until_status(&daemon, place, &second, "⏳ PENDING").await;
@@ -271,19 +277,19 @@ fn retry_after_is_obeyed_for_look_ups_too() {
         bed.until_status(&daemon, "U0BOB", &first, "⏳ PENDING").await;
         daemon.stop().await;
         let calls = bed.slack.calls_of(lookup);
-        let (too_soon, next) = after_the_limited(&calls, wait);
+        let (too_soon, next) = calls_after_rate_limit(&calls, wait);
         assert!(too_soon.is_empty() && next.is_some(), "{too_soon:#?}");
     });
 }
 
 #[test]
 fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.slack.set_rate_limits(Some(RateLimits::default()));
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
-        let ids: Vec<_> = (0..30).map(|_| bed.ask()).collect();
-        let shown = || ids.iter().filter(|id| bed.card("C0TEAM", id).is_some()).count();
+        let ids: Vec<_> = (0..30).map(|_| bed.create_request()).collect();
+        let shown = || ids.iter().filter(|id| bed.message_about("C0TEAM", id).is_some()).count();
         bed.until_within(Duration::from_secs(60), &daemon, "30 messages", || (shown() == 30).then_some(()))
             .await;
         daemon.stop().await;
@@ -295,13 +301,13 @@ fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once(
 
 #[test]
 fn a_channel_that_refuses_is_named_once_while_others_are_served() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM", "bob@example.com"]"#).await;
         let refusal = Fault::Error("restricted_action".into());
         bed.slack.faults().add(FaultRule::new(POST, refusal).in_channel("C0DBA"));
         for _ in 0..3 {
-            let id = bed.ask();
+            let id = bed.create_request();
             for place in ["C0TEAM", "U0BOB"] {
                 bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
             }
@@ -322,16 +328,16 @@ fn a_channel_that_refuses_is_named_once_while_others_are_served() {
 
 #[test]
 fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
-        let before = bed.ask();
+        let before = bed.create_request();
         for place in ["C0TEAM", "U0BOB"] {
             bed.until_status(&daemon, place, &before, "⏳ PENDING").await;
         }
         bed.slack.set_token_state(TokenState::Revoked);
-        let id = bed.ask();
-        let line = bed.until_told(&daemon, "token_revoked").await;
+        let id = bed.create_request();
+        let line = bed.until_warned(&daemon, "token_revoked").await;
         assert!(line.contains("ERROR") && line.contains("remedy: install the app again"), "{line}");
         bed.approve(&before);
         bed.until(&daemon, "the refused edit", || {
@@ -349,12 +355,12 @@ fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
 
 #[test]
 fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let refusal = Fault::Error("invalid_blocks".into());
         bed.slack.faults().add(FaultRule::new(POST, refusal).times(1));
-        let id = bed.ask();
+        let id = bed.create_request();
         let plain = |phase: &str| {
             let all = bed.slack.messages("C0TEAM");
             let found = all.into_iter().find(|m| m.blocks.is_empty() && m.text.contains(&id));
@@ -381,8 +387,8 @@ fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
 
 #[test]
 fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.slack.faults().add(FaultRule::new("auth.test", Fault::NotJson).times(1));
         let daemon = bed.launch(&bed.config(TEAM));
         let line = bed.until_logged(&daemon, "Slack does not answer").await;
@@ -393,7 +399,7 @@ fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
 
         let elsewhere = Fault::Redirect("http://127.0.0.1:9/login".into());
         bed.slack.faults().add(FaultRule::new("auth.test", elsewhere));
-        let (code, log) = bed.refused(&bed.config(TEAM)).await;
+        let (code, log) = bed.run_to_exit(&bed.config(TEAM)).await;
         assert_eq!(code, Some(78), "{log}");
         assert!(log.contains("HTTP status 302") && log.contains("remedy: check that slack.api_url"), "{log}");
     });
@@ -401,8 +407,8 @@ fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
 
 #[test]
 fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         for fault in [
             Fault::Status { status: 503, body: "<html>".into() },
             Fault::Reset,
@@ -412,16 +418,17 @@ fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
         ] {
             let told = bed.slack.calls_of("bots.info").len();
             bed.slack.faults().add(FaultRule::new("bots.info", fault).times(2));
-            let daemon =
-                bed.launch_deciding(&bed.review_config(Way::Http, "allow_email_username_match = true"));
+            let daemon = bed
+                .launch_with_review(&bed.review_config(Transport::Http, "allow_email_username_match = true"));
             bed.until_logged(&daemon, "Ready").await;
             assert_eq!(bed.slack.calls_of("bots.info").len(), told + 3);
             daemon.stop().await;
         }
         let refused = FaultRule::new("bots.info", Fault::Error("missing_scope".into()));
         bed.slack.faults().add(refused);
-        let daemon = bed.launch_deciding(&bed.review_config(Way::Http, "allow_email_username_match = true"));
-        let told = bed.until_told(&daemon, "bots.info failed: missing_scope").await;
+        let daemon =
+            bed.launch_with_review(&bed.review_config(Transport::Http, "allow_email_username_match = true"));
+        let told = bed.until_warned(&daemon, "bots.info failed: missing_scope").await;
         assert!(told.contains(" ERROR ") && told.contains("which is waited for"), "{told}");
         bed.slack.faults().clear();
         bed.until_logged(&daemon, "Ready").await;

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use access_sim::teleport::faults::{Ending, Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
 use access_sim::teleport::journal::Method;
-use access_sim::teleport::world::World;
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::Fixture;
+use access_sim::teleport::{Options, ServerVersion};
 
 use crate::support::*;
 
@@ -13,10 +13,10 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
 fn each_step_waits_for_the_one_before() {
-    story(async {
-        let bed = Bed::new().await;
-        let before = bed.ask();
-        let calls = |method| bed.teleport.journal().count(method);
+    run_test(async {
+        let bed = TestBed::new().await;
+        let before = bed.create_request();
+        let calls = |method| bed.teleport.call_log().count(method);
 
         // Without Slack's answer nothing is watched.
         bed.slack.stop().await;
@@ -29,17 +29,17 @@ fn each_step_waits_for_the_one_before() {
         bed.slack.restart().await.unwrap();
         bed.until(&daemon, "the watch", || (calls(Method::WatchEvents) == 1).then_some(())).await;
         assert_eq!(calls(Method::GetAccessRequests), 0);
-        assert!(daemon.logged("Watcher connected").is_none(), "{}", daemon.log());
+        assert!(daemon.find_logged("Watcher connected").is_none(), "{}", daemon.log());
 
         // Before everything is listed it is not ready.
-        bed.teleport.faults().script(Method::GetAccessRequests, Fault::Hang, Times::Next(1));
+        bed.teleport.faults().inject(Method::GetAccessRequests, Fault::Hang, Repeat::Next(1));
         bed.teleport.faults().withhold_init(false);
         bed.teleport.restart().await.unwrap();
         bed.until(&daemon, "the list", || (calls(Method::GetAccessRequests) == 1).then_some(())).await;
-        assert!(daemon.logged("Ready").is_none(), "{}", daemon.log());
+        assert!(daemon.find_logged("Ready").is_none(), "{}", daemon.log());
         assert!(bed.slack.all_messages().is_empty());
 
-        bed.teleport.faults().end_watches(&Ending::Clean);
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
         bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
         let log = daemon.stop().await;
         let steps = [
@@ -57,10 +57,10 @@ fn each_step_waits_for_the_one_before() {
 }
 
 /// Runs the daemon until it is ready and ends it; its stdout and its stderr.
-async fn both_outputs(bed: &Bed, log: &str, switches: &[&str]) -> (String, String) {
+async fn both_outputs(bed: &TestBed, log: &str, switches: &[&str]) -> (String, String) {
     let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
     let [out, err] = ["stdout", "stderr"].map(|name| bed.dir.path().join(name));
-    let lists = bed.teleport.journal().count(Method::GetAccessRequests);
+    let lists = bed.teleport.call_log().count(Method::GetAccessRequests);
     let mut process = Command::new(program())
         .arg("start")
         .arg("-c")
@@ -70,8 +70,8 @@ async fn both_outputs(bed: &Bed, log: &str, switches: &[&str]) -> (String, Strin
         .stderr(std::fs::File::create(&err).unwrap())
         .spawn()
         .unwrap();
-    poll("the list", bed.teleport.changes(), async || {
-        (bed.teleport.journal().count(Method::GetAccessRequests) > lists).then_some(())
+    poll_until("the list", bed.teleport.changes(), async || {
+        (bed.teleport.call_log().count(Method::GetAccessRequests) > lists).then_some(())
     })
     .await;
     let asked = Command::new("kill").arg(process.id().to_string()).status().unwrap();
@@ -81,8 +81,8 @@ async fn both_outputs(bed: &Bed, log: &str, switches: &[&str]) -> (String, Strin
 
 #[test]
 fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let first = "INFO  Starting Teleport Access Slack ";
 
         let (out, err) = both_outputs(&bed, "", &[]).await;
@@ -110,7 +110,7 @@ fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
 }
 
 /// Starts the daemon at a server that is too old, so that it ends; its stdout and its stderr.
-fn both_last_words(bed: &Bed, log: &str) -> [String; 2] {
+fn both_outputs_on_failure(bed: &TestBed, log: &str) -> [String; 2] {
     let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
     let output =
         Command::new(program()).arg("start").arg("-c").arg(bed.write_config(&config)).output().unwrap();
@@ -120,36 +120,39 @@ fn both_last_words(bed: &Bed, log: &str) -> [String; 2] {
 
 #[test]
 fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
-    story(async {
+    run_test(async {
         let server_version = "6.0.2".to_owned();
-        let options = Options { server_version, ..Options::new(Era::Old, World::golden()) };
-        let bed = Bed::with(options, workspace()).await;
+        let options = Options {
+            reported_version: server_version,
+            ..Options::new(ServerVersion::V6, Fixture::golden())
+        };
+        let bed = TestBed::with_options(options, workspace()).await;
         const WORDS: &str =
             "the auth server's version is \"6.0.2\", but 6.1 or later is needed; upgrade Teleport";
         let line = format!(" ERROR The daemon ends: {WORDS}\n");
         let plain = format!("error: {WORDS}\n");
 
         // The same place: once, in the log's form.
-        let [out, err] = both_last_words(&bed, "");
+        let [out, err] = both_outputs_on_failure(&bed, "");
         assert!(out.is_empty() && err.ends_with(&line) && err.matches(WORDS).count() == 1, "{err}");
         let json = |text: &str| -> serde_json::Value {
             let mut lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             lines.pop().unwrap()
         };
-        let [out, err] = both_last_words(&bed, "format = \"json\"");
+        let [out, err] = both_outputs_on_failure(&bed, "format = \"json\"");
         let last = json(&err);
         assert!(out.is_empty() && last["level"] == "ERROR", "{err}");
         assert_eq!(last["message"], format!("The daemon ends: {WORDS}"));
         // Another place: in both, whatever the severity.
         let [out, err] =
-            both_last_words(&bed, "output = \"stdout\"\nformat = \"json\"\nseverity = \"ERROR\"");
+            both_outputs_on_failure(&bed, "output = \"stdout\"\nformat = \"json\"\nseverity = \"ERROR\"");
         assert_eq!((json(&out)["level"].as_str(), err), (Some("ERROR"), plain.clone()));
         let file = bed.dir.path().join("slack.log");
-        let [out, err] = both_last_words(&bed, &format!("output = {file:?}"));
+        let [out, err] = both_outputs_on_failure(&bed, &format!("output = {file:?}"));
         assert_eq!((out.as_str(), err.as_str()), ("", plain.as_str()));
         assert!(std::fs::read_to_string(file).unwrap().ends_with(&line));
         // A disk that is full takes no last word, so it is said elsewhere.
-        let [_, err] = both_last_words(&bed, "output = \"/dev/full\"");
+        let [_, err] = both_outputs_on_failure(&bed, "output = \"/dev/full\"");
         assert_eq!(err, plain);
     });
 }

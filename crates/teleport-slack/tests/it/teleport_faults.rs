@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use access_sim::breaker::Breaker;
+use access_sim::breaker::TcpProxy;
 use access_sim::slack::faults::{Fault as SlackFault, FaultRule};
-use access_sim::teleport::faults::{Ending, Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{TCTL, plugin_rules};
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use tonic::Code;
 
 use crate::support::*;
@@ -18,105 +18,112 @@ const POST: &str = "chat.postMessage";
 
 /// Makes a request, and lets `then` happen while its message is on its way to Slack: what Teleport said is recorded,
 /// and the message is not.
-pub(crate) async fn ask_and_during_the_post(bed: &Bed, daemon: &Daemon, then: impl FnOnce()) -> String {
+pub(crate) async fn create_request_and_during_post(
+    bed: &TestBed,
+    daemon: &Daemon,
+    then: impl FnOnce(),
+) -> String {
     let posts = bed.slack.calls_of(POST).len();
     let late = SlackFault::Delay(Duration::from_millis(500));
     bed.slack.faults().add(FaultRule::new(POST, late).times(1));
-    let id = bed.ask();
+    let id = bed.create_request();
     bed.until(daemon, "the post", || (bed.slack.calls_of(POST).len() > posts).then_some(())).await;
     then();
-    assert!(bed.cards("C0TEAM", &id).is_empty(), "the post was not late");
+    assert!(bed.messages_about("C0TEAM", &id).is_empty(), "the post was not late");
     assert!(bed.record(&id).contains_key("x_request"), "posted before anything was recorded");
     bed.until_status(daemon, "C0TEAM", &id, "⏳ PENDING").await;
     id
 }
 
 /// Waits until a method was called this many more times than now.
-async fn until_called(bed: &Bed, daemon: &Daemon, method: Method, times: u64) {
-    let before = bed.teleport.journal().count(method);
+async fn until_called(bed: &TestBed, daemon: &Daemon, method: Method, times: u64) {
+    let before = bed.teleport.call_log().count(method);
     bed.until(daemon, &format!("{times} more calls of {method:?}"), || {
-        (bed.teleport.journal().count(method) >= before + times).then_some(())
+        (bed.teleport.call_log().count(method) >= before + times).then_some(())
     })
     .await;
 }
 
 /// The message is recorded, kept true, and the only one; afterwards nothing is left to do.
-pub(crate) async fn assert_told_once(bed: &Bed, daemon: &Daemon, id: &str) {
+pub(crate) async fn assert_posted_once(bed: &TestBed, daemon: &Daemon, id: &str) {
     bed.until_recorded(daemon, id, |record| field(record, "messages").starts_with("C0TEAM/")).await;
     bed.approve(id);
     bed.until_status(daemon, "C0TEAM", id, "✅ APPROVED (looks fine)").await;
     bed.until_recorded(daemon, id, |record| field(record, "reviews_count") == "1").await;
-    assert_eq!(bed.cards("C0TEAM", id).len(), 1);
+    assert_eq!(bed.messages_about("C0TEAM", id).len(), 1);
 }
 
 #[test]
 fn records_that_cannot_be_read_or_written_for_a_while_cost_no_second_message() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let faults = bed.teleport.faults();
-        let listed = || (bed.teleport.journal().count(Method::GetPluginData) > 0).then_some(());
+        let listed = || (bed.teleport.call_log().count(Method::GetPluginData) > 0).then_some(());
         bed.until(&daemon, "the list of records", listed).await;
-        faults.script(Method::GetPluginData, Fault::unavailable(), Times::UntilCleared);
-        let id = bed.ask();
-        let line = bed.until_told(&daemon, "GetPluginData failed with UNAVAILABLE").await;
+        faults.inject(Method::GetPluginData, Fault::unavailable(), Repeat::UntilCleared);
+        let id = bed.create_request();
+        let line = bed.until_warned(&daemon, "GetPluginData failed with UNAVAILABLE").await;
         assert!(line.contains("WARN") && line.contains(&id) && line.contains("retry_in_s="), "{line}");
-        assert!(bed.cards("C0TEAM", &id).is_empty(), "posted without knowing what was posted before");
+        assert!(
+            bed.messages_about("C0TEAM", &id).is_empty(),
+            "posted without knowing what was posted before"
+        );
         faults.clear();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
 
-        let away = || faults.script(Method::UpdatePluginData, Fault::unavailable(), Times::UntilCleared);
-        let id = ask_and_during_the_post(&bed, &daemon, away).await;
+        let away = || faults.inject(Method::UpdatePluginData, Fault::unavailable(), Repeat::UntilCleared);
+        let id = create_request_and_during_post(&bed, &daemon, away).await;
         until_called(&bed, &daemon, Method::UpdatePluginData, 2).await;
         assert_eq!(field(&bed.record(&id), "messages"), "");
         faults.clear();
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_named() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let set_rules = |rules: Vec<_>| {
-            bed.teleport.edit_world(|world| world.role_mut("access-plugin").unwrap().allow.rules = rules);
+            bed.teleport.edit_fixture(|world| world.role_mut("access-plugin").unwrap().allow.rules = rules);
         };
         set_rules(plugin_rules().into_iter().take(1).collect());
-        let id = bed.ask();
-        let line = bed.until_told(&daemon, "UpdatePluginData failed with PERMISSION_DENIED").await;
+        let id = bed.create_request();
+        let line = bed.until_warned(&daemon, "UpdatePluginData failed with PERMISSION_DENIED").await;
         assert!(line.contains("ERROR"), "{line}");
         assert!(line.contains("{resources: ['access_plugin_data'], verbs: ['update']}"), "{line}");
         assert_eq!(bed.slack.calls_of(POST).len(), 0);
         set_rules(plugin_rules());
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn contended_records_and_lost_answers_cost_no_second_message() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let faults = bed.teleport.faults();
         // A few conflicts, before the post and after it.
         faults.conflict_updates(3);
-        let id = ask_and_during_the_post(&bed, &daemon, || faults.conflict_updates(3)).await;
-        assert_told_once(&bed, &daemon, &id).await;
+        let id = create_request_and_during_post(&bed, &daemon, || faults.conflict_updates(3)).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         // More than one visit's patience.
-        let id = ask_and_during_the_post(&bed, &daemon, || faults.conflict_updates(11)).await;
+        let id = create_request_and_during_post(&bed, &daemon, || faults.conflict_updates(11)).await;
         let line = bed.until_logged(&daemon, "changed under each of 10 attempts").await;
         assert!(line.contains(&id) && line.contains("do too many copies of the plugin run?"), "{line}");
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         // Written, but the answer was lost: before the post and after it.
-        let lose = || faults.script(Method::UpdatePluginData, Fault::LoseAnswer, Times::Next(1));
+        let lose = || faults.inject(Method::UpdatePluginData, Fault::LoseResponse, Repeat::Next(1));
         lose();
-        let id = ask_and_during_the_post(&bed, &daemon, lose).await;
-        assert_told_once(&bed, &daemon, &id).await;
+        let id = create_request_and_during_post(&bed, &daemon, lose).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
         assert_eq!(bed.slack.calls_of(POST).len(), 6, "three messages and three replies");
     });
@@ -124,19 +131,19 @@ fn contended_records_and_lost_answers_cost_no_second_message() {
 
 #[test]
 fn that_a_post_is_made_again_is_told_once_though_the_record_cannot_be_written() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let failed = SlackFault::Status { status: 500, body: String::new() };
         bed.slack.faults().add(FaultRule::new(POST, failed).times(1));
         // The claim, the doubt and the claim for the look are written, and what the look showed is not.
         let faults = bed.teleport.faults();
-        faults.script(Method::UpdatePluginData, Fault::Delay(Duration::ZERO), Times::Next(3));
-        faults.script(Method::UpdatePluginData, Fault::unavailable(), Times::Next(4));
-        let id = bed.ask();
+        faults.inject(Method::UpdatePluginData, Fault::Delay(Duration::ZERO), Repeat::Next(3));
+        faults.inject(Method::UpdatePluginData, Fault::unavailable(), Repeat::Next(4));
+        let id = bed.create_request();
         bed.until_logged(&daemon, "UpdatePluginData failed with UNAVAILABLE").await;
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         let log = daemon.stop().await;
         assert_eq!(log.matches("never arrived; it is made again").count(), 1, "{log}");
     });
@@ -144,34 +151,35 @@ fn that_a_post_is_made_again_is_told_once_though_the_record_cannot_be_written() 
 
 #[test]
 fn a_claim_that_took_too_long_to_write_is_not_used() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let slow = Fault::Delay(Duration::from_secs(7));
-        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
-        let id = bed.ask();
+        bed.teleport.faults().inject(Method::UpdatePluginData, slow, Repeat::Next(1));
+        let id = bed.create_request();
         let line = bed.until_logged(&daemon, "Teleport took longer than 6 s to write a record").await;
         assert!(line.contains("WARN") && line.contains(&id), "{line}");
         bed.until(&daemon, "the post", || bed.slack.calls_of(POST).pop()).await;
         // The late claim was given up and another one taken.
-        assert!(bed.teleport.journal().count(Method::UpdatePluginData) >= 3);
-        assert_told_once(&bed, &daemon, &id).await;
+        assert!(bed.teleport.call_log().count(Method::UpdatePluginData) >= 3);
+        assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn a_watch_that_ends_again_and_again_misses_nothing() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let refusal = Refusal::new(Code::Unavailable, "the cache is being rebuilt");
-        for ending in [Ending::Error(refusal), Ending::Clean, Ending::Error(Refusal::new(Code::Unknown, ""))]
+        let refusal = RpcError::new(Code::Unavailable, "the cache is being rebuilt");
+        for ending in
+            [WatchEnd::Error(refusal), WatchEnd::Clean, WatchEnd::Error(RpcError::new(Code::Unknown, ""))]
         {
             bed.until(&daemon, "the watch", || (bed.teleport.watchers() == 1).then_some(())).await;
             bed.teleport.faults().end_watches(&ending);
             // Made while nobody watches.
-            let id = bed.ask();
+            let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
         let log = daemon.stop().await;
@@ -183,22 +191,22 @@ fn a_watch_that_ends_again_and_again_misses_nothing() {
 
 #[test]
 fn events_that_were_dropped_are_found_by_the_next_list() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let [decided, deleted] = [bed.ask(), bed.ask()];
+        let [decided, deleted] = [bed.create_request(), bed.create_request()];
         for id in [&decided, &deleted] {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
-        bed.teleport.faults().drop_events(Times::Next(3));
+        bed.teleport.faults().drop_events(Repeat::Next(3));
         bed.approve(&decided);
         bed.teleport.delete(access_sim::teleport::presets::TCTL, &deleted).unwrap();
-        let made = bed.ask();
+        let made = bed.create_request();
         // The stream still works, so this one proves that the three were not told.
-        let told = bed.ask();
+        let told = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &told, "⏳ PENDING").await;
-        assert!(bed.cards("C0TEAM", &made).is_empty());
-        bed.teleport.faults().end_watches(&Ending::Clean);
+        assert!(bed.messages_about("C0TEAM", &made).is_empty());
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
         bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
         bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
@@ -208,16 +216,16 @@ fn events_that_were_dropped_are_found_by_the_next_list() {
 
 #[test]
 fn a_server_that_is_not_ready_to_watch_is_waited_for() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         bed.teleport.faults().withhold_init(true);
-        let id = bed.ask();
+        let id = bed.create_request();
         let daemon = bed.launch(&bed.config(TEAM));
         bed.until(&daemon, "a watch", || {
-            (bed.teleport.journal().count(Method::WatchEvents) == 1).then_some(())
+            (bed.teleport.call_log().count(Method::WatchEvents) == 1).then_some(())
         })
         .await;
-        assert_eq!(bed.teleport.journal().count(Method::GetAccessRequests), 0, "listed before it watched");
+        assert_eq!(bed.teleport.call_log().count(Method::GetAccessRequests), 0, "listed before it watched");
         bed.teleport.faults().withhold_init(false);
         bed.teleport.restart().await.unwrap();
         bed.until_logged(&daemon, "Ready").await;
@@ -228,18 +236,18 @@ fn a_server_that_is_not_ready_to_watch_is_waited_for() {
 
 #[test]
 fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
-    story(async {
-        let bed = Bed::new().await;
-        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
         bed.until_logged(&daemon, "Ready").await;
-        let before = bed.ask();
+        let before = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
 
         line.cut().await;
         bed.until(&daemon, "the loss", || (bed.teleport.watchers() == 0).then_some(())).await;
         bed.approve(&before);
-        let missed = bed.ask();
+        let missed = bed.create_request();
         let told = bed.until_logged(&daemon, "the connection was refused").await;
         assert!(told.contains(&line.addr().to_string()), "{told}");
         assert!(told.contains("is the auth server running, and is this its port"), "{told}");
@@ -257,43 +265,43 @@ fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
 
 #[test]
 fn a_line_that_goes_dead_ends_each_call_by_its_deadline() {
-    story(async {
-        let bed = Bed::new().await;
-        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
         bed.until_logged(&daemon, "Ready").await;
         // The message is out, and the line is dead before that can be recorded.
-        let id = ask_and_during_the_post(&bed, &daemon, || line.freeze()).await;
+        let id = create_request_and_during_post(&bed, &daemon, || line.freeze()).await;
         let told = bed.until_logged(&daemon, "had no answer within 15 s").await;
         assert!(told.contains(&id) && told.contains("overloaded or hangs"), "{told}");
-        let meanwhile = bed.ask();
+        let meanwhile = bed.create_request();
         line.cut().await;
         line.thaw();
         line.restore().await.unwrap();
         bed.until_status(&daemon, "C0TEAM", &meanwhile, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &id).await;
+        assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
-    story(async {
-        let bed = Bed::new().await;
-        let line = Breaker::start(bed.teleport.addr()).await.unwrap();
+    run_test(async {
+        let bed = TestBed::new().await;
+        let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
         bed.until_logged(&daemon, "Ready").await;
-        let shown = bed.ask();
+        let shown = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &shown, |record| record.contains_key("messages")).await;
 
         line.freeze();
         let since = Instant::now();
-        let missed = bed.ask();
+        let missed = bed.create_request();
         bed.approve(&shown);
         // 15 s of silence and 8 s for an answer; HTTP/2's own keep-alive takes 80 s.
         let limit = Duration::from_secs(60);
-        let told = bed.until_within(limit, &daemon, "the loss", || daemon.logged("Watcher lost")).await;
+        let told = bed.until_within(limit, &daemon, "the loss", || daemon.find_logged("Watcher lost")).await;
         let took = since.elapsed();
         assert!(took < Duration::from_secs(40), "noticed after {took:?}");
         assert!(told.contains("WARN") && told.contains("Ping had no answer within 8 s"), "{told}");
@@ -302,26 +310,26 @@ fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
         bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
         bed.until(&daemon, "the end of the old watch", || (bed.teleport.watchers() == 1).then_some(())).await;
         daemon.stop().await;
-        assert_eq!(bed.cards("C0TEAM", &missed).len(), 1);
+        assert_eq!(bed.messages_about("C0TEAM", &missed).len(), 1);
     });
 }
 
 #[test]
 fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_gone() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
         let faults = bed.teleport.faults();
-        faults.script(Method::GetPluginData, Fault::unavailable(), Times::UntilCleared);
+        faults.inject(Method::GetPluginData, Fault::unavailable(), Repeat::UntilCleared);
         bed.approve(&id);
         until_called(&bed, &daemon, Method::GetPluginData, 1).await;
         // That it is gone is learnt from a list, not from an event.
-        faults.drop_events(Times::UntilCleared);
+        faults.drop_events(Repeat::UntilCleared);
         bed.teleport.delete(TCTL, &id).unwrap();
-        faults.end_watches(&Ending::Clean);
+        faults.end_watches(&WatchEnd::Clean);
         until_called(&bed, &daemon, Method::GetAccessRequests, 1).await;
         faults.clear();
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
@@ -331,31 +339,31 @@ fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_g
 
 #[test]
 fn a_right_that_is_missing_for_a_while_is_named_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let denied = Refusal::new(Code::PermissionDenied, "access denied to perform action \"list\"");
-        bed.teleport.faults().script(Method::WatchEvents, Fault::Answer(denied), Times::UntilCleared);
-        bed.teleport.faults().end_watches(&Ending::Clean);
-        let missed = bed.ask();
+        let denied = RpcError::new(Code::PermissionDenied, "access denied to perform action \"list\"");
+        bed.teleport.faults().inject(Method::WatchEvents, Fault::Error(denied), Repeat::UntilCleared);
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
+        let missed = bed.create_request();
         until_called(&bed, &daemon, Method::WatchEvents, 3).await;
-        let told = bed.until_told(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
+        let told = bed.until_warned(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
         assert!(told.contains("ERROR") && told.contains("; trying again in "), "{told}");
         assert!(told.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{told}");
         assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
         bed.teleport.faults().clear();
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &missed).await;
+        assert_posted_once(&bed, &daemon, &missed).await;
         daemon.stop().await;
     });
 }
 
 #[test]
 fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let shown = bed.ask();
+        let shown = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &shown, |record| record.contains_key("messages")).await;
         let methods = [
@@ -366,10 +374,10 @@ fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
             Method::UpdatePluginData,
         ];
         for method in methods {
-            bed.teleport.faults().script(method, Fault::unavailable(), Times::UntilCleared);
+            bed.teleport.faults().inject(method, Fault::unavailable(), Repeat::UntilCleared);
         }
-        bed.teleport.faults().end_watches(&Ending::Error(Refusal::new(Code::Unavailable, "going away")));
-        let missed = bed.ask();
+        bed.teleport.faults().end_watches(&WatchEnd::Error(RpcError::new(Code::Unavailable, "going away")));
+        let missed = bed.create_request();
         bed.approve(&shown);
         until_called(&bed, &daemon, Method::WatchEvents, 3).await;
         assert_eq!(daemon.times_logged("WARN  Watcher lost"), 1, "{}", daemon.log());
@@ -377,49 +385,51 @@ fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
         bed.teleport.faults().clear();
         bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
-        assert_told_once(&bed, &daemon, &missed).await;
+        assert_posted_once(&bed, &daemon, &missed).await;
         daemon.stop().await;
-        assert_eq!(bed.cards("C0TEAM", &shown).len(), 1);
+        assert_eq!(bed.messages_about("C0TEAM", &shown).len(), 1);
     });
 }
 
 #[test]
 fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let slow = Fault::Delay(Duration::from_secs(2));
         for method in [Method::Ping, Method::GetPluginData, Method::UpdatePluginData] {
-            bed.teleport.faults().script(method, slow.clone(), Times::UntilCleared);
+            bed.teleport.faults().inject(method, slow.clone(), Repeat::UntilCleared);
         }
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
         // After some silence the daemon asks whether the line lives, and hears that it does.
-        let pings = bed.teleport.journal().count(Method::Ping);
-        let told =
-            || daemon.logged("Watcher lost").is_some() || bed.teleport.journal().count(Method::Ping) > pings;
+        let pings = bed.teleport.call_log().count(Method::Ping);
+        let told = || {
+            daemon.find_logged("Watcher lost").is_some()
+                || bed.teleport.call_log().count(Method::Ping) > pings
+        };
         bed.until_within(Duration::from_secs(60), &daemon, "a Ping", || told().then_some(())).await;
         let log = daemon.stop().await;
         let (_, since) = log.split_once("Ready").unwrap();
         assert!(!since.contains("WARN") && !since.contains("ERROR"), "{log}");
-        assert_eq!(bed.teleport.journal().count(Method::WatchEvents), 1);
+        assert_eq!(bed.teleport.call_log().count(Method::WatchEvents), 1);
         assert_eq!(bed.slack.all_messages().len(), 1);
     });
 }
 
 #[test]
 fn a_server_that_restarts_under_load_loses_and_doubles_nothing() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let late = SlackFault::Delay(Duration::from_millis(300));
         bed.slack.faults().add(FaultRule::new(POST, late));
         let mut ids = Vec::new();
         for _ in 0..3 {
-            ids.extend((0..5).map(|_| bed.ask()));
+            ids.extend((0..5).map(|_| bed.create_request()));
             let first = &ids[ids.len() - 5];
-            bed.until(&daemon, "a message", || bed.cards("C0TEAM", first).pop()).await;
+            bed.until(&daemon, "a message", || bed.messages_about("C0TEAM", first).pop()).await;
             bed.teleport.restart().await.unwrap();
         }
         for id in &ids {

@@ -7,17 +7,17 @@ use std::path::Path;
 
 use access_sim::teleport::certs::{Authorities, CertOptions, KeyKind, Subject};
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
-use access_sim::teleport::{Era, Options, world::World};
+use access_sim::teleport::{Options, ServerVersion, world::Fixture};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
-const SIGN_ANEW: &str = "sign a new one with `tctl auth sign";
+const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign";
 
 /// The start must end with `status` and say all of these words.
-async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
-    let (code, log) = bed.refused(config).await;
+async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str]) {
+    let (code, log) = bed.run_to_exit(config).await;
     assert_eq!(code, Some(status), "{log}");
     for words in words {
         assert!(log.contains(words), "{words:?} is not in\n{log}");
@@ -27,7 +27,7 @@ async fn check_refused(bed: &Bed, config: &str, status: i32, words: &[&str]) {
 }
 
 /// The start must wait, say all of these words in an ERROR, ask Slack nothing, and go on after `mend`.
-async fn check_waits(bed: &Bed, words: &[&str], mend: impl FnOnce()) {
+async fn assert_waits(bed: &TestBed, words: &[&str], mend: impl FnOnce()) {
     let asked = bed.slack.calls().len();
     let daemon = bed.launch(&bed.config(TEAM));
     let is_told = |log: &str| {
@@ -43,12 +43,12 @@ async fn check_waits(bed: &Bed, words: &[&str], mend: impl FnOnce()) {
 }
 
 /// `name` with something else in it, then signed anew so that the next case begins well.
-async fn check_file(bed: &Bed, name: &str, spoil: impl FnOnce(&Path), words: &[&str]) {
+async fn assert_file_rejected(bed: &TestBed, name: &str, spoil: impl FnOnce(&Path), words: &[&str]) {
     let path = bed.dir.path().join(name);
     spoil(&path);
     let file = format!("DIR/{name}");
     let words: Vec<_> = words.iter().copied().chain([file.as_str()]).collect();
-    check_refused(bed, &bed.config(TEAM), 77, &words).await;
+    assert_rejected(bed, &bed.config(TEAM), 77, &words).await;
     if path.is_dir() {
         std::fs::remove_dir(&path).unwrap();
     }
@@ -66,71 +66,81 @@ fn framed(label: &str) -> String {
 
 #[test]
 fn files_that_cannot_be_read_are_named() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         for name in ["auth.key", "auth.crt", "auth.cas"] {
             let remedy = "does it exist, and may the daemon's user read it?";
             let gone = |path: &Path| std::fs::remove_file(path).unwrap();
-            check_file(&bed, name, gone, &["cannot read", remedy, "No such file"]).await;
+            assert_file_rejected(&bed, name, gone, &["cannot read", remedy, "No such file"]).await;
             let folder = |path: &Path| {
                 std::fs::remove_file(path).unwrap();
                 std::fs::create_dir(path).unwrap();
             };
-            check_file(&bed, name, folder, &["cannot read", remedy, "Is a directory"]).await;
+            assert_file_rejected(&bed, name, folder, &["cannot read", remedy, "Is a directory"]).await;
             let large = write(vec![b'x'; 2 << 20]);
-            check_file(&bed, name, large, &["is larger than 1 MiB", "check the path"]).await;
+            assert_file_rejected(&bed, name, large, &["is larger than 1 MiB", "check the path"]).await;
         }
     });
 }
 
 #[test]
 fn garbage_in_a_file_is_told_from_a_missing_part_and_from_another_kind() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         for garbage in [&b""[..], b"not a key\n", b"\xff\xfe\x00\x01"] {
-            check_file(&bed, "auth.key", write(garbage), &["holds no private key", SIGN_ANEW]).await;
+            assert_file_rejected(&bed, "auth.key", write(garbage), &["holds no private key", RENEW_REMEDY])
+                .await;
         }
-        check_file(&bed, "auth.crt", write("garbage"), &["holds no certificate", SIGN_ANEW]).await;
-        check_file(&bed, "auth.cas", write("garbage"), &["holds no CA certificate", SIGN_ANEW]).await;
+        assert_file_rejected(&bed, "auth.crt", write("garbage"), &["holds no certificate", RENEW_REMEDY])
+            .await;
+        assert_file_rejected(&bed, "auth.cas", write("garbage"), &["holds no CA certificate", RENEW_REMEDY])
+            .await;
 
         let key = framed("PRIVATE KEY");
-        check_file(
+        assert_file_rejected(
             &bed,
             "auth.key",
             write(key),
-            &["is damaged or neither RSA, ECDSA nor Ed25519", SIGN_ANEW],
+            &["is damaged or neither RSA, ECDSA nor Ed25519", RENEW_REMEDY],
         )
         .await;
         let certificate = framed("CERTIFICATE");
-        let damaged = ["certificate number 1", "is damaged", SIGN_ANEW];
-        check_file(&bed, "auth.crt", write(&certificate), &damaged).await;
-        check_file(&bed, "auth.cas", write(&certificate), &damaged).await;
+        let damaged = ["certificate number 1", "is damaged", RENEW_REMEDY];
+        assert_file_rejected(&bed, "auth.crt", write(&certificate), &damaged).await;
+        assert_file_rejected(&bed, "auth.cas", write(&certificate), &damaged).await;
 
         let encrypted = framed("ENCRYPTED PRIVATE KEY");
-        check_file(&bed, "auth.key", write(encrypted), &["encrypted with a passphrase", SIGN_ANEW]).await;
+        assert_file_rejected(
+            &bed,
+            "auth.key",
+            write(encrypted),
+            &["encrypted with a passphrase", RENEW_REMEDY],
+        )
+        .await;
         let ssh = framed("OPENSSH PRIVATE KEY");
-        check_file(&bed, "auth.key", write(ssh), &["OpenSSH's format", SIGN_ANEW]).await;
+        assert_file_rejected(&bed, "auth.key", write(ssh), &["OpenSSH's format", RENEW_REMEDY]).await;
 
         let two = std::fs::read_to_string(bed.dir.path().join("auth.crt")).unwrap().repeat(2);
-        check_file(&bed, "auth.crt", write(two), &["holds 2 certificates", "is it the CA file?"]).await;
+        assert_file_rejected(&bed, "auth.crt", write(two), &["holds 2 certificates", "is it the CA file?"])
+            .await;
     });
 }
 
 #[test]
 fn a_key_of_another_certificate_is_refused() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let other = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
         let words = ["the private key in DIR/auth.key does not belong to the certificate in DIR/auth.crt"];
-        check_file(&bed, "auth.key", write(&other.key_pem), &words).await;
-        check_file(&bed, "auth.crt", write(&other.cert_pem), &words).await;
+        assert_file_rejected(&bed, "auth.key", write(&other.key_pem), &words).await;
+        assert_file_rejected(&bed, "auth.crt", write(&other.cert_pem), &words).await;
     });
 }
 
 #[test]
 fn files_that_were_exchanged_in_the_configuration_are_told_as_that() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let config = bed.config(TEAM);
         let (key, crt) = ("client_key = \"auth.key\"", "client_crt = \"auth.crt\"");
         let exchanged = "client_key and client_crt are probably exchanged";
@@ -139,20 +149,20 @@ fn files_that_were_exchanged_in_the_configuration_are_told_as_that() {
         let both = key_is_crt.replace(crt, "client_crt = \"auth.key\"");
         for config in [both, key_is_crt] {
             let words = ["DIR/auth.crt holds no private key but a certificate", exchanged];
-            check_refused(&bed, &config, 77, &words).await;
+            assert_rejected(&bed, &config, 77, &words).await;
         }
         let crt_is_key = config.replace(crt, "client_crt = \"auth.key\"");
         let words = ["DIR/auth.key holds no certificate but a private key", exchanged];
-        check_refused(&bed, &crt_is_key, 77, &words).await;
+        assert_rejected(&bed, &crt_is_key, 77, &words).await;
         let cas_are_key = config.replace("root_cas = \"auth.cas\"", "root_cas = \"auth.key\"");
-        check_refused(&bed, &cas_are_key, 77, &["DIR/auth.key holds no CA certificate"]).await;
+        assert_rejected(&bed, &cas_are_key, 77, &["DIR/auth.key holds no CA certificate"]).await;
     });
 }
 
 #[test]
 fn an_expired_certificate_and_one_of_the_future_are_told_apart() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let day = SignedDuration::from_hours(24);
         let now = Timestamp::now();
         bed.sign(CertOptions {
@@ -161,28 +171,28 @@ fn an_expired_certificate_and_one_of_the_future_are_told_apart() {
             ..CertOptions::default()
         });
         let renew = || bed.sign(CertOptions::default());
-        check_waits(&bed, &["the certificate in DIR/auth.crt expired at ", SIGN_ANEW], renew).await;
+        assert_waits(&bed, &["the certificate in DIR/auth.crt expired at ", RENEW_REMEDY], renew).await;
         bed.sign(CertOptions {
             not_before: Some(now + day),
             not_after: Some(now + day + day),
             ..CertOptions::default()
         });
         let words = ["the certificate in DIR/auth.crt is valid only from ", "is this machine's clock right?"];
-        check_waits(&bed, &words, renew).await;
+        assert_waits(&bed, &words, renew).await;
     });
 }
 
 #[test]
 fn another_clusters_server_and_another_clusters_identity_are_refused() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let addr = bed.teleport.addr().to_string();
         let other = Authorities::new("other").unwrap();
         std::fs::write(bed.dir.path().join("auth.cas"), other.host_ca_pem()).unwrap();
         let words =
             [addr.as_str(), "its certificate is not from a CA of our identity", "of the right cluster"];
         let renew = || bed.sign(CertOptions::default());
-        check_waits(&bed, &words, renew).await;
+        assert_waits(&bed, &words, renew).await;
 
         let who =
             Subject { user: PLUGIN_USER, role: "access-plugin", traits_json: "null", impersonator: None };
@@ -190,19 +200,19 @@ fn another_clusters_server_and_another_clusters_identity_are_refused() {
         stranger.write_tls_files(bed.dir.path(), "auth").unwrap();
         std::fs::write(bed.dir.path().join("auth.cas"), bed.teleport.authorities().host_ca_pem()).unwrap();
         let words = [addr.as_str(), "it refuses our certificate", "`tctl auth sign`"];
-        check_waits(&bed, &words, renew).await;
+        assert_waits(&bed, &words, renew).await;
     });
 }
 
 #[test]
 fn every_kind_of_key_works_in_three_files_and_in_one() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         for key in [KeyKind::EcPkcs8, KeyKind::EcSec1, KeyKind::RsaPkcs1, KeyKind::RsaPkcs8] {
             let options = CertOptions { key, ..CertOptions::default() };
             bed.sign(options);
             let daemon = bed.start(TEAM).await;
-            assert!(daemon.logged("user=access-plugin").is_some(), "{}", daemon.log());
+            assert!(daemon.find_logged("user=access-plugin").is_some(), "{}", daemon.log());
             daemon.stop().await;
 
             let credentials = bed.teleport.credentials(PLUGIN_USER, options);
@@ -211,7 +221,7 @@ fn every_kind_of_key_works_in_three_files_and_in_one() {
             let config = identity_config(&bed);
             let daemon = bed.launch(&config);
             bed.until_logged(&daemon, "Ready").await;
-            let id = bed.ask();
+            let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
             let log = daemon.stop().await;
             let secret = credentials.key_pem.lines().nth(1).unwrap();
@@ -226,55 +236,58 @@ fn every_kind_of_key_works_in_three_files_and_in_one() {
             (credentials.key_pem + &credentials.cert_pem, "DIR/auth_id holds no CA certificate"),
         ] {
             std::fs::write(&file, text).unwrap();
-            let (code, log) = bed.refused(&identity_config(&bed)).await;
+            let (code, log) = bed.run_to_exit(&identity_config(&bed)).await;
             assert_eq!(code, Some(77), "{log}");
-            assert!(log.contains(words) && log.contains(SIGN_ANEW), "{log}");
+            assert!(log.contains(words) && log.contains(RENEW_REMEDY), "{log}");
         }
     });
 }
 
-fn identity_config(bed: &Bed) -> String {
+fn identity_config(bed: &TestBed) -> String {
     let config = bed.config(TEAM).replace("client_key = \"auth.key\"", "identity = \"auth_id\"");
     config.replace("client_crt = \"auth.crt\"", "").replace("root_cas = \"auth.cas\"", "")
 }
 
 #[test]
 fn a_server_that_is_too_old_or_does_not_say_is_refused() {
-    story(async {
+    run_test(async {
         for version in ["6.0.2", "garbage", ""] {
             let server_version = version.to_owned();
-            let options = Options { server_version, ..Options::new(Era::Old, World::golden()) };
-            let bed = Bed::with(options, workspace()).await;
+            let options = Options {
+                reported_version: server_version,
+                ..Options::new(ServerVersion::V6, Fixture::golden())
+            };
+            let bed = TestBed::with_options(options, workspace()).await;
             let found = format!("the auth server's version is {version:?}");
             let words = [found.as_str(), "6.1 or later is needed", "upgrade Teleport"];
-            check_refused(&bed, &bed.config(TEAM), 1, &words).await;
+            assert_rejected(&bed, &bed.config(TEAM), 1, &words).await;
         }
     });
 }
 
 #[test]
 fn a_user_who_is_gone_is_waited_for() {
-    story(async {
-        let bed = Bed::new().await;
-        bed.teleport.edit_world(|world| world.users.retain(|user| user.name != PLUGIN_USER));
+    run_test(async {
+        let bed = TestBed::new().await;
+        bed.teleport.edit_fixture(|world| world.users.retain(|user| user.name != PLUGIN_USER));
         // This release does not tell a lock from a user who is gone.
         let words = ["PERMISSION_DENIED", "`tctl get locks`", "still there with `tctl get users`"];
-        check_waits(&bed, &words, || bed.teleport.edit_world(|world| *world = World::golden())).await;
+        assert_waits(&bed, &words, || bed.teleport.edit_fixture(|world| *world = Fixture::golden())).await;
     });
 }
 
 #[test]
 fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
-    story(async {
-        let bed = Bed::new().await;
-        bed.teleport.edit_world(|world| world.role_mut("access-plugin").unwrap().allow.rules.clear());
-        let id = bed.ask();
+    run_test(async {
+        let bed = TestBed::new().await;
+        bed.teleport.edit_fixture(|world| world.role_mut("access-plugin").unwrap().allow.rules.clear());
+        let id = bed.create_request();
         let daemon = bed.launch(&bed.config(TEAM));
-        let line = bed.until_told(&daemon, "PERMISSION_DENIED").await;
+        let line = bed.until_warned(&daemon, "PERMISSION_DENIED").await;
         assert!(line.contains("ERROR"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{line}");
         assert!(line.contains("WatchEvents"), "{line}");
-        bed.teleport.edit_world(|world| {
+        bed.teleport.edit_fixture(|world| {
             world.role_mut("access-plugin").unwrap().allow.rules = plugin_rules();
         });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
@@ -284,12 +297,12 @@ fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
 
 #[test]
 fn a_server_without_tls_is_a_wrong_address() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let addr = plain_server();
         let shown = addr.to_string();
         let words = [shown.as_str(), "it does not speak TLS", "check host and port", "3025"];
-        check_refused(&bed, &bed.config_at(addr, TEAM), 78, &words).await;
+        assert_rejected(&bed, &bed.config_at(addr, TEAM), 78, &words).await;
     });
 }
 

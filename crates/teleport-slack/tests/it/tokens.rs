@@ -14,25 +14,25 @@ use crate::support::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 /// A configuration whose secret stands in a file instead, and that file.
-fn in_file(bed: &Bed, config: &str, secret: &str) -> (String, PathBuf) {
+fn in_file(bed: &TestBed, config: &str, secret: &str) -> (String, PathBuf) {
     let file = bed.dir.path().join("secret");
     std::fs::write(&file, secret).unwrap();
     assert!(config.contains(&format!("{secret:?}")), "{config}");
     (config.replace(&format!("{secret:?}"), &format!("{file:?}")), file)
 }
 
-fn calls(bed: &Bed, method: &str) -> usize {
+fn calls(bed: &TestBed, method: &str) -> usize {
     bed.slack.calls_of(method).len()
 }
 
 #[test]
 fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
-    story(async {
-        let bed = Bed::new().await;
-        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &bed.slack.token());
+    run_test(async {
+        let bed = TestBed::new().await;
+        let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &bed.slack.token());
         std::fs::write(&file, "xoxb-wrong-4711").unwrap();
         let daemon = bed.launch(&config);
-        let line = bed.until_told(&daemon, "Slack refuses the bot token").await;
+        let line = bed.until_warned(&daemon, "Slack refuses the bot token").await;
         for words in
             [" ERROR ", "auth.test", "invalid_auth", "the token is wrong", "remedy: check slack.token"]
         {
@@ -40,21 +40,21 @@ fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
         }
         let remedy = format!("a new one in {} is taken up within seconds, without a restart", file.display());
         assert!(line.contains(&remedy) && !line.contains("4711"), "{line}");
-        let answer = daemon.ask("/readyz").await;
+        let answer = daemon.get("/readyz").await;
         let words = "not ready: Slack has not answered yet; Slack refuses the bot token\n";
         assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, words.to_owned()));
         // An empty file and one of the wrong kind change nothing; what stays is told once.
         for wrong in ["", "xapp-1-A-1"] {
             std::fs::write(&file, wrong).unwrap();
             let holds = if wrong.is_empty() { "it is empty" } else { "it is an app-level token" };
-            let line = bed.until_told(&daemon, holds).await;
+            let line = bed.until_warned(&daemon, holds).await;
             assert!(line.contains(" WARN ") && line.contains("holds no usable bot token"), "{line}");
         }
         std::fs::write(&file, bed.slack.token()).unwrap();
         bed.until_logged(&daemon, "Ready").await;
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
+        assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
         assert_eq!(daemon.times_logged("Slack refuses the bot token, so nothing can be shown"), 1);
         daemon.stop().await;
     });
@@ -62,24 +62,24 @@ fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
 
 #[test]
 fn a_token_that_is_revoked_is_replaced_without_a_hand() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let old = bed.slack.token();
-        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &old);
+        let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &old);
         let daemon = bed.launch(&config);
         bed.until_logged(&daemon, "Ready").await;
         bed.slack.set_token("xoxb-2-new-4711");
-        let id = bed.ask();
-        let line = bed.until_told(&daemon, "Slack refuses the bot token, so nothing can be shown").await;
+        let id = bed.create_request();
+        let line = bed.until_warned(&daemon, "Slack refuses the bot token, so nothing can be shown").await;
         assert!(line.contains(" ERROR ") && line.contains("invalid_auth"), "{line}");
-        let answer = daemon.ask("/readyz").await;
+        let answer = daemon.get("/readyz").await;
         assert_eq!(answer.1, "not ready: Slack refuses the bot token\n");
-        assert!(bed.cards("C0TEAM", &id).is_empty());
+        assert!(bed.messages_about("C0TEAM", &id).is_empty());
         std::fs::write(&file, "xoxb-2-new-4711\n").unwrap();
         // What was refused is tried again at once, not after its back-off.
         let limit = Duration::from_secs(15);
-        bed.until_within(limit, &daemon, "the message", || bed.card("C0TEAM", &id)).await;
-        assert_eq!(daemon.ask("/readyz").await.0, StatusCode::OK);
+        bed.until_within(limit, &daemon, "the message", || bed.message_about("C0TEAM", &id)).await;
+        assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
         let log = daemon.stop().await;
         assert!(log.contains("INFO  A new bot token was found in") && !log.contains("4711"), "{log}");
     });
@@ -87,10 +87,10 @@ fn a_token_that_is_revoked_is_replaced_without_a_hand() {
 
 #[test]
 fn a_token_of_another_bot_is_not_taken_up() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         let own = bed.slack.token();
-        let (config, file) = in_file(&bed, &bed.watched_config(TEAM), &own);
+        let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &own);
         let daemon = bed.launch(&config);
         bed.until_logged(&daemon, "Ready").await;
         for (field, value) in [("user_id", "U0OTHERBOT"), ("team_id", "T0OTHER")] {
@@ -109,7 +109,7 @@ fn a_token_of_another_bot_is_not_taken_up() {
         let line = bed.until_logged(&daemon, "is not used: it is of another app or workspace").await;
         assert!(line.contains(" WARN ") && line.contains("restart the daemon if that is meant"), "{line}");
         // The one in use stays.
-        let id = bed.ask();
+        let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let log = daemon.stop().await;
         assert!(!log.contains("is in use") && !log.contains("4711"), "{log}");
@@ -118,8 +118,8 @@ fn a_token_of_another_bot_is_not_taken_up() {
 
 #[test]
 fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
-    story(async {
-        let bed = Bed::new().await;
+    run_test(async {
+        let bed = TestBed::new().await;
         for (state, code) in [
             (TokenState::Revoked, "token_revoked"),
             (TokenState::AccountInactive, "account_inactive"),
@@ -128,7 +128,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
             bed.slack.set_token_state(state);
             let asked = calls(&bed, "auth.test");
             let daemon = bed.launch(&bed.config(TEAM));
-            let line = bed.until_told(&daemon, code).await;
+            let line = bed.until_warned(&daemon, code).await;
             let remedy = "stands in the configuration itself, so a new one needs a restart; name a file";
             assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
             // The same token is tried again, with pauses, in case Slack takes it again.
@@ -143,18 +143,18 @@ fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
 
 #[test]
 fn an_app_level_token_that_is_refused_is_replaced_without_a_hand() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let old = bed.slack.app().app_token;
-        let (config, file) = in_file(&bed, &bed.review_config(Way::Socket, ANY_OF_THREE), &old);
+        let (config, file) = in_file(&bed, &bed.review_config(Transport::Socket, ANY_OF_THREE), &old);
         bed.slack.set_socket_mode(true);
         bed.slack.set_app(|app| app.app_token = "xapp-1-A0BOT-4711".to_owned());
         let daemon = bed.launch(&config);
-        let line = bed.until_told(&daemon, "No Socket Mode connection").await;
+        let line = bed.until_warned(&daemon, "No Socket Mode connection").await;
         assert!(line.contains(" ERROR ") && line.contains("apps.connections.open"), "{line}");
         // Another app's is not taken.
         std::fs::write(&file, "xapp-1-A0OTHER-1").unwrap();
-        bed.until_told(&daemon, "it is of another Slack app").await;
+        bed.until_warned(&daemon, "it is of another Slack app").await;
         std::fs::write(&file, "xapp-1-A0BOT-4711").unwrap();
         let sockets = bed.slack.sockets();
         bed.until(&daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
@@ -165,19 +165,19 @@ fn an_app_level_token_that_is_refused_is_replaced_without_a_hand() {
 
 #[test]
 fn a_new_signing_secret_counts_for_the_next_callback() {
-    story(async {
-        let bed = Bed::deciding().await;
+    run_test(async {
+        let bed = TestBed::with_review().await;
         let old = bed.slack.app().signing_secret;
-        let (config, file) = in_file(&bed, &bed.review_config(Way::Http, ANY_OF_THREE), &old);
-        let daemon = bed.launch_deciding(&config);
+        let (config, file) = in_file(&bed, &bed.review_config(Transport::Http, ANY_OF_THREE), &old);
+        let daemon = bed.launch_with_review(&config);
         bed.until_logged(&daemon, "Ready").await;
         bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
-        let id = bed.ask();
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.set_app(|app| app.signing_secret = "0123456789abcdef0123456789abcdef".to_owned());
         std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
         bed.until_logged(&daemon, "A new signing secret was found in").await;
-        bed.assert_bob_can(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &card, &id).await;
         daemon.stop().await;
     });
 }

@@ -13,19 +13,19 @@ const OTHER_CLUSTER: &str = "This message is of the Teleport cluster “local-si
 const LINE: &str = "A click came on a message of another Teleport cluster";
 
 /// The usual cluster, `local-site`, and `two.example.com`, on one Slack.
-async fn two_clusters() -> (Bed, Bed) {
-    let one = Bed::deciding().await;
+async fn two_clusters() -> (TestBed, TestBed) {
+    let one = TestBed::with_review().await;
     let mut options = teleport::Options::golden();
-    options.world.cluster = "two.example.com".to_owned();
-    let two = Bed { slack: one.slack.clone(), ..Bed::with(options, crowd()).await };
+    options.fixture.cluster = "two.example.com".to_owned();
+    let two = TestBed { slack: one.slack.clone(), ..TestBed::with_options(options, full_workspace()).await };
     two.sign_as(PLUGIN_RW);
     (one, two)
 }
 
 /// Starts the second cluster's daemon and waits until Slack has `sockets` connections.
-async fn start_second(two: &Bed, review: &str, sockets: usize) -> Daemon {
-    let config = two.review_config(Way::Socket, review);
-    let daemon = two.launch_deciding(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
+async fn start_second(two: &TestBed, review: &str, sockets: usize) -> Daemon {
+    let config = two.review_config(Transport::Socket, review);
+    let daemon = two.launch_with_review(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
     two.until_logged(&daemon, "Ready").await;
     let count = || (two.slack.sockets().count() == sockets).then_some(());
     two.until(&daemon, &format!("{sockets} sockets"), count).await;
@@ -34,32 +34,32 @@ async fn start_second(two: &Bed, review: &str, sockets: usize) -> Daemon {
 
 #[test]
 fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
-    story(async {
+    run_test(async {
         let (one, two) = two_clusters().await;
-        let first = one.start_deciding(Way::Socket, ANY_OF_THREE).await;
+        let first = one.start_with_review(Transport::Socket, ANY_OF_THREE).await;
         let second = start_second(&two, ANY_OF_THREE, 4).await;
-        let id = one.ask();
+        let id = one.create_request();
         let card = one.until_clickable(&first, "C0TEAM", &id).await;
 
         // Slack hands each click to either; sixty in a row to one of them, once in 10^18 runs.
         let mut answers = BTreeSet::new();
         for _ in 0..60 {
-            answers.insert(one.told(&second, "U0CAROL", &card, "approve").await);
+            answers.insert(one.press_for_reply(&second, "U0CAROL", &card, "approve").await);
             if answers.len() == 2 {
                 break;
             }
         }
         let own = "You may not decide on role “dba” in Slack: its rule names bob@example.com, dave@example.com, alice@example.com.";
         assert_eq!(answers.iter().collect::<Vec<_>>(), [OTHER_CLUSTER, own], "{}", second.log());
-        assert!(first.logged(LINE).is_none(), "{}", first.log());
+        assert!(first.find_logged(LINE).is_none(), "{}", first.log());
 
         // Now every click gets to the wrong one.
-        one.end(first).await;
+        one.stop_and_check_secrets(first).await;
         for button in ["approve", "deny"] {
-            assert_eq!(one.told(&second, "U0BOB", &card, button).await, OTHER_CLUSTER);
+            assert_eq!(one.press_for_reply(&second, "U0BOB", &card, button).await, OTHER_CLUSTER);
         }
         one.assert_untouched(&second, &id);
-        let line = two.until_told(&second, LINE).await;
+        let line = two.until_warned(&second, LINE).await;
         for part in
             ["cluster=local-site", "own=two.example.com", "give each Teleport cluster a Slack app of its own"]
         {
@@ -68,7 +68,7 @@ fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name
         assert_eq!(second.times_logged(LINE), 1, "{}", second.log());
         let refused = second.times_logged("verdict=other_cluster");
         assert!(refused >= 3, "{}", second.log());
-        let counted = second.figures().await["clicks_total{verdict=\"refused\",reason=\"other_cluster\"}"];
+        let counted = second.metrics().await["clicks_total{verdict=\"refused\",reason=\"other_cluster\"}"];
         assert_eq!(counted, refused as f64);
 
         // A message that names no cluster may be anybody's.
@@ -78,34 +78,34 @@ fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name
         let ts = one.post_as_bot(&json!({"channel": "C0TEAM", "text": "a copy", "blocks": blocks})).await;
         let copy = one.slack.messages("C0TEAM").into_iter().find(|message| message.ts == ts).unwrap();
         assert_eq!(
-            one.told(&second, "U0BOB", &copy, "approve").await,
+            one.press_for_reply(&second, "U0BOB", &copy, "approve").await,
             "This is not one of the request's current messages; use a newer one, or Teleport."
         );
 
         // Its own cluster's messages it knows.
-        let id = two.ask();
+        let id = two.create_request();
         let card = two.until_clickable(&second, "C0TEAM", &id).await;
-        two.assert_bob_can(&second, &card, &id).await;
-        two.end(second).await;
+        two.assert_bob_can_approve(&second, &card, &id).await;
+        two.stop_and_check_secrets(second).await;
     });
 }
 
 #[test]
 fn a_dialogue_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
-    story(async {
+    run_test(async {
         let (one, two) = two_clusters().await;
-        let first = one.start_deciding(Way::Socket, &asking("required")).await;
-        let id = one.ask();
+        let first = one.start_with_review(Transport::Socket, &with_reason_policy("required")).await;
+        let id = one.create_request();
         let card = one.until_clickable(&first, "C0TEAM", &id).await;
-        let view = dialogue(&first, &one.press("U0BOB", &card, "approve").await).await;
-        one.end(first).await;
+        let view = opened_modal(&first, &one.press("U0BOB", &card, "approve").await).await;
+        one.stop_and_check_secrets(first).await;
 
-        let second = start_second(&two, &asking("required"), 2).await;
+        let second = start_second(&two, &with_reason_policy("required"), 2).await;
         let sent = one.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]).await.unwrap();
-        assert!(sent.seen.acknowledged(), "{sent:?}");
-        assert_eq!(told(&second, &sent.seen).await, OTHER_CLUSTER, "{}", second.log());
+        assert!(sent.outcome.acknowledged(), "{sent:?}");
+        assert_eq!(reply_text(&second, &sent.outcome).await, OTHER_CLUSTER, "{}", second.log());
         one.assert_untouched(&second, &id);
-        two.until_told(&second, LINE).await;
-        two.end(second).await;
+        two.until_warned(&second, LINE).await;
+        two.stop_and_check_secrets(second).await;
     });
 }

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 
 use access_sim::slack::faults as slack;
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::{Person, PersonKind, UserGroup};
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::slack::workspace::{SlackUser, SlackUserKind, UserGroup};
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 
-use crate::modes::left_behind;
+use crate::modes::unapplied_approval;
 use crate::support::deciding::*;
 use crate::support::*;
 
 const CAROL: &str = "carol@example.com";
-const NOT_ANY_MORE: &str = "does not hold any more";
-const NO_GROUP: &str = "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.";
+const NO_LONGER_VALID: &str = "does not hold any more";
+const NO_GROUP_REPLY: &str = "Slack does not answer who is in a user group that the rules name, so nothing was decided; try again in a minute.";
 
-const GONE: &str = "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.";
+const GONE_GROUP_REPLY: &str = "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.";
 
 /// Links as in [`ANY_OF_THREE`], with these rules.
 fn with_rules(rules: &str) -> String {
@@ -42,15 +42,15 @@ fn group(id: &str, users: &[&str]) -> UserGroup {
     }
 }
 
-impl Bed {
+impl TestBed {
     /// Nobody decided on `id`, whatever votes there are.
     fn assert_undecided(&self, daemon: &Daemon, id: &str) {
         assert_eq!(self.teleport.request(id).unwrap().state, RequestState::Pending, "{}", daemon.log());
-        assert!(self.decided(id).is_empty(), "{:?}\n{}", self.decided(id), daemon.log());
+        assert!(self.decision_events(id).is_empty(), "{:?}\n{}", self.decision_events(id), daemon.log());
     }
 
     /// As `tctl` does it.
-    fn set_by_hand(&self, id: &str, state: RequestState) {
+    fn set_state_as_admin(&self, id: &str, state: RequestState) {
         self.teleport.set_state(TCTL, id, state, "", "").unwrap();
     }
 
@@ -66,11 +66,14 @@ impl Bed {
 }
 
 /// Bob's approval decided under the usual rules, nobody told Teleport, and the daemon comes back with these.
-async fn back_with(review: &str, edit: impl FnOnce(&Bed, &str)) -> (Bed, Daemon, String, MessageView) {
-    let bed = Bed::deciding().await;
-    let (id, card) = left_behind(&bed, SignedDuration::from_mins(1)).await;
+async fn restarted_with(
+    review: &str,
+    edit: impl FnOnce(&TestBed, &str),
+) -> (TestBed, Daemon, String, MessageView) {
+    let bed = TestBed::with_review().await;
+    let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
     edit(&bed, &id);
-    let daemon = bed.start_deciding(Way::Http, review).await;
+    let daemon = bed.start_with_review(Transport::Http, review).await;
     (bed, daemon, id, card)
 }
 
@@ -86,43 +89,44 @@ fn a_decision_that_the_rules_do_not_carry_any_more_is_not_carried_out() {
         (others, "No rule lets anybody decide on role “dba” in Slack; decide it in Teleport."),
         (more, "The request is denied."),
     ] {
-        story(async move {
-            let (bed, daemon, id, card) = back_with(&with_rules(&rules), |_, _| {}).await;
-            bed.until_logged(&daemon, NOT_ANY_MORE).await;
+        run_test(async move {
+            let (bed, daemon, id, card) = restarted_with(&with_rules(&rules), |_, _| {}).await;
+            bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
             // It stands in nobody's way, and nobody's denial carries it out.
-            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "deny").await, told, "{}", daemon.log());
-            let decided = bed.decided(&id);
+            assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await, told, "{}", daemon.log());
+            let decided = bed.decision_events(&id);
             assert!(decided.iter().all(|line| line.delegator.as_deref() == Some(DAVE)), "{decided:?}");
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn a_click_that_meets_such_a_decision_first_counts_for_itself() {
-    story(async {
+    run_test(async {
         let names_dave = with_rules(&rule("*", "[\"dave@example.com\"]", ""));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         // Nobody but whoever took it carries it out yet, so no visit does before the click.
-        let (id, card) = left_behind(&bed, SignedDuration::from_secs(-55)).await;
-        let daemon = bed.start_deciding(Way::Http, &names_dave).await;
-        let early = bed.told(&daemon, "U0DAVE", &card, "deny").await;
+        let (id, card) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
+        let daemon = bed.start_with_review(Transport::Http, &names_dave).await;
+        let early = bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await;
         assert!(early.starts_with("Enough people have approved"), "{early}");
         bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
-        let told = bed.told(&daemon, "U0DAVE", &card, "deny").await;
+        let told = bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await;
         assert_eq!(told, "The request is denied.", "{}", daemon.log());
         assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
-    type Change = fn(&Bed, &str);
+    type Change = fn(&TestBed, &str);
     let deactivated: Change =
-        |bed, _| bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
-    let guest: Change = |bed, _| bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Guest));
+        |bed, _| bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
+    let guest: Change =
+        |bed, _| bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
     let requester: Change = |bed, id| {
         bed.edit_votes(id, |votes| {
             votes["l"][0]["u"] = ALICE.into();
@@ -131,26 +135,29 @@ fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
     };
     let other_link: Change = |bed, id| bed.edit_votes(id, |votes| votes["l"][0]["s"] = "U0CAROL".into());
     for change in [deactivated, guest, requester, other_link] {
-        story(async move {
-            let (bed, daemon, id, card) = back_with(ANY_OF_THREE, change).await;
-            bed.until_logged(&daemon, NOT_ANY_MORE).await;
+        run_test(async move {
+            let (bed, daemon, id, card) = restarted_with(ANY_OF_THREE, change).await;
+            bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
-            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+                "The request is approved."
+            );
             assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn while_the_voters_cannot_be_read_nothing_is_carried_out_and_later_it_is() {
-    story(async {
+    run_test(async {
         let trouble = slack::Fault::Status { status: 503, body: String::new() };
         let rule = slack::FaultRule::new("users.info", trouble);
-        let change = |bed: &Bed, _: &str| {
+        let change = |bed: &TestBed, _: &str| {
             bed.slack.faults().add(rule);
         };
-        let (bed, daemon, id, _) = back_with(ANY_OF_THREE, change).await;
+        let (bed, daemon, id, _) = restarted_with(ANY_OF_THREE, change).await;
         bed.until_logged(&daemon, "what that depends on cannot be read").await;
         bed.until(&daemon, "a second try", || {
             (bed.slack.calls_of("users.info").iter().filter(|call| !call.succeeded()).count() >= 2)
@@ -161,19 +168,21 @@ fn while_the_voters_cannot_be_read_nothing_is_carried_out_and_later_it_is() {
         assert_eq!(daemon.times_logged("what that depends on cannot be read"), 1);
         bed.slack.faults().clear();
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 /// A cluster of Teleport 15, where an administrator can take an approval back; bob's approval decided.
-async fn approved_on_15(review: &str) -> (Bed, Daemon, String, MessageView) {
-    let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+async fn approved_on_v15(review: &str) -> (TestBed, Daemon, String, MessageView) {
+    let bed =
+        TestBed::with_options(Options { version: ServerVersion::V15, ..Options::golden() }, full_workspace())
+            .await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_deciding(Way::Http, review).await;
-    let id = bed.ask();
+    let daemon = bed.start_with_review(Transport::Http, review).await;
+    let id = bed.create_request();
     let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+    assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
     let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
     bed.until_replies(&daemon, &card, 1).await;
     (bed, daemon, id, card)
@@ -181,42 +190,42 @@ async fn approved_on_15(review: &str) -> (Bed, Daemon, String, MessageView) {
 
 #[test]
 fn an_approval_that_was_taken_back_is_not_given_again_by_old_votes() {
-    story(async {
-        let (bed, daemon, id, _) = approved_on_15(ANY_OF_THREE).await;
-        bed.set_by_hand(&id, RequestState::Pending);
+    run_test(async {
+        let (bed, daemon, id, _) = approved_on_v15(ANY_OF_THREE).await;
+        bed.set_state_as_admin(&id, RequestState::Pending);
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(buttons(&card), ["approve", "deny"]);
+        assert_eq!(button_ids(&card), ["approve", "deny"]);
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
             "The request is denied.",
             "{}",
             daemon.log()
         );
-        let delegators: Vec<_> = bed.decided(&id).into_iter().map(|line| line.delegator).collect();
+        let delegators: Vec<_> = bed.decision_events(&id).into_iter().map(|line| line.delegator).collect();
         assert_eq!(delegators, [Some(BOB.to_owned()), None, Some(DAVE.to_owned())]);
         let card = bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
         let replies = bed.until_replies(&daemon, &card, 2).await;
         assert!(replies[1].text.starts_with("dave@example.com reviewed the request in Slack"), "{replies:?}");
         assert!(block_text(&card, 3).contains("Decided by dave@example.com in Slack"), "{:?}", card.blocks);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn whoever_voted_before_it_was_taken_back_may_vote_again() {
-    story(async {
-        let (bed, daemon, id, _) = approved_on_15(&format!("{ANY_OF_THREE}\napprovals = 1")).await;
+    run_test(async {
+        let (bed, daemon, id, _) = approved_on_v15(&format!("{ANY_OF_THREE}\napprovals = 1")).await;
         // The daemon is away meanwhile, for longer than the time that whoever took the deciding vote has for it.
         daemon.kill().await;
         bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
-        bed.set_by_hand(&id, RequestState::Pending);
-        let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+        bed.set_state_as_admin(&id, RequestState::Pending);
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| field(record, "x_votes").starts_with("{\"v\":2")).await;
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
-        assert_eq!(bed.decided(&id).len(), 2);
+        assert_eq!(bed.decision_events(&id).len(), 2);
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "The request is approved.",
             "{}",
             daemon.log()
@@ -224,8 +233,8 @@ fn whoever_voted_before_it_was_taken_back_may_vote_again() {
         let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         // The first vote is told once, and so is the second.
         bed.until_replies(&daemon, &card, 2).await;
-        assert_eq!(bed.decided(&id).len(), 3);
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id).len(), 3);
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
@@ -233,138 +242,158 @@ const UNSEEN: &str = "taken back while no teleport-slack saw it";
 
 #[test]
 fn an_approval_that_came_and_went_while_nobody_watched_spends_the_votes() {
-    story(async {
-        let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+    run_test(async {
+        let bed = TestBed::with_options(
+            Options { version: ServerVersion::V15, ..Options::golden() },
+            full_workspace(),
+        )
+        .await;
         bed.sign_as(PLUGIN_RW);
         let review = &format!("{ANY_OF_THREE}\napprovals = 2");
-        let daemon = bed.start_deciding(Way::Http, review).await;
-        let (id, other) = (bed.ask(), bed.ask());
+        let daemon = bed.start_with_review(Transport::Http, review).await;
+        let (id, other) = (bed.create_request(), bed.create_request());
         for id in [&id, &other] {
             let card = bed.until_clickable(&daemon, "C0TEAM", id).await;
-            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
             assert_eq!(told, "Your approval counts: 1 of 2 approvals.");
         }
         daemon.kill().await;
-        bed.set_by_hand(&id, RequestState::Approved);
-        bed.set_by_hand(&id, RequestState::Pending);
-        let daemon = bed.start_deciding(Way::Http, review).await;
+        bed.set_state_as_admin(&id, RequestState::Approved);
+        bed.set_state_as_admin(&id, RequestState::Pending);
+        let daemon = bed.start_with_review(Transport::Http, review).await;
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.told(&daemon, "U0DAVE", &card, "approve").await;
+        let told = bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await;
         assert_eq!(told, "Your approval counts: 1 of 2 approvals.", "{}", daemon.log());
         assert_eq!(daemon.times_logged(UNSEEN), 1);
-        assert_eq!(bed.decided(&id).len(), 2, "{:?}", bed.decided(&id));
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(bed.decision_events(&id).len(), 2, "{:?}", bed.decision_events(&id));
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
         // Of the other nothing came and went.
         let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
-        bed.end(daemon).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            "The request is approved."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a_lost_one_is() {
     for is_lost in [false, true] {
-        story(async move {
-            let bed = Bed::with(Options { era: Era::V15, ..Options::golden() }, crowd()).await;
+        run_test(async move {
+            let bed = TestBed::with_options(
+                Options { version: ServerVersion::V15, ..Options::golden() },
+                full_workspace(),
+            )
+            .await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
-            let id = bed.ask();
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             // Neither the answer nor the news of it comes.
-            bed.teleport.faults().drop_events(Times::UntilCleared);
-            let fault = if is_lost { Fault::unavailable() } else { Fault::LoseAnswer };
-            bed.teleport.faults().script(Method::SetAccessRequestState, fault, Times::UntilCleared);
-            let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+            bed.teleport.faults().drop_events(Repeat::UntilCleared);
+            let fault = if is_lost { Fault::unavailable() } else { Fault::LoseResponse };
+            bed.teleport.faults().inject(Method::SetAccessRequestState, fault, Repeat::UntilCleared);
+            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
             assert!(told.starts_with("Your approval is recorded, but"), "{told}");
             daemon.kill().await;
             bed.teleport.faults().clear();
             bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
             if is_lost {
-                let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+                let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
                 bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-                assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
-                return bed.end(daemon).await;
+                assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
+                return bed.stop_and_check_secrets(daemon).await;
             }
             assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
-            bed.set_by_hand(&id, RequestState::Pending);
-            let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+            bed.set_state_as_admin(&id, RequestState::Pending);
+            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             bed.until_logged(&daemon, UNSEEN).await;
             assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
-            assert_eq!(bed.decided(&id).len(), 2, "{:?}", bed.decided(&id));
+            assert_eq!(bed.decision_events(&id).len(), 2, "{:?}", bed.decision_events(&id));
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
-            bed.end(daemon).await;
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                "The request is approved."
+            );
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn the_vote_of_an_account_that_was_deactivated_since_does_not_count() {
-    story(async {
+    run_test(async {
         let review = ANY_OF_THREE.replace("\"alice@", "\"carol@") + "\napprovals = 2";
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
-        bed.slack.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals.",
             "{}",
             daemon.log()
         );
         bed.assert_undecided(&daemon, &id);
         bed.until(&daemon, "1 of 2 on the message", || {
-            bed.card("C0TEAM", &id).filter(|card| block_text(card, 3).contains("1 of 2 approvals"))
+            bed.message_about("C0TEAM", &id).filter(|card| block_text(card, 3).contains("1 of 2 approvals"))
         })
         .await;
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            "The request is approved."
+        );
         let request = bed.teleport.request(&id).unwrap();
         assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
         let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         let line = block_text(&card, 3);
         assert!(line.contains("Decided by dave@example.com, carol@example.com in Slack"), "{line}");
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn the_vote_of_somebody_who_left_the_group_does_not_count() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", "approvals = 2"));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB", "U0DAVE", "U0CAROL"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         daemon.kill().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE", "U0CAROL"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         bed.assert_undecided(&daemon, &id);
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            "The request is approved."
+        );
         let request = bed.teleport.request(&id).unwrap();
         assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 2"));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let method = "usergroups.users.list";
         for trouble in [
@@ -373,159 +402,188 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
             slack::Fault::NotJson,
         ] {
             bed.slack.faults().add(slack::FaultRule::new(method, trouble));
-            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                NO_GROUP_REPLY,
+                "{}",
+                daemon.log()
+            );
             bed.slack.faults().clear();
             bed.assert_untouched(&daemon, &id);
         }
         bed.slack.remove_scope("usergroups:read");
-        let lasting = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let lasting = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert!(lasting.starts_with("The Slack app lacks the scope usergroups:read, so"), "{lasting}");
         bed.slack.add_scope("usergroups:read");
         bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, GONE);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, GONE_GROUP_REPLY);
         bed.assert_untouched(&daemon, &id);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
 
         // Dave is named by name, but bob's vote depends on the group.
         daemon.kill().await;
-        let daemon = bed.start_deciding(Way::Http, &review).await;
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
         let trouble = slack::Fault::Status { status: 503, body: String::new() };
         bed.slack.faults().add(slack::FaultRule::new(method, trouble));
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            NO_GROUP_REPLY,
+            "{}",
+            daemon.log()
+        );
         bed.assert_undecided(&daemon, &id);
         bed.slack.faults().clear();
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
-        bed.end(daemon).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            "The request is approved."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
     for is_account in [false, true] {
-        story(async move {
+        run_test(async move {
             let approvers = "[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]";
             let review = with_rules(&rule("*", approvers, "approvals = 2"));
-            let bed = Bed::deciding().await;
+            let bed = TestBed::with_review().await;
             bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-            let daemon = bed.start_deciding(Way::Http, &review).await;
-            let id = bed.ask();
+            let daemon = bed.start_with_review(Transport::Http, &review).await;
+            let id = bed.create_request();
             let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             let one_of_two = "Your approval counts: 1 of 2 approvals.";
-            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, one_of_two);
+            assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, one_of_two);
             // What was read of the group a moment ago is forgotten with the daemon.
             daemon.kill().await;
             if is_account {
-                bed.slack.remove_person("U0BOB");
+                bed.slack.remove_user("U0BOB");
             } else {
                 bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
             }
-            let daemon = bed.start_deciding(Way::Http, &review).await;
-            assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, one_of_two, "{}", daemon.log());
+            let daemon = bed.start_with_review(Transport::Http, &review).await;
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+                one_of_two,
+                "{}",
+                daemon.log()
+            );
             bed.assert_undecided(&daemon, &id);
             assert!(field(&bed.record(&id), "x_votes").contains("U0DAVE"), "his vote is in");
-            assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+                "The request is approved."
+            );
             let request = bed.teleport.request(&id).unwrap();
             assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
-            bed.end(daemon).await;
+            bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
 fn a_denial_of_a_group_that_is_gone_denies_nothing_and_nothing_is_approved_against_it() {
-    story(async {
+    run_test(async {
         let rules = |approvers: &str| with_rules(&rule("*", approvers, "denials = 2"));
         let review = rules("[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]");
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let one_of_two = "Your denial counts: 1 of 2 denials.";
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "deny").await, one_of_two);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "deny").await, one_of_two);
         daemon.kill().await;
         bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "deny").await, one_of_two, "{}", daemon.log());
-        let told = bed.told(&daemon, "U0CAROL", &card, "approve").await;
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
+            one_of_two,
+            "{}",
+            daemon.log()
+        );
+        let told = bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await;
         assert!(told.contains("nobody can tell whether their denials still count"), "{told}");
         bed.assert_undecided(&daemon, &id);
         // Whoever takes the group out of the rules says that its denials count no more.
         daemon.kill().await;
         let review = rules("[\"dave@example.com\", \"carol@example.com\"]");
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        assert_eq!(bed.told(&daemon, "U0CAROL", &card, "approve").await, "The request is approved.");
-        bed.end(daemon).await;
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            "The request is approved."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn groups_are_read_only_if_it_comes_to_them_and_once_for_many_clicks() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 3"));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0ALICE", "U0BOB", "U0CAROL"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let reads = || bed.slack.calls_of("usergroups.users.list").len();
         for _ in 0..30 {
-            let own = bed.told(&daemon, "U0ALICE", &card, "approve").await;
+            let own = bed.press_for_reply(&daemon, "U0ALICE", &card, "approve").await;
             assert_eq!(own, "This is your own request; somebody else must decide it.");
         }
         assert_eq!(
-            bed.told(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
             "Your approval counts: 1 of 3 approvals."
         );
         let again = "You already approved this request in Slack; that cannot be changed.";
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, again);
+        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await, again);
         assert_eq!(reads(), 0, "the requester, and dave who is named by name");
         let presses = (0..15).flat_map(|_| ["U0BOB", "U0CAROL"]).map(|user| bed.press(user, &card, "deny"));
         futures_util::future::join_all(presses).await;
-        bed.until_clicks(&daemon, 30 + 2 + 30).await;
+        bed.until_interactions(&daemon, 30 + 2 + 30).await;
         assert_eq!(reads(), 1);
         // A denial needs one.
         bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
-        assert_eq!(bed.decided(&id).len(), 1, "{:?}", bed.decided(&id));
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id).len(), 1, "{:?}", bed.decision_events(&id));
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn whoever_joins_a_group_may_decide_within_seconds() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let refused = "You may not decide on role “dba” in Slack: its rule names user group S0DBA.";
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, refused);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, refused);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let began = tokio::time::Instant::now();
-        while bed.told(&daemon, "U0BOB", &card, "approve").await == refused {
+        while bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await == refused {
             assert!(began.elapsed() < Duration::from_secs(20), "{}", daemon.log());
         }
-        assert_eq!(bed.decided(&id)[0].delegator.as_deref(), Some(BOB));
-        bed.end(daemon).await;
+        assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn whoever_left_a_group_decides_nothing_ten_seconds_later() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let (first, id) = (bed.ask(), bed.ask());
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let (first, id) = (bed.create_request(), bed.create_request());
         let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
-        assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
         let asked = Instant::now();
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
@@ -533,42 +591,45 @@ fn whoever_left_a_group_decides_nothing_ten_seconds_later() {
         let old = || (asked.elapsed() >= Duration::from_secs(6)).then_some(());
         bed.until(&daemon, "six seconds since the group was read", old).await;
         let slow = Fault::Delay(Duration::from_secs(6));
-        bed.teleport.faults().script(Method::UpdatePluginData, slow, Times::Next(1));
-        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        bed.teleport.faults().inject(Method::UpdatePluginData, slow, Repeat::Next(1));
+        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(told, "Your approval counts: 0 of 1 approvals.", "{}", daemon.log());
         bed.assert_undecided(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn somebody_in_nine_groups_votes_and_counts() {
-    story(async {
+    run_test(async {
         let eight: Vec<_> = (1..=8).map(|n| format!("S0G{n}")).collect();
         let rules =
             rule("*", &format!("{eight:?}"), "approvals = 2") + &rule("dba", "[\"S0G9\"]", "approvals = 2");
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         for n in 1..=9 {
             bed.slack.put_group(group(&format!("S0G{n}"), &["U0BOB", "U0DAVE"]));
         }
-        let daemon = bed.start_deciding(Way::Http, &with_rules(&rules)).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &with_rules(&rules)).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
-        assert_eq!(bed.told(&daemon, "U0DAVE", &card, "approve").await, "The request is approved.");
-        bed.end(daemon).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            "The request is approved."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 /// Bob's account carries dave's address: one person with two Teleport users whom the rule names. Carol asks for
 /// what needs two approvals.
-async fn one_person_two_users() -> (Bed, Daemon, String, MessageView) {
-    let bed = Bed::deciding().await;
-    bed.slack.put_person(Person::member("U0BOB", "bob").email(DAVE));
-    let daemon = bed.start_deciding(Way::Http, ANY_OF_THREE).await;
+async fn one_account_two_users() -> (TestBed, Daemon, String, MessageView) {
+    let bed = TestBed::with_review().await;
+    bed.slack.put_user(SlackUser::member("U0BOB", "bob").email(DAVE));
+    let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
     let id = bed.teleport.request_access(CAROL, NewRequest::roles(&["admin"], "")).unwrap();
     let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
     (bed, daemon, id, card)
@@ -576,19 +637,19 @@ async fn one_person_two_users() -> (Bed, Daemon, String, MessageView) {
 
 #[test]
 fn one_person_counts_once_as_two_users_in_either_order() {
-    story(async {
-        let (bed, daemon, id, card) = one_person_two_users().await;
+    run_test(async {
+        let (bed, daemon, id, card) = one_account_two_users().await;
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
         bed.until_replies(&daemon, &card, 1).await;
-        let told = bed.told(&daemon, "U0BOB", &card, "approve").await;
+        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
         assert_eq!(told, "You already approved this request in Teleport; that cannot be changed.");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
-    story(async {
-        let (bed, daemon, id, card) = one_person_two_users().await;
+    run_test(async {
+        let (bed, daemon, id, card) = one_account_two_users().await;
         assert_eq!(
-            bed.told(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
@@ -597,28 +658,31 @@ fn one_person_counts_once_as_two_users_in_either_order() {
         assert!(block_text(&card, 3).contains("1 of 2 approvals"), "{:?}", card.blocks);
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
         // Somebody else is the second.
-        assert_eq!(bed.told(&daemon, "U0ALICE", &card, "approve").await, "The request is approved.");
-        bed.end(daemon).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0ALICE", &card, "approve").await,
+            "The request is approved."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn the_reasons_of_all_who_voted_are_in_teleports_audit_log() {
-    story(async {
-        let review = format!("{}\napprovals = 2\ndenials = 2", asking("required"));
+    run_test(async {
+        let review = format!("{}\napprovals = 2\ndenials = 2", with_reason_policy("required"));
         let review =
             review.replace("\"alice@example.com\"]", "\"alice@example.com\", \"carol@example.com\"]");
-        let (bed, daemon, id, card) = pending(Way::Http, &review).await;
+        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
         for (user, button, reason) in [
             ("U0BOB", "approve", "the *backup* is due"),
             ("U0CAROL", "deny", "not on a Friday"),
             ("U0DAVE", "approve", "checked with ops"),
         ] {
-            let view = dialogue(&daemon, &bed.press(user, &card, button).await).await;
+            let view = opened_modal(&daemon, &bed.press(user, &card, button).await).await;
             let sent = bed.slack.submit_view(user, &view.id, &[("reason", reason)]).await.unwrap();
-            told(&daemon, &sent.seen).await;
+            reply_text(&daemon, &sent.outcome).await;
         }
-        let audit = bed.decided(&id);
+        let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].reason.as_str()), (1, "checked with ops"), "{audit:?}");
         assert_eq!(
             audit[0].annotations["slack_reasons"],
@@ -628,26 +692,31 @@ fn the_reasons_of_all_who_voted_are_in_teleports_audit_log() {
                 "dave@example.com approved: checked with ops"
             ]
         );
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
 fn a_limit_of_slacks_on_groups_is_not_run_into_by_many() {
-    story(async {
+    run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
-        let bed = Bed::deciding().await;
+        let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_deciding(Way::Http, &review).await;
-        let id = bed.ask();
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
         let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let limited = slack::Fault::RateLimited { retry_after: 5 };
         bed.slack.faults().add(slack::FaultRule::new("usergroups.users.list", limited).times(1));
         for _ in 0..5 {
-            assert_eq!(bed.told(&daemon, "U0BOB", &card, "approve").await, NO_GROUP, "{}", daemon.log());
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                NO_GROUP_REPLY,
+                "{}",
+                daemon.log()
+            );
         }
         assert_eq!(bed.slack.calls_of("usergroups.users.list").len(), 1, "none while Slack asks to wait");
         bed.assert_untouched(&daemon, &id);
-        bed.end(daemon).await;
+        bed.stop_and_check_secrets(daemon).await;
     });
 }

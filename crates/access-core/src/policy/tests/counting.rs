@@ -1,9 +1,9 @@
 //! Who is counted, whose name stands in the answer, and what is known again when it is tried a second time.
 
-use super::verdicts::{asks_for, decided, everybody, review, rules, votes};
+use super::verdicts::{all_voters, decided, review, rules, rules_needing, votes};
 use super::*;
-use crate::identity::tests::{bob, our_app};
-use crate::identity::{Links, SlackProfile, Users, identify};
+use crate::identity::tests::{bob, installation};
+use crate::identity::{SlackProfile, UserMapping, Users, identify};
 use crate::ids::SlackUserId;
 use crate::votes::Votes;
 
@@ -12,17 +12,17 @@ fn a_review_counts_only_of_somebody_whom_the_rules_name() {
     for proposed in [RequestState::Approved, RequestState::Denied] {
         let reviews = vec![review("eve", proposed), review("bob", proposed)];
         let request = AccessRequest { reviews, ..sample() };
-        let standing = standing(&asks_for(2, 2), &request, &Default::default());
+        let standing = tally_votes(&rules_needing(2, 2), &request, &Default::default());
         assert_eq!(standing.approvals + standing.denials, 1, "{proposed:?} by eve, whom no rule names");
     }
     // So one vote more is not enough.
     let reviews = vec![review("eve", RequestState::Approved)];
     let request = AccessRequest { reviews, ..sample() };
-    assert_eq!(decided(&rules(), &request, &votes(&[("bob", Approve)]), &everybody()), None);
+    assert_eq!(decided(&rules(), &request, &votes(&[("bob", Approve)]), &all_voters()), None);
     // A review that proposes nothing is none.
     let reviews = vec![review("bob", RequestState::Pending), review("carol", RequestState::Promoted)];
     let request = AccessRequest { reviews, ..sample() };
-    assert_eq!(standing(&rules(), &request, &Default::default()).approvals, 0);
+    assert_eq!(tally_votes(&rules(), &request, &Default::default()).approvals, 0);
 }
 
 #[test]
@@ -31,14 +31,14 @@ fn nobody_is_asked_again_for_a_decision_that_no_vote_gives() {
     let reviews = vec![review("bob", RequestState::Approved), review("carol", RequestState::Approved)];
     let request = AccessRequest { reviews, ..sample() };
     let record = Record { votes: votes(&[("dave", Deny)]), ..Record::default() };
-    assert_eq!(due(&record, &request, &asks_for(2, 2), at(9)), Due::Never);
+    assert_eq!(next_evaluation(&record, &request, &rules_needing(2, 2), at(9)), NextEvaluation::Never);
     let record = Record { votes: votes(&[("dave", Approve)]), ..Record::default() };
-    assert_eq!(due(&record, &request, &asks_for(2, 2), at(9)), Due::Now);
+    assert_eq!(next_evaluation(&record, &request, &rules_needing(2, 2), at(9)), NextEvaluation::Now);
     // A mark that nobody may carry out is not due either.
     let long_term = AccessRequest { kind: RequestKind::LongTerm, ..request.clone() };
-    assert_eq!(due(&record, &long_term, &asks_for(2, 2), at(9)), Due::Never);
+    assert_eq!(next_evaluation(&record, &long_term, &rules_needing(2, 2), at(9)), NextEvaluation::Never);
     let uncovered = AccessRequest { roles: vec!["dba".into(), "root".into()], ..request };
-    assert_eq!(due(&record, &uncovered, &asks_for(2, 2), at(9)), Due::Never);
+    assert_eq!(next_evaluation(&record, &uncovered, &rules_needing(2, 2), at(9)), NextEvaluation::Never);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn those_who_decided_are_named_once_and_not_without_end() {
     };
     let mut record = Record { votes: votes(&[("bob", Approve), ("carol", Approve)]), ..Record::default() };
     assert_eq!(deciders(Some(&request), &record, Approve), ["bob"], "the votes have not decided");
-    record.votes.settle("carol");
+    record.votes.mark_decided("carol");
     assert_eq!(deciders(Some(&request), &record, Approve), ["bob", "carol"]);
     assert_eq!(deciders(Some(&request), &record, Deny), ["eve"]);
     let reviews = (0..21).map(|n| review(&format!("u{n}"), proposed)).collect();
@@ -61,46 +61,46 @@ fn those_who_decided_are_named_once_and_not_without_end() {
 
 #[test]
 fn a_vote_whose_answer_was_lost_is_known_again() {
-    let mut scene = Scene::new(Mode::Resolver);
-    let again = |scene: &mut Scene, vote: &Vote| {
+    let mut scene = Fixture::new(Mode::Resolver);
+    let again = |scene: &mut Fixture, vote: &Vote| {
         let before = scene.record.clone();
-        let result = cast(&mut scene.record, vote, &sample(), &scene.rules, &everybody());
+        let result = add_vote(&mut scene.record, vote, &sample(), &scene.rules, &all_voters());
         assert_eq!(scene.record, before);
         result
     };
     let bob = Vote { at: at(10), ..vote("bob", Approve) };
-    let first = cast(&mut scene.record, &bob, &sample(), &scene.rules, &everybody());
-    assert!(matches!(first, Cast::Counted(standing) if standing.approvals == 1));
+    let first = add_vote(&mut scene.record, &bob, &sample(), &scene.rules, &all_voters());
+    assert!(matches!(first, VoteResult::Counted(standing) if standing.approvals == 1));
     assert_eq!(again(&mut scene, &bob), first);
     // Another click of the same person is another vote.
     let later = Vote { at: at(11), ..bob.clone() };
-    assert_eq!(again(&mut scene, &later), Cast::AlreadyVoted(Approve));
+    assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
     // So is it after somebody else's decided: the deciding one is carried out by its own voter, and told as counted by bob.
     let carol = Vote { at: at(12), ..vote("carol", Approve) };
-    let settled = cast(&mut scene.record, &carol, &sample(), &scene.rules, &everybody());
-    assert!(matches!(settled, Cast::Settled(_)));
+    let settled = add_vote(&mut scene.record, &carol, &sample(), &scene.rules, &all_voters());
+    assert!(matches!(settled, VoteResult::Decisive(_)));
     assert_eq!(again(&mut scene, &carol), settled);
-    assert!(matches!(again(&mut scene, &bob), Cast::Counted(standing) if standing.approvals == 2));
-    assert_eq!(again(&mut scene, &later), Cast::AlreadyVoted(Approve));
+    assert!(matches!(again(&mut scene, &bob), VoteResult::Counted(standing) if standing.approvals == 2));
+    assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
     let later = Vote { at: at(13), ..carol };
-    assert_eq!(again(&mut scene, &later), Cast::AlreadyVoted(Approve));
+    assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
 }
 
 #[test]
 fn beside_a_vote_stand_only_groups_of_the_person_and_names_that_matter() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     let group = |id: &str| Approver::Group(id.to_owned());
     scene.rules.0[0].approvers.extend([group("S0DBA"), group("S0OPS"), group("S0SRE")]);
     scene.groups = vec!["S0OPS".into(), "S0WEB".into()];
-    assert!(matches!(scene.votes("erin", Approve), Cast::Counted(_)));
+    assert!(matches!(scene.vote("erin", Approve), VoteResult::Counted(_)));
     assert_eq!(scene.record.votes.list()[0].groups, ["S0OPS"]);
     // Erin's address is no name that any rule knows, and with rules a suggestion is none.
     scene.request.as_mut().unwrap().suggested_reviewers = vec!["erin@example.com".into()];
     let mut record = scene.record.clone();
-    complete(&mut record, scene.request.as_ref().unwrap(), &scene.rules, &scene.voters).unwrap();
+    reevaluate(&mut record, scene.request.as_ref().unwrap(), &scene.rules, &scene.voters).unwrap();
     assert_eq!(record.votes.list()[0].aliases, [""; 0]);
     scene.rules.0[0].approvers.push(Approver::User("Erin@example.com".into()));
-    complete(&mut record, scene.request.as_ref().unwrap(), &scene.rules, &scene.voters).unwrap();
+    reevaluate(&mut record, scene.request.as_ref().unwrap(), &scene.rules, &scene.voters).unwrap();
     assert_eq!(record.votes.list()[0].aliases, ["erin@example.com"]);
 }
 
@@ -115,9 +115,10 @@ fn read(accounts: &[(&str, &str, &str, &str)]) -> Voters {
             email: Some((*email).to_owned()),
             ..bob()
         };
-        let links = Links { table: [(id.clone(), (*user).to_owned())].into(), ..Links::default() };
-        let person = identify(&id, &profile, &our_app(), &links, Users::Unreadable, at(0)).unwrap();
-        voters.insert(id, Some(Voter { person, groups: vec![] }));
+        let links =
+            UserMapping { explicit: [(id.clone(), (*user).to_owned())].into(), ..UserMapping::default() };
+        let person = identify(&id, &profile, &installation(), &links, Users::Unreadable, at(0)).unwrap();
+        voters.insert(id, Some(Voter { reviewer: person, groups: vec![] }));
     }
     voters
 }

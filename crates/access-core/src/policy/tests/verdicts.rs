@@ -1,6 +1,6 @@
 //! What old votes come to now: who counts, who does not any more, and who is one person.
 
-use super::super::voters::samples::{person_by, person_with};
+use super::super::voters::samples::{reviewer_by, reviewer_with};
 use super::*;
 use crate::request::Version;
 use crate::votes::Votes;
@@ -19,16 +19,16 @@ pub(super) fn votes(list: &[(&str, Decision)]) -> Votes {
 
 /// Two of bob, carol and dave approve `dba`; one denies.
 pub(super) fn rules() -> Rules {
-    Scene::new(Mode::Resolver).rules
+    Fixture::new(Mode::Resolver).rules
 }
 
-pub(super) fn asks_for(approvals: u32, denials: u32) -> Rules {
+pub(super) fn rules_needing(approvals: u32, denials: u32) -> Rules {
     let mut rules = rules();
     (rules.0[0].approvals, rules.0[0].denials) = (approvals, denials);
     rules
 }
 
-pub(super) fn everybody() -> Voters {
+pub(super) fn all_voters() -> Voters {
     voters(&["alice@example.com", "bob", "carol", "dave", "erin", "eve"], &[])
 }
 
@@ -39,16 +39,16 @@ pub(super) fn decided(
     votes: &Votes,
     voters: &Voters,
 ) -> Option<(Decision, String)> {
-    match ruling(rules, request, votes, voters, None).unwrap() {
-        Ruling::Decided(resolution) => Some((resolution.decision, resolution.delegator)),
-        Ruling::Open(_) => None,
-        Ruling::Unread(accounts) => panic!("{accounts:?}"),
+    match evaluate_votes(rules, request, votes, voters, None).unwrap() {
+        VoteEvaluation::Decided(resolution) => Some((resolution.decision, resolution.delegator)),
+        VoteEvaluation::Open(_) => None,
+        VoteEvaluation::NeedsAccounts(accounts) => panic!("{accounts:?}"),
     }
 }
 
 fn approvals(rules: &Rules, request: &AccessRequest, votes: &Votes) -> (usize, usize) {
-    let standing = standing(rules, request, votes);
-    (standing.approvals, standing.denials)
+    let tally = tally_votes(rules, request, votes);
+    (tally.approvals, tally.denials)
 }
 
 #[test]
@@ -66,34 +66,37 @@ fn the_requester_never_counts() {
     }
     // Nor by a link or an address that the account goes by now.
     let mut now = Voters::default();
-    let alias = Voter { person: person_with("bob", "ALICE@example.com"), groups: vec![] };
+    let alias = Voter { reviewer: reviewer_with("bob", "ALICE@example.com"), groups: vec![] };
     now.insert(account("bob"), Some(alias));
     let votes = votes(&[("bob", Approve)]);
     assert_eq!(approvals(&rules, &request, &votes), (1, 0), "nobody has looked yet");
     assert_eq!(decided(&rules, &request, &votes, &now), None);
     let mut record = Record { votes, ..Record::default() };
-    complete(&mut record, &request, &rules, &now).unwrap();
+    reevaluate(&mut record, &request, &rules, &now).unwrap();
     assert_eq!(approvals(&rules, &request, &record.votes), (0, 0));
 }
 
 #[test]
 fn whoever_denied_does_not_approve_too() {
-    let rules = asks_for(2, 2);
+    let rules = rules_needing(2, 2);
     let reviewed = AccessRequest { reviews: vec![review("bob", RequestState::Denied)], ..sample() };
     assert_eq!(approvals(&rules, &reviewed, &votes(&[("bob", Approve), ("carol", Approve)])), (1, 1));
     let twice = vec![review("bob", RequestState::Denied), review("bob", RequestState::Approved)];
     let reviewed = AccessRequest { reviews: twice, ..sample() };
     assert_eq!(approvals(&rules, &reviewed, &votes(&[("carol", Approve)])), (1, 1));
-    assert_eq!(decided(&rules, &reviewed, &votes(&[("carol", Approve)]), &everybody()), None);
+    assert_eq!(decided(&rules, &reviewed, &votes(&[("carol", Approve)]), &all_voters()), None);
 }
 
 #[test]
 fn denials_are_looked_at_first() {
     // The rules asked for more denials when these were given.
     let both = votes(&[("carol", Deny), ("bob", Approve), ("dave", Approve)]);
-    let outcome = decided(&asks_for(2, 1), &sample(), &both, &everybody());
+    let outcome = decided(&rules_needing(2, 1), &sample(), &both, &all_voters());
     assert_eq!(outcome, Some((Deny, "carol".into())));
-    assert_eq!(decided(&asks_for(2, 2), &sample(), &both, &everybody()), Some((Approve, "dave".into())));
+    assert_eq!(
+        decided(&rules_needing(2, 2), &sample(), &both, &all_voters()),
+        Some((Approve, "dave".into()))
+    );
 }
 
 #[test]
@@ -101,14 +104,14 @@ fn a_threshold_that_no_number_of_denials_reaches_asks_for_none() {
     let threshold = |deny| Threshold { name: String::new(), filter: String::new(), approve: 1, deny };
     let denials = |thresholds: Vec<Threshold>, asked| {
         let request = AccessRequest { thresholds, ..sample() };
-        standing(&asks_for(2, asked), &request, &Votes::default()).denials_needed
+        tally_votes(&rules_needing(2, asked), &request, &Votes::default()).denials_needed
     };
     assert_eq!(denials(vec![threshold(0), threshold(3)], 1), 3, "the soonest of those that deny at all");
     assert_eq!(denials(vec![threshold(3), threshold(2)], 1), 2);
     assert_eq!(denials(vec![threshold(0)], 2), 2);
     // Otherwise it would be denied by nobody.
     let request = AccessRequest { thresholds: vec![threshold(0)], ..sample() };
-    assert_eq!(decided(&asks_for(2, 1), &request, &votes(&[("bob", Approve)]), &everybody()), None);
+    assert_eq!(decided(&rules_needing(2, 1), &request, &votes(&[("bob", Approve)]), &all_voters()), None);
 }
 
 #[test]
@@ -117,23 +120,26 @@ fn it_is_decided_in_the_name_of_somebody_whose_vote_counts() {
     let request = AccessRequest { reviews, ..sample() };
     // Eve's vote is the newest, and no rule names her; carol denied.
     let some = votes(&[("dave", Approve), ("eve", Approve)]);
-    assert_eq!(decided(&rules(), &request, &some, &everybody()), Some((Approve, "dave".into())));
+    assert_eq!(decided(&rules(), &request, &some, &all_voters()), Some((Approve, "dave".into())));
     let nobody = votes(&[("eve", Approve)]);
-    assert_eq!(decided(&rules(), &request, &nobody, &everybody()), None, "in whose name?");
-    assert_eq!(decided(&rules(), &request, &Votes::default(), &everybody()), None);
+    assert_eq!(decided(&rules(), &request, &nobody, &all_voters()), None, "in whose name?");
+    assert_eq!(decided(&rules(), &request, &Votes::default(), &all_voters()), None);
     let mut record = Record { votes: nobody, ..Record::default() };
-    assert!(matches!(complete(&mut record, &request, &rules(), &everybody()), Ok(Ruling::Open(_))));
-    assert_eq!(record.votes.settled_by(), None);
-    assert_eq!(due(&record, &request, &rules(), at(9)), Due::Never);
+    assert!(matches!(
+        reevaluate(&mut record, &request, &rules(), &all_voters()),
+        Ok(VoteEvaluation::Open(_))
+    ));
+    assert_eq!(record.votes.decided_by(), None);
+    assert_eq!(next_evaluation(&record, &request, &rules(), at(9)), NextEvaluation::Never);
     // A denial is no part of an approval.
     let other = votes(&[("dave", Deny)]);
-    assert_eq!(decided(&asks_for(2, 2), &request, &other, &everybody()), None);
+    assert_eq!(decided(&rules_needing(2, 2), &request, &other, &all_voters()), None);
 }
 
 #[test]
 fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
-    let voted = |scene: &mut Scene, again: &Vote| {
-        cast(&mut scene.record, again, &sample(), &scene.rules.clone(), &everybody())
+    let voted = |scene: &mut Fixture, again: &Vote| {
+        add_vote(&mut scene.record, again, &sample(), &scene.rules.clone(), &all_voters())
     };
     for (again, is_same) in [
         (vote("bob", Approve), true),
@@ -141,25 +147,25 @@ fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
         (Vote { slack_user: account("erin"), ..vote("bob", Approve) }, false),
         (Vote { slack_user: account("bob"), ..vote("dave", Approve) }, false),
     ] {
-        let mut scene = Scene::new(Mode::Resolver);
-        assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+        let mut scene = Fixture::new(Mode::Resolver);
+        assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
         let before = scene.record.clone();
         scene.rules.0[0].approvals = 1;
         let again = Vote { at: at(50), ..again };
         let result = voted(&mut scene, &again);
         if is_same {
-            assert!(matches!(result, Cast::Settled(_)), "{result:?}");
+            assert!(matches!(result, VoteResult::Decisive(_)), "{result:?}");
         } else {
-            assert_eq!(result, Cast::AlreadyVoted(Approve), "{again:?}");
+            assert_eq!(result, VoteResult::Duplicate(Approve), "{again:?}");
             assert_eq!(scene.record, before);
         }
     }
     // Nor while more is needed.
-    let mut scene = Scene::new(Mode::Resolver);
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let mut scene = Fixture::new(Mode::Resolver);
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     let again = Vote { at: at(50), ..vote("bob", Approve) };
-    assert_eq!(voted(&mut scene, &again), Cast::AlreadyVoted(Approve));
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+    assert_eq!(voted(&mut scene, &again), VoteResult::Duplicate(Approve));
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
 }
 
 #[test]
@@ -168,75 +174,81 @@ fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
     let by_other_account = Vote { slack_user: account("eve"), ..vote("bob", Approve) };
     let by_old_name = Vote { slack_user: account("bob"), ..vote("robert", Approve) };
     for (earlier, is_of_another) in [(by_other_account, true), (by_old_name, false)] {
-        let mut scene = Scene::new(Mode::Resolver);
+        let mut scene = Fixture::new(Mode::Resolver);
         assert!(scene.record.votes.push(&earlier));
         // As long as nobody read that account, nothing is taken; while its link holds, it is the one vote.
         if is_of_another {
-            assert_eq!(scene.votes("bob", Deny), Cast::Unread(vec![account("eve")]));
-            let holds = Voter { person: person_by("bob", account("eve")), groups: vec![] };
+            assert_eq!(scene.vote("bob", Deny), VoteResult::NeedsAccounts(vec![account("eve")]));
+            let holds = Voter { reviewer: reviewer_by("bob", account("eve")), groups: vec![] };
             scene.voters.insert(account("eve"), Some(holds));
-            assert_eq!(scene.votes("bob", Deny), Cast::AlreadyVoted(Approve));
+            assert_eq!(scene.vote("bob", Deny), VoteResult::Duplicate(Approve));
             scene.voters.insert(account("eve"), None);
         }
         assert_eq!(scene.record.votes.open(), std::slice::from_ref(&earlier));
-        assert!(matches!(scene.votes("bob", Approve), Cast::Counted(s) if s.approvals == 1), "{earlier:?}");
+        assert!(
+            matches!(scene.vote("bob", Approve), VoteResult::Counted(s) if s.approvals == 1),
+            "{earlier:?}"
+        );
         assert_eq!(scene.record.votes.open().len(), 1);
         assert_eq!(scene.record.votes.list().len(), 2, "what was told in threads stays");
         let kept = Record::decode(&sample().id, &scene.record.encode()).0;
         assert_eq!(kept.votes, scene.record.votes);
-        assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)));
+        assert!(matches!(scene.vote("carol", Approve), VoteResult::Decisive(_)));
     }
 }
 
 #[test]
 fn reviewed_before_under_any_name_is_reviewed() {
-    let mut scene = Scene::new(Mode::Reviewer);
+    let mut scene = Fixture::new(Mode::Reviewer);
     let reviews = vec![review("BOB@example.com", RequestState::Denied)];
     scene.request = Some(AccessRequest { reviews, ..sample() });
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
     scene.mode = Some(Mode::Resolver);
-    scene.refuses("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
+    scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Deny, in_slack: false });
 }
 
 #[test]
 fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     let groups: Vec<_> = (1..=9).map(|n| format!("S0G{n}")).collect();
     let named = |groups: &[String]| groups.iter().cloned().map(Approver::Group).collect::<Vec<_>>();
     scene.rules.0[0].approvers = named(&groups[..8]);
     scene.rules.0.push(Rule { approvers: named(&groups[8..]), ..scene.rules.0[0].clone() });
     scene.groups = groups;
-    let Cast::Counted(standing) = scene.votes("erin", Approve) else { panic!() };
+    let VoteResult::Counted(standing) = scene.vote("erin", Approve) else { panic!() };
     assert_eq!(standing.approvals, 1);
     assert_eq!(scene.record.votes.list()[0].groups, ["S0G1", "S0G9"]);
     assert_eq!(approvals(&scene.rules, &sample(), &scene.record.votes), (1, 0));
     // The second of them decides with her.
-    assert!(matches!(scene.votes("dave", Approve), Cast::Settled(_)));
+    assert!(matches!(scene.vote("dave", Approve), VoteResult::Decisive(_)));
 }
 
 #[test]
 fn what_a_newer_teleport_says_is_not_decided_upon() {
     use crate::refusal::Newer;
     for mode in [Mode::Reviewer, Mode::Resolver] {
-        let mut scene = Scene::new(mode);
+        let mut scene = Fixture::new(mode);
         scene.request = Some(AccessRequest { state: RequestState::Unknown(7), ..sample() });
-        scene.refuses("bob", Refusal::Newer(Newer::State(7)));
+        scene.assert_refused("bob", Refusal::Newer(Newer::State(7)));
         scene.request = Some(AccessRequest { kind: RequestKind::Unknown(9), ..sample() });
-        scene.refuses("bob", Refusal::Newer(Newer::Kind(9)));
+        scene.assert_refused("bob", Refusal::Newer(Newer::Kind(9)));
         // Bob reviewed it in Teleport, and nobody knows what he said.
         scene.request =
             Some(AccessRequest { reviews: vec![review("Bob", RequestState::Unknown(5))], ..sample() });
-        scene.refuses("bob", Refusal::Newer(Newer::Review(5)));
+        scene.assert_refused("bob", Refusal::Newer(Newer::Review(5)));
     }
     // A kind that was not known when the votes were given.
     let both = votes(&[("bob", Approve), ("carol", Approve)]);
     let later = AccessRequest { kind: RequestKind::Unknown(9), ..sample() };
     let refused = Err(Refusal::Newer(Newer::Kind(9)));
-    assert_eq!(ruling(&rules(), &later, &both, &everybody(), None), refused);
+    assert_eq!(evaluate_votes(&rules(), &later, &both, &all_voters(), None), refused);
     let mut record = Record { votes: both, ..Record::default() };
-    record.votes.settle("carol");
-    assert_eq!(complete(&mut record, &later, &rules(), &everybody()), refused);
-    assert_eq!((record.votes.settled_by(), due(&record, &later, &rules(), at(9))), (None, Due::Never));
+    record.votes.mark_decided("carol");
+    assert_eq!(reevaluate(&mut record, &later, &rules(), &all_voters()), refused);
+    assert_eq!(
+        (record.votes.decided_by(), next_evaluation(&record, &later, &rules(), at(9))),
+        (None, NextEvaluation::Never)
+    );
 }
 
 #[test]
@@ -246,42 +258,44 @@ fn a_review_that_nobody_understands_counts_for_nothing_and_may_be_a_denial() {
         |author: &str| AccessRequest { reviews: vec![review(author, RequestState::Unknown(5))], ..sample() };
     let two = votes(&[("bob", Approve), ("carol", Approve)]);
     // Nobody would be denied by one, so two approve.
-    let outcome = decided(&asks_for(2, 2), &reviewed("dave"), &two, &everybody());
+    let outcome = decided(&rules_needing(2, 2), &reviewed("dave"), &two, &all_voters());
     assert_eq!(outcome, Some((Approve, "carol".into())));
     let refused = Err(Refusal::Newer(Newer::Review(5)));
-    assert_eq!(ruling(&asks_for(2, 1), &reviewed("dave"), &two, &everybody(), None), refused);
+    assert_eq!(evaluate_votes(&rules_needing(2, 1), &reviewed("dave"), &two, &all_voters(), None), refused);
     // Whom the rules do not name denies nothing.
-    let outcome = decided(&asks_for(2, 1), &reviewed("eve"), &two, &everybody());
+    let outcome = decided(&rules_needing(2, 1), &reviewed("eve"), &two, &all_voters());
     assert_eq!(outcome, Some((Approve, "carol".into())));
     // The same person's vote counts as little.
-    assert_eq!(approvals(&asks_for(2, 2), &reviewed("bob"), &two), (1, 0));
-    assert_eq!(decided(&asks_for(1, 1), &reviewed("bob"), &Votes::default(), &everybody()), None);
+    assert_eq!(approvals(&rules_needing(2, 2), &reviewed("bob"), &two), (1, 0));
+    assert_eq!(decided(&rules_needing(1, 1), &reviewed("bob"), &Votes::default(), &all_voters()), None);
 }
 
 /// These accounts are gone, or the group that made their votes count.
 fn without(mut voters: Voters, gone: &[&str]) -> Voters {
     for user in gone {
-        voters.insert_gone(account(user), Some(Voter { person: person(user), groups: vec![] }));
+        voters.insert_gone(account(user), Some(Voter { reviewer: reviewer(user), groups: vec![] }));
     }
     voters
 }
 
 /// Who is in the group decides as well.
 fn and_a_group(approvals: u32, denials: u32) -> Rules {
-    let mut rules = asks_for(approvals, denials);
+    let mut rules = rules_needing(approvals, denials);
     rules.0[0].approvers.push(Approver::Group("S0DBA".to_owned()));
     rules
 }
 
 fn by_group(mut votes: Votes) -> Votes {
-    votes.note(|vote| vote.groups = if vote.user == "erin" { vec!["S0DBA".to_owned()] } else { vec![] });
+    votes.annotate_open(|vote| {
+        vote.groups = if vote.user == "erin" { vec!["S0DBA".to_owned()] } else { vec![] }
+    });
     votes
 }
 
 #[test]
 fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
     let rules = and_a_group(2, 1);
-    let gone = || without(everybody(), &["erin"]);
+    let gone = || without(all_voters(), &["erin"]);
     let two = by_group(votes(&[("erin", Approve), ("bob", Approve)]));
     assert_eq!(approvals(&rules, &sample(), &two), (2, 0), "nobody has looked yet");
     assert_eq!(decided(&rules, &sample(), &two, &gone()), None);
@@ -289,10 +303,10 @@ fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
     assert_eq!(decided(&rules, &sample(), &three, &gone()), Some((Approve, "dave".into())));
     // It is noted, so that the message counts right, and so is that the group is there again.
     let mut record = Record { votes: two, ..Record::default() };
-    assert!(matches!(complete(&mut record, &sample(), &rules, &gone()), Ok(Ruling::Open(_))));
+    assert!(matches!(reevaluate(&mut record, &sample(), &rules, &gone()), Ok(VoteEvaluation::Open(_))));
     assert_eq!(approvals(&rules, &sample(), &record.votes), (1, 0));
-    let mut back = everybody();
-    let erin = Voter { person: person("erin"), groups: vec!["S0DBA".to_owned()] };
+    let mut back = all_voters();
+    let erin = Voter { reviewer: reviewer("erin"), groups: vec!["S0DBA".to_owned()] };
     back.insert(account("erin"), Some(erin));
     let back = decided(&rules, &sample(), &record.votes, &back);
     assert_eq!(back, Some((Approve, "bob".into())));
@@ -302,10 +316,10 @@ fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
 fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
     let rules = and_a_group(1, 2);
     for is_account_gone in [false, true] {
-        let mut gone = everybody();
-        let erin = Some(Voter { person: person("erin"), groups: vec![] });
+        let mut gone = all_voters();
+        let erin = Some(Voter { reviewer: reviewer("erin"), groups: vec![] });
         gone.insert_gone(account("erin"), erin.filter(|_| !is_account_gone));
-        let ask = |votes: &Votes, rules: &Rules| ruling(rules, &sample(), votes, &gone, None);
+        let ask = |votes: &Votes, rules: &Rules| evaluate_votes(rules, &sample(), votes, &gone, None);
         // One of two: no approval had to fear it when it counted.
         let one = by_group(votes(&[("erin", Deny), ("bob", Approve)]));
         assert_eq!(decided(&rules, &sample(), &one, &gone), Some((Approve, "bob".into())));
@@ -315,15 +329,17 @@ fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
         assert_eq!(ask(&against, &rules), Err(Refusal::DenialsInDoubt));
         // It stays so when it was noted.
         let mut record = Record { votes: against.clone(), ..Record::default() };
-        assert_eq!(complete(&mut record, &sample(), &rules, &gone), Err(Refusal::DenialsInDoubt));
+        assert_eq!(reevaluate(&mut record, &sample(), &rules, &gone), Err(Refusal::DenialsInDoubt));
         assert_eq!(ask(&record.votes, &rules), Err(Refusal::DenialsInDoubt));
         // Another denial decides; so does it that the rules name the group no more.
         let denied = by_group(votes(&[("erin", Deny), ("carol", Deny), ("bob", Deny)]));
         assert_eq!(decided(&rules, &sample(), &denied, &gone), Some((Deny, "bob".into())));
-        assert!(matches!(ask(&against, &asks_for(1, 2)), Ok(Ruling::Decided(r)) if r.decision == Approve));
+        assert!(
+            matches!(ask(&against, &rules_needing(1, 2)), Ok(VoteEvaluation::Decided(r)) if r.decision == Approve)
+        );
         // Whose account it is now is known: it is nobody's denial.
-        let other = Voter { person: person_by("eve", account("erin")), groups: vec![] };
-        let mut another = everybody();
+        let other = Voter { reviewer: reviewer_by("eve", account("erin")), groups: vec![] };
+        let mut another = all_voters();
         another.insert_gone(account("erin"), Some(other));
         assert_eq!(decided(&rules, &sample(), &against, &another), Some((Approve, "bob".into())));
     }
@@ -332,14 +348,14 @@ fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
 #[test]
 fn one_person_counts_once_however_the_links_lead() {
     let rules = Rules(vec![rule(&["dba"], &["bob", "carol", "dave", "dave@example.com"], 2)]);
-    let mut now = everybody();
+    let mut now = all_voters();
     // Bob's account carries dave's address.
-    let bob = Voter { person: person_with("bob", "Dave@Example.com"), groups: vec![] };
+    let bob = Voter { reviewer: reviewer_with("bob", "Dave@Example.com"), groups: vec![] };
     now.insert(account("bob"), Some(bob));
     let both = votes(&[("bob", Approve), ("dave@example.com", Approve)]);
     now.insert(
         account("dave@example.com"),
-        Some(Voter { person: person("dave@example.com"), groups: vec![] }),
+        Some(Voter { reviewer: reviewer("dave@example.com"), groups: vec![] }),
     );
     assert_eq!(decided(&rules, &sample(), &both, &now), None, "two votes");
     let reviewed =
@@ -349,14 +365,14 @@ fn one_person_counts_once_however_the_links_lead() {
     // What was found out is kept, so that the message counts right.
     assert_eq!(approvals(&rules, &reviewed, &one), (2, 0));
     let mut record = Record { votes: one, ..Record::default() };
-    complete(&mut record, &reviewed, &rules, &now).unwrap();
+    reevaluate(&mut record, &reviewed, &rules, &now).unwrap();
     assert_eq!(approvals(&rules, &reviewed, &record.votes), (1, 0));
     assert_eq!(record.votes.list()[0].aliases, ["Dave@Example.com"], "capitals do not matter here");
     // Without rules, the suggested reviewers are the ones who matter.
     let suggested_reviewers = vec!["bob".to_owned(), "dave@example.com".to_owned()];
     let suggested = AccessRequest { suggested_reviewers, ..reviewed.clone() };
-    record.votes.note(|vote| vote.aliases.clear());
-    complete(&mut record, &suggested, &Rules::default(), &now).unwrap();
+    record.votes.annotate_open(|vote| vote.aliases.clear());
+    reevaluate(&mut record, &suggested, &Rules::default(), &now).unwrap();
     assert_eq!(record.votes.list()[0].aliases, ["Dave@Example.com"]);
     // Two reviews by what a later vote shows to be one person are one, too.
     let reviews =
@@ -371,88 +387,92 @@ fn one_person_counts_once_however_the_links_lead() {
 
 #[test]
 fn a_vote_that_decides_is_held_against_what_is() {
-    let mut scene = Scene::new(Mode::Resolver);
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    let mut scene = Fixture::new(Mode::Resolver);
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     let carol = Vote { at: at(20), ..vote("carol", Approve) };
-    let cast_with = |scene: &Scene, voters: &Voters| {
+    let cast_with = |scene: &Fixture, voters: &Voters| {
         let mut record = scene.record.clone();
-        let cast = cast(&mut record, &carol, &sample(), &scene.rules, voters);
-        (cast, record)
+        let result = add_vote(&mut record, &carol, &sample(), &scene.rules, voters);
+        (result, record)
     };
     // Bob must be read first.
     let (result, _) = cast_with(&scene, &voters(&["carol"], &[]));
-    assert_eq!(result, Cast::Unread(vec![account("bob")]));
+    assert_eq!(result, VoteResult::NeedsAccounts(vec![account("bob")]));
     let (result, _) = cast_with(&scene, &voters(&["carol", "bob"], &[]));
-    assert!(matches!(result, Cast::Settled(_)), "{result:?}");
+    assert!(matches!(result, VoteResult::Decisive(_)), "{result:?}");
     // His account may not act any more, or is somebody else's by now.
     let mut other = voters(&["carol"], &[]);
     other.insert(account("bob"), None);
     let mut relinked = voters(&["carol"], &[]);
-    relinked.insert(account("bob"), Some(Voter { person: person("dave"), groups: vec![] }));
+    relinked.insert(account("bob"), Some(Voter { reviewer: reviewer("dave"), groups: vec![] }));
     for now in [other, relinked] {
         let (result, record) = cast_with(&scene, &now);
-        let Cast::Counted(standing) = result else { panic!("{result:?}") };
+        let VoteResult::Counted(standing) = result else { panic!("{result:?}") };
         assert_eq!((standing.approvals, record.votes.list().len()), (1, 2));
-        assert!(record.votes.list()[0].lapsed && !record.votes.list()[1].lapsed);
+        assert!(record.votes.list()[0].ineligible && !record.votes.list()[1].ineligible);
         assert_eq!(approvals(&scene.rules, &sample(), &record.votes), (1, 0), "the message says so, too");
         // Dave is the second; bob is not named among those who decided.
         let mut record = record;
         let dave = Vote { at: at(30), ..vote("dave", Approve) };
         let mut now = now;
         for user in ["dave", "carol"] {
-            now.insert(account(user), Some(Voter { person: person(user), groups: vec![] }));
+            now.insert(account(user), Some(Voter { reviewer: reviewer(user), groups: vec![] }));
         }
-        let Cast::Settled(resolution) = cast(&mut record, &dave, &sample(), &scene.rules, &now) else {
+        let VoteResult::Decisive(resolution) = add_vote(&mut record, &dave, &sample(), &scene.rules, &now)
+        else {
             panic!()
         };
         assert_eq!(resolution.annotations["teleport_users"], ["carol", "dave"]);
         assert_eq!(deciders(None, &record, Approve), ["carol", "dave"]);
     }
     // Back again, the same person can give the same once more, and it counts.
-    scene.record.votes.note(|vote| vote.lapsed = true);
-    let Cast::Counted(standing) = scene.votes("bob", Approve) else { panic!() };
+    scene.record.votes.annotate_open(|vote| vote.ineligible = true);
+    let VoteResult::Counted(standing) = scene.vote("bob", Approve) else { panic!() };
     assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 1));
 }
 
 #[test]
 fn votes_and_reviews_of_the_past_count_no_more() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     let reviews = vec![review("dave", RequestState::Approved)];
     let request = |state| AccessRequest { state, reviews: reviews.clone(), ..sample() };
     scene.request = Some(request(RequestState::Pending));
-    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
-    scene.record.note(&request(RequestState::Approved));
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Decisive(_)));
+    scene.record.update_known(&request(RequestState::Approved));
     assert!(scene.record.is_decided());
     assert_eq!(deciders(None, &scene.record, Approve), ["bob"]);
-    assert_eq!(due(&scene.record, &request(RequestState::Pending), &scene.rules, at(99)), Due::Never);
+    assert_eq!(
+        next_evaluation(&scene.record, &request(RequestState::Pending), &scene.rules, at(99)),
+        NextEvaluation::Never
+    );
     // Open again, and nobody has written that down yet: that comes first.
     scene.now = 99;
-    assert_eq!(scene.verdict("carol", Deny), Verdict::Finish);
-    scene.record.note(&request(RequestState::Pending));
+    assert_eq!(scene.verdict("carol", Deny), Verdict::ApplyPendingDecision);
+    scene.record.update_known(&request(RequestState::Pending));
     assert_eq!(approvals(&scene.rules, scene.request.as_ref().unwrap(), &scene.record.votes), (0, 0));
     let again = Record::decode(&sample().id, &scene.record.encode()).0;
     assert_eq!(again, scene.record);
     // Both may decide again, and it takes two.
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
-    let Cast::Settled(resolution) = scene.votes("dave", Approve) else { panic!() };
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
+    let VoteResult::Decisive(resolution) = scene.vote("dave", Approve) else { panic!() };
     assert_eq!(resolution.annotations["teleport_users"], ["bob", "dave"]);
     assert_eq!(scene.record.votes.list().len(), 3);
     // Writing the same down again does not make more of the past.
-    scene.record.note(&request(RequestState::Pending));
+    scene.record.update_known(&request(RequestState::Pending));
     assert_eq!(scene.record.votes.open().len(), 2);
 }
 
 #[test]
 fn a_mark_that_does_not_hold_is_taken_away_and_blocks_nobody() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].approvals = 1;
-    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Decisive(_)));
     let marked = scene.record.clone();
-    assert_eq!(due(&marked, &sample(), &scene.rules, at(10)), Due::At(at(40)));
-    assert_eq!(due(&marked, &sample(), &scene.rules, at(40)), Due::Now);
+    assert_eq!(next_evaluation(&marked, &sample(), &scene.rules, at(10)), NextEvaluation::At(at(40)));
+    assert_eq!(next_evaluation(&marked, &sample(), &scene.rules, at(40)), NextEvaluation::Now);
     // Taken by a clock that runs ahead, it would else block for as long.
-    assert_eq!(due(&marked, &sample(), &scene.rules, at(10 - 60)), Due::At(at(40)));
-    assert_eq!(due(&marked, &sample(), &scene.rules, at(10 - 61)), Due::Now);
+    assert_eq!(next_evaluation(&marked, &sample(), &scene.rules, at(10 - 60)), NextEvaluation::At(at(40)));
+    assert_eq!(next_evaluation(&marked, &sample(), &scene.rules, at(10 - 61)), NextEvaluation::Now);
 
     let long_term = AccessRequest { kind: RequestKind::LongTerm, ..sample() };
     let more_roles = AccessRequest { roles: vec!["dba".into(), "root".into()], ..sample() };
@@ -460,51 +480,51 @@ fn a_mark_that_does_not_hold_is_taken_away_and_blocks_nobody() {
     let mut only = rules();
     only.0[0].teleport_only = true;
     let without_bob = Rules(vec![rule(&["dba"], &["carol"], 1)]);
-    let root = || Refusal::NotCovered { role: "root".into() };
+    let root = || Refusal::NoMatchingRule { role: "root".into() };
     for (rules, request, expected) in [
         (&scene.rules, &long_term, Some(Refusal::LongTerm)),
         (&only, &sample(), Some(Refusal::TeleportOnly)),
         (&scene.rules, &more_roles, Some(root())),
-        (&scene.rules, &no_roles, Some(Refusal::NotCovered { role: String::new() })),
+        (&scene.rules, &no_roles, Some(Refusal::NoMatchingRule { role: String::new() })),
         (&without_bob, &sample(), None),
         (&rules(), &sample(), None),
     ] {
         let mut record = marked.clone();
-        let verdict = complete(&mut record, request, rules, &everybody());
+        let verdict = reevaluate(&mut record, request, rules, &all_voters());
         match expected {
             Some(refusal) => assert_eq!(verdict, Err(refusal)),
-            None => assert!(matches!(verdict, Ok(Ruling::Open(_))), "{verdict:?}"),
+            None => assert!(matches!(verdict, Ok(VoteEvaluation::Open(_))), "{verdict:?}"),
         }
-        assert_eq!(record.votes.settled_by(), None);
+        assert_eq!(record.votes.decided_by(), None);
         assert_eq!(record.votes.list().len(), 1, "the vote stays");
         // Without the mark it is not looked at again and again.
-        assert_eq!(due(&record, request, rules, at(99)), Due::Never);
+        assert_eq!(next_evaluation(&record, request, rules, at(99)), NextEvaluation::Never);
     }
     let mut record = marked.clone();
     assert!(matches!(
-        complete(&mut record, &sample(), &scene.rules, &Voters::default()),
-        Ok(Ruling::Unread(_))
+        reevaluate(&mut record, &sample(), &scene.rules, &Voters::default()),
+        Ok(VoteEvaluation::NeedsAccounts(_))
     ));
     assert_eq!(record, marked, "not known is not undone");
-    let verdict = complete(&mut record, &sample(), &scene.rules, &everybody());
-    assert!(matches!(verdict, Ok(Ruling::Decided(resolution)) if resolution.delegator == "bob"));
+    let verdict = reevaluate(&mut record, &sample(), &scene.rules, &all_voters());
+    assert!(matches!(verdict, Ok(VoteEvaluation::Decided(resolution)) if resolution.delegator == "bob"));
     record.other.insert("x_votes".into(), "?".into());
-    assert_eq!(complete(&mut record, &sample(), &scene.rules, &everybody()), Err(Refusal::VotesUnusable));
-    assert_eq!(due(&record, &sample(), &scene.rules, at(99)), Due::Never);
+    assert_eq!(reevaluate(&mut record, &sample(), &scene.rules, &all_voters()), Err(Refusal::VotesUnusable));
+    assert_eq!(next_evaluation(&record, &sample(), &scene.rules, at(99)), NextEvaluation::Never);
 }
 
 #[test]
 fn groups_are_asked_for_only_if_it_comes_to_them() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
     scene.rules.0[0].approvers.push(Approver::User("alice@example.com".into()));
-    let verdict = |scene: &Scene, user: &str| {
+    let verdict = |scene: &Fixture, user: &str| {
         decide(&Facts {
             mode: scene.mode,
             rules: &scene.rules,
-            listed: scene.request.as_ref(),
+            current: scene.request.as_ref(),
             record: &scene.record,
-            person: &person(user),
+            reviewer: &reviewer(user),
             groups: Groups::Unread,
             decision: Approve,
             reason: scene.reason,
@@ -515,7 +535,7 @@ fn groups_are_asked_for_only_if_it_comes_to_them() {
     };
     assert_eq!(verdict(&scene, "erin"), Verdict::ReadGroups);
     assert!(matches!(verdict(&scene, "bob"), Verdict::Vote(_)), "named by name");
-    assert_eq!(verdict(&scene, "alice@example.com"), Verdict::Refused(Refusal::OwnRequest));
+    assert_eq!(verdict(&scene, "alice@example.com"), Verdict::Refused(Refusal::SelfReview));
     scene.request = Some(AccessRequest { state: RequestState::Denied, ..sample() });
     assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::AlreadyDecided { .. })));
     scene.request = Some(AccessRequest { reviews: vec![review("erin", RequestState::Approved)], ..sample() });
@@ -524,11 +544,11 @@ fn groups_are_asked_for_only_if_it_comes_to_them() {
         Verdict::Refused(Refusal::AlreadyVoted { in_slack: false, .. })
     ));
     scene.request = Some(AccessRequest { roles: vec!["web".into()], ..sample() });
-    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotCovered { .. })));
+    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NoMatchingRule { .. })));
     scene.request = Some(sample());
     // A second rule names nobody by a group: no group could help.
     scene.rules.0.push(rule(&["*"], &["carol"], 1));
-    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotNamed { .. })));
+    assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotAnApprover { .. })));
     scene.mode = Some(Mode::Reviewer);
     assert!(matches!(verdict(&scene, "erin"), Verdict::SubmitReview { .. }), "there Teleport judges");
 }
@@ -544,7 +564,8 @@ fn every_reason_is_kept_and_all_together_within_bounds() {
     let names: Vec<_> = (0..60).map(|n| format!("u{n}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let rules = Rules(vec![Rule { denials: 2, ..rule(&["dba"], &names, 59) }]);
-    let Ok(Ruling::Decided(resolution)) = ruling(&rules, &sample(), &votes, &voters(&names, &[]), None)
+    let Ok(VoteEvaluation::Decided(resolution)) =
+        evaluate_votes(&rules, &sample(), &votes, &voters(&names, &[]), None)
     else {
         panic!()
     };
@@ -563,50 +584,51 @@ fn written(revision: &str, reviews: usize) -> AccessRequest {
 
 #[test]
 fn votes_from_before_a_decision_that_nobody_saw_count_no_more() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.request = Some(written("r1", 0));
-    assert!(matches!(scene.votes("bob", Approve), Cast::Counted(_)));
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     // A review is what it was written for.
     scene.request = Some(written("r2", 1));
     assert!(matches!(scene.verdict("carol", Approve), Verdict::Vote(_)));
     // Approved and taken back: nothing shows it but that it was written.
     scene.request = Some(written("r3", 0));
     for user in ["bob", "carol"] {
-        assert_eq!(scene.verdict(user, Approve), Verdict::Finish, "first it is written down");
+        assert_eq!(scene.verdict(user, Approve), Verdict::ApplyPendingDecision, "first it is written down");
     }
     let carol = Vote { at: at(20), ..vote("carol", Approve) };
     let request = written("r3", 0);
-    let Cast::Counted(standing) = cast(&mut scene.record, &carol, &request, &scene.rules, &scene.voters)
+    let VoteResult::Counted(standing) =
+        add_vote(&mut scene.record, &carol, &request, &scene.rules, &scene.voters)
     else {
         panic!("bob's vote decided")
     };
     assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 2));
     // From here on it is as it is now.
-    assert!(matches!(scene.votes("bob", Approve), Cast::Settled(_)));
+    assert!(matches!(scene.vote("bob", Approve), VoteResult::Decisive(_)));
 
     // Without such a write each counts, and so it does where the server says nothing.
     for (first, then) in [(Some("r2"), Some("r2")), (None, Some("r3")), (Some("r1"), None)] {
         let request = |revision: Option<&str>| revision.map_or_else(sample, |word| written(word, 0));
-        let mut scene = Scene::new(Mode::Resolver);
+        let mut scene = Fixture::new(Mode::Resolver);
         scene.request = Some(request(first));
-        scene.votes("bob", Approve);
+        scene.vote("bob", Approve);
         scene.request = Some(request(then));
-        assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)), "{first:?} {then:?}");
+        assert!(matches!(scene.vote("carol", Approve), VoteResult::Decisive(_)), "{first:?} {then:?}");
     }
 }
 
 #[test]
 fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_again() {
-    let mut scene = Scene::new(Mode::Resolver);
+    let mut scene = Fixture::new(Mode::Resolver);
     scene.request = Some(written("r1", 0));
-    scene.votes("bob", Approve);
-    assert!(matches!(scene.votes("carol", Approve), Cast::Settled(_)));
+    scene.vote("bob", Approve);
+    assert!(matches!(scene.vote("carol", Approve), VoteResult::Decisive(_)));
     let settled = scene.record.clone();
     assert_eq!(Record::decode(&sample().id, &settled.encode()).0, settled);
     // The call that sets it never arrived: nothing was written, and it is to be made again.
     let mut record = settled.clone();
     record.note_by_id(&written("r1", 0));
-    assert_eq!((record.votes.open().len(), record.votes.settled_by().is_some()), (2, true));
+    assert_eq!((record.votes.open().len(), record.votes.decided_by().is_some()), (2, true));
     // It arrived: who decided is told by the same votes.
     record.note_by_id(&AccessRequest { state: RequestState::Approved, ..written("r2", 0) });
     assert_eq!(deciders(None, &record, Approve), ["bob", "carol"]);
@@ -622,6 +644,6 @@ fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_agai
     assert!(!again.votes.are_outlived(&written("r9", 0)), "no vote is open");
     // What a list or a stream tells is not held against it.
     let mut record = settled;
-    record.note(&written("r3", 0));
-    assert_eq!((record.votes.open().len(), record.known), (2, Some(bounded(&sample()))));
+    record.update_known(&written("r3", 0));
+    assert_eq!((record.votes.open().len(), record.known), (2, Some(truncated(&sample()))));
 }

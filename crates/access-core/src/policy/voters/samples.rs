@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::control::Decision;
-use crate::identity::tests::{bob, our_app};
-use crate::identity::{Links, Users, identify};
+use crate::identity::tests::{bob, installation};
+use crate::identity::{UserMapping, Users, identify};
 use crate::votes::vote;
 
 /// The account that gives the sample vote of this user.
@@ -12,24 +12,26 @@ pub(crate) fn account(user: &str) -> SlackUserId {
 }
 
 /// Whoever is linked to this Teleport user by the table; the e-mail address is `<user>@example.com` unless it is one.
-pub(crate) fn person(user: &str) -> Person {
+pub(crate) fn reviewer(user: &str) -> Reviewer {
     let email = if user.contains('@') { user.to_owned() } else { format!("{user}@example.com") };
-    person_with(user, &email)
+    reviewer_with(user, &email)
 }
 
 /// The same with this e-mail address.
-pub(crate) fn person_with(user: &str, email: &str) -> Person {
+pub(crate) fn reviewer_with(user: &str, email: &str) -> Reviewer {
     let profile = crate::identity::SlackProfile { id: account(user), email: Some(email.to_owned()), ..bob() };
-    let links = Links { table: [(account(user), user.to_owned())].into(), ..Links::default() };
+    let links = UserMapping { explicit: [(account(user), user.to_owned())].into(), ..UserMapping::default() };
     let now = jiff::Timestamp::UNIX_EPOCH;
-    identify(&account(user), &profile, &our_app(), &links, Users::Unreadable, now).unwrap()
+    identify(&account(user), &profile, &installation(), &links, Users::Unreadable, now).unwrap()
 }
 
 /// Whoever has this account, linked by the table to this Teleport user.
-pub(crate) fn person_by(user: &str, account: SlackUserId) -> Person {
+pub(crate) fn reviewer_by(user: &str, account: SlackUserId) -> Reviewer {
     let profile = crate::identity::SlackProfile { id: account.clone(), email: None, ..bob() };
-    let links = Links { table: [(account.clone(), user.to_owned())].into(), ..Links::default() };
-    identify(&account, &profile, &our_app(), &links, Users::Unreadable, jiff::Timestamp::UNIX_EPOCH).unwrap()
+    let links =
+        UserMapping { explicit: [(account.clone(), user.to_owned())].into(), ..UserMapping::default() };
+    identify(&account, &profile, &installation(), &links, Users::Unreadable, jiff::Timestamp::UNIX_EPOCH)
+        .unwrap()
 }
 
 /// These users' accounts, read just now: nothing speaks against them, and they are in these groups.
@@ -37,7 +39,7 @@ pub(crate) fn voters(users: &[&str], groups: &[&str]) -> Voters {
     let mut voters = Voters::default();
     for user in users {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        voters.insert(account(user), Some(Voter { person: person(user), groups }));
+        voters.insert(account(user), Some(Voter { reviewer: reviewer(user), groups }));
     }
     voters
 }

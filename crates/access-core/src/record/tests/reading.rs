@@ -9,7 +9,7 @@ fn whose_record_it_is_and_what_there_was_is_read_from_little() {
     assert_eq!(read(&[("user", "alice")]).map(|known| known.user), Some("alice".into()));
     assert_eq!(read(&[("messages", "C1/1.2")]).map(|known| known.id), Some(id()));
     // The address under which it was read outweighs what is written in it.
-    let other = AccessRequest { id: RequestId::new("other"), ..bounded(&sample()) };
+    let other = AccessRequest { id: RequestId::new("other"), ..truncated(&sample()) };
     let text = serde_json::to_string(&other).unwrap();
     assert_eq!(read(&[("x_request", &text)]).map(|known| known.id), Some(id()));
     for (word, state) in [
@@ -26,7 +26,7 @@ fn whose_record_it_is_and_what_there_was_is_read_from_little() {
 #[test]
 fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
     let record = Record {
-        known: Some(bounded(&sample())),
+        known: Some(truncated(&sample())),
         deliveries: vec![delivery(Some("#a"), "C1", Some(Phase::Approved), 0)],
         ..Record::default()
     };
@@ -43,9 +43,9 @@ fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
 fn a_channel_is_told_by_a_message_of_ours() {
     let deliveries = vec![delivery(Some("#a"), "C1", None, 0), delivery(None, "C2", None, 0)];
     let record = Record { deliveries, ..Record::default() };
-    assert!(record.is_told("C1"));
-    assert!(!record.is_told("C2"), "the Go plugin does not say for whom it was");
-    assert!(!record.is_told("C3"));
+    assert!(record.has_posted_to("C1"));
+    assert!(!record.has_posted_to("C2"), "the Go plugin does not say for whom it was");
+    assert!(!record.has_posted_to("C3"));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn of_a_review_the_author_is_kept_within_bounds_and_the_reason_is_not() {
         created: None,
     };
     let reviews = vec![review("bob", "looks fine"), review(&"u".repeat(100_000), "")];
-    let kept = bounded(&AccessRequest { reviews, ..sample() }).reviews;
+    let kept = truncated(&AccessRequest { reviews, ..sample() }).reviews;
     assert_eq!(kept[0], review("bob", ""));
     assert!(kept[1].author.ends_with('…') && kept[1].author.chars().count() < 1_000);
 }
@@ -71,7 +71,7 @@ fn what_is_nothing_takes_no_room() {
 
 #[test]
 fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
-    let is_kept = |channel: &str, ts: &str| is_storable(&ChannelId::new(channel), &MessageTs::new(ts));
+    let is_kept = |channel: &str, ts: &str| fits_go_format(&ChannelId::new(channel), &MessageTs::new(ts));
     assert!(is_kept("C1", "1.2"));
     for odd in ["", "C/1", "C,1", "C 1", "C1\n"] {
         assert!(!is_kept(odd, "1.2") && !is_kept("C1", odd), "{odd:?}");
@@ -92,12 +92,12 @@ fn a_message_is_written_down_once_and_for_one_recipient() {
         key: RecipientKey::new(key),
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1.2"),
-        shown: None,
+        displayed: None,
     };
     let mut record = Record::default();
     for key in ["#a", "#a", "#b"] {
         record.apply(&posted(key));
         assert!(record.deliveries.len() == 1 && record.is_delivered(&[RecipientKey::new("#a")]), "{key}");
     }
-    assert_eq!((Told::Reviews(3).count(), Told::Votes(2).count()), (3, 2));
+    assert_eq!((RepliesPosted::Reviews(3).count(), RepliesPosted::Votes(2).count()), (3, 2));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::render::tests::hostile::{assert_nothing_styled, hostile};
-use crate::render::tests::judge::judge;
+use crate::render::tests::judge::validate;
 
 fn every_refusal(text: &str) -> Vec<Refusal> {
     let name = || text.to_owned();
@@ -15,23 +15,23 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::LongTerm,
         Refusal::AlreadyVoted { decision: Decision::Approve, in_slack: true },
         Refusal::AlreadyVoted { decision: Decision::Deny, in_slack: false },
-        Refusal::OwnRequest,
-        Refusal::NotNamed { role: name(), named: names() },
-        Refusal::NotCovered { role: name() },
-        Refusal::NotCovered { role: String::new() },
+        Refusal::SelfReview,
+        Refusal::NotAnApprover { role: name(), named: names() },
+        Refusal::NoMatchingRule { role: name() },
+        Refusal::NoMatchingRule { role: String::new() },
         Refusal::NotSuggested { named: names() },
         Refusal::NotSuggested { named: vec![] },
         Refusal::TeleportOnly,
         Refusal::NotPossible,
         Refusal::NotOnBehalf { user: name() },
         Refusal::ReasonMissing,
-        Refusal::NotLinked,
-        Refusal::LinkedTwice { users: names() },
+        Refusal::UnmappedUser,
+        Refusal::AmbiguousUser { users: names() },
         Refusal::TeleportUserExpired { user: name() },
         Refusal::TeleportUserUnknown { user: name() },
-        Refusal::OtherCapitals { user: name(), linked: name() },
-        Refusal::NamedInOtherCapitals { role: name(), named: name(), user: name() },
-        Refusal::NamedInOtherCapitals { role: String::new(), named: name(), user: name() },
+        Refusal::UserCaseMismatch { user: name(), mapped: name() },
+        Refusal::ApproverCaseMismatch { role: name(), named: name(), user: name() },
+        Refusal::ApproverCaseMismatch { role: String::new(), named: name(), user: name() },
         Refusal::UsersUnreadable,
         Refusal::EmailUnconfirmed,
         Refusal::MayNotReview,
@@ -50,31 +50,31 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::GroupGone,
         Refusal::VotersUnreadable,
         Refusal::DenialsInDoubt,
-        Refusal::TooSlow,
+        Refusal::Timeout,
         Refusal::StaleMessage,
         Refusal::OtherCluster { cluster: name(), own: name() },
-        Refusal::StaleDialogue,
-        Refusal::NotOurs,
+        Refusal::ExpiredModal,
+        Refusal::UnknownOrigin,
         Refusal::OtherInstallation,
         Refusal::TooBusy,
         Refusal::Interrupted,
         Refusal::VotesUnusable,
     ];
-    use Distrust::*;
+    use AccountIneligible::*;
     let distrust = [
-        SomebodyElse,
+        IdMismatch,
         Deactivated,
         Slackbot,
-        Workflow,
-        Connector,
+        WorkflowBot,
+        ConnectorBot,
         Bot,
         SingleChannelGuest,
         Guest,
-        Stranger,
+        External,
         OtherWorkspace,
-        Invited,
+        NeverSignedIn,
     ];
-    all.extend(distrust.map(Refusal::Untrusted));
+    all.extend(distrust.map(Refusal::AccountIneligible));
     all
 }
 
@@ -175,7 +175,7 @@ fn hostile_names_stay_on_their_line_and_within_the_limits() {
         "<https://evil.example|ok>",
     ] {
         for refusal in every_refusal(text) {
-            let judged = judge(&refused(&refusal));
+            let judged = validate(&refused(&refusal));
             assert!(!judged.text.contains('\n') && judged.blocks.is_empty(), "{}", judged.text);
         }
     }
@@ -187,7 +187,7 @@ proptest::proptest! {
     #[test]
     fn any_refusal_is_within_the_rules(text in hostile()) {
         for refusal in every_refusal(&text) {
-            let judged = judge(&refused(&refusal));
+            let judged = validate(&refused(&refusal));
             assert_nothing_styled(&judged);
             assert!(judged.blocks.is_empty() && !judged.text.contains('\n'), "{}", judged.text);
         }
@@ -196,21 +196,21 @@ proptest::proptest! {
 
 #[test]
 fn what_counted_is_told() {
-    let standing = Standing { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
+    let standing = Tally { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
     use Decision::{Approve, Deny};
     let all = [
-        Done::Reviewed(Approve),
-        Done::Counted(Approve, standing),
-        Done::Counted(Deny, standing),
-        Done::Resolved(Deny),
-        Done::ToBeResolved(Approve),
-        Done::NotCarriedOut(Approve),
-        Done::LacksSecondFactor(Approve),
-        Done::Unsure(Deny),
+        Accepted::Reviewed(Approve),
+        Accepted::Counted(Approve, standing),
+        Accepted::Counted(Deny, standing),
+        Accepted::Resolved(Deny),
+        Accepted::Pending(Approve),
+        Accepted::NotApplied(Approve),
+        Accepted::LacksSecondFactor(Approve),
+        Accepted::Unconfirmed(Deny),
     ];
-    let kinds: std::collections::BTreeSet<_> = all.iter().map(Done::kind).collect();
-    assert_eq!(kinds, Done::KINDS.into());
-    let sentences = all.map(|what| judge(&done(what)).text).join("\n");
+    let kinds: std::collections::BTreeSet<_> = all.iter().map(Accepted::kind).collect();
+    assert_eq!(kinds, Accepted::KINDS.into());
+    let sentences = all.map(|what| validate(&accepted(what)).text).join("\n");
     insta::assert_snapshot!(sentences, @r"
     Your approval is recorded in Teleport; the request waits for more reviews.
     Your approval counts: 1 of 2 approvals.

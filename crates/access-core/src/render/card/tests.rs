@@ -1,13 +1,13 @@
 use jiff::Timestamp;
 
-use super::facts::{facts, length_in_words};
+use super::facts::{details, format_duration};
 use super::*;
 use crate::ids::RequestId;
 use crate::request::Resource;
 use crate::request::Review;
 
 /// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
-fn shown(message: &Message) -> String {
+fn rendered_text(message: &Message) -> String {
     let json = serde_json::to_value(message).unwrap();
     let mut out = String::new();
     for block in json["blocks"].as_array().unwrap() {
@@ -46,8 +46,8 @@ fn request() -> AccessRequest {
     }
 }
 
-fn view(request: &AccessRequest, status: Phase) -> CardView<'_> {
-    CardView { request, phase: status, cluster: "local-site", edition: Edition::Community }
+fn view(request: &AccessRequest, status: Phase) -> MessageInput<'_> {
+    MessageInput { request, phase: status, cluster: "local-site", edition: Edition::Community }
 }
 
 fn web(proxy: &str) -> Edition<'_> {
@@ -82,7 +82,7 @@ fn full_request() -> AccessRequest {
 
 #[test]
 fn pending_with_commands() {
-    insta::assert_snapshot!(shown(&card(&view(&request(), Phase::Pending))), @r"
+    insta::assert_snapshot!(rendered_text(&request_message(&view(&request(), Phase::Pending))), @r"
     -- You have a new Role Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -100,8 +100,8 @@ fn pending_with_commands() {
 fn pending_with_everything_and_a_link() {
     let request = full_request();
     let view =
-        CardView { edition: web("https://teleport.example.com:443/"), ..view(&request, Phase::Pending) };
-    insta::assert_snapshot!(shown(&card(&view)), @r"
+        MessageInput { edition: web("https://teleport.example.com:443/"), ..view(&request, Phase::Pending) };
+    insta::assert_snapshot!(rendered_text(&request_message(&view)), @r"
     -- You have a new Resource Request:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -125,8 +125,8 @@ fn approved() {
     let mut request = AccessRequest { resolve_reason: "looks fine".into(), ..full_request() };
     request.reviews.push(review("carol@example.com", RequestState::Approved));
     request.reviews.push(review("dave@example.com", RequestState::Denied));
-    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Approved) };
-    insta::assert_snapshot!(shown(&card(&view)), @r"
+    let view = MessageInput { edition: web("teleport.example.com"), ..view(&request, Phase::Approved) };
+    insta::assert_snapshot!(rendered_text(&request_message(&view)), @r"
     -- This Resource Request was approved:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -147,7 +147,7 @@ fn approved() {
 fn denied_by_many() {
     let mut request = AccessRequest { resolve_reason: "not today".into(), ..request() };
     request.reviews = (1..=8).map(|n| review(&format!("r{n}"), RequestState::Denied)).collect();
-    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Denied))), @r"
+    insta::assert_snapshot!(rendered_text(&request_message(&view(&request, Phase::Denied))), @r"
     -- This Role Request was denied:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -163,7 +163,7 @@ fn denied_by_many() {
 #[test]
 fn promoted() {
     let request = AccessRequest { promoted_to: Some("Prod <on-call>".into()), ..request() };
-    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Promoted))), @r"
+    insta::assert_snapshot!(rendered_text(&request_message(&view(&request, Phase::Promoted))), @r"
     -- This Role Request became membership of an access list:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -175,13 +175,16 @@ fn promoted() {
     == ⏫ PROMOTED to access list “Prod &lt;on-call&gt;”: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     ");
     let request = AccessRequest { promoted_to: None, ..request };
-    assert!(shown(&card(&view(&request, Phase::Promoted))).contains("-- *Status:* ⏫ PROMOTED\n"));
+    assert!(
+        rendered_text(&request_message(&view(&request, Phase::Promoted)))
+            .contains("-- *Status:* ⏫ PROMOTED\n")
+    );
 }
 
 #[test]
 fn expired_and_deleted() {
     let request = AccessRequest { reason: " \n".into(), ..full_request() };
-    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Expired))), @r"
+    insta::assert_snapshot!(rendered_text(&request_message(&view(&request, Phase::Expired))), @r"
     -- This Resource Request has expired:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -191,7 +194,7 @@ fn expired_and_deleted() {
     -- *Resources*: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf)
     == ⌛ EXPIRED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Resources: node db&lt;1&gt; (leaf), pod kube1/kube-system/etcd (leaf).
     ");
-    insta::assert_snapshot!(shown(&card(&view(&request, Phase::Deleted))), @r"
+    insta::assert_snapshot!(rendered_text(&request_message(&view(&request, Phase::Deleted))), @r"
     -- This Resource Request was deleted in Teleport:
     -- *ID*: 768c814b-7765-414e-a77a-39cb9e0bc6a1
     *Cluster*: local-site
@@ -209,8 +212,8 @@ fn long_term_is_decided_elsewhere() {
     // Such a request says when its access would end, which it does not.
     let access_until = at("2026-11-24T20:00:00Z");
     let request = AccessRequest { kind: RequestKind::LongTerm, access_until, ..request() };
-    insta::assert_snapshot!(facts(&view(&request, Phase::Pending), None).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
-    assert!(facts(&view(&request, Phase::Approved), None).is_empty());
+    insta::assert_snapshot!(details(&view(&request, Phase::Pending), None).as_str(), @"*Kind*: permanent (long-term; decide it in Teleport's web UI)");
+    assert!(details(&view(&request, Phase::Approved), None).is_empty());
     assert_eq!(
         headline(&view(&request, Phase::Pending)).as_str(),
         "You have a new Request for permanent access:"
@@ -220,7 +223,7 @@ fn long_term_is_decided_elsewhere() {
 #[test]
 fn votes_are_counted_only_where_the_count_is_certain() {
     #[track_caller]
-    fn check(thresholds: &[(&str, u32, u32)], expected: &str) {
+    fn assert_progress(thresholds: &[(&str, u32, u32)], expected: &str) {
         let thresholds = thresholds.iter().map(|&(filter, approve, deny)| Threshold {
             name: String::new(),
             filter: filter.into(),
@@ -235,12 +238,12 @@ fn votes_are_counted_only_where_the_count_is_certain() {
         assert_eq!(progress(&view(&request, Phase::Pending), None).as_str(), expected);
         assert!(progress(&view(&request, Phase::Approved), None).is_empty());
     }
-    check(&[("", 2, 2)], "1 of 2 approvals, 1 of 2 denials");
-    check(&[("", 3, 0)], "1 of 3 approvals");
-    check(&[("", 1, 1)], "");
-    check(&[], "");
-    check(&[("", 2, 1), ("", 3, 1)], "");
-    check(&[("equals(reviewer.traits.team, \"a\")", 2, 1)], "");
+    assert_progress(&[("", 2, 2)], "1 of 2 approvals, 1 of 2 denials");
+    assert_progress(&[("", 3, 0)], "1 of 3 approvals");
+    assert_progress(&[("", 1, 1)], "");
+    assert_progress(&[], "");
+    assert_progress(&[("", 2, 1), ("", 3, 1)], "");
+    assert_progress(&[("equals(reviewer.traits.team, \"a\")", 2, 1)], "");
 }
 
 #[test]
@@ -250,8 +253,8 @@ fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
         for edition in
             [Edition::Community, Edition::Enterprise { web_proxy: None }, web("teleport.example.com")]
         {
-            let view = CardView { edition, ..view(&request, Phase::Pending) };
-            let text = shown(&card(&view)) + short_card(&view).text();
+            let view = MessageInput { edition, ..view(&request, Phase::Pending) };
+            let text = rendered_text(&request_message(&view)) + fallback_message(&view).text();
             assert!(!text.contains("tsh ") && !text.contains("tctl ") && !text.contains("https:"), "{text}");
         }
     }
@@ -261,23 +264,26 @@ fn an_id_that_is_no_plain_word_gets_no_command_and_no_link() {
 fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
     for proxy in ["", "tele port", "https://a|b", "https://evil.example>"] {
         let request = request();
-        let view = CardView { edition: web(proxy), ..view(&request, Phase::Pending) };
-        assert_eq!(card(&view), card(&CardView { edition: Edition::Enterprise { web_proxy: None }, ..view }));
+        let view = MessageInput { edition: web(proxy), ..view(&request, Phase::Pending) };
+        assert_eq!(
+            request_message(&view),
+            request_message(&MessageInput { edition: Edition::Enterprise { web_proxy: None }, ..view })
+        );
     }
 }
 
 #[test]
 fn short_cards_have_no_blocks() {
     let request = request();
-    let short = short_card(&view(&request, Phase::Pending));
+    let short = fallback_message(&view(&request, Phase::Pending));
     assert!(short.blocks().is_empty());
     insta::assert_snapshot!(short.text(), @r"
     ⏳ PENDING: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     *Approve*: `tctl request approve 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     *Deny*: `tctl request deny 768c814b-7765-414e-a77a-39cb9e0bc6a1`
     ");
-    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Denied) };
-    insta::assert_snapshot!(short_card(&view).text(), @r"
+    let view = MessageInput { edition: web("teleport.example.com"), ..view(&request, Phase::Denied) };
+    insta::assert_snapshot!(fallback_message(&view).text(), @r"
     ❌ DENIED: access request by alice@example.com for admin, dba on cluster local-site (ID 768c814b-7765-414e-a77a-39cb9e0bc6a1). Reason: because ∗of∗ &lt;prod&gt; &amp; more.
     *Link*: <https://teleport.example.com/web/requests/768c814b-7765-414e-a77a-39cb9e0bc6a1>
     ");
@@ -286,27 +292,28 @@ fn short_cards_have_no_blocks() {
 #[test]
 fn lengths_in_words() {
     #[track_caller]
-    fn check(until: &str, expected: Option<&str>) {
+    fn assert_duration(until: &str, expected: Option<&str>) {
         let from = "2026-11-22T16:00:00Z".parse().unwrap();
-        assert_eq!(length_in_words(from, until.parse().unwrap()).as_deref(), expected);
+        assert_eq!(format_duration(from, until.parse().unwrap()).as_deref(), expected);
     }
-    check("2026-11-23T00:00:00Z", Some("8 h"));
-    check("2026-11-22T23:59:59.9Z", Some("8 h"));
-    check("2026-11-24T20:59:00Z", Some("2 d 4 h"));
-    check("2026-11-24T16:30:00Z", Some("2 d"));
-    check("2026-11-22T17:30:00Z", Some("1 h 30 min"));
-    check("2026-11-22T16:45:10Z", Some("45 min"));
-    check("2026-11-22T16:00:10Z", None);
-    check("2026-11-22T15:00:00Z", None);
-    assert!(length_in_words(Timestamp::MIN, Timestamp::MAX).is_some());
+    assert_duration("2026-11-23T00:00:00Z", Some("8 h"));
+    assert_duration("2026-11-22T23:59:59.9Z", Some("8 h"));
+    assert_duration("2026-11-24T20:59:00Z", Some("2 d 4 h"));
+    assert_duration("2026-11-24T16:30:00Z", Some("2 d"));
+    assert_duration("2026-11-22T17:30:00Z", Some("1 h 30 min"));
+    assert_duration("2026-11-22T16:45:10Z", Some("45 min"));
+    assert_duration("2026-11-22T16:00:10Z", None);
+    assert_duration("2026-11-22T15:00:00Z", None);
+    assert!(format_duration(Timestamp::MIN, Timestamp::MAX).is_some());
 }
 
 #[test]
 fn buttons_and_what_they_ask() {
     let request = AccessRequest { roles: (0..30).map(|n| format!("role-{n}")).collect(), ..request() };
-    let view = CardView { edition: web("teleport.example.com"), ..view(&request, Phase::Pending) };
-    let deciding = Deciding { offer: Offer::Buttons { confirm: true }, ..Deciding::default() };
-    let json = serde_json::to_value(card_with(&view, &deciding)).unwrap();
+    let view = MessageInput { edition: web("teleport.example.com"), ..view(&request, Phase::Pending) };
+    let deciding =
+        ReviewSection { controls: Controls::Buttons { confirm: true }, ..ReviewSection::default() };
+    let json = serde_json::to_value(request_message_with_review(&view, &deciding)).unwrap();
     let row = json["blocks"].as_array().unwrap().last().unwrap();
     let texts: Vec<_> =
         row["elements"].as_array().unwrap().iter().map(|b| b["text"]["text"].clone()).collect();
@@ -320,8 +327,8 @@ fn buttons_and_what_they_ask() {
     assert_eq!(row["elements"][1]["confirm"]["title"]["text"], "Deny this request?");
     assert!(row["elements"][2].get("confirm").is_none());
     // With everything decided there is nothing to press, and the rest is as ever.
-    let decided = CardView { phase: Phase::Approved, ..view };
-    assert_eq!(card_with(&decided, &deciding), card(&decided));
+    let decided = MessageInput { phase: Phase::Approved, ..view };
+    assert_eq!(request_message_with_review(&decided, &deciding), request_message(&decided));
 }
 
 #[test]
@@ -336,7 +343,7 @@ fn reviewers_and_voters_are_named_together() {
         deciders(&view(request, phase), Some(votes)).as_str().to_owned()
     };
     assert_eq!(line(&request, Phase::Approved, &votes), "", "they have not decided");
-    votes.settle("bob");
+    votes.mark_decided("bob");
     assert_eq!(line(&request, Phase::Approved, &votes), "Decided by bob in Slack");
     assert_eq!(line(&request, Phase::Denied, &votes), "");
     request.reviews = vec![review("dave", RequestState::Approved), review("bob", RequestState::Approved)];
@@ -348,14 +355,14 @@ fn what_cannot_be_decided_here_says_why_and_names_nobody() {
     let request = request();
     let pending = view(&request, Phase::Pending);
     let said = |why| {
-        let deciding = Deciding { offer: Offer::Link(why), ..Deciding::default() };
-        let json = serde_json::to_value(card_with(&pending, &deciding)).unwrap();
+        let deciding = ReviewSection { controls: Controls::Link(why), ..ReviewSection::default() };
+        let json = serde_json::to_value(request_message_with_review(&pending, &deciding)).unwrap();
         json["blocks"][3]["elements"][0]["text"].as_str().unwrap_or_default().to_owned()
     };
     let all = [
-        NoButtons::OwnRequest,
-        NoButtons::UnknownReader,
-        NoButtons::NoRule { role: "prod-*" },
+        NoButtons::SelfReview,
+        NoButtons::UnknownRecipient,
+        NoButtons::NoMatchingRule { role: "prod-*" },
         NoButtons::NoRole,
         NoButtons::NoSuggestedReviewer,
         NoButtons::NotPossible,
@@ -373,15 +380,16 @@ fn what_cannot_be_decided_here_says_why_and_names_nobody() {
     ");
     // Of a decided request nobody asks.
     let decided = view(&request, Phase::Denied);
-    let deciding = Deciding { offer: Offer::Link(NoButtons::TeleportOnly), ..Deciding::default() };
-    assert_eq!(card_with(&decided, &deciding), card(&decided));
+    let deciding =
+        ReviewSection { controls: Controls::Link(NoButtons::TeleportOnly), ..ReviewSection::default() };
+    assert_eq!(request_message_with_review(&decided, &deciding), request_message(&decided));
 }
 
 #[test]
 fn reviewers_of_an_enterprise_cluster_without_an_address_get_commands() {
     let request = request();
     let view =
-        CardView { edition: Edition::Enterprise { web_proxy: None }, ..view(&request, Phase::Pending) };
+        MessageInput { edition: Edition::Enterprise { web_proxy: None }, ..view(&request, Phase::Pending) };
     let lines = request_lines(&view);
     let commands: Vec<_> = lines.as_str().lines().skip(5).collect();
     assert_eq!(
@@ -397,6 +405,6 @@ fn reviewers_of_an_enterprise_cluster_without_an_address_get_commands() {
 fn a_reason_of_something_that_was_not_decided_is_not_shown() {
     let request = AccessRequest { resolve_reason: "taken back".into(), ..request() };
     for phase in [Phase::Pending, Phase::Expired, Phase::Deleted] {
-        assert!(!shown(&card(&view(&request, phase))).contains("taken back"));
+        assert!(!rendered_text(&request_message(&view(&request, phase))).contains("taken back"));
     }
 }

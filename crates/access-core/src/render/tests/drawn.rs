@@ -5,7 +5,7 @@ use std::mem::take;
 
 /// A stretch of one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch {
+pub(crate) enum Span {
     Plain(String),
     /// Between two of `*`, `_` or `~`.
     Styled(char, String),
@@ -20,27 +20,27 @@ pub(crate) enum Stretch {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) is_quote: bool,
-    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) spans: Vec<Span>,
 }
 
 /// Draws a `mrkdwn` text.
-pub(crate) fn draw(text: &str) -> Vec<Line> {
-    let tokens = emphasised(tokens(text));
+pub(crate) fn render_lines(text: &str) -> Vec<Line> {
+    let tokens = emphasized(tokens(text));
     let mut lines = vec![Line::default()];
     for token in tokens {
         let line = lines.last_mut().expect("there is always a line");
         match token {
-            Stretch::Plain(plain) => {
+            Span::Plain(plain) => {
                 for (n, part) in plain.split('\n').enumerate() {
                     if n > 0 {
                         lines.push(Line::default());
                     }
                     let line = lines.last_mut().expect("there is always a line");
-                    line.is_quote |= line.stretches.is_empty() && part.trim_start().starts_with('>');
-                    line.stretches.extend(with_emoji(part));
+                    line.is_quote |= line.spans.is_empty() && part.trim_start().starts_with('>');
+                    line.spans.extend(with_emoji(part));
                 }
             }
-            styled => line.stretches.push(styled),
+            styled => line.spans.push(styled),
         }
     }
     lines
@@ -48,15 +48,15 @@ pub(crate) fn draw(text: &str) -> Vec<Line> {
 
 /// What is plain in a line; a styled stretch is one `\0`.
 pub(crate) fn plain_of(line: &Line) -> String {
-    let plain = |stretch: &Stretch| match stretch {
-        Stretch::Plain(plain) => plain.clone(),
+    let plain = |stretch: &Span| match stretch {
+        Span::Plain(plain) => plain.clone(),
         _ => "\0".to_owned(),
     };
-    line.stretches.iter().map(plain).collect()
+    line.spans.iter().map(plain).collect()
 }
 
 /// Code and entities cut out; what is left plain has its `&amp;` and the like resolved.
-fn tokens(text: &str) -> Vec<Stretch> {
+fn tokens(text: &str) -> Vec<Span> {
     let mut found = Vec::new();
     let mut left = text;
     while let Some(start) = left.find(['<', '`']) {
@@ -64,17 +64,17 @@ fn tokens(text: &str) -> Vec<Stretch> {
         let close = if after.starts_with('<') { '>' } else { '`' };
         let inner = &after[1..];
         let Some(end) = inner.find(close).filter(|end| *end > 0) else {
-            found.push(Stretch::Plain(resolved(&left[..=start])));
+            found.push(Span::Plain(resolved(&left[..=start])));
             left = inner;
             continue;
         };
-        found.push(Stretch::Plain(resolved(before)));
+        found.push(Span::Plain(resolved(before)));
         let inside = inner[..end].to_owned();
-        found.push(if close == '>' { Stretch::Entity(inside) } else { Stretch::Code(inside) });
+        found.push(if close == '>' { Span::Entity(inside) } else { Span::Code(inside) });
         left = &inner[end + 1..];
     }
-    found.push(Stretch::Plain(resolved(left)));
-    found.retain(|token| *token != Stretch::Plain(String::new()));
+    found.push(Span::Plain(resolved(left)));
+    found.retain(|token| *token != Span::Plain(String::new()));
     found
 }
 
@@ -84,12 +84,12 @@ fn resolved(text: &str) -> String {
 
 /// Finds emphasis: from a mark that no letter stands before to one that no letter stands after, also over the end of a
 /// line and over links. Only the letters and digits of ASCII count as such.
-fn emphasised(tokens: Vec<Stretch>) -> Vec<Stretch> {
+fn emphasized(tokens: Vec<Span>) -> Vec<Span> {
     // One character for each character of plain text, and one for each other token.
-    let mut flat: Vec<(char, Option<Stretch>)> = Vec::new();
+    let mut flat: Vec<(char, Option<Span>)> = Vec::new();
     for token in tokens {
         match token {
-            Stretch::Plain(plain) => flat.extend(plain.chars().map(|c| (c, None))),
+            Span::Plain(plain) => flat.extend(plain.chars().map(|c| (c, None))),
             other => flat.push(('\u{1}', Some(other))),
         }
     }
@@ -108,26 +108,26 @@ fn emphasised(tokens: Vec<Stretch>) -> Vec<Stretch> {
             .flatten();
         match (token, end) {
             (Some(token), _) => {
-                out.push(Stretch::Plain(take(&mut plain)));
+                out.push(Span::Plain(take(&mut plain)));
                 out.push(token.clone());
             }
             (None, Some(end)) => {
-                out.push(Stretch::Plain(take(&mut plain)));
-                out.push(Stretch::Styled(*c, flat[at + 1..end].iter().map(|(c, _)| *c).collect()));
+                out.push(Span::Plain(take(&mut plain)));
+                out.push(Span::Styled(*c, flat[at + 1..end].iter().map(|(c, _)| *c).collect()));
                 at = end;
             }
             (None, None) => plain.push(*c),
         }
         at += 1;
     }
-    out.push(Stretch::Plain(plain));
-    out.retain(|token| *token != Stretch::Plain(String::new()));
+    out.push(Span::Plain(plain));
+    out.retain(|token| *token != Span::Plain(String::new()));
     out
 }
 
 /// Short codes, known to Slack or not: workspaces have emoji of their own. Digits alone are a time or an address, but
 /// for the two that are emoji everywhere.
-fn with_emoji(text: &str) -> Vec<Stretch> {
+fn with_emoji(text: &str) -> Vec<Span> {
     let mut out = Vec::new();
     let mut left = text;
     let mut plain = String::new();
@@ -140,8 +140,8 @@ fn with_emoji(text: &str) -> Vec<Stretch> {
         // No name is longer than 100 characters.
         let may_be_name = !name.is_empty() && name.chars().count() <= 100;
         if rest.starts_with(':') && may_be_name && (!is_number || ["100", "1234"].contains(&name)) {
-            out.push(Stretch::Plain(take(&mut plain)));
-            out.push(Stretch::Emoji(name.to_owned()));
+            out.push(Span::Plain(take(&mut plain)));
+            out.push(Span::Emoji(name.to_owned()));
             left = &rest[1..];
         } else {
             plain.push(':');
@@ -149,7 +149,7 @@ fn with_emoji(text: &str) -> Vec<Stretch> {
         }
     }
     plain.push_str(left);
-    out.push(Stretch::Plain(plain));
-    out.retain(|token| *token != Stretch::Plain(String::new()));
+    out.push(Span::Plain(plain));
+    out.retain(|token| *token != Span::Plain(String::new()));
     out
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::judge::judge;
+use super::judge::validate;
 use crate::ids::RequestId;
 use crate::lifecycle::Phase;
-use crate::render::card::{CardView, Edition, card};
+use crate::render::card::{Edition, MessageInput, request_message};
 use crate::render::reply::review_reply;
 use crate::request::{AccessRequest, RequestKind, RequestState, Review};
 
@@ -64,14 +64,14 @@ fn in_our_notation(block: &Value) -> Value {
 }
 
 #[track_caller]
-fn check(stem: &str, request: &AccessRequest, status: Phase) {
-    let message = card(&CardView {
+fn assert_same_as_go_plugin(stem: &str, request: &AccessRequest, status: Phase) {
+    let message = request_message(&MessageInput {
         request,
         phase: status,
         cluster: "local-site",
         edition: Edition::Enterprise { web_proxy: None },
     });
-    judge(&message);
+    validate(&message);
     let ours = serde_json::to_value(&message).unwrap();
     let mut compared = 0;
     for call in calls(stem).iter().filter(|call| call["body"]["blocks"].is_array()) {
@@ -88,24 +88,28 @@ fn check(stem: &str, request: &AccessRequest, status: Phase) {
 #[test]
 fn cards_have_the_go_plugins_lines() {
     let alices = request(ALICES, "alice@example.com", &["admin", "dba"], "because *of* <prod> & more");
-    check("created", &alices, Phase::Pending);
+    assert_same_as_go_plugin("created", &alices, Phase::Pending);
     let approved = AccessRequest { resolve_reason: "looks fine".into(), ..alices };
-    check("approved-by-review", &approved, Phase::Approved);
+    assert_same_as_go_plugin("approved-by-review", &approved, Phase::Approved);
 
     let second = request(DENIED, "alice@example.com", &["dba"], "because");
-    check("created-no-reason", &second, Phase::Pending);
-    check("denied", &AccessRequest { resolve_reason: "not today".into(), ..second }, Phase::Denied);
+    assert_same_as_go_plugin("created-no-reason", &second, Phase::Pending);
+    assert_same_as_go_plugin(
+        "denied",
+        &AccessRequest { resolve_reason: "not today".into(), ..second },
+        Phase::Denied,
+    );
 
     let third = request(DELETED, "alice@example.com", &["dba"], "to be deleted");
-    check("created-to-delete", &third, Phase::Pending);
-    check("deleted", &third, Phase::Expired);
+    assert_same_as_go_plugin("created-to-delete", &third, Phase::Pending);
+    assert_same_as_go_plugin("deleted", &third, Phase::Expired);
 
     let carols = request(CAROLS, "carol@example.com", &["admin"], "two needed");
-    check("created-two-needed", &carols, Phase::Pending);
+    assert_same_as_go_plugin("created-two-needed", &carols, Phase::Pending);
 }
 
 #[track_caller]
-fn check_reply(stem: &str, reason: &str) {
+fn assert_reply_same_as_go_plugin(stem: &str, reason: &str) {
     let review = Review {
         author: "bob@example.com".into(),
         proposed: RequestState::Approved,
@@ -113,7 +117,7 @@ fn check_reply(stem: &str, reason: &str) {
         created: Some("2026-11-22T15:59:51Z".parse().unwrap()),
     };
     let message = review_reply(&review);
-    let text = judge(&message).text;
+    let text = validate(&message).text;
     // Our date is a token with the Go plugin's words as its fallback.
     let (before, date) = text.split_once("<!date^").unwrap();
     let (_, date) = date.split_once('|').unwrap();
@@ -128,6 +132,6 @@ fn check_reply(stem: &str, reason: &str) {
 
 #[test]
 fn replies_have_the_go_plugins_words() {
-    check_reply("approved-by-review", "looks fine");
-    check_reply("one-of-two", "one");
+    assert_reply_same_as_go_plugin("approved-by-review", "looks fine");
+    assert_reply_same_as_go_plugin("one-of-two", "one");
 }

@@ -5,15 +5,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::judge::drawn::{Stretch, draw};
-use super::judge::{Judged, judge, judge_view};
-use crate::control::{Decision, Dialogue};
+use super::judge::drawn::{Span, render_lines};
+use super::judge::{Validated, validate, validate_view};
+use crate::control::{Decision, ModalState};
 use crate::ids::{ChannelId, MessageTs, RequestId};
 use crate::lifecycle::Phase;
-use crate::policy::Standing;
-use crate::recipients::Untold;
-use crate::render::card::{CardView, Deciding, Edition, NoButtons, Offer, card, card_with, short_card};
-use crate::render::modal::reason_dialogue;
+use crate::policy::Tally;
+use crate::recipients::UnnotifiedReviewers;
+use crate::render::card::{
+    Controls, Edition, MessageInput, NoButtons, ReviewSection, fallback_message, request_message,
+    request_message_with_review,
+};
+use crate::render::modal::reason_modal;
 use crate::render::reply::{review_reply, vote_reply};
 use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
 use crate::shown_cluster::ShownCluster;
@@ -30,7 +33,7 @@ const STATUSES: [Phase; 7] = [
 ];
 
 /// Pieces that have broken renderers.
-const NASTY: &[&str] = &[
+const HOSTILE_PIECES: &[&str] = &[
     "<!channel>",
     "<!here|x>",
     "<@U012AB3CD>",
@@ -122,10 +125,10 @@ const NASTY: &[&str] = &[
 
 pub(crate) fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        6 => proptest::sample::select(NASTY).prop_map(str::to_owned),
+        6 => proptest::sample::select(HOSTILE_PIECES).prop_map(str::to_owned),
         2 => "[a-z@.]{1,12}",
         1 => any::<char>().prop_map(String::from),
-        1 => (proptest::sample::select(NASTY), 1..2_000_usize).prop_map(|(piece, count)| piece.repeat(count)),
+        1 => (proptest::sample::select(HOSTILE_PIECES), 1..2_000_usize).prop_map(|(piece, count)| piece.repeat(count)),
     ];
     vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
@@ -215,19 +218,18 @@ fn assert_lines(text: &str, allowed: &[&str]) {
 
 /// Where even the beginning of a line is foreign.
 #[track_caller]
-pub(crate) fn assert_nothing_styled(judged: &Judged) {
-    let lines = judged.all().flat_map(|text| draw(text));
-    let styled =
-        lines.flat_map(|line| line.stretches).find(|s| !matches!(s, Stretch::Plain(_) | Stretch::Entity(_)));
+pub(crate) fn assert_nothing_styled(judged: &Validated) {
+    let lines = judged.all().flat_map(|text| render_lines(text));
+    let styled = lines.flat_map(|line| line.spans).find(|s| !matches!(s, Span::Plain(_) | Span::Entity(_)));
     assert_eq!(styled, None, "{}", judged.text);
 }
 
 #[track_caller]
-fn assert_card(view: &CardView<'_>) -> Judged {
-    let (message, again) = (card(view), card(view));
+fn assert_request_message(view: &MessageInput<'_>) -> Validated {
+    let (message, again) = (request_message(view), request_message(view));
     assert_eq!(message, again);
     assert_eq!(message.digest(), again.digest());
-    let judged = judge(&message);
+    let judged = validate(&message);
     let blocks = &judged.blocks;
     assert!((3..=5).contains(&blocks.len()));
     let headline = blocks[0][0].as_str();
@@ -272,7 +274,7 @@ fn assert_card(view: &CardView<'_>) -> Judged {
     assert!(judged.text.starts_with(if view.phase == Phase::Deleted { "⌛ DELETED" } else { word }));
     assert!(!judged.text.contains('\n'));
     assert!(judged.text.encode_utf16().count() <= 800, "{}", judged.text);
-    if let Some(facts) = facts(&judged) {
+    if let Some(facts) = details(&judged) {
         let labels = ["*Resources*: ", "*Access until*: ", "*Starts*: ", "*Request expires*: ", "*Kind*: "];
         assert_lines(facts, &labels);
     }
@@ -280,11 +282,11 @@ fn assert_card(view: &CardView<'_>) -> Judged {
 }
 
 /// The paragraph after the status, and the small print between them. Only paragraphs end with a line break.
-fn facts(judged: &Judged) -> Option<&str> {
+fn details(judged: &Validated) -> Option<&str> {
     judged.blocks[3..].iter().flatten().map(String::as_str).find(|text| text.ends_with('\n'))
 }
 
-fn notes(judged: &Judged) -> Vec<&str> {
+fn notes(judged: &Validated) -> Vec<&str> {
     judged.blocks[3..].iter().flatten().map(String::as_str).filter(|text| !text.ends_with('\n')).collect()
 }
 
@@ -298,9 +300,9 @@ proptest! {
         cluster in hostile(),
         web_proxy in web_proxy(),
     ) {
-        let view = CardView { request: &request, phase: status, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
-        assert_card(&view);
-        let short = judge(&short_card(&view));
+        let view = MessageInput { request: &request, phase: status, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
+        assert_request_message(&view);
+        let short = validate(&fallback_message(&view));
         assert!(short.blocks.is_empty());
         assert!(short.text.split('\n').count() <= 4, "{}", short.text);
     }
@@ -315,23 +317,23 @@ proptest! {
         (voter, reason, role) in (hostile(), hostile(), hostile()),
         (approvals, approvals_needed, denials, denials_needed) in any::<(usize, usize, usize, usize)>(),
     ) {
-        let view = CardView { request: &request, phase, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
+        let view = MessageInput { request: &request, phase, cluster: &cluster, edition: edition(web_proxy.as_deref()) };
         let mut votes = Votes::default();
         let cast = Vote { user: voter, reason, ..vote("bob", Decision::Approve) };
         if votes.push(&cast) {
-            votes.settle(&cast.user);
+            votes.mark_decided(&cast.user);
         }
-        let mut untold = Untold::default();
+        let mut untold = UnnotifiedReviewers::default();
         (0..9).for_each(|_| untold.push(&cluster));
-        let standing = Some(Standing { approvals, approvals_needed, denials, denials_needed });
-        let offers = [Offer::Nothing, Offer::Link(NoButtons::NoRule { role: &role }), Offer::Buttons { confirm }];
-        let rows = offers.map(|offer| {
-            let deciding = Deciding { offer, standing, votes: Some(&votes), untold: Some(&untold) };
-            let message = card_with(&view, &deciding);
-            judge(&message).blocks.iter().filter(|texts| texts.is_empty()).count()
+        let tally = Some(Tally { approvals, approvals_needed, denials, denials_needed });
+        let offers = [Controls::None, Controls::Link(NoButtons::NoMatchingRule { role: &role }), Controls::Buttons { confirm }];
+        let rows = offers.map(|controls| {
+            let deciding = ReviewSection { controls, tally, votes: Some(&votes), unnotified: Some(&untold) };
+            let message = request_message_with_review(&view, &deciding);
+            validate(&message).blocks.iter().filter(|texts| texts.is_empty()).count()
         });
-        let is_word = request.id.as_word().is_some();
-        let has_link = is_word && judge(&card(&view)).blocks[1][0].contains("\n*Link*: <");
+        let is_word = request.id.as_token().is_some();
+        let has_link = is_word && validate(&request_message(&view)).blocks[1][0].contains("\n*Link*: <");
         let open = phase.is_open();
         assert_eq!(rows, [0, usize::from(open && has_link), usize::from(open && is_word)]);
     }
@@ -339,26 +341,26 @@ proptest! {
     #[test]
     fn any_dialogue_is_within_the_rules(request in request(), channel in hostile(), required: bool, approve: bool) {
         let decision = if approve { Decision::Approve } else { Decision::Deny };
-        let dialogue = |channel: &str| Dialogue {
+        let dialogue = |channel: &str| ModalState {
             request: request.id.clone(),
             decision,
             channel: ChannelId::new(channel),
             ts: MessageTs::new("1795363190.000001"),
-            opened: Timestamp::UNIX_EPOCH,
+            opened_at: Timestamp::UNIX_EPOCH,
             required,
             cluster: ShownCluster::of(channel),
         };
-        let plain = reason_dialogue(&request, &dialogue("C0TEAM"));
-        assert_eq!(plain.is_some(), request.id.as_word().is_some());
-        for view in [plain, reason_dialogue(&request, &dialogue(&channel))].iter().flatten() {
-            judge_view(view);
+        let plain = reason_modal(&request, &dialogue("C0TEAM"));
+        assert_eq!(plain.is_some(), request.id.as_token().is_some());
+        for view in [plain, reason_modal(&request, &dialogue(&channel))].iter().flatten() {
+            validate_view(view);
         }
     }
 
     #[test]
     fn any_vote_is_told_within_the_rules(user in hostile(), reason in hostile()) {
         let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
-        let judged = judge(&vote_reply(&vote));
+        let judged = validate(&vote_reply(&vote));
         assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if vote.reason.trim().is_empty() { 2 } else { 3 });
@@ -368,7 +370,7 @@ proptest! {
     #[test]
     fn any_reply_is_within_the_rules(review in review()) {
         let message = review_reply(&review);
-        let judged = judge(&message);
+        let judged = validate(&message);
         assert_nothing_styled(&judged);
         let lines: Vec<_> = judged.text.split('\n').collect();
         assert_eq!(lines.len(), if review.reason.trim().is_empty() { 2 } else { 3 });
@@ -428,13 +430,13 @@ fn our_own_words_always_fit() {
         let long_proxy = "p".repeat(300 - "/web/requests/".len() - 64);
         for status in STATUSES {
             for web_proxy in [None, Some(long_proxy.as_str())] {
-                let view = CardView {
+                let view = MessageInput {
                     request: &request,
                     phase: status,
                     cluster: &text,
                     edition: edition(web_proxy),
                 };
-                let judged = assert_card(&view);
+                let judged = assert_request_message(&view);
                 let lines = &judged.blocks[1][0];
                 let decides = web_proxy.is_some() || status == Phase::Pending;
                 let ending = match web_proxy {
@@ -459,12 +461,12 @@ fn our_own_words_always_fit() {
                 let has_reason = matches!(status, Phase::Approved | Phase::Denied | Phase::Promoted);
                 assert_eq!(status_line.ends_with("…)"), has_reason, "{status_line}");
 
-                let facts = facts(&judged).unwrap();
+                let facts = details(&judged).unwrap();
                 assert!(facts.contains("+2") && facts.contains(" more\n"), "{facts}");
                 assert_eq!(facts.ends_with("web UI)\n"), status == Phase::Pending, "{facts}");
                 assert!(judged.text.ends_with("…."), "{}", judged.text);
 
-                let short = judge(&short_card(&view));
+                let short = validate(&fallback_message(&view));
                 assert_eq!(short.text.ends_with(&ending), decides, "{}", short.text);
             }
         }
@@ -476,7 +478,7 @@ fn no_text_forges_a_status() {
     let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
     let request = request_of(forged);
     for status in STATUSES {
-        let judged = assert_card(&CardView {
+        let judged = assert_request_message(&MessageInput {
             request: &request,
             phase: status,
             cluster: forged,
@@ -492,9 +494,13 @@ fn no_text_forges_a_status() {
 fn no_grapheme_is_piled_high() {
     for height in [50, 10_000] {
         let request = request_of(&format!("a{}", "\u{301}".repeat(height)));
-        let view =
-            CardView { request: &request, phase: Phase::Pending, cluster: "c", edition: Edition::Community };
-        for text in assert_card(&view).all() {
+        let view = MessageInput {
+            request: &request,
+            phase: Phase::Pending,
+            cluster: "c",
+            edition: Edition::Community,
+        };
+        for text in assert_request_message(&view).all() {
             assert!(text.graphemes(true).all(|grapheme| grapheme.chars().count() <= 20));
         }
     }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use drawn::{Line, Stretch, draw, plain_of};
+use drawn::{Line, Span, plain_of, render_lines};
 
 // Named, because the fuzz targets include this file from elsewhere.
 #[path = "drawn.rs"]
@@ -36,32 +36,32 @@ const PLAIN_LABELS: [&str; 3] = ["Resolution", "Reason", "Resources"];
 const SIGNS: [char; 5] = ['⏳', '✅', '❌', '⏫', '⌛'];
 
 /// The texts of a checked message.
-pub(crate) struct Judged {
+pub(crate) struct Validated {
     pub(crate) text: String,
     /// One list for each block: a section's one text, a context's elements, or nothing for buttons and inputs.
     pub(crate) blocks: Vec<Vec<String>>,
 }
 
-impl Judged {
+impl Validated {
     pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
         self.blocks.iter().flatten().chain([&self.text])
     }
 }
 
 /// Panics unless Slack would take the message and show it as meant.
-pub(crate) fn judge(message: &impl Serialize) -> Judged {
+pub(crate) fn validate(message: &impl Serialize) -> Validated {
     let json = serde_json::to_value(message).unwrap();
     assert_eq!(keys(&json), ["blocks", "text"]);
     let text = json["text"].as_str().unwrap();
-    judge_text(text, 4_000);
+    validate_text(text, 4_000);
     let blocks = json["blocks"].as_array().unwrap();
     assert!(blocks.len() <= 50, "{} blocks", blocks.len());
-    let blocks = blocks.iter().map(judge_block).collect();
-    Judged { text: text.to_owned(), blocks }
+    let blocks = blocks.iter().map(validate_block).collect();
+    Validated { text: text.to_owned(), blocks }
 }
 
 /// The same for a dialogue.
-pub(crate) fn judge_view(view: &impl Serialize) {
+pub(crate) fn validate_view(view: &impl Serialize) {
     let json = serde_json::to_value(view).unwrap();
     assert_eq!(
         keys(&json),
@@ -71,19 +71,19 @@ pub(crate) fn judge_view(view: &impl Serialize) {
     assert!((1..=255).contains(&json["callback_id"].as_str().unwrap().len()));
     assert!(json["private_metadata"].as_str().unwrap().encode_utf16().count() <= 3_000);
     for key in ["title", "submit", "close"] {
-        judge_plain(&json[key], 24);
+        validate_plain(&json[key], 24);
     }
     let blocks = json["blocks"].as_array().unwrap();
     assert!(blocks.len() <= 100);
-    blocks.iter().for_each(|block| drop(judge_block(block)));
+    blocks.iter().for_each(|block| drop(validate_block(block)));
     assert!(serde_json::to_vec(view).unwrap().len() <= 250_000);
 }
 
-fn judge_button(button: &Value) {
+fn validate_button(button: &Value) {
     let known = ["action_id", "confirm", "style", "text", "type", "url", "value"];
     assert!(keys(button).iter().all(|key| known.contains(key)), "{button}");
     assert_eq!(button["type"], "button");
-    judge_plain(&button["text"], 75);
+    validate_plain(&button["text"], 75);
     assert!((1..=255).contains(&button["action_id"].as_str().unwrap().len()));
     for (key, max) in [("value", 2_000), ("url", 3_000)] {
         assert!(
@@ -95,38 +95,38 @@ fn judge_button(button: &Value) {
     if let Some(confirm) = button.get("confirm") {
         assert_eq!(keys(confirm), ["confirm", "deny", "style", "text", "title"]);
         for (key, max) in [("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)] {
-            judge_plain(&confirm[key], max);
+            validate_plain(&confirm[key], max);
         }
         assert!(confirm["style"] == "primary" || confirm["style"] == "danger");
     }
 }
 
-fn judge_plain(object: &Value, max: usize) {
+fn validate_plain(object: &Value, max: usize) {
     assert_eq!(keys(object), ["emoji", "text", "type"]);
     assert_eq!((&object["type"], &object["emoji"]), (&"plain_text".into(), &false.into()));
     let text = object["text"].as_str().unwrap();
     assert!(!text.trim().is_empty() && !text.contains('\n'), "{text:?}");
     assert!(text.encode_utf16().count() <= max, "too long: {text}");
-    judge_characters(text);
+    validate_characters(text);
 }
 
-fn judge_block(block: &Value) -> Vec<String> {
+fn validate_block(block: &Value) -> Vec<String> {
     match block["type"].as_str().unwrap() {
         "section" => {
             assert_eq!(keys(block), ["text", "type"]);
-            vec![judge_text_object(&block["text"])]
+            vec![validate_text_object(&block["text"])]
         }
         "context" => {
             assert_eq!(keys(block), ["elements", "type"]);
             let elements = block["elements"].as_array().unwrap();
             assert!((1..=10).contains(&elements.len()), "{} elements", elements.len());
-            elements.iter().map(judge_text_object).collect()
+            elements.iter().map(validate_text_object).collect()
         }
         "actions" => {
             assert_eq!(keys(block), ["elements", "type"]);
             let elements = block["elements"].as_array().unwrap();
             assert!((1..=25).contains(&elements.len()), "{} buttons", elements.len());
-            elements.iter().for_each(judge_button);
+            elements.iter().for_each(validate_button);
             let ids: std::collections::BTreeSet<_> =
                 elements.iter().map(|b| b["action_id"].as_str()).collect();
             assert_eq!(ids.len(), elements.len(), "two buttons of one name");
@@ -135,8 +135,8 @@ fn judge_block(block: &Value) -> Vec<String> {
         "input" => {
             assert_eq!(keys(block), ["block_id", "element", "hint", "label", "optional", "type"]);
             assert!((1..=255).contains(&block["block_id"].as_str().unwrap().len()));
-            judge_plain(&block["label"], 2_000);
-            judge_plain(&block["hint"], 2_000);
+            validate_plain(&block["label"], 2_000);
+            validate_plain(&block["hint"], 2_000);
             let element = &block["element"];
             assert_eq!(keys(element), ["action_id", "focus_on_load", "max_length", "multiline", "type"]);
             assert_eq!(element["type"], "plain_text_input");
@@ -147,12 +147,12 @@ fn judge_block(block: &Value) -> Vec<String> {
     }
 }
 
-fn judge_text_object(object: &Value) -> String {
+fn validate_text_object(object: &Value) -> String {
     assert_eq!(keys(object), ["text", "type", "verbatim"]);
     assert_eq!(object["type"], "mrkdwn");
     assert_eq!(object["verbatim"], true);
     let text = object["text"].as_str().unwrap();
-    judge_text(text, 3_000);
+    validate_text(text, 3_000);
     text.to_owned()
 }
 
@@ -162,11 +162,11 @@ fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-fn judge_text(text: &str, max: usize) {
+fn validate_text(text: &str, max: usize) {
     assert!(!text.trim().is_empty(), "empty text");
     assert!(text.encode_utf16().count() <= max, "too long: {text}");
     assert!(text.chars().count() <= max);
-    judge_characters(text);
+    validate_characters(text);
     let rest = without_our_markup(text);
     assert!(!rest.contains(['<', '>']), "unescaped markup in {text}");
     for (index, _) in rest.match_indices('&') {
@@ -177,32 +177,32 @@ fn judge_text(text: &str, max: usize) {
         );
     }
     assert!(!rest.contains('`'), "an unpaired or foreign back-tick in {text}");
-    let lines = draw(text);
-    lines.iter().for_each(|line| judge_line(line, text));
+    let lines = render_lines(text);
+    lines.iter().for_each(|line| validate_line(line, text));
     let signs = lines.iter().map(plain_of).flat_map(|line| line.chars().collect::<Vec<_>>());
     assert!(signs.filter(|c| SIGNS.contains(c)).count() <= 1, "a second status in {text}");
 }
 
 /// Nothing but our labels is emphasised, and nothing else looks like one of them.
-fn judge_line(line: &Line, text: &str) {
+fn validate_line(line: &Line, text: &str) {
     assert!(!line.is_quote, "a quote in {text}");
-    for (n, stretch) in line.stretches.iter().enumerate() {
+    for (n, stretch) in line.spans.iter().enumerate() {
         match stretch {
-            Stretch::Styled('*', label) => {
+            Span::Styled('*', label) => {
                 assert!(n == 0 && BOLD.contains(&label.as_str()), "bold {label:?} in {text}");
             }
-            Stretch::Styled(mark, words) => panic!("{mark}{words}{mark} in {text}"),
-            Stretch::Emoji(name) => panic!(":{name}: in {text}"),
-            Stretch::Plain(_) | Stretch::Code(_) | Stretch::Entity(_) => {}
+            Span::Styled(mark, words) => panic!("{mark}{words}{mark} in {text}"),
+            Span::Emoji(name) => panic!(":{name}: in {text}"),
+            Span::Plain(_) | Span::Code(_) | Span::Entity(_) => {}
         }
     }
-    judge_labels(line, text);
+    validate_labels(line, text);
 }
 
 /// Counts what could be read as a label of ours: words of ours and a colon.
-fn judge_labels(line: &Line, text: &str) {
+fn validate_labels(line: &Line, text: &str) {
     let plain = plain_of(line);
-    let has_bold = matches!(line.stretches.first(), Some(Stretch::Styled(..)));
+    let has_bold = matches!(line.spans.first(), Some(Span::Styled(..)));
     // Wide forms of ASCII are read as what they stand for.
     let wide = |c: char| match u32::from(c) {
         code @ 0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0).expect("it is ASCII"),
@@ -226,7 +226,7 @@ fn judge_labels(line: &Line, text: &str) {
     }
 }
 
-fn judge_characters(text: &str) {
+fn validate_characters(text: &str) {
     for c in text.chars() {
         let code = u32::from(c);
         let forbidden = (c.is_control() && c != '\n')
@@ -250,13 +250,13 @@ fn without_our_markup(text: &str) -> String {
         let (open, close) = if left[start..].starts_with('<') { ('<', '>') } else { ('`', '`') };
         let inner = &left[start + 1..];
         let end = inner.find(close).unwrap_or_else(|| panic!("{open} is never closed in {text}"));
-        judge_markup(open, &inner[..end]);
+        validate_markup(open, &inner[..end]);
         left = &inner[end + 1..];
     }
     rest + left
 }
 
-fn judge_markup(open: char, inner: &str) {
+fn validate_markup(open: char, inner: &str) {
     if open == '`' {
         let commands = [
             "tctl request approve ",

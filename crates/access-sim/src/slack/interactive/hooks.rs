@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::reply::Refusal;
+use super::super::reply::ApiError;
 use super::super::ts::Ts;
-use super::unguessable;
+use super::random_token;
 
 /// Older ones are forgotten.
-const MAX_HOOKS: usize = 10_000;
+const MAX_RESPONSE_URLS: usize = 10_000;
 const MAX_USES: u32 = 5;
 
 /// What a `response_url` belongs to.
@@ -25,51 +25,51 @@ pub(in crate::slack) struct Origin {
     pub(in crate::slack) ts: Ts,
 }
 
-struct Hook {
+struct ResponseUrl {
     origin: Origin,
-    made: Instant,
+    created: Instant,
     uses: u32,
 }
 
 /// All addresses of the workspace, by their secret part.
 #[derive(Default)]
-pub(in crate::slack) struct Hooks {
-    known: HashMap<String, Hook>,
+pub(in crate::slack) struct ResponseUrls {
+    by_secret: HashMap<String, ResponseUrl>,
     order: VecDeque<String>,
 }
 
-impl Hooks {
+impl ResponseUrls {
     /// The secret part of a new address.
-    pub(in crate::slack) fn make(&mut self, origin: Origin, now: Instant) -> String {
-        let secret = unguessable();
-        self.known.insert(secret.clone(), Hook { origin, made: now, uses: 0 });
+    pub(in crate::slack) fn create(&mut self, origin: Origin, now: Instant) -> String {
+        let secret = random_token();
+        self.by_secret.insert(secret.clone(), ResponseUrl { origin, created: now, uses: 0 });
         self.order.push_back(secret.clone());
-        if self.order.len() > MAX_HOOKS
+        if self.order.len() > MAX_RESPONSE_URLS
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            self.by_secret.remove(&oldest);
         }
         secret
     }
 
     /// What an address belongs to, used or not.
     pub(in crate::slack) fn origin(&self, secret: &str) -> Option<&Origin> {
-        self.known.get(secret).map(|hook| &hook.origin)
+        self.by_secret.get(secret).map(|hook| &hook.origin)
     }
 
     /// Counts a use, refused ones too: Slack does not say whether it does, so a client must not rely on it.
-    pub(in crate::slack) fn spend(
+    pub(in crate::slack) fn redeem(
         &mut self,
         secret: &str,
         life: Duration,
         now: Instant,
-    ) -> Result<Origin, Refusal> {
-        let hook = self.known.get_mut(secret).ok_or_else(|| Refusal::new("invalid_url"))?;
-        if now.duration_since(hook.made) > life {
-            return Err(Refusal::new("expired_url"));
+    ) -> Result<Origin, ApiError> {
+        let hook = self.by_secret.get_mut(secret).ok_or_else(|| ApiError::new("invalid_url"))?;
+        if now.duration_since(hook.created) > life {
+            return Err(ApiError::new("expired_url"));
         }
         if hook.uses >= MAX_USES {
-            return Err(Refusal::new("used_url"));
+            return Err(ApiError::new("used_url"));
         }
         hook.uses += 1;
         Ok(hook.origin.clone())

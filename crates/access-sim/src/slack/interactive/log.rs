@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 128 << 20;
 /// Which way a payload went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum DeliveryRoute {
     /// The app is not set up for any.
     Nowhere,
     /// Posted to the request URL.
@@ -59,7 +59,7 @@ pub struct Interaction {
     /// The payload, with what a forgery says in it.
     pub payload: Value,
     /// Which way it went.
-    pub way: Way,
+    pub way: DeliveryRoute,
     /// What was forged.
     pub forgery: Option<String>,
     /// How often it was sent; more than once only over sockets.

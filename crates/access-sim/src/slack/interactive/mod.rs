@@ -19,7 +19,7 @@ use serde::Serialize;
 
 /// Slack's time limits. Tests shorten them.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
+pub struct Timings {
     /// How long the app has to acknowledge before the person sees a warning.
     pub ack: Duration,
     /// How long a `trigger_id` opens a view.
@@ -34,9 +34,9 @@ pub struct Times {
     pub linger: Duration,
 }
 
-impl Default for Times {
+impl Default for Timings {
     fn default() -> Self {
-        Times {
+        Timings {
             ack: Duration::from_secs(3),
             trigger: Duration::from_secs(3),
             response_url: Duration::from_secs(30 * 60),
@@ -69,7 +69,7 @@ pub enum Warning {
 }
 
 /// Sixteen random bytes in hexadecimal digits, for names that must not be guessed.
-pub(super) fn unguessable() -> String {
+pub(super) fn random_token() -> String {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     if provider.secure_random.fill(&mut bytes).is_err() {

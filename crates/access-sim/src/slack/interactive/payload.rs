@@ -5,16 +5,16 @@ use serde_json::{Map, Value, json};
 use super::super::message::Message;
 use super::super::state::State;
 use super::super::views::View;
-use super::super::workspace::{Channel, ChannelKind, Person};
+use super::super::workspace::{Channel, ChannelKind, SlackUser};
 
 /// What an element was found on.
-pub(in crate::slack) enum Place<'a> {
+pub(in crate::slack) enum Container<'a> {
     Message { channel: &'a Channel, message: &'a Message, ephemeral: bool, response_url: String },
     View(&'a View),
 }
 
 /// What every payload begins with.
-fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
+fn envelope(state: &State, kind: &str, person: &SlackUser) -> Map<String, Value> {
     let home = person.home().unwrap_or(&state.team.id);
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -31,7 +31,7 @@ fn envelope(state: &State, kind: &str, person: &Person) -> Map<String, Value> {
 /// What is about a view comes under the team of whoever uses it; the view says which team's installation opened it
 /// (bolt-python `request/internals.py` reads `app_installed_team_id` first, for this reason). What is about a message
 /// comes under the team of the app that posted it, whoever presses it (slackapi/java-slack-sdk#1041).
-fn of_view(state: &State, person: &Person, view: &View, fields: &mut Map<String, Value>) {
+fn of_view(state: &State, person: &SlackUser, view: &View, fields: &mut Map<String, Value>) {
     let mut shown = view.to_api(&state.team, &state.bot);
     if let (Some(home), false) = (person.home(), state.is_enterprise_install()) {
         // That the view's own team follows, and that the domain does, is assumed.
@@ -61,8 +61,8 @@ fn team(state: &State) -> Value {
 /// Someone used a button or menu.
 pub(in crate::slack) fn block_actions(
     state: &State,
-    person: &Person,
-    place: &Place<'_>,
+    person: &SlackUser,
+    place: &Container<'_>,
     action: Value,
     trigger: &str,
 ) -> Value {
@@ -70,7 +70,7 @@ pub(in crate::slack) fn block_actions(
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("trigger_id", json!(trigger));
     match place {
-        Place::Message { channel, message, ephemeral, response_url } => {
+        Container::Message { channel, message, ephemeral, response_url } => {
             let mut container = json!({
                 "type": "message",
                 "message_ts": message.ts,
@@ -88,7 +88,7 @@ pub(in crate::slack) fn block_actions(
             put("response_url", json!(response_url));
             put("state", json!({ "values": {} }));
         }
-        Place::View(view) => {
+        Container::View(view) => {
             put("container", json!({ "type": "view", "view_id": view.id }));
             of_view(state, person, view, &mut fields);
         }
@@ -98,7 +98,12 @@ pub(in crate::slack) fn block_actions(
 }
 
 /// Someone submitted a modal.
-pub(in crate::slack) fn view_submission(state: &State, person: &Person, view: &View, trigger: &str) -> Value {
+pub(in crate::slack) fn view_submission(
+    state: &State,
+    person: &SlackUser,
+    view: &View,
+    trigger: &str,
+) -> Value {
     let mut fields = envelope(state, "view_submission", person);
     fields.insert("trigger_id".to_owned(), json!(trigger));
     of_view(state, person, view, &mut fields);
@@ -107,7 +112,7 @@ pub(in crate::slack) fn view_submission(state: &State, person: &Person, view: &V
 }
 
 /// Someone closed a modal that asked to be told.
-pub(in crate::slack) fn view_closed(state: &State, person: &Person, view: &View, cleared: bool) -> Value {
+pub(in crate::slack) fn view_closed(state: &State, person: &SlackUser, view: &View, cleared: bool) -> Value {
     let mut fields = envelope(state, "view_closed", person);
     of_view(state, person, view, &mut fields);
     fields.insert("is_cleared".to_owned(), json!(cleared));

@@ -24,7 +24,7 @@ use super::forgery::{Forgery, Signature, Stamp};
 use super::signature::sign;
 
 /// Acknowledgements are small; a view is at most 250 kB.
-const MAX_ANSWER: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
 /// A request as it goes out, so that it can be sent again byte for byte.
 #[derive(Clone)]
@@ -140,7 +140,8 @@ async fn exchange(
     let answer = async {
         let response = sender.send_request(request).await.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(unreachable)?;
+        let body =
+            Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(unreachable)?;
         Ok(Received { status, body: body.to_bytes() })
     };
     // A connection that ends is noticed by whoever waits for the answer.

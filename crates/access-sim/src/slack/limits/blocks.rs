@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::elements;
 use super::rich_text;
-use super::shape::{Findings, Object};
+use super::shape::{LayoutErrors, Object};
 
 const MAX_BLOCK_ID: usize = 255;
 const MAX_TEXT: usize = 3_000;
@@ -30,7 +30,7 @@ pub(super) enum Surface {
 }
 
 /// Checks blocks one by one and what must hold between them.
-pub(super) fn check_all(blocks: &[Value], surface: Surface, findings: &mut Findings) {
+pub(super) fn check_all(blocks: &[Value], surface: Surface, findings: &mut LayoutErrors) {
     let place = match surface {
         Surface::Message => "",
         Surface::View => "/blocks",
@@ -48,12 +48,12 @@ pub(super) fn check_all(blocks: &[Value], surface: Surface, findings: &mut Findi
             "section" => section(&block, findings),
             "header" => header(&block, findings),
             "context" => context(&block, findings),
-            "divider" => block.only(&["type", "block_id"], findings),
+            "divider" => block.allow_only(&["type", "block_id"], findings),
             "actions" => actions(&block, findings),
             "image" => image(&block, findings),
             "rich_text" => rich_text::check(&block, findings),
             "markdown" => {
-                block.only(&["type", "block_id", "text"], findings);
+                block.allow_only(&["type", "block_id", "text"], findings);
                 let text = block.string("text", 1..=MAX_MARKDOWN, true, findings).unwrap_or_default();
                 markdown += text.chars().count();
                 if markdown > MAX_MARKDOWN {
@@ -67,8 +67,8 @@ pub(super) fn check_all(blocks: &[Value], surface: Surface, findings: &mut Findi
     }
 }
 
-fn section(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "text", "fields", "accessory", "expand"], findings);
+fn section(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "text", "fields", "accessory", "expand"], findings);
     if !block.has("text") && !block.has("fields") {
         findings.add(&block.pointer, "a section needs text or fields");
     }
@@ -87,13 +87,13 @@ fn section(block: &Object<'_>, findings: &mut Findings) {
     block.boolean("expand", findings);
 }
 
-fn header(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "text"], findings);
+fn header(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "text"], findings);
     elements::text(block, "text", elements::Markup::Refused, MAX_HEADER, findings);
 }
 
-fn context(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "elements"], findings);
+fn context(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "elements"], findings);
     for (index, element) in block.array("elements", 1..=MAX_CONTEXT, findings).iter().enumerate() {
         let pointer = format!("{}/elements/{index}", block.pointer);
         if element.get("type").and_then(Value::as_str) == Some("image") {
@@ -104,8 +104,8 @@ fn context(block: &Object<'_>, findings: &mut Findings) {
     }
 }
 
-fn actions(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "elements"], findings);
+fn actions(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "elements"], findings);
     let mut action_ids = HashSet::new();
     for (index, element) in block.array("elements", 1..=MAX_ACTIONS, findings).iter().enumerate() {
         let pointer = format!("{}/elements/{index}", block.pointer);
@@ -118,8 +118,11 @@ fn actions(block: &Object<'_>, findings: &mut Findings) {
     }
 }
 
-fn input(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "label", "element", "hint", "optional", "dispatch_action"], findings);
+fn input(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(
+        &["type", "block_id", "label", "element", "hint", "optional", "dispatch_action"],
+        findings,
+    );
     elements::text(block, "label", elements::Markup::Refused, MAX_LABEL, findings);
     if block.has("hint") {
         elements::text(block, "hint", elements::Markup::Refused, MAX_LABEL, findings);
@@ -132,8 +135,8 @@ fn input(block: &Object<'_>, findings: &mut Findings) {
     }
 }
 
-fn image(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "image_url", "alt_text", "title"], findings);
+fn image(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "image_url", "alt_text", "title"], findings);
     elements::image_fields(block, findings);
     if block.has("title") {
         elements::text(block, "title", elements::Markup::Refused, MAX_IMAGE_TEXT, findings);

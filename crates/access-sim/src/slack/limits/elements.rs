@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::shape::{Findings, Object};
+use super::shape::{LayoutErrors, Object};
 
 const MAX_ACTION_ID: usize = 255;
 const MAX_BUTTON_TEXT: usize = 75;
@@ -25,7 +25,7 @@ pub(super) enum Markup {
 }
 
 /// The required text object in `field`.
-pub(super) fn text(owner: &Object<'_>, field: &str, markup: Markup, max: usize, findings: &mut Findings) {
+pub(super) fn text(owner: &Object<'_>, field: &str, markup: Markup, max: usize, findings: &mut LayoutErrors) {
     match owner.get(field) {
         Some(value) => text_object(value, owner.at(field), markup, max, findings),
         None => findings.add(&owner.pointer, &format!("missing required field: {field}")),
@@ -37,16 +37,16 @@ pub(super) fn text_object(
     pointer: String,
     markup: Markup,
     max: usize,
-    findings: &mut Findings,
+    findings: &mut LayoutErrors,
 ) {
     let Some(text) = Object::of(value, pointer, findings) else { return };
     match text.kind(findings) {
         "plain_text" => {
-            text.only(&["type", "text", "emoji"], findings);
+            text.allow_only(&["type", "text", "emoji"], findings);
             text.boolean("emoji", findings);
         }
         "mrkdwn" if markup == Markup::Allowed => {
-            text.only(&["type", "text", "verbatim"], findings);
+            text.allow_only(&["type", "text", "verbatim"], findings);
             text.boolean("verbatim", findings);
         }
         "mrkdwn" => findings.add(&text.at("type"), "must be plain_text"),
@@ -56,7 +56,7 @@ pub(super) fn text_object(
 }
 
 /// What may stand beside a section.
-pub(super) fn accessory(value: &Value, pointer: String, findings: &mut Findings) {
+pub(super) fn accessory(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     if value.get("type").and_then(Value::as_str) == Some("image") {
         image(value, pointer, findings);
     } else {
@@ -65,27 +65,27 @@ pub(super) fn accessory(value: &Value, pointer: String, findings: &mut Findings)
 }
 
 /// An image element.
-pub(super) fn image(value: &Value, pointer: String, findings: &mut Findings) {
+pub(super) fn image(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(image) = Object::of(value, pointer, findings) else { return };
-    image.only(&["type", "image_url", "alt_text"], findings);
+    image.allow_only(&["type", "image_url", "alt_text"], findings);
     image_fields(&image, findings);
 }
 
 /// What image elements and image blocks have in common.
-pub(super) fn image_fields(image: &Object<'_>, findings: &mut Findings) {
+pub(super) fn image_fields(image: &Object<'_>, findings: &mut LayoutErrors) {
     image.url("image_url", MAX_URL, true, findings);
     image.string("alt_text", 1..=MAX_ALT_TEXT, true, findings);
 }
 
 /// An element that people can use.
-pub(super) fn interactive(value: &Value, pointer: String, findings: &mut Findings) {
+pub(super) fn interactive(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(element) = Object::of(value, pointer, findings) else { return };
     element.string("action_id", 1..=MAX_ACTION_ID, false, findings);
     match element.kind(findings) {
         "button" => button(&element, findings),
         "static_select" => static_select(&element, findings),
         "overflow" => {
-            element.only(&["type", "action_id", "options", "confirm"], findings);
+            element.allow_only(&["type", "action_id", "options", "confirm"], findings);
             options(&element, 1, MAX_OVERFLOW_OPTIONS, Links::Allowed, findings);
         }
         _ => findings.add(&element.at("type"), "unsupported element type"),
@@ -96,7 +96,7 @@ pub(super) fn interactive(value: &Value, pointer: String, findings: &mut Finding
 }
 
 /// An element that takes what people type or choose.
-pub(super) fn input(value: &Value, pointer: String, findings: &mut Findings) {
+pub(super) fn input(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(element) = Object::of(value, pointer, findings) else { return };
     element.string("action_id", 1..=MAX_ACTION_ID, false, findings);
     match element.kind(findings) {
@@ -109,7 +109,7 @@ pub(super) fn input(value: &Value, pointer: String, findings: &mut Findings) {
     }
 }
 
-fn plain_text_input(input: &Object<'_>, findings: &mut Findings) {
+fn plain_text_input(input: &Object<'_>, findings: &mut LayoutErrors) {
     let known = [
         "type",
         "action_id",
@@ -120,7 +120,7 @@ fn plain_text_input(input: &Object<'_>, findings: &mut Findings) {
         "max_length",
         "focus_on_load",
     ];
-    input.only(&known, findings);
+    input.allow_only(&known, findings);
     if input.has("placeholder") {
         text(input, "placeholder", Markup::Refused, MAX_PLACEHOLDER, findings);
     }
@@ -137,17 +137,17 @@ fn plain_text_input(input: &Object<'_>, findings: &mut Findings) {
     }
 }
 
-fn button(button: &Object<'_>, findings: &mut Findings) {
+fn button(button: &Object<'_>, findings: &mut LayoutErrors) {
     let known = ["type", "action_id", "text", "value", "url", "style", "confirm", "accessibility_label"];
-    button.only(&known, findings);
+    button.allow_only(&known, findings);
     text(button, "text", Markup::Refused, MAX_BUTTON_TEXT, findings);
     button.string("value", 1..=MAX_BUTTON_VALUE, false, findings);
     button.url("url", MAX_URL, false, findings);
-    button.word("style", &["primary", "danger"], false, findings);
+    button.one_of("style", &["primary", "danger"], false, findings);
     button.string("accessibility_label", 1..=MAX_BUTTON_TEXT, false, findings);
 }
 
-fn static_select(select: &Object<'_>, findings: &mut Findings) {
+fn static_select(select: &Object<'_>, findings: &mut LayoutErrors) {
     let known = [
         "type",
         "action_id",
@@ -158,7 +158,7 @@ fn static_select(select: &Object<'_>, findings: &mut Findings) {
         "confirm",
         "focus_on_load",
     ];
-    select.only(&known, findings);
+    select.allow_only(&known, findings);
     if select.has("placeholder") {
         text(select, "placeholder", Markup::Refused, MAX_PLACEHOLDER, findings);
     }
@@ -171,7 +171,7 @@ fn static_select(select: &Object<'_>, findings: &mut Findings) {
             for (index, group) in groups.iter().enumerate() {
                 let pointer = format!("{}/option_groups/{index}", select.pointer);
                 let Some(group) = Object::of(group, pointer, findings) else { continue };
-                group.only(&["label", "options"], findings);
+                group.allow_only(&["label", "options"], findings);
                 text(&group, "label", Markup::Refused, MAX_OPTION_TEXT, findings);
                 offered.extend(options(&group, 1, MAX_SELECT_OPTIONS, Links::Refused, findings));
             }
@@ -197,15 +197,15 @@ fn options<'a>(
     min: usize,
     max: usize,
     links: Links,
-    findings: &mut Findings,
+    findings: &mut LayoutErrors,
 ) -> &'a [Value] {
     let options = owner.array("options", min..=max, findings);
     for (index, option) in options.iter().enumerate() {
         let pointer = format!("{}/options/{index}", owner.pointer);
         let Some(option) = Object::of(option, pointer, findings) else { continue };
         match links {
-            Links::Allowed => option.only(&["text", "value", "description", "url"], findings),
-            Links::Refused => option.only(&["text", "value", "description"], findings),
+            Links::Allowed => option.allow_only(&["text", "value", "description", "url"], findings),
+            Links::Refused => option.allow_only(&["text", "value", "description"], findings),
         }
         text(&option, "text", Markup::Refused, MAX_OPTION_TEXT, findings);
         option.string("value", 1..=MAX_OPTION_TEXT, true, findings);
@@ -217,12 +217,12 @@ fn options<'a>(
     options
 }
 
-fn confirm(value: &Value, pointer: String, findings: &mut Findings) {
+fn confirm(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(confirm) = Object::of(value, pointer, findings) else { return };
-    confirm.only(&["title", "text", "confirm", "deny", "style"], findings);
+    confirm.allow_only(&["title", "text", "confirm", "deny", "style"], findings);
     text(&confirm, "title", Markup::Refused, 100, findings);
     text(&confirm, "text", Markup::Refused, 300, findings);
     text(&confirm, "confirm", Markup::Refused, 30, findings);
     text(&confirm, "deny", Markup::Refused, 30, findings);
-    confirm.word("style", &["primary", "danger"], false, findings);
+    confirm.one_of("style", &["primary", "danger"], false, findings);
 }

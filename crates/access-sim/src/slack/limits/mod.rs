@@ -13,7 +13,7 @@ mod rich_text;
 use serde_json::Value;
 
 use blocks::Surface;
-use shape::Findings;
+use shape::LayoutErrors;
 
 /// Blocks in one message.
 pub const MAX_BLOCKS: usize = 50;
@@ -55,7 +55,7 @@ pub fn check_blocks(blocks: &Value) -> Result<(), BlocksRefused> {
     if blocks.len() > MAX_BLOCKS {
         return Err(BlocksRefused::TooMany(blocks.len()));
     }
-    let mut findings = Findings::of("blocks");
+    let mut findings = LayoutErrors::of("blocks");
     blocks::check_all(blocks, Surface::Message, &mut findings);
     let messages = findings.into_messages();
     if messages.is_empty() { Ok(()) } else { Err(BlocksRefused::Invalid(messages)) }
@@ -88,7 +88,7 @@ pub fn check_view(view: &Value) -> Result<(), ViewRefused> {
     if bytes > MAX_VIEW_BYTES {
         return Err(ViewRefused::TooLarge(bytes));
     }
-    let mut findings = Findings::of("view");
+    let mut findings = LayoutErrors::of("view");
     views::check(view, &mut findings);
     let messages = findings.into_messages();
     if messages.is_empty() { Ok(()) } else { Err(ViewRefused::Invalid(messages)) }

@@ -2,30 +2,30 @@
 
 use serde_json::Value;
 
-use super::shape::{Findings, Object};
+use super::shape::{LayoutErrors, Object};
 
 const MAX_INDENT: i64 = 8;
 /// Slack publishes no bound for a run of text; no longer than the longest text object is safe.
 const MAX_RUN: usize = 3_000;
 
 /// A rich_text block.
-pub(super) fn check(block: &Object<'_>, findings: &mut Findings) {
-    block.only(&["type", "block_id", "elements"], findings);
+pub(super) fn check(block: &Object<'_>, findings: &mut LayoutErrors) {
+    block.allow_only(&["type", "block_id", "elements"], findings);
     for (index, container) in block.array("elements", 1..=usize::MAX, findings).iter().enumerate() {
         let pointer = format!("{}/elements/{index}", block.pointer);
         let Some(container) = Object::of(container, pointer, findings) else { continue };
         match container.kind(findings) {
             "rich_text_section" => {
-                container.only(&["type", "elements"], findings);
+                container.allow_only(&["type", "elements"], findings);
                 inline_all(&container, true, findings);
             }
             "rich_text_quote" => {
-                container.only(&["type", "elements", "border"], findings);
+                container.allow_only(&["type", "elements", "border"], findings);
                 container.number("border", 0..=1, findings);
                 inline_all(&container, true, findings);
             }
             "rich_text_preformatted" => {
-                container.only(&["type", "elements", "border", "language"], findings);
+                container.allow_only(&["type", "elements", "border", "language"], findings);
                 container.number("border", 0..=1, findings);
                 container.string("language", 1..=100, false, findings);
                 inline_all(&container, false, findings);
@@ -36,16 +36,16 @@ pub(super) fn check(block: &Object<'_>, findings: &mut Findings) {
     }
 }
 
-fn list(list: &Object<'_>, findings: &mut Findings) {
-    list.only(&["type", "style", "elements", "indent", "offset", "border"], findings);
-    list.word("style", &["bullet", "ordered"], true, findings);
+fn list(list: &Object<'_>, findings: &mut LayoutErrors) {
+    list.allow_only(&["type", "style", "elements", "indent", "offset", "border"], findings);
+    list.one_of("style", &["bullet", "ordered"], true, findings);
     list.number("indent", 0..=MAX_INDENT, findings);
     list.number("offset", 0..=i64::MAX, findings);
     list.number("border", 0..=1, findings);
     for (index, item) in list.array("elements", 1..=usize::MAX, findings).iter().enumerate() {
         let pointer = format!("{}/elements/{index}", list.pointer);
         let Some(item) = Object::of(item, pointer, findings) else { continue };
-        item.only(&["type", "elements"], findings);
+        item.allow_only(&["type", "elements"], findings);
         if item.kind(findings) != "rich_text_section" {
             findings.add(&item.at("type"), "a list holds rich_text_section only");
         }
@@ -54,14 +54,14 @@ fn list(list: &Object<'_>, findings: &mut Findings) {
 }
 
 /// The elements of a container; preformatted text takes only `text` and `link`.
-fn inline_all(container: &Object<'_>, every_kind: bool, findings: &mut Findings) {
+fn inline_all(container: &Object<'_>, every_kind: bool, findings: &mut LayoutErrors) {
     for (index, element) in container.array("elements", 1..=usize::MAX, findings).iter().enumerate() {
         let pointer = format!("{}/elements/{index}", container.pointer);
         inline(element, pointer, every_kind, findings);
     }
 }
 
-fn inline(value: &Value, pointer: String, every_kind: bool, findings: &mut Findings) {
+fn inline(value: &Value, pointer: String, every_kind: bool, findings: &mut LayoutErrors) {
     let Some(element) = Object::of(value, pointer, findings) else { return };
     let kind = element.kind(findings);
     if !every_kind && !matches!(kind, "text" | "link") {
@@ -70,11 +70,11 @@ fn inline(value: &Value, pointer: String, every_kind: bool, findings: &mut Findi
     }
     match kind {
         "text" => {
-            element.only(&["type", "text", "style"], findings);
+            element.allow_only(&["type", "text", "style"], findings);
             element.string("text", 1..=MAX_RUN, true, findings);
         }
         "link" => {
-            element.only(&["type", "url", "text", "unsafe", "style"], findings);
+            element.allow_only(&["type", "url", "text", "unsafe", "style"], findings);
             element.url("url", MAX_RUN, true, findings);
             element.string("text", 1..=MAX_RUN, false, findings);
             element.boolean("unsafe", findings);
@@ -84,19 +84,19 @@ fn inline(value: &Value, pointer: String, every_kind: bool, findings: &mut Findi
         "channel" => id(&element, "channel_id", findings),
         "team" => id(&element, "team_id", findings),
         "emoji" => {
-            element.only(&["type", "name", "unicode", "skin_tone", "style"], findings);
+            element.allow_only(&["type", "name", "unicode", "skin_tone", "style"], findings);
             element.string("name", 1..=100, true, findings);
         }
         "broadcast" => {
-            element.only(&["type", "range", "style"], findings);
-            element.word("range", &["here", "channel", "everyone"], true, findings);
+            element.allow_only(&["type", "range", "style"], findings);
+            element.one_of("range", &["here", "channel", "everyone"], true, findings);
         }
         "color" => {
-            element.only(&["type", "value"], findings);
+            element.allow_only(&["type", "value"], findings);
             element.string("value", 1..=20, true, findings);
         }
         "date" => {
-            element.only(&["type", "timestamp", "format", "url", "fallback", "style"], findings);
+            element.allow_only(&["type", "timestamp", "format", "url", "fallback", "style"], findings);
             if !element.has("timestamp") {
                 findings.add(&element.pointer, "missing required field: timestamp");
             }
@@ -112,14 +112,14 @@ fn inline(value: &Value, pointer: String, every_kind: bool, findings: &mut Findi
     {
         let known =
             ["bold", "italic", "strike", "code", "underline", "highlight", "client_highlight", "unlink"];
-        style.only(&known, findings);
+        style.allow_only(&known, findings);
         for flag in known {
             style.boolean(flag, findings);
         }
     }
 }
 
-fn id(element: &Object<'_>, field: &str, findings: &mut Findings) {
-    element.only(&["type", field, "style"], findings);
+fn id(element: &Object<'_>, field: &str, findings: &mut LayoutErrors) {
+    element.allow_only(&["type", field, "style"], findings);
     element.string(field, 1..=50, true, findings);
 }

@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 /// Enough to repair a message; a hostile one must not make the answer huge.
 const MAX_FINDINGS: usize = 20;
-const MAX_SHOWN_NAME: usize = 60;
+const MAX_NAME_IN_ERROR: usize = 60;
 
 /// What was found wrong, in order.
-pub(super) struct Findings {
+pub(super) struct LayoutErrors {
     /// The argument's name, with which every pointer begins.
     argument: &'static str,
     messages: Vec<String>,
 }
 
-impl Findings {
+impl LayoutErrors {
     pub(super) fn of(argument: &'static str) -> Self {
-        Findings { argument, messages: Vec::new() }
+        LayoutErrors { argument, messages: Vec::new() }
     }
 
     pub(super) fn add(&mut self, pointer: &str, complaint: &str) {
@@ -42,7 +42,7 @@ pub(super) struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// Takes `value` as an object.
-    pub(super) fn of(value: &'a Value, pointer: String, findings: &mut Findings) -> Option<Self> {
+    pub(super) fn of(value: &'a Value, pointer: String, findings: &mut LayoutErrors) -> Option<Self> {
         match value.as_object() {
             Some(map) => Some(Object { map, pointer }),
             None => {
@@ -65,14 +65,14 @@ impl<'a> Object<'a> {
     }
 
     /// The `type` field, or an empty string after noting that it is missing.
-    pub(super) fn kind(&self, findings: &mut Findings) -> &'a str {
+    pub(super) fn kind(&self, findings: &mut LayoutErrors) -> &'a str {
         self.string("type", 1..=100, true, findings).unwrap_or_default()
     }
 
     /// Notes every field that is not in `known`.
-    pub(super) fn only(&self, known: &[&str], findings: &mut Findings) {
+    pub(super) fn allow_only(&self, known: &[&str], findings: &mut LayoutErrors) {
         for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
-            let shown: String = name.chars().take(MAX_SHOWN_NAME).collect();
+            let shown: String = name.chars().take(MAX_NAME_IN_ERROR).collect();
             findings.add(&self.at(&shown.replace('~', "~0").replace('/', "~1")), "unknown field");
         }
     }
@@ -83,7 +83,7 @@ impl<'a> Object<'a> {
         field: &str,
         length: RangeInclusive<usize>,
         required: bool,
-        findings: &mut Findings,
+        findings: &mut LayoutErrors,
     ) -> Option<&'a str> {
         let Some(value) = self.map.get(field) else {
             if required {
@@ -105,7 +105,7 @@ impl<'a> Object<'a> {
     }
 
     /// One of a few words.
-    pub(super) fn word(&self, field: &str, words: &[&str], required: bool, findings: &mut Findings) {
+    pub(super) fn one_of(&self, field: &str, words: &[&str], required: bool, findings: &mut LayoutErrors) {
         if let Some(word) = self.string(field, 0..=100, required, findings)
             && !words.contains(&word)
         {
@@ -113,14 +113,14 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn boolean(&self, field: &str, findings: &mut Findings) {
+    pub(super) fn boolean(&self, field: &str, findings: &mut LayoutErrors) {
         if self.map.get(field).is_some_and(|value| !value.is_boolean()) {
             findings.add(&self.at(field), "must be a boolean");
         }
     }
 
     /// A whole number in `range`, if given.
-    pub(super) fn number(&self, field: &str, range: RangeInclusive<i64>, findings: &mut Findings) {
+    pub(super) fn number(&self, field: &str, range: RangeInclusive<i64>, findings: &mut LayoutErrors) {
         if let Some(value) = self.map.get(field)
             && !value.as_i64().is_some_and(|number| range.contains(&number))
         {
@@ -130,7 +130,7 @@ impl<'a> Object<'a> {
     }
 
     /// An absolute web address.
-    pub(super) fn url(&self, field: &str, max: usize, required: bool, findings: &mut Findings) {
+    pub(super) fn url(&self, field: &str, max: usize, required: bool, findings: &mut LayoutErrors) {
         if let Some(url) = self.string(field, 1..=max, required, findings)
             && !is_web_address(url)
         {
@@ -143,7 +143,7 @@ impl<'a> Object<'a> {
         &self,
         field: &str,
         length: RangeInclusive<usize>,
-        findings: &mut Findings,
+        findings: &mut LayoutErrors,
     ) -> &'a [Value] {
         let Some(value) = self.map.get(field) else {
             findings.add(&self.pointer, &format!("missing required field: {field}"));

@@ -2,12 +2,12 @@ use serde_json::json;
 
 use super::*;
 
-fn taken(block: Value) {
+fn assert_accepted(block: Value) {
     assert_eq!(check_blocks(&json!([block])), Ok(()), "{block}");
 }
 
 /// Asserts that the block is refused at exactly this place, below `/blocks/0`.
-fn refused(block: Value, place: &str) {
+fn assert_rejected(block: Value, place: &str) {
     match check_blocks(&json!([block])) {
         Err(BlocksRefused::Invalid(messages)) => {
             let pointer = format!("[json-pointer:/blocks/0{place}]");
@@ -68,69 +68,77 @@ fn the_list_itself() {
     let twice = json!([{ "type": "divider", "block_id": "a" }, { "type": "divider", "block_id": "a" }]);
     let Err(BlocksRefused::Invalid(messages)) = check_blocks(&twice) else { panic!("taken") };
     assert!(messages[0].contains("/blocks/1/block_id"), "{messages:?}");
-    refused(json!({ "type": "divider", "block_id": text(256) }), "/block_id");
-    taken(json!({ "type": "divider", "block_id": text(255) }));
-    refused(json!({ "type": "divider", "block_id": "" }), "/block_id");
+    assert_rejected(json!({ "type": "divider", "block_id": text(256) }), "/block_id");
+    assert_accepted(json!({ "type": "divider", "block_id": text(255) }));
+    assert_rejected(json!({ "type": "divider", "block_id": "" }), "/block_id");
 }
 
 #[test]
 fn unknown_and_misspelt_things_are_refused() {
-    refused(json!({ "type": "fancy" }), "/type");
-    refused(json!({ "type": "table" }), "/type");
-    refused(json!({ "text": plain(1) }), "");
-    refused(json!({ "type": 7 }), "/type");
-    refused(json!({ "type": "divider", "blockid": "x" }), "/blockid");
-    refused(
+    assert_rejected(json!({ "type": "fancy" }), "/type");
+    assert_rejected(json!({ "type": "table" }), "/type");
+    assert_rejected(json!({ "text": plain(1) }), "");
+    assert_rejected(json!({ "type": 7 }), "/type");
+    assert_rejected(json!({ "type": "divider", "blockid": "x" }), "/blockid");
+    assert_rejected(
         json!({ "type": "section", "text": { "type": "mrkdwn", "text": "x", "verbatm": true } }),
         "/text/verbatm",
     );
-    refused(
+    assert_rejected(
         json!({ "type": "section", "text": { "type": "mrkdwn", "text": "x", "emoji": true } }),
         "/text/emoji",
     );
-    refused(json!({ "type": "section", "text": { "type": "markdown", "text": "x" } }), "/text/type");
-    refused(json!({ "type": "section", "text": "x" }), "/text");
-    refused(json!({ "type": "input", "label": plain(1), "element": { "type": "plain_text_input" } }), "");
-    refused(actions(json!({ "type": "datepicker" })), "/elements/0/type");
-    refused(actions(button("colour", json!("red"))), "/elements/0/colour");
-    refused(json!({ "type": "divider", "a/b~c": 1 }), "/a~1b~0c");
+    assert_rejected(json!({ "type": "section", "text": { "type": "markdown", "text": "x" } }), "/text/type");
+    assert_rejected(json!({ "type": "section", "text": "x" }), "/text");
+    assert_rejected(
+        json!({ "type": "input", "label": plain(1), "element": { "type": "plain_text_input" } }),
+        "",
+    );
+    assert_rejected(actions(json!({ "type": "datepicker" })), "/elements/0/type");
+    assert_rejected(actions(button("colour", json!("red"))), "/elements/0/colour");
+    assert_rejected(json!({ "type": "divider", "a/b~c": 1 }), "/a~1b~0c");
 }
 
 #[test]
 fn sections() {
-    taken(json!({ "type": "section", "text": mrkdwn(3_000), "expand": true }));
-    refused(json!({ "type": "section", "text": mrkdwn(3_001) }), "/text/text");
-    refused(json!({ "type": "section", "text": mrkdwn(0) }), "/text/text");
-    refused(json!({ "type": "section" }), "");
-    refused(json!({ "type": "section", "fields": [] }), "/fields");
-    taken(json!({ "type": "section", "fields": vec![mrkdwn(2_000); 10] }));
-    refused(json!({ "type": "section", "fields": vec![plain(1); 11] }), "/fields");
-    refused(json!({ "type": "section", "fields": [plain(2_001)] }), "/fields/0/text");
-    taken(json!({ "type": "section", "text": plain(1), "accessory": button("style", json!("primary")) }));
+    assert_accepted(json!({ "type": "section", "text": mrkdwn(3_000), "expand": true }));
+    assert_rejected(json!({ "type": "section", "text": mrkdwn(3_001) }), "/text/text");
+    assert_rejected(json!({ "type": "section", "text": mrkdwn(0) }), "/text/text");
+    assert_rejected(json!({ "type": "section" }), "");
+    assert_rejected(json!({ "type": "section", "fields": [] }), "/fields");
+    assert_accepted(json!({ "type": "section", "fields": vec![mrkdwn(2_000); 10] }));
+    assert_rejected(json!({ "type": "section", "fields": vec![plain(1); 11] }), "/fields");
+    assert_rejected(json!({ "type": "section", "fields": [plain(2_001)] }), "/fields/0/text");
+    assert_accepted(
+        json!({ "type": "section", "text": plain(1), "accessory": button("style", json!("primary")) }),
+    );
     let image = json!({ "type": "image", "image_url": "https://i.example/x.png", "alt_text": "x" });
-    taken(json!({ "type": "section", "text": plain(1), "accessory": image }));
-    refused(json!({ "type": "section", "text": plain(1), "accessory": plain(1) }), "/accessory/type");
-    refused(json!({ "type": "section", "text": plain(1), "expand": "yes" }), "/expand");
+    assert_accepted(json!({ "type": "section", "text": plain(1), "accessory": image }));
+    assert_rejected(json!({ "type": "section", "text": plain(1), "accessory": plain(1) }), "/accessory/type");
+    assert_rejected(json!({ "type": "section", "text": plain(1), "expand": "yes" }), "/expand");
 }
 
 #[test]
 fn headers_contexts_images_and_markdown() {
-    taken(json!({ "type": "header", "text": plain(150) }));
-    refused(json!({ "type": "header", "text": plain(151) }), "/text/text");
-    refused(json!({ "type": "header", "text": mrkdwn(1) }), "/text/type");
-    refused(json!({ "type": "header" }), "");
-    taken(json!({ "type": "context", "elements": vec![mrkdwn(1); 10] }));
-    refused(json!({ "type": "context", "elements": vec![mrkdwn(1); 11] }), "/elements");
-    refused(json!({ "type": "context", "elements": [] }), "/elements");
-    refused(json!({ "type": "context", "elements": [mrkdwn(0)] }), "/elements/0/text");
-    refused(json!({ "type": "context", "elements": [button("value", json!("v"))] }), "/elements/0/type");
+    assert_accepted(json!({ "type": "header", "text": plain(150) }));
+    assert_rejected(json!({ "type": "header", "text": plain(151) }), "/text/text");
+    assert_rejected(json!({ "type": "header", "text": mrkdwn(1) }), "/text/type");
+    assert_rejected(json!({ "type": "header" }), "");
+    assert_accepted(json!({ "type": "context", "elements": vec![mrkdwn(1); 10] }));
+    assert_rejected(json!({ "type": "context", "elements": vec![mrkdwn(1); 11] }), "/elements");
+    assert_rejected(json!({ "type": "context", "elements": [] }), "/elements");
+    assert_rejected(json!({ "type": "context", "elements": [mrkdwn(0)] }), "/elements/0/text");
+    assert_rejected(
+        json!({ "type": "context", "elements": [button("value", json!("v"))] }),
+        "/elements/0/type",
+    );
     let image = |url: &str, alt: usize| json!({ "type": "image", "image_url": url, "alt_text": text(alt) });
-    taken(image("https://i.example/x.png", 2_000));
-    refused(image("https://i.example/x.png", 2_001), "/alt_text");
-    refused(image("https://i.example/x.png", 0), "/alt_text");
-    refused(image("javascript:alert(1)", 1), "/image_url");
-    refused(image(&format!("https://{}", "x".repeat(3_000)), 1), "/image_url");
-    taken(json!({ "type": "markdown", "text": text(12_000) }));
+    assert_accepted(image("https://i.example/x.png", 2_000));
+    assert_rejected(image("https://i.example/x.png", 2_001), "/alt_text");
+    assert_rejected(image("https://i.example/x.png", 0), "/alt_text");
+    assert_rejected(image("javascript:alert(1)", 1), "/image_url");
+    assert_rejected(image(&format!("https://{}", "x".repeat(3_000)), 1), "/image_url");
+    assert_accepted(json!({ "type": "markdown", "text": text(12_000) }));
     let half = json!({ "type": "markdown", "text": text(6_001) });
     assert!(check_blocks(&json!([half, half])).is_err(), "together they are too long");
 }
@@ -149,18 +157,18 @@ fn buttons() {
         ("accessibility_label", json!(text(75)), json!(text(76)), "/accessibility_label"),
     ];
     for (field, good, bad, place) in cases {
-        taken(actions(button(field, good)));
-        refused(actions(button(field, bad)), &format!("/elements/0{place}"));
+        assert_accepted(actions(button(field, good)));
+        assert_rejected(actions(button(field, bad)), &format!("/elements/0{place}"));
     }
     let many = |count: usize| {
         let elements: Vec<Value> = (0..count).map(|n| button("action_id", json!(n.to_string()))).collect();
         json!({ "type": "actions", "elements": elements })
     };
-    taken(many(25));
-    refused(many(26), "/elements");
+    assert_accepted(many(25));
+    assert_rejected(many(26), "/elements");
     let same =
         json!({ "type": "actions", "elements": [button("value", json!("1")), button("value", json!("2"))] });
-    refused(same, "/elements/1/action_id");
+    assert_rejected(same, "/elements/1/action_id");
 }
 
 #[test]
@@ -171,13 +179,13 @@ fn confirmations_need_every_part_in_plain_text() {
         confirm[field] = value;
         actions(button("confirm", confirm))
     };
-    taken(confirm("style", json!("danger")));
+    assert_accepted(confirm("style", json!("danger")));
     for (field, max) in [("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)] {
-        refused(confirm(field, plain(max + 1)), &format!("/elements/0/confirm/{field}/text"));
-        refused(confirm(field, mrkdwn(1)), &format!("/elements/0/confirm/{field}/type"));
+        assert_rejected(confirm(field, plain(max + 1)), &format!("/elements/0/confirm/{field}/text"));
+        assert_rejected(confirm(field, mrkdwn(1)), &format!("/elements/0/confirm/{field}/type"));
     }
-    refused(confirm("style", json!("red")), "/elements/0/confirm/style");
-    refused(actions(button("confirm", json!({ "title": plain(1) }))), "/elements/0/confirm");
+    assert_rejected(confirm("style", json!("red")), "/elements/0/confirm/style");
+    assert_rejected(actions(button("confirm", json!({ "title": plain(1) }))), "/elements/0/confirm");
 }
 
 #[test]
@@ -187,69 +195,79 @@ fn menus() {
             json!({ "type": "static_select", "action_id": "s", "options": options, "placeholder": plain(150) }),
         )
     };
-    taken(select(options(100)));
-    refused(select(options(101)), "/elements/0/options");
-    refused(select(vec![]), "/elements/0/options");
-    refused(select(vec![option("")]), "/elements/0/options/0/value");
-    refused(select(vec![option(&text(76))]), "/elements/0/options/0/value");
-    refused(select(vec![json!({ "text": plain(76), "value": "v" })]), "/elements/0/options/0/text/text");
+    assert_accepted(select(options(100)));
+    assert_rejected(select(options(101)), "/elements/0/options");
+    assert_rejected(select(vec![]), "/elements/0/options");
+    assert_rejected(select(vec![option("")]), "/elements/0/options/0/value");
+    assert_rejected(select(vec![option(&text(76))]), "/elements/0/options/0/value");
+    assert_rejected(
+        select(vec![json!({ "text": plain(76), "value": "v" })]),
+        "/elements/0/options/0/text/text",
+    );
     let described = json!({ "text": plain(1), "value": "v", "description": plain(76) });
-    refused(select(vec![described]), "/elements/0/options/0/description/text");
+    assert_rejected(select(vec![described]), "/elements/0/options/0/description/text");
     let mut initial = select(options(2));
     initial["elements"][0]["initial_option"] = option("1");
-    taken(initial.clone());
+    assert_accepted(initial.clone());
     initial["elements"][0]["initial_option"] = option("9");
-    refused(initial, "/elements/0/initial_option");
+    assert_rejected(initial, "/elements/0/initial_option");
     let grouped =
         json!({ "type": "static_select", "option_groups": [{ "label": plain(75), "options": options(1) }] });
-    taken(actions(grouped.clone()));
+    assert_accepted(actions(grouped.clone()));
     let mut both = grouped;
     both["options"] = json!(options(1));
-    refused(actions(both), "/elements/0");
+    assert_rejected(actions(both), "/elements/0");
     let overflow =
         |count| actions(json!({ "type": "overflow", "action_id": "o", "options": options(count) }));
-    taken(overflow(5));
-    refused(overflow(6), "/elements/0/options");
+    assert_accepted(overflow(5));
+    assert_rejected(overflow(6), "/elements/0/options");
 }
 
 #[test]
 fn rich_text() {
-    taken(rich_section(json!({ "type": "text", "text": "x", "style": { "bold": true, "code": true } })));
-    refused(rich_section(json!({ "type": "text", "text": "" })), "/elements/0/elements/0/text");
-    refused(
+    assert_accepted(rich_section(
+        json!({ "type": "text", "text": "x", "style": { "bold": true, "code": true } }),
+    ));
+    assert_rejected(rich_section(json!({ "type": "text", "text": "" })), "/elements/0/elements/0/text");
+    assert_rejected(
         rich_section(json!({ "type": "text", "text": "x", "style": { "blink": true } })),
         "/elements/0/elements/0/style/blink",
     );
-    refused(rich_section(json!({ "type": "mrkdwn", "text": "x" })), "/elements/0/elements/0/type");
-    taken(rich_section(json!({ "type": "link", "url": "https://a.example", "text": "a" })));
-    refused(rich_section(json!({ "type": "link", "url": "a" })), "/elements/0/elements/0/url");
-    taken(rich_section(json!({ "type": "user", "user_id": "U1" })));
-    refused(rich_section(json!({ "type": "user" })), "/elements/0/elements/0");
-    taken(rich_section(json!({ "type": "emoji", "name": "wave" })));
-    refused(rich_section(json!({ "type": "broadcast", "range": "all" })), "/elements/0/elements/0/range");
-    taken(rich_section(json!({ "type": "date", "timestamp": 1, "format": "{date}", "fallback": "x" })));
-    refused(
+    assert_rejected(rich_section(json!({ "type": "mrkdwn", "text": "x" })), "/elements/0/elements/0/type");
+    assert_accepted(rich_section(json!({ "type": "link", "url": "https://a.example", "text": "a" })));
+    assert_rejected(rich_section(json!({ "type": "link", "url": "a" })), "/elements/0/elements/0/url");
+    assert_accepted(rich_section(json!({ "type": "user", "user_id": "U1" })));
+    assert_rejected(rich_section(json!({ "type": "user" })), "/elements/0/elements/0");
+    assert_accepted(rich_section(json!({ "type": "emoji", "name": "wave" })));
+    assert_rejected(
+        rich_section(json!({ "type": "broadcast", "range": "all" })),
+        "/elements/0/elements/0/range",
+    );
+    assert_accepted(rich_section(
+        json!({ "type": "date", "timestamp": 1, "format": "{date}", "fallback": "x" }),
+    ));
+    assert_rejected(
         rich_section(json!({ "type": "date", "timestamp": "1", "format": "x" })),
         "/elements/0/elements/0/timestamp",
     );
     let run = json!([{ "type": "text", "text": "x" }]);
-    taken(rich(json!({ "type": "rich_text_preformatted", "elements": run })));
+    assert_accepted(rich(json!({ "type": "rich_text_preformatted", "elements": run })));
     let user = json!([{ "type": "user", "user_id": "U1" }]);
-    refused(
+    assert_rejected(
         rich(json!({ "type": "rich_text_preformatted", "elements": user })),
         "/elements/0/elements/0/type",
     );
-    taken(rich(json!({ "type": "rich_text_quote", "elements": run })));
+    assert_accepted(rich(json!({ "type": "rich_text_quote", "elements": run })));
     let item = json!({ "type": "rich_text_section", "elements": run });
     let list = |indent: i64| json!({ "type": "rich_text_list", "style": "bullet", "indent": indent, "elements": [item] });
-    taken(rich(list(8)));
-    refused(rich(list(9)), "/elements/0/indent");
-    refused(
+    assert_accepted(rich(list(8)));
+    assert_rejected(rich(list(9)), "/elements/0/indent");
+    assert_rejected(
         rich(json!({ "type": "rich_text_list", "style": "bullet", "elements": run })),
         "/elements/0/elements/0/type",
     );
-    refused(rich(json!({ "type": "section" })), "/elements/0/type");
-    refused(json!({ "type": "rich_text", "elements": [] }), "/elements");
+    assert_rejected(rich(json!({ "type": "section" })), "/elements/0/type");
+    assert_rejected(json!({ "type": "rich_text", "elements": [] }), "/elements");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::blocks::{self, Surface};
 use super::elements::{self, Markup};
-use super::shape::{Findings, Object};
+use super::shape::{LayoutErrors, Object};
 
 const MAX_VIEW_BLOCKS: usize = 100;
 /// Title, submit and close.
@@ -13,7 +13,7 @@ const MAX_PRIVATE_METADATA: usize = 3_000;
 const MAX_ID: usize = 255;
 
 /// Checks a whole view. Home tabs are refused: the simulator draws none.
-pub(super) fn check(view: &Value, findings: &mut Findings) {
+pub(super) fn check(view: &Value, findings: &mut LayoutErrors) {
     let Some(view) = Object::of(view, String::new(), findings) else { return };
     let known = [
         "type",
@@ -28,8 +28,8 @@ pub(super) fn check(view: &Value, findings: &mut Findings) {
         "external_id",
         "submit_disabled",
     ];
-    view.only(&known, findings);
-    view.word("type", &["modal"], true, findings);
+    view.allow_only(&known, findings);
+    view.one_of("type", &["modal"], true, findings);
     elements::text(&view, "title", Markup::Refused, MAX_LABEL, findings);
     for label in ["submit", "close"] {
         if view.has(label) {

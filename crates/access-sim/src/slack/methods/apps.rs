@@ -4,33 +4,33 @@ use serde_json::json;
 
 use super::super::arguments::Incoming;
 use super::super::rate::Tier;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Moment, State};
 
 pub(super) const OPEN: &str = "apps.connections.open";
-pub(super) const WHO: &str = "auth.test";
+pub(super) const AUTH_TEST: &str = "auth.test";
 
 /// `auth.test` with the app-level token names the app and no user; the fields are those that the official types
 /// have for it, the rest is assumed.
-pub(super) fn who(state: &mut State, now: Moment) -> Reply {
-    state.limiter.admit_call(WHO, Tier::Special, now.instant).map_err(Refusal::rate_limited)?;
+pub(super) fn app_auth_test(state: &mut State, now: Moment) -> Reply {
+    state.limiter.admit_call(AUTH_TEST, Tier::Special, now.instant).map_err(ApiError::rate_limited)?;
     Ok(json!({ "app_name": state.bot.name, "app_id": state.bot.app_id }))
 }
 
 /// Hands out the address for one socket. The token counts only in the header, the verb must be POST.
 pub(super) fn connections_open(state: &mut State, incoming: &Incoming, now: Moment) -> Reply {
     if !incoming.posted {
-        return Err(Refusal::new("insecure_request"));
+        return Err(ApiError::new("insecure_request"));
     }
-    let token = incoming.header_token.as_deref().ok_or_else(|| Refusal::new("not_authed"))?;
+    let token = incoming.header_token.as_deref().ok_or_else(|| ApiError::new("not_authed"))?;
     if token == state.bot.token {
-        return Err(Refusal::new("not_allowed_token_type"));
+        return Err(ApiError::new("not_allowed_token_type"));
     }
     if token != state.app.app_token {
-        return Err(Refusal::new("invalid_auth"));
+        return Err(ApiError::new("invalid_auth"));
     }
-    state.limiter.admit_call(OPEN, Tier::Three, now.instant).map_err(Refusal::rate_limited)?;
-    let ticket = state.tickets.make(now.instant);
+    state.limiter.admit_call(OPEN, Tier::Three, now.instant).map_err(ApiError::rate_limited)?;
+    let ticket = state.tickets.create(now.instant);
     let (addr, app) = (state.public_addr, &state.bot.app_id);
     Ok(json!({ "url": format!("ws://{addr}/link/?ticket={ticket}&app_id={app}") }))
 }

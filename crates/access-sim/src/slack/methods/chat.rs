@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::arguments::Arguments;
 use super::super::metadata;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Conversation, MAX_MESSAGES, Moment, State};
 use super::super::ts::Ts;
 use super::super::workspace::{Channel, ChannelKind, Posting};
@@ -27,7 +27,7 @@ pub(super) fn post_message(state: &mut State, arguments: &Arguments, now: Moment
     let target = find_target(state, arguments.required("channel")?)?;
     let content = Content::read(arguments)?;
     if !content.says_something() {
-        return Err(Refusal::new("no_text"));
+        return Err(ApiError::new("no_text"));
     }
     let metadata = metadata::read(arguments)?.filter(|metadata| metadata != &json!({}));
     let disguised = ["username", "icon_emoji", "icon_url"].iter().any(|name| arguments.get(name).is_some());
@@ -50,16 +50,16 @@ pub(super) fn post_message(state: &mut State, arguments: &Arguments, now: Moment
     may_post(&conversation.channel, thread_ts)?;
     if broadcast && thread_ts.is_none() {
         let message = "[ERROR] reply_broadcast needs thread_ts [json-pointer:/reply_broadcast]";
-        return Err(Refusal::argument(message.to_owned()));
+        return Err(ApiError::argument(message.to_owned()));
     }
     if conversation.messages.len() >= MAX_MESSAGES {
-        return Err(Refusal::new("message_limit_exceeded"));
+        return Err(ApiError::new("message_limit_exceeded"));
     }
-    state.limiter.admit_message(&id, now.instant).map_err(Refusal::rate_limited)?;
+    state.limiter.admit_message(&id, now.instant).map_err(ApiError::rate_limited)?;
 
     let author = state.bot.user_id.clone();
     let text = content.text.unwrap_or_default();
-    let mut message = state.draft(&author, "", now);
+    let mut message = state.new_message(&author, "", now);
     message.truncated = text.chars().count() > TRUNCATED_AFTER;
     message.text = text.chars().take(TRUNCATED_AFTER).collect();
     message.blocks = content.blocks.unwrap_or_default();
@@ -82,16 +82,16 @@ pub(super) fn post_message(state: &mut State, arguments: &Arguments, now: Moment
     Ok(answer)
 }
 
-fn find_target(state: &State, target: &str) -> Result<Target, Refusal> {
-    let not_found = || Refusal::new("channel_not_found");
-    if let Some(person) = state.people.get(target) {
+fn find_target(state: &State, target: &str) -> Result<Target, ApiError> {
+    let not_found = || ApiError::new("channel_not_found");
+    if let Some(person) = state.users.get(target) {
         if !person.can_be_messaged() {
             return Err(not_found());
         }
         return if state.bot.messages_tab {
             Ok(Target::Person(target.to_owned()))
         } else {
-            Err(Refusal::new("messages_tab_disabled"))
+            Err(ApiError::new("messages_tab_disabled"))
         };
     }
     let found = match state.visible(target) {
@@ -100,41 +100,41 @@ fn find_target(state: &State, target: &str) -> Result<Target, Refusal> {
     };
     let channel = &found.channel;
     if channel.archived {
-        return Err(Refusal::new("is_archived"));
+        return Err(ApiError::new("is_archived"));
     }
     if !state.bot_is_in(channel) && !state.has_scope("chat:write.public") {
-        return Err(Refusal::new("not_in_channel"));
+        return Err(ApiError::new("not_in_channel"));
     }
     if channel.kind == ChannelKind::Direct {
         let partner = channel.members.iter().find(|member| **member != state.bot.user_id);
-        let reachable = partner.and_then(|id| state.people.get(id)).is_some_and(|who| who.can_be_messaged());
+        let reachable = partner.and_then(|id| state.users.get(id)).is_some_and(|who| who.can_be_messaged());
         if !reachable {
             return Err(not_found());
         }
         if !state.bot.messages_tab {
-            return Err(Refusal::new("messages_tab_disabled"));
+            return Err(ApiError::new("messages_tab_disabled"));
         }
     }
     Ok(Target::Channel(channel.id.clone()))
 }
 
 /// The first message of a thread. Slack would start a thread nowhere for an unknown one; here it is refused.
-pub(super) fn find_thread(conversation: &Conversation, thread: &str) -> Result<Ts, Refusal> {
+pub(super) fn find_thread(conversation: &Conversation, thread: &str) -> Result<Ts, ApiError> {
     let parent = Ts::parse(thread)
         .and_then(|ts| conversation.message(ts))
-        .ok_or_else(|| Refusal::new("thread_not_found"))?;
+        .ok_or_else(|| ApiError::new("thread_not_found"))?;
     // Slack asks never to give a reply's ts; that a thread outlives its deleted head is not worth relying on.
     if parent.thread_ts.is_some() || parent.tombstone {
-        return Err(Refusal::new("cannot_reply_to_message"));
+        return Err(ApiError::new("cannot_reply_to_message"));
     }
     Ok(parent.ts)
 }
 
-pub(super) fn may_post(channel: &Channel, thread: Option<Ts>) -> Result<(), Refusal> {
+pub(super) fn may_post(channel: &Channel, thread: Option<Ts>) -> Result<(), ApiError> {
     match (channel.posting, thread) {
-        (Posting::ReadOnly, _) => Err(Refusal::new("restricted_action_read_only_channel")),
-        (Posting::ThreadsOnly, None) => Err(Refusal::new("restricted_action_thread_only_channel")),
-        (Posting::NoThreads, Some(_)) => Err(Refusal::new("restricted_action_non_threadable_channel")),
+        (Posting::ReadOnly, _) => Err(ApiError::new("restricted_action_read_only_channel")),
+        (Posting::ThreadsOnly, None) => Err(ApiError::new("restricted_action_thread_only_channel")),
+        (Posting::NoThreads, Some(_)) => Err(ApiError::new("restricted_action_non_threadable_channel")),
         (Posting::Open | Posting::ThreadsOnly | Posting::NoThreads, _) => Ok(()),
     }
 }
@@ -146,15 +146,15 @@ pub(super) fn update(state: &mut State, arguments: &Arguments, now: Moment) -> R
     let metadata = metadata::read(arguments)?;
     arguments.flag("reply_broadcast")?;
     if content.text.as_deref().is_some_and(|text| text.chars().count() > MAX_UPDATED_TEXT) {
-        return Err(Refusal::new("msg_too_long"));
+        return Err(ApiError::new("msg_too_long"));
     }
     let (team, bot, window) = (state.team.clone(), state.bot.clone(), state.edit_window);
     let message = own_message(state, &id, ts, "is_inactive", "cant_update_message")?;
     if window.is_some_and(|window| now.instant.duration_since(message.posted) > window) {
-        return Err(Refusal::new("edit_window_closed"));
+        return Err(ApiError::new("edit_window_closed"));
     }
     if content.text.is_none() && content.blocks.is_none() && content.attachments.is_none() {
-        return Err(Refusal::new("no_text"));
+        return Err(ApiError::new("no_text"));
     }
     let attachments = content.attachments.clone().unwrap_or_else(|| message.attachments.clone());
     // Blocks survive only an update that says nothing of text either; text does not survive new blocks.
@@ -163,7 +163,7 @@ pub(super) fn update(state: &mut State, arguments: &Arguments, now: Moment) -> R
         (text, blocks) => (text.clone().unwrap_or_default(), blocks.clone().unwrap_or_default()),
     };
     if text.is_empty() && blocks.is_empty() && attachments.is_empty() {
-        return Err(Refusal::new("no_text"));
+        return Err(ApiError::new("no_text"));
     }
     message.marked_edited = blocks.is_empty();
     message.truncated = false;
@@ -197,22 +197,22 @@ fn own_message<'a>(
     ts: &str,
     archived: &str,
     foreign: &str,
-) -> Result<&'a mut super::super::message::Message, Refusal> {
+) -> Result<&'a mut super::super::message::Message, ApiError> {
     // Names and user ids are for posting only.
     let channel = &state.visible(id)?.channel;
     if channel.archived {
-        return Err(Refusal::new(archived));
+        return Err(ApiError::new(archived));
     }
     if !state.bot_is_in(channel) && !state.has_scope("chat:write.public") {
-        return Err(Refusal::new("not_in_channel"));
+        return Err(ApiError::new("not_in_channel"));
     }
     let author = state.bot.user_id.clone();
     let message = Ts::parse(ts)
         .and_then(|ts| state.conversations.get_mut(id).and_then(|found| found.message_mut(ts)))
         .filter(|message| !message.tombstone)
-        .ok_or_else(|| Refusal::new("message_not_found"))?;
+        .ok_or_else(|| ApiError::new("message_not_found"))?;
     if message.user != author {
-        return Err(Refusal::new(foreign));
+        return Err(ApiError::new(foreign));
     }
     Ok(message)
 }
@@ -223,7 +223,7 @@ pub(super) fn get_permalink(state: &mut State, arguments: &Arguments, _now: Mome
     let conversation = state.visible(id)?;
     let message = Ts::parse(ts)
         .and_then(|ts| conversation.message(ts))
-        .ok_or_else(|| Refusal::new("message_not_found"))?;
+        .ok_or_else(|| ApiError::new("message_not_found"))?;
     let digits = ts.replace('.', "");
     let mut permalink = format!("https://{}.slack.com/archives/{id}/p{digits}", state.team.domain);
     if let Some(thread) = message.thread_ts {

@@ -6,7 +6,7 @@ use super::super::arguments::{Arguments, NotJson};
 use super::super::effects::Formatting;
 use super::super::limits::{self, BlocksRefused};
 use super::super::message::Message;
-use super::super::reply::Refusal;
+use super::super::reply::ApiError;
 
 const MAX_ATTACHMENTS: usize = 100;
 const MAX_MARKDOWN: usize = 12_000;
@@ -20,25 +20,25 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn read(arguments: &Arguments) -> Result<Self, Refusal> {
+    pub(super) fn read(arguments: &Arguments) -> Result<Self, ApiError> {
         let text = arguments.text("text")?.map(str::to_owned);
         let mut blocks = read_blocks(arguments)?;
         let attachments = read_attachments(arguments)?;
         if let Some(markdown) = arguments.text("markdown_text")? {
             if text.is_some() || blocks.is_some() {
-                return Err(Refusal::new("markdown_text_conflict"));
+                return Err(ApiError::new("markdown_text_conflict"));
             }
             if markdown.is_empty() {
-                return Err(Refusal::new("no_text"));
+                return Err(ApiError::new("no_text"));
             }
             if markdown.chars().count() > MAX_MARKDOWN {
-                return Err(Refusal::new("msg_too_long"));
+                return Err(ApiError::new("msg_too_long"));
             }
             blocks = Some(vec![json!({ "type": "markdown", "text": markdown })]);
         }
         let parse = arguments.text("parse")?.map(str::to_owned);
         if parse.as_deref().is_some_and(|parse| parse != "none" && parse != "full") {
-            return Err(Refusal::argument("[ERROR] must be none or full [json-pointer:/parse]".to_owned()));
+            return Err(ApiError::argument("[ERROR] must be none or full [json-pointer:/parse]".to_owned()));
         }
         let formatting = Formatting {
             parse,
@@ -64,37 +64,37 @@ impl Content {
     }
 }
 
-fn read_blocks(arguments: &Arguments) -> Result<Option<Vec<Value>>, Refusal> {
+fn read_blocks(arguments: &Arguments) -> Result<Option<Vec<Value>>, ApiError> {
     let blocks = match arguments.structured("blocks") {
         Ok(None) => return Ok(None),
         Ok(Some(blocks)) => blocks,
-        Err(NotJson) => return Err(Refusal::new("invalid_blocks_format")),
+        Err(NotJson) => return Err(ApiError::new("invalid_blocks_format")),
     };
     check_blocks(&blocks)?;
     Ok(blocks.as_array().cloned())
 }
 
-fn check_blocks(blocks: &Value) -> Result<(), Refusal> {
+fn check_blocks(blocks: &Value) -> Result<(), ApiError> {
     limits::check_blocks(blocks).map_err(|refused| match &refused {
         BlocksRefused::Invalid(messages) => {
-            Refusal::new(refused.code()).because(messages.clone()).with("errors", json!(messages))
+            ApiError::new(refused.code()).because(messages.clone()).with("errors", json!(messages))
         }
-        BlocksRefused::Format | BlocksRefused::TooMany(_) => Refusal::new(refused.code()),
+        BlocksRefused::Format | BlocksRefused::TooMany(_) => ApiError::new(refused.code()),
     })
 }
 
-fn read_attachments(arguments: &Arguments) -> Result<Option<Vec<Value>>, Refusal> {
+fn read_attachments(arguments: &Arguments) -> Result<Option<Vec<Value>>, ApiError> {
     let attachments = match arguments.structured("attachments") {
         Ok(None) => return Ok(None),
         Ok(Some(Value::Array(attachments))) => attachments,
-        Ok(Some(_)) | Err(NotJson) => return Err(Refusal::new("invalid_attachments")),
+        Ok(Some(_)) | Err(NotJson) => return Err(ApiError::new("invalid_attachments")),
     };
     if attachments.len() > MAX_ATTACHMENTS {
-        return Err(Refusal::new("too_many_attachments"));
+        return Err(ApiError::new("too_many_attachments"));
     }
     for attachment in &attachments {
         let Some(attachment) = attachment.as_object() else {
-            return Err(Refusal::new("invalid_attachments"));
+            return Err(ApiError::new("invalid_attachments"));
         };
         // slack-go sends null where there are none.
         if let Some(blocks) = attachment.get("blocks").filter(|blocks| !blocks.is_null()) {

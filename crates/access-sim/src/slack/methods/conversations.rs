@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::super::arguments::Arguments;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Moment, State};
-use super::super::workspace::{Channel, ChannelKind, PersonKind, Posting};
+use super::super::workspace::{Channel, ChannelKind, Posting, SlackUserKind};
 
 const MAX_USERS: usize = 8;
 const MAX_PAGE: u64 = 999;
@@ -40,10 +40,10 @@ pub(super) fn info(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
 pub(super) fn join(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
     let channel = &state.visible(arguments.required("channel")?)?.channel;
     if channel.kind != ChannelKind::Public {
-        return Err(Refusal::new("method_not_supported_for_channel_type"));
+        return Err(ApiError::new("method_not_supported_for_channel_type"));
     }
     if channel.archived {
-        return Err(Refusal::new("is_archived"));
+        return Err(ApiError::new("is_archived"));
     }
     let was_in = state.bot_is_in(channel);
     let id = channel.id.clone();
@@ -67,7 +67,7 @@ pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
         (Some(channel), None) => {
             let kind = state.visible(channel)?.channel.kind;
             if !matches!(kind, ChannelKind::Direct | ChannelKind::GroupDirect) {
-                return Err(Refusal::new("method_not_supported_for_channel_type"));
+                return Err(ApiError::new("method_not_supported_for_channel_type"));
             }
             state.require_scope(&scope_for(kind, "write"))?;
             (channel.to_owned(), true)
@@ -77,14 +77,14 @@ pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
             let group = users.len() > 1;
             state.require_scope(if group { "mpim:write" } else { "im:write" })?;
             if only_existing && state.direct_with(&users).is_none() {
-                return Err(Refusal::new("channel_not_found"));
+                return Err(ApiError::new("channel_not_found"));
             }
             state.open_direct(&users)
         }
         (Some(_), Some(_)) => {
-            return Err(Refusal::argument("[ERROR] either channel or users, not both".to_owned()));
+            return Err(ApiError::argument("[ERROR] either channel or users, not both".to_owned()));
         }
-        (None, None) => return Err(Refusal::new("users_list_not_supplied")),
+        (None, None) => return Err(ApiError::new("users_list_not_supplied")),
     };
     let channel = &state.visible(&id)?.channel;
     let shown = if whole { Value::Object(describe(state, channel)) } else { json!({ "id": id }) };
@@ -95,25 +95,25 @@ pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
     }
 }
 
-fn check_users(state: &State, list: &str) -> Result<BTreeSet<String>, Refusal> {
+fn check_users(state: &State, list: &str) -> Result<BTreeSet<String>, ApiError> {
     let ids: Vec<&str> = list.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
     if ids.is_empty() {
-        return Err(Refusal::new("not_enough_users"));
+        return Err(ApiError::new("not_enough_users"));
     }
     if ids.len() > MAX_USERS {
-        return Err(Refusal::new("too_many_users"));
+        return Err(ApiError::new("too_many_users"));
     }
     let mut users = BTreeSet::new();
     for id in ids {
-        let person = state.people.get(id).ok_or_else(|| Refusal::new("user_not_found"))?;
-        if person.kind == PersonKind::Deactivated {
-            return Err(Refusal::new("user_disabled"));
+        let person = state.users.get(id).ok_or_else(|| ApiError::new("user_not_found"))?;
+        if person.kind == SlackUserKind::Deactivated {
+            return Err(ApiError::new("user_disabled"));
         }
         if !person.can_be_messaged() {
-            return Err(Refusal::new("user_not_visible"));
+            return Err(ApiError::new("user_not_visible"));
         }
         if !users.insert(id.to_owned()) {
-            return Err(Refusal::new("invalid_user_combination"));
+            return Err(ApiError::new("invalid_user_combination"));
         }
     }
     Ok(users)
@@ -124,14 +124,14 @@ pub(super) fn list(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
     let missing: Vec<String> =
         kinds.iter().map(|kind| scope_for(*kind, "read")).filter(|scope| !state.has_scope(scope)).collect();
     if !missing.is_empty() {
-        return Err(Refusal::missing_scope(&missing.join(","), &state.bot.scopes));
+        return Err(ApiError::missing_scope(&missing.join(","), &state.bot.scopes));
     }
     if arguments.text("team_id")?.is_some_and(|team| team != state.team.id) {
-        return Err(Refusal::new("team_not_found"));
+        return Err(ApiError::new("team_not_found"));
     }
     let limit = arguments.number("limit")?.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Refusal::new("invalid_limit"));
+        return Err(ApiError::new("invalid_limit"));
     }
     let exclude_archived = arguments.flag("exclude_archived")?.unwrap_or(false);
     let after = match arguments.text("cursor")? {
@@ -160,7 +160,7 @@ pub(super) fn list(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
     Ok(json!({ "channels": channels, "response_metadata": { "next_cursor": next } }))
 }
 
-fn read_types(types: Option<&str>) -> Result<Vec<ChannelKind>, Refusal> {
+fn read_types(types: Option<&str>) -> Result<Vec<ChannelKind>, ApiError> {
     let types = types.unwrap_or("public_channel");
     types
         .split(',')
@@ -169,7 +169,7 @@ fn read_types(types: Option<&str>) -> Result<Vec<ChannelKind>, Refusal> {
             "private_channel" => Ok(ChannelKind::Private),
             "im" => Ok(ChannelKind::Direct),
             "mpim" => Ok(ChannelKind::GroupDirect),
-            _ => Err(Refusal::new("invalid_types")),
+            _ => Err(ApiError::new("invalid_types")),
         })
         .collect()
 }
@@ -180,12 +180,12 @@ pub(super) fn write_cursor(position: &str) -> String {
 }
 
 /// The position in a cursor.
-pub(super) fn read_cursor(cursor: &str) -> Result<String, Refusal> {
+pub(super) fn read_cursor(cursor: &str) -> Result<String, ApiError> {
     cursor
         .strip_prefix("next:")
         .and_then(|rest| rest.strip_suffix('='))
         .map(str::to_owned)
-        .ok_or_else(|| Refusal::new("invalid_cursor"))
+        .ok_or_else(|| ApiError::new("invalid_cursor"))
 }
 
 /// A conversation as the Web API shows it.
@@ -214,8 +214,8 @@ fn describe(state: &State, channel: &Channel) -> Map<String, Value> {
     if direct {
         let partner = channel.members.iter().find(|member| **member != state.bot.user_id);
         let gone = partner
-            .and_then(|id| state.people.get(id))
-            .is_some_and(|person| person.kind == PersonKind::Deactivated);
+            .and_then(|id| state.users.get(id))
+            .is_some_and(|person| person.kind == SlackUserKind::Deactivated);
         put("user", json!(partner));
         put("is_user_deleted", json!(gone));
         put("is_open", json!(true));

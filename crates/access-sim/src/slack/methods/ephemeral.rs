@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::arguments::Arguments;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Moment, State};
 use super::chat::{find_thread, may_post};
 use super::content::Content;
@@ -16,10 +16,10 @@ pub(super) fn post_ephemeral(state: &mut State, arguments: &Arguments, now: Mome
     let user = arguments.required("user")?.to_owned();
     let content = Content::read(arguments)?;
     if !content.says_something() {
-        return Err(Refusal::new("no_text"));
+        return Err(ApiError::new("no_text"));
     }
     if content.text.as_deref().is_some_and(|text| text.chars().count() > MAX_TEXT) {
-        return Err(Refusal::new("msg_too_long"));
+        return Err(ApiError::new("msg_too_long"));
     }
     let disguised = ["username", "icon_emoji", "icon_url"].iter().any(|name| arguments.get(name).is_some());
     if disguised {
@@ -28,13 +28,13 @@ pub(super) fn post_ephemeral(state: &mut State, arguments: &Arguments, now: Mome
     let conversation = state.visible(&id)?;
     let channel = &conversation.channel;
     if channel.archived {
-        return Err(Refusal::new("is_archived"));
+        return Err(ApiError::new("is_archived"));
     }
     if !state.bot_is_in(channel) {
-        return Err(Refusal::new("not_in_channel"));
+        return Err(ApiError::new("not_in_channel"));
     }
     if !channel.members.contains(&user) {
-        return Err(Refusal::new("user_not_in_channel"));
+        return Err(ApiError::new("user_not_in_channel"));
     }
     let thread_ts = match arguments.text("thread_ts")? {
         Some(thread) => Some(find_thread(conversation, thread)?),
@@ -42,7 +42,7 @@ pub(super) fn post_ephemeral(state: &mut State, arguments: &Arguments, now: Mome
     };
     may_post(channel, thread_ts)?;
     let author = state.bot.user_id.clone();
-    let mut message = state.draft(&author, "", now);
+    let mut message = state.new_message(&author, "", now);
     content.fill(&mut message);
     message.thread_ts = thread_ts;
     let ts = message.ts;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::arguments::Arguments;
 use super::super::message::Message;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Conversation, Moment, State};
 use super::super::ts::Ts;
 use super::super::workspace::ChannelKind;
@@ -25,17 +25,17 @@ struct Window {
 }
 
 impl Window {
-    fn read(arguments: &Arguments) -> Result<Self, Refusal> {
+    fn read(arguments: &Arguments) -> Result<Self, ApiError> {
         let limit = arguments.number("limit")?.unwrap_or(DEFAULT_PAGE);
         if !(1..=MAX_PAGE).contains(&limit) {
             let message = format!("[ERROR] must be from 1 to {MAX_PAGE} [json-pointer:/limit]");
-            return Err(Refusal::argument(message));
+            return Err(ApiError::argument(message));
         }
         let cursor = match arguments.text("cursor")? {
             None | Some("") => None,
             Some(cursor) => {
                 let position = read_cursor(cursor)?;
-                Some(Ts::parse(&position).ok_or_else(|| Refusal::new("invalid_cursor"))?)
+                Some(Ts::parse(&position).ok_or_else(|| ApiError::new("invalid_cursor"))?)
             }
         };
         Ok(Window {
@@ -48,17 +48,17 @@ impl Window {
         })
     }
 
-    fn holds(&self, ts: Ts) -> bool {
+    fn contains(&self, ts: Ts) -> bool {
         let after = self.oldest.is_none_or(|oldest| ts > oldest || (self.inclusive && ts == oldest));
         let before = self.latest.is_none_or(|latest| ts < latest || (self.inclusive && ts == latest));
         after && before
     }
 }
 
-fn bound(arguments: &Arguments, name: &str, code: &str) -> Result<Option<Ts>, Refusal> {
+fn bound(arguments: &Arguments, name: &str, code: &str) -> Result<Option<Ts>, ApiError> {
     match arguments.text(name)? {
         None => Ok(None),
-        Some(text) => Ts::parse_bound(text).map(Some).ok_or_else(|| Refusal::new(code)),
+        Some(text) => Ts::parse_bound(text).map(Some).ok_or_else(|| ApiError::new(code)),
     }
 }
 
@@ -70,9 +70,9 @@ pub(super) fn history(state: &mut State, arguments: &Arguments, _now: Moment) ->
         .iter()
         .rev()
         .filter(|message| message.thread_ts.is_none() || message.reply_broadcast)
-        .filter(|message| window.holds(message.ts))
+        .filter(|message| window.contains(message.ts))
         .filter(|message| window.cursor.is_none_or(|cursor| message.ts < cursor));
-    let (messages, more) = cut(state, conversation, newest_first, &window);
+    let (messages, more) = paginate(state, conversation, newest_first, &window);
     Ok(json!({
         "messages": messages,
         "has_more": !more.is_empty(),
@@ -86,16 +86,16 @@ pub(super) fn replies(state: &mut State, arguments: &Arguments, _now: Moment) ->
     let conversation = readable(state, arguments.required("channel")?)?;
     let named = Ts::parse(arguments.required("ts")?)
         .and_then(|ts| conversation.message(ts))
-        .ok_or_else(|| Refusal::new("thread_not_found"))?;
+        .ok_or_else(|| ApiError::new("thread_not_found"))?;
     let parent = named.thread_ts.unwrap_or(named.ts);
     // The head of the thread opens the first page, whatever the bounds are.
     let oldest_first = conversation
         .messages
         .iter()
         .filter(|message| message.ts == parent || message.thread_ts == Some(parent))
-        .filter(|message| message.ts == parent || window.holds(message.ts))
+        .filter(|message| message.ts == parent || window.contains(message.ts))
         .filter(|message| window.cursor.is_none_or(|cursor| message.ts > cursor));
-    let (messages, more) = cut(state, conversation, oldest_first, &window);
+    let (messages, more) = paginate(state, conversation, oldest_first, &window);
     Ok(json!({
         "messages": messages,
         "has_more": !more.is_empty(),
@@ -104,17 +104,17 @@ pub(super) fn replies(state: &mut State, arguments: &Arguments, _now: Moment) ->
 }
 
 /// A conversation whose messages the bot may read.
-fn readable<'a>(state: &'a State, id: &str) -> Result<&'a Conversation, Refusal> {
+fn readable<'a>(state: &'a State, id: &str) -> Result<&'a Conversation, ApiError> {
     let conversation = state.visible(id)?;
     state.require_scope(&scope_for(conversation.channel.kind, "history"))?;
     if conversation.channel.kind == ChannelKind::Public && !state.bot_is_in(&conversation.channel) {
-        return Err(Refusal::new("not_in_channel"));
+        return Err(ApiError::new("not_in_channel"));
     }
     Ok(conversation)
 }
 
 /// One page, and the cursor of the next if there is one.
-fn cut<'a>(
+fn paginate<'a>(
     state: &State,
     conversation: &Conversation,
     mut messages: impl Iterator<Item = &'a Message>,

@@ -16,7 +16,7 @@ mod views;
 
 use super::arguments::{Arguments, Incoming};
 use super::rate::Tier;
-use super::reply::{Refusal, Reply};
+use super::reply::{ApiError, Reply};
 use super::state::{Moment, State};
 
 /// One method of the Web API.
@@ -30,11 +30,11 @@ struct Method {
     run: fn(&mut State, &Arguments, Moment) -> Reply,
 }
 
-const READ: &[&str] = &["channels:read", "groups:read", "mpim:read", "im:read"];
-const HISTORY: &[&str] = &["channels:history", "groups:history", "mpim:history", "im:history"];
+const READ_SCOPES: &[&str] = &["channels:read", "groups:read", "mpim:read", "im:read"];
+const HISTORY_SCOPES: &[&str] = &["channels:history", "groups:history", "mpim:history", "im:history"];
 
 const METHODS: &[Method] = &[
-    Method { name: apps::WHO, tier: Tier::Special, scopes: &[], arguments: &[], run: users::auth_test },
+    Method { name: apps::AUTH_TEST, tier: Tier::Special, scopes: &[], arguments: &[], run: users::auth_test },
     Method {
         name: "bots.info",
         tier: Tier::Three,
@@ -129,14 +129,14 @@ const METHODS: &[Method] = &[
     Method {
         name: "conversations.history",
         tier: Tier::Three,
-        scopes: HISTORY,
+        scopes: HISTORY_SCOPES,
         arguments: &["channel", "cursor", "include_all_metadata", "inclusive", "latest", "limit", "oldest"],
         run: history::history,
     },
     Method {
         name: "conversations.info",
         tier: Tier::Three,
-        scopes: READ,
+        scopes: READ_SCOPES,
         arguments: &["channel", "include_locale", "include_num_members"],
         run: conversations::info,
     },
@@ -150,7 +150,7 @@ const METHODS: &[Method] = &[
     Method {
         name: "conversations.list",
         tier: Tier::Two,
-        scopes: READ,
+        scopes: READ_SCOPES,
         arguments: &["cursor", "exclude_archived", "limit", "team_id", "types"],
         run: conversations::list,
     },
@@ -164,7 +164,7 @@ const METHODS: &[Method] = &[
     Method {
         name: "conversations.replies",
         tier: Tier::Three,
-        scopes: HISTORY,
+        scopes: HISTORY_SCOPES,
         arguments: &[
             "channel",
             "ts",
@@ -224,18 +224,18 @@ pub(super) struct ScopeHeaders {
 pub(super) fn call(
     state: &mut State,
     name: &str,
-    incoming: Result<&Incoming, Refusal>,
+    incoming: Result<&Incoming, ApiError>,
     now: Moment,
 ) -> (Reply, Option<ScopeHeaders>) {
     if name == apps::OPEN {
         let reply = incoming.and_then(|incoming| {
-            refuse_unknown(&incoming.arguments, &[])?;
+            reject_unknown(&incoming.arguments, &[])?;
             apps::connections_open(state, incoming, now)
         });
         return (reply, None);
     }
     let Some(method) = METHODS.iter().find(|method| method.name == name) else {
-        return (Err(Refusal::new("unknown_method").with("req_method", shown(name).into())), None);
+        return (Err(ApiError::new("unknown_method").with("req_method", shown(name).into())), None);
     };
     let incoming = match incoming {
         Ok(incoming) => incoming,
@@ -243,8 +243,10 @@ pub(super) fn call(
     };
     if incoming.token.as_deref() == Some(&state.app.app_token) {
         let reply = match method.name {
-            apps::WHO => refuse_unknown(&incoming.arguments, &[]).and_then(|()| apps::who(state, now)),
-            _ => Err(Refusal::new("not_allowed_token_type")),
+            apps::AUTH_TEST => {
+                reject_unknown(&incoming.arguments, &[]).and_then(|()| apps::app_auth_test(state, now))
+            }
+            _ => Err(ApiError::new("not_allowed_token_type")),
         };
         return (reply, None);
     }
@@ -256,25 +258,25 @@ pub(super) fn call(
 }
 
 fn run(state: &mut State, method: &Method, arguments: &Arguments, now: Moment) -> Reply {
-    state.limiter.admit_call(method.name, method.tier, now.instant).map_err(Refusal::rate_limited)?;
+    state.limiter.admit_call(method.name, method.tier, now.instant).map_err(ApiError::rate_limited)?;
     if !method.scopes.is_empty() && !method.scopes.iter().any(|scope| state.has_scope(scope)) {
-        return Err(Refusal::missing_scope(&method.scopes.join(","), &state.bot.scopes));
+        return Err(ApiError::missing_scope(&method.scopes.join(","), &state.bot.scopes));
     }
-    refuse_unknown(arguments, method.arguments)?;
+    reject_unknown(arguments, method.arguments)?;
     (method.run)(state, arguments, now)
 }
 
 /// Slack's own frameworks add this to every call that a click leads to; with a workspace's token it means nothing.
 const ALWAYS_KNOWN: &str = "team_id";
 
-fn refuse_unknown(arguments: &Arguments, known: &[&str]) -> Result<(), Refusal> {
+fn reject_unknown(arguments: &Arguments, known: &[&str]) -> Result<(), ApiError> {
     let unknown: Vec<String> = arguments
         .names()
         .filter(|name| !known.contains(name) && *name != ALWAYS_KNOWN)
         .take(10)
         .map(|name| format!("[ERROR] unknown argument: {}", shown(name)))
         .collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Refusal::new("invalid_arg_name").because(unknown)) }
+    if unknown.is_empty() { Ok(()) } else { Err(ApiError::new("invalid_arg_name").because(unknown)) }
 }
 
 /// A foreign name, short enough to repeat.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::arguments::{Arguments, Encoding, Incoming};
 use super::super::interactive::hooks::Origin;
 use super::super::metadata;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{MAX_MESSAGES, Moment, State};
 use super::chat::find_thread;
 use super::content::Content;
@@ -36,23 +36,23 @@ const ARGUMENTS: &[&str] = &[
 pub(in crate::slack) fn respond(
     state: &mut State,
     secret: &str,
-    incoming: Result<&Incoming, Refusal>,
+    incoming: Result<&Incoming, ApiError>,
     now: Moment,
 ) -> Reply {
-    let life = state.times.response_url;
-    let origin = state.hooks.spend(secret, life, now.instant)?;
+    let life = state.timings.response_url;
+    let origin = state.response_urls.redeem(secret, life, now.instant)?;
     let incoming = incoming?;
     if !incoming.posted || incoming.encoding != Encoding::Json {
-        return Err(Refusal::new("invalid_payload"));
+        return Err(ApiError::new("invalid_payload"));
     }
     let arguments = &incoming.arguments;
-    super::refuse_unknown(arguments, ARGUMENTS)?;
+    super::reject_unknown(arguments, ARGUMENTS)?;
     let replace = arguments.flag("replace_original")?.unwrap_or(false);
     if arguments.flag("delete_original")?.unwrap_or(false) {
         // SDKs send the empty form of the rest beside it; anything that says something contradicts it.
         let mut others = arguments.names().filter(|name| *name != "delete_original");
         if others.any(|name| arguments.get(name).is_some_and(says_something)) {
-            return Err(Refusal::argument("[ERROR] delete_original must stand alone".to_owned()));
+            return Err(ApiError::argument("[ERROR] delete_original must stand alone".to_owned()));
         }
         return delete(state, &origin);
     }
@@ -60,13 +60,13 @@ pub(in crate::slack) fn respond(
     // slack-go sends an empty one; whether Slack keeps a real one is not known, here it is not.
     metadata::read(arguments)?;
     if !content.says_something() {
-        return Err(Refusal::new("no_text"));
+        return Err(ApiError::new("no_text"));
     }
     // The visibility of a message never changes, whatever response_type says of a replacement.
     let in_channel = match arguments.text("response_type")? {
         None | Some("ephemeral") => false,
         Some("in_channel") => true,
-        Some(_) => return Err(Refusal::new("invalid_payload")),
+        Some(_) => return Err(ApiError::new("invalid_payload")),
     };
     if replace {
         return replace_original(state, &origin, content, now);
@@ -85,8 +85,8 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-fn gone() -> Refusal {
-    Refusal::new("message_not_found")
+fn gone() -> ApiError {
+    ApiError::new("message_not_found")
 }
 
 fn delete(state: &mut State, origin: &Origin) -> Reply {
@@ -125,22 +125,22 @@ fn post(
 ) -> Reply {
     // No membership is needed: that is what these addresses are for.
     let conversation =
-        state.conversations.get(&origin.channel).ok_or_else(|| Refusal::new("channel_not_found"))?;
+        state.conversations.get(&origin.channel).ok_or_else(|| ApiError::new("channel_not_found"))?;
     if conversation.channel.archived {
-        return Err(Refusal::new("is_archived"));
+        return Err(ApiError::new("is_archived"));
     }
     if conversation.messages.len() >= MAX_MESSAGES {
-        return Err(Refusal::new("message_limit_exceeded"));
+        return Err(ApiError::new("message_limit_exceeded"));
     }
     let thread_ts = match arguments.text("thread_ts")? {
         Some(thread) => Some(find_thread(conversation, thread)?),
         None => None,
     };
     if in_channel {
-        state.limiter.admit_message(&origin.channel, now.instant).map_err(Refusal::rate_limited)?;
+        state.limiter.admit_message(&origin.channel, now.instant).map_err(ApiError::rate_limited)?;
     }
     let author = state.bot.user_id.clone();
-    let mut message = state.draft(&author, "", now);
+    let mut message = state.new_message(&author, "", now);
     content.fill(&mut message);
     message.thread_ts = thread_ts;
     message.unfurl_links = arguments.flag("unfurl_links")?;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::super::arguments::Arguments;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Moment, State};
-use super::super::workspace::{Person, PersonKind};
+use super::super::workspace::{SlackUser, SlackUserKind};
 
 pub(super) fn auth_test(state: &mut State, _arguments: &Arguments, _now: Moment) -> Reply {
     let (team, bot) = (&state.team, &state.bot);
@@ -31,10 +31,10 @@ pub(super) fn auth_test(state: &mut State, _arguments: &Arguments, _now: Moment)
 
 pub(super) fn bots_info(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
     let Some(id) = arguments.text("bot")?.filter(|id| !id.is_empty()) else {
-        return Err(Refusal::new("missing_argument"));
+        return Err(ApiError::new("missing_argument"));
     };
     if arguments.text("team_id")?.is_some_and(|team| team != state.team.id) {
-        return Err(Refusal::new("team_not_found"));
+        return Err(ApiError::new("team_not_found"));
     }
     if id == state.bot.bot_id {
         return Ok(json!({ "bot": {
@@ -48,11 +48,11 @@ pub(super) fn bots_info(state: &mut State, arguments: &Arguments, _now: Moment) 
         }}));
     }
     let other = state
-        .people
+        .users
         .values()
-        .filter(|person| matches!(person.kind, PersonKind::Bot | PersonKind::WorkflowBot))
+        .filter(|person| matches!(person.kind, SlackUserKind::Bot | SlackUserKind::WorkflowBot))
         .find(|person| bot_id_of(person) == id && person.id != state.bot.user_id)
-        .ok_or_else(|| Refusal::new("bot_not_found"))?;
+        .ok_or_else(|| ApiError::new("bot_not_found"))?;
     Ok(json!({ "bot": {
         "id": id,
         "deleted": false,
@@ -65,31 +65,31 @@ pub(super) fn bots_info(state: &mut State, arguments: &Arguments, _now: Moment) 
 }
 
 /// Other bots' `B…` ids follow from their user ids: U0X has B0X.
-fn bot_id_of(person: &Person) -> String {
+fn bot_id_of(person: &SlackUser) -> String {
     format!("B{}", person.id.chars().skip(1).collect::<String>())
 }
 
 pub(super) fn info(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
     arguments.flag("include_locale")?;
     let id = arguments.required("user")?;
-    let person = state.people.get(id).ok_or_else(|| Refusal::new("user_not_found"))?;
+    let person = state.users.get(id).ok_or_else(|| ApiError::new("user_not_found"))?;
     Ok(json!({ "user": describe(state, person) }))
 }
 
 pub(super) fn lookup_by_email(state: &mut State, arguments: &Arguments, _now: Moment) -> Reply {
     let email = arguments.required("email")?.to_lowercase();
     let found = state
-        .people
+        .users
         .values()
-        .filter(|person| person.kind != PersonKind::Deactivated)
+        .filter(|person| person.kind != SlackUserKind::Deactivated)
         .find(|person| person.email.as_ref().is_some_and(|own| own.to_lowercase() == email))
-        .ok_or_else(|| Refusal::new("users_not_found"))?;
+        .ok_or_else(|| ApiError::new("users_not_found"))?;
     Ok(json!({ "user": describe(state, found) }))
 }
 
 /// A person as the Web API shows them. The fields that Slack leaves out for external and deactivated people are
 /// left out here too: a client must not take a missing flag for `false` where that grants something.
-fn describe(state: &State, person: &Person) -> Map<String, Value> {
+fn describe(state: &State, person: &SlackUser) -> Map<String, Value> {
     let team_id = person.home().unwrap_or(&state.team.id);
     let mut profile = json!({
         "title": "",
@@ -108,35 +108,35 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
     {
         profile.insert("email".to_owned(), json!(email));
     }
-    let bot = matches!(person.kind, PersonKind::Bot | PersonKind::WorkflowBot);
+    let bot = matches!(person.kind, SlackUserKind::Bot | SlackUserKind::WorkflowBot);
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("id", json!(person.id));
     put("team_id", json!(team_id));
     put("name", json!(person.name));
     put("profile", profile);
-    put("deleted", json!(person.kind == PersonKind::Deactivated));
+    put("deleted", json!(person.kind == SlackUserKind::Deactivated));
     put("is_bot", json!(bot));
     put("is_app_user", json!(false));
     put("updated", json!(1_700_000_000));
     match person.kind {
-        PersonKind::External { stranger, .. } => {
+        SlackUserKind::External { stranger, .. } => {
             put("is_stranger", json!(stranger));
             return fields;
         }
-        PersonKind::Deactivated => return fields,
-        PersonKind::Invited => {
+        SlackUserKind::Deactivated => return fields,
+        SlackUserKind::Invited => {
             put("is_invited_user", json!(true));
         }
-        PersonKind::WorkflowBot => {
+        SlackUserKind::WorkflowBot => {
             put("is_workflow_bot", json!(true));
         }
-        PersonKind::Member
-        | PersonKind::Guest
-        | PersonKind::SingleChannelGuest
-        | PersonKind::Sister { .. }
-        | PersonKind::Bot
-        | PersonKind::Slackbot => {}
+        SlackUserKind::Member
+        | SlackUserKind::Guest
+        | SlackUserKind::SingleChannelGuest
+        | SlackUserKind::Sister { .. }
+        | SlackUserKind::Bot
+        | SlackUserKind::Slackbot => {}
     }
     if let Some(enterprise) = &state.enterprise {
         put(
@@ -151,7 +151,7 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
             }),
         );
     }
-    let single = person.kind == PersonKind::SingleChannelGuest;
+    let single = person.kind == SlackUserKind::SingleChannelGuest;
     put("real_name", json!(person.real_name));
     put("tz", json!("Europe/Berlin"));
     put("tz_label", json!("Central European Time"));
@@ -159,7 +159,7 @@ fn describe(state: &State, person: &Person) -> Map<String, Value> {
     put("is_admin", json!(false));
     put("is_owner", json!(false));
     put("is_primary_owner", json!(false));
-    put("is_restricted", json!(single || person.kind == PersonKind::Guest));
+    put("is_restricted", json!(single || person.kind == SlackUserKind::Guest));
     put("is_ultra_restricted", json!(single));
     if !bot {
         put("is_email_confirmed", json!(person.email_confirmed));

@@ -4,15 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::super::arguments::{Arguments, NotJson};
 use super::super::limits;
-use super::super::reply::{Refusal, Reply};
+use super::super::reply::{ApiError, Reply};
 use super::super::state::{Moment, State};
 
 pub(super) fn open(state: &mut State, arguments: &Arguments, now: Moment) -> Reply {
     let trigger = arguments.required("trigger_id")?.to_owned();
     let content = read_view(arguments)?;
-    let user = state.triggers.person(&trigger, state.times.trigger, now.instant)?.to_owned();
-    refuse_taken(state, &content, None)?;
-    state.triggers.spend(&trigger);
+    let user = state.triggers.user(&trigger, state.timings.trigger, now.instant)?.to_owned();
+    reject_taken_external_id(state, &content, None)?;
+    state.triggers.redeem(&trigger);
     let view = state.views.open(&user, content);
     Ok(json!({ "view": view.to_api(&state.team, &state.bot) }))
 }
@@ -23,40 +23,44 @@ pub(super) fn update(state: &mut State, arguments: &Arguments, _now: Moment) -> 
     let found = match (arguments.text("view_id")?, arguments.text("external_id")?) {
         (Some(id), None) => state.views.by_id(id),
         (None, Some(id)) => state.views.by_external_id(id),
-        _ => return Err(Refusal::argument("[ERROR] either view_id or external_id".to_owned())),
+        _ => return Err(ApiError::argument("[ERROR] either view_id or external_id".to_owned())),
     };
-    let view = found.ok_or_else(|| Refusal::new("not_found"))?;
+    let view = found.ok_or_else(|| ApiError::new("not_found"))?;
     if hash.is_some_and(|hash| hash != view.hash) {
-        return Err(Refusal::new("hash_conflict"));
+        return Err(ApiError::new("hash_conflict"));
     }
     let id = view.id.clone();
-    refuse_taken(state, &content, Some(&id))?;
-    let view = state.views.by_id(&id).ok_or_else(|| Refusal::new("not_found"))?;
+    reject_taken_external_id(state, &content, Some(&id))?;
+    let view = state.views.by_id(&id).ok_or_else(|| ApiError::new("not_found"))?;
     view.replace(content);
     Ok(json!({ "view": view.to_api(&state.team, &state.bot) }))
 }
 
-fn read_view(arguments: &Arguments) -> Result<Map<String, Value>, Refusal> {
+fn read_view(arguments: &Arguments) -> Result<Map<String, Value>, ApiError> {
     let view = match arguments.structured("view") {
         Ok(Some(view)) => view,
-        Ok(None) => return Err(Refusal::argument("[ERROR] missing required field: view".to_owned())),
+        Ok(None) => return Err(ApiError::argument("[ERROR] missing required field: view".to_owned())),
         Err(NotJson) => {
-            return Err(Refusal::argument("[ERROR] must be JSON [json-pointer:/view]".to_owned()));
+            return Err(ApiError::argument("[ERROR] must be JSON [json-pointer:/view]".to_owned()));
         }
     };
     match limits::check_view(&view) {
         Ok(()) => Ok(view.as_object().cloned().unwrap_or_default()),
-        Err(refused @ limits::ViewRefused::TooLarge(_)) => Err(Refusal::new(refused.code())),
+        Err(refused @ limits::ViewRefused::TooLarge(_)) => Err(ApiError::new(refused.code())),
         Err(limits::ViewRefused::Invalid(messages)) => {
-            Err(Refusal::new("invalid_arguments").because(messages))
+            Err(ApiError::new("invalid_arguments").because(messages))
         }
     }
 }
 
-fn refuse_taken(state: &State, content: &Map<String, Value>, own: Option<&str>) -> Result<(), Refusal> {
+fn reject_taken_external_id(
+    state: &State,
+    content: &Map<String, Value>,
+    own: Option<&str>,
+) -> Result<(), ApiError> {
     let external_id = content.get("external_id").and_then(Value::as_str).unwrap_or_default();
-    if !external_id.is_empty() && state.views.taken(external_id, own) {
-        return Err(Refusal::new("duplicate_external_id"));
+    if !external_id.is_empty() && state.views.has_external_id(external_id, own) {
+        return Err(ApiError::new("duplicate_external_id"));
     }
     Ok(())
 }

@@ -5,16 +5,16 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use super::super::interactive::dispatch::{self, Parcel};
+use super::super::interactive::dispatch::{self, Delivery};
 use super::super::interactive::hooks::Origin;
-use super::super::interactive::payload::{self, Place};
+use super::super::interactive::payload::{self, Container};
 use super::super::message::Message;
 use super::super::state::{Moment, State};
 use super::super::ts::Ts;
-use super::super::workspace::{Channel, Person};
+use super::super::workspace::{Channel, SlackUser};
 use super::super::{SlackSim, interactive::forgery::Forgery};
 use super::elements::Confirm;
-use super::{CannotAct, Mark, Seen, Shown, can_see, elements, find_person};
+use super::{ActionError, ActionOutcome, Baseline, ClientFeedback, can_see, elements, find_user};
 
 /// What the element is on.
 #[derive(Debug, Clone)]
@@ -38,8 +38,8 @@ pub struct Click {
 }
 
 /// What a click comes to once it is looked at.
-enum Step {
-    Ask(Confirm),
+enum ClickStep {
+    Confirm(Confirm),
     Send(Value),
 }
 
@@ -77,89 +77,96 @@ impl Click {
         Click { forgery, ..self }
     }
 
-    async fn carry_out(self) -> Result<Seen, CannotAct> {
-        let (before, step) = self.look()?;
+    async fn execute(self) -> Result<ActionOutcome, ActionError> {
+        let (before, step) = self.prepare()?;
         let payload = match step {
-            Step::Ask(confirm) => {
-                return Ok(Seen::new(&self.sim, &self.user, before, Shown::Confirming(confirm)));
+            ClickStep::Confirm(confirm) => {
+                return Ok(ActionOutcome::new(
+                    &self.sim,
+                    &self.user,
+                    before,
+                    ClientFeedback::Confirming(confirm),
+                ));
             }
-            Step::Send(payload) => payload,
+            ClickStep::Send(payload) => payload,
         };
         let Click { sim, user, forgery, .. } = self;
         let parcel =
-            Parcel { kind: "block_actions", user: user.clone(), payload, takes_answer: false, forgery };
+            Delivery { kind: "block_actions", user: user.clone(), payload, accepts_response: false, forgery };
         let delivered = dispatch::deliver(&sim, parcel).await;
-        Ok(Seen::delivered(&sim, &user, before, delivered))
+        Ok(ActionOutcome::delivered(&sim, &user, before, delivered))
     }
 
     /// What the person does in front of the client, all at once.
-    fn look(&self) -> Result<(Mark, Step), CannotAct> {
+    fn prepare(&self) -> Result<(Baseline, ClickStep), ActionError> {
         let now = Moment::now();
         let mut state = self.sim.shared.state();
-        let person = find_person(&state, &self.user)?;
-        let before = Mark::now(&state);
-        let at = state.tick(now);
+        let person = find_user(&state, &self.user)?;
+        let before = Baseline::now(&state);
+        let at = state.next_ts(now);
         match &self.target {
             Target::Message { channel, ts } => {
                 let (channel, message, ephemeral) = find_message(&state, &person, channel, ts)?;
                 let blocks = message.blocks_with_ids();
                 let found = elements::find(&blocks, self.block_id.as_deref(), &self.action_id)?;
                 if let Some(confirm) = found.confirm().filter(|_| !self.confirmed) {
-                    return Ok((before, Step::Ask(confirm)));
+                    return Ok((before, ClickStep::Confirm(confirm)));
                 }
                 let action = found.action(self.choice.as_deref(), at)?;
-                let trigger = state.triggers.make(&person.id, now.instant);
+                let trigger = state.triggers.create(&person.id, now.instant);
                 let origin = Origin { user: person.id.clone(), channel: channel.id.clone(), ts: message.ts };
-                let secret = state.hooks.make(origin, now.instant);
+                let secret = state.response_urls.create(origin, now.instant);
                 let response_url = state.response_url(&secret);
-                let place = Place::Message { channel: &channel, message: &message, ephemeral, response_url };
+                let place =
+                    Container::Message { channel: &channel, message: &message, ephemeral, response_url };
                 let payload = payload::block_actions(&state, &person, &place, action, &trigger);
-                Ok((before, Step::Send(payload)))
+                Ok((before, ClickStep::Send(payload)))
             }
             Target::View(id) => {
                 let view = state.views.top(&person.id).filter(|view| &view.id == id).cloned();
-                let view = view.ok_or_else(|| CannotAct::NoView(id.clone()))?;
+                let view = view.ok_or_else(|| ActionError::NoView(id.clone()))?;
                 let found = elements::find(view.blocks(), self.block_id.as_deref(), &self.action_id)?;
                 if let Some(confirm) = found.confirm().filter(|_| !self.confirmed) {
-                    return Ok((before, Step::Ask(confirm)));
+                    return Ok((before, ClickStep::Confirm(confirm)));
                 }
                 let action = found.action(self.choice.as_deref(), at)?;
-                let trigger = state.triggers.make(&person.id, now.instant);
-                let payload = payload::block_actions(&state, &person, &Place::View(&view), action, &trigger);
-                Ok((before, Step::Send(payload)))
+                let trigger = state.triggers.create(&person.id, now.instant);
+                let payload =
+                    payload::block_actions(&state, &person, &Container::View(&view), action, &trigger);
+                Ok((before, ClickStep::Send(payload)))
             }
         }
     }
 }
 
 impl IntoFuture for Click {
-    type Output = Result<Seen, CannotAct>;
+    type Output = Result<ActionOutcome, ActionError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.carry_out())
+        Box::pin(self.execute())
     }
 }
 
 /// The channel and the message, and whether it is an ephemeral one.
 fn find_message(
     state: &State,
-    person: &Person,
+    person: &SlackUser,
     channel: &str,
     ts: &str,
-) -> Result<(Channel, Message, bool), CannotAct> {
-    let cannot_see = || CannotAct::CannotSee { user: person.id.clone(), channel: channel.to_owned() };
+) -> Result<(Channel, Message, bool), ActionError> {
+    let cannot_see = || ActionError::CannotSee { user: person.id.clone(), channel: channel.to_owned() };
     let conversation = state.conversations.get(channel).ok_or_else(cannot_see)?;
     if !can_see(person, &conversation.channel) {
         return Err(cannot_see());
     }
-    let wanted = Ts::parse(ts).ok_or_else(|| CannotAct::NoMessage(ts.to_owned()))?;
+    let wanted = Ts::parse(ts).ok_or_else(|| ActionError::NoMessage(ts.to_owned()))?;
     let real = conversation.message(wanted).filter(|message| !message.tombstone);
     let ephemeral = state
         .ephemerals
         .of(&person.id)
         .find(|ephemeral| ephemeral.channel == channel && ephemeral.message.ts == wanted)
         .map(|ephemeral| &ephemeral.message);
-    let message = real.or(ephemeral).ok_or_else(|| CannotAct::NoMessage(ts.to_owned()))?;
+    let message = real.or(ephemeral).ok_or_else(|| ActionError::NoMessage(ts.to_owned()))?;
     Ok((conversation.channel.clone(), message.clone(), real.is_none()))
 }

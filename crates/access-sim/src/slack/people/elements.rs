@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::ts::Ts;
-use super::CannotAct;
+use super::ActionError;
 
 /// The question that a client asks before it sends a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,14 +57,14 @@ pub(super) fn find<'a>(
     blocks: &'a [Value],
     block_id: Option<&str>,
     action_id: &str,
-) -> Result<Found<'a>, CannotAct> {
+) -> Result<Found<'a>, ActionError> {
     let mut matching = elements(blocks)
         .filter(|found| text(found.element, "action_id") == action_id && !action_id.is_empty())
         .filter(|found| block_id.is_none_or(|block_id| block_id == found.block_id));
     match (matching.next(), matching.next()) {
         (Some(found), None) => Ok(found),
-        (Some(_), Some(_)) => Err(CannotAct::Ambiguous(action_id.to_owned())),
-        (None, _) => Err(CannotAct::NoElement(action_id.to_owned())),
+        (Some(_), Some(_)) => Err(ActionError::Ambiguous(action_id.to_owned())),
+        (None, _) => Err(ActionError::NoElement(action_id.to_owned())),
     }
 }
 
@@ -102,10 +102,10 @@ impl Found<'_> {
     }
 
     /// The entry of `actions` in the payload.
-    pub(super) fn action(&self, choice: Option<&str>, at: Ts) -> Result<Value, CannotAct> {
+    pub(super) fn action(&self, choice: Option<&str>, at: Ts) -> Result<Value, ActionError> {
         let mut action = self.element.clone();
         if text(self.element, "type") != "button" {
-            let none = || CannotAct::NoOption(text(self.element, "action_id").to_owned());
+            let none = || ActionError::NoOption(text(self.element, "action_id").to_owned());
             action["selected_option"] = option(self.element, choice).ok_or_else(none)?;
             if let Some(fields) = action.as_object_mut() {
                 fields.remove("options");

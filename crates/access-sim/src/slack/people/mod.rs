@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use super::SlackSim;
 use super::interactive::Warning;
-use super::interactive::dispatch::{self, Delivered};
+use super::interactive::dispatch::{self, DeliveryResult};
 use super::interactive::log::Interaction;
 use super::snapshot::MessageView;
 use super::state::State;
 use super::views::OpenView;
-use super::workspace::{Channel, ChannelKind, Person, PersonKind};
+use super::workspace::{Channel, ChannelKind, SlackUser, SlackUserKind};
 use click::{Click, Target};
 use elements::Confirm;
 use submit::Submission;
 
 /// Why someone cannot do what a test asks of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CannotAct {
+pub enum ActionError {
     /// No such person, or nobody who sits before a client: a bot, or a deactivated account.
     #[error("{0} is nobody who can use a client")]
     NoClient(String),
@@ -73,17 +73,17 @@ impl SlackSim {
     }
 
     /// `user` closes the modal before them. The app is told only if it asked to be.
-    pub async fn close_view(&self, user: &str, view_id: &str) -> Result<Seen, CannotAct> {
+    pub async fn close_view(&self, user: &str, view_id: &str) -> Result<ActionOutcome, ActionError> {
         submit::close(self, user, view_id).await
     }
 
     /// Someone sends the bytes of an earlier HTTP request again, with its old timestamp and signature. `None` if
     /// that interaction is not known or did not go over HTTP.
-    pub async fn replay(&self, seq: u64) -> Option<Seen> {
+    pub async fn replay(&self, seq: u64) -> Option<ActionOutcome> {
         let user = self.interaction(seq)?.user;
-        let before = Mark::now(&self.shared.state());
+        let before = Baseline::now(&self.shared.state());
         let delivered = dispatch::replay(self, seq).await?;
-        Some(Seen::delivered(self, &user, before, delivered))
+        Some(ActionOutcome::delivered(self, &user, before, delivered))
     }
 
     /// Everything that Slack sent to the app so far, oldest first.
@@ -114,8 +114,8 @@ impl SlackSim {
 
     /// Someone reloads their client: ephemeral messages and modals are gone. Nobody is told.
     pub fn reload_client(&self, user: &str) {
-        self.change(|state| {
-            state.ephemerals.forget(user);
+        self.modify(|state| {
+            state.ephemerals.clear(user);
             state.views.clear(user);
         });
     }
@@ -123,20 +123,20 @@ impl SlackSim {
 
 /// How much someone had seen before they acted.
 #[derive(Clone, Copy)]
-struct Mark {
+struct Baseline {
     ephemerals: u64,
     views: u64,
 }
 
-impl Mark {
+impl Baseline {
     fn now(state: &State) -> Self {
-        Mark { ephemerals: state.ephemerals.made(), views: state.views.count() }
+        Baseline { ephemerals: state.ephemerals.created(), views: state.views.count() }
     }
 }
 
 /// What the client shows for the act itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Shown {
+enum ClientFeedback {
     Confirming(Confirm),
     Acknowledged,
     Warned(Warning),
@@ -146,50 +146,59 @@ enum Shown {
 
 /// What someone sees after they acted, now and later. It keeps the simulator running.
 #[derive(Clone)]
-pub struct Seen {
+pub struct ActionOutcome {
     sim: SlackSim,
     user: String,
-    before: Mark,
-    shown: Shown,
+    baseline: Baseline,
+    feedback: ClientFeedback,
     seq: Option<u64>,
 }
 
-impl std::fmt::Debug for Seen {
+impl std::fmt::Debug for ActionOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seen").field("user", &self.user).field("shown", &self.shown).finish_non_exhaustive()
+        f.debug_struct("Seen")
+            .field("user", &self.user)
+            .field("shown", &self.feedback)
+            .finish_non_exhaustive()
     }
 }
 
-impl Seen {
-    fn new(sim: &SlackSim, user: &str, before: Mark, shown: Shown) -> Self {
-        Seen { sim: sim.clone(), user: user.to_owned(), before, shown, seq: None }
+impl ActionOutcome {
+    fn new(sim: &SlackSim, user: &str, before: Baseline, shown: ClientFeedback) -> Self {
+        ActionOutcome {
+            sim: sim.clone(),
+            user: user.to_owned(),
+            baseline: before,
+            feedback: shown,
+            seq: None,
+        }
     }
 
-    fn delivered(sim: &SlackSim, user: &str, before: Mark, delivered: Delivered) -> Self {
+    fn delivered(sim: &SlackSim, user: &str, before: Baseline, delivered: DeliveryResult) -> Self {
         let shown = match delivered.result {
-            Ok(_) => Shown::Acknowledged,
-            Err(warning) => Shown::Warned(warning),
+            Ok(_) => ClientFeedback::Acknowledged,
+            Err(warning) => ClientFeedback::Warned(warning),
         };
-        Seen { seq: Some(delivered.seq), ..Seen::new(sim, user, before, shown) }
+        ActionOutcome { seq: Some(delivered.seq), ..ActionOutcome::new(sim, user, before, shown) }
     }
 
     /// Whether the app acknowledged in time, so that the client shows nothing unusual.
     pub fn acknowledged(&self) -> bool {
-        self.shown == Shown::Acknowledged
+        self.feedback == ClientFeedback::Acknowledged
     }
 
     /// The warning beside the element.
     pub fn warning(&self) -> Option<&Warning> {
-        match &self.shown {
-            Shown::Warned(warning) => Some(warning),
+        match &self.feedback {
+            ClientFeedback::Warned(warning) => Some(warning),
             _ => None,
         }
     }
 
     /// The question that the client asks before it sends anything.
     pub fn confirm(&self) -> Option<&Confirm> {
-        match &self.shown {
-            Shown::Confirming(confirm) => Some(confirm),
+        match &self.feedback {
+            ClientFeedback::Confirming(confirm) => Some(confirm),
             _ => None,
         }
     }
@@ -202,28 +211,28 @@ impl Seen {
     /// The ephemeral messages for this person since they acted.
     pub fn ephemerals(&self) -> Vec<MessageView> {
         let state = self.sim.shared.state();
-        let since = state.ephemerals.of(&self.user).filter(|one| one.number > self.before.ephemerals);
+        let since = state.ephemerals.of(&self.user).filter(|one| one.number > self.baseline.ephemerals);
         since.map(|ephemeral| ephemeral.view(&state.bot.user_id)).collect()
     }
 
     /// The modal before this person, if it was opened since they acted.
     pub fn modal(&self) -> Option<OpenView> {
         let state = self.sim.shared.state();
-        let view = state.views.top(&self.user).filter(|view| view.number > self.before.views)?;
+        let view = state.views.top(&self.user).filter(|view| view.number > self.baseline.views)?;
         Some(OpenView::of(&self.user, view))
     }
 
     /// The first ephemeral message, waiting for it up to `limit`.
     pub async fn ephemeral_within(&self, limit: Duration) -> Option<MessageView> {
-        self.wait(limit, || self.ephemerals().into_iter().next()).await
+        self.wait_for(limit, || self.ephemerals().into_iter().next()).await
     }
 
     /// The modal, waiting for it up to `limit`.
     pub async fn modal_within(&self, limit: Duration) -> Option<OpenView> {
-        self.wait(limit, || self.modal()).await
+        self.wait_for(limit, || self.modal()).await
     }
 
-    async fn wait<T>(&self, limit: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
+    async fn wait_for<T>(&self, limit: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
         let mut changes = self.sim.changes();
         let waiting = async {
             loop {
@@ -239,13 +248,13 @@ impl Seen {
 }
 
 /// Someone who sits before a client.
-fn find_person(state: &State, user: &str) -> Result<Person, CannotAct> {
-    let person = state.people.get(user).filter(|person| person.has_client());
-    person.cloned().ok_or_else(|| CannotAct::NoClient(user.to_owned()))
+fn find_user(state: &State, user: &str) -> Result<SlackUser, ActionError> {
+    let person = state.users.get(user).filter(|person| person.has_client());
+    person.cloned().ok_or_else(|| ActionError::NoClient(user.to_owned()))
 }
 
 /// Full members see public channels without joining them; everyone sees what they are in.
-fn can_see(person: &Person, channel: &Channel) -> bool {
+fn can_see(person: &SlackUser, channel: &Channel) -> bool {
     channel.members.contains(&person.id)
-        || (channel.kind == ChannelKind::Public && person.kind == PersonKind::Member)
+        || (channel.kind == ChannelKind::Public && person.kind == SlackUserKind::Member)
 }

@@ -7,16 +7,16 @@ use std::pin::Pin;
 use serde_json::{Map, Value, json};
 
 use super::super::SlackSim;
-use super::super::interactive::dispatch::{self, Parcel};
+use super::super::interactive::dispatch::{self, Delivery};
 use super::super::interactive::forgery::Forgery;
 use super::super::interactive::{Warning, payload};
 use super::super::limits;
 use super::super::state::{Moment, State};
 use super::super::views::{MAX_STACK, OpenView, View};
-use super::{CannotAct, Mark, Seen, Shown, elements, find_person};
+use super::{ActionError, ActionOutcome, Baseline, ClientFeedback, elements, find_user};
 
 /// By block.
-type Complaints = BTreeMap<String, String>;
+type FieldErrors = BTreeMap<String, String>;
 
 /// A submission, not carried out before it is awaited.
 #[must_use = "a submission does nothing until it is awaited"]
@@ -32,15 +32,15 @@ pub struct Submission {
 
 /// What the person sees after submitting.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub enum SubmitResult {
     /// The client found it incomplete and sent nothing; complaints by block.
-    Incomplete(Complaints),
+    Incomplete(FieldErrors),
     /// The modal is closed; if one lay below it, that shows now.
     Closed,
     /// All modals are closed.
     Cleared,
     /// The app complained, by block. The modal stays.
-    Errors(Complaints),
+    Errors(FieldErrors),
     /// The modal shows something else.
     Updated(Box<OpenView>),
     /// Another modal lies above it.
@@ -50,8 +50,8 @@ pub enum Answer {
 }
 
 /// What a submission comes to once it is filled in.
-enum Filled {
-    Incomplete(Complaints),
+enum FilledForm {
+    Incomplete(FieldErrors),
     Complete(Value),
 }
 
@@ -59,9 +59,9 @@ enum Filled {
 #[derive(Debug, Clone)]
 pub struct Submitted {
     /// What the person sees at once.
-    pub answer: Answer,
+    pub result: SubmitResult,
     /// What they see besides and later.
-    pub seen: Seen,
+    pub outcome: ActionOutcome,
 }
 
 impl Submission {
@@ -86,63 +86,68 @@ impl Submission {
         Submission { forgery, ..self }
     }
 
-    async fn carry_out(self) -> Result<Submitted, CannotAct> {
+    async fn execute(self) -> Result<Submitted, ActionError> {
         let (before, filled) = self.fill_in()?;
         let Submission { sim, user, view_id, forgery, .. } = self;
         let payload = match filled {
-            Filled::Complete(payload) => payload,
-            Filled::Incomplete(complaints) => {
-                let seen = Seen::new(&sim, &user, before, Shown::Nothing);
-                return Ok(Submitted { answer: Answer::Incomplete(complaints), seen });
+            FilledForm::Complete(payload) => payload,
+            FilledForm::Incomplete(complaints) => {
+                let seen = ActionOutcome::new(&sim, &user, before, ClientFeedback::Nothing);
+                return Ok(Submitted { result: SubmitResult::Incomplete(complaints), outcome: seen });
             }
         };
-        let parcel =
-            Parcel { kind: "view_submission", user: user.clone(), payload, takes_answer: true, forgery };
+        let parcel = Delivery {
+            kind: "view_submission",
+            user: user.clone(),
+            payload,
+            accepts_response: true,
+            forgery,
+        };
         let delivered = dispatch::deliver(&sim, parcel).await;
         let answer = match &delivered.result {
-            Ok(answer) => {
-                sim.change(|state| answered(state, &user, &view_id, answer)).unwrap_or_else(Answer::Warned)
-            }
-            Err(warning) => Answer::Warned(warning.clone()),
+            Ok(answer) => sim
+                .modify(|state| apply_response(state, &user, &view_id, answer))
+                .unwrap_or_else(SubmitResult::Warned),
+            Err(warning) => SubmitResult::Warned(warning.clone()),
         };
-        let mut seen = Seen::delivered(&sim, &user, before, delivered);
-        if let Answer::Warned(warning) = &answer {
-            seen.shown = Shown::Warned(warning.clone());
+        let mut seen = ActionOutcome::delivered(&sim, &user, before, delivered);
+        if let SubmitResult::Warned(warning) = &answer {
+            seen.feedback = ClientFeedback::Warned(warning.clone());
         }
-        Ok(Submitted { answer, seen })
+        Ok(Submitted { result: answer, outcome: seen })
     }
 
     /// Types everything into the view and makes the payload, or tells what the client complains of.
-    fn fill_in(&self) -> Result<(Mark, Filled), CannotAct> {
+    fn fill_in(&self) -> Result<(Baseline, FilledForm), ActionError> {
         let now = Moment::now();
         let mut state = self.sim.shared.state();
-        let person = find_person(&state, &self.user)?;
-        let before = Mark::now(&state);
+        let person = find_user(&state, &self.user)?;
+        let before = Baseline::now(&state);
         let view = state.views.top_mut(&person.id).filter(|view| view.id == self.view_id);
-        let view = view.ok_or_else(|| CannotAct::NoView(self.view_id.clone()))?;
+        let view = view.ok_or_else(|| ActionError::NoView(self.view_id.clone()))?;
         if view.to_submit().is_none() {
-            return Err(CannotAct::NoSubmit(self.view_id.clone()));
+            return Err(ActionError::NoSubmit(self.view_id.clone()));
         }
         for (action_id, value) in &self.values {
             type_in(view, action_id, value)?;
         }
         view.errors.clear();
-        let complaints = if self.unchecked { BTreeMap::new() } else { complaints(view) };
+        let complaints = if self.unchecked { BTreeMap::new() } else { validate(view) };
         if !complaints.is_empty() {
-            return Ok((before, Filled::Incomplete(complaints)));
+            return Ok((before, FilledForm::Incomplete(complaints)));
         }
         let view = view.clone();
-        let trigger = state.triggers.make(&person.id, now.instant);
-        Ok((before, Filled::Complete(payload::view_submission(&state, &person, &view, &trigger))))
+        let trigger = state.triggers.create(&person.id, now.instant);
+        Ok((before, FilledForm::Complete(payload::view_submission(&state, &person, &view, &trigger))))
     }
 }
 
 impl IntoFuture for Submission {
-    type Output = Result<Submitted, CannotAct>;
+    type Output = Result<Submitted, ActionError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.carry_out())
+        Box::pin(self.execute())
     }
 }
 
@@ -155,14 +160,14 @@ fn text<'a>(owner: &'a Value, pointer: &str) -> &'a str {
     owner.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn type_in(view: &mut View, action_id: &str, typed: &str) -> Result<(), CannotAct> {
+fn type_in(view: &mut View, action_id: &str, typed: &str) -> Result<(), ActionError> {
     let found = inputs(view).find(|block| text(block, "/element/action_id") == action_id);
-    let block = found.ok_or_else(|| CannotAct::NoElement(action_id.to_owned()))?;
+    let block = found.ok_or_else(|| ActionError::NoElement(action_id.to_owned()))?;
     let block_id = text(block, "/block_id").to_owned();
     let kind = text(block, "/element/type");
     let value = if kind == "static_select" {
         let option = block.get("element").and_then(|menu| elements::option(menu, Some(typed)));
-        let option = option.ok_or_else(|| CannotAct::NoOption(action_id.to_owned()))?;
+        let option = option.ok_or_else(|| ActionError::NoOption(action_id.to_owned()))?;
         json!({ "type": kind, "selected_option": option })
     } else {
         // An input that is emptied says null, not an empty text.
@@ -173,7 +178,7 @@ fn type_in(view: &mut View, action_id: &str, typed: &str) -> Result<(), CannotAc
 }
 
 /// What the client complains of before it sends anything.
-fn complaints(view: &View) -> Complaints {
+fn validate(view: &View) -> FieldErrors {
     let mut complaints = BTreeMap::new();
     for block in inputs(view) {
         let (block_id, action_id) = (text(block, "/block_id"), text(block, "/element/action_id"));
@@ -198,7 +203,12 @@ fn complaints(view: &View) -> Complaints {
 }
 
 /// What the app's answer does to the person's modals.
-fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Result<Answer, Warning> {
+fn apply_response(
+    state: &mut State,
+    user: &str,
+    view_id: &str,
+    answer: &Value,
+) -> Result<SubmitResult, Warning> {
     let bad = |reason: &str| Warning::BadAnswer(reason.to_owned());
     // It may have been closed, or another opened in its place, while the app thought about it.
     let stands = state.views.top(user).is_some_and(|view| view.id == view_id);
@@ -212,14 +222,14 @@ fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Res
             if stands {
                 state.views.pop(user);
             }
-            return Ok(Answer::Closed);
+            return Ok(SubmitResult::Closed);
         }
         None => return Err(bad("a JSON object without response_action")),
         Some(action) => action.as_str().unwrap_or_default(),
     };
     if action == "clear" {
         state.views.clear(user);
-        return Ok(Answer::Cleared);
+        return Ok(SubmitResult::Cleared);
     }
     if !stands {
         return Err(bad("the view is no longer open"));
@@ -236,25 +246,25 @@ fn answered(state: &mut State, user: &str, view_id: &str, answer: &Value) -> Res
             let view = state.views.top_mut(user).ok_or_else(|| bad("no view"))?;
             let errors = errors_for(view, fields.get("errors"))?;
             view.errors.clone_from(&errors);
-            Ok(Answer::Errors(errors))
+            Ok(SubmitResult::Errors(errors))
         }
         "update" => {
             let content = content()?;
             let view = state.views.top_mut(user).ok_or_else(|| bad("no view"))?;
             view.replace(content);
-            Ok(Answer::Updated(Box::new(OpenView::of(user, view))))
+            Ok(SubmitResult::Updated(Box::new(OpenView::of(user, view))))
         }
         "push" if state.views.stack(user).len() >= MAX_STACK => Err(bad("three views lie there already")),
         "push" => {
             let view = state.views.push(user, content()?);
-            Ok(Answer::Pushed(Box::new(OpenView::of(user, &view))))
+            Ok(SubmitResult::Pushed(Box::new(OpenView::of(user, &view))))
         }
         _ => Err(bad("an unknown response_action")),
     }
 }
 
 /// The complaints in an answer: at least one, each about an input of the view.
-fn errors_for(view: &View, errors: Option<&Value>) -> Result<Complaints, Warning> {
+fn errors_for(view: &View, errors: Option<&Value>) -> Result<FieldErrors, Warning> {
     let bad = |reason: &str| Warning::BadAnswer(reason.to_owned());
     let errors = errors.and_then(Value::as_object).filter(|errors| !errors.is_empty());
     let mut complaints = BTreeMap::new();
@@ -270,12 +280,12 @@ fn errors_for(view: &View, errors: Option<&Value>) -> Result<Complaints, Warning
 }
 
 /// Closes the uppermost modal, or all of them if it says so.
-pub(super) async fn close(sim: &SlackSim, user: &str, view_id: &str) -> Result<Seen, CannotAct> {
-    let (before, payload) = sim.change(|state| {
-        let person = find_person(state, user)?;
-        let before = Mark::now(state);
+pub(super) async fn close(sim: &SlackSim, user: &str, view_id: &str) -> Result<ActionOutcome, ActionError> {
+    let (before, payload) = sim.modify(|state| {
+        let person = find_user(state, user)?;
+        let before = Baseline::now(state);
         let view = state.views.top(user).filter(|view| view.id == view_id).cloned();
-        let view = view.ok_or_else(|| CannotAct::NoView(view_id.to_owned()))?;
+        let view = view.ok_or_else(|| ActionError::NoView(view_id.to_owned()))?;
         let all = view.flag("clear_on_close");
         if all {
             state.views.clear(user);
@@ -285,10 +295,13 @@ pub(super) async fn close(sim: &SlackSim, user: &str, view_id: &str) -> Result<S
         let told = view.flag("notify_on_close");
         Ok((before, told.then(|| payload::view_closed(state, &person, &view, all))))
     })?;
-    let Some(payload) = payload else { return Ok(Seen::new(sim, user, before, Shown::Nothing)) };
+    let Some(payload) = payload else {
+        return Ok(ActionOutcome::new(sim, user, before, ClientFeedback::Nothing));
+    };
     let user = user.to_owned();
     let forgery = Forgery::default();
-    let parcel = Parcel { kind: "view_closed", user: user.clone(), payload, takes_answer: false, forgery };
+    let parcel =
+        Delivery { kind: "view_closed", user: user.clone(), payload, accepts_response: false, forgery };
     let delivered = dispatch::deliver(sim, parcel).await;
-    Ok(Seen::delivered(sim, &user, before, delivered))
+    Ok(ActionOutcome::delivered(sim, &user, before, delivered))
 }

@@ -17,14 +17,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// Sockets that one app may have open.
 const MAX_SOCKETS: usize = 10;
 /// Orders that wait for a socket which is slow to take them.
-const MAX_ORDERS: usize = 64;
+const MAX_COMMANDS: usize = 64;
 /// Acknowledged envelopes remembered, so that an acknowledgement of a second delivery is not taken for an error.
 const MAX_ACKNOWLEDGED: usize = 1_000;
-const MAX_COMPLAINTS: usize = 100;
+const MAX_PROTOCOL_ERRORS: usize = 100;
 
 /// Why the server asks a client to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
+enum DisconnectReason {
     /// The socket ends in about ten seconds.
     Warning,
     /// Open another one.
@@ -35,26 +35,26 @@ enum Reason {
     TooMany,
 }
 
-impl Reason {
-    fn word(self) -> &'static str {
+impl DisconnectReason {
+    fn as_str(self) -> &'static str {
         match self {
-            Reason::Warning => "warning",
-            Reason::Refresh => "refresh_requested",
-            Reason::LinkDisabled => "link_disabled",
-            Reason::TooMany => "too_many_websockets",
+            DisconnectReason::Warning => "warning",
+            DisconnectReason::Refresh => "refresh_requested",
+            DisconnectReason::LinkDisabled => "link_disabled",
+            DisconnectReason::TooMany => "too_many_websockets",
         }
     }
 }
 
 /// What a socket is told to do.
 #[derive(Debug, Clone)]
-enum Order {
+enum Command {
     Text(String),
     Huge(usize),
     Binary(Bytes),
     /// Straight onto the TCP connection.
-    Wire(Bytes),
-    Disconnect(Reason),
+    RawBytes(Bytes),
+    Disconnect(DisconnectReason),
     Silence,
     Close,
     Reset,
@@ -62,7 +62,7 @@ enum Order {
 
 /// Which of the open sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum SocketSelector {
     /// Every one.
     All,
     /// The one opened first.
@@ -71,29 +71,29 @@ pub enum Which {
     Newest,
 }
 
-struct Link {
+struct SocketHandle {
     id: u64,
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
     /// Asked to go; takes no payloads any more.
-    leaving: bool,
+    draining: bool,
 }
 
-struct Pending {
-    tell: oneshot::Sender<Value>,
-    takes_answer: bool,
+struct PendingAck {
+    reply: oneshot::Sender<Value>,
+    accepts_response: bool,
 }
 
 #[derive(Default)]
-struct Table {
-    links: Vec<Link>,
+struct SocketTable {
+    sockets: Vec<SocketHandle>,
     opened: u64,
-    pending: HashMap<String, Pending>,
+    pending: HashMap<String, PendingAck>,
     acknowledged: VecDeque<String>,
-    complaints: VecDeque<String>,
+    protocol_errors: VecDeque<String>,
 }
 
 struct Inner {
-    table: Mutex<Table>,
+    table: Mutex<SocketTable>,
     changes: watch::Sender<u64>,
 }
 
@@ -106,7 +106,7 @@ impl Sockets {
         Sockets(Arc::new(Inner { table: Mutex::default(), changes: watch::Sender::new(0) }))
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SocketTable> {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +116,7 @@ impl Sockets {
 
     /// How many are open and were not asked to go.
     pub fn count(&self) -> usize {
-        self.table().links.iter().filter(|link| !link.leaving).count()
+        self.table().sockets.iter().filter(|link| !link.draining).count()
     }
 
     /// How many were ever opened.
@@ -125,74 +125,77 @@ impl Sockets {
     }
 
     /// What clients sent that makes no sense, the last hundred.
-    pub fn complaints(&self) -> Vec<String> {
-        self.table().complaints.iter().cloned().collect()
+    pub fn protocol_errors(&self) -> Vec<String> {
+        self.table().protocol_errors.iter().cloned().collect()
     }
 
     /// Warns that they end soon, which does not always happen.
-    pub fn warn(&self, which: Which) {
-        self.order(which, &Order::Disconnect(Reason::Warning));
+    pub fn warn(&self, which: SocketSelector) {
+        self.send_command(which, &Command::Disconnect(DisconnectReason::Warning));
     }
 
     /// Asks the client to open others instead; they close ten seconds later.
-    pub fn refresh(&self, which: Which) {
-        self.order(which, &Order::Disconnect(Reason::Refresh));
+    pub fn refresh(&self, which: SocketSelector) {
+        self.send_command(which, &Command::Disconnect(DisconnectReason::Refresh));
     }
 
     /// They say nothing any more and hear nothing, not even pings, but stay open and are still given payloads.
-    pub fn silence(&self, which: Which) {
-        self.order(which, &Order::Silence);
+    pub fn silence(&self, which: SocketSelector) {
+        self.send_command(which, &Command::Silence);
     }
 
     /// The server ends them in good order, without a word why.
-    pub fn close(&self, which: Which) {
-        self.order(which, &Order::Close);
+    pub fn close(&self, which: SocketSelector) {
+        self.send_command(which, &Command::Close);
     }
 
     /// The TCP connections are reset.
-    pub fn reset(&self, which: Which) {
-        self.order(which, &Order::Reset);
+    pub fn reset(&self, which: SocketSelector) {
+        self.send_command(which, &Command::Reset);
     }
 
     /// Sends any text.
-    pub fn send_text(&self, which: Which, text: &str) {
-        self.order(which, &Order::Text(text.to_owned()));
+    pub fn send_text(&self, which: SocketSelector, text: &str) {
+        self.send_command(which, &Command::Text(text.to_owned()));
     }
 
     /// Sends a binary frame, which Slack never does.
-    pub fn send_binary(&self, which: Which, bytes: &[u8]) {
-        self.order(which, &Order::Binary(Bytes::copy_from_slice(bytes)));
+    pub fn send_binary(&self, which: SocketSelector, bytes: &[u8]) {
+        self.send_command(which, &Command::Binary(Bytes::copy_from_slice(bytes)));
     }
 
     /// Sends bytes that are no WebSocket frame: reserved bits and an unknown opcode.
-    pub fn send_garbage(&self, which: Which) {
-        self.order(which, &Order::Wire(Bytes::from_static(b"\xf3\x85junk!garbage")));
+    pub fn send_garbage(&self, which: SocketSelector) {
+        self.send_command(which, &Command::RawBytes(Bytes::from_static(b"\xf3\x85junk!garbage")));
     }
 
     /// Sends a well-formed message of at least this many bytes.
-    pub fn send_huge(&self, which: Which, bytes: usize) {
-        self.order(which, &Order::Huge(bytes));
+    pub fn send_huge(&self, which: SocketSelector, bytes: usize) {
+        self.send_command(which, &Command::Huge(bytes));
     }
 
     /// Tells all that Socket Mode was switched off.
     pub(super) fn disable(&self) {
-        self.order(Which::All, &Order::Disconnect(Reason::LinkDisabled));
+        self.send_command(SocketSelector::All, &Command::Disconnect(DisconnectReason::LinkDisabled));
     }
 
-    fn order(&self, which: Which, order: &Order) {
+    fn send_command(&self, which: SocketSelector, order: &Command) {
         let mut table = self.table();
-        let count = table.links.len();
-        for (index, link) in table.links.iter_mut().enumerate() {
+        let count = table.sockets.len();
+        for (index, link) in table.sockets.iter_mut().enumerate() {
             let meant = match which {
-                Which::All => true,
-                Which::Oldest => index == 0,
-                Which::Newest => index + 1 == count,
+                SocketSelector::All => true,
+                SocketSelector::Oldest => index == 0,
+                SocketSelector::Newest => index + 1 == count,
             };
             if meant {
-                let leaves = matches!(order, Order::Disconnect(Reason::Refresh | Reason::LinkDisabled));
-                link.leaving |= leaves;
+                let leaves = matches!(
+                    order,
+                    Command::Disconnect(DisconnectReason::Refresh | DisconnectReason::LinkDisabled)
+                );
+                link.draining |= leaves;
                 // A socket with so many orders ahead is stuck; nothing more is to be done to it.
-                let _ = link.orders.try_send(order.clone());
+                let _ = link.commands.try_send(order.clone());
             }
         }
         drop(table);
@@ -200,41 +203,43 @@ impl Sockets {
     }
 
     /// Lets a socket in, as long as there are not too many.
-    fn enter(&self) -> Option<Entered> {
+    fn register(&self) -> Option<RegisteredSocket> {
         let mut table = self.table();
-        if table.links.len() >= MAX_SOCKETS {
+        if table.sockets.len() >= MAX_SOCKETS {
             return None;
         }
-        let (sender, orders) = mpsc::channel(MAX_ORDERS);
+        let (sender, orders) = mpsc::channel(MAX_COMMANDS);
         table.opened += 1;
         let id = table.opened;
-        table.links.push(Link { id, orders: sender, leaving: false });
-        let count = table.links.len();
+        table.sockets.push(SocketHandle { id, commands: sender, draining: false });
+        let count = table.sockets.len();
         drop(table);
         self.changed();
-        Some(Entered { place: Place { sockets: self.clone(), id }, orders, count })
+        Some(RegisteredSocket { guard: SocketGuard { sockets: self.clone(), id }, commands: orders, count })
     }
 
     /// Says that a socket takes no payloads any more.
-    fn leave(&self, id: u64) {
-        if let Some(link) = self.table().links.iter_mut().find(|link| link.id == id) {
-            link.leaving = true;
+    fn mark_draining(&self, id: u64) {
+        if let Some(link) = self.table().sockets.iter_mut().find(|link| link.id == id) {
+            link.draining = true;
         }
         self.changed();
     }
 
-    fn complain(&self, complaint: String) {
+    fn record_protocol_error(&self, complaint: String) {
         let mut table = self.table();
-        table.complaints.push_back(complaint);
-        if table.complaints.len() > MAX_COMPLAINTS {
-            table.complaints.pop_front();
+        table.protocol_errors.push_back(complaint);
+        if table.protocol_errors.len() > MAX_PROTOCOL_ERRORS {
+            table.protocol_errors.pop_front();
         }
     }
 
     /// Gets ready for the acknowledgement of an envelope.
     pub(super) fn expect_ack(&self, envelope_id: &str, takes_answer: bool) -> oneshot::Receiver<Value> {
         let (tell, acknowledged) = oneshot::channel();
-        self.table().pending.insert(envelope_id.to_owned(), Pending { tell, takes_answer });
+        self.table()
+            .pending
+            .insert(envelope_id.to_owned(), PendingAck { reply: tell, accepts_response: takes_answer });
         acknowledged
     }
 
@@ -243,11 +248,11 @@ impl Sockets {
     }
 
     /// Gives a payload to any one of the sockets, waiting for one if there is none.
-    pub(super) async fn hand_over(&self, text: &str) {
+    pub(super) async fn deliver(&self, text: &str) {
         let mut changes = self.0.changes.subscribe();
         loop {
             changes.mark_unchanged();
-            if self.give(text) {
+            if self.try_deliver(text) {
                 return;
             }
             if changes.changed().await.is_err() {
@@ -256,18 +261,18 @@ impl Sockets {
         }
     }
 
-    fn give(&self, text: &str) -> bool {
+    fn try_deliver(&self, text: &str) -> bool {
         let table = self.table();
-        let mut takers: Vec<&Link> = table.links.iter().filter(|link| !link.leaving).collect();
+        let mut takers: Vec<&SocketHandle> = table.sockets.iter().filter(|link| !link.draining).collect();
         fastrand::shuffle(&mut takers);
-        takers.iter().any(|link| link.orders.try_send(Order::Text(text.to_owned())).is_ok())
+        takers.iter().any(|link| link.commands.try_send(Command::Text(text.to_owned())).is_ok())
     }
 
     /// Takes what a client sent. Acknowledgements count whichever socket they come over.
-    fn heard(&self, text: &str) {
+    fn on_message(&self, text: &str) {
         match self.acknowledge(text) {
             Ok(()) => {}
-            Err(complaint) => self.complain(complaint),
+            Err(complaint) => self.record_protocol_error(complaint),
         }
     }
 
@@ -293,29 +298,29 @@ impl Sockets {
         if table.acknowledged.len() > MAX_ACKNOWLEDGED {
             table.acknowledged.pop_front();
         }
-        let refused = !pending.takes_answer && !answer.is_null();
+        let refused = !pending.accepts_response && !answer.is_null();
         // Whoever sent it may have given up.
-        let _ = pending.tell.send(if refused { Value::Null } else { answer });
+        let _ = pending.reply.send(if refused { Value::Null } else { answer });
         if refused { Err("a payload where none is accepted".to_owned()) } else { Ok(()) }
     }
 }
 
 /// A socket's place among the others, given up when dropped.
-struct Place {
+struct SocketGuard {
     sockets: Sockets,
     id: u64,
 }
 
-impl Drop for Place {
+impl Drop for SocketGuard {
     fn drop(&mut self) {
-        self.sockets.table().links.retain(|link| link.id != self.id);
+        self.sockets.table().sockets.retain(|link| link.id != self.id);
         self.sockets.changed();
     }
 }
 
-struct Entered {
-    place: Place,
-    orders: mpsc::Receiver<Order>,
+struct RegisteredSocket {
+    guard: SocketGuard,
+    commands: mpsc::Receiver<Command>,
     /// How many there are, this one included.
     count: usize,
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::interactive::unguessable;
+use super::super::interactive::random_token;
 
 /// Slack keeps the lifetime to itself; an address is meant to be used at once.
-const LIFE: Duration = Duration::from_secs(30);
+const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 /// Older ones are forgotten.
 const MAX_TICKETS: usize = 1_000;
 
@@ -17,8 +17,8 @@ const MAX_TICKETS: usize = 1_000;
 pub(in crate::slack) struct Tickets(VecDeque<(String, Instant)>);
 
 impl Tickets {
-    pub(in crate::slack) fn make(&mut self, now: Instant) -> String {
-        let ticket = unguessable();
+    pub(in crate::slack) fn create(&mut self, now: Instant) -> String {
+        let ticket = random_token();
         self.0.push_back((ticket.clone(), now));
         if self.0.len() > MAX_TICKETS {
             self.0.pop_front();
@@ -27,9 +27,9 @@ impl Tickets {
     }
 
     /// Uses a ticket up. Says whether it was good.
-    pub(super) fn take(&mut self, ticket: &str, now: Instant) -> bool {
+    pub(super) fn redeem(&mut self, ticket: &str, now: Instant) -> bool {
         let at = self.0.iter().position(|(known, _)| known == ticket);
         let found = at.and_then(|at| self.0.remove(at));
-        found.is_some_and(|(_, made)| now.duration_since(made) <= LIFE)
+        found.is_some_and(|(_, made)| now.duration_since(made) <= TICKET_LIFETIME)
     }
 }

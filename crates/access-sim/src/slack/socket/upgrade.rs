@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::super::Shared;
 use super::super::delivery::{self, plain};
 use super::super::faults::Fault;
-use super::super::server::{Life, Line};
+use super::super::server::{ConnectionHandle, ServerTasks};
 use super::super::state::Moment;
 use super::connection;
 
@@ -23,14 +23,14 @@ pub(in crate::slack) const LINK: &str = "link";
 /// Answers the GET and lets the connection be a socket from then on.
 pub(in crate::slack) async fn upgrade(
     State(shared): State<Arc<Shared>>,
-    Extension(line): Extension<Line>,
-    Extension(life): Extension<Life>,
+    Extension(line): Extension<ConnectionHandle>,
+    Extension(life): Extension<ServerTasks>,
     mut request: Request,
 ) -> Response {
     if let Some(strike) = shared.faults.take(LINK, &[]) {
         match strike.fault {
             Fault::Delay(pause) => tokio::time::sleep(pause).await,
-            _ => return delivery::struck(strike, None, &line).await,
+            _ => return delivery::with_fault(strike, None, &line).await,
         }
     }
     let Some(accept) = accept_key(request.headers()) else {
@@ -42,7 +42,7 @@ pub(in crate::slack) async fn upgrade(
     let now = Moment::now();
     let enabled = {
         let mut state = shared.state();
-        if !state.tickets.take(&ticket, now.instant) {
+        if !state.tickets.redeem(&ticket, now.instant) {
             return plain(StatusCode::FORBIDDEN, "the ticket is unknown, used or too old");
         }
         state.app.socket_mode

@@ -17,12 +17,12 @@ use super::super::interactive::signature::sign;
 use crate::tasks::Tasks;
 
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
+pub(super) struct ReceivedRequest {
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
 }
 
-impl Heard {
+impl ReceivedRequest {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -50,7 +50,7 @@ struct Answer {
 
 #[derive(Clone)]
 struct Inner {
-    heard: Arc<Mutex<Vec<Heard>>>,
+    received: Arc<Mutex<Vec<ReceivedRequest>>>,
     answer: Arc<Mutex<Answer>>,
 }
 
@@ -72,8 +72,8 @@ impl App {
     /// An app whose router somebody else serves.
     pub(super) fn unserved(addr: SocketAddr) -> (Self, Tasks, Router) {
         let answer = Answer { status: 200, body: String::new(), pause: Duration::ZERO };
-        let inner = Inner { heard: Arc::default(), answer: Arc::new(Mutex::new(answer)) };
-        let router = Router::new().fallback(hear).with_state(inner.clone());
+        let inner = Inner { received: Arc::default(), answer: Arc::new(Mutex::new(answer)) };
+        let router = Router::new().fallback(receive).with_state(inner.clone());
         let router = router.layer(DefaultBodyLimit::disable());
         let tasks = Tasks::default();
         (App { inner, addr, _stop: tasks.cancel_on_drop() }, tasks, router)
@@ -83,26 +83,26 @@ impl App {
         format!("http://{}/slack/interactions", self.addr)
     }
 
-    pub(super) fn answers(&self, status: u16, body: &str) {
+    pub(super) fn respond_with(&self, status: u16, body: &str) {
         let answer = Answer { status, body: body.to_owned(), pause: Duration::ZERO };
         *self.inner.answer.lock().unwrap() = answer;
     }
 
-    pub(super) fn answers_after(&self, pause: Duration) {
+    pub(super) fn respond_after(&self, pause: Duration) {
         self.inner.answer.lock().unwrap().pause = pause;
     }
 
-    pub(super) fn heard(&self) -> Vec<Heard> {
-        self.inner.heard.lock().unwrap().clone()
+    pub(super) fn received(&self) -> Vec<ReceivedRequest> {
+        self.inner.received.lock().unwrap().clone()
     }
 
-    pub(super) fn last(&self) -> Heard {
-        self.heard().pop().expect("something was heard")
+    pub(super) fn last(&self) -> ReceivedRequest {
+        self.received().pop().expect("something was heard")
     }
 }
 
-async fn hear(State(inner): State<Inner>, headers: HeaderMap, body: Body) -> impl IntoResponse {
-    inner.heard.lock().unwrap().push(Heard { headers, body });
+async fn receive(State(inner): State<Inner>, headers: HeaderMap, body: Body) -> impl IntoResponse {
+    inner.received.lock().unwrap().push(ReceivedRequest { headers, body });
     let answer = inner.answer.lock().unwrap().clone();
     tokio::time::sleep(answer.pause).await;
     (StatusCode::from_u16(answer.status).unwrap(), answer.body)

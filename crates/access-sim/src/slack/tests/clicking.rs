@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::interactive::{Times, Warning};
-use super::super::people::CannotAct;
-use super::super::workspace::{Channel, Person, PersonKind, Workspace};
+use super::super::interactive::{Timings, Warning};
+use super::super::people::ActionError;
+use super::super::workspace::{Channel, SlackUser, SlackUserKind, Workspace};
 use super::{button, post_button, section, start, start_with_app};
 
 #[tokio::test]
 async fn a_click_reaches_the_app_signed_and_complete() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0REQUESTS", button("approve")).await;
     let seen = sim.click("U0BOB", "C0REQUESTS", &ts, "approve").await.unwrap();
     assert!(seen.acknowledged(), "{seen:?}");
@@ -62,7 +62,7 @@ async fn a_click_reaches_the_app_signed_and_complete() {
 
 #[tokio::test]
 async fn the_client_asks_before_it_sends_when_the_app_wants_it() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let mut deny = button("deny");
     let text = |text: &str| super::plain(text);
     deny["confirm"] = json!({ "title": text("Sure?"), "text": text("It is final."),
@@ -72,40 +72,40 @@ async fn the_client_asks_before_it_sends_when_the_app_wants_it() {
     let confirm = seen.confirm().unwrap();
     assert_eq!((confirm.title.as_str(), confirm.confirm.as_str()), ("Sure?", "Deny"));
     assert!(!seen.acknowledged() && seen.seq().is_none());
-    assert!(app.heard().is_empty() && sim.interactions().is_empty());
+    assert!(app.received().is_empty() && sim.interactions().is_empty());
     let seen = sim.click("U0BOB", "C0REQUESTS", &ts, "deny").confirmed().await.unwrap();
     assert!(seen.acknowledged());
-    assert_eq!(app.heard().len(), 1);
+    assert_eq!(app.received().len(), 1);
 }
 
 #[tokio::test]
 async fn nobody_presses_what_they_cannot_see() {
-    let away = PersonKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
+    let away = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
     let workspace = Workspace::demo()
-        .add_person(Person::member("U0AWAY", "away").kind(away))
-        .add_person(Person::member("U0BOT2", "other").kind(PersonKind::Bot))
+        .add_user(SlackUser::member("U0AWAY", "away").kind(away))
+        .add_user(SlackUser::member("U0BOT2", "other").kind(SlackUserKind::Bot))
         .with_channel(Channel::private("C0SECRET", "secret").with_members(&["U0BOT", "U0BOB"]));
-    let (sim, client, app) = start_with_app(workspace, Times::default()).await;
+    let (sim, client, app) = start_with_app(workspace, Timings::default()).await;
     let dba = post_button(&client, "C0DBA", button("approve")).await;
     let secret = post_button(&client, "C0SECRET", button("approve")).await;
     let refusal = async |user: &str, channel: &str, ts: &str, action: &str| {
         sim.click(user, channel, ts, action).await.unwrap_err()
     };
     for nobody in ["U0NOBODY", "U0DAN", "U0BOT", "U0BOT2", "USLACKBOT"] {
-        assert_eq!(refusal(nobody, "C0DBA", &dba, "approve").await, CannotAct::NoClient(nobody.to_owned()));
+        assert_eq!(refusal(nobody, "C0DBA", &dba, "approve").await, ActionError::NoClient(nobody.to_owned()));
     }
     let unseen = [("U0GIL", "C0DBA", &dba), ("U0AWAY", "C0DBA", &dba), ("U0ALICE", "C0SECRET", &secret)];
     for (user, channel, ts) in unseen {
         let (user, channel) = (user.to_owned(), channel.to_owned());
         let refused = refusal(&user, &channel, ts, "approve").await;
-        assert_eq!(refused, CannotAct::CannotSee { user, channel });
+        assert_eq!(refused, ActionError::CannotSee { user, channel });
     }
     assert_eq!(
         refusal("U0BOB", "C0DBA", "1.000001", "approve").await,
-        CannotAct::NoMessage("1.000001".to_owned())
+        ActionError::NoMessage("1.000001".to_owned())
     );
-    assert_eq!(refusal("U0BOB", "C0DBA", &dba, "deny").await, CannotAct::NoElement("deny".to_owned()));
-    assert!(app.heard().is_empty(), "nothing was sent");
+    assert_eq!(refusal("U0BOB", "C0DBA", &dba, "deny").await, ActionError::NoElement("deny".to_owned()));
+    assert!(app.received().is_empty(), "nothing was sent");
     // Members see public channels that they are not in; guests and people from elsewhere press where they are.
     assert!(sim.click("U0ALICE", "C0DBA", &dba, "approve").await.unwrap().acknowledged());
     assert!(sim.click("U0BOB", "C0SECRET", &secret, "approve").await.unwrap().acknowledged());
@@ -114,15 +114,15 @@ async fn nobody_presses_what_they_cannot_see() {
     sim.click("U0EVE", "C0REQUESTS", &shared, "approve").await.unwrap();
     let user = &app.last().payload()["user"];
     assert_eq!((&user["id"], &user["team_id"]), (&json!("U0EVE"), &json!("T0OTHER")));
-    sim.put_person(Person::member("U0EVE", "eve").kind(PersonKind::Deactivated));
-    assert!(matches!(refusal("U0EVE", "C0REQUESTS", &shared, "approve").await, CannotAct::NoClient(_)));
+    sim.put_user(SlackUser::member("U0EVE", "eve").kind(SlackUserKind::Deactivated));
+    assert!(matches!(refusal("U0EVE", "C0REQUESTS", &shared, "approve").await, ActionError::NoClient(_)));
     assert!(sim.delete_message("C0REQUESTS", &shared));
-    assert!(matches!(refusal("U0BOB", "C0REQUESTS", &shared, "approve").await, CannotAct::NoMessage(_)));
+    assert!(matches!(refusal("U0BOB", "C0REQUESTS", &shared, "approve").await, ActionError::NoMessage(_)));
 }
 
 #[tokio::test]
 async fn direct_messages_threads_and_links_have_buttons_too() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let mut open = button("open");
     open["url"] = json!("https://teleport.example/web/requests/1");
     let ts = post_button(&client, "U0BOB", open).await;
@@ -132,7 +132,7 @@ async fn direct_messages_threads_and_links_have_buttons_too() {
     assert_eq!(payload["actions"][0]["url"], "https://teleport.example/web/requests/1");
     assert!(matches!(
         sim.click("U0ALICE", "D0BOB", &ts, "open").await.unwrap_err(),
-        CannotAct::CannotSee { .. }
+        ActionError::CannotSee { .. }
     ));
     let blocks = json!([
         { "type": "section", "text": super::plain("x"), "accessory": button("same") },
@@ -141,19 +141,19 @@ async fn direct_messages_threads_and_links_have_buttons_too() {
     let reply = json!({ "channel": "D0BOB", "thread_ts": ts, "text": "x", "blocks": blocks });
     let reply = client.ok("chat.postMessage", reply).await["ts"].as_str().unwrap().to_owned();
     let ambiguous = sim.click("U0BOB", "D0BOB", &reply, "same").await.unwrap_err();
-    assert_eq!(ambiguous, CannotAct::Ambiguous("same".to_owned()));
+    assert_eq!(ambiguous, ActionError::Ambiguous("same".to_owned()));
     sim.click("U0BOB", "D0BOB", &reply, "same").in_block("two").await.unwrap();
     assert_eq!(app.last().payload()["container"]["thread_ts"], json!(ts));
     let buttons = &sim.messages("D0BOB")[1].buttons;
     assert_eq!(buttons.len(), 2);
     assert!(!buttons[0].block_id.is_empty() && buttons[1].block_id == "two");
     sim.click("U0BOB", "D0BOB", &reply, "same").in_block(&buttons[0].block_id).await.unwrap();
-    assert_eq!(app.heard().len(), 3);
+    assert_eq!(app.received().len(), 3);
 }
 
 #[tokio::test]
 async fn menus_send_what_is_chosen_of_what_they_offer() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let option = |value: &str| json!({ "text": super::plain(value), "value": value });
     let menu = json!({ "type": "static_select", "action_id": "how",
         "placeholder": super::plain("How?"), "options": [option("a"), option("b")] });
@@ -161,7 +161,7 @@ async fn menus_send_what_is_chosen_of_what_they_offer() {
     for wrong in
         [sim.click("U0BOB", "C0DBA", &ts, "how"), sim.click("U0BOB", "C0DBA", &ts, "how").choosing("c")]
     {
-        assert_eq!(wrong.await.unwrap_err(), CannotAct::NoOption("how".to_owned()));
+        assert_eq!(wrong.await.unwrap_err(), ActionError::NoOption("how".to_owned()));
     }
     sim.click("U0BOB", "C0DBA", &ts, "how").choosing("b").await.unwrap();
     let action = &app.last().payload()["actions"][0];
@@ -170,7 +170,7 @@ async fn menus_send_what_is_chosen_of_what_they_offer() {
 
 #[tokio::test]
 async fn a_person_sees_when_the_app_fails() {
-    let times = Times { ack: Duration::from_secs(1), ..Times::default() };
+    let times = Timings { ack: Duration::from_secs(1), ..Timings::default() };
     let (sim, client, app) = start_with_app(Workspace::demo(), times).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let warning = async || {
@@ -179,12 +179,12 @@ async fn a_person_sees_when_the_app_fails() {
         seen.warning().unwrap().clone()
     };
     for status in [201, 302, 404, 500] {
-        app.answers(status, "");
+        app.respond_with(status, "");
         assert_eq!(warning().await, Warning::Status(status));
     }
-    app.answers_after(Duration::from_secs(30));
+    app.respond_after(Duration::from_secs(30));
     assert_eq!(warning().await, Warning::TimedOut);
-    assert_eq!(app.heard().len(), 5, "nothing is sent twice");
+    assert_eq!(app.received().len(), 5, "nothing is sent twice");
     let closed = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     for wrong in [format!("http://{closed}/"), "ftp://127.0.0.1/".to_owned(), "nonsense".to_owned()] {
         sim.set_request_url(Some(&wrong));
@@ -196,7 +196,7 @@ async fn a_person_sees_when_the_app_fails() {
 
 #[tokio::test]
 async fn ephemeral_messages_are_for_one_person_and_have_buttons() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let blocks = json!([section("Sure?"), { "type": "actions", "elements": [button("yes")] }]);
     let show = json!({ "channel": "C0DBA", "user": "U0BOB", "text": "Sure?", "blocks": blocks });
     let got = client.ok("chat.postEphemeral", show).await;
@@ -207,7 +207,7 @@ async fn ephemeral_messages_are_for_one_person_and_have_buttons() {
     let bob = snapshot.people.iter().find(|person| person.id == "U0BOB").unwrap();
     assert_eq!((bob.ephemerals[0].ts.as_str(), bob.ephemerals[0].buttons.len()), (ts, 1));
     let refused = sim.click("U0CAROL", "C0DBA", ts, "yes").await.unwrap_err();
-    assert_eq!(refused, CannotAct::NoMessage(ts.to_owned()));
+    assert_eq!(refused, ActionError::NoMessage(ts.to_owned()));
     sim.click("U0BOB", "C0DBA", ts, "yes").await.unwrap();
     let payload = app.last().payload();
     assert_eq!(payload["container"]["is_ephemeral"], json!(true));
@@ -233,7 +233,7 @@ async fn ephemeral_messages_are_for_one_person_and_have_buttons() {
 
 #[tokio::test]
 async fn an_answer_after_the_acknowledgement_is_waited_for() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let earlier = json!({ "channel": "C0DBA", "user": "U0BOB", "text": "earlier" });
     client.ok("chat.postEphemeral", earlier).await;
@@ -270,7 +270,7 @@ async fn payloads_name_the_organisation_and_no_team_where_it_installed_the_app()
     });
     for (installed, team) in [(false, team), (true, Value::Null)] {
         let workspace = Workspace::demo().in_enterprise(installed);
-        let (sim, client, app) = start_with_app(workspace, Times::default()).await;
+        let (sim, client, app) = start_with_app(workspace, Timings::default()).await;
         let ts = post_button(&client, "C0REQUESTS", button("approve")).await;
         sim.click("U0BOB", "C0REQUESTS", &ts, "approve").await.unwrap();
         let payload = app.last().payload();

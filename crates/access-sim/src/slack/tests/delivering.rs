@@ -12,19 +12,19 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
-use super::super::interactive::{Times, Warning};
+use super::super::interactive::{Timings, Warning};
 use super::super::workspace::Workspace;
 use super::super::{Options, SlackSim};
-use super::app::{App, Heard};
+use super::app::{App, ReceivedRequest};
 use super::{Client, button, post_button, start_with_app};
 
-fn stamp(heard: &Heard) -> Option<i64> {
+fn stamp(heard: &ReceivedRequest) -> Option<i64> {
     heard.header("x-slack-request-timestamp").map(|stamp| stamp.parse().unwrap())
 }
 
 #[tokio::test]
 async fn signatures_and_timestamps_go_wrong_as_ordered() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let secret = sim.app().signing_secret;
     let send = async |forgery: Forgery| {
@@ -54,18 +54,18 @@ async fn signatures_and_timestamps_go_wrong_as_ordered() {
     let heard = send(Forgery::stamped(Stamp::Text("1e9".to_owned()))).await;
     assert!(heard.header("x-slack-request-timestamp") == Some("1e9") && heard.is_signed_by(&secret));
     let forgeries = sim.interactions().into_iter().filter(|one| one.forgery.is_some()).count();
-    assert_eq!(forgeries, app.heard().len());
+    assert_eq!(forgeries, app.received().len());
     assert!(sim.interactions().iter().all(|one| !one.forgery.as_deref().unwrap().contains("another app")));
 }
 
 #[tokio::test]
 async fn a_replay_is_the_same_to_the_byte() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let seen = sim.click("U0BOB", "C0DBA", &ts, "approve").await.unwrap();
     let again = sim.replay(seen.seq().unwrap()).await.unwrap();
     assert!(again.acknowledged() && again.seq() != seen.seq());
-    let [first, second] = app.heard().try_into().unwrap();
+    let [first, second] = app.received().try_into().unwrap();
     assert_eq!(first.body, second.body);
     for header in ["x-slack-signature", "x-slack-request-timestamp"] {
         assert_eq!(first.header(header), second.header(header), "{header}");
@@ -75,7 +75,7 @@ async fn a_replay_is_the_same_to_the_byte() {
 
 #[tokio::test]
 async fn payloads_say_something_else_and_are_well_signed() {
-    let (sim, client, app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let secret = sim.app().signing_secret;
     let cases = [
@@ -96,14 +96,14 @@ async fn payloads_say_something_else_and_are_well_signed() {
         assert_eq!(app.last().payload().pointer(pointer), Some(&value), "{pointer}");
     }
     for (name, alteration) in Alteration::hostile() {
-        let before = app.heard().len();
+        let before = app.received().len();
         let forgery = Forgery::altered(alteration);
         let seen = sim.click("U0BOB", "C0DBA", &ts, "approve").forged(forgery).await.unwrap();
         assert!(seen.acknowledged(), "{name}: {seen:?}");
-        assert_eq!(app.heard().len(), before + 1, "{name}");
+        assert_eq!(app.received().len(), before + 1, "{name}");
         assert!(app.last().is_signed_by(&secret), "{name}");
     }
-    assert!(app.heard().iter().any(|heard| heard.body.len() > 20 << 20));
+    assert!(app.received().iter().any(|heard| heard.body.len() > 20 << 20));
 }
 
 #[tokio::test]
@@ -142,5 +142,5 @@ async fn https_is_checked_against_the_given_certificates() {
     }
     sim.set_app(|app| app.request_ca = Some(own.cert.pem()));
     assert!(sim.click("U0BOB", "C0DBA", &ts, "approve").await.unwrap().acknowledged());
-    assert_eq!(app.heard().len(), 1);
+    assert_eq!(app.received().len(), 1);
 }

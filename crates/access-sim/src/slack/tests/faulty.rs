@@ -19,7 +19,7 @@ fn rule(fault: Fault) -> FaultRule {
     FaultRule::new(METHOD, fault).times(1)
 }
 
-async fn attempt(client: &Client) -> Result<super::Got, String> {
+async fn attempt(client: &Client) -> Result<super::ApiReply, String> {
     client.send(client.request("POST", METHOD, Some("application/json"), &post().to_string())).await
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::super::workspace::{Person, Workspace};
+use super::super::workspace::{SlackUser, Workspace};
 use super::start;
 
 /// In the order of the recorded conversation.
@@ -24,8 +24,8 @@ const STEMS: [&str; 8] = [
 async fn the_go_plugins_calls_are_taken() {
     let workspace = Workspace::empty()
         .add_channel("C0TEAM", "team")
-        .add_person(Person::member("UBOB", "bob"))
-        .add_person(Person::member("UDAVE", "dave"));
+        .add_user(SlackUser::member("UBOB", "bob"))
+        .add_user(SlackUser::member("UDAVE", "dave"));
     let (sim, client) = start(workspace).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/go-plugin-7.1.3");
     // The recording's server answered with the channel as asked and with its own ts; ours gives its own for both.

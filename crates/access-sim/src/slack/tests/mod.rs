@@ -27,7 +27,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-use super::interactive::Times;
+use super::interactive::Timings;
 use super::workspace::Workspace;
 use super::{Options, SlackSim};
 use app::App;
@@ -43,13 +43,13 @@ struct Client {
 
 /// What came back.
 #[derive(Debug)]
-struct Got {
+struct ApiReply {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Got {
+impl ApiReply {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -65,12 +65,12 @@ impl Client {
         Client { http, base: sim.api_url(), token: sim.token() }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Got, String> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<ApiReply, String> {
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| format!("request: {error:?}"))?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| format!("body: {error:?}"))?.to_bytes();
-            Ok(Got { status: parts.status, headers: parts.headers, body })
+            Ok(ApiReply { status: parts.status, headers: parts.headers, body })
         };
         tokio::time::timeout(LIMIT, exchange).await.expect("an answer in time")
     }
@@ -92,11 +92,11 @@ impl Client {
         request.body(Full::from(body.to_owned())).unwrap()
     }
 
-    async fn raw(&self, verb: &str, path: &str, content_type: Option<&str>, body: &str) -> Got {
+    async fn raw(&self, verb: &str, path: &str, content_type: Option<&str>, body: &str) -> ApiReply {
         self.send(self.request(verb, path, content_type, body)).await.unwrap()
     }
 
-    async fn post(&self, method: &str, body: Value) -> Got {
+    async fn post(&self, method: &str, body: Value) -> ApiReply {
         self.raw("POST", method, Some("application/json; charset=utf-8"), &body.to_string()).await
     }
 
@@ -114,12 +114,12 @@ impl Client {
         got["error"].as_str().unwrap().to_owned()
     }
 
-    async fn form(&self, method: &str, pairs: &[(&str, &str)]) -> Got {
+    async fn form(&self, method: &str, pairs: &[(&str, &str)]) -> ApiReply {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.raw("POST", method, Some("application/x-www-form-urlencoded"), &body).await
     }
 
-    async fn get(&self, method: &str, pairs: &[(&str, &str)]) -> Got {
+    async fn get(&self, method: &str, pairs: &[(&str, &str)]) -> ApiReply {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.raw("GET", &format!("{method}?{query}"), None, "").await
     }
@@ -134,10 +134,10 @@ async fn start(workspace: Workspace) -> (SlackSim, Client) {
 }
 
 /// The same with an app that hears of clicks.
-async fn start_with_app(workspace: Workspace, times: Times) -> (SlackSim, Client, App) {
+async fn start_with_app(workspace: Workspace, times: Timings) -> (SlackSim, Client, App) {
     let app = App::start().await;
     let workspace = workspace.with_request_url(&app.url());
-    let options = Options { rate_limits: None, times, ..Options::new(workspace) };
+    let options = Options { rate_limits: None, timings: times, ..Options::new(workspace) };
     let sim = SlackSim::start(options).await.unwrap();
     let client = Client::of(&sim);
     (sim, client, app)

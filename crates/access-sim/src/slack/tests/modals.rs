@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use super::super::SlackSim;
 use super::super::interactive::forgery::{Alteration, Forgery};
-use super::super::interactive::{Times, Warning};
-use super::super::people::CannotAct;
-use super::super::people::submit::Answer;
+use super::super::interactive::{Timings, Warning};
+use super::super::people::ActionError;
+use super::super::people::submit::SubmitResult;
 use super::super::views::OpenView;
 use super::super::workspace::Workspace;
 use super::app::App;
 use super::{Client, button, plain, post_button, reason_modal, start_with_app};
 
 /// A simulator in which Bob can press a button that opens modals.
-async fn bed(times: Times) -> (SlackSim, Client, App, String) {
+async fn start_with_button(times: Timings) -> (SlackSim, Client, App, String) {
     let (sim, client, app) = start_with_app(Workspace::demo(), times).await;
     let ts = post_button(&client, "C0DBA", button("deny")).await;
     (sim, client, app, ts)
@@ -37,8 +37,8 @@ async fn open(sim: &SlackSim, client: &Client, app: &App, ts: &str, view: Value)
 
 #[tokio::test]
 async fn a_trigger_opens_one_modal_soon() {
-    let times = Times { trigger: Duration::from_secs(1), ..Times::default() };
-    let (sim, client, app, ts) = bed(times).await;
+    let times = Timings { trigger: Duration::from_secs(1), ..Timings::default() };
+    let (sim, client, app, ts) = start_with_button(times).await;
     let id = trigger(&sim, &app, &ts).await;
     let error = async |trigger: &str| {
         client.error("views.open", json!({ "trigger_id": trigger, "view": reason_modal() })).await
@@ -71,7 +71,7 @@ async fn a_trigger_opens_one_modal_soon() {
 
 #[tokio::test]
 async fn views_are_checked() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let id = trigger(&sim, &app, &ts).await;
     let with = |pointer: &str, value: Value| {
         let mut view = reason_modal();
@@ -134,15 +134,15 @@ async fn views_are_checked() {
 
 #[tokio::test]
 async fn updates_need_the_current_hash_and_keep_what_was_typed() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let mut view = reason_modal();
     view["external_id"] = json!("mine");
     let opened = open(&sim, &client, &app, &ts, view.clone()).await;
-    app.answers(200, r#"{"response_action":"errors","errors":{"why":"Say more."}}"#);
+    app.respond_with(200, r#"{"response_action":"errors","errors":{"why":"Say more."}}"#);
     let submitted = sim.submit_view("U0BOB", &opened.id, &[("reason", "no")]).await.unwrap();
-    assert!(matches!(submitted.answer, Answer::Errors(_)));
+    assert!(matches!(submitted.result, SubmitResult::Errors(_)));
     assert_eq!(sim.modal("U0BOB").unwrap().errors["why"], "Say more.");
-    app.answers(200, "");
+    app.respond_with(200, "");
 
     view["title"] = plain("Second");
     let update = |hash: &str| json!({ "view_id": opened.id, "hash": hash, "view": view });
@@ -170,10 +170,10 @@ async fn updates_need_the_current_hash_and_keep_what_was_typed() {
 
 #[tokio::test]
 async fn a_submission_carries_what_was_typed_and_closes_the_modal() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
     let submitted = sim.submit_view("U0BOB", &opened.id, &[("reason", "not now & <never>")]).await.unwrap();
-    assert!(matches!(submitted.answer, Answer::Closed), "{:?}", submitted.answer);
+    assert!(matches!(submitted.result, SubmitResult::Closed), "{:?}", submitted.result);
     assert!(sim.modal("U0BOB").is_none());
     let heard = app.last();
     assert!(heard.is_signed_by(&sim.app().signing_secret));
@@ -193,21 +193,23 @@ async fn a_submission_carries_what_was_typed_and_closes_the_modal() {
         assert_eq!(payload.pointer(pointer), Some(&value), "{pointer}");
     }
     let gone = sim.submit_view("U0BOB", &opened.id, &[]).await.unwrap_err();
-    assert_eq!(gone, CannotAct::NoView(opened.id));
+    assert_eq!(gone, ActionError::NoView(opened.id));
 }
 
 #[tokio::test]
 async fn the_client_does_not_send_what_is_incomplete_unless_it_is_forced() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
-    let before = app.heard().len();
+    let before = app.received().len();
     for wrong in [String::new(), "x".repeat(101)] {
         let submitted = sim.submit_view("U0BOB", &opened.id, &[("reason", &wrong)]).await.unwrap();
-        assert!(matches!(submitted.answer, Answer::Incomplete(complaints) if complaints.contains_key("why")));
+        assert!(
+            matches!(submitted.result, SubmitResult::Incomplete(complaints) if complaints.contains_key("why"))
+        );
     }
     let unknown = sim.submit_view("U0BOB", &opened.id, &[("colour", "red")]).await.unwrap_err();
-    assert_eq!(unknown, CannotAct::NoElement("colour".to_owned()));
-    assert_eq!(app.heard().len(), before);
+    assert_eq!(unknown, ActionError::NoElement("colour".to_owned()));
+    assert_eq!(app.received().len(), before);
     let forgery = Forgery::altered(Alteration::set("/view/private_metadata", json!("req-2")));
     let long = "x".repeat(50_000);
     let forced = sim.submit_view("U0BOB", &opened.id, &[("reason", &long)]).unchecked().forged(forgery);
@@ -219,36 +221,39 @@ async fn the_client_does_not_send_what_is_incomplete_unless_it_is_forced() {
 
 #[tokio::test]
 async fn answers_update_push_and_clear() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let mut second = reason_modal();
     second["title"] = plain("Second");
     let action = |action: &str| json!({ "response_action": action, "view": second }).to_string();
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
-    let submit = async |view: &str| sim.submit_view("U0BOB", view, &[("reason", "x")]).await.unwrap().answer;
+    let submit = async |view: &str| sim.submit_view("U0BOB", view, &[("reason", "x")]).await.unwrap().result;
 
-    app.answers(200, &action("update"));
-    let Answer::Updated(updated) = submit(&opened.id).await else { panic!("not updated") };
+    app.respond_with(200, &action("update"));
+    let SubmitResult::Updated(updated) = submit(&opened.id).await else { panic!("not updated") };
     assert_eq!((updated.id.as_str(), updated.title.as_str()), (opened.id.as_str(), "Second"));
-    app.answers(200, &action("push"));
-    let Answer::Pushed(pushed) = submit(&opened.id).await else { panic!("not pushed") };
+    app.respond_with(200, &action("push"));
+    let SubmitResult::Pushed(pushed) = submit(&opened.id).await else { panic!("not pushed") };
     assert_eq!(sim.views_of("U0BOB").len(), 2);
-    assert!(matches!(sim.submit_view("U0BOB", &opened.id, &[]).await.unwrap_err(), CannotAct::NoView(_)));
-    let Answer::Pushed(third) = submit(&pushed.id).await else { panic!("not pushed") };
-    assert!(matches!(submit(&third.id).await, Answer::Warned(Warning::BadAnswer(_))), "three are the most");
-    app.answers(200, "{}");
-    assert!(matches!(submit(&third.id).await, Answer::Closed));
+    assert!(matches!(sim.submit_view("U0BOB", &opened.id, &[]).await.unwrap_err(), ActionError::NoView(_)));
+    let SubmitResult::Pushed(third) = submit(&pushed.id).await else { panic!("not pushed") };
+    assert!(
+        matches!(submit(&third.id).await, SubmitResult::Warned(Warning::BadAnswer(_))),
+        "three are the most"
+    );
+    app.respond_with(200, "{}");
+    assert!(matches!(submit(&third.id).await, SubmitResult::Closed));
     assert_eq!(sim.modal("U0BOB").unwrap().id, pushed.id, "the one below shows again");
-    app.answers(200, r#"{"response_action":"clear"}"#);
-    assert!(matches!(submit(&pushed.id).await, Answer::Cleared));
+    app.respond_with(200, r#"{"response_action":"clear"}"#);
+    assert!(matches!(submit(&pushed.id).await, SubmitResult::Cleared));
     assert!(sim.views_of("U0BOB").is_empty());
 }
 
 #[tokio::test]
 async fn answers_of_no_use_leave_the_modal_and_a_warning() {
-    let times = Times { ack: Duration::from_secs(1), ..Times::default() };
-    let (sim, client, app, ts) = bed(times).await;
+    let times = Timings { ack: Duration::from_secs(1), ..Timings::default() };
+    let (sim, client, app, ts) = start_with_button(times).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
-    let answer = async || sim.submit_view("U0BOB", &opened.id, &[("reason", "x")]).await.unwrap().answer;
+    let answer = async || sim.submit_view("U0BOB", &opened.id, &[("reason", "x")]).await.unwrap().result;
     for wrong in [
         "ok",
         "[]",
@@ -262,24 +267,24 @@ async fn answers_of_no_use_leave_the_modal_and_a_warning() {
         r#"{"response_action":"update"}"#,
         r#"{"response_action":"update","view":{"type":"modal"}}"#,
     ] {
-        app.answers(200, wrong);
+        app.respond_with(200, wrong);
         let got = answer().await;
-        assert!(matches!(got, Answer::Warned(Warning::BadAnswer(_))), "{wrong}: {got:?}");
+        assert!(matches!(got, SubmitResult::Warned(Warning::BadAnswer(_))), "{wrong}: {got:?}");
     }
-    app.answers(500, "");
-    assert!(matches!(answer().await, Answer::Warned(Warning::Status(500))));
-    app.answers_after(Duration::from_secs(30));
-    assert!(matches!(answer().await, Answer::Warned(Warning::TimedOut)));
+    app.respond_with(500, "");
+    assert!(matches!(answer().await, SubmitResult::Warned(Warning::Status(500))));
+    app.respond_after(Duration::from_secs(30));
+    assert!(matches!(answer().await, SubmitResult::Warned(Warning::TimedOut)));
     assert_eq!(sim.modal("U0BOB").unwrap().id, opened.id);
 }
 
 #[tokio::test]
 async fn closing_is_told_only_on_request() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
-    let before = app.heard().len();
+    let before = app.received().len();
     let seen = sim.close_view("U0BOB", &opened.id).await.unwrap();
-    assert!(seen.seq().is_none() && app.heard().len() == before && sim.modal("U0BOB").is_none());
+    assert!(seen.seq().is_none() && app.received().len() == before && sim.modal("U0BOB").is_none());
     let mut view = reason_modal();
     view["notify_on_close"] = json!(true);
     view["clear_on_close"] = json!(true);
@@ -288,12 +293,12 @@ async fn closing_is_told_only_on_request() {
     let payload = app.last().payload();
     assert_eq!((&payload["type"], &payload["is_cleared"]), (&json!("view_closed"), &json!(true)));
     assert_eq!(payload["view"]["private_metadata"], "req-1");
-    assert!(matches!(sim.close_view("U0BOB", &opened.id).await.unwrap_err(), CannotAct::NoView(_)));
+    assert!(matches!(sim.close_view("U0BOB", &opened.id).await.unwrap_err(), ActionError::NoView(_)));
 }
 
 #[tokio::test]
 async fn buttons_within_a_modal_are_clicked_there() {
-    let (sim, client, app, ts) = bed(Times::default()).await;
+    let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let view = json!({ "type": "modal", "title": plain("x"),
         "blocks": [{ "type": "actions", "block_id": "b", "elements": [button("more")] }] });
     let opened = open(&sim, &client, &app, &ts, view).await;
@@ -303,7 +308,7 @@ async fn buttons_within_a_modal_are_clicked_there() {
     assert_eq!(payload["container"], json!({ "type": "view", "view_id": opened.id }));
     assert_eq!((payload["view"]["id"].clone(), payload.get("message")), (json!(opened.id), None));
     let refused = sim.click_in_view("U0CAROL", &opened.id, "more").await.unwrap_err();
-    assert_eq!(refused, CannotAct::NoView(opened.id.clone()));
+    assert_eq!(refused, ActionError::NoView(opened.id.clone()));
     let refused = sim.submit_view("U0BOB", &opened.id, &[]).await.unwrap_err();
-    assert_eq!(refused, CannotAct::NoSubmit(opened.id));
+    assert_eq!(refused, ActionError::NoSubmit(opened.id));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::workspace::{Person, PersonKind, Workspace};
+use super::super::workspace::{SlackUser, SlackUserKind, Workspace};
 use super::start;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn lookup_finds_people_by_email_but_no_deactivated_ones() {
         assert_eq!(find(missing).await["error"], "users_not_found", "{missing}");
     }
     assert_eq!(find("").await["error"], "invalid_arguments");
-    sim.put_person(Person::member("U0BOB", "bob").without_email());
+    sim.put_user(SlackUser::member("U0BOB", "bob").without_email());
     assert_eq!(find("bob@example.com").await["error"], "users_not_found");
     sim.remove_scope("users:read.email");
     let refused = find("alice@example.com").await;
@@ -33,17 +33,17 @@ async fn lookup_finds_people_by_email_but_no_deactivated_ones() {
 
 #[tokio::test]
 async fn info_shows_each_sort_of_account() {
-    let external = |stranger| PersonKind::External { team_id: "T0OTHER".to_owned(), stranger };
+    let external = |stranger| SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger };
     let workspace = Workspace::empty()
-        .add_person(Person::member("U1", "full"))
-        .add_person(Person::member("U2", "guest").kind(PersonKind::Guest))
-        .add_person(Person::member("U3", "single").kind(PersonKind::SingleChannelGuest))
-        .add_person(Person::member("U4", "away").kind(external(false)).without_email())
-        .add_person(Person::member("U5", "strange").kind(external(true)).without_email())
-        .add_person(Person::member("U6", "gone").kind(PersonKind::Deactivated))
-        .add_person(Person::member("U7", "new").kind(PersonKind::Invited))
-        .add_person(Person::member("U8", "other").kind(PersonKind::Bot).without_email())
-        .add_person(Person::member("U9", "flow").kind(PersonKind::WorkflowBot).without_email());
+        .add_user(SlackUser::member("U1", "full"))
+        .add_user(SlackUser::member("U2", "guest").kind(SlackUserKind::Guest))
+        .add_user(SlackUser::member("U3", "single").kind(SlackUserKind::SingleChannelGuest))
+        .add_user(SlackUser::member("U4", "away").kind(external(false)).without_email())
+        .add_user(SlackUser::member("U5", "strange").kind(external(true)).without_email())
+        .add_user(SlackUser::member("U6", "gone").kind(SlackUserKind::Deactivated))
+        .add_user(SlackUser::member("U7", "new").kind(SlackUserKind::Invited))
+        .add_user(SlackUser::member("U8", "other").kind(SlackUserKind::Bot).without_email())
+        .add_user(SlackUser::member("U9", "flow").kind(SlackUserKind::WorkflowBot).without_email());
     let (sim, client) = start(workspace).await;
     let user = async |id: &str| client.get("users.info", &[("user", id)]).await.json()["user"].clone();
     let full = user("U1").await;
@@ -80,7 +80,7 @@ async fn info_shows_each_sort_of_account() {
 
 #[tokio::test]
 async fn auth_test_and_bots_info_name_the_app() {
-    let workspace = Workspace::demo().add_person(Person::member("U0OTHER", "jira").kind(PersonKind::Bot));
+    let workspace = Workspace::demo().add_user(SlackUser::member("U0OTHER", "jira").kind(SlackUserKind::Bot));
     let (_sim, client) = start(workspace).await;
     let me = client.ok("auth.test", json!({})).await;
     assert_eq!(
@@ -101,8 +101,8 @@ async fn auth_test_and_bots_info_name_the_app() {
 
 #[tokio::test]
 async fn a_team_of_an_organisation_says_so() {
-    let two_ids = Person::member("U0WILMA", "wilma").known_to_enterprise_as("W0WILMA");
-    let (_sim, client) = start(Workspace::demo().in_enterprise(false).add_person(two_ids)).await;
+    let two_ids = SlackUser::member("U0WILMA", "wilma").known_to_enterprise_as("W0WILMA");
+    let (_sim, client) = start(Workspace::demo().in_enterprise(false).add_user(two_ids)).await;
     let me = client.ok("auth.test", json!({})).await;
     assert_eq!((&me["team_id"], &me["enterprise_id"]), (&json!("T0DEMO"), &json!("E0ORG")));
     assert_eq!(me["is_enterprise_install"], false);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::workspace::{Channel, Person, PersonKind, Posting, Workspace};
+use super::super::workspace::{Channel, Posting, SlackUser, SlackUserKind, Workspace};
 use super::{section, start};
 
 #[tokio::test]
@@ -40,9 +40,9 @@ async fn timestamps_have_ten_and_six_digits_and_rise() {
 #[tokio::test]
 async fn refuses_where_the_bot_may_not_post() {
     let workspace = Workspace::demo()
-        .add_person(
-            Person::member("U0STRANGE", "stranger")
-                .kind(PersonKind::External { team_id: "T0OTHER".to_owned(), stranger: true }),
+        .add_user(
+            SlackUser::member("U0STRANGE", "stranger")
+                .kind(SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: true }),
         )
         .with_channel(Channel {
             posting: Posting::ReadOnly,
@@ -102,7 +102,7 @@ async fn refuses_where_the_bot_may_not_post() {
     assert_eq!(client.error("chat.postMessage", post("U0BOB")).await, "messages_tab_disabled");
     assert_eq!(client.error("chat.postMessage", post(dm.as_str().unwrap())).await, "messages_tab_disabled");
     sim.set_messages_tab(true);
-    sim.put_person(Person::member("U0BOB", "bob").kind(PersonKind::Deactivated));
+    sim.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
     assert_eq!(client.error("chat.postMessage", post(dm.as_str().unwrap())).await, "channel_not_found");
 }
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::super::SlackSim;
 use super::super::faults::{Fault, FaultRule};
-use super::super::interactive::Times;
+use super::super::interactive::Timings;
 use super::super::workspace::Workspace;
-use super::{Client, Got, button, post_button, start_with_app};
+use super::{ApiReply, Client, button, post_button, start_with_app};
 
 /// Bob's click on the message and the address in its payload.
 async fn click(sim: &SlackSim, channel: &str, ts: &str) -> String {
@@ -19,23 +19,23 @@ async fn click(sim: &SlackSim, channel: &str, ts: &str) -> String {
     payload["response_url"].as_str().unwrap().to_owned()
 }
 
-async fn post_as(client: &Client, url: &str, content_type: &str, body: &str) -> Got {
+async fn post_as(client: &Client, url: &str, content_type: &str, body: &str) -> ApiReply {
     let request = Request::post(url).header("content-type", content_type);
     client.send(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap()
 }
 
-async fn post(client: &Client, url: &str, body: Value) -> Got {
+async fn post(client: &Client, url: &str, body: Value) -> ApiReply {
     post_as(client, url, "application/json", &body.to_string()).await
 }
 
 #[track_caller]
-fn assert_refused(got: &Got, code: &str) {
+fn assert_refused(got: &ApiReply, code: &str) {
     assert_eq!((got.status.as_u16(), &got.json()["error"]), (404, &json!(code)));
 }
 
 #[tokio::test]
 async fn five_answers_reach_the_person_and_no_sixth() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let url = click(&sim, "C0DBA", &ts).await;
     for number in 1..=5 {
@@ -59,7 +59,7 @@ async fn five_answers_reach_the_person_and_no_sixth() {
 
 #[tokio::test]
 async fn an_old_address_is_of_no_use() {
-    let times = Times { response_url: Duration::from_millis(100), ..Times::default() };
+    let times = Timings { response_url: Duration::from_millis(100), ..Timings::default() };
     let (sim, client, _app) = start_with_app(Workspace::demo(), times).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let url = click(&sim, "C0DBA", &ts).await;
@@ -69,7 +69,7 @@ async fn an_old_address_is_of_no_use() {
 
 #[tokio::test]
 async fn answers_go_into_the_channel_or_replace_or_delete_what_was_clicked() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let url = click(&sim, "C0DBA", &ts).await;
     sim.kick_bot("C0DBA");
@@ -99,7 +99,7 @@ async fn answers_go_into_the_channel_or_replace_or_delete_what_was_clicked() {
 
 #[tokio::test]
 async fn an_ephemeral_original_stays_ephemeral() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let blocks = json!([{ "type": "actions", "elements": [button("approve")] }]);
     let show = json!({ "channel": "C0DBA", "user": "U0BOB", "text": "?", "blocks": blocks });
     let ts = client.ok("chat.postEphemeral", show).await["message_ts"].as_str().unwrap().to_owned();
@@ -114,7 +114,7 @@ async fn an_ephemeral_original_stays_ephemeral() {
 
 #[tokio::test]
 async fn wrong_answers_are_refused_and_count() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let url = click(&sim, "C0DBA", &ts).await;
     assert_refused(&post_as(&client, &url, "text/plain", "x").await, "invalid_post_type");
@@ -131,7 +131,7 @@ async fn wrong_answers_are_refused_and_count() {
 
 #[tokio::test]
 async fn faults_strike_these_addresses_too_and_cost_no_use() {
-    let (sim, client, _app) = start_with_app(Workspace::demo(), Times::default()).await;
+    let (sim, client, _app) = start_with_app(Workspace::demo(), Timings::default()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let url = click(&sim, "C0DBA", &ts).await;
     let down = Fault::Status { status: 503, body: "down".to_owned() };

@@ -1,10 +1,10 @@
 //! What official SDKs send, seen on the wire (`judges/`); all of it is taken, and means what they mean by it.
 
-use super::super::workspace::Person;
+use super::super::workspace::SlackUser;
 use super::*;
 
 fn team() -> Workspace {
-    Workspace::empty().add_channel("C0TEAM", "team").add_person(Person::member("U0BOB", "bob"))
+    Workspace::empty().add_channel("C0TEAM", "team").add_user(SlackUser::member("U0BOB", "bob"))
 }
 
 const FORM: Option<&str> = Some("application/x-www-form-urlencoded");

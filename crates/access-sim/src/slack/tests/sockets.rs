@@ -10,13 +10,13 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::super::faults::{Fault, FaultRule};
 use super::super::interactive::forgery::{Alteration, Forgery};
-use super::super::interactive::{Times, Warning};
-use super::super::people::submit::Answer;
-use super::super::socket::Which;
+use super::super::interactive::{Timings, Warning};
+use super::super::people::submit::SubmitResult;
+use super::super::socket::SocketSelector;
 use super::super::workspace::Workspace;
 use super::super::{Options, SlackSim};
 use super::app::App;
-use super::{Client, Got, LIMIT, button, post_button, reason_modal, wait_until};
+use super::{ApiReply, Client, LIMIT, button, post_button, reason_modal, wait_until};
 
 struct Socket(WebSocketStream<TcpStream>);
 
@@ -46,7 +46,7 @@ impl Socket {
     }
 
     /// Nothing but pings comes for this long.
-    async fn hears_nothing_for(&mut self, pause: Duration) {
+    async fn expect_silence(&mut self, pause: Duration) {
         let heard = async {
             loop {
                 let frame = self.frame().await;
@@ -60,24 +60,24 @@ impl Socket {
     }
 }
 
-fn times() -> Times {
-    Times { ack: Duration::from_millis(300), linger: Duration::from_millis(200), ..Times::default() }
+fn fast_timings() -> Timings {
+    Timings { ack: Duration::from_millis(300), linger: Duration::from_millis(200), ..Timings::default() }
 }
 
 /// For those who acknowledge, however busy the machine is.
-fn patient() -> Times {
-    Times { ack: LIMIT, ..times() }
+fn slow_timings() -> Timings {
+    Timings { ack: LIMIT, ..fast_timings() }
 }
 
-async fn start(times: Times) -> (SlackSim, Client) {
+async fn start(times: Timings) -> (SlackSim, Client) {
     let workspace = Workspace::demo().with_socket_mode();
-    let options = Options { rate_limits: None, times, ..Options::new(workspace) };
+    let options = Options { rate_limits: None, timings: times, ..Options::new(workspace) };
     let sim = SlackSim::start(options).await.unwrap();
     let client = Client::of(&sim);
     (sim, client)
 }
 
-async fn open_with(client: &Client, token: &str) -> Got {
+async fn open_with(client: &Client, token: &str) -> ApiReply {
     let client = Client { http: client.http.clone(), base: client.base.clone(), token: token.to_owned() };
     client.form("apps.connections.open", &[]).await
 }
@@ -103,7 +103,7 @@ async fn connect(sim: &SlackSim, client: &Client) -> Socket {
 
 #[tokio::test]
 async fn an_address_is_for_the_app_token_by_post_only() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let app_token = sim.app().app_token;
     for (token, code) in [
         ("", "not_authed"),
@@ -130,7 +130,7 @@ async fn an_address_is_for_the_app_token_by_post_only() {
 
 #[tokio::test]
 async fn a_ticket_lets_one_socket_in() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let url = address(&sim, &client).await;
     let mut socket = dial(&sim, &url).await.unwrap();
     let hello = socket.next().await;
@@ -151,7 +151,7 @@ async fn a_ticket_lets_one_socket_in() {
 
 #[tokio::test]
 async fn a_click_comes_over_the_socket_and_not_over_http() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let app = App::start().await;
     sim.set_request_url(Some(&app.url()));
     let mut socket = connect(&sim, &client).await;
@@ -173,13 +173,13 @@ async fn a_click_comes_over_the_socket_and_not_over_http() {
     let interaction = sim.interaction(seen.seq().unwrap()).unwrap();
     assert_eq!(interaction.payload, envelope["payload"]);
     assert_eq!((interaction.deliveries, interaction.status), (1, None));
-    assert!(app.heard().is_empty());
-    assert_eq!(sim.sockets().complaints(), Vec::<String>::new());
+    assert!(app.received().is_empty());
+    assert_eq!(sim.sockets().protocol_errors(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn forged_payloads_come_over_the_socket_too() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let mut socket = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     for (alteration, pointer, value) in [
@@ -201,7 +201,7 @@ async fn forged_payloads_come_over_the_socket_too() {
 
 #[tokio::test]
 async fn what_is_not_acknowledged_comes_again_with_the_same_id() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let mut socket = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let (seen, first) =
@@ -215,13 +215,13 @@ async fn what_is_not_acknowledged_comes_again_with_the_same_id() {
     let seq = seen.seq().unwrap();
     wait_until(&sim, |sim| sim.interaction(seq).unwrap().acknowledged_after.is_some()).await;
     assert_eq!(sim.interaction(seq).unwrap().deliveries, 2);
-    socket.hears_nothing_for(Duration::from_millis(400)).await;
-    assert_eq!(sim.sockets().complaints(), Vec::<String>::new(), "a second acknowledgement is no error");
+    socket.expect_silence(Duration::from_millis(400)).await;
+    assert_eq!(sim.sockets().protocol_errors(), Vec::<String>::new(), "a second acknowledgement is no error");
 }
 
 #[tokio::test]
 async fn without_a_socket_the_person_is_warned_and_the_payload_comes_later() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let seen = sim.click("U0BOB", "C0DBA", &ts, "approve").await.unwrap();
     assert_eq!(seen.warning(), Some(&Warning::TimedOut));
@@ -233,7 +233,7 @@ async fn without_a_socket_the_person_is_warned_and_the_payload_comes_later() {
 
 #[tokio::test]
 async fn payloads_are_spread_and_any_socket_may_acknowledge() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let mut one = connect(&sim, &client).await;
     let mut two = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;
@@ -259,7 +259,7 @@ async fn payloads_are_spread_and_any_socket_may_acknowledge() {
 
 #[tokio::test]
 async fn a_modal_is_answered_in_the_acknowledgement() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let mut socket = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("deny")).await;
     let answer = async {
@@ -278,16 +278,16 @@ async fn a_modal_is_answered_in_the_acknowledgement() {
             socket.send(json!({ "envelope_id": envelope["envelope_id"], "payload": payload })).await;
         };
         let submission = sim.submit_view("U0BOB", &modal.id, &[("reason", "x")]).into_future();
-        tokio::join!(submission, answer).0.unwrap().answer
+        tokio::join!(submission, answer).0.unwrap().result
     };
     let errors = json!({ "response_action": "errors", "errors": { "why": "More." } });
-    assert!(matches!(submit(errors).await, Answer::Errors(_)));
-    assert!(matches!(submit(json!({})).await, Answer::Closed));
+    assert!(matches!(submit(errors).await, SubmitResult::Errors(_)));
+    assert!(matches!(submit(json!({})).await, SubmitResult::Closed));
 }
 
 #[tokio::test]
 async fn an_eleventh_socket_is_turned_away() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let mut sockets = Vec::new();
     for _ in 0..10 {
         sockets.push(connect(&sim, &client).await);
@@ -303,13 +303,13 @@ async fn an_eleventh_socket_is_turned_away() {
 
 #[tokio::test]
 async fn sockets_are_asked_to_go_and_get_no_more_payloads() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let mut old = connect(&sim, &client).await;
-    sim.sockets().warn(Which::All);
+    sim.sockets().warn(SocketSelector::All);
     assert_eq!(old.next().await["reason"], "warning");
     assert_eq!(sim.sockets().count(), 1, "a warning changes nothing yet");
     let mut new = connect(&sim, &client).await;
-    sim.sockets().refresh(Which::Oldest);
+    sim.sockets().refresh(SocketSelector::Oldest);
     assert_eq!(old.next().await["reason"], "refresh_requested");
     assert_eq!(sim.sockets().count(), 1);
     let ts = post_button(&client, "C0DBA", button("approve")).await;
@@ -331,7 +331,7 @@ async fn sockets_are_asked_to_go_and_get_no_more_payloads() {
 
 #[tokio::test]
 async fn a_socket_is_refreshed_at_the_end_of_its_life() {
-    let (sim, client) = start(Times { connection: Duration::from_millis(100), ..times() }).await;
+    let (sim, client) = start(Timings { connection: Duration::from_millis(100), ..fast_timings() }).await;
     let mut socket = connect(&sim, &client).await;
     assert_eq!(socket.next().await["reason"], "refresh_requested");
     assert_eq!(sim.sockets().count(), 0);
@@ -339,7 +339,7 @@ async fn a_socket_is_refreshed_at_the_end_of_its_life() {
 
 #[tokio::test]
 async fn both_sides_ping_and_a_dead_client_is_dropped() {
-    let (sim, client) = start(Times { ping: Duration::from_millis(150), ..times() }).await;
+    let (sim, client) = start(Timings { ping: Duration::from_millis(150), ..fast_timings() }).await;
     let mut socket = connect(&sim, &client).await;
     socket.0.send(Message::Ping("mine".into())).await.unwrap();
     let (mut pinged, mut answered) = (0, false);
@@ -358,9 +358,9 @@ async fn both_sides_ping_and_a_dead_client_is_dropped() {
 #[tokio::test]
 async fn a_silent_socket_swallows_payloads_and_pings() {
     let ping = Duration::from_millis(50);
-    let (sim, client) = start(Times { ping, ..times() }).await;
+    let (sim, client) = start(Timings { ping, ..fast_timings() }).await;
     let mut silent = connect(&sim, &client).await;
-    sim.sockets().silence(Which::All);
+    sim.sockets().silence(SocketSelector::All);
     let ts = post_button(&client, "C0DBA", button("approve")).await;
     let seen = sim.click("U0BOB", "C0DBA", &ts, "approve").await.unwrap();
     assert_eq!(seen.warning(), Some(&Warning::TimedOut));
@@ -374,27 +374,27 @@ async fn a_silent_socket_swallows_payloads_and_pings() {
 
 #[tokio::test]
 async fn sockets_break_in_many_ways() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let sockets = sim.sockets();
     let mut socket = connect(&sim, &client).await;
-    sockets.send_text(Which::All, "[1]");
+    sockets.send_text(SocketSelector::All, "[1]");
     assert_eq!(socket.next().await, json!([1]));
-    sockets.send_binary(Which::All, b"\x00\xff");
+    sockets.send_binary(SocketSelector::All, b"\x00\xff");
     assert_eq!(socket.frame().await.unwrap(), Message::binary(&b"\x00\xff"[..]));
-    sockets.send_huge(Which::All, 3 << 20);
+    sockets.send_huge(SocketSelector::All, 3 << 20);
     assert!(socket.next().await["padding"].as_str().unwrap().len() == 3 << 20);
-    sockets.send_garbage(Which::All);
+    sockets.send_garbage(SocketSelector::All);
     assert!(matches!(socket.frame().await, Err(tungstenite::Error::Protocol(_))));
     drop(socket);
     wait_until(&sim, |sim| sim.sockets().count() == 0).await;
 
     let mut socket = connect(&sim, &client).await;
-    sockets.reset(Which::Newest);
+    sockets.reset(SocketSelector::Newest);
     let Err(tungstenite::Error::Io(error)) = socket.frame().await else { panic!("no reset") };
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 
     let mut socket = connect(&sim, &client).await;
-    sockets.close(Which::All);
+    sockets.close(SocketSelector::All);
     assert!(matches!(socket.frame().await, Ok(Message::Close(_))));
     let down = Fault::Status { status: 503, body: "down".to_owned() };
     sim.faults().add(FaultRule::new("link", down).times(1));
@@ -413,7 +413,7 @@ async fn sockets_break_in_many_ways() {
 #[tokio::test]
 async fn the_tcp_connection_outlives_the_closing_handshake() {
     let linger = Duration::from_millis(500);
-    let (sim, client) = start(Times { linger, ..times() }).await;
+    let (sim, client) = start(Timings { linger, ..fast_timings() }).await;
     let mut socket = connect(&sim, &client).await;
     let begun = tokio::time::Instant::now();
     socket.0.close(None).await.unwrap();
@@ -425,14 +425,14 @@ async fn the_tcp_connection_outlives_the_closing_handshake() {
 
 #[tokio::test]
 async fn hostile_clients_are_noted_and_dropped() {
-    let (sim, client) = start(patient()).await;
+    let (sim, client) = start(slow_timings()).await;
     let mut socket = connect(&sim, &client).await;
     for nonsense in ["", "not json", "[]", "{}", r#"{"envelope_id":7}"#, r#"{"envelope_id":"x"}"#] {
         socket.0.send(Message::text(nonsense)).await.unwrap();
     }
     socket.0.send(Message::text("[".repeat(100_000))).await.unwrap();
     socket.0.send(Message::binary(vec![0; 1000])).await.unwrap();
-    wait_until(&sim, |sim| sim.sockets().complaints().len() == 8).await;
+    wait_until(&sim, |sim| sim.sockets().protocol_errors().len() == 8).await;
     assert_eq!(sim.sockets().count(), 1, "that much is borne");
     // The server stops reading in the middle, so that sending may fail too.
     let _ = socket.0.send(Message::text("x".repeat(2 << 20))).await;
@@ -445,12 +445,12 @@ async fn hostile_clients_are_noted_and_dropped() {
     };
     let (seen, ()) = tokio::join!(sim.click("U0BOB", "C0DBA", &ts, "approve").into_future(), answer);
     assert!(seen.unwrap().acknowledged());
-    assert!(sim.sockets().complaints().last().unwrap().contains("where none is accepted"));
+    assert!(sim.sockets().protocol_errors().last().unwrap().contains("where none is accepted"));
 }
 
 #[tokio::test]
 async fn sockets_end_with_the_server_and_come_back_after_it() {
-    let (sim, client) = start(times()).await;
+    let (sim, client) = start(fast_timings()).await;
     let mut socket = connect(&sim, &client).await;
     sim.stop().await;
     assert!(socket.frame().await.is_err());

@@ -6,14 +6,14 @@ use teleport_proto::auth as pb;
 use tonic::{Code, Request};
 
 use super::*;
-use crate::teleport::Era;
+use crate::teleport::ServerVersion;
 use crate::teleport::audit::AuditKind;
-use crate::teleport::faults::{Fault, Times};
+use crate::teleport::faults::{Fault, Repeat};
 use crate::teleport::journal::Method;
 use crate::teleport::presets::TCTL;
-use crate::teleport::refusal::Refusal;
+use crate::teleport::refusal::RpcError;
 use crate::teleport::request::{Decision, NewRequest, RequestState, Resource};
-use crate::teleport::world::{Conditions, RequestConditions, Role, Rule, Threshold, User, World};
+use crate::teleport::world::{Conditions, Fixture, RequestConditions, Role, Rule, Threshold, User};
 
 fn dba() -> NewRequest {
     NewRequest::roles(&["dba"], "because")
@@ -42,14 +42,14 @@ async fn strangers_are_refused() {
 #[tokio::test]
 async fn a_version_must_be_semver_and_not_too_old() {
     for (era, version, accepted) in [
-        (Era::Old, "7.1.2", true),
-        (Era::Old, "seven", false),
-        (Era::Old, "1.2", false),
-        (Era::Newest, "18.0.0-beta.1", true),
-        (Era::Newest, "7.1.2", false),
-        (Era::Newest, "", false),
+        (ServerVersion::V6, "7.1.2", true),
+        (ServerVersion::V6, "seven", false),
+        (ServerVersion::V6, "1.2", false),
+        (ServerVersion::V18, "18.0.0-beta.1", true),
+        (ServerVersion::V18, "7.1.2", false),
+        (ServerVersion::V18, "", false),
     ] {
-        let sim = TeleportSim::start(Options::new(era, World::golden())).await.unwrap();
+        let sim = TeleportSim::start(Options::new(era, Fixture::golden())).await.unwrap();
         let mut request = Request::new(pb::PingRequest {});
         request.metadata_mut().insert("version", version.parse().unwrap());
         let answer = client(&sim, PLUGIN).await.ping(request).await;
@@ -74,7 +74,7 @@ async fn users_are_shown_to_those_who_may_read_them() {
         Code::PermissionDenied
     );
 
-    sim.edit_world(|world| {
+    sim.edit_fixture(|world| {
         world.role_mut(PLUGIN).unwrap().allow.rules.push(reader);
         let alice = world.user_mut(ALICE).unwrap();
         alice.traits.insert("slack_uid".into(), vec!["U1".into()]);
@@ -111,29 +111,29 @@ async fn faults_are_met_in_order_then_end() {
     let sim = golden().await;
     let faults = sim.faults();
     let mut plugin = client(&sim, PLUGIN).await;
-    faults.script(Method::Ping, Fault::unavailable(), Times::Next(2));
-    faults.script(Method::Ping, Fault::Delay(Duration::from_millis(60)), Times::Next(1));
+    faults.inject(Method::Ping, Fault::unavailable(), Repeat::Next(2));
+    faults.inject(Method::Ping, Fault::Delay(Duration::from_millis(60)), Repeat::Next(1));
     for _ in 0..2 {
         assert_eq!(plugin.ping(pb::PingRequest {}).await.unwrap_err().code(), Code::Unavailable);
     }
     let start = Instant::now();
     plugin.ping(pb::PingRequest {}).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(60));
-    assert_eq!(sim.journal().count(Method::Ping), 3);
+    assert_eq!(sim.call_log().count(Method::Ping), 3);
 
-    faults.script(Method::Ping, Fault::Hang, Times::UntilCleared);
+    faults.inject(Method::Ping, Fault::Hang, Repeat::UntilCleared);
     let hung = tokio::time::timeout(Duration::from_millis(100), plugin.ping(pb::PingRequest {})).await;
     assert!(hung.is_err());
     faults.clear_method(Method::Ping);
     plugin.ping(pb::PingRequest {}).await.unwrap();
-    assert_eq!(sim.journal().calls().last().unwrap().user.as_deref(), Some(PLUGIN));
+    assert_eq!(sim.call_log().calls().last().unwrap().user.as_deref(), Some(PLUGIN));
 }
 
 #[tokio::test]
 async fn a_lost_answer_has_done_its_work() {
     let sim = golden().await;
     let id = sim.request_access(ALICE, dba()).unwrap();
-    sim.faults().script(Method::UpdatePluginData, Fault::LoseAnswer, Times::Next(1));
+    sim.faults().inject(Method::UpdatePluginData, Fault::LoseResponse, Repeat::Next(1));
     let update = pb::PluginDataUpdateParams {
         kind: "access_request".into(),
         resource: id.clone(),
@@ -212,7 +212,7 @@ async fn thresholds_of_several_roles_must_all_be_reached() {
         Role { name: name.into(), allow: Conditions { request, ..Conditions::default() }, ..Role::default() }
     };
     let mut options = Options::golden();
-    let world = &mut options.world;
+    let world = &mut options.fixture;
     world.roles.push(asks("asks-dba", "dba", vec![seniors, crowd.clone()]));
     world.roles.push(asks("asks-admin", "admin", vec![crowd]));
     world.roles.push(Role { name: "senior".into(), ..Role::default() });
@@ -258,7 +258,7 @@ async fn refusals_of_the_handle_are_those_of_the_server() {
     let sim = golden().await;
     let refused = sim.request_access(ALICE, NewRequest::roles(&["root"], "")).unwrap_err();
     let message = "user \"alice@example.com\" can not request role \"root\"";
-    assert_eq!(refused, Refusal::new(Code::InvalidArgument, message));
+    assert_eq!(refused, RpcError::new(Code::InvalidArgument, message));
     let id = sim.request_access(ALICE, dba()).unwrap();
     assert_eq!(sim.delete(PLUGIN, &id).unwrap_err().code, Code::PermissionDenied);
     sim.promote(&id, "Database people").unwrap();
@@ -286,7 +286,7 @@ async fn the_demo_world_has_its_people() {
 async fn what_a_role_denies_wins() {
     let sim = golden().await;
     let id = sim.request_access(ALICE, dba()).unwrap();
-    sim.edit_world(|world| {
+    sim.edit_fixture(|world| {
         let update = Rule { resources: vec!["access_request".into()], verbs: vec!["update".into()] };
         world.role_mut("access-plugin-rw").unwrap().deny.rules.push(update);
         world.role_mut("reviewer").unwrap().deny.review.push("db*".into());
@@ -330,8 +330,8 @@ async fn approval_may_grant_some_of_the_roles_and_denial_may_not() {
 
 #[tokio::test]
 async fn nobody_reviews_or_on_the_newest_server_resolves_his_own_request() {
-    let sim = TeleportSim::start(Options::new(Era::Newest, World::golden())).await.unwrap();
-    sim.edit_world(|world| {
+    let sim = TeleportSim::start(Options::new(ServerVersion::V18, Fixture::golden())).await.unwrap();
+    sim.edit_fixture(|world| {
         let roles = ["reviewer".to_owned(), "access-plugin-rw".to_owned()];
         world.user_mut(ALICE).unwrap().roles.extend(roles);
     });

@@ -4,12 +4,12 @@ use teleport_proto::auth as pb;
 use tonic::Code;
 
 use super::*;
-use crate::teleport::Era;
+use crate::teleport::ServerVersion;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
-use crate::teleport::world::World;
+use crate::teleport::world::Fixture;
 
-async fn start(era: Era) -> TeleportSim {
-    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, World::golden()) })
+async fn start_version(era: ServerVersion) -> TeleportSim {
+    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, Fixture::golden()) })
         .await
         .unwrap()
 }
@@ -17,13 +17,13 @@ async fn start(era: Era) -> TeleportSim {
 #[tokio::test]
 async fn each_release_has_its_own_list() {
     for (era, expected) in [
-        (Era::Old, [Code::Ok, Code::Unimplemented, Code::Unimplemented]),
-        (Era::Middle, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
-        (Era::V15, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
-        (Era::V15_3, [Code::Unimplemented, Code::Ok, Code::Ok]),
-        (Era::Newest, [Code::Unimplemented, Code::Ok, Code::Ok]),
+        (ServerVersion::V6, [Code::Ok, Code::Unimplemented, Code::Unimplemented]),
+        (ServerVersion::V13, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
+        (ServerVersion::V15, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
+        (ServerVersion::V15_3, [Code::Unimplemented, Code::Ok, Code::Ok]),
+        (ServerVersion::V18, [Code::Unimplemented, Code::Ok, Code::Ok]),
     ] {
-        let sim = start(era).await;
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let code = |status: Option<tonic::Status>| status.map_or(Code::Ok, |status| status.code());
         let filter = pb::AccessRequestFilter::default;
@@ -38,7 +38,7 @@ async fn each_release_has_its_own_list() {
 
 #[tokio::test]
 async fn pages_cover_everything_once() {
-    let sim = start(Era::Newest).await;
+    let sim = start_version(ServerVersion::V18).await;
     let mut ids: Vec<String> =
         (0..7).map(|_| sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap()).collect();
     ids.sort();
@@ -69,9 +69,9 @@ async fn pages_cover_everything_once() {
 
 #[tokio::test]
 async fn newer_servers_refuse_reviews_of_resolved_requests() {
-    for era in Era::ALL {
-        let expected = (era != Era::Old).then_some("already");
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let expected = (era != ServerVersion::V6).then_some("already");
+        let sim = start_version(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         sim.review(BOB, &id, Decision::Approve, "").unwrap();
         match (sim.review(DAVE, &id, Decision::Deny, ""), expected) {
@@ -86,7 +86,7 @@ async fn newer_servers_refuse_reviews_of_resolved_requests() {
 
 #[tokio::test]
 async fn the_newest_server_keeps_expiry_in_the_spec() {
-    let sim = start(Era::Newest).await;
+    let sim = start_version(ServerVersion::V18).await;
     let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
     let filter = pb::AccessRequestFilter { id, ..Default::default() };
     let mut list = client(&sim, PLUGIN).await.get_access_requests_v2(filter).await.unwrap().into_inner();
@@ -98,8 +98,8 @@ async fn the_newest_server_keeps_expiry_in_the_spec() {
 
 #[tokio::test]
 async fn only_the_newest_server_lets_plugins_submit_for_users() {
-    for era in [Era::Old, Era::Newest] {
-        let sim = start(era).await;
+    for era in [ServerVersion::V6, ServerVersion::V18] {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let submission = |author: &'static str, submitted_by: &'static str| pb::AccessReviewSubmission {
@@ -114,8 +114,8 @@ async fn only_the_newest_server_lets_plugins_submit_for_users() {
         };
         let refused = plugin.submit_access_review(submission(BOB, "")).await.unwrap_err();
         assert!(refused.message().contains("on behalf of"), "{refused}");
-        sim.edit_world(|world| world.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
-        if era == Era::Old {
+        sim.edit_fixture(|world| world.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
+        if era == ServerVersion::V6 {
             assert_eq!(
                 plugin.submit_access_review(submission(BOB, "")).await.unwrap_err().code(),
                 Code::PermissionDenied
@@ -143,7 +143,7 @@ async fn only_the_newest_server_lets_plugins_submit_for_users() {
 
 #[tokio::test]
 async fn the_server_picks_the_id_and_a_dry_run_stores_nothing() {
-    let sim = start(Era::Newest).await;
+    let sim = start_version(ServerVersion::V18).await;
     let mut alice = client(&sim, ALICE).await;
     let wanted = |dry_run| pb::AccessRequestV3 {
         spec: Some(pb::AccessRequestSpecV3 {
@@ -167,11 +167,13 @@ async fn the_server_picks_the_id_and_a_dry_run_stores_nothing() {
 
 #[tokio::test]
 async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_knows_that() {
-    for (era, expected) in
-        [(Era::Old, Err(Code::Unimplemented)), (Era::Middle, Ok(Vec::new())), (Era::Newest, Ok(vec!["bob*"]))]
-    {
-        let sim = start(era).await;
-        sim.edit_world(|world| {
+    for (era, expected) in [
+        (ServerVersion::V6, Err(Code::Unimplemented)),
+        (ServerVersion::V13, Ok(Vec::new())),
+        (ServerVersion::V18, Ok(vec!["bob*"])),
+    ] {
+        let sim = start_version(era).await;
+        sim.edit_fixture(|world| {
             let role = world.role_mut("access-plugin").unwrap();
             role.allow.rules.clear();
             role.allow.submit_for_users = vec!["bob*".to_owned()];

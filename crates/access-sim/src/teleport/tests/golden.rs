@@ -30,11 +30,11 @@ fn read(file: &str) -> Vec<u8> {
 /// What the vectors and the simulator cannot have in common is replaced by what they can: times by their
 /// distance from the request's creation, revisions by whether there is one.
 #[derive(Default)]
-struct Normal {
+struct Normalizer {
     created: BTreeMap<Vec<u8>, i64>,
 }
 
-impl Normal {
+impl Normalizer {
     fn request(&mut self, mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
         let metadata = request.metadata.as_mut().unwrap();
         let spec = request.spec.as_mut().unwrap();
@@ -100,8 +100,8 @@ fn label(event: &pb::Event) -> String {
 struct Replay {
     sim: TeleportSim,
     clients: BTreeMap<String, Client>,
-    theirs: Normal,
-    ours: Normal,
+    recorded: Normalizer,
+    simulated: Normalizer,
     events: Streaming<pb::Event>,
     unrecorded: Vec<String>,
 }
@@ -148,10 +148,10 @@ impl Replay {
         {
             self.create(request).await;
         }
-        let wanted = self.theirs.event(wanted);
+        let wanted = self.recorded.event(wanted);
         loop {
             let event = tokio::time::timeout(LIMIT, self.events.message()).await.expect("an event in time");
-            let event = self.ours.event(event.unwrap().unwrap());
+            let event = self.simulated.event(event.unwrap().unwrap());
             if label(&event) == label(&wanted) {
                 assert_eq!(event, wanted, "{}", step.name);
                 return;
@@ -166,7 +166,7 @@ impl Replay {
         let response = step.response_file.as_ref().map(|file| read(file)).unwrap_or_default();
         let response = response.as_slice();
         let mut client = self.client(&step.caller).await;
-        let (theirs, ours) = (&mut self.theirs, &mut self.ours);
+        let (theirs, ours) = (&mut self.recorded, &mut self.simulated);
         let status = match step.method.as_str() {
             "Ping" => client.ping(pb::PingRequest {}).await.map(|answer| {
                 assert_eq!(answer.into_inner(), pb::PingResponse::decode(response).unwrap());
@@ -220,11 +220,11 @@ impl Replay {
             }
             other => panic!("no replay of {other}"),
         };
-        check(step, status);
+        assert_status(step, status);
     }
 }
 
-fn check(step: &Step, status: Result<(), Status>) {
+fn assert_status(step: &Step, status: Result<(), Status>) {
     let (code, message) = match status {
         Ok(()) => (Code::Ok, None),
         Err(status) => (status.code(), Some(status.message().to_owned())),
@@ -245,8 +245,8 @@ async fn answers_as_the_real_server_did() {
     let mut replay = Replay {
         sim,
         clients: BTreeMap::new(),
-        theirs: Normal::default(),
-        ours: Normal::default(),
+        recorded: Normalizer::default(),
+        simulated: Normalizer::default(),
         events,
         unrecorded: Vec::new(),
     };

@@ -17,7 +17,7 @@ use tonic::{Code, Request, Status};
 
 use super::raw::Raw;
 use super::*;
-use crate::teleport::Era;
+use crate::teleport::ServerVersion;
 
 #[derive(Deserialize)]
 struct Step {
@@ -95,7 +95,7 @@ fn since(created: Timestamp, time: &mut Option<PbTimestamp>) {
 }
 
 /// A request without what two servers cannot have in common.
-fn plain(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
+fn normalized(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
     let metadata = request.metadata.as_mut().unwrap();
     let spec = request.spec.as_mut().unwrap();
     let created = instant(&spec.created.take().unwrap());
@@ -117,7 +117,7 @@ fn plain(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
     request
 }
 
-fn plain_user(mut user: pb::UserV2) -> pb::UserV2 {
+fn normalized_user(mut user: pb::UserV2) -> pb::UserV2 {
     // Nobody asks for a user's revision, so the simulator has none.
     user.metadata.as_mut().unwrap().revision.clear();
     user.metadata.as_mut().unwrap().id = 0;
@@ -128,7 +128,7 @@ fn plain_user(mut user: pb::UserV2) -> pb::UserV2 {
 }
 
 /// A status message with instants and fractions of seconds taken out.
-fn plain_message(message: &str) -> String {
+fn normalized_message(message: &str) -> String {
     let plain = |word: &str| match word {
         word if word.ends_with('s') && word.contains('.') && word.contains('h') => "<duration>".to_owned(),
         word if word.parse::<Timestamp>().is_ok() => "<instant>".to_owned(),
@@ -144,10 +144,10 @@ struct Replay {
     /// Ids and page keys, theirs to ours.
     names: BTreeMap<String, String>,
     /// When requests were made there and here, both by the id that they have there.
-    theirs: BTreeMap<String, Timestamp>,
-    ours: BTreeMap<String, Timestamp>,
+    recorded_times: BTreeMap<String, Timestamp>,
+    simulated_times: BTreeMap<String, Timestamp>,
     /// Requests that were made by other means than a step.
-    unmade: BTreeMap<String, pb::AccessRequestV3>,
+    missing: BTreeMap<String, pb::AccessRequestV3>,
     events: Option<Streaming<Bytes>>,
 }
 
@@ -197,7 +197,7 @@ impl Replay {
     }
 
     /// All messages of the answer; of a watch the first.
-    async fn ask(&mut self, step: &Step, request: Vec<u8>) -> Answer {
+    async fn call_raw(&mut self, step: &Step, request: Vec<u8>) -> Answer {
         let (headers, mut stream) = match self.open(step, request).await {
             Ok(open) => open,
             Err(status) => return (MetadataMap::new(), Vec::new(), Err(status)),
@@ -224,7 +224,7 @@ impl Replay {
                 let made = self.answers(step).first().map(|answer| requests(&step.method, answer).remove(0));
                 let then = made.map(|made| instant(&made.spec.unwrap().created.unwrap()));
                 // A refused one was made right after the last that was not.
-                let then = then.or(self.theirs.values().max().copied()).unwrap();
+                let then = then.or(self.recorded_times.values().max().copied()).unwrap();
                 let by = Timestamp::now().duration_since(then);
                 shift(&mut request.metadata.as_mut().unwrap().expires, by);
                 let spec = request.spec.as_mut().unwrap();
@@ -235,7 +235,9 @@ impl Replay {
             "SubmitAccessReview" => {
                 let mut submission = pb::AccessReviewSubmission::decode(bytes.as_slice()).unwrap();
                 let theirs = String::from_utf8(self.to_theirs(submission.request_id.as_bytes())).unwrap();
-                if let (Some(then), Some(now)) = (self.theirs.get(&theirs), self.ours.get(&theirs)) {
+                if let (Some(then), Some(now)) =
+                    (self.recorded_times.get(&theirs), self.simulated_times.get(&theirs))
+                {
                     let by = now.duration_since(*then);
                     shift(&mut submission.review.as_mut().unwrap().assume_start_time, by);
                 }
@@ -253,11 +255,11 @@ impl Replay {
         let Some(file) = &step.request_file else { return };
         let bytes = self.read(file);
         let speaks_of = |id: &&String| bytes.windows(id.len()).any(|window| window == id.as_bytes());
-        let Some(theirs) = self.unmade.keys().find(speaks_of).cloned() else { return };
-        let wanted = self.unmade.remove(&theirs).unwrap();
+        let Some(theirs) = self.missing.keys().find(speaks_of).cloned() else { return };
+        let wanted = self.missing.remove(&theirs).unwrap();
         let spec = wanted.spec.unwrap();
         let user = String::from_utf8(spec.user.to_vec()).unwrap();
-        self.theirs.insert(theirs.clone(), instant(&spec.created.unwrap()));
+        self.recorded_times.insert(theirs.clone(), instant(&spec.created.unwrap()));
         let request = pb::AccessRequestV3 {
             spec: Some(pb::AccessRequestSpecV3 {
                 user: spec.user,
@@ -270,12 +272,12 @@ impl Replay {
         };
         let made = client(&self.sim, &user).await.create_access_request_v2(request).await.unwrap();
         let made = made.into_inner();
-        self.ours.insert(theirs.clone(), instant(&made.spec.as_ref().unwrap().created.unwrap()));
+        self.simulated_times.insert(theirs.clone(), instant(&made.spec.as_ref().unwrap().created.unwrap()));
         self.names.insert(theirs, id(&made));
     }
 
     /// Learns which id of ours stands for which of theirs.
-    fn learn(&mut self, step: &Step, ours: &[u8], theirs: &[u8]) {
+    fn record_names(&mut self, step: &Step, ours: &[u8], theirs: &[u8]) {
         if step.method == "ListAccessRequests" {
             let key = |bytes| pb::ListAccessRequestsResponse::decode(bytes).unwrap().next_key;
             let (theirs, ours) = (key(theirs), key(ours));
@@ -288,8 +290,8 @@ impl Replay {
         }
         for (ours, theirs) in requests(&step.method, ours).iter().zip(requests(&step.method, theirs)) {
             self.names.insert(id(&theirs), id(ours));
-            self.theirs.insert(id(&theirs), instant(&theirs.spec.as_ref().unwrap().created.unwrap()));
-            self.ours.insert(id(&theirs), instant(&ours.spec.as_ref().unwrap().created.unwrap()));
+            self.recorded_times.insert(id(&theirs), instant(&theirs.spec.as_ref().unwrap().created.unwrap()));
+            self.simulated_times.insert(id(&theirs), instant(&ours.spec.as_ref().unwrap().created.unwrap()));
         }
     }
 
@@ -298,7 +300,7 @@ impl Replay {
         let mut meaning = Vec::new();
         for message in messages {
             let bytes = message.as_slice();
-            let mut found = requests(&step.method, bytes).into_iter().map(plain).peekable();
+            let mut found = requests(&step.method, bytes).into_iter().map(normalized).peekable();
             let no_request = found.peek().is_none();
             meaning.extend(found.map(|request| format!("{request:#?}")));
             match step.method.as_str() {
@@ -308,19 +310,20 @@ impl Replay {
                 }
                 "GetPluginData" => {
                     for item in pb::PluginDataSeq::decode(bytes).unwrap().plugin_data {
-                        meaning.push(format!("{:#?}", plain_item(item, made)));
+                        meaning.push(format!("{:#?}", normalized_item(item, made)));
                     }
                 }
                 "GetUser" if step.service == "proto.AuthService" => {
-                    meaning.push(format!("{:#?}", plain_user(pb::UserV2::decode(bytes).unwrap())));
+                    meaning.push(format!("{:#?}", normalized_user(pb::UserV2::decode(bytes).unwrap())));
                 }
                 "GetUser" => {
                     let user = users::GetUserResponse::decode(bytes).unwrap().user.unwrap();
-                    meaning.push(format!("{:#?}", plain_user(user)));
+                    meaning.push(format!("{:#?}", normalized_user(user)));
                 }
                 "ListUsers" => {
                     let page = users::ListUsersResponse::decode(bytes).unwrap();
-                    meaning.extend(page.users.into_iter().map(|user| format!("{:#?}", plain_user(user))));
+                    meaning
+                        .extend(page.users.into_iter().map(|user| format!("{:#?}", normalized_user(user))));
                     meaning.push(page.next_page_token);
                 }
                 // What else there is holds nothing in which two servers differ.
@@ -340,8 +343,8 @@ impl Replay {
         for (ours, theirs) in ours.iter().zip(&theirs).filter(|(_, theirs)| theirs.is_empty()) {
             assert_eq!(ours, theirs, "{}: an answer of no bytes", step.name);
         }
-        let ours = Self::meaning(step, ours, &self.ours).join("\n");
-        let theirs = Self::meaning(step, &theirs, &self.theirs).join("\n");
+        let ours = Self::meaning(step, ours, &self.simulated_times).join("\n");
+        let theirs = Self::meaning(step, &theirs, &self.recorded_times).join("\n");
         assert!(ours == theirs, "{}\nours: {ours}\ntheirs: {theirs}", step.name);
     }
 
@@ -360,7 +363,7 @@ impl Replay {
 
     async fn call(&mut self, step: &Step) {
         let request = self.request(step);
-        let (headers, messages, status) = self.ask(step, request).await;
+        let (headers, messages, status) = self.call_raw(step, request).await;
         if status.is_ok() {
             for (name, values) in &step.headers {
                 let found: Vec<_> =
@@ -368,7 +371,7 @@ impl Replay {
                 assert_eq!(&found, values, "{}: header {name}", step.name);
             }
             for (ours, theirs) in messages.iter().zip(self.answers(step)) {
-                self.learn(step, ours, &theirs);
+                self.record_names(step, ours, &theirs);
             }
             let messages: Vec<_> = messages.iter().map(|message| self.to_theirs(message)).collect();
             self.compare(step, &messages);
@@ -377,10 +380,13 @@ impl Replay {
             Ok(()) => (Code::Ok, None),
             Err(status) => (status.code(), Some(self.to_theirs(status.message().as_bytes()))),
         };
-        let message = message.map(|message| plain_message(std::str::from_utf8(&message).unwrap()));
+        let message = message.map(|message| normalized_message(std::str::from_utf8(&message).unwrap()));
         assert_eq!(
             (format!("{code:?}").as_str(), message),
-            (step.grpc_code.replace("OK", "Ok").as_str(), step.grpc_message.as_deref().map(plain_message)),
+            (
+                step.grpc_code.replace("OK", "Ok").as_str(),
+                step.grpc_message.as_deref().map(normalized_message)
+            ),
             "{}",
             step.name
         );
@@ -389,8 +395,8 @@ impl Replay {
     /// What happened between the steps by other means.
     fn between(&self, step: &Step) {
         match step.name.as_str() {
-            "ping-locked" => self.sim.edit_world(|world| world.locked.push(PLUGIN.to_owned())),
-            "ping-user-deleted" => self.sim.edit_world(|world| {
+            "ping-locked" => self.sim.edit_fixture(|world| world.locked.push(PLUGIN.to_owned())),
+            "ping-user-deleted" => self.sim.edit_fixture(|world| {
                 world.locked.clear();
                 world.users.retain(|user| user.name != PLUGIN);
             }),
@@ -411,7 +417,7 @@ fn label(event: &[u8]) -> String {
     }
 }
 
-fn plain_item(mut item: pb::PluginDataV3, made: &BTreeMap<String, Timestamp>) -> pb::PluginDataV3 {
+fn normalized_item(mut item: pb::PluginDataV3, made: &BTreeMap<String, Timestamp>) -> pb::PluginDataV3 {
     let metadata = item.metadata.as_mut().unwrap();
     metadata.id = metadata.id.signum();
     if metadata.revision.len() == 36 {
@@ -434,9 +440,9 @@ async fn replay(folder: &str, options: Options, steps_there: usize) {
         sim: TeleportSim::start(options).await.unwrap(),
         channels: BTreeMap::new(),
         names: BTreeMap::new(),
-        theirs: BTreeMap::new(),
-        ours: BTreeMap::new(),
-        unmade: BTreeMap::new(),
+        recorded_times: BTreeMap::new(),
+        simulated_times: BTreeMap::new(),
+        missing: BTreeMap::new(),
         events: None,
     };
     let steps: Vec<Step> = serde_json::from_slice(&replay.read("manifest.json")).unwrap();
@@ -447,7 +453,7 @@ async fn replay(folder: &str, options: Options, steps_there: usize) {
             match step.method.as_str() {
                 "CreateAccessRequestV2" => made.push(id(&request)),
                 _ if made.contains(&id(&request)) => {}
-                _ => drop(replay.unmade.entry(id(&request)).or_insert(request)),
+                _ => drop(replay.missing.entry(id(&request)).or_insert(request)),
             }
         }
     }
@@ -468,17 +474,17 @@ async fn replay(folder: &str, options: Options, steps_there: usize) {
 
 #[tokio::test]
 async fn answers_as_15_1_9_did() {
-    replay("teleport-15.1.9", Options::golden_15(Era::V15, false), 86).await;
+    replay("teleport-15.1.9", Options::golden_15(ServerVersion::V15, false), 86).await;
 }
 
 #[tokio::test]
 async fn answers_as_15_1_9_did_with_the_flags_of_enterprise() {
-    replay("teleport-15.1.9/enterprise", Options::golden_15(Era::V15, true), 33).await;
+    replay("teleport-15.1.9/enterprise", Options::golden_15(ServerVersion::V15, true), 33).await;
 }
 
 /// The captured lists follow writes by more than a second, so here they need not lag; that they do is in `eras`.
 fn prompt(enterprise: bool) -> Options {
-    Options { list_lag: Duration::ZERO, ..Options::golden_15(Era::V15_3, enterprise) }
+    Options { list_lag: Duration::ZERO, ..Options::golden_15(ServerVersion::V15_3, enterprise) }
 }
 
 #[tokio::test]

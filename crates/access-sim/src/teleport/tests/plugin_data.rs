@@ -108,7 +108,7 @@ async fn limits_and_faults_of_writing() {
     let refused = plugin.update_plugin_data(update(&id, "slack", &small, &[])).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     plugin.update_plugin_data(update(&id, "slack", &small, &[])).await.unwrap();
-    assert_eq!(sim.journal().count(Method::UpdatePluginData), 4);
+    assert_eq!(sim.call_log().count(Method::UpdatePluginData), 4);
 
     let refused =
         client(&sim, ALICE).await.update_plugin_data(update(&id, "slack", &small, &[])).await.unwrap_err();

@@ -5,65 +5,65 @@ use teleport_proto::auth as pb;
 use tonic::Code;
 
 use super::*;
-use crate::teleport::Era;
+use crate::teleport::ServerVersion;
 use crate::teleport::presets::TCTL;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
-use crate::teleport::world::{Rule, World};
+use crate::teleport::world::{Fixture, Rule};
 
-async fn start(era: Era) -> TeleportSim {
-    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, World::golden()) })
+async fn start_version(era: ServerVersion) -> TeleportSim {
+    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, Fixture::golden()) })
         .await
         .unwrap()
 }
 
-fn told<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) {
+fn code_and_message<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) {
     let status = answer.unwrap_err();
     (status.code(), status.message().to_owned())
 }
 
 #[tokio::test]
 async fn a_deleted_user_is_not_found_from_15_on() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
             kinds: vec![pb::WatchKind { kind: "access_request".into(), ..Default::default() }],
             ..Default::default()
         };
         plugin.ping(pb::PingRequest {}).await.unwrap();
-        sim.edit_world(|world| world.users.retain(|user| user.name != PLUGIN));
-        let expected = match era >= Era::V15 {
+        sim.edit_fixture(|world| world.users.retain(|user| user.name != PLUGIN));
+        let expected = match era >= ServerVersion::V15 {
             true => (Code::NotFound, "access denied\n\tuser \"access-plugin\" not found".to_owned()),
             false => (Code::PermissionDenied, "access denied".to_owned()),
         };
-        assert_eq!(told(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
-        assert_eq!(told(plugin.watch_events(watch).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{era:?}");
         let filter = pb::PluginDataFilter { kind: "access_request".into(), ..Default::default() };
-        assert_eq!(told(plugin.get_plugin_data(filter).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_plugin_data(filter).await), expected, "{era:?}");
         let update = pb::PluginDataUpdateParams {
             kind: "access_request".into(),
             resource: "11111111-2222-4333-8444-555555555555".into(),
             plugin: "slack".into(),
             ..Default::default()
         };
-        assert_eq!(told(plugin.update_plugin_data(update).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.update_plugin_data(update).await), expected, "{era:?}");
         let setter = pb::RequestStateSetter {
             id: "x".into(),
             state: pb::RequestState::Approved.into(),
             ..Default::default()
         };
-        assert_eq!(told(plugin.set_access_request_state(setter).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.set_access_request_state(setter).await), expected, "{era:?}");
         let which = pb::GetUserRequest { name: PLUGIN.into(), with_secrets: false };
-        assert_eq!(told(plugin.get_user(which).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_user(which).await), expected, "{era:?}");
         let which = pb::GetRoleRequest { name: "access-plugin".into() };
-        assert_eq!(told(plugin.get_role(which).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_role(which).await), expected, "{era:?}");
     }
 }
 
 #[tokio::test]
 async fn a_lock_refuses_every_call_and_leaves_the_stream_open() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
             kinds: vec![pb::WatchKind { kind: "access_request".into(), ..Default::default() }],
@@ -71,21 +71,21 @@ async fn a_lock_refuses_every_call_and_leaves_the_stream_open() {
         };
         let mut events = plugin.watch_events(watch.clone()).await.unwrap().into_inner();
         events.message().await.unwrap().unwrap();
-        sim.edit_world(|world| world.locked.push(PLUGIN.to_owned()));
+        sim.edit_fixture(|world| world.locked.push(PLUGIN.to_owned()));
         let expected = (Code::PermissionDenied, "access denied".to_owned());
-        assert_eq!(told(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
-        assert_eq!(told(plugin.watch_events(watch).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{era:?}");
         sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let event = tokio::time::timeout(LIMIT, events.message()).await.expect("an event in time");
         assert_eq!(event.unwrap().unwrap().r#type(), pb::Operation::Put, "{era:?}");
-        sim.edit_world(|world| world.locked.clear());
+        sim.edit_fixture(|world| world.locked.clear());
         plugin.ping(pb::PingRequest {}).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn one_message_names_every_right_that_listing_users_lacks() {
-    let sim = start(Era::V15).await;
+    let sim = start_version(ServerVersion::V15).await;
     let mut plugin = client(&sim, PLUGIN).await;
     for (verbs, expected) in [
         (
@@ -96,38 +96,38 @@ async fn one_message_names_every_right_that_listing_users_lacks() {
         (vec!["list"], "access denied to perform action \"read\" on \"user\""),
     ] {
         let verbs = verbs.into_iter().map(str::to_owned).collect();
-        sim.edit_world(|world| {
+        sim.edit_fixture(|world| {
             let rules = &mut world.role_mut("access-plugin").unwrap().allow.rules;
             rules.retain(|rule| rule.resources != ["user"]);
             rules.push(Rule { resources: vec!["user".into()], verbs });
         });
-        let found = told(plugin.get_users(pb::GetUsersRequest::default()).await);
+        let found = code_and_message(plugin.get_users(pb::GetUsersRequest::default()).await);
         assert_eq!(found, (Code::PermissionDenied, expected.to_owned()));
     }
 }
 
 #[tokio::test]
 async fn a_list_without_the_verbs_is_empty_and_never_refused() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let mut plugin = client(&sim, PLUGIN).await;
         for verbs in [vec![], vec!["read"], vec!["list"]] {
-            sim.edit_world(|world| {
+            sim.edit_fixture(|world| {
                 world.role_mut("access-plugin").unwrap().allow.rules[0].verbs =
                     verbs.iter().map(|verb| (*verb).to_owned()).collect();
             });
             for id in [String::new(), id.clone()] {
                 let filter = pb::AccessRequestFilter { id, ..Default::default() };
                 let found = match era {
-                    Era::Old => {
+                    ServerVersion::V6 => {
                         plugin.get_access_requests(filter).await.unwrap().into_inner().access_requests.len()
                     }
-                    Era::Middle | Era::V15 => {
+                    ServerVersion::V13 | ServerVersion::V15 => {
                         let mut list = plugin.get_access_requests_v2(filter).await.unwrap().into_inner();
                         usize::from(list.message().await.unwrap().is_some())
                     }
-                    Era::V15_3 | Era::Newest => {
+                    ServerVersion::V15_3 | ServerVersion::V18 => {
                         let list =
                             pb::ListAccessRequestsRequest { filter: Some(filter), ..Default::default() };
                         plugin.list_access_requests(list).await.unwrap().into_inner().access_requests.len()
@@ -141,8 +141,8 @@ async fn a_list_without_the_verbs_is_empty_and_never_refused() {
 
 #[tokio::test]
 async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let set = |state, reason: &str| sim.set_state(TCTL, &id, state, reason, "");
         set(RequestState::Approved, "fine").unwrap();
@@ -165,10 +165,10 @@ async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
 
 #[tokio::test]
 async fn a_state_set_again_without_a_reason_has_none() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
-        sim.edit_world(|world| {
+        sim.edit_fixture(|world| {
             world.role_mut("access-plugin").unwrap().allow.rules[0].verbs.push("update".into())
         });
         let mut plugin = client(&sim, PLUGIN).await;
@@ -195,8 +195,8 @@ async fn a_state_set_again_without_a_reason_has_none() {
 
 #[tokio::test]
 async fn ones_own_role_needs_no_right_and_tells_its_rules() {
-    for era in Era::ALL {
-        let sim = start(era).await;
+    for era in ServerVersion::ALL {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let which = |name: &str| pb::GetRoleRequest { name: name.to_owned() };
         let role = plugin.get_role(which("access-plugin")).await.unwrap().into_inner();
@@ -205,7 +205,7 @@ async fn ones_own_role_needs_no_right_and_tells_its_rules() {
         assert_eq!(rules[0].resources, ["access_request"]);
         assert_eq!(rules[0].verbs, ["list", "read"]);
         assert!(spec.deny.unwrap().rules.is_empty());
-        let refused = told(plugin.get_role(which("reviewer")).await);
+        let refused = code_and_message(plugin.get_role(which("reviewer")).await);
         let expected = "access denied to perform action \"read\" on \"role\"";
         assert_eq!(refused, (Code::PermissionDenied, expected.to_owned()), "{era:?}");
     }
@@ -232,7 +232,7 @@ fn requests_watch() -> pb::Watch {
 /// `vectors/teleport-15-observed.md`, 7 and 8.
 #[tokio::test]
 async fn the_list_of_15_3_lags_and_the_answer_by_id_does_not() {
-    let sim = start(Era::V15_3).await;
+    let sim = start_version(ServerVersion::V15_3).await;
     let mut plugin = client(&sim, PLUGIN).await;
     sim.set_list_lag(Duration::from_millis(500));
     let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
@@ -256,7 +256,7 @@ async fn the_list_of_15_3_lags_and_the_answer_by_id_does_not() {
 
 #[tokio::test]
 async fn a_server_that_starts_again_lists_everything_at_once() {
-    let sim = start(Era::V15_3).await;
+    let sim = start_version(ServerVersion::V15_3).await;
     sim.set_list_lag(Duration::from_secs(3600));
     let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
     sim.restart().await.unwrap();
@@ -269,7 +269,7 @@ async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_
     let options = Options {
         delete_delay: Duration::from_secs(48 * 3600),
         list_lag: Duration::ZERO,
-        ..Options::new(Era::V15_3, World::golden())
+        ..Options::new(ServerVersion::V15_3, Fixture::golden())
     };
     let sim = TeleportSim::start(options).await.unwrap();
     let mut plugin = client(&sim, PLUGIN).await;
@@ -284,8 +284,8 @@ async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_
 
 #[tokio::test]
 async fn several_kinds_are_watched_in_part_or_not_at_all() {
-    for era in [Era::V15, Era::V15_3, Era::Newest] {
-        let sim = start(era).await;
+    for era in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = |kinds: &[&str], allow_partial_success| pb::Watch {
             kinds: kinds
@@ -299,9 +299,13 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
             (&["role"], true, "none of the requested kinds can be watched"),
             (&[], true, "can't setup global watch"),
         ] {
-            assert_eq!(told(plugin.watch_events(watch(kinds, partial)).await).1, expected, "{era:?}");
+            assert_eq!(
+                code_and_message(plugin.watch_events(watch(kinds, partial)).await).1,
+                expected,
+                "{era:?}"
+            );
         }
-        sim.edit_world(|world| {
+        sim.edit_fixture(|world| {
             world
                 .role_mut("access-plugin")
                 .unwrap()
@@ -316,10 +320,14 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
             ),
             (&["nonsense"], "cache \"auth\" does not support watching resource \"nonsense\""),
         ] {
-            assert_eq!(told(plugin.watch_events(watch(kinds, false)).await).1, expected, "{era:?}");
+            assert_eq!(
+                code_and_message(plugin.watch_events(watch(kinds, false)).await).1,
+                expected,
+                "{era:?}"
+            );
         }
         assert_eq!(
-            told(plugin.watch_events(watch(&["nonsense"], true)).await),
+            code_and_message(plugin.watch_events(watch(&["nonsense"], true)).await),
             (
                 Code::InvalidArgument,
                 "cache \"auth\" does not support any of the requested resources".to_owned()
@@ -333,15 +341,15 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
             panic!("{era:?}: INIT carries no WatchStatus")
         };
         let kinds: Vec<_> = status.spec.unwrap().kinds.into_iter().map(|kind| kind.kind).collect();
-        let rules = if era == Era::Newest { &["access_monitoring_rule"][..] } else { &[] };
+        let rules = if era == ServerVersion::V18 { &["access_monitoring_rule"][..] } else { &[] };
         assert_eq!(kinds, [&["access_request"], rules, &["role"]].concat(), "{era:?}");
     }
 }
 
 #[tokio::test]
 async fn answers_of_15_3_tell_the_version() {
-    for (era, expected) in [(Era::V15, None), (Era::V15_3, Some("15.3.1"))] {
-        let sim = start(era).await;
+    for (era, expected) in [(ServerVersion::V15, None), (ServerVersion::V15_3, Some("15.3.1"))] {
+        let sim = start_version(era).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let ping = plugin.ping(pb::PingRequest {}).await.unwrap();
         let watch = plugin.watch_events(requests_watch()).await.unwrap();
@@ -354,8 +362,8 @@ async fn answers_of_15_3_tell_the_version() {
 /// T9.
 #[tokio::test]
 async fn reasons_pass_as_bytes_from_15_on_and_have_a_limit() {
-    for era in [Era::V15, Era::V15_3, Era::Newest] {
-        let sim = start(era).await;
+    for era in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
+        let sim = start_version(era).await;
         let mut alice = client(&sim, ALICE).await;
         let wanted = |reason: Vec<u8>| pb::AccessRequestV3 {
             spec: Some(pb::AccessRequestSpecV3 {
@@ -375,7 +383,10 @@ async fn reasons_pass_as_bytes_from_15_on_and_have_a_limit() {
         alice.create_access_request_v2(wanted(vec![b'x'; 4096])).await.unwrap();
         let expected =
             (Code::InvalidArgument, "access request reason is too long, max 4096 bytes".to_owned());
-        assert_eq!(told(alice.create_access_request_v2(wanted(vec![b'x'; 4097])).await), expected);
+        assert_eq!(
+            code_and_message(alice.create_access_request_v2(wanted(vec![b'x'; 4097])).await),
+            expected
+        );
         let set = |reason| sim.set_state(TCTL, &id, RequestState::Approved, reason, "");
         assert_eq!(
             set(vec![b'x'; 4097]).unwrap_err().message,
@@ -391,7 +402,7 @@ async fn reasons_pass_as_bytes_from_15_on_and_have_a_limit() {
 /// T14.
 #[tokio::test]
 async fn the_certificates_end_cuts_no_stream_and_no_connection() {
-    let sim = start(Era::V15).await;
+    let sim = start_version(ServerVersion::V15).await;
     let end = jiff::Timestamp::now() + Duration::from_secs(2);
     let credentials = sim.credentials(PLUGIN, CertOptions { not_after: Some(end), ..CertOptions::default() });
     let config = client_tls(&credentials.cas_pem, Some(&credentials));

@@ -4,9 +4,9 @@ use teleport_proto::auth as pb;
 use tonic::{Code, Status, Streaming};
 
 use super::*;
-use crate::teleport::faults::{Ending, Times};
+use crate::teleport::faults::{Repeat, WatchEnd};
 use crate::teleport::presets::TCTL;
-use crate::teleport::refusal::Refusal;
+use crate::teleport::refusal::RpcError;
 use crate::teleport::request::{Decision, NewRequest};
 
 fn kind(kind: &str, filter: &[(&'static str, &'static str)]) -> pb::WatchKind {
@@ -28,7 +28,7 @@ async fn next(events: &mut Streaming<pb::Event>) -> Result<Option<pb::Event>, St
 }
 
 /// Operation, request id and state.
-fn told(event: &pb::Event) -> (pb::Operation, String, i32) {
+fn describe_event(event: &pb::Event) -> (pb::Operation, String, i32) {
     let (metadata, state) = match event.resource.clone() {
         Some(pb::event::Resource::AccessRequest(request)) => (request.metadata, request.spec.unwrap().state),
         Some(pb::event::Resource::ResourceHeader(header)) => (header.metadata, 0),
@@ -57,9 +57,9 @@ async fn init_comes_first_and_nothing_is_replayed() {
         (pb::Operation::Put, id.clone(), pb::RequestState::Denied.into()),
         (pb::Operation::Delete, id.clone(), 0),
     ] {
-        assert_eq!(told(&next(&mut events).await.unwrap().unwrap()), expected);
+        assert_eq!(describe_event(&next(&mut events).await.unwrap().unwrap()), expected);
     }
-    let emissions = sim.journal().emissions();
+    let emissions = sim.call_log().emissions();
     assert_eq!(
         emissions.iter().map(|e| (e.delete, e.watchers)).collect::<Vec<_>>(),
         [(false, 0), (false, 1), (false, 1), (true, 1)]
@@ -101,8 +101,11 @@ async fn a_filter_holds_back_puts_but_not_deletes() {
     let id = sim.request_access(ALICE, dba()).unwrap();
     sim.review(BOB, &id, Decision::Approve, "").unwrap();
     sim.delete(TCTL, &id).unwrap();
-    assert_eq!(told(&next(&mut events).await.unwrap().unwrap()).2, i32::from(pb::RequestState::Pending));
-    assert_eq!(told(&next(&mut events).await.unwrap().unwrap()).0, pb::Operation::Delete);
+    assert_eq!(
+        describe_event(&next(&mut events).await.unwrap().unwrap()).2,
+        i32::from(pb::RequestState::Pending)
+    );
+    assert_eq!(describe_event(&next(&mut events).await.unwrap().unwrap()).0, pb::Operation::Delete);
 }
 
 #[tokio::test]
@@ -119,7 +122,7 @@ async fn a_slow_watcher_is_thrown_out() {
         let id = sim.request_access(ALICE, new).unwrap();
         made += 1;
         assert!(made < 1000, "the watcher that does not read is still there");
-        assert_eq!(told(&next(&mut quick).await.unwrap().unwrap()).1, id);
+        assert_eq!(describe_event(&next(&mut quick).await.unwrap().unwrap()).1, id);
     }
     assert!(made > 64, "thrown out after {made} events");
     let mut read = 0;
@@ -146,7 +149,10 @@ async fn requests_expire_on_time_or_late() {
         let id = sim.request_access(ALICE, NewRequest { pending_ttl: Some(ttl), ..dba() }).unwrap();
         let request = sim.request(&id).unwrap();
         next(&mut events).await.unwrap();
-        assert_eq!(told(&next(&mut events).await.unwrap().unwrap()), (pb::Operation::Delete, id.clone(), 0));
+        assert_eq!(
+            describe_event(&next(&mut events).await.unwrap().unwrap()),
+            (pb::Operation::Delete, id.clone(), 0)
+        );
         let late = jiff::Timestamp::now().duration_since(request.expiry);
         assert!(late >= jiff::SignedDuration::try_from(delay).unwrap(), "{late}");
         assert!(sim.request(&id).is_none());
@@ -159,16 +165,16 @@ async fn streams_end_miss_events_and_stay_mute_on_demand() {
     let mut plugin = client(&sim, PLUGIN).await;
     let mut events = open(&mut plugin, everything()).await.unwrap();
     next(&mut events).await.unwrap();
-    sim.faults().drop_events(Times::Next(1));
+    sim.faults().drop_events(Repeat::Next(1));
     sim.request_access(ALICE, dba()).unwrap();
     let seen = sim.request_access(ALICE, dba()).unwrap();
-    assert_eq!(told(&next(&mut events).await.unwrap().unwrap()).1, seen);
+    assert_eq!(describe_event(&next(&mut events).await.unwrap().unwrap()).1, seen);
 
-    sim.faults().end_watches(&Ending::Clean);
+    sim.faults().end_watches(&WatchEnd::Clean);
     assert!(next(&mut events).await.unwrap().is_none());
     let mut events = open(&mut plugin, everything()).await.unwrap();
     next(&mut events).await.unwrap();
-    sim.faults().end_watches(&Ending::Error(Refusal::new(Code::Unavailable, "event system was reset")));
+    sim.faults().end_watches(&WatchEnd::Error(RpcError::new(Code::Unavailable, "event system was reset")));
     assert_eq!(next(&mut events).await.unwrap_err().code(), Code::Unavailable);
 
     sim.faults().withhold_init(true);

@@ -15,10 +15,10 @@ use access_sim::page;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::stage::Stage;
-use super::answer;
+use self::stage::Environment;
+use super::print;
 use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, ExitError};
 use crate::observe;
 use crate::runtime::shutdown::Signals;
 
@@ -43,17 +43,17 @@ pub struct Args {
 }
 
 /// Runs the demo.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: Args) -> Result<(), ExitError> {
     let severity = if args.script { Severity::Error } else { Severity::Info };
     let log = LogConfig { output: LogOutput::Stderr, severity, format: LogFormat::Text };
     let _log = observe::init(&log, false)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, error))?;
+    let runtime = runtime.map_err(|error| ExitError::new(Exit::Failed, error))?;
     let done = runtime.block_on(async {
         match (args.script, args.sandbox) {
             (true, _) => script::play().await,
             (false, Some(dir)) => run_sandbox(args.port, dir).await,
-            (false, None) => play(args.port).await,
+            (false, None) => run_demo(args.port).await,
         }
     });
     runtime.shutdown_background();
@@ -61,28 +61,28 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The simulators, the daemon and the page, until a signal.
-async fn play(port: u16) -> Result<(), Failure> {
+async fn run_demo(port: u16) -> Result<(), ExitError> {
     // Before the address is told, so that whoever reads it may end the demo at once.
-    let signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
-    let stage = Stage::new(None).await?;
-    answer(&format!(
+    let stage = Environment::new(None).await?;
+    print(&format!(
         "The demo is at http://{addr}/\n\
          Ask for access as alice on the Teleport side, then approve as bob: there, or by button in Slack. Ctrl-C ends it.\n"
     ))?;
     let stop = CancellationToken::new();
-    let daemon = stage.daemon(stop.clone());
+    let daemon = stage.run_daemon(stop.clone());
     until_signal(signals, listener, &stage, stop, daemon).await
 }
 
 /// The simulators and the page, until a signal; the daemon is started by hand.
-async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
+async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), ExitError> {
     // Before the address is told, so that whoever reads it may end the demo at once.
-    let signals = Signals::catch().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
-    let stage = Stage::new(Some(dir)).await?;
+    let stage = Environment::new(Some(dir)).await?;
     let config = stage.config_path();
-    answer(&format!(
+    print(&format!(
         "Teleport (make-believe) listens on {teleport}, Slack (make-believe) on {slack}.\n\
          In another terminal: teleport-slack start -c {config}\n\
          The page for both sides is at http://{addr}/  Ctrl-C ends it.\n",
@@ -96,22 +96,22 @@ async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), Failure> {
 async fn until_signal(
     mut signals: Signals,
     listener: TcpListener,
-    stage: &Stage,
+    stage: &Environment,
     stop: CancellationToken,
-    daemon: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    let mut page = pin!(page::serve(listener, stage.world(), stop.clone()));
+    daemon: impl Future<Output = Result<(), ExitError>>,
+) -> Result<(), ExitError> {
+    let mut page = pin!(page::serve(listener, stage.demo_world(), stop.clone()));
     let mut daemon = pin!(daemon);
     tokio::select! {
         _ = signals.next() => {}
-        served = &mut page => served.map_err(|error| Failure::new(Exit::Failed, error))?,
+        served = &mut page => served.map_err(|error| ExitError::new(Exit::Failed, error))?,
         done = &mut daemon => return done,
     }
     stop.cancel();
     Ok(())
 }
 
-async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
+async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), ExitError> {
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(addr).await.map_err(|error| {
         let remedy = match error.kind() {
@@ -119,8 +119,8 @@ async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
             ErrorKind::PermissionDenied => "ports below 1024 need more rights; choose another with --port N",
             _ => "choose another port with --port N",
         };
-        Failure::new(Exit::Failed, anyhow::Error::new(error).context(format!("cannot listen on {addr}: {remedy}")))
+        ExitError::new(Exit::Failed, anyhow::Error::new(error).context(format!("cannot listen on {addr}: {remedy}")))
     })?;
-    let addr = listener.local_addr().map_err(|error| Failure::new(Exit::Failed, error))?;
+    let addr = listener.local_addr().map_err(|error| ExitError::new(Exit::Failed, error))?;
     Ok((listener, addr))
 }

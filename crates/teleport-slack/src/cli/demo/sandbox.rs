@@ -4,27 +4,27 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, ExitError};
 
 /// Marks a folder as one that the demo made.
 const MARKER: &str = ".teleport-slack-demo";
 /// What the marker says to whoever finds it.
-const WORDS: &str = "`teleport-slack demo --sandbox` overwrites its files in this folder.\n";
+const MARKER_TEXT: &str = "`teleport-slack demo --sandbox` overwrites its files in this folder.\n";
 /// The files that the demo writes.
 pub(super) const FILES: [&str; 5] = ["auth.key", "auth.crt", "auth.cas", "auth_id", "teleport-slack.toml"];
 
 /// Makes the folder, or makes sure that it is ours or empty; afterwards its files may be overwritten.
-pub(super) fn claim(dir: &Path) -> Result<(), Failure> {
+pub(super) fn prepare(dir: &Path) -> Result<(), ExitError> {
     let failed = |error: io::Error| {
         let context = format!("cannot use the sandbox's directory {}; choose another one", dir.display());
-        Failure::new(Exit::Failed, anyhow::Error::new(error).context(context))
+        ExitError::new(Exit::Failed, anyhow::Error::new(error).context(context))
     };
     let foreign = |what: &str| {
         let words = format!(
             "{} {what}, so nothing was written; name a directory that is empty or does not exist yet",
             dir.display()
         );
-        Err(Failure::new(Exit::Usage, words))
+        Err(ExitError::new(Exit::Usage, words))
     };
     fs::create_dir_all(dir).map_err(failed)?;
     let marker = dir.join(MARKER);
@@ -32,7 +32,7 @@ pub(super) fn claim(dir: &Path) -> Result<(), Failure> {
         if fs::read_dir(dir).map_err(failed)?.next().is_some() {
             return foreign("holds files and was not made by `teleport-slack demo --sandbox`");
         }
-        return fs::write(&marker, WORDS).map_err(failed);
+        return fs::write(&marker, MARKER_TEXT).map_err(failed);
     }
     for name in FILES {
         // What a link leads to is not ours, and a pipe would hold us up.
@@ -53,23 +53,23 @@ mod tests {
     fn only_an_empty_folder_or_its_own_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let new = dir.path().join("a/b");
-        claim(&new).unwrap();
+        prepare(&new).unwrap();
         fs::write(new.join("auth.key"), "old").unwrap();
-        claim(&new).unwrap();
+        prepare(&new).unwrap();
 
         let foreign = dir.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
         fs::write(foreign.join("auth.key"), "precious").unwrap();
-        assert_eq!(claim(&foreign).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(prepare(&foreign).unwrap_err().exit(), Exit::Usage);
         assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1, "nothing was written");
 
         fs::remove_file(new.join("auth.key")).unwrap();
         symlink(foreign.join("auth.key"), new.join("auth.key")).unwrap();
-        assert_eq!(claim(&new).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(prepare(&new).unwrap_err().exit(), Exit::Usage);
         // A marker that only leads to one is none.
         fs::remove_file(new.join(MARKER)).unwrap();
         symlink(foreign.join("auth.key"), new.join(MARKER)).unwrap();
-        assert_eq!(claim(&new).unwrap_err().exit(), Exit::Usage);
-        assert!(claim(&foreign.join("auth.key")).is_err(), "a file is no folder");
+        assert_eq!(prepare(&new).unwrap_err().exit(), Exit::Usage);
+        assert!(prepare(&foreign.join("auth.key")).is_err(), "a file is no folder");
     }
 }

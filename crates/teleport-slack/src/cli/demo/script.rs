@@ -4,20 +4,20 @@
 use std::time::Duration;
 
 use access_core::control;
-use access_sim::slack::people::{CannotAct, Seen};
+use access_sim::slack::people::{ActionError, ActionOutcome};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::super::answer;
-use super::stage::Stage;
-use crate::error::{Exit, Failure};
+use super::super::print;
+use super::stage::Environment;
+use crate::error::{Exit, ExitError};
 
 /// The daemon does each of its parts within this time, with much to spare.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const CHANNEL: &str = "C0REQUESTS";
 const ALICE: &str = "alice@example.com";
@@ -25,151 +25,161 @@ const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
 
 /// Plays the story. Ends with an error if any step does not come true.
-pub(super) async fn play() -> Result<(), Failure> {
-    let stage = Stage::new(None).await?;
+pub(super) async fn play() -> Result<(), ExitError> {
+    let stage = Environment::new(None).await?;
     let stop = CancellationToken::new();
     tokio::select! {
-        done = stage.daemon(stop.clone()) => {
+        done = stage.run_daemon(stop.clone()) => {
             done?;
-            Err(Failure::new(Exit::Failed, "the daemon ended before the story did"))
+            Err(ExitError::new(Exit::Failed, "the daemon ended before the story did"))
         }
-        told = tell(&stage) => told,
+        told = run_scenario(&stage) => told,
     }
 }
 
-async fn tell(stage: &Stage) -> Result<(), Failure> {
-    say(
+async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
+    print_line(
         "A make-believe Teleport cluster and Slack workspace are running, and the real daemon between them.",
     )?;
-    until("the daemon to watch the cluster", stage, || (stage.teleport.watchers() > 0).then_some(())).await?;
+    wait_until("the daemon to watch the cluster", stage, || (stage.teleport.watchers() > 0).then_some(()))
+        .await?;
 
-    say("\n1. alice asks for a role that one approval grants.")?;
-    say("   alice$ tsh login --request-roles=dba --request-reason='nightly restore'")?;
+    print_line("\n1. alice asks for a role that one approval grants.")?;
+    print_line("   alice$ tsh login --request-roles=dba --request-reason='nightly restore'")?;
     let asked = Instant::now();
-    let dba = accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nightly restore")))?;
-    let card = status(stage, &dba, "⏳ PENDING").await?;
-    say(&format!("   #access-requests, after {:.1?}:", asked.elapsed()))?;
-    show(&card)?;
-    until("bob's direct message", stage, || {
+    let dba =
+        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nightly restore")))?;
+    let card = wait_for_status(stage, &dba, "⏳ PENDING").await?;
+    print_line(&format!("   #access-requests, after {:.1?}:", asked.elapsed()))?;
+    print_message(&card)?;
+    wait_until("bob's direct message", stage, || {
         let direct = stage.slack.dm_with("U0BOB")?;
-        stage.slack.messages(&direct).into_iter().find(|message| tells_of(message, &dba))
+        stage.slack.messages(&direct).into_iter().find(|message| is_about(message, &dba))
     })
     .await?;
-    say("   bob has the same in a direct message, because he is a recipient for dba.")?;
+    print_line("   bob has the same in a direct message, because he is a recipient for dba.")?;
 
-    say("\n2. bob approves on the Teleport side; every copy follows, and the thread says who it was.")?;
-    say(&format!("   bob$ tsh request review --approve --reason='looks fine' {dba}"))?;
-    accepted(stage.teleport.review(BOB, &dba, Decision::Approve, "looks fine"))?;
-    let card = status(stage, &dba, "✅ APPROVED (looks fine)").await?;
-    show(&card)?;
-    for reply in replies(stage, &card, 1).await? {
-        indent("   ↳ ", &reply.text)?;
+    print_line(
+        "\n2. bob approves on the Teleport side; every copy follows, and the thread says who it was.",
+    )?;
+    print_line(&format!("   bob$ tsh request review --approve --reason='looks fine' {dba}"))?;
+    check_accepted(stage.teleport.review(BOB, &dba, Decision::Approve, "looks fine"))?;
+    let card = wait_for_status(stage, &dba, "✅ APPROVED (looks fine)").await?;
+    print_message(&card)?;
+    for reply in wait_for_replies(stage, &card, 1).await? {
+        print_indented("   ↳ ", &reply.text)?;
     }
 
-    say("\n3. alice asks for a role that takes two approvals.")?;
-    let admin =
-        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["admin"], "upgrade on Sunday")))?;
-    status(stage, &admin, "⏳ PENDING").await?;
-    accepted(stage.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
-    let progress = until("the count of approvals", stage, || {
-        let card = card_of(stage, &admin)?;
-        let text = line(&card, 3);
+    print_line("\n3. alice asks for a role that takes two approvals.")?;
+    let admin = check_accepted(
+        stage.teleport.request_access(ALICE, NewRequest::roles(&["admin"], "upgrade on Sunday")),
+    )?;
+    wait_for_status(stage, &admin, "⏳ PENDING").await?;
+    check_accepted(stage.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
+    let progress = wait_until("the count of approvals", stage, || {
+        let card = request_message(stage, &admin)?;
+        let text = block_text(&card, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
-    say(&format!("   After bob's approval the message says: {progress}"))?;
-    accepted(stage.teleport.review(CAROL, &admin, Decision::Approve, "and by me"))?;
-    let card = status(stage, &admin, "✅ APPROVED (and by me)").await?;
-    show(&card)?;
-    replies(stage, &card, 2).await?;
+    print_line(&format!("   After bob's approval the message says: {progress}"))?;
+    check_accepted(stage.teleport.review(CAROL, &admin, Decision::Approve, "and by me"))?;
+    let card = wait_for_status(stage, &admin, "✅ APPROVED (and by me)").await?;
+    print_message(&card)?;
+    wait_for_replies(stage, &card, 2).await?;
 
     decide_in_slack(stage).await?;
 
-    say("\n5. Refused, deleted, expired: each is told as what it was.")?;
+    print_line("\n5. Refused, deleted, expired: each is told as what it was.")?;
     let reason = "<!channel> *urgent* `rm -rf /`\n*Status:* ✅ APPROVED";
-    let denied = accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
-    let pending = status(stage, &denied, "⏳ PENDING").await?;
-    say("   A hostile reason mentions nobody and forges no line:")?;
-    show(&pending)?;
-    accepted(stage.teleport.set_state(TCTL, &denied, RequestState::Denied, "not like this", ""))?;
-    let card = status(stage, &denied, "❌ DENIED (not like this)").await?;
-    say(&format!("   {}", line(&card, 2)))?;
-    let deleted = accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")))?;
-    status(stage, &deleted, "⏳ PENDING").await?;
-    accepted(stage.teleport.delete(TCTL, &deleted))?;
-    let card = status(stage, &deleted, "⌛ EXPIRED").await?;
-    say(&format!("   {} {}", line(&card, 2), line(&card, 3)))?;
+    let denied = check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
+    let pending = wait_for_status(stage, &denied, "⏳ PENDING").await?;
+    print_line("   A hostile reason mentions nobody and forges no line:")?;
+    print_message(&pending)?;
+    check_accepted(stage.teleport.set_state(TCTL, &denied, RequestState::Denied, "not like this", ""))?;
+    let card = wait_for_status(stage, &denied, "❌ DENIED (not like this)").await?;
+    print_line(&format!("   {}", block_text(&card, 2)))?;
+    let deleted =
+        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")))?;
+    wait_for_status(stage, &deleted, "⏳ PENDING").await?;
+    check_accepted(stage.teleport.delete(TCTL, &deleted))?;
+    let card = wait_for_status(stage, &deleted, "⌛ EXPIRED").await?;
+    print_line(&format!("   {} {}", block_text(&card, 2), block_text(&card, 3)))?;
 
     let expired =
-        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nobody is there")))?;
-    status(stage, &expired, "⏳ PENDING").await?;
+        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nobody is there")))?;
+    wait_for_status(stage, &expired, "⏳ PENDING").await?;
     stage.teleport.expire_now(&expired);
-    let card = status(stage, &expired, "⌛ EXPIRED").await?;
-    say(&format!("   {}", line(&card, 2)))?;
+    let card = wait_for_status(stage, &expired, "⌛ EXPIRED").await?;
+    print_line(&format!("   {}", block_text(&card, 2)))?;
 
-    say("\n6. Teleport goes away, and a request is decided meanwhile.")?;
-    let away =
-        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")))?;
-    status(stage, &away, "⏳ PENDING").await?;
+    print_line("\n6. Teleport goes away, and a request is decided meanwhile.")?;
+    let away = check_accepted(
+        stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")),
+    )?;
+    wait_for_status(stage, &away, "⏳ PENDING").await?;
     stage.teleport.stop().await;
-    accepted(stage.teleport.review(BOB, &away, Decision::Approve, "did you notice?"))?;
-    stage.teleport.restart().await.map_err(|error| Failure::new(Exit::Failed, error))?;
-    let card = status(stage, &away, "✅ APPROVED (did you notice?)").await?;
-    say(&format!("   It is back: {}", line(&card, 2)))?;
-    say("\nThat was all. `teleport-slack demo` lets you play both sides yourself.")
+    check_accepted(stage.teleport.review(BOB, &away, Decision::Approve, "did you notice?"))?;
+    stage.teleport.restart().await.map_err(|error| ExitError::new(Exit::Failed, error))?;
+    let card = wait_for_status(stage, &away, "✅ APPROVED (did you notice?)").await?;
+    print_line(&format!("   It is back: {}", block_text(&card, 2)))?;
+    print_line("\nThat was all. `teleport-slack demo` lets you play both sides yourself.")
 }
 
 /// Two approvals by button, and one click that is not allowed.
-async fn decide_in_slack(stage: &Stage) -> Result<(), Failure> {
-    say("\n4. The same in Slack: two people press Approve, and a third may not.")?;
-    say("   alice$ tsh login --request-roles=prod-db --request-reason='fix the index'")?;
-    let id =
-        accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")))?;
-    let card = status(stage, &id, "⏳ PENDING").await?;
+async fn decide_in_slack(stage: &Environment) -> Result<(), ExitError> {
+    print_line("\n4. The same in Slack: two people press Approve, and a third may not.")?;
+    print_line("   alice$ tsh login --request-roles=prod-db --request-reason='fix the index'")?;
+    let id = check_accepted(
+        stage.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")),
+    )?;
+    let card = wait_for_status(stage, &id, "⏳ PENDING").await?;
     let labels: Vec<_> = card.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
-    say(&format!("   Under the message: {}", labels.join(" ")))?;
+    print_line(&format!("   Under the message: {}", labels.join(" ")))?;
 
     // A click counts once the daemon has noted which message is whose; only a program is fast enough to be earlier.
-    until("the daemon to note its message", stage, || {
+    wait_until("the daemon to note its message", stage, || {
         stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&card.ts)).then_some(())
     })
     .await?;
-    say("   alice presses Approve. Only she sees the answer:")?;
-    let seen = acted(press(stage, "U0ALICE", &card).await)?;
-    indent("   ┆ ", &told(&seen).await?)?;
+    print_line("   alice presses Approve. Only she sees the answer:")?;
+    let seen = check_acted(press_approve(stage, "U0ALICE", &card).await)?;
+    print_indented("   ┆ ", &ephemeral_text(&seen).await?)?;
 
-    say("   bob presses Approve, confirms, and gives his reason in the dialogue that opens:")?;
-    indent("   ┆ ", &approve(stage, "U0BOB", &card, "seen the plan").await?)?;
-    let progress = until("the count of approvals", stage, || {
-        let card = card_of(stage, &id)?;
-        let text = line(&card, 3);
+    print_line("   bob presses Approve, confirms, and gives his reason in the dialogue that opens:")?;
+    print_indented("   ┆ ", &approve(stage, "U0BOB", &card, "seen the plan").await?)?;
+    let progress = wait_until("the count of approvals", stage, || {
+        let card = request_message(stage, &id)?;
+        let text = block_text(&card, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
-    say(&format!("   The message says: {progress}"))?;
-    say("   carol does the same:")?;
-    indent("   ┆ ", &approve(stage, "U0CAROL", &card, "go on").await?)?;
+    print_line(&format!("   The message says: {progress}"))?;
+    print_line("   carol does the same:")?;
+    print_indented("   ┆ ", &approve(stage, "U0CAROL", &card, "go on").await?)?;
 
-    let card = status(stage, &id, "✅ APPROVED (go on)").await?;
-    say("   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:")?;
-    show(&card)?;
-    for reply in replies(stage, &card, 2).await? {
-        indent("   ↳ ", &reply.text)?;
+    let card = wait_for_status(stage, &id, "✅ APPROVED (go on)").await?;
+    print_line(
+        "   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:",
+    )?;
+    print_message(&card)?;
+    for reply in wait_for_replies(stage, &card, 2).await? {
+        print_indented("   ↳ ", &reply.text)?;
     }
     let is_left = |message: &MessageView| message.buttons.iter().any(|button| button.action_id == APPROVE);
-    until("the buttons to vanish from every copy", stage, || {
+    wait_until("the buttons to vanish from every copy", stage, || {
         let mut copies = stage.slack.all_messages();
-        copies.retain(|message| tells_of(message, &id));
+        copies.retain(|message| is_about(message, &id));
         (!copies.iter().any(is_left)).then_some(())
     })
     .await?;
-    let event = until("the audit log", stage, || {
+    let event = wait_until("the audit log", stage, || {
         let mut events = stage.teleport.audit().into_iter();
         events.find(|event| event.request_id == id && event.delegator.is_some())
     })
     .await?;
     let people = event.annotations.get("slack_users").cloned().unwrap_or_default();
-    say(&format!(
+    print_line(&format!(
         "   Teleport's audit log: {} {} by {}, delegator {}, in Slack {}",
         event.code,
         event.state.name(),
@@ -183,57 +193,70 @@ async fn decide_in_slack(stage: &Stage) -> Result<(), Failure> {
 const APPROVE: &str = "approve";
 
 /// Presses Approve, and Yes to Slack's question.
-async fn press(stage: &Stage, user: &str, card: &MessageView) -> Result<Seen, CannotAct> {
+async fn press_approve(
+    stage: &Environment,
+    user: &str,
+    card: &MessageView,
+) -> Result<ActionOutcome, ActionError> {
     stage.slack.click(user, &card.channel, &card.ts, APPROVE).confirmed().await
 }
 
 /// Approves with a reason; returns what the person is told.
-async fn approve(stage: &Stage, user: &str, card: &MessageView, reason: &str) -> Result<String, Failure> {
-    let seen = acted(press(stage, user, card).await)?;
-    let Some(dialogue) = seen.modal_within(PATIENCE).await else {
-        return Err(in_vain("the dialogue for a reason"));
+async fn approve(
+    stage: &Environment,
+    user: &str,
+    card: &MessageView,
+    reason: &str,
+) -> Result<String, ExitError> {
+    let seen = check_acted(press_approve(stage, user, card).await)?;
+    let Some(dialogue) = seen.modal_within(TIMEOUT).await else {
+        return Err(timed_out("the dialogue for a reason"));
     };
     let submitted = stage.slack.submit_view(user, &dialogue.id, &[(control::REASON, reason)]).await;
-    told(&submitted.map_err(|cause| Failure::new(Exit::Failed, cause))?.seen).await
+    ephemeral_text(&submitted.map_err(|cause| ExitError::new(Exit::Failed, cause))?.outcome).await
 }
 
-fn acted(seen: Result<Seen, CannotAct>) -> Result<Seen, Failure> {
-    seen.map_err(|cause| Failure::new(Exit::Failed, cause))
+fn check_acted(seen: Result<ActionOutcome, ActionError>) -> Result<ActionOutcome, ExitError> {
+    seen.map_err(|cause| ExitError::new(Exit::Failed, cause))
 }
 
 /// What only this person sees after they acted.
-async fn told(seen: &Seen) -> Result<String, Failure> {
+async fn ephemeral_text(seen: &ActionOutcome) -> Result<String, ExitError> {
     if let Some(warning) = seen.warning() {
-        return Err(Failure::new(Exit::Failed, format!("Slack shows a warning: {warning}")));
+        return Err(ExitError::new(Exit::Failed, format!("Slack shows a warning: {warning}")));
     }
-    let answer = seen.ephemeral_within(PATIENCE).await;
-    answer.map(|message| message.text).ok_or_else(|| in_vain("the answer to a click"))
+    let answer = seen.ephemeral_within(TIMEOUT).await;
+    answer.map(|message| message.text).ok_or_else(|| timed_out("the answer to a click"))
 }
 
-fn card_of(stage: &Stage, id: &str) -> Option<MessageView> {
-    stage.slack.messages(CHANNEL).into_iter().find(|message| tells_of(message, id))
+fn request_message(stage: &Environment, id: &str) -> Option<MessageView> {
+    stage.slack.messages(CHANNEL).into_iter().find(|message| is_about(message, id))
 }
 
-fn tells_of(message: &MessageView, id: &str) -> bool {
-    message.thread_ts.is_none() && line(message, 1).contains(id)
+fn is_about(message: &MessageView, id: &str) -> bool {
+    message.thread_ts.is_none() && block_text(message, 1).contains(id)
 }
 
-fn line(message: &MessageView, block: usize) -> String {
+fn block_text(message: &MessageView, block: usize) -> String {
     let block = message.blocks.get(block);
     let text = block.and_then(|b| b["text"]["text"].as_str().or(b["elements"][0]["text"].as_str()));
     text.unwrap_or_default().to_owned()
 }
 
-async fn status(stage: &Stage, id: &str, wanted: &str) -> Result<MessageView, Failure> {
+async fn wait_for_status(stage: &Environment, id: &str, wanted: &str) -> Result<MessageView, ExitError> {
     let wanted = format!("*Status:* {wanted}");
-    until(&format!("the message to say {wanted:?}"), stage, || {
-        card_of(stage, id).filter(|card| line(card, 2) == wanted)
+    wait_until(&format!("the message to say {wanted:?}"), stage, || {
+        request_message(stage, id).filter(|card| block_text(card, 2) == wanted)
     })
     .await
 }
 
-async fn replies(stage: &Stage, card: &MessageView, count: usize) -> Result<Vec<MessageView>, Failure> {
-    until("the replies in the thread", stage, || {
+async fn wait_for_replies(
+    stage: &Environment,
+    card: &MessageView,
+    count: usize,
+) -> Result<Vec<MessageView>, ExitError> {
+    wait_until("the replies in the thread", stage, || {
         let mut thread = stage.slack.thread(&card.channel, &card.ts);
         thread.retain(|message| message.ts != card.ts);
         (thread.len() == count).then_some(thread)
@@ -242,9 +265,13 @@ async fn replies(stage: &Stage, card: &MessageView, count: usize) -> Result<Vec<
 }
 
 /// Waits until something is there; looks again after every change of either side.
-async fn until<T>(what: &str, stage: &Stage, mut look: impl FnMut() -> Option<T>) -> Result<T, Failure> {
+async fn wait_until<T>(
+    what: &str,
+    stage: &Environment,
+    mut look: impl FnMut() -> Option<T>,
+) -> Result<T, ExitError> {
     let (mut teleport, mut slack) = (stage.teleport.changes(), stage.slack.changes());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         teleport.mark_unchanged();
         slack.mark_unchanged();
@@ -258,35 +285,35 @@ async fn until<T>(what: &str, stage: &Stage, mut look: impl FnMut() -> Option<T>
             }
         };
         if timeout_at(deadline, change).await.is_err() {
-            return Err(in_vain(what));
+            return Err(timed_out(what));
         }
     }
 }
 
-fn in_vain(what: &str) -> Failure {
-    Failure::new(
+fn timed_out(what: &str) -> ExitError {
+    ExitError::new(
         Exit::Failed,
-        format!("waited {PATIENCE:?} in vain for {what}; this is a fault, please report it"),
+        format!("waited {TIMEOUT:?} in vain for {what}; this is a fault, please report it"),
     )
 }
 
-fn accepted<T>(answer: Result<T, Refusal>) -> Result<T, Failure> {
+fn check_accepted<T>(answer: Result<T, RpcError>) -> Result<T, ExitError> {
     answer.map_err(|refusal| {
-        Failure::new(Exit::Failed, format!("the make-believe Teleport refused: {refusal:?}"))
+        ExitError::new(Exit::Failed, format!("the make-believe Teleport refused: {refusal:?}"))
     })
 }
 
-fn show(card: &MessageView) -> Result<(), Failure> {
+fn print_message(card: &MessageView) -> Result<(), ExitError> {
     for block in 0..card.blocks.len() {
-        indent("   │ ", &line(card, block))?;
+        print_indented("   │ ", &block_text(card, block))?;
     }
     Ok(())
 }
 
-fn indent(mark: &str, text: &str) -> Result<(), Failure> {
-    text.lines().try_for_each(|line| say(&format!("{mark}{line}")))
+fn print_indented(mark: &str, text: &str) -> Result<(), ExitError> {
+    text.lines().try_for_each(|line| print_line(&format!("{mark}{line}")))
 }
 
-fn say(line: &str) -> Result<(), Failure> {
-    answer(&format!("{line}\n"))
+fn print_line(line: &str) -> Result<(), ExitError> {
+    print(&format!("{line}\n"))
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use access_sim::page::DemoWorld;
+use access_sim::page::DemoSimulators;
 use access_sim::slack::workspace::Workspace;
 use access_sim::slack::{self, SlackSim};
 use access_sim::teleport::certs::CertOptions;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::sandbox;
 use crate::app::App;
 use crate::config;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, ExitError};
 
 /// Both simulators, running, and their files.
-pub(super) struct Stage {
+pub(super) struct Environment {
     pub(super) teleport: TeleportSim,
     pub(super) slack: SlackSim,
     teleport_version: String,
@@ -26,15 +26,15 @@ pub(super) struct Stage {
     _temporary: Option<tempfile::TempDir>,
 }
 
-impl Stage {
+impl Environment {
     /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the stage.
-    pub(super) async fn new(dir: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(super) async fn new(dir: Option<PathBuf>) -> Result<Self, ExitError> {
         let failed = |what: &'static str| {
-            move |error: io::Error| Failure::new(Exit::Failed, anyhow::Error::new(error).context(what))
+            move |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(what))
         };
         let (dir, temporary) = match dir {
             Some(dir) => {
-                sandbox::claim(&dir)?;
+                sandbox::prepare(&dir)?;
                 (std::path::absolute(&dir).unwrap_or(dir), None)
             }
             None => {
@@ -43,7 +43,7 @@ impl Stage {
             }
         };
         let options = teleport::Options::demo();
-        let teleport_version = options.server_version.clone();
+        let teleport_version = options.reported_version.clone();
         let teleport =
             TeleportSim::start(options).await.map_err(failed("cannot start the make-believe Teleport"))?;
         let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
@@ -123,8 +123,8 @@ impl Stage {
     }
 
     /// What the page shows.
-    pub(super) fn world(&self) -> DemoWorld {
-        DemoWorld {
+    pub(super) fn demo_world(&self) -> DemoSimulators {
+        DemoSimulators {
             teleport: self.teleport.clone(),
             teleport_version: self.teleport_version.clone(),
             slack: self.slack.clone(),
@@ -132,7 +132,7 @@ impl Stage {
     }
 
     /// The daemon, as `start` would run it with the files of this stage.
-    pub(super) async fn daemon(&self, stop: CancellationToken) -> Result<(), Failure> {
+    pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
         let loaded = config::load(&self.config_path())?;
         match App::start(&loaded.config, true, stop).await? {
             Some(app) => app.run().await,

@@ -43,7 +43,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-fn warned(config: &Path) -> Vec<Finding> {
+fn warned(config: &Path) -> Vec<Diagnostic> {
     load(config).unwrap_or_else(|error| panic!("{error}")).warnings
 }
 

@@ -3,7 +3,7 @@
 use super::super::diagnostics::Diagnostics;
 use super::*;
 use crate::observe::health::Stage;
-use crate::observe::metrics::{Delivery, Metrics};
+use crate::observe::metrics::{Metrics, OperationResult};
 
 async fn start(metrics: &Metrics) -> Running {
     let listener = Diagnostics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -28,12 +28,12 @@ async fn each_question_has_its_answer() {
     let answer = running.exchange(ask("/readyz")).await;
     check_status(&answer, "503");
     assert!(answer.ends_with("\r\n\r\nnot ready: Teleport has not answered yet\n"), "{answer}");
-    metrics.reached(Stage::Listed);
+    metrics.stage_reached(Stage::Listed);
     let answer = running.exchange(ask("/readyz")).await;
     check_status(&answer, "200");
     assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
 
-    metrics.delivery(Delivery::Posted);
+    metrics.operation_ended(OperationResult::Posted);
     let answer = running.exchange(ask("/metrics")).await;
     check_status(&answer, "200");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));

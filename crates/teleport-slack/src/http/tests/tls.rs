@@ -107,10 +107,10 @@ async fn broken_files_keep_the_old_certificate_and_are_told_once() {
 
     // Half of a renewal: not worth a word yet.
     fs::write(&files.key, &new.key).unwrap();
-    certificates.look().await;
+    certificates.reload_if_changed().await;
     assert_eq!(told(), 0, "{}", log.text());
     for _ in 0..3 {
-        certificates.look().await;
+        certificates.reload_if_changed().await;
     }
     assert_eq!(told(), 1, "{}", log.text());
     assert_eq!(log.count("cannot be used together"), 1, "{}", log.text());
@@ -118,11 +118,11 @@ async fn broken_files_keep_the_old_certificate_and_are_told_once() {
     // Another fault is told too, and the key never.
     fs::write(&files.key, new.key.replace("END", "STOP")).unwrap();
     for _ in 0..3 {
-        certificates.look().await;
+        certificates.reload_if_changed().await;
     }
     fs::remove_file(&files.cert).unwrap();
     for _ in 0..3 {
-        certificates.look().await;
+        certificates.reload_if_changed().await;
     }
     assert_eq!(told(), 3, "{}", log.text());
     let secret = new.key.lines().nth(1).unwrap();
@@ -130,11 +130,11 @@ async fn broken_files_keep_the_old_certificate_and_are_told_once() {
     assert!(Arc::ptr_eq(&first, &certificates.current()));
 
     new.write(&files);
-    certificates.look().await;
+    certificates.reload_if_changed().await;
     let second = certificates.current();
     assert!(!Arc::ptr_eq(&first, &second));
     assert_eq!(log.count("uses the new certificate"), 1);
-    certificates.look().await;
+    certificates.reload_if_changed().await;
     assert!(Arc::ptr_eq(&second, &certificates.current()), "unchanged files are not read again");
 }
 

@@ -14,8 +14,9 @@ fn noon() -> Timestamp {
 /// What is logged while `act` runs.
 fn logged(format: LogFormat, colour: bool, severity: Severity, act: impl FnOnce()) -> String {
     let (mut reader, writer) = pipe().unwrap();
-    let style = Style { format, colour };
-    let (sink, guard) = sink::start(Box::new(writer), move |count| line::lost(style, noon(), count)).unwrap();
+    let style = Style { format, color: colour };
+    let (sink, guard) =
+        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count)).unwrap();
     tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);
     drop(guard);
     let mut out = String::new();
@@ -123,10 +124,11 @@ fn a_log_file_is_made_for_its_owner_and_appended_to() {
 #[test]
 fn a_panic_is_a_line_of_the_log() {
     let (mut reader, writer) = pipe().unwrap();
-    let style = Style { format: LogFormat::Json, colour: false };
-    let (sink, guard) = sink::start(Box::new(writer), move |count| line::lost(style, noon(), count)).unwrap();
-    let reopening = Reopening { sink: sink.clone(), path: None };
-    let log = Log { _guard: guard, reopening, is_stderr: true };
+    let style = Style { format: LogFormat::Json, color: false };
+    let (sink, guard) =
+        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count)).unwrap();
+    let reopening = LogReopener { sink: sink.clone(), path: None };
+    let log = Log { _guard: guard, reopener: reopening, is_stderr: true };
     let before = std::panic::take_hook();
     tracing::subscriber::with_default(subscriber(sink, style, Severity::Info, noon), || {
         log_panics(&log);

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use access_core::refusal::Refusal;
-use access_core::render::answer::Done;
+use access_core::render::answer::Accepted;
 
-use crate::slack::error::Kind as SlackKind;
+use crate::slack::error::Retry as SlackKind;
 
 /// What became of one step towards Slack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum OperationResult {
     /// A message was posted.
     Posted,
     /// A message was edited.
@@ -19,14 +19,14 @@ pub enum Delivery {
     /// A reply was posted in a thread.
     Replied,
     /// A message that was one too many was taken back.
-    Withdrawn,
+    Deleted,
     /// It did not succeed, and this is how it goes on.
-    Not(SlackKind),
+    Failed(SlackKind),
 }
 
 /// What the channel's history says of a post whose outcome was not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum InDoubtResult {
     /// The message is there.
     Found,
     /// It is not.
@@ -63,59 +63,59 @@ impl List {
 
 /// How one visit to a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit {
+pub enum ReconcileResult {
     /// All was done that could be done.
-    Done,
+    Success,
     /// Teleport failed.
-    Failed,
+    Error,
     /// It panicked.
-    Panicked,
+    Panic,
 }
 
 /// What became of one interaction.
 #[derive(Clone, Copy, Debug)]
-pub enum Click<'a> {
+pub enum InteractionResult<'a> {
     /// It was carried out.
-    Done(&'a Done),
+    Accepted(&'a Accepted),
     /// It changed nothing, and the person was told why.
     Refused(&'a Refusal),
     /// The person is asked for a reason; what they answer counts on its own.
-    Asking,
+    ReasonRequested,
     /// Its signature is not Slack's, or was used before.
-    Forged,
+    InvalidSignature,
     /// It cannot be read.
-    Malformed,
+    InvalidPayload,
     /// It was delivered before.
-    Repeated,
+    Duplicate,
     /// Too many wait already.
-    TurnedAway,
+    Overloaded,
 }
 
 /// A failure towards Slack, in the words of the metrics.
-pub(super) fn fault(kind: SlackKind) -> &'static str {
+pub(super) fn failure_label(kind: SlackKind) -> &'static str {
     match kind {
-        SlackKind::Retry => "failed",
-        SlackKind::RetryAfter(_) => "limited",
-        SlackKind::Permanent => "refused",
-        SlackKind::Unauthorised => "unauthorised",
+        SlackKind::Backoff => "failed",
+        SlackKind::After(_) => "limited",
+        SlackKind::Never => "refused",
+        SlackKind::NeedsOperator => "unauthorised",
     }
 }
 
-const DONE: &str = "done";
+const ACCEPTED: &str = "done";
 const REFUSED: &str = "refused";
 
 /// How a call of Slack's Web API may end.
 pub(super) fn slack_results() -> impl Iterator<Item = &'static str> {
-    ["ok", "ambiguous"].into_iter().chain(SLACK_KINDS.map(fault))
+    ["ok", "ambiguous"].into_iter().chain(SLACK_KINDS.map(failure_label))
 }
 
 const SLACK_KINDS: [SlackKind; 4] =
-    [SlackKind::Retry, SlackKind::RetryAfter(Duration::ZERO), SlackKind::Permanent, SlackKind::Unauthorised];
+    [SlackKind::Backoff, SlackKind::After(Duration::ZERO), SlackKind::Never, SlackKind::NeedsOperator];
 
-impl Delivery {
+impl OperationResult {
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        let done = [Self::Posted, Self::Updated, Self::Replied, Self::Withdrawn];
-        done.into_iter().chain(SLACK_KINDS.map(Self::Not))
+        let done = [Self::Posted, Self::Updated, Self::Replied, Self::Deleted];
+        done.into_iter().chain(SLACK_KINDS.map(Self::Failed))
     }
 
     pub(super) fn label(self) -> &'static str {
@@ -123,13 +123,13 @@ impl Delivery {
             Self::Posted => "posted",
             Self::Updated => "updated",
             Self::Replied => "replied",
-            Self::Withdrawn => "withdrawn",
-            Self::Not(kind) => fault(kind),
+            Self::Deleted => "withdrawn",
+            Self::Failed(kind) => failure_label(kind),
         }
     }
 }
 
-impl Settled {
+impl InDoubtResult {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Found => "found",
@@ -138,34 +138,40 @@ impl Settled {
     }
 }
 
-impl Visit {
+impl ReconcileResult {
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
+            Self::Success => "done",
+            Self::Error => "failed",
+            Self::Panic => "panicked",
         }
     }
 }
 
-impl Click<'_> {
+impl InteractionResult<'_> {
     /// The labels of all.
     pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let others = [Self::Asking, Self::Forged, Self::Malformed, Self::Repeated, Self::TurnedAway];
-        let done = Done::KINDS.map(|kind| (DONE, kind));
+        let others = [
+            Self::ReasonRequested,
+            Self::InvalidSignature,
+            Self::InvalidPayload,
+            Self::Duplicate,
+            Self::Overloaded,
+        ];
+        let done = Accepted::KINDS.map(|kind| (ACCEPTED, kind));
         let refused = Refusal::KINDS.map(|kind| (REFUSED, kind));
         done.into_iter().chain(refused).chain(others.map(Self::labels))
     }
 
     pub(super) fn labels(self) -> (&'static str, &'static str) {
         match self {
-            Self::Done(done) => (DONE, done.kind()),
+            Self::Accepted(done) => (ACCEPTED, done.kind()),
             Self::Refused(refusal) => (REFUSED, refusal.kind()),
-            Self::Asking => ("asking", ""),
-            Self::Forged => ("forged", ""),
-            Self::Malformed => ("malformed", ""),
-            Self::Repeated => ("repeated", ""),
-            Self::TurnedAway => ("turned_away", ""),
+            Self::ReasonRequested => ("asking", ""),
+            Self::InvalidSignature => ("forged", ""),
+            Self::InvalidPayload => ("malformed", ""),
+            Self::Duplicate => ("repeated", ""),
+            Self::Overloaded => ("turned_away", ""),
         }
     }
 }

@@ -2,13 +2,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use access_core::control::Decision;
-use access_core::refusal::{Distrust, Refusal};
-use access_core::render::answer::Done;
+use access_core::refusal::{AccountIneligible, Refusal};
+use access_core::render::answer::Accepted;
 use access_core::skew::Offset;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::slack::error::Kind;
+use crate::slack::error::Retry;
 
 /// All samples, by series.
 fn samples(metrics: &Metrics) -> Vec<(String, f64)> {
@@ -29,10 +29,10 @@ fn value(metrics: &Metrics, series: &str) -> Option<f64> {
 fn the_document_lists_every_name_and_no_other() {
     let metrics = Metrics::new();
     metrics.watch_opened();
-    metrics.certificate_until(Timestamp::now());
-    metrics.clock_told(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
-    metrics.socket_mode(2);
-    metrics.teleport_call(Call::Ping, CallEnd::OK);
+    metrics.certificate_expires(Timestamp::now());
+    metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
+    metrics.socket_mode_connections(2);
+    metrics.teleport_request_ended(Call::Ping, CallResult::OK);
     let told: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
@@ -48,8 +48,8 @@ fn the_document_lists_every_name_and_no_other() {
 fn names_follow_the_conventions() {
     let metrics = Metrics::new();
     metrics.watch_opened();
-    metrics.certificate_until(Timestamp::now());
-    metrics.clock_told(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
+    metrics.certificate_expires(Timestamp::now());
+    metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     let text = metrics.text();
     assert!(text.ends_with("# EOF\n"));
     let mut counters = 0;
@@ -77,45 +77,63 @@ type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
 #[test]
 fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
     let steps: [Step<'_>; 27] = [
-        ("deliveries_total{result=\"posted\"}", &|m| m.delivery(Delivery::Posted)),
-        ("deliveries_total{result=\"updated\"}", &|m| m.delivery(Delivery::Updated)),
-        ("deliveries_total{result=\"replied\"}", &|m| m.delivery(Delivery::Replied)),
-        ("deliveries_total{result=\"failed\"}", &|m| m.delivery(Delivery::Not(Kind::Retry))),
-        ("deliveries_total{result=\"limited\"}", &|m| {
-            m.delivery(Delivery::Not(Kind::RetryAfter(Duration::from_secs(3))));
+        ("deliveries_total{result=\"posted\"}", &|m| m.operation_ended(OperationResult::Posted)),
+        ("deliveries_total{result=\"updated\"}", &|m| m.operation_ended(OperationResult::Updated)),
+        ("deliveries_total{result=\"replied\"}", &|m| m.operation_ended(OperationResult::Replied)),
+        ("deliveries_total{result=\"failed\"}", &|m| {
+            m.operation_ended(OperationResult::Failed(Retry::Backoff))
         }),
-        ("deliveries_total{result=\"refused\"}", &|m| m.delivery(Delivery::Not(Kind::Permanent))),
-        ("deliveries_total{result=\"unauthorised\"}", &|m| m.delivery(Delivery::Not(Kind::Unauthorised))),
-        ("retries_total", &Metrics::retry),
-        ("ambiguous_posts_total", &Metrics::ambiguous_post),
-        ("settled_posts_total{history=\"found\"}", &|m| m.settled(Settled::Found)),
-        ("settled_posts_total{history=\"not_found\"}", &|m| m.settled(Settled::NotFound)),
-        ("possible_doubles_total", &Metrics::possible_double),
-        ("withdrawn_doubles_total", &Metrics::withdrew_double),
-        ("claim_takeovers_total", &Metrics::took_over_claim),
-        ("visits_total{result=\"done\"}", &|m| m.visit(Visit::Done)),
-        ("visits_total{result=\"failed\"}", &|m| m.visit(Visit::Failed)),
-        ("visits_total{result=\"panicked\"}", &|m| m.visit(Visit::Panicked)),
+        ("deliveries_total{result=\"limited\"}", &|m| {
+            m.operation_ended(OperationResult::Failed(Retry::After(Duration::from_secs(3))));
+        }),
+        ("deliveries_total{result=\"refused\"}", &|m| {
+            m.operation_ended(OperationResult::Failed(Retry::Never))
+        }),
+        ("deliveries_total{result=\"unauthorised\"}", &|m| {
+            m.operation_ended(OperationResult::Failed(Retry::NeedsOperator))
+        }),
+        ("retries_total", &Metrics::operation_retried),
+        ("ambiguous_posts_total", &Metrics::post_in_doubt),
+        ("settled_posts_total{history=\"found\"}", &|m| m.in_doubt_post_resolved(InDoubtResult::Found)),
+        ("settled_posts_total{history=\"not_found\"}", &|m| {
+            m.in_doubt_post_resolved(InDoubtResult::NotFound)
+        }),
+        ("possible_doubles_total", &Metrics::possible_duplicate),
+        ("withdrawn_doubles_total", &Metrics::duplicate_deleted),
+        ("claim_takeovers_total", &Metrics::claim_taken_over),
+        ("visits_total{result=\"done\"}", &|m| m.reconcile_ended(ReconcileResult::Success)),
+        ("visits_total{result=\"failed\"}", &|m| m.reconcile_ended(ReconcileResult::Error)),
+        ("visits_total{result=\"panicked\"}", &|m| m.reconcile_ended(ReconcileResult::Panic)),
         ("clicks_total{verdict=\"done\",reason=\"resolved\"}", &|m| {
-            m.click(Click::Done(&Done::Resolved(Decision::Approve)));
+            m.interaction_ended(InteractionResult::Accepted(&Accepted::Resolved(Decision::Approve)));
         }),
         ("clicks_total{verdict=\"refused\",reason=\"own_request\"}", &|m| {
-            m.click(Click::Refused(&Refusal::OwnRequest));
+            m.interaction_ended(InteractionResult::Refused(&Refusal::SelfReview));
         }),
-        ("clicks_total{verdict=\"asking\",reason=\"\"}", &|m| m.click(Click::Asking)),
-        ("clicks_total{verdict=\"forged\",reason=\"\"}", &|m| m.click(Click::Forged)),
+        ("clicks_total{verdict=\"asking\",reason=\"\"}", &|m| {
+            m.interaction_ended(InteractionResult::ReasonRequested)
+        }),
+        ("clicks_total{verdict=\"forged\",reason=\"\"}", &|m| {
+            m.interaction_ended(InteractionResult::InvalidSignature)
+        }),
         ("clicks_total{verdict=\"done\",reason=\"not_carried_out\"}", &|m| {
-            m.click(Click::Done(&Done::NotCarriedOut(Decision::Deny)));
+            m.interaction_ended(InteractionResult::Accepted(&Accepted::NotApplied(Decision::Deny)));
         }),
         ("clicks_total{verdict=\"refused\",reason=\"guest\"}", &|m| {
-            m.click(Click::Refused(&Refusal::Untrusted(Distrust::Guest)));
+            m.interaction_ended(InteractionResult::Refused(&Refusal::AccountIneligible(
+                AccountIneligible::Guest,
+            )));
         }),
-        ("clicks_total{verdict=\"turned_away\",reason=\"\"}", &|m| m.click(Click::TurnedAway)),
-        ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| m.teleport_call(Call::Ping, CallEnd::OK)),
+        ("clicks_total{verdict=\"turned_away\",reason=\"\"}", &|m| {
+            m.interaction_ended(InteractionResult::Overloaded)
+        }),
+        ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| {
+            m.teleport_request_ended(Call::Ping, CallResult::OK)
+        }),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
-            m.slack_call(Method::AuthTest, &Ok(()))
+            m.slack_request_ended(Method::AuthTest, &Ok(()))
         }),
-        ("waiting_errands", &|m| m.waiting_errands(1)),
+        ("waiting_errands", &|m| m.pending_operations_changed(1)),
     ];
     for (series, step) in steps {
         let (metrics, series) = (Metrics::new(), format!("teleport_slack_{series}"));
@@ -154,7 +172,7 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
     assert_eq!(seconds("waiting_errands_oldest_age"), Some(0.0));
     assert_eq!(seconds("undelivered_oldest_age"), Some(0.0));
     let now = Instant::now();
-    metrics.queue(3, 2, Some(now + Duration::from_secs(5)), Some(now), Some(now));
+    metrics.work_queue(3, 2, Some(now + Duration::from_secs(5)), Some(now), Some(now));
     assert_eq!(seconds("queue_oldest_due_age"), Some(0.0));
     pass(6).await;
     assert_eq!(seconds("queue_oldest_due_age"), Some(1.0));
@@ -163,7 +181,7 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
     assert_eq!(value(&metrics, "teleport_slack_queued_requests"), Some(3.0));
     assert_eq!(value(&metrics, "teleport_slack_visiting_requests"), Some(2.0));
 
-    metrics.certificate_until(Timestamp::now() + SignedDuration::from_hours(1));
+    metrics.certificate_expires(Timestamp::now() + SignedDuration::from_hours(1));
     let left = seconds("certificate_left").unwrap();
     assert!((3_500.0..=3_600.0).contains(&left), "{left}");
 }
@@ -174,7 +192,7 @@ fn open_connections_of_socket_mode_are_told_where_there_are_to_be_some() {
     let open = || value(&metrics, "teleport_slack_socket_mode_connections");
     assert_eq!(open(), None);
     for connections in [0, 1, 2, 0] {
-        metrics.socket_mode(connections);
+        metrics.socket_mode_connections(connections);
         assert_eq!(open(), u32::try_from(connections).ok().map(f64::from));
     }
 }
@@ -184,10 +202,10 @@ fn ready_follows_health() {
     let metrics = Metrics::new();
     let ready = || value(&metrics, "teleport_slack_ready");
     assert_eq!(ready(), Some(0.0));
-    metrics.reached(Stage::Listed);
+    metrics.stage_reached(Stage::Listed);
     assert_eq!(ready(), Some(1.0));
-    metrics.reached(Stage::List);
+    metrics.stage_reached(Stage::List);
     assert_eq!(ready(), Some(1.0), "a later list does not undo the first");
-    metrics.certificate_until(Timestamp::now());
+    metrics.certificate_expires(Timestamp::now());
     assert_eq!(ready(), Some(0.0));
 }

@@ -32,7 +32,7 @@ fn a_log_that_nobody_reads_costs_lines_and_no_time() {
     // More than the pipe, the queue and what the writer has taken from it hold together; this loop ends only if
     // nobody waits.
     let line = format!("{}\n", "x".repeat(1023));
-    let sent = 3 * MAX_QUEUED / line.len();
+    let sent = 3 * MAX_QUEUED_BYTES / line.len();
     for _ in 0..sent {
         sink.push(line.clone());
     }
@@ -66,7 +66,7 @@ fn a_closed_log_ends_nothing() {
     let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
     sink.push("nobody hears this\n".to_owned());
     drop(guard);
-    assert_eq!(sink.0.lock().lost, 1);
+    assert_eq!(sink.0.lock().dropped, 1);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_end_does_not_wait_for_ever() {
     let (reader, writer) = pipe().unwrap();
     let (sink, mut guard) = start(Box::new(writer), owned_up).unwrap();
     guard.grace = Duration::from_millis(10);
-    for _ in 0..MAX_QUEUED / 1024 {
+    for _ in 0..MAX_QUEUED_BYTES / 1024 {
         sink.push("x".repeat(1024));
     }
     drop(guard);
@@ -107,7 +107,8 @@ fn written(takes: &[usize], lines: &[&str], lost: u64) -> (String, u64) {
     let written = Arc::default();
     let disk = Disk { takes: takes.iter().copied().collect(), written: Arc::clone(&written) };
     let jobs = lines.iter().map(|line| Job::Write(format!("{line}\n"))).collect();
-    let lost = work_off(&mut Out { to: Box::new(disk), torn: false }, jobs, lost, &owned_up);
+    let lost =
+        write_batch(&mut Out { writer: Box::new(disk), has_partial_line: false }, jobs, lost, &owned_up);
     let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     (text, lost)
 }
@@ -137,7 +138,7 @@ fn each_line_goes_where_it_was_meant_for() {
     let disk = |written: &Arc<_>| Box::new(Disk { takes: VecDeque::new(), written: Arc::clone(written) });
     let (sink, guard) = start(disk(&old), owned_up).unwrap();
     sink.push("before\n".to_owned());
-    sink.move_to(disk(&new));
+    sink.switch_to(disk(&new));
     sink.push("after\n".to_owned());
     drop(guard);
     let text = |written: Arc<Mutex<Vec<u8>>>| String::from_utf8(written.lock().unwrap().clone()).unwrap();

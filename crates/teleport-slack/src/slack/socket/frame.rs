@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use access_core::ids::is_plain;
+use access_core::ids::is_id_charset;
 use serde_json::{Map, Value, json};
 
 /// Longer ids are refused; Slack's have 36 characters.
@@ -16,9 +16,9 @@ pub enum Frame {
     /// The connection works.
     Hello(Hello),
     /// The connection is about to end.
-    Disconnect(Reason),
+    Disconnect(DisconnectReason),
     /// Something to acknowledge.
-    Envelope(Sealed),
+    Envelope(RawEnvelope),
     /// A kind that we do not know and need not acknowledge.
     Unknown,
 }
@@ -34,7 +34,7 @@ pub struct Hello {
 
 /// Why Slack ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum DisconnectReason {
     /// It has served its time, or whatever we do not know: open another one.
     Refresh,
     /// Socket Mode was switched off.
@@ -45,17 +45,17 @@ pub enum Reason {
 
 /// An envelope as it came.
 #[derive(PartialEq)]
-pub struct Sealed {
+pub struct RawEnvelope {
     /// What the acknowledgement names; 1 to 200 bytes.
     pub id: String,
     /// The payload, whatever it is; `None` for what is acknowledged and dropped, such as events that nobody here asked for.
-    pub interactive: Option<Value>,
+    pub payload: Option<Value>,
     /// Whether the acknowledgement may carry an answer.
-    pub takes_answer: bool,
+    pub accepts_response: bool,
 }
 
 /// Without the payload: it holds addresses that let anyone answer in the app's name.
-impl fmt::Debug for Sealed {
+impl fmt::Debug for RawEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealed").field("id", &self.id).finish_non_exhaustive()
     }
@@ -73,7 +73,7 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
     let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
     match kind {
         "hello" => Ok(Frame::Hello(hello(&fields))),
-        "disconnect" => Ok(Frame::Disconnect(reason(&fields))),
+        "disconnect" => Ok(Frame::Disconnect(disconnect_reason(&fields))),
         _ if !fields.contains_key("envelope_id") => Ok(Frame::Unknown),
         kind => {
             let is_interactive = kind == "interactive";
@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
             };
             // A payload that is no object is the reader's to complain of.
             let interactive = fields.remove("payload").filter(|_| is_interactive);
-            Ok(Frame::Envelope(Sealed { id, interactive, takes_answer }))
+            Ok(Frame::Envelope(RawEnvelope { id, payload: interactive, accepts_response: takes_answer }))
         }
     }
 }
@@ -93,16 +93,16 @@ fn hello(fields: &Map<String, Value>) -> Hello {
     let app_id = fields.get("connection_info").and_then(|info| info.get("app_id")).and_then(Value::as_str);
     let connections = fields.get("num_connections").and_then(Value::as_u64);
     Hello {
-        app_id: app_id.filter(|app_id| is_plain(app_id)).map(str::to_owned),
+        app_id: app_id.filter(|app_id| is_id_charset(app_id)).map(str::to_owned),
         connections: connections.and_then(|connections| connections.try_into().ok()),
     }
 }
 
-fn reason(fields: &Map<String, Value>) -> Reason {
+fn disconnect_reason(fields: &Map<String, Value>) -> DisconnectReason {
     match fields.get("reason").and_then(Value::as_str) {
-        Some("link_disabled") => Reason::Disabled,
-        Some("too_many_websockets") => Reason::TooMany,
-        _ => Reason::Refresh,
+        Some("link_disabled") => DisconnectReason::Disabled,
+        Some("too_many_websockets") => DisconnectReason::TooMany,
+        _ => DisconnectReason::Refresh,
     }
 }
 
@@ -119,10 +119,14 @@ mod tests {
     use super::*;
 
     fn envelope(id: &str, interactive: Option<Value>, takes_answer: bool) -> Result<Frame, &'static str> {
-        Ok(Frame::Envelope(Sealed { id: id.into(), interactive, takes_answer }))
+        Ok(Frame::Envelope(RawEnvelope {
+            id: id.into(),
+            payload: interactive,
+            accepts_response: takes_answer,
+        }))
     }
 
-    fn check(text: Value, expected: Result<Frame, &'static str>) {
+    fn assert_parsed(text: Value, expected: Result<Frame, &'static str>) {
         assert_eq!(parse(&text.to_string()), expected, "{text}");
     }
 
@@ -132,57 +136,57 @@ mod tests {
             Ok(Frame::Hello(Hello { app_id: app_id.map(str::to_owned), connections }))
         };
         let info = json!({"app_id": "A0OURS"});
-        check(
+        assert_parsed(
             json!({"type": "hello", "num_connections": 3, "connection_info": info}),
             hello(Some("A0OURS"), Some(3)),
         );
-        check(json!({"type": "hello"}), hello(None, None));
+        assert_parsed(json!({"type": "hello"}), hello(None, None));
         for (info, count) in
             [(json!(7), json!(-1)), (json!({"app_id": "a b"}), json!("3")), (json!({}), json!(1.5))]
         {
-            check(
+            assert_parsed(
                 json!({"type": "hello", "num_connections": count, "connection_info": info}),
                 hello(None, None),
             );
         }
         for (reason, expected) in [
-            (json!("warning"), Reason::Refresh),
-            (json!("refresh_requested"), Reason::Refresh),
-            (json!("link_disabled"), Reason::Disabled),
-            (json!("too_many_websockets"), Reason::TooMany),
-            (json!("brand_new"), Reason::Refresh),
-            (json!(null), Reason::Refresh),
+            (json!("warning"), DisconnectReason::Refresh),
+            (json!("refresh_requested"), DisconnectReason::Refresh),
+            (json!("link_disabled"), DisconnectReason::Disabled),
+            (json!("too_many_websockets"), DisconnectReason::TooMany),
+            (json!("brand_new"), DisconnectReason::Refresh),
+            (json!(null), DisconnectReason::Refresh),
         ] {
-            check(json!({"type": "disconnect", "reason": reason}), Ok(Frame::Disconnect(expected)));
+            assert_parsed(json!({"type": "disconnect", "reason": reason}), Ok(Frame::Disconnect(expected)));
         }
         let payload = json!({"type": "block_actions"});
         let click = json!({"type": "interactive", "envelope_id": "e", "payload": payload});
-        check(click, envelope("e", Some(payload.clone()), true));
+        assert_parsed(click, envelope("e", Some(payload.clone()), true));
         let no_answer = json!({"type": "interactive", "envelope_id": "e", "payload": payload,
             "accepts_response_payload": false});
-        check(no_answer, envelope("e", Some(payload.clone()), false));
+        assert_parsed(no_answer, envelope("e", Some(payload.clone()), false));
         let event = json!({"type": "events_api", "envelope_id": "e", "payload": payload});
-        check(event, envelope("e", None, true));
+        assert_parsed(event, envelope("e", None, true));
     }
 
     #[test]
     fn nothing_malformed_does_harm() {
         let unusable = || Err("its envelope_id is not usable");
-        check(
+        assert_parsed(
             json!({"type": "interactive", "envelope_id": "e", "payload": null}),
             envelope("e", Some(json!(null)), true),
         );
-        check(
+        assert_parsed(
             json!({"type": "interactive", "envelope_id": "e", "payload": [1]}),
             envelope("e", Some(json!([1])), true),
         );
-        check(json!({"type": "interactive", "envelope_id": "e"}), envelope("e", None, true));
-        check(json!({"type": 7, "envelope_id": "e"}), envelope("e", None, true));
-        check(json!({"type": "interactive", "envelope_id": 7}), unusable());
-        check(json!({"type": "interactive", "envelope_id": ""}), unusable());
-        check(json!({"type": "interactive", "envelope_id": "x".repeat(1_000)}), unusable());
-        check(json!({"type": "interactive", "payload": {}}), Ok(Frame::Unknown));
-        check(json!({}), Ok(Frame::Unknown));
+        assert_parsed(json!({"type": "interactive", "envelope_id": "e"}), envelope("e", None, true));
+        assert_parsed(json!({"type": 7, "envelope_id": "e"}), envelope("e", None, true));
+        assert_parsed(json!({"type": "interactive", "envelope_id": 7}), unusable());
+        assert_parsed(json!({"type": "interactive", "envelope_id": ""}), unusable());
+        assert_parsed(json!({"type": "interactive", "envelope_id": "x".repeat(1_000)}), unusable());
+        assert_parsed(json!({"type": "interactive", "payload": {}}), Ok(Frame::Unknown));
+        assert_parsed(json!({}), Ok(Frame::Unknown));
         for text in ["", "[]", "7", "{\"type\":\"hello\"", "\u{0}", "{\"a\":".repeat(100_000).as_str()] {
             assert_eq!(parse(text), Err("it is not a JSON object"));
         }

@@ -15,115 +15,119 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use super::frame::Sealed;
-use super::seen::{Keys, Seen, State};
+use super::frame::RawEnvelope;
+use super::seen::{AckState, DedupCache, DedupKeys};
 use super::{Envelope, Timing};
 
 /// Payloads at work at one time.
-pub(super) const MAX_WORK: usize = 256;
+pub(super) const MAX_CONCURRENT: usize = 256;
 
 /// What goes into an acknowledgement, if anything.
-pub(super) type Answer = Option<Value>;
-pub(super) type Handling = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
-pub(super) type Handler = Box<dyn Fn(Envelope) -> Handling + Send + Sync>;
+pub(super) type AckPayload = Option<Value>;
+pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
+pub(super) type Handler = Box<dyn Fn(Envelope) -> HandlerFuture + Send + Sync>;
 
 /// What a connection is to do with an envelope.
-pub(super) enum Taken {
+pub(super) enum AckDecision {
     /// Acknowledge with this answer.
     Ack(Option<Value>),
     /// Acknowledge, then start this.
-    AckThenStart(Job),
+    AckThenStart(PendingWork),
     /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the dialogue
     /// stays open, which an acknowledgement would close as if it had been taken.
-    AckLater(Pin<Box<dyn Future<Output = Option<Answer>> + Send>>),
+    AckLater(Pin<Box<dyn Future<Output = Option<AckPayload>> + Send>>),
     /// Do not acknowledge: Slack will send it again.
-    Leave,
+    NoAck,
 }
 
 /// Work that waits for its acknowledgement to leave.
-pub(super) struct Job {
+pub(super) struct PendingWork {
     tasks: TaskTracker,
     work: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Job {
+impl PendingWork {
     pub(super) fn start(self) {
         self.tasks.spawn(self.work);
     }
 }
 
 /// Where envelopes go.
-pub(super) struct Intake {
+pub(super) struct Dispatcher {
     handler: Arc<Handler>,
     timing: Timing,
-    seen: Arc<Mutex<Seen>>,
+    dedup: Arc<Mutex<DedupCache>>,
     tasks: TaskTracker,
-    given_up: CancellationToken,
+    cancelled: CancellationToken,
 }
 
-impl Intake {
+impl Dispatcher {
     pub(super) fn new(handler: Handler, timing: Timing) -> Self {
         Self {
             handler: Arc::new(handler),
             timing,
-            seen: Arc::default(),
+            dedup: Arc::default(),
             tasks: TaskTracker::new(),
-            given_up: CancellationToken::new(),
+            cancelled: CancellationToken::new(),
         }
     }
 
     /// Takes an envelope that arrived now.
-    pub(super) fn take(&self, sealed: Sealed, now: Instant) -> Taken {
-        let Some(payload) = sealed.interactive else {
+    pub(super) fn dispatch(&self, sealed: RawEnvelope, now: Instant) -> AckDecision {
+        let Some(payload) = sealed.payload else {
             debug!("An envelope without an interactive payload was acknowledged and dropped");
-            return Taken::Ack(None);
+            return AckDecision::Ack(None);
         };
-        let keys = Keys::of(&sealed.id, &payload);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys = DedupKeys::new(&sealed.id, &payload);
+        let mut seen = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.get(&keys) {
-            Some(State::Acked(answer)) => {
+            Some(AckState::Acked(answer)) => {
                 debug!("A payload came again and was only acknowledged");
-                return Taken::Ack(answer.clone());
+                return AckDecision::Ack(answer.clone());
             }
             // The connection that it first came over will acknowledge it. If that one is gone, the next repetition
             // finds the answer.
-            Some(State::Pending) => return Taken::Leave,
+            Some(AckState::Pending) => return AckDecision::NoAck,
             None => {}
         }
-        if self.tasks.len() >= MAX_WORK {
+        if self.tasks.len() >= MAX_CONCURRENT {
             warn!(
-                working = MAX_WORK,
+                working = MAX_CONCURRENT,
                 "A click was left for Slack to send again: too many are being worked on"
             );
-            return Taken::Leave;
+            return AckDecision::NoAck;
         }
         let is_asked =
-            sealed.takes_answer && payload.get("type").is_some_and(|kind| kind == "view_submission");
+            sealed.accepts_response && payload.get("type").is_some_and(|kind| kind == "view_submission");
         if !is_asked {
-            seen.insert(&keys, &State::Acked(None), now);
-            let work = self.work(Envelope { payload, answer_by: None });
+            seen.insert(&keys, &AckState::Acked(None), now);
+            let work = self.run_handler(Envelope { payload, respond_by: None });
             let work = work.map(|_no_answer_is_due| ());
-            return Taken::AckThenStart(Job { tasks: self.tasks.clone(), work: Box::pin(work) });
+            return AckDecision::AckThenStart(PendingWork {
+                tasks: self.tasks.clone(),
+                work: Box::pin(work),
+            });
         }
-        seen.insert(&keys, &State::Pending, now);
-        let answer_by = now + self.timing.answer;
+        seen.insert(&keys, &AckState::Pending, now);
+        let answer_by = now + self.timing.respond_within;
         let (tell, told) = oneshot::channel();
-        let work = self.work(Envelope { payload, answer_by: Some(answer_by) });
-        let seen = self.seen.clone();
+        let work = self.run_handler(Envelope { payload, respond_by: Some(answer_by) });
+        let seen = self.dedup.clone();
         self.tasks.spawn(async move {
             let Some(answer) = work.await else { return };
-            let acked = State::Acked(answer.clone());
+            let acked = AckState::Acked(answer.clone());
             seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
             if tell.send(answer).is_err() {
                 warn!("The answer to a dialogue came too late; Slack told the person that it failed");
             }
         });
-        Taken::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok() }))
+        AckDecision::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok() }))
     }
 
     /// What the handler says; `None` if it fails, or its time is up.
-    fn work(&self, envelope: Envelope) -> impl Future<Output = Option<Answer>> + Send + 'static {
-        let (handler, given_up, limit) = (self.handler.clone(), self.given_up.clone(), self.timing.work);
+    fn run_handler(&self, envelope: Envelope) -> impl Future<Output = Option<AckPayload>> + Send + 'static {
+        let (handler, given_up, limit) =
+            (self.handler.clone(), self.cancelled.clone(), self.timing.handler_timeout);
         async move {
             let handling = AssertUnwindSafe(async move { handler(envelope).await }).catch_unwind();
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
@@ -142,15 +146,15 @@ impl Intake {
     }
 
     /// Waits for what is under way, for as long as it may take, and then gives it up. Nothing more must be taken.
-    pub(super) async fn end(&self) {
+    pub(super) async fn drain(&self) {
         self.tasks.close();
-        let limit = self.timing.stop;
+        let limit = self.timing.drain;
         if timeout(limit, self.tasks.wait()).await.is_err() {
             warn!(
                 left = self.tasks.len(),
                 "Clicks were still being worked on after {limit:?}; they are given up"
             );
-            self.given_up.cancel();
+            self.cancelled.cancel();
         }
     }
 }

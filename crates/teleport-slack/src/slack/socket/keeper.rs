@@ -15,46 +15,55 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::Timing;
-use super::dial::{self, Wire};
-use super::intake::Intake;
-use super::link::{Link, Served};
+use super::dial::{self, IoStream};
+use super::intake::Dispatcher;
+use super::link::{Connection, Ended};
 use super::others::{Excess, Others, Ours};
-use super::trouble::{Pause, Trouble};
+use super::trouble::{ConnectionError, RetryDelay};
 use crate::observe::seconds;
 use crate::secret::Secret;
 use crate::slack::Client;
 
 /// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one
 /// that is just being closed.
-type Old<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
+type Draining<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
 
 /// What all connections of one app have in common.
-pub(super) struct Keeper<'a> {
+pub(super) struct Supervisor<'a> {
     client: Client,
     app_token: watch::Receiver<Secret>,
     app_id: String,
     timing: Timing,
-    links: watch::Sender<usize>,
-    intake: &'a Intake,
-    told: Mutex<Option<String>>,
+    connections: watch::Sender<usize>,
+    dispatcher: &'a Dispatcher,
+    last_logged: Mutex<Option<String>>,
     others: Others,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> Supervisor<'a> {
     pub(super) fn new(
         client: Client,
         (app_token, app_id): (watch::Receiver<Secret>, String),
         timing: Timing,
         links: watch::Sender<usize>,
-        intake: &'a Intake,
+        intake: &'a Dispatcher,
     ) -> Self {
         let others = Others::new(timing.recount);
-        Self { client, app_token, app_id, timing, links, intake, told: Mutex::new(None), others }
+        Self {
+            client,
+            app_token,
+            app_id,
+            timing,
+            connections: links,
+            dispatcher: intake,
+            last_logged: Mutex::new(None),
+            others,
+        }
     }
 
     /// Keeps one connection open until told to stop. `number` is for the log.
-    pub(super) async fn keep(&self, number: u8, stop: &CancellationToken) {
-        let mut old = Old::new();
+    pub(super) async fn run(&self, number: u8, stop: &CancellationToken) {
+        let mut old = Draining::new();
         let mut leave_old = stop.child_token();
         let mut failures = 0;
         let mut renewed = self.app_token.clone();
@@ -62,51 +71,51 @@ impl<'a> Keeper<'a> {
             renewed.mark_unchanged();
             let opened = tokio::select! {
                 () = stop.cancelled() => break,
-                opened = beside(&mut old, self.open()) => opened,
+                opened = drive_while(&mut old, self.connect()) => opened,
             };
             let trouble = match opened {
                 Err(trouble) => trouble,
                 Ok((mut link, ours)) => {
-                    let open = (Open::new(&self.links), ours);
-                    self.opened(number);
+                    let open = (OpenConnection::new(&self.connections), ours);
+                    self.log_connected(number);
                     leave_old.cancel();
                     let (since, leave) = (Instant::now(), stop.child_token());
                     let serving = async {
                         tokio::select! {
-                            served = link.serve(self.intake, &leave) => served,
-                            never = self.watch(number) => never,
-                            () = self.others.wanted() => Served::Refresh,
+                            served = link.serve(self.dispatcher, &leave) => served,
+                            never = self.log_once_stable(number) => never,
+                            () = self.others.wanted() => Ended::Refresh,
                         }
                     };
-                    let served = beside(&mut old, serving).await;
-                    if since.elapsed() >= self.timing.healthy {
+                    let served = drive_while(&mut old, serving).await;
+                    if since.elapsed() >= self.timing.stable_after {
                         failures = 0;
                     }
                     match served {
-                        Served::Left => break,
-                        Served::Ended(trouble) => trouble,
-                        Served::Refresh => {
+                        Ended::Closed => break,
+                        Ended::Failed(trouble) => trouble,
+                        Ended::Refresh => {
                             debug!(connection = number, "A new connection is to replace this one");
                             leave_old = leave.clone();
                             old.push(Box::pin(async move {
                                 let _counted = open;
                                 // However it ends, its replacement is on the way.
-                                link.serve(self.intake, &leave).await;
+                                link.serve(self.dispatcher, &leave).await;
                             }));
-                            if failures == 0 && since.elapsed() >= self.timing.healthy {
+                            if failures == 0 && since.elapsed() >= self.timing.stable_after {
                                 continue;
                             }
-                            Trouble::Restless
+                            ConnectionError::Flapping
                         }
                     }
                 }
             };
             failures += 1;
-            let pause = self.pause(&trouble, failures);
-            self.tell(&trouble, pause);
+            let pause = self.retry_delay(&trouble, failures);
+            self.log(&trouble, pause);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = beside(&mut old, sleep(pause)) => {}
+                () = drive_while(&mut old, sleep(pause)) => {}
                 // It may be just what was missing.
                 Ok(()) = renewed.changed() => {}
             }
@@ -115,17 +124,17 @@ impl<'a> Keeper<'a> {
         while old.next().await.is_some() {}
     }
 
-    async fn open(&self) -> Result<(Link<Box<dyn Wire>>, Ours), Trouble> {
+    async fn connect(&self) -> Result<(Connection<Box<dyn IoStream>>, Ours), ConnectionError> {
         let ours = self.others.ours();
         let app_token = self.app_token.borrow().clone();
-        let url = self.client.apps_connections_open(&app_token).await.map_err(Trouble::Api)?;
+        let url = self.client.apps_connections_open(&app_token).await.map_err(ConnectionError::Api)?;
         let (base, tls) = (self.client.base(), self.client.tls());
         let stream = dial::open(&url, &base, tls, &self.timing).await?;
-        let mut link = Link::greet(stream, self.timing).await?;
+        let mut link = Connection::await_hello(stream, self.timing).await?;
         if let Some(theirs) = link.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
             // The other app's clicks are not ours to take.
             link.close().await;
-            return Err(Trouble::OtherApp { theirs, ours: self.app_id.clone() });
+            return Err(ConnectionError::OtherApp { theirs, ours: self.app_id.clone() });
         }
         if let Some(Excess { connections, ours }) = self.others.hello(link.hello().connections) {
             warn!(
@@ -137,24 +146,24 @@ impl<'a> Keeper<'a> {
         Ok((link, ours))
     }
 
-    fn pause(&self, trouble: &Trouble, failures: u32) -> Duration {
-        let growing = self.timing.again.delay(failures, fastrand::u64(..));
-        match trouble.pause() {
-            Pause::Growing => growing,
-            Pause::AtLeast(wait) => growing.max(wait),
-            Pause::Operator => self.timing.operator,
+    fn retry_delay(&self, trouble: &ConnectionError, failures: u32) -> Duration {
+        let growing = self.timing.backoff.delay(failures, fastrand::u64(..));
+        match trouble.retry_delay() {
+            RetryDelay::Backoff => growing,
+            RetryDelay::AtLeast(wait) => growing.max(wait),
+            RetryDelay::NeedsOperator => self.timing.operator_delay,
         }
     }
 
     /// Tells what went wrong, unless it was told last. It is an error if an operator has to act or nothing
     /// arrives any more.
-    fn tell(&self, trouble: &Trouble, pause: Duration) {
-        let open = *self.links.borrow();
-        let is_error = trouble.pause() == Pause::Operator || open == 0;
+    fn log(&self, trouble: &ConnectionError, pause: Duration) {
+        let open = *self.connections.borrow();
+        let is_error = trouble.retry_delay() == RetryDelay::NeedsOperator || open == 0;
         let remedy = trouble.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
         let text = format!("{trouble}{remedy}");
         let told = format!("{is_error} {text}");
-        let mut last = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         let retry_in_s = seconds(pause);
         if last.as_ref() == Some(&told) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
@@ -171,10 +180,10 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    fn opened(&self, number: u8) {
-        let open = *self.links.borrow();
+    fn log_connected(&self, number: u8) {
+        let open = *self.connections.borrow();
         // After trouble it has yet to show that it lasts.
-        if open == 1 && self.told.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if open == 1 && self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode");
         } else {
             debug!(connection = number, connections = open, "A Socket Mode connection is open");
@@ -182,10 +191,10 @@ impl<'a> Keeper<'a> {
     }
 
     /// Tells that trouble is over once a connection has lasted. Does not end.
-    async fn watch<T>(&self, number: u8) -> T {
-        sleep(self.timing.healthy).await;
-        if self.told.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            let open = *self.links.borrow();
+    async fn log_once_stable<T>(&self, number: u8) -> T {
+        sleep(self.timing.stable_after).await;
+        if self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            let open = *self.connections.borrow();
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode again");
         }
         pending().await
@@ -193,7 +202,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// Runs `main` to its end, and the old connections beside it.
-async fn beside<T>(old: &mut Old<'_>, main: impl Future<Output = T>) -> T {
+async fn drive_while<T>(old: &mut Draining<'_>, main: impl Future<Output = T>) -> T {
     let mut main = pin!(main);
     loop {
         tokio::select! {
@@ -205,19 +214,19 @@ async fn beside<T>(old: &mut Old<'_>, main: impl Future<Output = T>) -> T {
 }
 
 /// Counts an open connection until it is dropped.
-struct Open {
-    links: watch::Sender<usize>,
+struct OpenConnection {
+    connections: watch::Sender<usize>,
 }
 
-impl Open {
+impl OpenConnection {
     fn new(links: &watch::Sender<usize>) -> Self {
         links.send_modify(|links| *links += 1);
-        Self { links: links.clone() }
+        Self { connections: links.clone() }
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.links.send_modify(|links| *links -= 1);
+        self.connections.send_modify(|links| *links -= 1);
     }
 }

@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Client;
 use crate::secret::Secret;
-use intake::Intake;
-use keeper::Keeper;
+use intake::Dispatcher;
+use keeper::Supervisor;
 
 /// A payload that Slack sent once, whatever happened on the way. It has no `Debug`: payloads hold addresses that
 /// let anyone answer in the app's name.
@@ -39,7 +39,7 @@ pub struct Envelope {
     pub payload: Value,
     /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and Slack tells
     /// the person that it failed.
-    pub answer_by: Option<Instant>,
+    pub respond_by: Option<Instant>,
 }
 
 /// Receives clicks over Socket Mode.
@@ -49,20 +49,20 @@ pub struct SocketMode {
     app_token: watch::Receiver<Secret>,
     app_id: String,
     timing: Timing,
-    links: watch::Sender<usize>,
+    connections: watch::Sender<usize>,
 }
 
 impl SocketMode {
     /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`); when it is replaced, what waits for that is
     /// tried at once. `app_id` is the bot token's app: over another one's connections none of our clicks would come.
     pub fn new(client: Client, app_token: watch::Receiver<Secret>, app_id: String) -> Self {
-        Self { client, app_token, app_id, timing: Timing::default(), links: watch::Sender::new(0) }
+        Self { client, app_token, app_id, timing: Timing::default(), connections: watch::Sender::new(0) }
     }
 
     /// How many connections are open, and told when it changes: 2 mostly, more for a moment when one is replaced.
     /// With 0, clicks do not arrive.
-    pub fn links(&self) -> watch::Receiver<usize> {
-        self.links.subscribe()
+    pub fn connections(&self) -> watch::Receiver<usize> {
+        self.connections.subscribe()
     }
 
     /// Receives until told to stop, and then until what was begun has ended (3 s at most). Connections that break
@@ -79,12 +79,17 @@ impl SocketMode {
         H: Fn(Envelope) -> F + Send + Sync + 'static,
         F: Future<Output = Option<Value>> + Send + 'static,
     {
-        let handler = move |envelope| -> intake::Handling { Box::pin(handler(envelope)) };
-        let intake = Intake::new(Box::new(handler), self.timing);
-        let keeper =
-            Keeper::new(self.client, (self.app_token, self.app_id), self.timing, self.links, &intake);
-        tokio::join!(keeper.keep(1, &stop), keeper.keep(2, &stop));
-        intake.end().await;
+        let handler = move |envelope| -> intake::HandlerFuture { Box::pin(handler(envelope)) };
+        let intake = Dispatcher::new(Box::new(handler), self.timing);
+        let keeper = Supervisor::new(
+            self.client,
+            (self.app_token, self.app_id),
+            self.timing,
+            self.connections,
+            &intake,
+        );
+        tokio::join!(keeper.run(1, &stop), keeper.run(2, &stop));
+        intake.drain().await;
     }
 }
 
@@ -98,23 +103,23 @@ struct Timing {
     /// Between our pings. Two in a row without an answer end the connection.
     ping: Duration,
     /// Once Slack has pinged, it must not fall silent for longer; answers to our pings do not count.
-    silence: Duration,
+    idle_timeout: Duration,
     /// For sending one frame.
     write: Duration,
     /// For an answer that goes into an acknowledgement. Slack gives up after 3 s.
-    answer: Duration,
+    respond_within: Duration,
     /// For the work on one payload.
-    work: Duration,
+    handler_timeout: Duration,
     /// For Slack's part in closing a connection.
     close: Duration,
     /// For work that is under way when told to stop.
-    stop: Duration,
+    drain: Duration,
     /// Before a connection is opened anew.
-    again: Backoff,
+    backoff: Backoff,
     /// A connection that lasted as long as this makes the next loss a first one again.
-    healthy: Duration,
+    stable_after: Duration,
     /// Instead of `again`, if an operator has to do something first.
-    operator: Duration,
+    operator_delay: Duration,
     /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or Slack
     /// needs to notice that a connection is gone.
     recount: Duration,
@@ -126,15 +131,15 @@ impl Default for Timing {
             connect: Duration::from_secs(10),
             hello: Duration::from_secs(10),
             ping: Duration::from_secs(10),
-            silence: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
             write: Duration::from_secs(5),
-            answer: Duration::from_secs(2),
-            work: Duration::from_secs(60),
+            respond_within: Duration::from_secs(2),
+            handler_timeout: Duration::from_secs(60),
             close: Duration::from_secs(1),
-            stop: Duration::from_secs(3),
-            again: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
-            healthy: Duration::from_secs(30),
-            operator: Duration::from_secs(300),
+            drain: Duration::from_secs(3),
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
+            stable_after: Duration::from_secs(30),
+            operator_delay: Duration::from_secs(300),
             recount: Duration::from_secs(120),
         }
     }

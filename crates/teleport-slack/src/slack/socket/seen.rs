@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// How long to remember. Slack repeats within seconds, events within minutes.
-const WINDOW: Duration = Duration::from_secs(15 * 60);
+const DEDUP_WINDOW: Duration = Duration::from_secs(15 * 60);
 
 /// How many keys to remember; a click has two. At 200 clicks a second this lasts for 50 s.
-const CAPACITY: usize = 20_000;
+const DEDUP_CAPACITY: usize = 20_000;
 
 /// Parts of a click's identity longer than this are not kept; Slack's action ids have 255 characters at most.
 const MAX_PART_BYTES: usize = 300;
 
 /// How far a payload has come.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum State {
+pub(super) enum AckState {
     /// Its answer is being worked out.
     Pending,
     /// Acknowledged with this answer.
@@ -30,42 +30,42 @@ pub(super) enum State {
 
 /// By which a payload is known: the envelope's id, and the click's identity if it has one.
 #[derive(Clone, Debug)]
-pub(super) struct Keys {
+pub(super) struct DedupKeys {
     envelope: String,
-    click: Option<String>,
+    interaction: Option<String>,
 }
 
-impl Keys {
-    pub(super) fn of(envelope_id: &str, payload: &Value) -> Self {
-        Self { envelope: format!("envelope {envelope_id}"), click: identity(payload) }
+impl DedupKeys {
+    pub(super) fn new(envelope_id: &str, payload: &Value) -> Self {
+        Self { envelope: format!("envelope {envelope_id}"), interaction: interaction_key(payload) }
     }
 
-    fn each(&self) -> impl Iterator<Item = &String> {
-        [&self.envelope].into_iter().chain(&self.click)
+    fn iter(&self) -> impl Iterator<Item = &String> {
+        [&self.envelope].into_iter().chain(&self.interaction)
     }
 }
 
 /// What was received lately.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    states: HashMap<String, State>,
+pub(super) struct DedupCache {
+    states: HashMap<String, AckState>,
     order: VecDeque<(Instant, String)>,
 }
 
-impl Seen {
+impl DedupCache {
     /// The state of a payload that was received before.
-    pub(super) fn get(&self, keys: &Keys) -> Option<&State> {
-        keys.each().find_map(|key| self.states.get(key))
+    pub(super) fn get(&self, keys: &DedupKeys) -> Option<&AckState> {
+        keys.iter().find_map(|key| self.states.get(key))
     }
 
     /// Remembers a payload that was not received before, and forgets what is old.
-    pub(super) fn insert(&mut self, keys: &Keys, state: &State, now: Instant) {
-        for key in keys.each() {
+    pub(super) fn insert(&mut self, keys: &DedupKeys, state: &AckState, now: Instant) {
+        for key in keys.iter() {
             self.states.insert(key.clone(), state.clone());
             self.order.push_back((now, key.clone()));
         }
         while let Some((since, key)) = self.order.front()
-            && (self.order.len() > CAPACITY || now.saturating_duration_since(*since) > WINDOW)
+            && (self.order.len() > DEDUP_CAPACITY || now.saturating_duration_since(*since) > DEDUP_WINDOW)
         {
             self.states.remove(key);
             self.order.pop_front();
@@ -73,8 +73,8 @@ impl Seen {
     }
 
     /// Changes the state of a payload, if it is still remembered.
-    pub(super) fn update(&mut self, keys: &Keys, state: &State) {
-        for key in keys.each() {
+    pub(super) fn update(&mut self, keys: &DedupKeys, state: &AckState) {
+        for key in keys.iter() {
             if let Some(known) = self.states.get_mut(key) {
                 known.clone_from(state);
             }
@@ -84,7 +84,7 @@ impl Seen {
 
 /// Who clicked what, where and when. For a dialogue it is the trigger that tells one submission from the next: after a
 /// refused one everything else is the same.
-fn identity(payload: &Value) -> Option<String> {
+fn interaction_key(payload: &Value) -> Option<String> {
     let part = |pointer| {
         let text = payload.pointer(pointer)?.as_str()?;
         (!text.is_empty() && text.len() <= MAX_PART_BYTES).then_some(text)
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn a_payload_is_known_by_envelope_and_by_click() {
         let now = Instant::now();
-        let mut seen = Seen::default();
-        let acked = State::Acked(None);
-        seen.insert(&Keys::of("e1", &click("U1", "7")), &acked, now);
-        let known = |id, payload: &Value| seen.get(&Keys::of(id, payload)).is_some();
+        let mut seen = DedupCache::default();
+        let acked = AckState::Acked(None);
+        seen.insert(&DedupKeys::new("e1", &click("U1", "7")), &acked, now);
+        let known = |id, payload: &Value| seen.get(&DedupKeys::new(id, payload)).is_some();
         assert!(known("e1", &click("U1", "7")));
         assert!(known("e1", &json!({})));
         assert!(known("e2", &click("U1", "7")));
@@ -131,39 +131,39 @@ mod tests {
 
     #[test]
     fn a_dialogue_can_be_submitted_again() {
-        let mut seen = Seen::default();
-        seen.insert(&Keys::of("e1", &submission("t1")), &State::Pending, Instant::now());
-        assert_eq!(seen.get(&Keys::of("e2", &submission("t1"))), Some(&State::Pending));
-        assert_eq!(seen.get(&Keys::of("e2", &submission("t2"))), None);
+        let mut seen = DedupCache::default();
+        seen.insert(&DedupKeys::new("e1", &submission("t1")), &AckState::Pending, Instant::now());
+        assert_eq!(seen.get(&DedupKeys::new("e2", &submission("t1"))), Some(&AckState::Pending));
+        assert_eq!(seen.get(&DedupKeys::new("e2", &submission("t2"))), None);
     }
 
     #[test]
     fn an_answer_is_remembered_under_both_keys() {
-        let mut seen = Seen::default();
-        let keys = Keys::of("e1", &submission("t1"));
-        seen.insert(&keys, &State::Pending, Instant::now());
-        let acked = State::Acked(Some(json!({"response_action": "clear"})));
+        let mut seen = DedupCache::default();
+        let keys = DedupKeys::new("e1", &submission("t1"));
+        seen.insert(&keys, &AckState::Pending, Instant::now());
+        let acked = AckState::Acked(Some(json!({"response_action": "clear"})));
         seen.update(&keys, &acked);
-        assert_eq!(seen.get(&Keys::of("e1", &json!({}))), Some(&acked));
-        assert_eq!(seen.get(&Keys::of("e2", &submission("t1"))), Some(&acked));
-        seen.update(&Keys::of("e9", &json!({})), &acked);
-        assert_eq!(seen.get(&Keys::of("e9", &json!({}))), None);
+        assert_eq!(seen.get(&DedupKeys::new("e1", &json!({}))), Some(&acked));
+        assert_eq!(seen.get(&DedupKeys::new("e2", &submission("t1"))), Some(&acked));
+        seen.update(&DedupKeys::new("e9", &json!({})), &acked);
+        assert_eq!(seen.get(&DedupKeys::new("e9", &json!({}))), None);
     }
 
     #[test]
     fn memory_is_bounded_in_time_and_size() {
         let start = Instant::now();
-        let mut seen = Seen::default();
-        let keys = |id: usize| Keys::of(&id.to_string(), &json!({}));
-        seen.insert(&keys(0), &State::Pending, start);
-        seen.insert(&keys(1), &State::Pending, start + WINDOW);
+        let mut seen = DedupCache::default();
+        let keys = |id: usize| DedupKeys::new(&id.to_string(), &json!({}));
+        seen.insert(&keys(0), &AckState::Pending, start);
+        seen.insert(&keys(1), &AckState::Pending, start + DEDUP_WINDOW);
         assert!(seen.get(&keys(0)).is_some());
-        seen.insert(&keys(2), &State::Pending, start + WINDOW + Duration::from_secs(1));
+        seen.insert(&keys(2), &AckState::Pending, start + DEDUP_WINDOW + Duration::from_secs(1));
         assert!(seen.get(&keys(0)).is_none() && seen.get(&keys(1)).is_some());
-        for id in 3..3 + CAPACITY {
-            seen.insert(&keys(id), &State::Pending, start + WINDOW);
+        for id in 3..3 + DEDUP_CAPACITY {
+            seen.insert(&keys(id), &AckState::Pending, start + DEDUP_WINDOW);
         }
-        assert_eq!((seen.states.len(), seen.order.len()), (CAPACITY, CAPACITY));
+        assert_eq!((seen.states.len(), seen.order.len()), (DEDUP_CAPACITY, DEDUP_CAPACITY));
         assert!(seen.get(&keys(2)).is_none() && seen.get(&keys(3)).is_some());
     }
 
@@ -180,8 +180,8 @@ mod tests {
             click("", "1"),
             json!({"type": 7, "user": {"id": "U1"}}),
         ] {
-            assert_eq!(identity(&payload), None);
+            assert_eq!(interaction_key(&payload), None);
         }
-        assert_ne!(identity(&click("a\",\"b", "1")), identity(&click("a", "1")));
+        assert_ne!(interaction_key(&click("a\",\"b", "1")), interaction_key(&click("a", "1")));
     }
 }

@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::dial::Wire;
+use super::dial::IoStream;
 use super::*;
 use crate::captured::Captured;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The payload of a click.
 fn click(action_ts: &str) -> Value {
@@ -37,9 +37,9 @@ fn envelope(id: &str, payload: &Value) -> Value {
 }
 
 /// Slack's end of a connection.
-struct Far<S>(WebSocketStream<S>);
+struct SlackSide<S>(WebSocketStream<S>);
 
-impl<S: Wire> Far<S> {
+impl<S: IoStream> SlackSide<S> {
     async fn send(&mut self, frame: Value) {
         self.raw(Message::text(frame.to_string())).await;
     }
@@ -49,8 +49,8 @@ impl<S: Wire> Far<S> {
     }
 
     /// The next text, pings aside.
-    async fn text(&mut self) -> Value {
-        let text = timeout(PATIENCE, async {
+    async fn next_text(&mut self) -> Value {
+        let text = timeout(TEST_TIMEOUT, async {
             loop {
                 match self.0.next().await.unwrap().unwrap() {
                     Message::Text(text) => break text,
@@ -62,13 +62,13 @@ impl<S: Wire> Far<S> {
         serde_json::from_str(&text.await.unwrap()).unwrap()
     }
 
-    async fn acked(&mut self, id: &str) {
-        assert_eq!(self.text().await, json!({"envelope_id": id}));
+    async fn expect_ack(&mut self, id: &str) {
+        assert_eq!(self.next_text().await, json!({"envelope_id": id}));
     }
 
     /// Reads until the daemon says goodbye.
-    async fn closed(&mut self) {
-        timeout(PATIENCE, async {
+    async fn expect_close(&mut self) {
+        timeout(TEST_TIMEOUT, async {
             loop {
                 match self.0.next().await {
                     Some(Ok(Message::Close(_))) | None => break,
@@ -84,9 +84,9 @@ impl<S: Wire> Far<S> {
 
 /// What the handler was given.
 #[derive(Clone, Default)]
-struct Given(Arc<Mutex<Vec<Value>>>);
+struct Handled(Arc<Mutex<Vec<Value>>>);
 
-impl Given {
+impl Handled {
     fn push(&self, envelope: Envelope) {
         self.0.lock().unwrap().push(envelope.payload);
     }
@@ -95,8 +95,8 @@ impl Given {
         self.0.lock().unwrap().clone()
     }
 
-    async fn reaches(&self, count: usize) {
-        timeout(PATIENCE, async {
+    async fn wait_for_count(&self, count: usize) {
+        timeout(TEST_TIMEOUT, async {
             while self.all().len() < count {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -4,29 +4,29 @@
 
 use std::time::Duration;
 
-use crate::slack::error::{Kind, SlackError};
+use crate::slack::error::{Retry, SlackError};
 
 /// A connection that did not come about or ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum ConnectionError {
     #[error("{0}")]
     Api(SlackError),
     #[error("the address that Slack gave for the connection {reason}")]
-    Address { reason: &'static str },
+    InvalidUrl { reason: &'static str },
     #[error("no connection to {host}: {cause}")]
-    Unconnected { host: String, cause: String },
+    Connect { host: String, cause: String },
     #[error("{what} was not done within {limit:?}")]
-    TooSlow { what: &'static str, limit: Duration },
+    Timeout { what: &'static str, limit: Duration },
     #[error("Slack closed the connection")]
     Closed,
     #[error("the connection broke: {cause}")]
-    Broken { cause: String },
+    ConnectionLost { cause: String },
     #[error("Slack fell silent")]
-    Silent,
+    Unresponsive,
     #[error("a frame came that is not text")]
     NotText,
     #[error("Slack asks for new connections in quick succession")]
-    Restless,
+    Flapping,
     #[error("Socket Mode is switched off for the app (link_disabled)")]
     Disabled,
     #[error(
@@ -34,44 +34,44 @@ pub(super) enum Trouble {
     )]
     OtherApp { theirs: String, ours: String },
     #[error("the app has more connections than Slack allows (too_many_websockets)")]
-    TooMany,
+    TooManyConnections,
 }
 
 /// When to try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pause {
+pub(super) enum RetryDelay {
     /// After a pause that grows with each failure.
-    Growing,
+    Backoff,
     /// The same, but not before this.
     AtLeast(Duration),
     /// Rarely: nothing will change before an operator acts.
-    Operator,
+    NeedsOperator,
 }
 
-impl Trouble {
+impl ConnectionError {
     /// `cause` is the text of an error that is no secret itself and has none in its text.
-    pub(super) fn broken(cause: &dyn std::error::Error) -> Self {
-        Self::Broken { cause: cause.to_string() }
+    pub(super) fn connection_lost(cause: &dyn std::error::Error) -> Self {
+        Self::ConnectionLost { cause: cause.to_string() }
     }
 
-    pub(super) fn pause(&self) -> Pause {
+    pub(super) fn retry_delay(&self) -> RetryDelay {
         match self {
-            Self::Api(error) => match error.kind() {
-                Kind::Unauthorised => Pause::Operator,
-                Kind::RetryAfter(wait) => Pause::AtLeast(wait),
+            Self::Api(error) => match error.retry() {
+                Retry::NeedsOperator => RetryDelay::NeedsOperator,
+                Retry::After(wait) => RetryDelay::AtLeast(wait),
                 // A refusal that we do not know may pass.
-                Kind::Retry | Kind::Permanent => Pause::Growing,
+                Retry::Backoff | Retry::Never => RetryDelay::Backoff,
             },
-            Self::Disabled | Self::OtherApp { .. } => Pause::Operator,
-            Self::Address { .. }
-            | Self::Unconnected { .. }
-            | Self::TooSlow { .. }
+            Self::Disabled | Self::OtherApp { .. } => RetryDelay::NeedsOperator,
+            Self::InvalidUrl { .. }
+            | Self::Connect { .. }
+            | Self::Timeout { .. }
             | Self::Closed
-            | Self::Broken { .. }
-            | Self::Silent
+            | Self::ConnectionLost { .. }
+            | Self::Unresponsive
             | Self::NotText
-            | Self::Restless
-            | Self::TooMany => Pause::Growing,
+            | Self::Flapping
+            | Self::TooManyConnections => RetryDelay::Backoff,
         }
     }
 
@@ -79,8 +79,8 @@ impl Trouble {
     pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Api(error) => error.remedy(),
-            Self::Address { .. } => Some("check what answers at Slack's address (slack.api_url)"),
-            Self::Unconnected { .. } | Self::TooSlow { .. } => Some(
+            Self::InvalidUrl { .. } => Some("check what answers at Slack's address (slack.api_url)"),
+            Self::Connect { .. } | Self::Timeout { .. } => Some(
                 "check that the firewall lets WebSockets (wss) through to this host; a proxy that opens TLS needs its \
                  CA in SSL_CERT_FILE",
             ),
@@ -89,10 +89,14 @@ impl Trouble {
                  and [http]) instead of review.app_token",
             ),
             Self::OtherApp { .. } => Some("copy both tokens from the pages of one app"),
-            Self::TooMany => {
+            Self::TooManyConnections => {
                 Some("Slack allows ten per app: stop other programs that use this app's app-level token")
             }
-            Self::Closed | Self::Broken { .. } | Self::Silent | Self::NotText | Self::Restless => None,
+            Self::Closed
+            | Self::ConnectionLost { .. }
+            | Self::Unresponsive
+            | Self::NotText
+            | Self::Flapping => None,
         }
     }
 }

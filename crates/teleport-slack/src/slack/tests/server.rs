@@ -15,9 +15,9 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone)]
 pub(in crate::slack) enum Reply {
     /// Answer, and wait for the next request.
-    Whole(Vec<u8>),
+    Complete(Vec<u8>),
     /// Send this much, then close the connection.
-    Cut(Vec<u8>),
+    Truncated(Vec<u8>),
     /// Send this much, then nothing more.
     Stall(Vec<u8>),
 }
@@ -32,14 +32,14 @@ impl Reply {
     pub(in crate::slack) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len());
-        Self::Whole([head.as_bytes(), body].concat())
+        Self::Complete([head.as_bytes(), body].concat())
     }
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub(in crate::slack) struct Received {
-    pub(in crate::slack) line: String,
+    pub(in crate::slack) request_line: String,
     /// Names in lower case.
     pub(in crate::slack) headers: Vec<(String, String)>,
     pub(in crate::slack) body: Vec<u8>,
@@ -123,8 +123,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, log: &Mutex<Log>
             log.replies.pop_front()
         };
         match reply {
-            Some(Reply::Whole(bytes)) => stream.write_all(&bytes).await?,
-            Some(Reply::Cut(bytes)) => {
+            Some(Reply::Complete(bytes)) => stream.write_all(&bytes).await?,
+            Some(Reply::Truncated(bytes)) => {
                 stream.write_all(&bytes).await?;
                 break;
             }
@@ -169,5 +169,5 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Optio
             return Ok(None);
         }
     }
-    Ok(Some(Received { line: line.to_owned(), headers, body }))
+    Ok(Some(Received { request_line: line.to_owned(), headers, body }))
 }

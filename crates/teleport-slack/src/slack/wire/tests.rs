@@ -5,62 +5,62 @@ use super::*;
 use crate::secret::Secret;
 use crate::slack::objects;
 
-fn scrub() -> Scrub {
-    Scrub::new(Secret::new("s3cr3t"))
+fn redactor() -> Redactor {
+    Redactor::new(Secret::new("s3cr3t"))
 }
 
 fn json_headers() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))])
 }
 
-fn check_wait(header: Option<&'static str>, seconds: u64) {
+fn assert_retry_after(header: Option<&'static str>, seconds: u64) {
     let headers = header.map(|text| (RETRY_AFTER, HeaderValue::from_static(text)));
-    let failure = check_head(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::from_iter(headers)).unwrap_err();
-    let Failure::Limited { wait } = failure else { panic!("{failure:?}") };
+    let failure = check_status(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::from_iter(headers)).unwrap_err();
+    let ErrorKind::RateLimited { retry_after: wait } = failure else { panic!("{failure:?}") };
     assert_eq!(wait.as_secs(), seconds, "{header:?}");
 }
 
 #[test]
 fn retry_after_is_believed_within_bounds() {
-    check_wait(Some("7"), 7);
-    check_wait(Some(" 7 "), 7);
-    check_wait(Some("0"), 1);
-    check_wait(Some("601"), 600);
-    check_wait(Some("18446744073709551616"), 30);
-    check_wait(Some("1.5"), 30);
-    check_wait(Some("-1"), 30);
-    check_wait(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 30);
-    check_wait(Some(""), 30);
-    check_wait(None, 30);
+    assert_retry_after(Some("7"), 7);
+    assert_retry_after(Some(" 7 "), 7);
+    assert_retry_after(Some("0"), 1);
+    assert_retry_after(Some("601"), 600);
+    assert_retry_after(Some("18446744073709551616"), 30);
+    assert_retry_after(Some("1.5"), 30);
+    assert_retry_after(Some("-1"), 30);
+    assert_retry_after(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 30);
+    assert_retry_after(Some(""), 30);
+    assert_retry_after(None, 30);
 }
 
-fn check_unreadable(body: &str, expected: &str) {
-    let failure = parse_body(&json_headers(), body.as_bytes(), &scrub()).unwrap_err();
-    let Failure::Unreadable { what } = failure else { panic!("{failure:?}") };
+fn assert_invalid_response(body: &str, expected: &str) {
+    let failure = parse_body(&json_headers(), body.as_bytes(), &redactor()).unwrap_err();
+    let ErrorKind::InvalidResponse { what } = failure else { panic!("{failure:?}") };
     assert_eq!(what, expected);
 }
 
 #[test]
 fn what_is_not_an_envelope_is_quoted() {
-    check_unreadable("", "broken JSON: ");
-    check_unreadable("{\"ok\":true", "broken JSON: {\"ok\":true");
-    check_unreadable("[true]", "not a JSON object: [true]");
-    check_unreadable("{}", "no boolean `ok`: {}");
-    check_unreadable("{\"ok\":\"true\"}", "no boolean `ok`: {\"ok\":\"true\"}");
-    check_unreadable("{\"ok\":1,\"t\":\"s3cr3t\"}", "no boolean `ok`: {\"ok\":1,\"t\":\"[secret]\"}");
-    check_unreadable("{\"ok\":false}", "a refusal without an error code");
-    check_unreadable("{\"ok\":false,\"error\":7}", "a refusal without an error code");
+    assert_invalid_response("", "broken JSON: ");
+    assert_invalid_response("{\"ok\":true", "broken JSON: {\"ok\":true");
+    assert_invalid_response("[true]", "not a JSON object: [true]");
+    assert_invalid_response("{}", "no boolean `ok`: {}");
+    assert_invalid_response("{\"ok\":\"true\"}", "no boolean `ok`: {\"ok\":\"true\"}");
+    assert_invalid_response("{\"ok\":1,\"t\":\"s3cr3t\"}", "no boolean `ok`: {\"ok\":1,\"t\":\"[secret]\"}");
+    assert_invalid_response("{\"ok\":false}", "a refusal without an error code");
+    assert_invalid_response("{\"ok\":false,\"error\":7}", "a refusal without an error code");
     let deep = "[".repeat(100_000);
-    check_unreadable(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE)));
+    assert_invalid_response(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE)));
 }
 
 #[test]
 fn other_content_types_are_not_read() {
     let page = b"<html>\n<p>Bearer s3cr3t</p>";
     let html = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/html"))]);
-    let failure = parse_body(&html, page, &scrub()).unwrap_err();
+    let failure = parse_body(&html, page, &redactor()).unwrap_err();
     insta::assert_snapshot!(failure, @"the answer is not Slack's: content of text/html, not JSON: <html> <p>Bearer [secret]</p>");
-    let failure = parse_body(&HeaderMap::new(), b"{\"ok\":true}", &scrub()).unwrap_err();
+    let failure = parse_body(&HeaderMap::new(), b"{\"ok\":true}", &redactor()).unwrap_err();
     insta::assert_snapshot!(failure, @r#"the answer is not Slack's: content of no type, not JSON: {"ok":true}"#);
 }
 
@@ -70,7 +70,7 @@ fn a_refusal_keeps_what_helps_and_hides_the_token() {
         "ok": false, "error": "missing_scope\u{7}", "needed": "chat:write", "provided": ["no", "text"],
         "response_metadata": {"messages": ["token s3cr3t", 1, "[json-pointer:/blocks/0]", "c", "d"]},
     });
-    let failure = parse_body(&json_headers(), body.to_string().as_bytes(), &scrub()).unwrap_err();
+    let failure = parse_body(&json_headers(), body.to_string().as_bytes(), &redactor()).unwrap_err();
     insta::assert_snapshot!(failure, @"missing_scope (the token lacks a permission), needed: chat:write, Slack says: token [secret] / [json-pointer:/blocks/0] / c");
 }
 
@@ -111,7 +111,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn only_a_whole_success_is_a_success(body in bytes()) {
-        let fields = parse_body(&json_headers(), &body, &scrub());
+        let fields = parse_body(&json_headers(), &body, &redactor());
         let posted = fields.and_then(|fields| objects::posted(&fields));
         if let Ok(posted) = posted {
             let value: Value = serde_json::from_slice(&body).unwrap();
@@ -124,7 +124,7 @@ proptest! {
 
     #[test]
     fn no_answer_panics_any_reader(body in bytes()) {
-        if let Ok(fields) = parse_body(&json_headers(), &body, &scrub()) {
+        if let Ok(fields) = parse_body(&json_headers(), &body, &redactor()) {
             prop_assert_eq!(fields.get("ok"), Some(&Value::Bool(true)));
             let named = |key: &str| fields.get(key).and_then(|v| v.get("id")).is_some();
             prop_assert!(objects::user(&fields).is_err() || named("user"));

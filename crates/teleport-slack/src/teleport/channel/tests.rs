@@ -10,28 +10,30 @@ use super::*;
 use crate::observe::metrics::Metrics;
 use crate::teleport::Client;
 use crate::teleport::error::TeleportError;
-use crate::teleport::fixture::{Authority, Leaf, Reply, SERVER_NAME, Script, Server, identity_of};
+use crate::teleport::fixture::{
+    LeafParams, Reply, Responder, SERVER_NAME, ScriptedServer, TestCa, identity_of,
+};
 use crate::teleport::identity::Identity;
 
-fn unused() -> Script {
+fn unused() -> Responder {
     Arc::new(|_, _| Reply::Status(2, "no call should get this far"))
 }
 
 /// Why a call cannot connect.
-async fn problem(client: &Client) -> ConnectError {
+async fn connect_error(client: &Client) -> ConnectError {
     match client.ping().await.unwrap_err() {
         TeleportError::Connect(error) => error,
         other => panic!("not a connection problem: {other:?}"),
     }
 }
 
-async fn problem_at(addr: &str, identity: &Identity) -> ConnectError {
-    problem(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity, Metrics::new())).await
+async fn connect_error_at(addr: &str, identity: &Identity) -> ConnectError {
+    connect_error(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity, Metrics::new())).await
 }
 
 /// A client whose certificate was valid only until the start of 2021, as its owner did not notice.
-fn expired(authority: &Authority) -> Identity {
-    let leaf = Leaf { common_name: "access-plugin", dns_names: &[], years: (2020, 2021) };
+fn expired(authority: &TestCa) -> Identity {
+    let leaf = LeafParams { common_name: "access-plugin", dns_names: &[], years: (2020, 2021) };
     let pair = authority.sign(&leaf, &KeyPair::generate().unwrap());
     identity_of(&pair, &authority.pem, "2020-06-01T00:00:00Z".parse().unwrap())
 }
@@ -41,39 +43,39 @@ async fn a_closed_port_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
-    assert_eq!(error.problem, ConnectProblem::Refused);
-    assert_eq!(error.kind(), Kind::Retry);
+    let error = connect_error_at(&addr, &TestCa::new("c").identity("u")).await;
+    assert_eq!(error.kind, ConnectErrorKind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Retry);
     assert!(error.to_string().contains(&addr), "{error}");
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_exist() {
-    let error = problem_at("does-not-exist.invalid", &Authority::new("c").identity("u")).await;
-    assert_eq!(error.problem, ConnectProblem::Resolve, "{error}");
+    let error = connect_error_at("does-not-exist.invalid", &TestCa::new("c").identity("u")).await;
+    assert_eq!(error.kind, ConnectErrorKind::Resolve, "{error}");
 }
 
 #[tokio::test]
 async fn a_server_of_another_cluster() {
-    let server = Server::start(&Authority::new("theirs"), unused()).await;
-    let error = problem(&server.client(&Authority::new("ours").identity("u"))).await;
-    assert_eq!(error.problem, ConnectProblem::UnknownIssuer, "{error}");
+    let server = ScriptedServer::start(&TestCa::new("theirs"), unused()).await;
+    let error = connect_error(&server.client(&TestCa::new("ours").identity("u"))).await;
+    assert_eq!(error.kind, ConnectErrorKind::UnknownIssuer, "{error}");
 }
 
 #[tokio::test]
 async fn a_server_whose_ca_was_rotated() {
     // The new CA has the old one's name.
-    let server = Server::start(&Authority::new("local-site"), unused()).await;
-    let error = problem(&server.client(&Authority::new("local-site").identity("u"))).await;
-    assert_eq!(error.problem, ConnectProblem::UnknownIssuer, "{error}");
+    let server = ScriptedServer::start(&TestCa::new("local-site"), unused()).await;
+    let error = connect_error(&server.client(&TestCa::new("local-site").identity("u"))).await;
+    assert_eq!(error.kind, ConnectErrorKind::UnknownIssuer, "{error}");
 }
 
 #[tokio::test]
 async fn a_server_with_another_name() {
-    let authority = Authority::new("local-site");
-    let server = Server::start_with(authority.server_config("www.example.com"), unused()).await;
-    let error = problem(&server.client(&authority.identity("u"))).await;
-    assert_eq!(error.problem, ConnectProblem::ServerName, "{error}");
+    let authority = TestCa::new("local-site");
+    let server = ScriptedServer::start_with(authority.server_config("www.example.com"), unused()).await;
+    let error = connect_error(&server.client(&authority.identity("u"))).await;
+    assert_eq!(error.kind, ConnectErrorKind::ServerName, "{error}");
 }
 
 /// TLS with this certificate and key.
@@ -95,57 +97,58 @@ async fn a_proxy_that_opens_tls_with_a_certificate_that_signed_itself() {
     let mut params = rcgen::CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).unwrap().der().clone();
-    let server = Server::start_with(tls_with(certificate, &key), unused()).await;
-    let error = problem(&server.client(&Authority::new("local-site").identity("u"))).await;
-    assert_eq!(error.problem, ConnectProblem::ForeignCertificate, "{error}");
+    let server = ScriptedServer::start_with(tls_with(certificate, &key), unused()).await;
+    let error = connect_error(&server.client(&TestCa::new("local-site").identity("u"))).await;
+    assert_eq!(error.kind, ConnectErrorKind::UnexpectedCertificate, "{error}");
     let text = error.to_string();
     assert!(text.contains("opens TLS") && !text.contains("clock") && !text.contains("OtherError"), "{text}");
 }
 
 #[tokio::test]
 async fn a_server_whose_certificate_has_expired() {
-    let (authority, key) = (Authority::new("local-site"), KeyPair::generate().unwrap());
-    let leaf = Leaf { common_name: "0000.cluster", dns_names: &[SERVER_NAME], years: (2020, 2021) };
+    let (authority, key) = (TestCa::new("local-site"), KeyPair::generate().unwrap());
+    let leaf = LeafParams { common_name: "0000.cluster", dns_names: &[SERVER_NAME], years: (2020, 2021) };
     let pem = authority.sign(&leaf, &key).crt;
     let certificate = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
-    let server = Server::start_with(tls_with(certificate, &key), unused()).await;
-    let error = problem(&server.client(&authority.identity("u"))).await;
-    assert_eq!(error.problem, ConnectProblem::ServerCertificate, "{error}");
+    let server = ScriptedServer::start_with(tls_with(certificate, &key), unused()).await;
+    let error = connect_error(&server.client(&authority.identity("u"))).await;
+    assert_eq!(error.kind, ConnectErrorKind::ServerCertificate, "{error}");
     assert!(error.to_string().contains("check both machines' clocks"), "{error}");
 }
 
 #[tokio::test]
 async fn a_certificate_that_the_server_refuses() {
-    let authority = Authority::new("local-site");
+    let authority = TestCa::new("local-site");
     for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
-        let server = Server::start_with(authority.server_config_of(SERVER_NAME, versions), unused()).await;
+        let server =
+            ScriptedServer::start_with(authority.server_config_of(SERVER_NAME, versions), unused()).await;
 
-        let error = problem(&server.client(&expired(&authority))).await;
-        assert_eq!(error.problem, ConnectProblem::IdentityRefused, "{error}");
-        assert_eq!(error.kind(), Kind::Unauthorised);
+        let error = connect_error(&server.client(&expired(&authority))).await;
+        assert_eq!(error.kind, ConnectErrorKind::ClientCertificateRejected, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
         assert!(error.detail.contains("CertificateExpired"), "the alert's name is kept: {error}");
 
-        let stranger = Authority::new("stranger").client_pair("u");
+        let stranger = TestCa::new("stranger").client_pair("u");
         let stranger = identity_of(&stranger, &authority.pem, Timestamp::now());
-        let error = problem(&server.client(&stranger)).await;
-        assert_eq!(error.problem, ConnectProblem::IdentityRefused, "{error}");
+        let error = connect_error(&server.client(&stranger)).await;
+        assert_eq!(error.kind, ConnectErrorKind::ClientCertificateRejected, "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_server_without_http2() {
-    let authority = Authority::new("local-site");
+    let authority = TestCa::new("local-site");
     for offered in [vec![b"http/1.1".to_vec()], vec![]] {
         let mut config = authority.server_config(SERVER_NAME);
         config.alpn_protocols = offered;
-        let server = Server::start_with(config, unused()).await;
-        let error = problem(&server.client(&authority.identity("u"))).await;
-        assert_eq!(error.problem, ConnectProblem::NotHttp2, "{error}");
+        let server = ScriptedServer::start_with(config, unused()).await;
+        let error = connect_error(&server.client(&authority.identity("u"))).await;
+        assert_eq!(error.kind, ConnectErrorKind::NotHttp2, "{error}");
     }
 }
 
 /// A server that is not TLS: reads a little, answers this, hangs up.
-async fn plain(answer: &'static [u8]) -> (String, JoinSet<()>) {
+async fn plain_server(answer: &'static [u8]) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let mut tasks = JoinSet::new();
@@ -160,25 +163,25 @@ async fn plain(answer: &'static [u8]) -> (String, JoinSet<()>) {
 
 #[tokio::test]
 async fn a_server_without_tls() {
-    let (addr, _tasks) = plain(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
-    assert_eq!(error.problem, ConnectProblem::NotTls, "{error}");
+    let (addr, _tasks) = plain_server(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let error = connect_error_at(&addr, &TestCa::new("c").identity("u")).await;
+    assert_eq!(error.kind, ConnectErrorKind::NotTls, "{error}");
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_up() {
-    let (addr, _tasks) = plain(b"").await;
-    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
-    assert_eq!(error.problem, ConnectProblem::Closed, "{error}");
-    assert_eq!(error.kind(), Kind::Retry);
+    let (addr, _tasks) = plain_server(b"").await;
+    let error = connect_error_at(&addr, &TestCa::new("c").identity("u")).await;
+    assert_eq!(error.kind, ConnectErrorKind::Closed, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Retry);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_says_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
-    let error = problem_at(&addr, &Authority::new("c").identity("u")).await;
-    assert_eq!(error.problem, ConnectProblem::TimedOut, "{error}");
+    let error = connect_error_at(&addr, &TestCa::new("c").identity("u")).await;
+    assert_eq!(error.kind, ConnectErrorKind::TimedOut, "{error}");
     assert!(error.detail.contains("10 s"), "{error}");
 }
 
@@ -186,7 +189,7 @@ async fn a_server_that_says_nothing() {
 fn a_connection_problem_names_the_server_the_cause_and_the_remedy() {
     let error = ConnectError {
         addr: "auth.example.com:3025".into(),
-        problem: ConnectProblem::Refused,
+        kind: ConnectErrorKind::Refused,
         detail: "Connection refused (os error 111)".into(),
     };
     insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");

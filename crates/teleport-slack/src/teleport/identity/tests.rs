@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
-use crate::teleport::fixture::{Authority, Leaf, Pair, base64};
+use crate::teleport::fixture::{LeafParams, PemKeyPair, TestCa, base64};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/teleport-6.2.1/certs");
 
@@ -43,8 +43,8 @@ fn load_identity_file(content: impl AsRef<[u8]>) -> Result<Identity, IdentityErr
 }
 
 /// A cluster and the plugin's pair in it.
-fn cluster() -> (Authority, Pair) {
-    let authority = Authority::new("local-site");
+fn cluster() -> (TestCa, PemKeyPair) {
+    let authority = TestCa::new("local-site");
     let pair = authority.client_pair("access-plugin");
     (authority, pair)
 }
@@ -68,7 +68,7 @@ fn three_files() {
 #[test]
 fn one_file_as_teleport_writes_it() {
     let (authority, pair) = cluster();
-    let other = Authority::new("leaf-cluster");
+    let other = TestCa::new("leaf-cluster");
     let file = format!(
         "{}ssh-rsa-cert-v01@openssh.com AAAAHHNzaC1yc2E= access-plugin\n{}@cert-authority *.local-site ssh-rsa AAAA type=host\n{}{}",
         pair.key, pair.crt, authority.pem, other.pem
@@ -85,8 +85,8 @@ fn one_file_as_teleport_writes_it() {
 
 #[test]
 fn keys_of_all_kinds_under_any_label() {
-    let authority = Authority::new("local-site");
-    let leaf = Leaf { common_name: "u", dns_names: &[], years: (2020, 2100) };
+    let authority = TestCa::new("local-site");
+    let leaf = LeafParams { common_name: "u", dns_names: &[], years: (2020, 2100) };
     for algorithm in [
         &rcgen::PKCS_RSA_SHA256,
         &rcgen::PKCS_ECDSA_P256_SHA256,
@@ -197,7 +197,7 @@ fn what_does_not_belong_together_is_refused() {
         IdentityError::ManyCertificates { count: 2, .. }
     ));
     let key = KeyPair::generate().unwrap();
-    let nobody = authority.sign(&Leaf { common_name: "", dns_names: &[], years: (2020, 2100) }, &key);
+    let nobody = authority.sign(&LeafParams { common_name: "", dns_names: &[], years: (2020, 2100) }, &key);
     assert!(matches!(
         load_files(&nobody.key, &nobody.crt, &authority.pem).unwrap_err(),
         IdentityError::NoUser { .. }
@@ -206,9 +206,9 @@ fn what_does_not_belong_together_is_refused() {
 
 #[test]
 fn certificates_out_of_their_time_are_refused() {
-    let authority = Authority::new("local-site");
+    let authority = TestCa::new("local-site");
     let in_years = |from, to| {
-        let leaf = Leaf { common_name: "u", dns_names: &[], years: (from, to) };
+        let leaf = LeafParams { common_name: "u", dns_names: &[], years: (from, to) };
         let pair = authority.sign(&leaf, &KeyPair::generate().unwrap());
         load_files(&pair.key, &pair.crt, &authority.pem)
     };
@@ -242,7 +242,7 @@ fn unreadable_and_huge_files() {
 fn a_real_certificate_is_understood() {
     let read = |name: &str| fs::read(format!("{VECTORS}/{name}")).unwrap();
     let certificate = CertificateDer::from_pem_slice(&read("access-plugin.crt")).unwrap();
-    let facts = Facts::of(&certificate, Path::new("access-plugin.crt")).unwrap();
+    let facts = CertificateInfo::from_certificate(&certificate, Path::new("access-plugin.crt")).unwrap();
     assert_eq!(facts.user, "access-plugin");
     assert_eq!(facts.cluster.as_deref(), Some("local-site"));
     assert_eq!(facts.signer, Signer::Unnamed);
@@ -250,13 +250,13 @@ fn a_real_certificate_is_understood() {
     assert_eq!(facts.not_after, "2026-11-23T15:59:44Z".parse().unwrap());
 
     let server = CertificateDer::from_pem_slice(&read("auth-server.crt")).unwrap();
-    let facts = Facts::of(&server, Path::new("auth-server.crt")).unwrap();
+    let facts = CertificateInfo::from_certificate(&server, Path::new("auth-server.crt")).unwrap();
     assert_eq!(facts.user, "00000000-0000-0000-0000-000000000000.local-site");
 
     // 15.1.9 says that the auth server itself had it signed.
     let newer = fs::read(VECTORS.replace("6.2.1", "15.1.9") + "/access-plugin.crt").unwrap();
     let newer = CertificateDer::from_pem_slice(&newer).unwrap();
-    let facts = Facts::of(&newer, Path::new("access-plugin.crt")).unwrap();
+    let facts = CertificateInfo::from_certificate(&newer, Path::new("access-plugin.crt")).unwrap();
     assert_eq!((facts.user.as_str(), facts.signer), ("access-plugin", Signer::AuthHost));
 
     // Everything but the key, which is not there: rustls takes the CA and the certificate.
@@ -264,7 +264,7 @@ fn a_real_certificate_is_understood() {
     let text = |name: &str| String::from_utf8(read(name)).unwrap();
     let error = load_files(&key, &text("access-plugin.crt"), &text("access-plugin.cas")).unwrap_err();
     assert!(matches!(error, IdentityError::KeyMismatch { .. }), "{error:?}");
-    trust(pem::read(&read("access-plugin.cas")).unwrap().certificates, Path::new("x")).unwrap();
+    root_store(pem::read(&read("access-plugin.cas")).unwrap().certificates, Path::new("x")).unwrap();
 }
 
 #[test]

@@ -3,21 +3,21 @@ use super::*;
 const BOB: &str = "bob@example.com";
 
 fn review(code: Code, message: &str) -> Option<Refusal> {
-    read(Call::SubmitAccessReview, &Status::new(code, message), BOB)
+    classify(Call::SubmitAccessReview, &Status::new(code, message), BOB)
 }
 
 fn set(code: Code, message: &str) -> Option<Refusal> {
-    read(Call::SetAccessRequestState, &Status::new(code, message), BOB)
+    classify(Call::SetAccessRequestState, &Status::new(code, message), BOB)
 }
 
 #[test]
 fn words_of_servers_are_understood() {
-    use super::super::denied::Denied as Shut;
+    use super::super::denied::AccessDenied as Shut;
     use Code::{InvalidArgument as Bad, NotFound, PermissionDenied as Denied};
     for (code, message, expected) in [
         // As captured from 6.2.1.
         (Denied, r#"user "access-plugin" cannot submit reviews"#, Refusal::NotSupported),
-        (Denied, r#"user "bob@example.com" cannot submit reviews"#, Refusal::AuthorMayNotReview),
+        (Denied, r#"user "bob@example.com" cannot submit reviews"#, Refusal::AuthorNotEligible),
         (
             Denied,
             r#"user "access-plugin" cannot submit reviews on behalf of "bob@example.com""#,
@@ -27,9 +27,9 @@ fn words_of_servers_are_understood() {
         // As newer releases say it, or may.
         (Denied, "the access request has been already approved", Refusal::AlreadyResolved),
         (Denied, "The access request has already been DENIED", Refusal::AlreadyResolved),
-        (Denied, r#"user "bob@example.com" cannot review this request"#, Refusal::AuthorMayNotReview),
-        (Denied, "users may not review their own requests", Refusal::AuthorMayNotReview),
-        (Denied, "bots are not allowed as authors of reviews", Refusal::AuthorMayNotReview),
+        (Denied, r#"user "bob@example.com" cannot review this request"#, Refusal::AuthorNotEligible),
+        (Denied, "users may not review their own requests", Refusal::AuthorNotEligible),
+        (Denied, "bots are not allowed as authors of reviews", Refusal::AuthorNotEligible),
         (Denied, "long-term access requests cannot be reviewed by a plugin", Refusal::LongTerm),
         (Denied, "admin-level API request requires MFA verification", Refusal::MfaRequired),
         (NotFound, r#"user "bob@example.com" not found"#, Refusal::AuthorUnknown),
@@ -41,13 +41,17 @@ fn words_of_servers_are_understood() {
         (Code::AlreadyExists, "whatever", Refusal::AlreadyReviewed),
         (Code::Unimplemented, "unknown method", Refusal::NotSupported),
         (Code::Unknown, "rpc error: access denied", Refusal::Other),
-        (NotFound, "access denied\n\tuser \"access-plugin\" not found", Refusal::NotAdmitted(Shut::UserGone)),
-        (NotFound, r#"user "Nop" not found"#, Refusal::NotAdmitted(Shut::NoCertificate)),
+        (
+            NotFound,
+            "access denied\n\tuser \"access-plugin\" not found",
+            Refusal::AccessDenied(Shut::UserDeleted),
+        ),
+        (NotFound, r#"user "Nop" not found"#, Refusal::AccessDenied(Shut::NoCertificate)),
         (NotFound, "access denied\n\tuser \"bob@example.com\" not found", Refusal::AuthorUnknown),
         (Code::Unknown, r#"wrapped: user "x" has already reviewed this request"#, Refusal::AlreadyReviewed),
         // Not ours: refused, nothing more is known.
         (Denied, "", Refusal::Other),
-        (Denied, "access denied", Refusal::NotAdmitted(Shut::Locked)),
+        (Denied, "access denied", Refusal::AccessDenied(Shut::Locked)),
         (Denied, "доступ запрещён", Refusal::Other),
         (Denied, r#"user "access-plugin" not found"#, Refusal::Other),
         (Bad, "review reason is too long", Refusal::Other),
@@ -66,14 +70,14 @@ fn words_about_setting_the_state_are_understood() {
             Refusal::NotPermitted,
         ),
         (Code::PermissionDenied, "anything", Refusal::Other),
-        (Code::Unknown, "access denied", Refusal::NotAdmitted(Denied::Locked)),
+        (Code::Unknown, "access denied", Refusal::AccessDenied(AccessDenied::Locked)),
         (Code::Unknown, "wrapped: access denied", Refusal::Other),
         (Code::Unknown, "wrapped: access denied to perform action", Refusal::NotPermitted),
-        (Code::PermissionDenied, "access denied", Refusal::NotAdmitted(Denied::Locked)),
+        (Code::PermissionDenied, "access denied", Refusal::AccessDenied(AccessDenied::Locked)),
         (
             Code::NotFound,
             "access denied\n\tuser \"access-plugin\" not found",
-            Refusal::NotAdmitted(Denied::UserGone),
+            Refusal::AccessDenied(AccessDenied::UserDeleted),
         ),
         (Code::PermissionDenied, "requires MFA verification", Refusal::MfaRequired),
         (Code::NotFound, r#"cannot set state of access request "x" (not found)"#, Refusal::NotFound),

@@ -14,7 +14,7 @@ use crate::observe::metrics::Metrics;
 const FIRST: &str = "access-plugin";
 const SECOND: &str = "access-plugin-rw";
 
-struct Bed {
+struct TestBed {
     sim: TeleportSim,
     dir: TempDir,
     /// What lies in the files at first.
@@ -22,7 +22,7 @@ struct Bed {
     reloader: Reloader,
 }
 
-impl Bed {
+impl TestBed {
     async fn new() -> Self {
         let sim = TeleportSim::start(Options::golden()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -48,51 +48,54 @@ impl Bed {
         signed.write_tls_files(self.dir.path(), "auth").unwrap();
     }
 
-    async fn look(&mut self) {
-        self.reloader.look(Timestamp::now()).await;
+    async fn check(&mut self) {
+        self.reloader.check(Timestamp::now()).await;
     }
 
     /// Whom the server takes us for.
     async fn user(&self) -> String {
         self.reloader.client.ping().await.unwrap();
-        self.sim.journal().calls().pop().unwrap().user.unwrap()
+        self.sim.call_log().calls().pop().unwrap().user.unwrap()
     }
 }
 
 #[tokio::test]
 async fn renewed_files_are_used_and_unchanged_ones_are_not_read() {
-    let mut bed = Bed::new().await;
-    let renewals = bed.reloader.client.renewals();
-    bed.look().await;
-    assert!(bed.reloader.settled.is_some());
+    let mut bed = TestBed::new().await;
+    let renewals = bed.reloader.client.identity_renewals();
+    bed.check().await;
+    assert!(bed.reloader.loaded_stamps.is_some());
     // The same again, as tools do that write whatever they find.
     bed.write(&bed.first);
-    bed.look().await;
+    bed.check().await;
     assert!(!renewals.has_changed().unwrap());
-    assert_eq!(bed.sim.journal().count(Method::Ping), 0, "the server was not bothered");
+    assert_eq!(bed.sim.call_log().count(Method::Ping), 0, "the server was not bothered");
     assert_eq!(bed.user().await, FIRST);
 
     bed.write(&bed.sign(SECOND));
-    bed.look().await;
+    bed.check().await;
     assert!(renewals.has_changed().unwrap());
     assert_eq!(bed.user().await, SECOND);
-    let settled = bed.reloader.settled.as_ref();
-    assert!(find(&bed.reloader.source, settled, Timestamp::now()).is_none(), "there is nothing to read");
+    let settled = bed.reloader.loaded_stamps.as_ref();
+    assert!(
+        load_if_changed(&bed.reloader.source, settled, Timestamp::now()).is_none(),
+        "there is nothing to read"
+    );
 }
 
 #[tokio::test]
 async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
-    let log = Captured::ours();
-    let mut bed = Bed::new().await;
-    bed.look().await;
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    bed.check().await;
     let second = bed.sign(SECOND);
     let key = bed.dir.path().join("auth.key");
     let half = &second.key_pem[..second.key_pem.len() / 2];
     fs::write(&key, half).unwrap();
-    bed.look().await;
+    bed.check().await;
     assert!(!log.text().contains("WARN"), "it may be on its way: {}", log.text());
     for _ in 0..3 {
-        bed.look().await;
+        bed.check().await;
     }
     let text = log.text();
     assert_eq!(text.matches("WARN").count(), 1, "{text}");
@@ -101,33 +104,33 @@ async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
 
     // The key is there, the certificate not yet; then nothing at all; then everything.
     fs::write(&key, &second.key_pem).unwrap();
-    bed.look().await;
+    bed.check().await;
     fs::remove_file(&key).unwrap();
-    bed.look().await;
+    bed.check().await;
     assert_eq!(bed.user().await, FIRST);
     bed.write(&second);
-    bed.look().await;
+    bed.check().await;
     assert_eq!(bed.user().await, SECOND);
     assert_eq!(log.text().matches("WARN").count(), 1, "{}", log.text());
 }
 
 #[tokio::test]
 async fn files_that_return_to_what_is_in_use_end_the_trouble() {
-    let log = Captured::ours();
-    let mut bed = Bed::new().await;
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
     fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
-    bed.look().await;
-    bed.look().await;
+    bed.check().await;
+    bed.check().await;
     bed.write(&bed.first);
-    bed.look().await;
+    bed.check().await;
     assert!(log.text().contains("hold the identity in use again"), "{}", log.text());
-    assert!(bed.reloader.settled.is_some());
+    assert!(bed.reloader.loaded_stamps.is_some());
 }
 
 #[tokio::test]
 async fn an_identity_that_the_server_refuses_is_not_used() {
-    let log = Captured::ours();
-    let mut bed = Bed::new().await;
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
     let stranger = TeleportSim::start(Options::golden()).await.unwrap();
     let foreign = stranger.credentials(SECOND, CertOptions::default());
     let mut mixed = foreign.clone();
@@ -136,37 +139,37 @@ async fn an_identity_that_the_server_refuses_is_not_used() {
     let wrong = [foreign, mixed, bed.sign("nobody@example.com")];
     for signed in wrong {
         bed.write(&signed);
-        bed.look().await;
-        bed.look().await;
+        bed.check().await;
+        bed.check().await;
         assert_eq!(bed.user().await, FIRST);
     }
     assert_eq!(log.text().matches("WARN").count(), 3, "{}", log.text());
     bed.write(&bed.sign(SECOND));
-    bed.look().await;
+    bed.check().await;
     assert_eq!(bed.user().await, SECOND);
 }
 
 #[tokio::test]
 async fn a_server_that_is_away_holds_nothing_up() {
-    let mut bed = Bed::new().await;
+    let mut bed = TestBed::new().await;
     bed.sim.stop().await;
     bed.write(&bed.sign(SECOND));
-    bed.look().await;
+    bed.check().await;
     bed.sim.restart().await.unwrap();
     assert_eq!(bed.user().await, SECOND);
 }
 
 #[tokio::test]
 async fn an_expired_identity_is_replaced() {
-    let log = Captured::ours();
-    let mut bed = Bed::new().await;
-    bed.look().await;
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    bed.check().await;
     let end = bed.reloader.current.not_after();
     for hours in [-2, -1, 0, 1] {
-        bed.reloader.look(end + SignedDuration::from_hours(hours)).await;
+        bed.reloader.check(end + SignedDuration::from_hours(hours)).await;
     }
     bed.write(&bed.sign(SECOND));
-    bed.look().await;
+    bed.check().await;
     assert_eq!(bed.user().await, SECOND);
     let lines: Vec<String> = log
         .text()
@@ -187,11 +190,11 @@ async fn an_expired_identity_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn it_looks_at_once_and_again_and_ends_when_told() {
     let dir = tempfile::tempdir().unwrap();
-    let authority = crate::teleport::fixture::Authority::new("local-site");
+    let authority = crate::teleport::fixture::TestCa::new("local-site");
     let identity = authority.identity(FIRST);
     let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
     let client = Client::new(&addr, &identity, Metrics::new());
-    let mut renewals = client.renewals();
+    let mut renewals = client.identity_renewals();
     let file = dir.path().join("auth_id");
     let source = Credentials::Identity(file.clone());
     let stop = CancellationToken::new();
@@ -233,6 +236,6 @@ fn time_left_is_told_in_one_unit() {
     for (left, words) in
         [(604_799, "6 days"), (172_799, "47 hours"), (7_199, "119 minutes"), (119, "119 seconds")]
     {
-        assert_eq!(in_words(seconds(left)), words);
+        assert_eq!(human_duration(seconds(left)), words);
     }
 }

@@ -1,16 +1,16 @@
 use access_core::ids::RequestId;
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
-use access_sim::teleport::refusal::Refusal;
+use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Rule as SimRule, World};
-use access_sim::teleport::{Era, Options, TeleportSim};
+use access_sim::teleport::world::{Fixture, Rule as SimRule};
+use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use bytes::Bytes;
 use teleport_proto::auth::RoleSpecV6;
 use tonic::Code;
 
-use super::super::fixture::client_of;
+use super::super::fixture::sim_client;
 use super::*;
 
 fn rule(resources: &[&'static str], verbs: &[&'static str], condition: &'static str) -> Rule {
@@ -25,19 +25,19 @@ fn role(allow: Vec<Rule>, deny: Vec<Rule>) -> RoleV6 {
 }
 
 /// What these roles let us see.
-fn judge(roles: &[RoleV6]) -> Sight {
-    super::judge(roles, &VERBS)
+fn visibility_of(roles: &[RoleV6]) -> Visibility {
+    super::evaluate_roles(roles, &READ_VERBS)
 }
 
 #[tokio::test]
 async fn the_right_to_decide_is_told_from_none_and_from_not_knowing() {
-    for era in [Era::Old, Era::V15, Era::Newest] {
+    for era in [ServerVersion::V6, ServerVersion::V15, ServerVersion::V18] {
         for (user, expected) in [(PLUGIN_USER, Some(false)), ("access-plugin-rw", Some(true))] {
-            let (sim, client) = client_of(Options::new(era, World::golden()), user).await;
+            let (sim, client) = sim_client(Options::new(era, Fixture::golden()), user).await;
             assert_eq!(client.may_resolve().await.unwrap(), expected, "{era:?} {user}");
-            let method = if era == Era::Old { Method::GetRole } else { Method::GetCurrentUserRoles };
-            let refusal = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
-            sim.faults().script(method, refusal, Times::Next(1));
+            let method = if era == ServerVersion::V6 { Method::GetRole } else { Method::GetCurrentUserRoles };
+            let refusal = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
+            sim.faults().inject(method, refusal, Repeat::Next(1));
             assert_eq!(client.may_resolve().await.unwrap(), None, "{era:?}");
         }
     }
@@ -47,28 +47,35 @@ async fn the_right_to_decide_is_told_from_none_and_from_not_knowing() {
 fn both_verbs_are_needed_and_a_denial_wins() {
     let request = &["access_request"][..];
     let all = || rule(request, &["list", "read"], "");
-    let unsure = |sight: Sight| matches!(sight, Sight::Unknown(_));
-    assert_eq!(judge(&[]), Sight::Part(vec!["list", "read"]));
-    assert_eq!(judge(&[RoleV6::default()]), Sight::Part(vec!["list", "read"]));
-    assert_eq!(judge(&[role(vec![all()], vec![])]), Sight::All);
+    let unsure = |sight: Visibility| matches!(sight, Visibility::Unknown(_));
+    assert_eq!(visibility_of(&[]), Visibility::Partial(vec!["list", "read"]));
+    assert_eq!(visibility_of(&[RoleV6::default()]), Visibility::Partial(vec!["list", "read"]));
+    assert_eq!(visibility_of(&[role(vec![all()], vec![])]), Visibility::All);
     // From two roles, and by wildcards.
     let halves = ["list", "read"].map(|verb| role(vec![rule(request, &[verb], "")], vec![]));
-    assert_eq!(judge(&halves), Sight::All);
-    assert_eq!(judge(&halves[..1]), Sight::Part(vec!["read"]));
-    assert_eq!(judge(&[role(vec![rule(&["*"], &["*"], "")], vec![])]), Sight::All);
-    assert_eq!(judge(&[role(vec![rule(&["node"], &["*"], "")], vec![])]), Sight::Part(vec!["list", "read"]));
+    assert_eq!(visibility_of(&halves), Visibility::All);
+    assert_eq!(visibility_of(&halves[..1]), Visibility::Partial(vec!["read"]));
+    assert_eq!(visibility_of(&[role(vec![rule(&["*"], &["*"], "")], vec![])]), Visibility::All);
+    assert_eq!(
+        visibility_of(&[role(vec![rule(&["node"], &["*"], "")], vec![])]),
+        Visibility::Partial(vec!["list", "read"])
+    );
     // Denied by another role.
     let denial = role(vec![], vec![rule(&["*"], &["list"], "")]);
-    assert_eq!(judge(&[role(vec![all()], vec![]), denial]), Sight::Part(vec!["list"]));
+    assert_eq!(visibility_of(&[role(vec![all()], vec![]), denial]), Visibility::Partial(vec!["list"]));
     // Conditions cannot be judged here.
-    assert!(unsure(judge(&[role(vec![rule(request, &["*"], "equals(a, b)")], vec![])])));
-    assert!(unsure(judge(&[role(vec![all()], vec![rule(request, &["list"], "equals(a, b)")])])));
+    assert!(unsure(visibility_of(&[role(vec![rule(request, &["*"], "equals(a, b)")], vec![])])));
+    assert!(unsure(visibility_of(&[role(vec![all()], vec![rule(request, &["list"], "equals(a, b)")])])));
     let half_sure = role(vec![rule(request, &["list"], "equals(a, b)")], vec![]);
-    assert_eq!(judge(&[half_sure]), Sight::Part(vec!["read"]), "what is missing for certain is said");
+    assert_eq!(
+        visibility_of(&[half_sure]),
+        Visibility::Partial(vec!["read"]),
+        "what is missing for certain is said"
+    );
 }
 
 fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
-    sim.edit_world(|world| {
+    sim.edit_fixture(|world| {
         let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
         let rule = SimRule { resources: vec!["access_request".to_owned()], verbs };
         world.role_mut("access-plugin").unwrap().allow.rules = vec![rule];
@@ -77,46 +84,50 @@ fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
 
 #[tokio::test]
 async fn in_every_era_an_absence_counts_only_with_the_rights() {
-    for era in Era::ALL {
-        let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+    for era in ServerVersion::ALL {
+        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
         let id = sim.request_access("alice@example.com", NewRequest::roles(&["dba"], "")).unwrap();
         let (id, gone) = (RequestId::new(id), RequestId::new("4b1d7a0e-0000-4000-8000-000000000000"));
-        assert_eq!(client.sight().await.unwrap(), Sight::All, "{era:?}");
+        assert_eq!(client.visibility().await.unwrap(), Visibility::All, "{era:?}");
         assert!(client.get_request(&id).await.unwrap().is_some(), "{era:?}");
         assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
-        for verb in VERBS {
+        for verb in READ_VERBS {
             set_verbs(&sim, &[verb]);
             for id in [&id, &gone] {
                 let error = client.get_request(id).await.unwrap_err();
-                assert!(matches!(error, TeleportError::Hidden { .. }), "{era:?} {error}");
-                let missing = VERBS.into_iter().find(|other| *other != verb).unwrap();
+                assert!(matches!(error, TeleportError::NotVisible { .. }), "{era:?} {error}");
+                let missing = READ_VERBS.into_iter().find(|other| *other != verb).unwrap();
                 assert!(error.to_string().contains(&format!("lacks the verb {missing} on")), "{error}");
                 assert!(error.to_string().contains("verbs: ['list', 'read']"), "{error}");
             }
-            let troubles =
-                client.metrics().health().troubles(tokio::time::Instant::now(), jiff::Timestamp::now());
+            let troubles = client
+                .metrics()
+                .health()
+                .unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now());
             assert!(troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
         }
-        set_verbs(&sim, &VERBS);
+        set_verbs(&sim, &READ_VERBS);
         assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
         let troubles =
-            client.metrics().health().troubles(tokio::time::Instant::now(), jiff::Timestamp::now());
+            client.metrics().health().unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now());
         assert!(!troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
     }
 }
 
 #[tokio::test]
 async fn rights_that_cannot_be_had_prove_nothing() {
-    for (era, method) in [(Era::Old, Method::GetRole), (Era::Newest, Method::GetCurrentUserRoles)] {
-        let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN_USER).await;
+    for (era, method) in
+        [(ServerVersion::V6, Method::GetRole), (ServerVersion::V18, Method::GetCurrentUserRoles)]
+    {
+        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
         let gone = RequestId::new("4b1d7a0e-0000-4000-8000-000000000000");
-        let refusal = Fault::Answer(Refusal::new(Code::PermissionDenied, "access denied"));
-        sim.faults().script(method, refusal, Times::Next(2));
-        assert!(matches!(client.sight().await.unwrap(), Sight::Unknown(_)), "{era:?}");
+        let refusal = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
+        sim.faults().inject(method, refusal, Repeat::Next(2));
+        assert!(matches!(client.visibility().await.unwrap(), Visibility::Unknown(_)), "{era:?}");
         let error = client.get_request(&gone).await.unwrap_err();
         assert!(error.to_string().contains("cannot be known"), "{era:?} {error}");
-        sim.faults().script(method, Fault::unavailable(), Times::Next(1));
-        assert_eq!(client.get_request(&gone).await.unwrap_err().kind(), Kind::Retry, "{era:?}");
+        sim.faults().inject(method, Fault::unavailable(), Repeat::Next(1));
+        assert_eq!(client.get_request(&gone).await.unwrap_err().kind(), ErrorKind::Retry, "{era:?}");
         assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
     }
 }

@@ -1,14 +1,14 @@
 use access_sim::teleport::certs::{self, CertOptions};
-use access_sim::teleport::faults::{Fault, Times};
+use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
-use access_sim::teleport::refusal::Refusal;
-use access_sim::teleport::world::{self, World};
-use access_sim::teleport::{Era, Options, TeleportSim};
+use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::world::{self, Fixture};
+use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use teleport_proto::auth::AuthPreferenceSpecV2;
 use tonic::Code;
 
-use super::super::fixture::client_of;
+use super::super::fixture::sim_client;
 use super::super::identity::Identity;
 use super::*;
 use crate::config::Credentials;
@@ -36,16 +36,16 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
     let alice = certs::Signer::User("alice@example.com");
     let by_alice = || Signer::User("alice@example.com".to_owned());
     for (era, factor, signer, expected) in [
-        (Era::V15, WebAuthn, alice, SecondFactor::Asked(by_alice())),
-        (Era::V15_3, WebAuthn, certs::Signer::Unnamed, SecondFactor::Asked(Signer::Unnamed)),
-        (Era::Newest, WebAuthn, alice, SecondFactor::Asked(by_alice())),
-        (Era::V15, WebAuthn, certs::Signer::AuthHost, SecondFactor::NotAsked),
-        (Era::V15, WebAuthn, certs::Signer::User("bot-slack"), SecondFactor::NotAsked),
-        (Era::V15, On, alice, SecondFactor::NotAsked),
-        (Era::Newest, On, alice, SecondFactor::NotAsked),
-        (Era::Newest, Off, alice, SecondFactor::NotAsked),
+        (ServerVersion::V15, WebAuthn, alice, SecondFactor::Asked(by_alice())),
+        (ServerVersion::V15_3, WebAuthn, certs::Signer::Unnamed, SecondFactor::Asked(Signer::Unnamed)),
+        (ServerVersion::V18, WebAuthn, alice, SecondFactor::Asked(by_alice())),
+        (ServerVersion::V15, WebAuthn, certs::Signer::AuthHost, SecondFactor::NotAsked),
+        (ServerVersion::V15, WebAuthn, certs::Signer::User("bot-slack"), SecondFactor::NotAsked),
+        (ServerVersion::V15, On, alice, SecondFactor::NotAsked),
+        (ServerVersion::V18, On, alice, SecondFactor::NotAsked),
+        (ServerVersion::V18, Off, alice, SecondFactor::NotAsked),
         // Before 15 nobody is asked.
-        (Era::Middle, WebAuthn, alice, SecondFactor::NotAsked),
+        (ServerVersion::V13, WebAuthn, alice, SecondFactor::NotAsked),
     ] {
         let (_sim, client) = signed_by(era, factor, signer).await;
         assert_eq!(client.second_factor().await.unwrap(), expected, "{era:?} {factor:?} {signer:?}");
@@ -55,17 +55,18 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
 #[tokio::test]
 async fn what_the_cluster_does_not_tell_is_not_known() {
     let (sim, client) =
-        signed_by(Era::V15, world::SecondFactor::Off, certs::Signer::User("alice@example.com")).await;
+        signed_by(ServerVersion::V15, world::SecondFactor::Off, certs::Signer::User("alice@example.com"))
+            .await;
     for code in [Code::PermissionDenied, Code::Unimplemented] {
-        sim.faults().script(
+        sim.faults().inject(
             Method::GetAuthPreference,
-            Fault::Answer(Refusal::new(code, "no")),
-            Times::Next(1),
+            Fault::Error(RpcError::new(code, "no")),
+            Repeat::Next(1),
         );
         let unknown = SecondFactor::Unknown(Signer::User("alice@example.com".to_owned()));
         assert_eq!(client.second_factor().await.unwrap(), unknown, "{code:?}");
     }
-    sim.faults().script(Method::GetAuthPreference, Fault::unavailable(), Times::Next(1));
+    sim.faults().inject(Method::GetAuthPreference, Fault::unavailable(), Repeat::Next(1));
     client.second_factor().await.unwrap_err();
 }
 
@@ -92,12 +93,12 @@ fn words_and_lists_of_factors_are_read_and_unknown_ones_prove_nothing() {
 
 /// A plugin with a certificate that `signer` had signed.
 async fn signed_by(
-    era: Era,
+    era: ServerVersion,
     second_factor: world::SecondFactor,
     signer: certs::Signer,
 ) -> (TeleportSim, Client) {
-    let world = World { second_factor, ..World::golden() };
-    let (sim, client) = client_of(Options::new(era, world), PLUGIN_USER).await;
+    let world = Fixture { second_factor, ..Fixture::golden() };
+    let (sim, client) = sim_client(Options::new(era, world), PLUGIN_USER).await;
     let dir = tempfile::tempdir().unwrap();
     let credentials = sim.credentials(PLUGIN_USER, CertOptions { signer, ..CertOptions::default() });
     let file = dir.path().join("auth_id");

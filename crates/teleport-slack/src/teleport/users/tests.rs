@@ -1,12 +1,12 @@
 use access_sim::teleport::journal::Method;
-use access_sim::teleport::world::{Rule, User, World};
-use access_sim::teleport::{Era, Options};
+use access_sim::teleport::world::{Fixture, Rule, User};
+use access_sim::teleport::{Options, ServerVersion};
 use bytes::Bytes;
 use prost::Message;
 use teleport_proto::auth as wire;
 
 use super::*;
-use crate::teleport::fixture::{Authority, Reply, Script, Server, client_of};
+use crate::teleport::fixture::{Reply, Responder, ScriptedServer, TestCa, sim_client};
 
 const PLUGIN: &str = "access-plugin";
 const UNIMPLEMENTED: u32 = 12;
@@ -22,8 +22,8 @@ fn traits(pairs: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
 
 #[tokio::test]
 async fn users_of_every_era_are_found_with_traits_and_end() {
-    for era in Era::ALL {
-        let (sim, client) = client_of(Options::new(era, World::golden()), PLUGIN).await;
+    for era in ServerVersion::ALL {
+        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN).await;
         let end: Timestamp = "2100-01-01T00:00:00.5Z".parse().unwrap();
         let erin = User {
             name: "erin@example.com".into(),
@@ -33,7 +33,7 @@ async fn users_of_every_era_are_found_with_traits_and_end() {
             sso: true,
             bot: false,
         };
-        sim.edit_world(|world| {
+        sim.edit_fixture(|world| {
             world.users.push(erin.clone());
             world.role_mut(PLUGIN).unwrap().allow.rules.push(user_rule(&["list", "read"]));
         });
@@ -45,32 +45,32 @@ async fn users_of_every_era_are_found_with_traits_and_end() {
         let bob = client.get_user("bob@example.com").await.unwrap().unwrap();
         assert_eq!((bob.expires, bob.traits.len()), (None, 0));
         let all = client.list_users().await.unwrap();
-        assert_eq!(all.len(), sim.world().users.len());
+        assert_eq!(all.len(), sim.fixture().users.len());
         assert!(all.contains(&expected));
     }
 }
 
 #[tokio::test]
 async fn nobody_has_no_name() {
-    let (sim, client) = client_of(Options::golden(), PLUGIN).await;
+    let (sim, client) = sim_client(Options::golden(), PLUGIN).await;
     assert_eq!(client.get_user("").await.unwrap(), None);
-    assert_eq!(sim.journal().count(Method::GetUser), 0, "some servers would answer with the caller");
+    assert_eq!(sim.call_log().count(Method::GetUser), 0, "some servers would answer with the caller");
 }
 
 #[tokio::test]
 async fn a_missing_right_names_its_rule() {
-    let (_sim, client) = client_of(Options::golden(), PLUGIN).await;
+    let (_sim, client) = sim_client(Options::golden(), PLUGIN).await;
     let error = client.get_user("bob@example.com").await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unauthorised);
+    assert_eq!(error.kind(), ErrorKind::Unauthorized);
     assert!(error.to_string().contains("{resources: ['user'], verbs: ['read']}"), "{error}");
     let error = client.list_users().await.unwrap_err();
     assert!(error.to_string().contains("{resources: ['user'], verbs: ['list', 'read']}"), "{error}");
 }
 
-async fn serve(answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static) -> (Server, Client) {
-    let authority = Authority::new("local-site");
-    let script: Script = std::sync::Arc::new(answer);
-    let server = Server::start(&authority, script).await;
+async fn serve(answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static) -> (ScriptedServer, Client) {
+    let authority = TestCa::new("local-site");
+    let script: Responder = std::sync::Arc::new(answer);
+    let server = ScriptedServer::start(&authority, script).await;
     let client = server.client(&authority.identity(PLUGIN));
     (server, client)
 }
@@ -122,8 +122,8 @@ async fn the_newer_service_takes_over_where_the_older_is_gone_and_is_remembered(
 #[tokio::test]
 async fn a_server_with_neither_service_is_an_error() {
     let (_server, client) = serve(|_, _| Reply::Status(UNIMPLEMENTED, "unknown method")).await;
-    assert_eq!(client.get_user("bob").await.unwrap_err().kind(), Kind::Unimplemented);
-    assert_eq!(client.list_users().await.unwrap_err().kind(), Kind::Unimplemented);
+    assert_eq!(client.get_user("bob").await.unwrap_err().kind(), ErrorKind::Unimplemented);
+    assert_eq!(client.list_users().await.unwrap_err().kind(), ErrorKind::Unimplemented);
 }
 
 #[tokio::test]
@@ -142,14 +142,17 @@ async fn foreign_users_are_bounded_and_shown_lossily() {
 
     let (_server, client) = serve(|method, _| match method {
         "teleport.users.v1.UsersService/ListUsers" => Reply::one(&users::ListUsersResponse {
-            users: vec![wire_user("x"); USER_LIMIT + 1],
+            users: vec![wire_user("x"); MAX_USERS + 1],
             next_page_token: String::new(),
         }),
         _ => Reply::Status(UNIMPLEMENTED, "unknown method"),
     })
     .await;
     let error = client.list_users().await.unwrap_err();
-    assert!(matches!(error, TeleportError::TooMany { call: Call::ListUsers, limit: USER_LIMIT }), "{error}");
+    assert!(
+        matches!(error, TeleportError::TooManyItems { call: Call::ListUsers, limit: MAX_USERS }),
+        "{error}"
+    );
     assert!(error.to_string().contains("[review.users]"), "{error}");
 }
 

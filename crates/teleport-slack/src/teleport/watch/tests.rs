@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::denied::Denied;
+use super::super::denied::AccessDenied;
 use super::*;
 use crate::captured::Captured;
 use crate::teleport::error::Call;
-use crate::teleport::fixture::{Authority, Reply, Script, Server, role_that_sees_all};
+use crate::teleport::fixture::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
 
 /// A request whose reason tells its versions apart.
 fn request(id: &str, reason: &str) -> AccessRequest {
@@ -42,75 +42,79 @@ fn put(id: &str, reason: &str) -> Event {
     Event::Put(Box::new(request(id, reason)))
 }
 
-fn refused(kind: Kind) -> TeleportError {
+fn call_error(kind: ErrorKind) -> TeleportError {
     TeleportError::Call {
         call: Call::WatchEvents,
         code: "TEST",
         kind,
-        denied: (kind == Kind::Unauthorised).then_some(Denied::Right),
+        denied: (kind == ErrorKind::Unauthorized).then_some(AccessDenied::MissingPermission),
         message: "scripted".into(),
     }
 }
 
 /// An update in one line.
-fn short(update: WatchUpdate) -> String {
+fn summary(update: WatchUpdate) -> String {
     match update {
-        WatchUpdate::Snapshot { requests, extent, told } => {
+        WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told } => {
             let ids: Vec<_> = requests.iter().map(|request| request.id.as_str()).collect();
             let mut told: Vec<_> = told.iter().map(RequestId::as_str).collect();
             told.sort();
-            let extent = if extent == Extent::Whole { String::new() } else { format!(" {extent:?}") };
+            let extent =
+                if extent == Completeness::Complete { String::new() } else { format!(" {extent:?}") };
             let told = if told.is_empty() { String::new() } else { format!(" but {}", told.join(" ")) };
             format!("snapshot [{}]{extent}{told}", ids.join(" "))
         }
         WatchUpdate::Records(records) => format!("{} records", records.len()),
         WatchUpdate::Changed(request) => format!("changed {} {}", request.id, request.reason),
-        WatchUpdate::Gone { id, last: None } => format!("gone {id}"),
-        WatchUpdate::Gone { id, last: Some(last) } => format!("gone {id}, last {}", last.reason),
-        WatchUpdate::Lost { error } => format!("lost {:?}", error.kind()),
+        WatchUpdate::Removed { id, last_change: None } => format!("gone {id}"),
+        WatchUpdate::Removed { id, last_change: Some(last) } => format!("gone {id}, last {}", last.reason),
+        WatchUpdate::Disconnected { error } => format!("lost {:?}", error.kind()),
     }
 }
 
-async fn told(updates: &mut mpsc::Receiver<WatchUpdate>) -> String {
-    short(updates.recv().await.expect("the watcher still tells"))
+async fn next_summary(updates: &mut mpsc::Receiver<WatchUpdate>) -> String {
+    summary(updates.recv().await.expect("the watcher still tells"))
 }
 
 type Scripted =
-    Result<(BoxStream<'static, Result<Event, TeleportError>>, BoxStream<'static, Part>), TeleportError>;
+    Result<(BoxStream<'static, Result<Event, TeleportError>>, BoxStream<'static, ListStep>), TeleportError>;
 
 /// What the test keeps of a scripted watch: dropping `events` ends it.
-struct Remote {
+struct ScriptedWatch {
     events: mpsc::Sender<Result<Event, TeleportError>>,
-    parts: mpsc::Sender<Part>,
+    parts: mpsc::Sender<ListStep>,
 }
 
-impl Remote {
+impl ScriptedWatch {
     fn list(self, ids: &[&str]) -> mpsc::Sender<Result<Event, TeleportError>> {
-        self.begin();
+        self.start_listing();
         let requests = ids.iter().map(|id| request(id, "listed")).collect();
-        self.part(Part::Requests(requests, Extent::Whole));
+        self.send_step(ListStep::Requests(requests, Completeness::Complete));
         self.events
     }
 
-    fn begin(&self) {
-        self.part(Part::Begun);
+    fn start_listing(&self) {
+        self.send_step(ListStep::Started);
     }
 
-    fn part(&self, part: Part) {
+    fn send_step(&self, part: ListStep) {
         self.parts.try_send(part).expect("the watcher takes the lists in");
     }
 }
 
-fn watch() -> (Remote, Scripted) {
+fn watch() -> (ScriptedWatch, Scripted) {
     let (events, stream) = mpsc::channel(1);
     let (parts, listed) = mpsc::channel(8);
-    (Remote { events, parts }, Ok((ReceiverStream::new(stream).boxed(), ReceiverStream::new(listed).boxed())))
+    (
+        ScriptedWatch { events, parts },
+        Ok((ReceiverStream::new(stream).boxed(), ReceiverStream::new(listed).boxed())),
+    )
 }
 
 /// Runs the loop over scripted watches next to the test; when the script is used up, opening hangs.
 async fn with_script(
     script: Vec<Scripted>,
-    delays: Delays,
+    delays: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>),
 ) {
@@ -120,15 +124,15 @@ async fn with_script(
 /// The same for a test that renews the identity.
 async fn with_renewals(
     script: Vec<Scripted>,
-    delays: Delays,
+    delays: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
 ) {
-    with_probe(alive, script, delays, capacity, test).await;
+    with_probe(probe_ok, script, delays, capacity, test).await;
 }
 
 /// A line that lives.
-async fn alive() -> Result<(), TeleportError> {
+async fn probe_ok() -> Result<(), TeleportError> {
     Ok(())
 }
 
@@ -136,7 +140,7 @@ async fn alive() -> Result<(), TeleportError> {
 async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     probe: impl Fn() -> Probing,
     script: Vec<Scripted>,
-    delays: Delays,
+    delays: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
 ) {
@@ -152,7 +156,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = keep_watching(open, probe, || (), renewals.subscribe(), delays, &sink);
+    let watching = watch_forever(open, probe, || (), renewals.subscribe(), delays, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -160,7 +164,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
 }
 
 /// Everything that the stream brought was received.
-async fn drained(events: &mpsc::Sender<Result<Event, TeleportError>>) {
+async fn until_drained(events: &mpsc::Sender<Result<Event, TeleportError>>) {
     drop(events.reserve().await.unwrap());
     tokio::task::yield_now().await;
 }
@@ -168,26 +172,26 @@ async fn drained(events: &mpsc::Sender<Result<Event, TeleportError>>) {
 #[tokio::test(start_paused = true)]
 async fn events_are_told_whatever_becomes_of_the_list_and_stand_against_it() {
     let (remote, scripted) = watch();
-    with_script(vec![scripted], Delays::default(), 8, async |mut updates| {
-        remote.begin();
+    with_script(vec![scripted], WatcherTimings::default(), 8, async |mut updates| {
+        remote.start_listing();
         for event in [put("a", "1"), put("b", "1"), Event::Delete(RequestId::new("b"))] {
             remote.events.send(Ok(event)).await.unwrap();
         }
         // No list is there, and none will be for a minute.
         let mut told_first = vec![];
         while told_first.len() < 2 || !told_first.iter().any(|line: &String| line.starts_with("gone b")) {
-            told_first.push(told(&mut updates).await);
+            told_first.push(next_summary(&mut updates).await);
         }
         assert_eq!(told_first[0], "changed a 1");
         tokio::time::sleep(Duration::from_secs(60)).await;
         remote.events.send(Ok(put("c", "1"))).await.unwrap();
-        assert_eq!(told(&mut updates).await, "changed c 1");
+        assert_eq!(next_summary(&mut updates).await, "changed c 1");
         // What it says of them may be older.
         let listed = ["a", "b", "d"].map(|id| request(id, "old")).to_vec();
-        remote.part(Part::Requests(listed, Extent::Whole));
-        assert_eq!(told(&mut updates).await, "snapshot [d] but a b c");
-        remote.part(Part::Records(vec![]));
-        assert_eq!(told(&mut updates).await, "0 records");
+        remote.send_step(ListStep::Requests(listed, Completeness::Complete));
+        assert_eq!(next_summary(&mut updates).await, "snapshot [d] but a b c");
+        remote.send_step(ListStep::Records(vec![]));
+        assert_eq!(next_summary(&mut updates).await, "0 records");
     })
     .await;
 }
@@ -195,16 +199,16 @@ async fn events_are_told_whatever_becomes_of_the_list_and_stand_against_it() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_may_lag_does_not_outweigh_what_was_told_just_before_it() {
     let (remote, scripted) = watch();
-    with_script(vec![scripted], Delays::default(), 8, async |mut updates| {
-        for (id, pause) in [("long_ago", LIST_LAG), ("just_before", LIST_LAG / 2)] {
+    with_script(vec![scripted], WatcherTimings::default(), 8, async |mut updates| {
+        for (id, pause) in [("long_ago", LIST_STALENESS), ("just_before", LIST_STALENESS / 2)] {
             remote.events.send(Ok(put(id, "1"))).await.unwrap();
-            assert_eq!(told(&mut updates).await, format!("changed {id} 1"));
+            assert_eq!(next_summary(&mut updates).await, format!("changed {id} 1"));
             tokio::time::sleep(pause).await;
         }
-        remote.begin();
+        remote.start_listing();
         let listed = ["long_ago", "just_before"].map(|id| request(id, "old")).to_vec();
-        remote.part(Part::Requests(listed, Extent::Part));
-        assert_eq!(told(&mut updates).await, "snapshot [long_ago] Part but just_before");
+        remote.send_step(ListStep::Requests(listed, Completeness::Partial));
+        assert_eq!(next_summary(&mut updates).await, "snapshot [long_ago] Part but just_before");
     })
     .await;
 }
@@ -212,9 +216,9 @@ async fn a_list_that_may_lag_does_not_outweigh_what_was_told_just_before_it() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
     let (remote, scripted) = watch();
-    with_script(vec![scripted], Delays::default(), 1, async |mut updates| {
+    with_script(vec![scripted], WatcherTimings::default(), 1, async |mut updates| {
         let events = remote.list(&[]);
-        assert_eq!(told(&mut updates).await, "snapshot []");
+        assert_eq!(next_summary(&mut updates).await, "snapshot []");
         for round in 0..1000 {
             for id in ["a", "b", "c"] {
                 events.send(Ok(put(id, &round.to_string()))).await.unwrap();
@@ -222,12 +226,12 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
         }
         events.send(Ok(Event::Delete(RequestId::new("c")))).await.unwrap();
         // Room for one more event in the stream's queue shows that the last one was received.
-        drained(&events).await;
+        until_drained(&events).await;
         // One was told before the listener was slow.
-        let mut rest = vec![told(&mut updates).await];
+        let mut rest = vec![next_summary(&mut updates).await];
         for newest in ["changed a 999", "changed b 999", "gone c, last 999"] {
             while !rest.iter().any(|line| line == newest) {
-                rest.push(told(&mut updates).await);
+                rest.push(next_summary(&mut updates).await);
             }
         }
         assert!(rest.len() <= 4, "{rest:?}");
@@ -240,17 +244,17 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
 async fn too_many_changes_begin_anew() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
-    with_script(vec![scripted, second], Delays::default(), 1, async |mut updates| {
+    with_script(vec![scripted, second], WatcherTimings::default(), 1, async |mut updates| {
         // One of them waits in the listener's own queue.
-        for number in 0..=WAITING_LIMIT + 1 {
+        for number in 0..=MAX_PENDING + 1 {
             remote.events.send(Ok(put(&number.to_string(), ""))).await.unwrap();
         }
         // Until the last one was received, reading would make room for it.
         remote.events.closed().await;
-        assert!(told(&mut updates).await.starts_with("changed "));
-        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert!(next_summary(&mut updates).await.starts_with("changed "));
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
         let _events = again.list(&["all"]);
-        assert_eq!(told(&mut updates).await, "snapshot [all]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [all]");
     })
     .await;
 }
@@ -260,19 +264,19 @@ async fn every_end_is_told_and_followed_by_a_new_snapshot() {
     let (ended, first) = watch();
     let (failed, second) = watch();
     let (last, third) = watch();
-    let script = vec![first, second, Err(refused(Kind::Unauthorised)), third];
-    with_script(script, Delays::default(), 8, async |mut updates| {
+    let script = vec![first, second, Err(call_error(ErrorKind::Unauthorized)), third];
+    with_script(script, WatcherTimings::default(), 8, async |mut updates| {
         let events = ended.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         drop(events);
-        assert_eq!(told(&mut updates).await, "lost Retry", "the stream ended");
+        assert_eq!(next_summary(&mut updates).await, "lost Retry", "the stream ended");
         let events = failed.list(&["b"]);
-        assert_eq!(told(&mut updates).await, "snapshot [b]");
-        events.send(Err(refused(Kind::Permanent))).await.unwrap();
-        assert_eq!(told(&mut updates).await, "lost Permanent", "the stream failed");
-        assert_eq!(told(&mut updates).await, "lost Unauthorised", "opening failed");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
+        events.send(Err(call_error(ErrorKind::Permanent))).await.unwrap();
+        assert_eq!(next_summary(&mut updates).await, "lost Permanent", "the stream failed");
+        assert_eq!(next_summary(&mut updates).await, "lost Unauthorised", "opening failed");
         let _events = last.list(&["c"]);
-        assert_eq!(told(&mut updates).await, "snapshot [c]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [c]");
     })
     .await;
 }
@@ -281,38 +285,38 @@ async fn every_end_is_told_and_followed_by_a_new_snapshot() {
 async fn what_was_not_told_before_a_loss_is_left_to_the_snapshot() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
-    with_script(vec![scripted, second], Delays::default(), 1, async |mut updates| {
+    with_script(vec![scripted, second], WatcherTimings::default(), 1, async |mut updates| {
         // The listener is busy with one change when the next comes and the watch is lost.
         remote.events.send(Ok(put("b", "heard"))).await.unwrap();
         while updates.is_empty() {
             tokio::task::yield_now().await;
         }
         remote.events.send(Ok(put("a", "unheard"))).await.unwrap();
-        remote.events.send(Err(refused(Kind::Retry))).await.unwrap();
+        remote.events.send(Err(call_error(ErrorKind::Retry))).await.unwrap();
         remote.events.closed().await;
-        assert_eq!(told(&mut updates).await, "changed b heard");
-        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert_eq!(next_summary(&mut updates).await, "changed b heard");
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
         let _events = again.list(&["a", "b"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a b]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a b]");
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn waits_grow_until_a_watch_was_healthy_for_long() {
-    let delays = Delays {
+    let delays = WatcherTimings {
         backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(8) },
-        healthy: Duration::from_secs(120),
-        ..Delays::default()
+        stable_after: Duration::from_secs(120),
+        ..WatcherTimings::default()
     };
     let (remote, healthy) = watch();
     let (short_lived, flapping) = watch();
-    let failures = || (0..5).map(|_| Err(refused(Kind::Retry)));
+    let failures = || (0..5).map(|_| Err(call_error(ErrorKind::Retry)));
     let script = failures().chain([flapping, healthy]).chain(failures()).collect();
     with_script(script, delays, 1, async |mut updates| {
         let mut last = Instant::now();
         let mut pause = async |updates: &mut mpsc::Receiver<WatchUpdate>| {
-            assert_eq!(told(updates).await, "lost Retry");
+            assert_eq!(next_summary(updates).await, "lost Retry");
             let pause = last.elapsed().as_secs_f64();
             last = Instant::now();
             pause
@@ -327,7 +331,7 @@ async fn waits_grow_until_a_watch_was_healthy_for_long() {
         let flapped = pause(&mut updates).await;
         assert!((4.0..8.1).contains(&flapped), "{flapped}");
         let events = remote.list(&[]);
-        assert_eq!(told(&mut updates).await, "snapshot []");
+        assert_eq!(next_summary(&mut updates).await, "snapshot []");
         tokio::time::sleep(Duration::from_secs(121)).await;
         drop(events);
         pause(&mut updates).await;
@@ -348,43 +352,46 @@ async fn it_ends_when_nobody_listens() {
     let (sink, mut updates) = mpsc::channel(1);
     let test = async {
         let events = remote.list(&[]);
-        assert_eq!(told(&mut updates).await, "snapshot []");
+        assert_eq!(next_summary(&mut updates).await, "snapshot []");
         drop(updates);
         events
     };
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
         let renewals = latest::Sender::new(0);
-        tokio::join!(keep_watching(open, alive, || (), renewals.subscribe(), Delays::default(), &sink), test)
+        tokio::join!(
+            watch_forever(open, probe_ok, || (), renewals.subscribe(), WatcherTimings::default(), &sink),
+            test
+        )
     });
     ended.await.expect("the watcher ends, though its stream is open");
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_trouble_of_an_outage_is_told_loudly_once() {
-    let log = Captured::ours();
+    let log = Captured::own_crate();
     let (unlisted, first) = watch();
     let (healthy, second) = watch();
-    let lost = |kind| Err(refused(kind));
+    let lost = |kind| Err(call_error(kind));
     let script = vec![
-        lost(Kind::Retry),
-        lost(Kind::Retry),
+        lost(ErrorKind::Retry),
+        lost(ErrorKind::Retry),
         first,
-        lost(Kind::Unauthorised),
+        lost(ErrorKind::Unauthorized),
         second,
-        lost(Kind::Retry),
+        lost(ErrorKind::Retry),
     ];
-    with_script(script, Delays::default(), 1, async |mut updates| {
-        told(&mut updates).await;
-        told(&mut updates).await;
+    with_script(script, WatcherTimings::default(), 1, async |mut updates| {
+        next_summary(&mut updates).await;
+        next_summary(&mut updates).await;
         // A connection without a list does not end the outage.
         drop(unlisted);
-        told(&mut updates).await;
-        told(&mut updates).await;
+        next_summary(&mut updates).await;
+        next_summary(&mut updates).await;
         let events = healthy.list(&[]);
-        assert_eq!(told(&mut updates).await, "snapshot []");
+        assert_eq!(next_summary(&mut updates).await, "snapshot []");
         drop(events);
-        told(&mut updates).await;
-        told(&mut updates).await;
+        next_summary(&mut updates).await;
+        next_summary(&mut updates).await;
     })
     .await;
 
@@ -413,19 +420,19 @@ fn renew(renewals: &latest::Sender<u64>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewed_identity_moves_the_watch_without_a_loss() {
-    let log = Captured::ours();
+    let log = Captured::own_crate();
     let (old, first) = watch();
     let (new, second) = watch();
-    with_renewals(vec![first, second], Delays::default(), 8, async |mut updates, renewals| {
+    with_renewals(vec![first, second], WatcherTimings::default(), 8, async |mut updates, renewals| {
         let old = old.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         renew(renewals);
         // The new one is open before the old one is left.
         old.closed().await;
         new.events.send(Ok(put("b", "1"))).await.unwrap();
-        assert_eq!(told(&mut updates).await, "changed b 1");
+        assert_eq!(next_summary(&mut updates).await, "changed b 1");
         let _events = new.list(&["b", "c"]);
-        assert_eq!(told(&mut updates).await, "snapshot [c] but b");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [c] but b");
     })
     .await;
     assert!(!log.text().contains("WARN"), "{}", log.text());
@@ -435,12 +442,12 @@ async fn a_renewed_identity_moves_the_watch_without_a_loss() {
 async fn the_old_watch_goes_on_while_the_new_one_is_opened() {
     let (old, first) = watch();
     // The script is used up by the first watch: the second one never opens.
-    with_renewals(vec![first], Delays::default(), 8, async |mut updates, renewals| {
+    with_renewals(vec![first], WatcherTimings::default(), 8, async |mut updates, renewals| {
         let old = old.list(&[]);
-        assert_eq!(told(&mut updates).await, "snapshot []");
+        assert_eq!(next_summary(&mut updates).await, "snapshot []");
         renew(renewals);
         old.send(Ok(put("a", "1"))).await.unwrap();
-        assert_eq!(told(&mut updates).await, "changed a 1");
+        assert_eq!(next_summary(&mut updates).await, "changed a 1");
     })
     .await;
 }
@@ -464,18 +471,18 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
     let renewals = latest::Sender::new(0);
     let test = async {
         let old = old.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         renew(&renewals);
         old.send(Ok(put("a", "1"))).await.unwrap();
-        assert_eq!(told(&mut updates).await, "changed a 1");
+        assert_eq!(next_summary(&mut updates).await, "changed a 1");
         drop(old);
         tokio::task::yield_now().await;
         gate.send(()).unwrap();
         let _events = new.list(&["b"]);
-        assert_eq!(told(&mut updates).await, "snapshot [b]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
     };
     tokio::select! {
-        () = keep_watching(open, alive, || (), renewals.subscribe(), Delays::default(), &sink) => panic!("it ended"),
+        () = watch_forever(open, probe_ok, || (), renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
         () = test => {}
     }
 }
@@ -484,18 +491,18 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
 async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
     let (old, first) = watch();
     let (new, last) = watch();
-    let refused = || Err(refused(Kind::Unauthorised));
+    let refused = || Err(call_error(ErrorKind::Unauthorized));
     let hour = Duration::from_secs(3_600);
-    let delays = Delays { backoff: Backoff { first: hour, cap: hour }, ..Delays::default() };
+    let delays = WatcherTimings { backoff: Backoff { first: hour, cap: hour }, ..WatcherTimings::default() };
     with_renewals(vec![first, refused(), last], delays, 8, async |mut updates, renewals| {
         let _events = old.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         renew(renewals);
-        assert_eq!(told(&mut updates).await, "lost Unauthorised");
+        assert_eq!(next_summary(&mut updates).await, "lost Unauthorised");
         let began = Instant::now();
         renew(renewals);
         let _events = new.list(&["b"]);
-        assert_eq!(told(&mut updates).await, "snapshot [b]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
         assert!(began.elapsed() < Duration::from_secs(1), "it did not sit out the hour");
     })
     .await;
@@ -507,35 +514,35 @@ async fn a_silent_stream_is_looked_after_and_a_dead_line_ends_the_watch() {
     let probe = || {
         let mut probes = probes.lock().unwrap();
         probes.push(began.elapsed().as_secs());
-        std::future::ready(if probes.len() < 3 { Ok(()) } else { Err(refused(Kind::Retry)) })
+        std::future::ready(if probes.len() < 3 { Ok(()) } else { Err(call_error(ErrorKind::Retry)) })
     };
     let ((remote, first), (again, second)) = (watch(), watch());
-    with_probe(probe, vec![first, second], Delays::default(), 8, async |mut updates, _| {
+    with_probe(probe, vec![first, second], WatcherTimings::default(), 8, async |mut updates, _| {
         let events = remote.list(&["a"]);
-        assert_eq!(told(&mut updates).await, "snapshot [a]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         // Each change is proof enough for the next 15 s.
         for round in 1..=6 {
             tokio::time::sleep(Duration::from_secs(10)).await;
             events.send(Ok(put("a", &round.to_string()))).await.unwrap();
-            assert_eq!(told(&mut updates).await, format!("changed a {round}"));
+            assert_eq!(next_summary(&mut updates).await, format!("changed a {round}"));
         }
-        assert_eq!(told(&mut updates).await, "lost Retry");
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
         assert_eq!(*probes.lock().unwrap(), [75, 90, 105]);
         assert!(events.is_closed(), "the dead stream is given up");
         let _events = again.list(&["b"]);
-        assert_eq!(told(&mut updates).await, "snapshot [b]");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
-    let probe = || std::future::ready(Err(refused(Kind::Retry)));
+    let probe = || std::future::ready(Err(call_error(ErrorKind::Retry)));
     let (remote, first) = watch();
-    with_probe(probe, vec![first], Delays::default(), 8, async |mut updates, _| {
+    with_probe(probe, vec![first], WatcherTimings::default(), 8, async |mut updates, _| {
         let began = Instant::now();
-        assert_eq!(told(&mut updates).await, "lost Retry");
-        assert_eq!(began.elapsed(), Delays::default().silence);
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
+        assert_eq!(began.elapsed(), WatcherTimings::default().probe_after);
         drop(remote);
     })
     .await;
@@ -543,11 +550,11 @@ async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_that_dies_before_the_watch_is_open_is_not_waited_for() {
-    let probe = || std::future::ready(Err(refused(Kind::Retry)));
-    with_probe(probe, vec![], Delays::default(), 8, async |mut updates, _| {
+    let probe = || std::future::ready(Err(call_error(ErrorKind::Retry)));
+    with_probe(probe, vec![], WatcherTimings::default(), 8, async |mut updates, _| {
         let began = Instant::now();
-        assert_eq!(told(&mut updates).await, "lost Retry");
-        assert_eq!(began.elapsed(), Delays::default().silence);
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
+        assert_eq!(began.elapsed(), WatcherTimings::default().probe_after);
     })
     .await;
 }
@@ -555,9 +562,9 @@ async fn a_line_that_dies_before_the_watch_is_open_is_not_waited_for() {
 /// The whole watcher, against a server that goes away and comes back.
 #[tokio::test]
 async fn a_watcher_follows_a_server() {
-    let authority = Authority::new("local-site");
+    let authority = TestCa::new("local-site");
     let open_streams = Mutex::new(Vec::new());
-    let script: Script = Arc::new(move |method, _| match method {
+    let script: Responder = Arc::new(move |method, _| match method {
         "WatchEvents" => {
             let (events, stream) = mpsc::channel(8);
             // INIT, and a change of a request.
@@ -571,7 +578,7 @@ async fn a_watcher_follows_a_server() {
             access_requests: vec![wire_request("listed")],
             next_key: String::new(),
         }),
-        "GetCurrentUserRoles" => Reply::one(&role_that_sees_all()),
+        "GetCurrentUserRoles" => Reply::one(&full_visibility_role()),
         "GetPluginData" => Reply::one(&wire::PluginDataSeq {
             plugin_data: vec![wire::PluginDataV3 {
                 metadata: Some(wire::Metadata { name: "listed".into(), ..Default::default() }),
@@ -583,12 +590,12 @@ async fn a_watcher_follows_a_server() {
         }),
         other => panic!("unexpected call of {other}"),
     });
-    let server = Server::start(&authority, Arc::clone(&script)).await;
+    let server = ScriptedServer::start(&authority, Arc::clone(&script)).await;
     let addr = server.addr;
-    let delays = Delays {
+    let delays = WatcherTimings {
         backoff: Backoff { first: Duration::from_millis(10), cap: Duration::from_millis(50) },
-        healthy: Duration::from_secs(120),
-        ..Delays::default()
+        stable_after: Duration::from_secs(120),
+        ..WatcherTimings::default()
     };
     let watcher = Watcher::new(server.client(&authority.identity("access-plugin")), delays);
     let (sink, mut updates) = mpsc::channel(8);
@@ -596,16 +603,16 @@ async fn a_watcher_follows_a_server() {
     let test = async {
         let mut first = vec![];
         for _ in 0..3 {
-            first.push(told(&mut updates).await);
+            first.push(next_summary(&mut updates).await);
         }
         first.sort();
         assert_eq!(first[..2], ["1 records", "changed changed "]);
         assert!(first[2].starts_with("snapshot [listed]"), "{first:?}");
         server.stop().await;
-        assert_eq!(told(&mut updates).await, "lost Retry");
-        let _server = Server::start_at(addr, &authority, script).await;
+        assert_eq!(next_summary(&mut updates).await, "lost Retry");
+        let _server = ScriptedServer::start_at(addr, &authority, script).await;
         loop {
-            match told(&mut updates).await.as_str() {
+            match next_summary(&mut updates).await.as_str() {
                 "lost Retry" | "changed changed " => {}
                 other => break assert!(other.starts_with("snapshot [listed]"), "{other}"),
             }

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use super::program;
 
 /// The daemon ends within this time, its own 15 s for what is under way included.
-const LIMIT: Duration = Duration::from_secs(60);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the daemon counted, by series, without the beginning that all names have.
-pub(crate) type Figures = BTreeMap<String, f64>;
+pub(crate) type MetricValues = BTreeMap<String, f64>;
 
 /// A running daemon.
 pub(crate) struct Daemon {
@@ -74,13 +74,13 @@ impl Daemon {
     }
 
     /// The first line of the log with these words.
-    pub(crate) fn logged(&self, words: &str) -> Option<String> {
+    pub(crate) fn find_logged(&self, words: &str) -> Option<String> {
         self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
     /// Waits for a line of the log with these words.
     pub(crate) async fn until_logged(&self, words: &str) -> String {
-        super::poll(words, self.log_changes(), async || self.logged(words)).await
+        super::poll_until(words, self.log_changes(), async || self.find_logged(words)).await
     }
 
     /// How many lines of the log have these words.
@@ -98,15 +98,15 @@ impl Daemon {
     }
 
     /// Asks at the port for diagnostics.
-    pub(crate) async fn ask(&self, path: &str) -> (::http::StatusCode, String) {
-        let line = self.logged("Serving health and metrics on ").unwrap();
+    pub(crate) async fn get(&self, path: &str) -> (::http::StatusCode, String) {
+        let line = self.find_logged("Serving health and metrics on ").unwrap();
         let address = line.split_once("metrics on ").unwrap().1.split_whitespace().next().unwrap();
         super::http::get(&format!("{address}{path}")).await
     }
 
     /// All figures of this moment.
-    pub(crate) async fn figures(&self) -> Figures {
-        let (status, text) = self.ask("/metrics").await;
+    pub(crate) async fn metrics(&self) -> MetricValues {
+        let (status, text) = self.get("/metrics").await;
         assert!(status.is_success() && text.ends_with("# EOF\n"), "{status} {text}");
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let sample = |line: &str| {
@@ -126,17 +126,17 @@ impl Daemon {
     }
 
     /// Waits for the end and returns how it ended and all output.
-    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+    pub(crate) async fn wait_for_exit(self) -> (ExitStatus, String) {
         let secret = self.secret.clone();
-        let (status, log) = self.ended_anyhow().await;
+        let (status, log) = self.wait_for_any_exit().await;
         assert!(!log.contains("panicked"), "{log}");
         assert!(secret.is_empty() || !log.contains(&secret), "the log shows the token\n{log}");
         (status, log)
     }
 
     /// The same, whatever the output says.
-    pub(crate) async fn ended_anyhow(mut self) -> (ExitStatus, String) {
-        let wait = tokio::time::timeout(LIMIT, self.status.wait_for(Option::is_some)).await;
+    pub(crate) async fn wait_for_any_exit(mut self) -> (ExitStatus, String) {
+        let wait = tokio::time::timeout(EXIT_TIMEOUT, self.status.wait_for(Option::is_some)).await;
         let Ok(Ok(Some(status))) = wait.map(|status| status.map(|s| *s)) else {
             panic!("the daemon does not end\n{}", self.log())
         };
@@ -149,7 +149,7 @@ impl Daemon {
     /// SIGTERM; the daemon must end in order.
     pub(crate) async fn stop(self) -> String {
         self.signal("TERM");
-        let (status, log) = self.ended().await;
+        let (status, log) = self.wait_for_exit().await;
         assert!(status.success(), "{status}\n{log}");
         log
     }
@@ -157,7 +157,7 @@ impl Daemon {
     /// SIGKILL: nothing is tidied up.
     pub(crate) async fn kill(self) -> String {
         self.signal("KILL");
-        self.ended().await.1
+        self.wait_for_exit().await.1
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use access_sim::slack::snapshot::MessageView;
-use access_sim::slack::workspace::{Person, Workspace};
+use access_sim::slack::workspace::{SlackUser, Workspace};
 use access_sim::slack::{self, SlackSim};
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::presets::PLUGIN_USER;
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 pub(crate) use daemon::Daemon;
 
 /// Nothing that a story waits for takes longer, unless it says so.
-const LIMIT: Duration = Duration::from_secs(30);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The people of the stories, as Teleport and Slack know them.
 pub(crate) const ALICE: &str = "alice@example.com";
@@ -35,7 +35,7 @@ pub(crate) const BOB: &str = "bob@example.com";
 pub(crate) const DAVE: &str = "dave@example.com";
 
 /// Both simulators and a place for files.
-pub(crate) struct Bed {
+pub(crate) struct TestBed {
     pub(crate) teleport: TeleportSim,
     pub(crate) slack: SlackSim,
     pub(crate) dir: TempDir,
@@ -46,22 +46,23 @@ pub(crate) fn workspace() -> Workspace {
     Workspace::empty()
         .add_channel("C0TEAM", "team")
         .add_channel("C0DBA", "dba-approvers")
-        .add_person(Person::member("U0ALICE", "alice"))
-        .add_person(Person::member("U0BOB", "bob"))
-        .add_person(Person::member("U0DAVE", "dave"))
-        .add_person(Person::member("U0CAROL", "carol"))
+        .add_user(SlackUser::member("U0ALICE", "alice"))
+        .add_user(SlackUser::member("U0BOB", "bob"))
+        .add_user(SlackUser::member("U0DAVE", "dave"))
+        .add_user(SlackUser::member("U0CAROL", "carol"))
 }
 
-impl Bed {
+impl TestBed {
     /// The golden cluster and the usual workspace, without Slack's rate limits.
     pub(crate) async fn new() -> Self {
-        Self::with(teleport::Options::golden(), workspace()).await
+        Self::with_options(teleport::Options::golden(), workspace()).await
     }
 
-    pub(crate) async fn with(cluster: teleport::Options, workspace: Workspace) -> Self {
+    pub(crate) async fn with_options(cluster: teleport::Options, workspace: Workspace) -> Self {
         // One order for the calls of both, if the story looks at it.
-        let order = cluster.order.clone();
-        let slack = slack::Options { rate_limits: None, order, ..slack::Options::new(workspace) };
+        let order = cluster.call_sequence.clone();
+        let slack =
+            slack::Options { rate_limits: None, call_sequence: order, ..slack::Options::new(workspace) };
         let bed = Self {
             teleport: TeleportSim::start(cluster).await.unwrap(),
             slack: SlackSim::start(slack).await.unwrap(),
@@ -106,7 +107,7 @@ impl Bed {
     }
 
     /// The same with a port for diagnostics; `more` must not end in a table of its own.
-    pub(crate) fn watched_config(&self, more: &str) -> String {
+    pub(crate) fn config_with_diagnostics(&self, more: &str) -> String {
         self.config(&format!("{more}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""))
     }
 
@@ -124,8 +125,8 @@ impl Bed {
     }
 
     /// The same with a port for diagnostics.
-    pub(crate) async fn start_watched(&self, more: &str) -> Daemon {
-        let daemon = self.launch(&self.watched_config(more));
+    pub(crate) async fn start_with_diagnostics(&self, more: &str) -> Daemon {
+        let daemon = self.launch(&self.config_with_diagnostics(more));
         self.until_logged(&daemon, "Ready").await;
         daemon
     }
@@ -137,17 +138,17 @@ impl Bed {
 
     /// Starts the daemon with this configuration and expects it to end by itself. Returns its exit status and its
     /// output, in which this bed's directory is called `DIR`.
-    pub(crate) async fn refused(&self, config: &str) -> (Option<i32>, String) {
-        let (status, log) = self.launch(config).ended().await;
+    pub(crate) async fn run_to_exit(&self, config: &str) -> (Option<i32>, String) {
+        let (status, log) = self.launch(config).wait_for_exit().await;
         (status.code(), log.replace(self.dir.path().to_str().unwrap(), "DIR"))
     }
 
     /// `tsh request create --roles=dba` as alice.
-    pub(crate) fn ask(&self) -> String {
-        self.ask_for(NewRequest::roles(&["dba"], "nightly restore"))
+    pub(crate) fn create_request(&self) -> String {
+        self.create_request_with(NewRequest::roles(&["dba"], "nightly restore"))
     }
 
-    pub(crate) fn ask_for(&self, new: NewRequest) -> String {
+    pub(crate) fn create_request_with(&self, new: NewRequest) -> String {
         self.teleport.request_access(ALICE, new).unwrap()
     }
 
@@ -157,17 +158,17 @@ impl Bed {
     }
 
     /// What tells about request `id` in a channel (by its id), or in the direct message with a person.
-    pub(crate) fn card(&self, place: &str, id: &str) -> Option<MessageView> {
-        let cards = self.cards(place, id);
+    pub(crate) fn message_about(&self, place: &str, id: &str) -> Option<MessageView> {
+        let cards = self.messages_about(place, id);
         assert!(cards.len() <= 1, "{place} was told {} times of {id}", cards.len());
         cards.into_iter().next()
     }
 
     /// All top-level messages there that tell about request `id`.
-    pub(crate) fn cards(&self, place: &str, id: &str) -> Vec<MessageView> {
+    pub(crate) fn messages_about(&self, place: &str, id: &str) -> Vec<MessageView> {
         let channel = if place.starts_with('U') { self.slack.dm_with(place) } else { Some(place.to_owned()) };
         let messages = channel.map_or_else(Vec::new, |channel| self.slack.messages(&channel));
-        messages.into_iter().filter(|m| m.thread_ts.is_none() && tells_of(m, id)).collect()
+        messages.into_iter().filter(|m| m.thread_ts.is_none() && is_about(m, id)).collect()
     }
 
     /// Waits until the message about `id` in a place has this status line, and returns it.
@@ -179,7 +180,7 @@ impl Bed {
         status: &str,
     ) -> MessageView {
         self.until(daemon, &format!("{status:?} in {place} about {id}"), || {
-            self.card(place, id).filter(|card| status_line(card) == format!("*Status:* {status}"))
+            self.message_about(place, id).filter(|card| status_line(card) == format!("*Status:* {status}"))
         })
         .await
     }
@@ -236,11 +237,11 @@ impl Bed {
     }
 
     pub(crate) async fn until_logged(&self, daemon: &Daemon, words: &str) -> String {
-        self.until(daemon, &format!("{words:?} in the log"), || daemon.logged(words)).await
+        self.until(daemon, &format!("{words:?} in the log"), || daemon.find_logged(words)).await
     }
 
     /// The same for a line that an operator is to read. Several at work at once may log its words for DEBUG before it.
-    pub(crate) async fn until_told(&self, daemon: &Daemon, words: &str) -> String {
+    pub(crate) async fn until_warned(&self, daemon: &Daemon, words: &str) -> String {
         let is_told = |line: &&str| {
             line.contains(words) && [" WARN ", " ERROR "].into_iter().any(|level| line.contains(level))
         };
@@ -256,7 +257,7 @@ impl Bed {
         what: &str,
         condition: impl FnMut() -> Option<T>,
     ) -> T {
-        self.until_within(LIMIT, daemon, what, condition).await
+        self.until_within(WAIT_TIMEOUT, daemon, what, condition).await
     }
 
     /// The same with a limit of its own.
@@ -302,19 +303,19 @@ impl Bed {
 
 /// Waits until `look` finds something; looks again after each change, and a few times a second for what tells of
 /// no change.
-pub(crate) async fn poll<T>(
+pub(crate) async fn poll_until<T>(
     what: &str,
     mut changes: watch::Receiver<u64>,
     look: impl AsyncFn() -> Option<T>,
 ) -> T {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {
         changes.mark_unchanged();
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for {what}");
+        assert!(Instant::now() < deadline, "waited {WAIT_TIMEOUT:?} in vain for {what}");
         tokio::select! {
             Ok(()) = changes.changed() => {}
             _ = tick.tick() => {}
@@ -334,12 +335,12 @@ pub(crate) fn status_line(message: &MessageView) -> String {
     block_text(message, 2)
 }
 
-fn tells_of(message: &MessageView, id: &str) -> bool {
-    told_of(message).as_deref() == Some(id)
+fn is_about(message: &MessageView, id: &str) -> bool {
+    request_id_of(message).as_deref() == Some(id)
 }
 
 /// The id of the request that a card tells of.
-pub(crate) fn told_of(card: &MessageView) -> Option<String> {
+pub(crate) fn request_id_of(card: &MessageView) -> Option<String> {
     block_text(card, 1).lines().find_map(|line| line.strip_prefix("*ID*: ").map(str::to_owned))
 }
 
@@ -349,7 +350,7 @@ pub(crate) fn field<'a>(record: &'a BTreeMap<String, String>, key: &str) -> &'a 
 }
 
 /// Runs a story on a runtime of its own.
-pub(crate) fn story<F: Future<Output = ()>>(story: F) {
+pub(crate) fn run_test<F: Future<Output = ()>>(story: F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(story);
 }

@@ -1,7 +1,7 @@
 //! What Slack's hello says of the app and its connections, and what the log makes of it.
 
 use access_sim::slack::workspace::Workspace;
-use access_sim::slack::{Options, SlackSim, socket::Which};
+use access_sim::slack::{Options, SlackSim, socket::SocketSelector};
 
 use super::whole::*;
 use super::*;
@@ -21,7 +21,7 @@ async fn simulated() -> (SlackSim, Client) {
 
 /// With another look so soon that a test can wait for it.
 fn soon() -> Timing {
-    Timing { recount: Duration::from_millis(300), ..quick() }
+    Timing { recount: Duration::from_millis(300), ..fast_timing() }
 }
 
 #[tokio::test]
@@ -29,21 +29,21 @@ async fn connections_of_others_that_stay_are_told_once_by_each() {
     let log = Captured::start();
     let (sim, client) = simulated().await;
     let mut one = Running::start(client.clone(), soon());
-    one.has(2).await;
+    one.wait_for_connections(2).await;
     let mut two = Running::start(client, soon());
-    two.has(2).await;
+    two.wait_for_connections(2).await;
     // The second looks again by itself; the first had nothing to look for.
     until(|| log.count(OTHERS) == 1).await;
     assert!(log.text().contains("ours=3") && log.text().contains("connections=5"), "{}", log.text());
     assert!(log.text().contains("a daemon of another Teleport cluster"), "{}", log.text());
     assert_eq!(sim.sockets().opened(), 5);
     // Slack asks for new ones, as it does every few hours.
-    sim.sockets().refresh(Which::Oldest);
+    sim.sockets().refresh(SocketSelector::Oldest);
     until(|| log.count(OTHERS) == 2).await;
-    sim.sockets().refresh(Which::All);
+    sim.sockets().refresh(SocketSelector::All);
     until(|| sim.sockets().opened() >= 11).await;
-    one.has(2).await;
-    two.has(2).await;
+    one.wait_for_connections(2).await;
+    two.wait_for_connections(2).await;
     assert_eq!((log.count(OTHERS), log.count("WARN") + log.count("ERROR")), (2, 2), "{}", log.text());
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
@@ -53,21 +53,21 @@ async fn a_rolling_restart_and_new_connections_of_our_own_are_no_alarm() {
     let log = Captured::start();
     let (sim, client) = simulated().await;
     // Longer than the old one takes to end, however crowded the machine is.
-    let timing = Timing { recount: Duration::from_secs(4), ..quick() };
+    let timing = Timing { recount: Duration::from_secs(4), ..fast_timing() };
     let mut old = Running::start(client.clone(), timing);
-    old.has(2).await;
+    old.wait_for_connections(2).await;
     for opened in [3, 4] {
-        sim.sockets().refresh(Which::Newest);
+        sim.sockets().refresh(SocketSelector::Newest);
         until(|| sim.sockets().opened() == opened).await;
-        old.has(2).await;
+        old.wait_for_connections(2).await;
     }
     let mut new = Running::start(client, timing);
-    new.has(2).await;
+    new.wait_for_connections(2).await;
     old.stop.cancel();
-    old.stopped().await;
+    old.stop_and_wait().await;
     // It looks once more, and is content.
     until(|| sim.sockets().opened() == 7).await;
-    new.has(2).await;
+    new.wait_for_connections(2).await;
     until(|| sim.sockets().count() == 2).await;
     assert_eq!(log.count("WARN") + log.count("ERROR"), 0, "{}", log.text());
 }
@@ -75,31 +75,34 @@ async fn a_rolling_restart_and_new_connections_of_our_own_are_no_alarm() {
 #[tokio::test]
 async fn connections_of_another_app_are_not_kept() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
+    let slack = ScriptedSlack::start().await;
     let never = Duration::from_secs(3_600);
-    let timing =
-        Timing { again: Backoff { first: never, cap: never }, operator: Duration::from_millis(5), ..quick() };
+    let timing = Timing {
+        backoff: Backoff { first: never, cap: never },
+        operator_delay: Duration::from_millis(5),
+        ..fast_timing()
+    };
     let mut daemon = Running::start(slack.client(), timing);
     let hello =
         |app: &str| json!({"type": "hello", "num_connections": 1, "connection_info": {"app_id": app}});
     for _ in 0..4 {
-        let mut far = slack.quiet().await;
+        let mut far = slack.accept_silent().await;
         far.send(hello("A0OTHER")).await;
         // Somebody else's click: it is not acknowledged, so that Slack hands it to whom it is for.
         far.send(envelope("e1", &click("1"))).await;
-        far.closed().await;
+        far.expect_close().await;
     }
-    assert!(daemon.given.all().is_empty());
+    assert!(daemon.handled.all().is_empty());
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
     let told = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; remedy: copy both tokens from the pages of one app";
     assert!(log.text().contains(told), "{}", log.text());
     // Mended.
     let mut mended = Vec::new();
     while mended.len() < 2 {
-        let mut far = slack.quiet().await;
+        let mut far = slack.accept_silent().await;
         far.send(hello("A0BOT")).await;
         mended.push(far);
     }
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
 }

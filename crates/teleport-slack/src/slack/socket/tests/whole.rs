@@ -15,24 +15,24 @@ use crate::slack::ClientOptions;
 use crate::slack::tests::server::{Reply, Server};
 
 /// Short, so that tests are; what must not happen by itself is far away.
-pub(super) fn quick() -> Timing {
+pub(super) fn fast_timing() -> Timing {
     let soon = Duration::from_millis(10);
     Timing {
-        again: Backoff { first: soon, cap: soon },
-        healthy: Duration::ZERO,
-        operator: Duration::from_secs(3_600),
+        backoff: Backoff { first: soon, cap: soon },
+        stable_after: Duration::ZERO,
+        operator_delay: Duration::from_secs(3_600),
         ..Timing::default()
     }
 }
 
 /// Slack: an API that gives out the address of a listener, and that listener.
-pub(super) struct Scripted {
+pub(super) struct ScriptedSlack {
     api: Server,
     sockets: TcpListener,
     url: String,
 }
 
-impl Scripted {
+impl ScriptedSlack {
     pub(super) async fn start() -> Self {
         Self::with("ws", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await
     }
@@ -49,17 +49,17 @@ impl Scripted {
     }
 
     async fn accept(&self) -> TcpStream {
-        timeout(PATIENCE, self.sockets.accept()).await.unwrap().unwrap().0
+        timeout(TEST_TIMEOUT, self.sockets.accept()).await.unwrap().unwrap().0
     }
 
     /// The next connection, without a hello.
-    pub(super) async fn quiet(&self) -> Far<TcpStream> {
-        Far(accept_async(self.accept().await).await.unwrap())
+    pub(super) async fn accept_silent(&self) -> SlackSide<TcpStream> {
+        SlackSide(accept_async(self.accept().await).await.unwrap())
     }
 
     /// The next connection.
-    async fn next(&self) -> Far<TcpStream> {
-        let mut far = self.quiet().await;
+    async fn next(&self) -> SlackSide<TcpStream> {
+        let mut far = self.accept_silent().await;
         far.send(json!({"type": "hello", "num_connections": 1})).await;
         far
     }
@@ -67,8 +67,8 @@ impl Scripted {
 
 /// The daemon's side; stops when dropped.
 pub(super) struct Running {
-    pub(super) given: Given,
-    links: watch::Receiver<usize>,
+    pub(super) handled: Handled,
+    connections: watch::Receiver<usize>,
     pub(super) stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -77,7 +77,7 @@ impl Running {
     pub(super) fn start(client: Client, timing: Timing) -> Self {
         let app_token = watch::channel(Secret::new("xapp-hunter2")).1;
         let mode = SocketMode { timing, ..SocketMode::new(client, app_token, "A0BOT".to_owned()) };
-        let (given, links, stop) = (Given::default(), mode.links(), CancellationToken::new());
+        let (given, links, stop) = (Handled::default(), mode.connections(), CancellationToken::new());
         let kept = given.clone();
         let handler = move |envelope| {
             kept.push(envelope);
@@ -85,16 +85,16 @@ impl Running {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(mode.run(handler, stop.clone()));
-        Self { given, links, stop, tasks }
+        Self { handled: given, connections: links, stop, tasks }
     }
 
-    pub(super) async fn has(&mut self, links: usize) {
-        let reached = self.links.wait_for(|open| *open == links);
-        timeout(PATIENCE, reached).await.unwrap().unwrap();
+    pub(super) async fn wait_for_connections(&mut self, links: usize) {
+        let reached = self.connections.wait_for(|open| *open == links);
+        timeout(TEST_TIMEOUT, reached).await.unwrap().unwrap();
     }
 
-    pub(super) async fn stopped(&mut self) {
-        timeout(PATIENCE, self.tasks.join_next()).await.unwrap().unwrap().unwrap();
+    pub(super) async fn stop_and_wait(&mut self) {
+        timeout(TEST_TIMEOUT, self.tasks.join_next()).await.unwrap().unwrap().unwrap();
     }
 }
 
@@ -104,35 +104,35 @@ pub(super) async fn until(mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(PATIENCE, met).await.unwrap();
+    timeout(TEST_TIMEOUT, met).await.unwrap();
 }
 
 #[tokio::test]
 async fn two_connections_are_kept_and_closed_in_the_end() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
-    let mut daemon = Running::start(slack.client(), quick());
+    let slack = ScriptedSlack::start().await;
+    let mut daemon = Running::start(slack.client(), fast_timing());
     let (mut one, mut two) = (slack.next().await, slack.next().await);
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     for (far, id) in [(&mut one, "e1"), (&mut two, "e2")] {
         far.send(envelope(id, &click(id))).await;
-        far.acked(id).await;
+        far.expect_ack(id).await;
     }
-    daemon.given.reaches(2).await;
+    daemon.handled.wait_for_count(2).await;
 
     // One breaks and is replaced; the other goes on.
     drop(one);
     let mut one = slack.next().await;
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     one.send(envelope("e2", &click("e2"))).await;
-    one.acked("e2").await;
+    one.expect_ack("e2").await;
     until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
 
     daemon.stop.cancel();
-    tokio::join!(one.closed(), two.closed());
-    daemon.stopped().await;
-    assert_eq!(*daemon.links.borrow(), 0);
-    assert_eq!(daemon.given.all(), [click("e1"), click("e2")]);
+    tokio::join!(one.expect_close(), two.expect_close());
+    daemon.stop_and_wait().await;
+    assert_eq!(*daemon.connections.borrow(), 0);
+    assert_eq!(daemon.handled.all(), [click("e1"), click("e2")]);
 
     assert_eq!(log.count("Clicks in Slack arrive over Socket Mode"), 2, "{}", log.text());
     assert_eq!(log.count("WARN"), 1, "{}", log.text());
@@ -145,52 +145,52 @@ async fn two_connections_are_kept_and_closed_in_the_end() {
 #[tokio::test]
 async fn the_new_connection_is_open_before_the_old_one_is_closed() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
-    let mut daemon = Running::start(slack.client(), quick());
+    let slack = ScriptedSlack::start().await;
+    let mut daemon = Running::start(slack.client(), fast_timing());
     let (mut old, mut other) = (slack.next().await, slack.next().await);
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     old.send(json!({"type": "disconnect", "reason": "warning"})).await;
-    let mut new = slack.quiet().await;
+    let mut new = slack.accept_silent().await;
     // Slack has not said hello on the new one yet: the old one works.
     old.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
     old.send(envelope("e1", &click("1"))).await;
-    old.acked("e1").await;
-    assert_eq!(*daemon.links.borrow(), 2);
+    old.expect_ack("e1").await;
+    assert_eq!(*daemon.connections.borrow(), 2);
     new.send(json!({"type": "hello"})).await;
-    old.closed().await;
+    old.expect_close().await;
     drop(old);
     for (far, id) in [(&mut new, "e2"), (&mut other, "e3")] {
         far.send(envelope(id, &click(id))).await;
-        far.acked(id).await;
+        far.expect_ack(id).await;
     }
-    daemon.has(2).await;
-    daemon.given.reaches(3).await;
+    daemon.wait_for_connections(2).await;
+    daemon.handled.wait_for_count(3).await;
     assert_eq!(log.count("WARN") + log.count("ERROR"), 0, "routine is not worth a word: {}", log.text());
 }
 
 #[tokio::test]
 async fn an_old_connection_that_dies_early_is_replaced_all_the_same() {
-    let slack = Scripted::start().await;
-    let mut daemon = Running::start(slack.client(), quick());
+    let slack = ScriptedSlack::start().await;
+    let mut daemon = Running::start(slack.client(), fast_timing());
     let (mut old, _other) = (slack.next().await, slack.next().await);
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     old.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
-    let mut new = slack.quiet().await;
+    let mut new = slack.accept_silent().await;
     drop(old);
-    daemon.has(1).await;
+    daemon.wait_for_connections(1).await;
     new.send(json!({"type": "hello"})).await;
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
 }
 
 #[tokio::test]
 async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
+    let slack = ScriptedSlack::start().await;
     // The usual pause would never end, so only the operator's leads to another try.
     let never = Duration::from_secs(3_600);
-    let again = Backoff { first: never, cap: never };
-    let healthy = Duration::from_millis(500);
-    let timing = Timing { again, healthy, operator: Duration::from_millis(20), ..quick() };
+    let backoff = Backoff { first: never, cap: never };
+    let stable_after = Duration::from_millis(500);
+    let timing = Timing { backoff, stable_after, operator_delay: Duration::from_millis(20), ..fast_timing() };
     let mut daemon = Running::start(slack.client(), timing);
     for _ in 0..6 {
         let mut far = slack.next().await;
@@ -198,13 +198,13 @@ async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
         while let Some(Ok(_)) = far.0.next().await {}
     }
     until(|| log.count("Still no Socket Mode connection") >= 5).await;
-    daemon.has(0).await;
+    daemon.wait_for_connections(0).await;
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
     assert!(log.text().contains("remedy: switch on Socket Mode in the settings"), "{}", log.text());
 
     // Switched on again.
     let _back = (slack.next().await, slack.next().await);
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
 }
 
@@ -212,18 +212,21 @@ async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
 async fn a_refused_token_is_told_once_and_tried_rarely() {
     let log = Captured::start();
     let refusal = Reply::json(&json!({"ok": false, "error": "invalid_auth"}));
-    let slack = Scripted::with("ws", |url| {
+    let slack = ScriptedSlack::with("ws", |url| {
         let mut replies = vec![refusal; 10];
         replies.extend(vec![Reply::json(&json!({"ok": true, "url": url})); 2]);
         replies
     })
     .await;
     let never = Duration::from_secs(3_600);
-    let timing =
-        Timing { again: Backoff { first: never, cap: never }, operator: Duration::from_millis(5), ..quick() };
+    let timing = Timing {
+        backoff: Backoff { first: never, cap: never },
+        operator_delay: Duration::from_millis(5),
+        ..fast_timing()
+    };
     let mut daemon = Running::start(slack.client(), timing);
     let _mended = (slack.next().await, slack.next().await);
-    daemon.has(2).await;
+    daemon.wait_for_connections(2).await;
     assert_eq!(slack.api.received().len(), 12);
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
     assert!(log.text().contains("review.app_token"), "{}", log.text());
@@ -234,14 +237,14 @@ async fn a_refused_token_is_told_once_and_tried_rarely() {
 #[tokio::test]
 async fn too_many_connections_lead_to_a_pause() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
+    let slack = ScriptedSlack::start().await;
     // Otherwise the open connection would now and then count as the end of the trouble.
-    let timing = Timing { healthy: Duration::from_secs(3_600), ..quick() };
+    let timing = Timing { stable_after: Duration::from_secs(3_600), ..fast_timing() };
     let mut daemon = Running::start(slack.client(), timing);
     let _one = slack.next().await;
-    daemon.has(1).await;
+    daemon.wait_for_connections(1).await;
     for _ in 0..5 {
-        let mut far = slack.quiet().await;
+        let mut far = slack.accept_silent().await;
         far.send(json!({"type": "disconnect", "reason": "too_many_websockets"})).await;
         while let Some(Ok(_)) = far.0.next().await {}
     }
@@ -253,14 +256,14 @@ async fn too_many_connections_lead_to_a_pause() {
 #[tokio::test]
 async fn refreshes_in_quick_succession_lead_to_a_pause() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
-    let timing = Timing { healthy: Duration::from_secs(3_600), ..quick() };
+    let slack = ScriptedSlack::start().await;
+    let timing = Timing { stable_after: Duration::from_secs(3_600), ..fast_timing() };
     let mut daemon = Running::start(slack.client(), timing);
     let _other = slack.next().await;
     for _ in 0..3 {
         let mut far = slack.next().await;
         far.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
-        daemon.has(2).await;
+        daemon.wait_for_connections(2).await;
     }
     until(|| log.count("in quick succession") >= 1).await;
 }
@@ -268,8 +271,8 @@ async fn refreshes_in_quick_succession_lead_to_a_pause() {
 #[tokio::test]
 async fn a_server_that_does_not_take_part_is_given_up() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
-    let timing = Timing { connect: Duration::from_millis(50), ..quick() };
+    let slack = ScriptedSlack::start().await;
+    let timing = Timing { connect: Duration::from_millis(50), ..fast_timing() };
     let _daemon = Running::start(slack.client(), timing);
     // Two connections that are never answered, and then another try.
     let _silent = (slack.accept().await, slack.accept().await);
@@ -281,8 +284,8 @@ async fn a_server_that_does_not_take_part_is_given_up() {
 #[tokio::test]
 async fn a_server_that_refuses_is_named_without_the_ticket() {
     let log = Captured::start();
-    let slack = Scripted::start().await;
-    let _daemon = Running::start(slack.client(), quick());
+    let slack = ScriptedSlack::start().await;
+    let _daemon = Running::start(slack.client(), fast_timing());
     let mut stream = slack.accept().await;
     let mut head = [0; 2_048];
     let read = stream.read(&mut head).await.unwrap();
@@ -300,8 +303,9 @@ async fn a_server_that_refuses_is_named_without_the_ticket() {
 async fn addresses_that_leave_the_machine_unencrypted_are_refused() {
     let log = Captured::start();
     for url in ["ws://evil.example/?ticket=hunter2", "http://127.0.0.1/?ticket=hunter2", "hunter2 \n"] {
-        let slack = Scripted::with("ws", |_| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
-        let _daemon = Running::start(slack.client(), quick());
+        let slack =
+            ScriptedSlack::with("ws", |_| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
+        let _daemon = Running::start(slack.client(), fast_timing());
         until(|| slack.api.received().len() >= 4).await;
     }
     assert_eq!(log.count("ERROR"), 3, "{}", log.text());
@@ -332,10 +336,11 @@ async fn slacks_certificate_is_checked() {
     let log = Captured::start();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let acceptor = acceptor(&made);
-    let slack = Scripted::with("wss", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
+    let slack =
+        ScriptedSlack::with("wss", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
     assert!(slack.url.starts_with("wss://"));
 
-    let stranger = Running::start(trusting(slack.api.address, RootCertStore::empty()), quick());
+    let stranger = Running::start(trusting(slack.api.address, RootCertStore::empty()), fast_timing());
     assert!(acceptor.accept(slack.accept().await).await.is_err());
     until(|| log.count("UnknownIssuer") >= 1).await;
     drop(stranger);
@@ -343,17 +348,17 @@ async fn slacks_certificate_is_checked() {
 
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    let mut daemon = Running::start(trusting(slack.api.address, roots), quick());
+    let mut daemon = Running::start(trusting(slack.api.address, roots), fast_timing());
     // Connections of the stranger may still be in the queue.
     let stream = loop {
         if let Ok(stream) = acceptor.accept(slack.accept().await).await {
             break stream;
         }
     };
-    let mut far = Far(accept_async(stream).await.unwrap());
+    let mut far = SlackSide(accept_async(stream).await.unwrap());
     far.send(json!({"type": "hello"})).await;
-    daemon.has(1).await;
+    daemon.wait_for_connections(1).await;
     far.send(envelope("e1", &click("1"))).await;
-    far.acked("e1").await;
-    daemon.given.reaches(1).await;
+    far.expect_ack("e1").await;
+    daemon.handled.wait_for_count(1).await;
 }
