@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
 
-use access_core::signature::verify;
+use access_core::interaction::signature::verify;
 use jiff::Timestamp;
 use serde::Deserialize;
 

@@ -7,20 +7,20 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::claim::InDoubtPost;
-use crate::ids::{ChannelId, MessageTs};
-use crate::lifecycle::{Phase, next_change, phase};
+use crate::domain::ids::{ChannelId, MessageTs};
+use crate::domain::lifecycle::{Phase, next_change, phase};
+use crate::domain::recipients::{Destination, Recipient, RecipientKey};
+use crate::domain::request::{AccessRequest, RequestKind};
 use crate::policy::{Mode, Rules, tally_votes};
-use crate::recipients::{Destination, Recipient, RecipientKey};
+use crate::record::claim::InDoubtPost;
 use crate::record::{
     Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Record, RepliesPosted, truncated,
 };
 use crate::render::Message;
-use crate::render::card::{
+use crate::render::request_message::{
     Controls, Edition, MessageInput, NoButtons, ReviewSection, fallback_message, request_message_with_review,
 };
-use crate::render::reply::{review_reply, vote_reply};
-use crate::request::{AccessRequest, RequestKind};
+use crate::render::thread_reply::{review_reply, vote_reply};
 
 /// No errand tells more reviews and votes than this at a time; the rest follows in the next plan.
 const MAX_REPLIES: usize = 20;

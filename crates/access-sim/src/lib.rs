@@ -3,9 +3,9 @@
 //!
 //! It knows nothing of the daemon's types. Modules in reading order.
 
-pub mod breaker;
-pub mod order;
 pub mod teleport;
+pub mod tcp_proxy;
+pub mod call_sequence;
+pub mod demo_ui;
 pub mod slack;
-pub mod page;
 mod tasks;

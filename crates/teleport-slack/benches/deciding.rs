@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
-use access_sim::teleport::journal::Method;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::request::RequestState;
 use jiff::Timestamp;
 use tokio::task::JoinSet;

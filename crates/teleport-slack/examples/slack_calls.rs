@@ -4,19 +4,19 @@
 //! What the messages say is judged by `access-core/examples/messages`. The simulator that is called here keeps the
 //! arguments, whether or not it can do what is asked.
 
-use access_core::control::{Decision, ModalState};
-use access_core::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::lifecycle::Phase;
-use access_core::render::answer::{Accepted, accepted};
-use access_core::render::card::{
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::domain::lifecycle::Phase;
+use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
+use access_core::domain::secret::Secret;
+use access_core::interaction::controls::{Decision, ModalState};
+use access_core::interaction::shown_cluster::ShownCluster;
+use access_core::render::ephemeral::{Accepted, accepted};
+use access_core::render::modal::reason_modal;
+use access_core::render::request_message::{
     Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
 };
-use access_core::render::modal::reason_modal;
-use access_core::request::{AccessRequest, RequestKind, RequestState};
-use access_core::shown_cluster::ShownCluster;
 use anyhow::Context;
 use jiff::Timestamp;
-use teleport_slack::secret::Secret;
 use teleport_slack::slack::{Client, ClientOptions, Metadata, PostMessage};
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,7 +3,7 @@
 //! What somebody can mend from outside is waited for inside, because a service manager that starts the daemon again every
 //! few seconds, or gives it up after five tries, helps nobody. What needs another configuration or another program ends it.
 
-use crate::error::Exit;
+use crate::exit::Exit;
 
 /// Why the daemon cannot go on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,23 +1,19 @@
-//! The daemon: configuration, clients for Teleport and Slack, the runtime that joins them, the command line.
+//! The daemon: configuration, clients for Teleport and Slack, the controller that joins them, the command line.
 //!
-//! It carries out what `access-core` decides. Modules in reading order.
+//! It carries out what `access-core` decides. Modules from the top layer down; imports go down only.
 
 pub mod cli;
-pub mod secret;
-mod secret_shape;
-mod files;
-pub mod config;
+pub mod app;
+pub mod interactions;
+pub mod controller;
+pub mod http;
+pub mod review;
 pub mod observe;
 pub mod teleport;
 pub mod slack;
-pub mod http;
-pub mod runtime;
-mod slack_checks;
-mod deciding;
-mod startup;
+pub mod exit;
 pub mod causes;
-pub mod app;
-mod visible;
-pub mod error;
-#[cfg(test)]
-mod captured;
+pub mod config;
+pub mod supervise;
+mod secret_shape;
+mod files;

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use access_core::control::{MAX_REASON, ModalState};
-use access_core::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
+use access_core::interaction::controls::{MAX_REASON, ModalState};
+use access_core::interaction::signature::{SignatureError, Verified, verify};
 use access_core::interaction::{
     AppInstallation, ButtonPress, Interaction, InvalidPayload, MAX_BODY, Origin, OriginMismatch, Submission,
     check_message,
 };
 use access_core::policy::check_modal_age;
 use access_core::record::Record;
-use access_core::signature::{SignatureError, Verified, verify};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde_json::Value;

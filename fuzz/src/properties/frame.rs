@@ -1,7 +1,7 @@
 //! A text frame over Socket Mode, read by this crate's own understanding of JSON beside the daemon's.
 
 use serde_json::{Map, Value};
-use teleport_slack::slack::socket::frame::{DisconnectReason, Frame, ack, parse};
+use teleport_slack::slack::socket_mode::frame::{DisconnectReason, Frame, ack, parse};
 
 use super::callback::check_payload;
 

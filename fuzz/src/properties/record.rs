@@ -4,17 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access_core::control::{Decision, ModalState};
-use access_core::ids::RequestId;
-use access_core::lifecycle::Phase;
+use access_core::domain::ids::RequestId;
+use access_core::domain::lifecycle::Phase;
+use access_core::domain::request::{AccessRequest, RequestState};
+use access_core::interaction::controls::{Decision, ModalState};
+use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::record::{Outcome, Record};
-use access_core::render::card::{
+use access_core::render::modal::reason_modal;
+use access_core::render::request_message::{
     Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
 };
-use access_core::render::modal::reason_modal;
-use access_core::render::reply::{review_reply, vote_reply};
-use access_core::request::{AccessRequest, RequestState};
-use access_core::shown_cluster::ShownCluster;
+use access_core::render::thread_reply::{review_reply, vote_reply};
 use jiff::Timestamp;
 
 use super::judge::{validate, validate_view};

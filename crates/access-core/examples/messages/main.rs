@@ -11,17 +11,17 @@ mod variants;
 use std::error::Error;
 use std::io::{BufWriter, StdoutLock, Write, stdout};
 
-use access_core::control::ModalState;
-use access_core::ids::{ChannelId, MessageTs};
+use access_core::domain::ids::{ChannelId, MessageTs};
+use access_core::interaction::controls::ModalState;
+use access_core::interaction::shown_cluster::ShownCluster;
+use access_core::policy::refusal::Refusal;
 use access_core::policy::{Tally, tally_votes};
-use access_core::refusal::Refusal;
-use access_core::render::answer::{accepted, refused};
-use access_core::render::card::{
+use access_core::render::ephemeral::{accepted, refused};
+use access_core::render::modal::{notice, reason_missing, reason_modal};
+use access_core::render::request_message::{
     Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
 };
-use access_core::render::modal::{notice, reason_missing, reason_modal};
-use access_core::render::reply::{review_reply, vote_reply};
-use access_core::shown_cluster::ShownCluster;
+use access_core::render::thread_reply::{review_reply, vote_reply};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;

@@ -3,13 +3,13 @@
 //! Each function names the variant that follows another. A new variant does not compile until it has its place here,
 //! and so its messages are judged.
 
-use access_core::control::Decision;
-use access_core::lifecycle::Phase;
+use access_core::domain::lifecycle::Phase;
+use access_core::domain::request::RequestState;
+use access_core::interaction::controls::Decision;
 use access_core::policy::Tally;
-use access_core::refusal::{AccountIneligible, Newer, Refusal};
-use access_core::render::answer::Accepted;
-use access_core::render::card::{Controls, NoButtons};
-use access_core::request::RequestState;
+use access_core::policy::refusal::{AccountIneligible, Newer, Refusal};
+use access_core::render::ephemeral::Accepted;
+use access_core::render::request_message::{Controls, NoButtons};
 
 use crate::inputs::Inputs;
 

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::lifecycle::Phase;
-use crate::recipients::RecipientKey;
+use crate::domain::lifecycle::Phase;
+use crate::domain::recipients::RecipientKey;
+use crate::domain::request::sample;
 use crate::record::{Delivery, DisplayedState, truncated};
-use crate::request::sample;
 
 const TS: &str = "1795363190.000001";
 

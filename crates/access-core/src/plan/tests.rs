@@ -4,15 +4,15 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::claim::Claim;
-use crate::control::Decision;
-use crate::ids::RequestId;
+use crate::domain::ids::RequestId;
+use crate::domain::request::{RequestState, Review, sample};
+use crate::domain::role_pattern::RolePattern;
+use crate::interaction::controls::Decision;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, ReasonPolicy, Rule, VoteResult, add_vote};
 use crate::record::Outcome;
-use crate::render::card::{Edition, request_message};
-use crate::request::{RequestState, Review, sample};
-use crate::role_pattern::RolePattern;
+use crate::record::claim::Claim;
+use crate::render::request_message::{Edition, request_message};
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
 #[derive(Clone, Debug)]
@@ -187,7 +187,13 @@ impl Fixture {
     fn vote(&mut self, user: &str, decision: Decision) -> VoteResult {
         let request = self.current.clone().unwrap();
         let voters = voters(&["bob", "carol", "dave", "eve"], &[]);
-        add_vote(&mut self.record, &crate::votes::vote(user, decision), &request, &self.rules, &voters)
+        add_vote(
+            &mut self.record,
+            &crate::record::votes::vote(user, decision),
+            &request,
+            &self.rules,
+            &voters,
+        )
     }
 
     fn set_state(&mut self, state: RequestState) {
@@ -270,7 +276,7 @@ fn a_request_that_is_decided_and_opened_again_for_ever_takes_and_tells_each_vote
     let mut world = Fixture::new(&["team"]);
     world.rules.0[0].approvals = 1;
     world.assert_pass(&["post to team: Pending"]);
-    for round in 1..=crate::votes::MAX_VOTES + 20 {
+    for round in 1..=crate::record::votes::MAX_VOTES + 20 {
         let cast = world.vote("bob", Decision::Approve);
         assert!(matches!(cast, VoteResult::Decisive(_)), "round {round}: {cast:?}");
         world.set_state(RequestState::Approved);

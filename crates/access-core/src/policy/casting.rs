@@ -7,16 +7,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::refusal::Refusal;
 use super::rules::Rules;
 use super::tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, marked, would_decide};
 use super::voters::Voters;
-use crate::control::Decision;
-use crate::ids::SlackUserId;
-use crate::lifecycle::CLOCK_TOLERANCE;
+use crate::domain::ids::SlackUserId;
+use crate::domain::lifecycle::CLOCK_TOLERANCE;
+use crate::domain::request::AccessRequest;
+use crate::interaction::controls::Decision;
 use crate::record::Record;
-use crate::refusal::Refusal;
-use crate::request::AccessRequest;
-use crate::votes::{Vote, Votes};
+use crate::record::votes::{Vote, Votes};
 
 /// How long whoever let the deciding vote in has the resolution to himself. After that, any visit and any click
 /// may carry it out instead.

@@ -1,9 +1,9 @@
 //! The operator's rules, and what they come to for one request: the strictest of all that match.
 
-use crate::identity::eq_ignore_case;
-use crate::request::AccessRequest;
-use crate::role_pattern::RolePattern;
-use crate::votes::MAX_GROUPS;
+use super::identity::eq_ignore_case;
+use crate::domain::request::AccessRequest;
+use crate::domain::role_pattern::RolePattern;
+use crate::record::votes::MAX_GROUPS;
 
 /// Who may decide what in Slack, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -265,7 +265,7 @@ impl Approver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::sample;
+    use crate::domain::request::sample;
 
     fn rule(roles: &[&str], approvers: &[&str]) -> Rule {
         let approver = |name: &&str| match name.strip_prefix('@') {

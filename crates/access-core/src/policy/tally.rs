@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::refusal::{Newer, Refusal};
 use super::rules::Rules;
 use super::voters::{IdentitySet, Voters};
 use super::{check_decidable_in_slack, check_role_coverage};
-use crate::control::Decision;
-use crate::ids::SlackUserId;
+use crate::domain::ids::SlackUserId;
+use crate::domain::request::{AccessRequest, RequestState, Review};
+use crate::interaction::controls::Decision;
 use crate::record::truncate;
-use crate::refusal::{Newer, Refusal};
-use crate::request::{AccessRequest, RequestState, Review};
-use crate::votes::{Vote, Votes};
+use crate::record::votes::{Vote, Votes};
 
 /// A voter's reason in the annotations of a decision, in characters.
 const MAX_ANNOTATED_REASON_LEN: usize = 500;

@@ -6,12 +6,12 @@ use super::casting::RESOLVE_GRACE;
 use super::rules::{Approver, ReasonPolicy, Rule};
 use super::voters::samples::{account, reviewer, voters};
 use super::*;
-use crate::ids::RequestId;
+use crate::domain::ids::RequestId;
+use crate::domain::request::{Review, Threshold, sample};
+use crate::domain::role_pattern::RolePattern;
+use crate::interaction::shown_cluster::ShownCluster;
 use crate::record::truncated;
-use crate::request::{Review, Threshold, sample};
-use crate::role_pattern::RolePattern;
-use crate::shown_cluster::ShownCluster;
-use crate::votes::vote;
+use crate::record::votes::vote;
 use Decision::{Approve, Deny};
 
 fn at(second: i64) -> Timestamp {

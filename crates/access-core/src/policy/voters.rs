@@ -4,12 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::identity::Reviewer;
 use super::rules::Rules;
-use crate::control::Decision;
-use crate::identity::Reviewer;
-use crate::ids::SlackUserId;
-use crate::request::AccessRequest;
-use crate::votes::{MAX_ALIASES, Vote, Votes};
+use crate::domain::ids::SlackUserId;
+use crate::domain::request::AccessRequest;
+use crate::interaction::controls::Decision;
+use crate::record::votes::{MAX_ALIASES, Vote, Votes};
 
 #[cfg(test)]
 pub(crate) mod samples;

@@ -1,7 +1,7 @@
 //! What the record may hold of a request: enough for any card, far below the server's limit.
 
-use crate::ids::RequestId;
-use crate::request::{AccessRequest, Review};
+use crate::domain::ids::RequestId;
+use crate::domain::request::{AccessRequest, Review};
 
 /// Long texts are kept up to this many characters: more than a card shows. A server sends the records of all requests
 /// in one message, so what a requester can write into one must stay small.

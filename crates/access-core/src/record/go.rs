@@ -1,7 +1,7 @@
 //! The Go plugin's part of a record: its keys, in its meaning, and what can be read from them alone.
 
-use crate::ids::RequestId;
-use crate::request::{AccessRequest, RequestKind, RequestState};
+use crate::domain::ids::RequestId;
+use crate::domain::request::{AccessRequest, RequestKind, RequestState};
 
 pub(super) const USER: &str = "user";
 pub(super) const ROLES: &str = "roles";

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::claim::InDoubtPost;
 use super::{Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
-use crate::claim::InDoubtPost;
-use crate::ids::{ChannelId, MessageTs};
+use crate::domain::ids::{ChannelId, MessageTs};
+use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 use crate::plan::Operation;
-use crate::recipients::{RecipientKey, UnnotifiedReviewers};
 
 /// Something Slack confirmed, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use jiff::Timestamp;
 
+use super::votes::{Vote, vote};
 use super::*;
-use crate::control::Decision;
+use crate::domain::request::{Resource, Review, sample};
+use crate::interaction::controls::Decision;
 use crate::plan::Operation;
-use crate::request::{Resource, Review, sample};
-use crate::votes::{Vote, vote};
 
 mod reading;
 
@@ -450,7 +450,7 @@ fn those_who_could_not_be_told_are_remembered_until_they_are() {
 fn after_a_change_of_the_configuration_there_is_room_for_all_recipients_again() {
     let mut record = Record::default();
     let ts = || MessageTs::new("1795363190.000001");
-    let room = 2 * crate::recipients::MAX_RECIPIENTS;
+    let room = 2 * crate::domain::recipients::MAX_RECIPIENTS;
     for n in 0..=room {
         let (key, channel) = (RecipientKey::new(format!("#c{n}")), ChannelId::new(format!("C{n}")));
         assert_eq!(record.accepts(&key, &channel, &ts()), n < room, "{n}");

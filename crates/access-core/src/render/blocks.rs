@@ -1,6 +1,6 @@
 //! Block Kit as data. What can be built is within Slack's limits, so what exists can be sent.
 //!
-//! The wording is in [`super::card`] and its neighbours; text and its escaping in [`super::mrkdwn`]; what can be
+//! The wording is in [`super::request_message`] and its neighbours; text and its escaping in [`super::mrkdwn`]; what can be
 //! pressed or filled in, in [`super::elements`].
 
 use std::fmt::Write;

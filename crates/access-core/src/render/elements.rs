@@ -4,10 +4,10 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::blocks::{Block, EMPTY};
-use super::clean::sanitize;
 use super::mrkdwn::{WebUrl, truncate_plain, utf16_len};
-use crate::control::{Decision, MAX_REASON, ModalState, NOTICE, OPEN, REASON};
-use crate::ids::RequestId;
+use super::sanitize::sanitize;
+use crate::domain::ids::RequestId;
+use crate::interaction::controls::{Decision, MAX_REASON, ModalState, NOTICE, OPEN, REASON};
 
 const MAX_BUTTONS: usize = 25;
 const MAX_BUTTON_TEXT: usize = 75;

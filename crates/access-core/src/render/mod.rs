@@ -3,15 +3,15 @@
 //! Start at [`card`](mod@card) for the message about a request, at [`reply`] for its thread, at [`modal`] for the dialogue
 //! and at [`answer`] for what is told to the person who clicked. Nothing here decides who sees a message or when.
 
-mod clean;
 mod disarm;
+pub mod ephemeral;
+pub mod request_message;
+mod sanitize;
+pub mod thread_reply;
 pub mod mrkdwn;
 pub mod elements;
 pub mod blocks;
-pub mod card;
-pub mod reply;
 pub mod modal;
-pub mod answer;
 
 pub use blocks::Message;
 

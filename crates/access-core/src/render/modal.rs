@@ -4,13 +4,13 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{refused, refused_text};
 use super::blocks::Block;
 use super::elements::{Input, Plain, View};
+use super::ephemeral::{refused, refused_text};
 use super::mrkdwn::{ListLimits, Mrkdwn};
-use crate::control::{Decision, ModalState, REASON};
-use crate::refusal::Refusal;
-use crate::request::AccessRequest;
+use crate::domain::request::AccessRequest;
+use crate::interaction::controls::{Decision, ModalState, REASON};
+use crate::policy::refusal::Refusal;
 
 const MAX_USER: usize = 256;
 const MAX_REASON: usize = 1_400;
@@ -59,9 +59,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::ids::{ChannelId, MessageTs, RequestId};
-    use crate::request::sample;
-    use crate::shown_cluster::ShownCluster;
+    use crate::domain::ids::{ChannelId, MessageTs, RequestId};
+    use crate::domain::request::sample;
+    use crate::interaction::shown_cluster::ShownCluster;
 
     fn modal_state(decision: Decision) -> ModalState {
         ModalState {

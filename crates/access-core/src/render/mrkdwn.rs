@@ -1,16 +1,16 @@
 //! Slack's markup as a value: [`Mrkdwn`] takes our own words as they are and everything foreign cleaned,
 //! escaped and cut, so that no foreign text can mention, link, emphasise, begin a line of its own or break a limit.
 //!
-//! What characters are allowed is decided in the private `clean` module, what would imitate us in `disarm`; what a message says, in [`super::card`] and
-//! [`super::reply`].
+//! What characters are allowed is decided in the private `clean` module, what would imitate us in `disarm`; what a message says, in [`super::request_message`] and
+//! [`super::thread_reply`].
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::clean::{ELLIPSIS, sanitize};
 use super::disarm::without_emphasis;
+use super::sanitize::{ELLIPSIS, sanitize};
 
 /// Longest text of one block. Slack says "characters"; UTF-16 units are the largest thing that can mean.
 const MAX_UNITS: usize = 3_000;

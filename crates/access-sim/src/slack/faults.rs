@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::calls::Call;
+use super::call_log::Call;
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

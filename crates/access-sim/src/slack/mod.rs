@@ -7,10 +7,10 @@
 //! of it in `interactive/` and `socket/`.
 
 pub mod workspace;
+pub mod call_log;
 pub mod snapshot;
 pub mod effects;
 pub mod faults;
-pub mod calls;
 pub mod limits;
 pub mod rate;
 pub mod arguments;
@@ -43,9 +43,9 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::order::CallSequence;
+use crate::call_sequence::CallSequence;
 use crate::tasks::Tasks;
-use calls::{Call, CallLog};
+use call_log::{Call, CallLog};
 use faults::Faults;
 use interactive::Timings;
 use interactive::log::InteractionLog;

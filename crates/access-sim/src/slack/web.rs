@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::Shared;
 use super::arguments::{self, Arguments, Incoming};
-use super::calls::ResponseTarget;
+use super::call_log::ResponseTarget;
 use super::delivery::{self, Outcome};
 use super::faults::Fault;
 use super::interactive::hooks::Origin;
@@ -25,7 +25,7 @@ use super::methods::response::{RESPONSE_URL, respond as respond_to};
 use super::reply::{ApiError, HttpReply};
 use super::server::ConnectionHandle;
 use super::state::Moment;
-use crate::order::Side;
+use crate::call_sequence::Side;
 
 /// More than any message could need; larger bodies are refused while they are read.
 const MAX_BODY: usize = 20 << 20;

@@ -1,6 +1,6 @@
 //! Everything that can be made to go wrong on purpose, method by method and for the watch streams.
 //!
-//! Faults below gRPC (cut and frozen connections) are the [`crate::breaker`]'s.
+//! Faults below gRPC (cut and frozen connections) are the [`crate::tcp_proxy`]'s.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::journal::Method;
+use super::call_log::Method;
 use super::refusal::RpcError;
 use super::watch::Watchers;
 

@@ -5,12 +5,12 @@
 //! somebody has, login, sessions, predicates other than the ones that [`world`] can express, HTTP/2 ping limits.
 
 pub mod world;
+pub mod call_log;
 pub mod presets;
 pub mod request;
 pub mod refusal;
 pub mod audit;
 pub mod faults;
-pub mod journal;
 pub mod certs;
 mod options;
 mod sim;

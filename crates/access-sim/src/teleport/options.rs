@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::journal::Method;
+use super::call_log::Method;
 use super::world::Fixture;
-use crate::order::CallSequence;
+use crate::call_sequence::CallSequence;
 
 /// A stretch of Teleport's history; decides which methods exist and how strict the server is.
 ///

@@ -4,8 +4,8 @@
 
 use tonic::Code;
 
+use super::call_log::Method;
 use super::certs::host_name;
-use super::journal::Method;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::AccessRequest;

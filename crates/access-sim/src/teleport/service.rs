@@ -12,9 +12,9 @@ use teleport_proto::auth::auth_service_server::AuthService;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status};
 
+use super::call_log::Method;
 use super::creation::new_id;
 use super::faults::Fault;
-use super::journal::Method;
 use super::options::{Options, ServerVersion};
 use super::refusal::RpcError;
 use super::rules::Caller;
@@ -22,7 +22,7 @@ use super::state::{Cluster, State};
 use super::subject::Subject;
 use super::watch::EventStream;
 use super::wire;
-use crate::order::Side;
+use crate::call_sequence::Side;
 
 /// Set when the answer to a call must not reach the client; the connection looks at it after the call.
 #[derive(Clone, Debug, Default)]

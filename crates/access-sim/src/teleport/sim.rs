@@ -13,11 +13,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
+use super::call_log::CallLog;
 use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
 use super::creation::new_id;
 use super::faults::Faults;
 use super::impersonate::subject;
-use super::journal::CallLog;
 use super::lifecycle::{StateChange, text};
 use super::options::{Options, ServerVersion};
 use super::refusal::RpcError;

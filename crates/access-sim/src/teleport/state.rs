@@ -9,9 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::audit::{AuditEvent, AuditKind};
 use super::cache::Cache;
+use super::call_log::{CallLog, Changes};
 use super::certs::Authorities;
 use super::faults::Faults;
-use super::journal::{CallLog, Changes};
 use super::options::Options;
 use super::plugin_data::PluginItem;
 use super::request::AccessRequest;
@@ -19,7 +19,7 @@ use super::rules::Caller;
 use super::watch::Watchers;
 use super::wire;
 use super::world::Fixture;
-use crate::order::CallSequence;
+use crate::call_sequence::CallSequence;
 
 /// Lines of audit kept; a demo may run for days.
 const MAX_AUDIT_EVENTS: usize = 10_000;

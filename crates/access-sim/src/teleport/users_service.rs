@@ -4,7 +4,7 @@ use teleport_proto::users as pb;
 use teleport_proto::users::users_service_server::UsersService;
 use tonic::{Request, Response, Status};
 
-use super::journal::Method;
+use super::call_log::Method;
 use super::listing::page_of_users;
 use super::service::Service;
 use super::wire;

@@ -12,8 +12,8 @@ use teleport_proto::auth as pb;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
 
+use super::call_log::Changes;
 use super::faults::WatchEnd;
-use super::journal::Changes;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, RequestState};

@@ -1,7 +1,7 @@
 //! `teleport-slack configure`: prints the commented example configuration, byte for byte.
 
 use crate::config;
-use crate::error::ExitError;
+use crate::exit::ExitError;
 
 /// Prints it.
 pub fn run() -> Result<(), ExitError> {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Exit, ExitError};
+use crate::exit::{Exit, ExitError};
 use crate::secret_shape::secret_in;
 
 /// Shows Teleport access requests in Slack, keeps the messages true, and says who decided.

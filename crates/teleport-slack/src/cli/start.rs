@@ -9,9 +9,9 @@ use tracing::{debug, error, info, warn};
 use crate::app::App;
 use crate::causes::Cause;
 use crate::config::{self, Loaded};
-use crate::error::{ExitError, chain};
+use crate::exit::{ExitError, chain};
 use crate::observe::{self, Log};
-use crate::runtime::shutdown::{SignalAction, Signals};
+use crate::supervise::signals::{SignalAction, Signals};
 
 /// Threads that work on tasks. The daemon mostly waits; two let a slow task hold up nobody.
 const WORKER_THREADS: usize = 2;

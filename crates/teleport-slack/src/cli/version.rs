@@ -1,6 +1,6 @@
 //! `teleport-slack version`: which version, which revision if that was known at build time, which compiler.
 
-use crate::error::ExitError;
+use crate::exit::ExitError;
 
 /// Everything after the program's name: `v1.2.3 git:0123456789ab (rustc 1.95.0)`.
 pub(super) const LINE: &str = if env!("TELEPORT_SLACK_REVISION").is_empty() {

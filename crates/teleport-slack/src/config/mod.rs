@@ -26,8 +26,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use access_core::recipients::{Recipient, Rules};
-use access_core::role_pattern::RolePattern;
+use access_core::domain::recipients::{Recipient, Rules};
+use access_core::domain::role_pattern::RolePattern;
 
 pub use self::address::{ApiUrl, TeleportAddr};
 pub use self::http::{HttpConfig, TlsFiles};
@@ -35,9 +35,9 @@ pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
 pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
 pub use self::token::{ReadTokenFile, TokenFile, TokenKind, reread};
-use crate::error::Exit;
+use crate::exit::Exit;
 use crate::files;
-use crate::secret::Secret;
+use access_core::domain::secret::Secret;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";

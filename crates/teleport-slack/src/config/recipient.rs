@@ -1,6 +1,6 @@
 //! What to tell an operator about a recipient that cannot be one. The form itself is `access_core`'s to know.
 
-use access_core::recipients::{InvalidRecipient, Recipient, is_slack_id};
+use access_core::domain::recipients::{InvalidRecipient, Recipient, is_slack_id};
 
 use super::report::{quote, quote_list};
 

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::secret_shape::may_be_shown;
-use crate::visible;
+use access_core::domain::text;
 
 /// No list of mistakes is longer; a file with more of them is not a configuration file.
 const MAX_SHOWN: usize = 50;
@@ -148,7 +148,7 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c => visible::push_escaped(&mut out, c),
+            c => text::push_escaped(&mut out, c),
         }
     }
     out.push('"');

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use access_core::identity::UserMapping;
-use access_core::ids::SlackUserId;
+use access_core::domain::ids::SlackUserId;
+use access_core::policy::identity::UserMapping;
 use access_core::policy::{ModeSetting, Rules};
 
 use super::http::{self, HttpConfig};
@@ -16,7 +16,7 @@ use super::schema;
 use super::token::{self, TokenKind};
 use super::users::{self, MappingConfig};
 use super::validate::{Source, choice};
-use crate::secret::Secret;
+use access_core::domain::secret::Secret;
 
 /// Deciding in Slack, when it is enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]

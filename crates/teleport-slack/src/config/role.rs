@@ -1,6 +1,6 @@
 //! What to tell an operator about a text that cannot name roles. The language itself is `access_core`'s to know.
 
-use access_core::role_pattern::{InvalidPattern, RolePattern};
+use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
 
 use super::report::{Report, quote, quote_list, quote_whole};
 

@@ -3,9 +3,9 @@
 //! What could never match or never decide is refused: beside `*`, a stricter rule that matches nothing leaves the
 //! decision to the laxer one.
 
+use access_core::domain::recipients::is_slack_id;
+use access_core::domain::role_pattern::RolePattern;
 use access_core::policy::{Approver, ReasonPolicy, Rule};
-use access_core::recipients::is_slack_id;
-use access_core::role_pattern::RolePattern;
 
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use access_core::domain::recipients::Recipient;
 use access_core::policy::{self, Approver, ReasonPolicy, Rule};
-use access_core::recipients::Recipient;
 use proptest::prelude::*;
 
 use super::*;
@@ -289,7 +289,7 @@ listen_addr = "127.0.0.1:9091"
             },
         },
         users: [("U012AB3CD", "bob"), ("U012AB3CE", "carol")]
-            .map(|(id, user)| (access_core::ids::SlackUserId::new(id), user.to_owned()))
+            .map(|(id, user)| (access_core::domain::ids::SlackUserId::new(id), user.to_owned()))
             .into(),
         slack_user_id_trait: None,
         allow_email_username_match: false,

@@ -9,8 +9,8 @@ use super::modes::{self, Sensitivity};
 use super::raw::Entry;
 use super::report::{Report, quote, quote_whole};
 use super::validate::Source;
-use crate::secret::Secret;
 use crate::secret_shape::{SecretKind, secret_in};
+use access_core::domain::secret::Secret;
 
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 pub(super) const MAX_TOKEN_FILE: u64 = 16 * 1024;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access_core::ids::SlackUserId;
+use access_core::domain::ids::SlackUserId;
 
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use access_core::recipients::Recipient;
-use access_core::role_pattern::RolePattern;
+use access_core::domain::recipients::Recipient;
+use access_core::domain::role_pattern::RolePattern;
 
 use super::address::{ApiUrl, TeleportAddr};
 use super::http::listen_addr;

@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
-use crate::error::chain;
+use crate::exit::chain;
 use crate::files;
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.

@@ -5,8 +5,8 @@
 //! to the handler, which checks, parses and decides (`callback` says how, and what can be answered). Certificates are
 //! read and renewed in `certificates`; health and metrics are `diagnostics`; what both share is `server`.
 
-pub mod callback;
 pub mod certificates;
+pub mod interactivity;
 pub mod diagnostics;
 mod server;
 
@@ -23,8 +23,8 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
-use callback::{CallbackResponse, HandlerPool, SignatureHeaders};
 use certificates::{CertificateError, Certificates};
+use interactivity::{CallbackResponse, HandlerPool, SignatureHeaders};
 use server::ListenerLimits;
 
 /// The port for callbacks.
@@ -105,8 +105,8 @@ impl Listener {
     /// Serves until told to stop, and then until the requests under way have been answered (3 s at most).
     ///
     /// `handler` is given the two headers of the signature and the body as it came, of at most
-    /// [`callback::MAX_BODY_BYTES`]. Nothing was checked yet: checking the signature comes first. It should answer
-    /// within [`callback::ANSWER_LIMIT`], after which Slack is told 503; it is then not cut short, nor is it when
+    /// [`interactivity::MAX_BODY_BYTES`]. Nothing was checked yet: checking the signature comes first. It should answer
+    /// within [`interactivity::ANSWER_LIMIT`], after which Slack is told 503; it is then not cut short, nor is it when
     /// the caller hangs up, but goes on to its end. If it panics, 500 is answered and the listener goes on.
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
     where
@@ -120,7 +120,7 @@ impl Listener {
             Some(_) => info!("Starting secure HTTPS server on {address}"),
         }
         let work = HandlerPool::default();
-        let router = callback::router(handler, work.clone());
+        let router = interactivity::router(handler, work.clone());
         let renewal = async {
             if let Some(certificates) = &certificates {
                 certificates.keep_current(reload_every).await;

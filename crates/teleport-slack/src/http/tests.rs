@@ -14,11 +14,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::callback::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
+use super::interactivity::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
 use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
-use crate::captured::Captured;
-use crate::error::chain;
+use crate::exit::chain;
+use crate::observe::captured::Captured;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -375,7 +375,7 @@ async fn connections_beyond_the_limit_wait() {
     let small = ListenerLimits { max_connections: 2, ..CALLBACK_LIMITS };
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let router = callback::router(handler, HandlerPool::default());
+        let router = interactivity::router(handler, HandlerPool::default());
         server::serve(socket, small, || None, router, &CancellationToken::new()).await;
     });
     let mut asking = Vec::new();

@@ -12,7 +12,7 @@ use tracing::Level;
 use tracing::field::{Field, Visit};
 
 use crate::config::LogFormat;
-use crate::visible;
+use access_core::domain::text;
 
 /// A value is cut after this many characters; the whole of it is never needed to understand a line.
 const MAX_VALUE_CHARS: usize = 2000;
@@ -113,7 +113,7 @@ fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
     let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
     let (on, off) = if colour { (color_code(level), "\u{1b}[0m") } else { ("", "") };
     // Writing to a String cannot fail.
-    let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), visible::escape_line(&fields.message));
+    let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), text::escape_line(&fields.message));
     for (name, value) in &fields.values {
         let _ = write!(out, " {name}=");
         match value {
@@ -135,7 +135,7 @@ fn color_code(level: Level) -> &'static str {
 
 /// Bare if it reads as one word, else in quotes, so that no value can pass for another field.
 fn push_value(out: &mut String, text: &str) {
-    let plain = |c: char| !c.is_whitespace() && !visible::needs_escape(c) && !matches!(c, '"' | '=' | '\\');
+    let plain = |c: char| !c.is_whitespace() && !text::needs_escape(c) && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(plain) {
         out.push_str(text);
         return;
@@ -145,7 +145,7 @@ fn push_value(out: &mut String, text: &str) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        visible::push_escaped(out, c);
+        text::push_escaped(out, c);
     }
     out.push('"');
 }

@@ -4,6 +4,9 @@
 //! whoever logs. `metrics.rs` counts, `health.rs` knows how the daemon is; both are served by `http`.
 
 pub mod health;
+#[cfg(test)]
+pub(crate) mod captured;
+pub(crate) mod log_once;
 pub mod metrics;
 pub mod skew;
 mod line;

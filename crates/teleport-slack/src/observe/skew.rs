@@ -1,8 +1,8 @@
 //! Says, once, that this machine's clock differs from Slack's or Teleport's, and when it does no more.
 //!
-//! What an answer tells of the other side's clock is worked out in `access_core::skew`.
+//! What an answer tells of the other side's clock is worked out in `access_core::domain::skew`.
 
-use access_core::skew::{Offset, TOLERANCE};
+use access_core::domain::skew::{Offset, TOLERANCE};
 use jiff::SignedDuration;
 use tracing::{info, warn};
 

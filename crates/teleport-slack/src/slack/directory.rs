@@ -8,15 +8,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access_core::ids::{ChannelId, SlackUserId};
+use access_core::domain::ids::{ChannelId, SlackUserId};
 
 use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
 use super::objects::{Conversation, User};
-pub use super::turnstile::Priority;
-use super::turnstile::RateLimits;
+pub use super::rate_limit::Priority;
+use super::rate_limit::RateLimits;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::codes::{Class, CodeInfo};
+use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
-use crate::error::chain;
+use crate::exit::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
@@ -320,7 +320,7 @@ impl SlackError {
     pub(crate) fn api_error(method: Method, code: &str) -> Self {
         let refusal = ApiError {
             code: code.into(),
-            info: super::codes::code_info(code),
+            info: super::error_codes::code_info(code),
             retry_after: Duration::from_secs(7),
             needed: None,
             provided: None,
@@ -345,8 +345,8 @@ impl SlackError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codes::code_info;
     use super::*;
+    use crate::slack::error_codes::code_info;
 
     fn api_error(method: Method, code: &str) -> SlackError {
         SlackError::api_error(method, code)

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 

@@ -123,7 +123,7 @@ impl Method {
             | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
             // A claim covers them for so long.
             Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => {
-                Some(access_core::claim::CALL_TIMEOUT)
+                Some(access_core::record::claim::CALL_TIMEOUT)
             }
             Self::AuthTest
             | Self::UsersLookupByEmail

@@ -6,20 +6,20 @@
 //! gets to see, `socket` for clicks that arrive over a WebSocket.
 
 pub mod error;
+mod replies;
+mod error_codes;
+mod redact;
+pub mod socket_mode;
+mod rate_limit;
 pub mod method;
 pub mod objects;
 pub mod directory;
 pub mod history;
-pub mod socket;
 pub mod usergroups;
-mod answer;
 mod cache;
-mod codes;
 mod response_url;
-mod scrub;
 mod transport;
 mod token;
-mod turnstile;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::domain::skew::Offset;
 use access_core::render::Message;
-use access_core::skew::Offset;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Uri};
@@ -40,11 +40,11 @@ use tokio::sync::watch as latest;
 
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
-use crate::secret::Secret;
+use access_core::domain::secret::Secret;
 use error::{ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
-use scrub::Redactor;
+use redact::Redactor;
 use token::Tokens;
 use transport::{BodyParser, Transport};
 use wire::Fields;

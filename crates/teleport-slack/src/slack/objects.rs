@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use access_core::identity::SlackProfile;
-use access_core::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::policy::identity::SlackProfile;
 use http::HeaderMap;
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use http::Uri;
 use http::uri::Authority;
 
 use super::MAX_URL_BYTES;
-use crate::secret::Secret;
+use access_core::domain::secret::Secret;
 
 /// The hosts of Slack proper. GovSlack's are found by the API's address.
 const SLACK_HOSTS: [&str; 2] = ["slack.com", "hooks.slack.com"];

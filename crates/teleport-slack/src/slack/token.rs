@@ -7,8 +7,8 @@ use tokio::sync::watch as latest;
 
 use super::error::{SetupError, SlackError};
 use super::parse_token;
-use super::scrub::Redactor;
-use crate::secret::Secret;
+use super::redact::Redactor;
+use access_core::domain::secret::Secret;
 
 /// How Slack takes the token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
 use super::error::{ErrorKind, SetupError};
-use super::scrub::Redactor;
+use super::redact::Redactor;
 use super::wire::{self, Fields};
 
 /// The largest answer read. The calls made here are answered with a few kilobytes.

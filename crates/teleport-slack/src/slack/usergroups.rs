@@ -6,14 +6,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::ids::SlackUserId;
+use access_core::domain::ids::SlackUserId;
 use tokio::time::Instant;
 
 use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
-use super::turnstile::{Priority, RateLimits};
+use super::rate_limit::{Priority, RateLimits};
 
 /// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
 /// to be made and carried out, so it is less.

@@ -10,9 +10,9 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use super::codes::code_info;
 use super::error::{ApiError, ErrorKind};
-use super::scrub::Redactor;
+use super::error_codes::code_info;
+use super::redact::Redactor;
 
 /// How long to wait when Slack says "too many calls" without a readable `Retry-After`.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(30);

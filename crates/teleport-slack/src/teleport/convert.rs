@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use access_core::ids::{RequestId, is_id_charset};
-use access_core::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold, Version};
+use access_core::domain::ids::{RequestId, is_id_charset};
+use access_core::domain::request::{
+    AccessRequest, RequestKind, RequestState, Resource, Review, Threshold, Version,
+};
 use bytes::Bytes;
 use jiff::Timestamp;
 use teleport_proto::auth as wire;

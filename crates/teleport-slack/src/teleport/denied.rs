@@ -100,17 +100,17 @@ pub(super) fn without_quotes(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use access_core::control::Decision;
-    use access_core::ids::RequestId;
+    use access_core::domain::ids::RequestId;
+    use access_core::interaction::controls::Decision;
     use access_sim::teleport::presets::PLUGIN_USER;
     use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
 
-    use super::super::decide::{DecideError, SetState};
     use super::super::error::ErrorKind;
-    use super::super::fixture::sim_client;
     use super::super::refusal::Refusal;
     use super::*;
+    use crate::teleport::decisions::{DecideError, SetState};
+    use crate::teleport::scripted_server::sim_client;
 
     #[tokio::test]
     async fn a_plugin_that_is_shut_out_takes_nothing_for_gone() {

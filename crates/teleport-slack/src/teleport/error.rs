@@ -7,13 +7,13 @@
 use std::error::Error;
 use std::time::Duration;
 
-use access_core::ids::RequestId;
+use access_core::domain::ids::RequestId;
 use tonic::{Code, Response, Status};
 
 use super::broken;
 pub use super::call::Call;
 use super::call::FULL_VISIBILITY_RULE;
-use super::channel::ConnectError;
+use super::connect::ConnectError;
 use super::denied::AccessDenied;
 use super::rights::Visibility;
 use super::{Client, MAX_MESSAGE_BYTES};

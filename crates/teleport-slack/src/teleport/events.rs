@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use access_core::ids::RequestId;
-use access_core::request::AccessRequest;
+use access_core::domain::ids::RequestId;
+use access_core::domain::request::AccessRequest;
 use bytes::Bytes;
 use teleport_proto::auth::event::Resource;
 use teleport_proto::auth::{self as wire, Operation, WatchKind};

@@ -309,7 +309,7 @@ pub enum IdentityError {
 }
 
 /// The remedy for most of the above.
-pub(super) const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
+pub(crate) const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
                          (or --format=tls for separate files), or let tbot renew it";
 
 fn describe_key(key: UnusableKey) -> &'static str {

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use access_core::backoff::Backoff;
-use access_core::ids::RequestId;
-use access_core::request::AccessRequest;
+use access_core::domain::backoff::Backoff;
+use access_core::domain::ids::RequestId;
+use access_core::domain::request::AccessRequest;
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use tokio::sync::mpsc::{self, Sender};
 
 use super::Client;
 use super::error::{ErrorKind, TeleportError};
-use super::record::Fields;
+use super::plugin_data::Fields;
 use super::rights::Visibility;
 use crate::observe::metrics::List;
 use crate::observe::seconds;

@@ -23,32 +23,31 @@ use crate::config::TeleportAddr;
 use crate::observe::metrics::Metrics;
 
 pub mod error;
+mod connect;
+pub mod decisions;
+#[cfg(test)]
+pub(crate) mod scripted_server;
+pub mod plugin_data;
+pub mod review_support;
+#[cfg(test)]
+mod golden;
+pub mod watcher;
 mod call;
 pub mod denied;
 mod broken;
 mod pem;
 pub mod identity;
-mod channel;
 pub mod convert;
 mod requests;
 pub mod users;
 pub mod refusal;
-pub mod reviewing;
-pub mod decide;
 pub mod events;
-pub mod record;
 pub mod rights;
 pub mod second_factor;
 pub mod listing;
-pub mod watch;
-pub mod reload;
 
 #[cfg(test)]
-mod fixture;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vectors;
 
 /// How long one small call may take. Longer than a connection attempt, which may happen inside it and
 /// whose own error says more.
@@ -105,7 +104,7 @@ struct Connection {
 impl Connection {
     fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
         let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        Self { channel: channel::open(addr, Arc::clone(&tls)), tls, roles, signer }
+        Self { channel: connect::open(addr, Arc::clone(&tls)), tls, roles, signer }
     }
 }
 
@@ -127,7 +126,7 @@ impl Client {
     }
 
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
-    /// connection that they began on; a [`watch::Watcher`] moves to the new one.
+    /// connection that they began on; a [`watcher::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
         *self.connection_mut() = Connection::open(&self.shared.addr, identity);
         self.shared.identity_renewals.send_modify(|count| *count += 1);
@@ -136,7 +135,7 @@ impl Client {
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut line = self.connection_mut();
-        line.channel = channel::open(&self.shared.addr, Arc::clone(&line.tls));
+        line.channel = connect::open(&self.shared.addr, Arc::clone(&line.tls));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
@@ -145,7 +144,7 @@ impl Client {
     }
 
     /// Where calls are counted.
-    fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
 

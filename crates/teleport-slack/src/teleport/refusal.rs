@@ -12,7 +12,7 @@ use super::error::Call;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The server does not let this plugin submit reviews, for users at all or for this one; the words do not tell
-    /// which. [`super::reviewing`] does.
+    /// which. [`super::review_support`] does.
     NotSupported,
     /// The plugin's role may not set the state of requests.
     NotPermitted,

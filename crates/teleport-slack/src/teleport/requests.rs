@@ -6,8 +6,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use access_core::ids::RequestId;
-use access_core::request::AccessRequest;
+use access_core::domain::ids::RequestId;
+use access_core::domain::request::AccessRequest;
 use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessRequestsRequest, RequestState};
 use tokio::time::timeout;
 use tonic::{Response, Status};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use access_core::ids::RequestId;
+use access_core::domain::ids::RequestId;
 use bytes::Bytes;
 use prost::Message;
 use teleport_proto::auth as wire;
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::error::{ErrorKind, TeleportError};
 use super::events::Event;
-use super::fixture::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
-use super::record::{Fields, Modified, modify_record};
+use super::plugin_data::{Fields, Modified, modify_record};
+use super::scripted_server::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
 use super::{Client, Pong, parse_version};
 
 const NOT_FOUND: u32 = 5;

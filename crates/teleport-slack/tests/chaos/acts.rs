@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use access_sim::breaker::TcpProxy;
 use access_sim::slack::faults::FaultRule;
+use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::faults::{Repeat, WatchEnd};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::RpcError;

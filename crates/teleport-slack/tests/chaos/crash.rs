@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use access_sim::order::{CallSequence, HangAt};
+use access_sim::call_sequence::{CallSequence, HangAt};
 use access_sim::teleport::Options;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};

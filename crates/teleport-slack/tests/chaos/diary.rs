@@ -4,8 +4,8 @@
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard};
 
-use access_sim::order::Side;
-use access_sim::slack::calls::Call;
+use access_sim::call_sequence::Side;
+use access_sim::slack::call_log::Call;
 use jiff::Timestamp;
 
 use crate::run::{CreatedRequest, Run};

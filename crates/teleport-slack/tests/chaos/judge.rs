@@ -1,6 +1,6 @@
 //! What must hold when a run has calmed down: of every request, of every vote, of everybody who was told something.
 
-use access_sim::slack::calls::Call;
+use access_sim::slack::call_log::Call;
 use access_sim::teleport::audit::{AuditEvent, AuditKind};
 use access_sim::teleport::request::RequestState;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use access_sim::breaker::TcpProxy;
+use access_sim::tcp_proxy::TcpProxy;
 
 use crate::support::*;
 

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use access_sim::breaker::TcpProxy;
-use access_sim::order::CallSequence;
+use access_sim::call_sequence::CallSequence;
+use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::Options;
 use access_sim::teleport::world::Role;
 use futures_util::StreamExt;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use access_sim::slack::faults::Fault as SlackFault;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::Fault as TeleportFault;
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::refusal::RpcError;
 use fastrand::Rng;
 use tonic::Code;

@@ -12,16 +12,16 @@ use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use access_sim::teleport::{Options, TeleportSim};
 use jiff::{SignedDuration, Timestamp};
 use teleport_slack::config;
+use teleport_slack::controller::{Context, Controller};
 use teleport_slack::observe::metrics::Metrics;
-use teleport_slack::runtime::clock::Clock;
-use teleport_slack::runtime::{Context, Controller};
 use teleport_slack::slack::directory::Directory;
 use teleport_slack::slack::history::Author;
 use teleport_slack::slack::{Client as SlackClient, ClientOptions};
+use teleport_slack::supervise::clock::Clock;
 use teleport_slack::teleport::Client;
 use teleport_slack::teleport::identity::Identity;
 use teleport_slack::teleport::listing::Completeness;
-use teleport_slack::teleport::watch::WatchUpdate;
+use teleport_slack::teleport::watcher::WatchUpdate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -198,15 +198,15 @@ impl InProcessController {
     }
 
     /// The request as Teleport has it now.
-    async fn now(&self, id: &str) -> access_core::request::AccessRequest {
-        self.client.get_request(&access_core::ids::RequestId::new(id)).await.unwrap().unwrap()
+    async fn now(&self, id: &str) -> access_core::domain::request::AccessRequest {
+        self.client.get_request(&access_core::domain::ids::RequestId::new(id)).await.unwrap().unwrap()
     }
 
-    async fn send_change(&self, request: access_core::request::AccessRequest) {
+    async fn send_change(&self, request: access_core::domain::request::AccessRequest) {
         self.updates.send(WatchUpdate::Changed(Box::new(request))).await.unwrap();
     }
 
-    async fn send_snapshot(&self, requests: Vec<access_core::request::AccessRequest>) {
+    async fn send_snapshot(&self, requests: Vec<access_core::domain::request::AccessRequest>) {
         let update = WatchUpdate::Snapshot {
             requests,
             completeness: Completeness::Complete,
@@ -285,7 +285,7 @@ fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_red
         let updates = || within.bed.slack.calls_of("chat.update").len();
         let (edits, reads) = (
             updates(),
-            within.bed.teleport.call_log().count(access_sim::teleport::journal::Method::GetAccessRequests),
+            within.bed.teleport.call_log().count(access_sim::teleport::call_log::Method::GetAccessRequests),
         );
         // A second old: the one is not in it, the other not decided.
         within.send_snapshot(vec![before.clone()]).await;
@@ -294,7 +294,7 @@ fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_red
                 .bed
                 .teleport
                 .call_log()
-                .count(access_sim::teleport::journal::Method::GetAccessRequests);
+                .count(access_sim::teleport::call_log::Method::GetAccessRequests);
             (now >= reads + 2).then_some(())
         })
         .await;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use ::http::StatusCode;
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::faults::WatchEnd;
-use access_sim::teleport::journal::Method;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::daemon::MetricValues;

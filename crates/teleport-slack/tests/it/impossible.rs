@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{CertOptions, Signer};
 use access_sim::teleport::faults::{Fault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::RequestState;

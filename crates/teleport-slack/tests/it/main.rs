@@ -6,6 +6,7 @@
 
 mod support;
 
+mod layers;
 mod lifecycle;
 mod lists;
 mod away;

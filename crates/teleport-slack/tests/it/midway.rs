@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use access_sim::slack::snapshot::MessageView;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};

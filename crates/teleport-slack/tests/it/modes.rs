@@ -3,8 +3,8 @@
 
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};

@@ -1,7 +1,7 @@
 //! In each channel requests are shown in the order in which they were made, whatever held them up; and one channel's
 //! trouble is no other's.
 
-use access_sim::slack::calls::Call;
+use access_sim::slack::call_log::Call;
 use access_sim::slack::faults::{Fault, FaultRule};
 
 use crate::support::*;

@@ -1,7 +1,7 @@
 //! The daemon's own certificate: renewed while it runs, expired, replaced; nobody restarts anything.
 
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::CertOptions;
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
 use jiff::{SignedDuration, Timestamp};
 

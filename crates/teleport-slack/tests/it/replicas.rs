@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use access_sim::breaker::TcpProxy;
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::TCTL;
 use tokio::time::Instant;
 

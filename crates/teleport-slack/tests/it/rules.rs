@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use access_core::domain::secret::Secret;
 use teleport_slack::config;
-use teleport_slack::secret::Secret;
 
 /// The most lines a production file may have.
 const MAX_LINES: usize = 500;
@@ -15,10 +15,10 @@ fn root() -> PathBuf {
 }
 
 /// A file of the repository.
-struct Source {
+pub(crate) struct Source {
     /// From the root on, with slashes.
-    path: String,
-    text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// All files below a folder, by path.
@@ -43,7 +43,7 @@ fn files_below(folder: &str) -> Vec<Source> {
 }
 
 /// The Rust files of one crate's `src` that are part of what is built: no tests, nothing generated.
-fn production(krate: &str) -> Vec<Source> {
+pub(crate) fn production(krate: &str) -> Vec<Source> {
     let mut sources = files_below(&format!("crates/{krate}/src"));
     sources.retain(|source| source.path.ends_with(".rs") && !source.path.contains("/generated/"));
     let tests: BTreeSet<_> = sources.iter().flat_map(test_modules).collect();

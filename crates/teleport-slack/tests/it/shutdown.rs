@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
-use access_sim::teleport::journal::Method;
 
 use crate::support::daemon::signal;
 use crate::support::*;

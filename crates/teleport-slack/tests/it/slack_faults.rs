@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use access_sim::slack::calls::Call;
+use access_sim::slack::call_log::Call;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::rate::RateLimits;
 use access_sim::slack::workspace::TokenState;

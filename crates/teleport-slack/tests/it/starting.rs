@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::world::Fixture;
 use access_sim::teleport::{Options, ServerVersion};
 

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use access_sim::breaker::TcpProxy;
 use access_sim::slack::faults::{Fault as SlackFault, FaultRule};
+use access_sim::tcp_proxy::TcpProxy;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::{TCTL, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use tonic::Code;

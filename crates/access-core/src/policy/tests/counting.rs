@@ -2,10 +2,10 @@
 
 use super::verdicts::{all_voters, decided, review, rules, rules_needing, votes};
 use super::*;
-use crate::identity::tests::{bob, installation};
-use crate::identity::{SlackProfile, UserMapping, Users, identify};
-use crate::ids::SlackUserId;
-use crate::votes::Votes;
+use crate::domain::ids::SlackUserId;
+use crate::policy::identity::tests::{bob, installation};
+use crate::policy::identity::{SlackProfile, UserMapping, Users, identify};
+use crate::record::votes::Votes;
 
 #[test]
 fn a_review_counts_only_of_somebody_whom_the_rules_name() {

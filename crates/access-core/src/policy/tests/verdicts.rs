@@ -2,8 +2,8 @@
 
 use super::super::voters::samples::{reviewer_by, reviewer_with};
 use super::*;
-use crate::request::Version;
-use crate::votes::Votes;
+use crate::domain::request::Version;
+use crate::record::votes::Votes;
 
 pub(super) fn review(author: &str, proposed: RequestState) -> Review {
     Review { author: author.into(), proposed, reason: String::new(), created: None }
@@ -225,7 +225,7 @@ fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
 
 #[test]
 fn what_a_newer_teleport_says_is_not_decided_upon() {
-    use crate::refusal::Newer;
+    use crate::policy::refusal::Newer;
     for mode in [Mode::Reviewer, Mode::Resolver] {
         let mut scene = Fixture::new(mode);
         scene.request = Some(AccessRequest { state: RequestState::Unknown(7), ..sample() });
@@ -253,7 +253,7 @@ fn what_a_newer_teleport_says_is_not_decided_upon() {
 
 #[test]
 fn a_review_that_nobody_understands_counts_for_nothing_and_may_be_a_denial() {
-    use crate::refusal::Newer;
+    use crate::policy::refusal::Newer;
     let reviewed =
         |author: &str| AccessRequest { reviews: vec![review(author, RequestState::Unknown(5))], ..sample() };
     let two = votes(&[("bob", Approve), ("carol", Approve)]);

@@ -1,10 +1,10 @@
 //! People who vote, for the tests of this crate.
 
 use super::*;
-use crate::control::Decision;
-use crate::identity::tests::{bob, installation};
-use crate::identity::{UserMapping, Users, identify};
-use crate::votes::vote;
+use crate::interaction::controls::Decision;
+use crate::policy::identity::tests::{bob, installation};
+use crate::policy::identity::{UserMapping, Users, identify};
+use crate::record::votes::vote;
 
 /// The account that gives the sample vote of this user.
 pub(crate) fn account(user: &str) -> SlackUserId {
@@ -19,7 +19,8 @@ pub(crate) fn reviewer(user: &str) -> Reviewer {
 
 /// The same with this e-mail address.
 pub(crate) fn reviewer_with(user: &str, email: &str) -> Reviewer {
-    let profile = crate::identity::SlackProfile { id: account(user), email: Some(email.to_owned()), ..bob() };
+    let profile =
+        crate::policy::identity::SlackProfile { id: account(user), email: Some(email.to_owned()), ..bob() };
     let links = UserMapping { explicit: [(account(user), user.to_owned())].into(), ..UserMapping::default() };
     let now = jiff::Timestamp::UNIX_EPOCH;
     identify(&account(user), &profile, &installation(), &links, Users::Unreadable, now).unwrap()
@@ -27,7 +28,7 @@ pub(crate) fn reviewer_with(user: &str, email: &str) -> Reviewer {
 
 /// Whoever has this account, linked by the table to this Teleport user.
 pub(crate) fn reviewer_by(user: &str, account: SlackUserId) -> Reviewer {
-    let profile = crate::identity::SlackProfile { id: account.clone(), email: None, ..bob() };
+    let profile = crate::policy::identity::SlackProfile { id: account.clone(), email: None, ..bob() };
     let links =
         UserMapping { explicit: [(account.clone(), user.to_owned())].into(), ..UserMapping::default() };
     identify(&account, &profile, &installation(), &links, Users::Unreadable, jiff::Timestamp::UNIX_EPOCH)

@@ -50,7 +50,7 @@ fn a_channel_is_told_by_a_message_of_ours() {
 
 #[test]
 fn of_a_review_the_author_is_kept_within_bounds_and_the_reason_is_not() {
-    let review = |author: &str, reason: &str| crate::request::Review {
+    let review = |author: &str, reason: &str| crate::domain::request::Review {
         author: author.into(),
         proposed: RequestState::Approved,
         reason: reason.into(),

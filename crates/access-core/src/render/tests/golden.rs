@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::judge::validate;
-use crate::ids::RequestId;
-use crate::lifecycle::Phase;
-use crate::render::card::{Edition, MessageInput, request_message};
-use crate::render::reply::review_reply;
-use crate::request::{AccessRequest, RequestKind, RequestState, Review};
+use crate::domain::ids::RequestId;
+use crate::domain::lifecycle::Phase;
+use crate::domain::request::{AccessRequest, RequestKind, RequestState, Review};
+use crate::render::request_message::{Edition, MessageInput, request_message};
+use crate::render::thread_reply::review_reply;
 
 const ALICES: &str = "768c814b-7765-414e-a77a-39cb9e0bc6a1";
 const DENIED: &str = "8095cf2d-0399-422d-a419-95b7b372a78d";

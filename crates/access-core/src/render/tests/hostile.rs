@@ -7,20 +7,20 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::judge::drawn::{Span, render_lines};
 use super::judge::{Validated, validate, validate_view};
-use crate::control::{Decision, ModalState};
-use crate::ids::{ChannelId, MessageTs, RequestId};
-use crate::lifecycle::Phase;
+use crate::domain::ids::{ChannelId, MessageTs, RequestId};
+use crate::domain::lifecycle::Phase;
+use crate::domain::recipients::UnnotifiedReviewers;
+use crate::domain::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
+use crate::interaction::controls::{Decision, ModalState};
+use crate::interaction::shown_cluster::ShownCluster;
 use crate::policy::Tally;
-use crate::recipients::UnnotifiedReviewers;
-use crate::render::card::{
+use crate::record::votes::{Vote, Votes, vote};
+use crate::render::modal::reason_modal;
+use crate::render::request_message::{
     Controls, Edition, MessageInput, NoButtons, ReviewSection, fallback_message, request_message,
     request_message_with_review,
 };
-use crate::render::modal::reason_modal;
-use crate::render::reply::{review_reply, vote_reply};
-use crate::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
-use crate::shown_cluster::ShownCluster;
-use crate::votes::{Vote, Votes, vote};
+use crate::render::thread_reply::{review_reply, vote_reply};
 
 const STATUSES: [Phase; 7] = [
     Phase::Pending,

@@ -7,7 +7,7 @@ use teleport_proto::auth as pb;
 use tonic::Code;
 
 use super::*;
-use crate::teleport::journal::Method;
+use crate::teleport::call_log::Method;
 use crate::teleport::request::NewRequest;
 
 type Pairs = Vec<(String, String)>;

@@ -1,26 +1,26 @@
 //! `teleport-slack demo`: both simulators and the daemon in one process, joined by real sockets.
 //!
-//! The page is `access_sim::page`; what is set up is in `stage`, the folder of `--sandbox` in `sandbox`, the story that `--script` tells in `script`.
+//! The page is `access_sim::demo_ui`; what is set up is in `stage`, the folder of `--sandbox` in `sandbox`, the story that `--script` tells in `script`.
 
 mod sandbox;
+mod environment;
 mod script;
-mod stage;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 
-use access_sim::page;
+use access_sim::demo_ui;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::stage::Environment;
+use super::demo::environment::Environment;
 use super::print;
 use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
-use crate::error::{Exit, ExitError};
+use crate::exit::{Exit, ExitError};
 use crate::observe;
-use crate::runtime::shutdown::Signals;
+use crate::supervise::signals::Signals;
 
 /// What `demo` can be told.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,7 +100,7 @@ async fn until_signal(
     stop: CancellationToken,
     daemon: impl Future<Output = Result<(), ExitError>>,
 ) -> Result<(), ExitError> {
-    let mut page = pin!(page::serve(listener, stage.demo_world(), stop.clone()));
+    let mut page = pin!(demo_ui::serve(listener, stage.demo_world(), stop.clone()));
     let mut daemon = pin!(daemon);
     tokio::select! {
         _ = signals.next() => {}

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::error::{Exit, ExitError};
+use crate::exit::{Exit, ExitError};
 
 /// Marks a folder as one that the demo made.
 const MARKER: &str = ".teleport-slack-demo";

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use access_core::control;
+use access_core::interaction::controls;
 use access_sim::slack::people::{ActionError, ActionOutcome};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::presets::TCTL;
@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::super::print;
-use super::stage::Environment;
-use crate::error::{Exit, ExitError};
+use super::environment::Environment;
+use crate::exit::{Exit, ExitError};
 
 /// The daemon does each of its parts within this time, with much to spare.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -212,7 +212,7 @@ async fn approve(
     let Some(dialogue) = seen.modal_within(TIMEOUT).await else {
         return Err(timed_out("the dialogue for a reason"));
     };
-    let submitted = stage.slack.submit_view(user, &dialogue.id, &[(control::REASON, reason)]).await;
+    let submitted = stage.slack.submit_view(user, &dialogue.id, &[(controls::REASON, reason)]).await;
     ephemeral_text(&submitted.map_err(|cause| ExitError::new(Exit::Failed, cause))?.outcome).await
 }
 

@@ -82,7 +82,7 @@ fn replaced(text: &str, range: &std::ops::Range<usize>, by: &str) -> String {
 fn check_hidden(text: &str, mark: &str) -> String {
     let Err(error) = parsed(text) else { panic!("it loaded:\n{text}") };
     assert_eq!(error.exit(), Exit::Configuration);
-    let shown = format!("{error}\n{error:?}\n{}", crate::error::Chain(&error));
+    let shown = format!("{error}\n{error:?}\n{}", crate::exit::Chain(&error));
     assert!(!shown.contains(mark), "{shown}\nfor {text}");
     error.to_string()
 }

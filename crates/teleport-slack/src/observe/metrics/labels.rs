@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use access_core::refusal::Refusal;
-use access_core::render::answer::Accepted;
+use access_core::policy::refusal::Refusal;
+use access_core::render::ephemeral::Accepted;
 
 use crate::slack::error::Retry as SlackKind;
 

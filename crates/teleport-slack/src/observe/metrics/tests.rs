@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use access_core::control::Decision;
-use access_core::refusal::{AccountIneligible, Refusal};
-use access_core::render::answer::Accepted;
-use access_core::skew::Offset;
+use access_core::domain::skew::Offset;
+use access_core::interaction::controls::Decision;
+use access_core::policy::refusal::{AccountIneligible, Refusal};
+use access_core::render::ephemeral::Accepted;
 use jiff::SignedDuration;
 
 use super::*;

@@ -2,8 +2,8 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::secret::Secret;
 use crate::slack::objects;
+use access_core::domain::secret::Secret;
 
 fn redactor() -> Redactor {
     Redactor::new(Secret::new("s3cr3t"))

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
-use crate::teleport::fixture::{LeafParams, PemKeyPair, TestCa, base64};
+use crate::teleport::scripted_server::{LeafParams, PemKeyPair, TestCa, base64};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/teleport-6.2.1/certs");
 

@@ -1,6 +1,6 @@
-use access_core::ids::RequestId;
+use access_core::domain::ids::RequestId;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::NewRequest;
@@ -10,8 +10,8 @@ use bytes::Bytes;
 use teleport_proto::auth::RoleSpecV6;
 use tonic::Code;
 
-use super::super::fixture::sim_client;
 use super::*;
+use crate::teleport::scripted_server::sim_client;
 
 fn rule(resources: &[&'static str], verbs: &[&'static str], condition: &'static str) -> Rule {
     let list =

@@ -1,6 +1,6 @@
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{self, CertOptions};
 use access_sim::teleport::faults::{Fault, Repeat};
-use access_sim::teleport::journal::Method;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::world::{self, Fixture};
@@ -8,10 +8,10 @@ use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use teleport_proto::auth::AuthPreferenceSpecV2;
 use tonic::Code;
 
-use super::super::fixture::sim_client;
 use super::super::identity::Identity;
 use super::*;
 use crate::config::Credentials;
+use crate::teleport::scripted_server::sim_client;
 
 #[test]
 fn who_signed_is_told_by_the_names_on_the_certificate() {

@@ -1,4 +1,4 @@
-use access_sim::teleport::journal::Method;
+use access_sim::teleport::call_log::Method;
 use access_sim::teleport::world::{Fixture, Rule, User};
 use access_sim::teleport::{Options, ServerVersion};
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use prost::Message;
 use teleport_proto::auth as wire;
 
 use super::*;
-use crate::teleport::fixture::{Reply, Responder, ScriptedServer, TestCa, sim_client};
+use crate::teleport::scripted_server::{Reply, Responder, ScriptedServer, TestCa, sim_client};
 
 const PLUGIN: &str = "access-plugin";
 const UNIMPLEMENTED: u32 = 12;

@@ -1,0 +1,11 @@
+//! The words that every layer uses: requests, ids, roles, recipients, times, and text from outside made safe to show.
+
+pub mod backoff;
+pub mod ids;
+pub mod lifecycle;
+pub mod recipients;
+pub mod request;
+pub mod role_pattern;
+pub mod skew;
+pub mod secret;
+pub mod text;

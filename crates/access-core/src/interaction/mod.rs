@@ -1,0 +1,424 @@
+//! From verified bytes to what a person did: pressed Approve or Deny, or sent the dialogue with a reason.
+//!
+//! Only the fields that are needed are read; the others may be missing, null or of any type, because Slack
+//! changes them between workspaces and over time. Whether the person may do it is [`crate::policy::identity`]'s and
+//! [`crate::policy`]'s question; whether the message is ours, [`belongs`]'s.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_id_charset};
+use crate::interaction::controls::{Decision, MAX_REASON, ModalState};
+use crate::interaction::shown_cluster::ShownCluster;
+use crate::interaction::signature::Verified;
+use crate::record::{Record, truncate};
+
+/// Longer bodies are not read. Slack's carry the message (some 100 kB at worst) or a view (250 kB at most).
+pub const MAX_BODY: usize = 1 << 20;
+/// Longer one-time addresses and tickets are taken as absent.
+const MAX_ONE_TIME_VALUE_LEN: usize = 1_000;
+
+/// What somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interaction {
+    /// Pressed Approve or Deny.
+    ButtonPress(ButtonPress),
+    /// Sent the dialogue that asks for a reason.
+    Submission(Submission),
+    /// Something that asks for nothing but an acknowledgement.
+    Ignored(Ignored),
+}
+
+/// Why there is nothing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// The button that opens Teleport; the browser does the rest.
+    Link,
+    /// A button or a shortcut that is none of ours; whoever pressed it waits for something.
+    OtherAction(Option<Sender>),
+    /// A dialogue that is none of ours.
+    OtherModal,
+    /// Another type of interaction, such as a dialogue closed; nobody waits for anything.
+    OtherType,
+}
+
+/// Who did something, and where that person can be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Who.
+    pub user: SlackUserId,
+    /// Takes answers for this person.
+    pub response_url: Option<ResponseUrl>,
+    /// Where the message is, if it is known.
+    pub channel: Option<ChannelId>,
+}
+
+/// A button pressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ButtonPress {
+    /// Through which app and workspace it came.
+    pub origin: Origin,
+    /// Who pressed it. Everything else about the person is to be asked afresh.
+    pub user: SlackUserId,
+    /// Which button.
+    pub decision: Decision,
+    /// The request that the button names.
+    pub request: RequestId,
+    /// Where the message is.
+    pub channel: ChannelId,
+    /// Which it is.
+    pub ts: MessageTs,
+    /// When, in Slack's notation; with the rest it names this one click.
+    pub action_ts: String,
+    /// The Teleport cluster that the message names, if it does; see [`ShownCluster`].
+    pub cluster: Option<ShownCluster>,
+    /// Opens a dialogue, once and within three seconds.
+    pub trigger_id: Option<String>,
+    /// Takes answers for this person.
+    pub response_url: Option<ResponseUrl>,
+}
+
+/// A dialogue sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Through which app and workspace it came.
+    pub origin: Origin,
+    /// Who sent it.
+    pub user: SlackUserId,
+    /// What the dialogue was opened for.
+    pub modal: ModalState,
+    /// The reason, trimmed, at most [`MAX_REASON`] characters; may be empty.
+    pub reason: String,
+    /// The dialogue's id in Slack.
+    pub view_id: String,
+}
+
+impl Submission {
+    /// Whether it can be sent back at once, for want of the reason that the dialogue demanded.
+    pub fn lacks_reason(&self) -> bool {
+        self.modal.required && self.reason.is_empty()
+    }
+}
+
+/// Through which app, workspace and organisation an interaction came, as far as Slack said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The app whose button it is.
+    pub app_id: Option<String>,
+    /// The workspace: that of the message, or of the person who sent the dialogue. Absent for apps that a whole
+    /// organisation installed.
+    pub team_id: Option<String>,
+    /// Of a dialogue, the workspace whose installation opened it (`view.app_installed_team_id`). Somebody of a sister
+    /// workspace who uses a shared channel sends it under another `team_id`.
+    pub installed_team_id: Option<String>,
+    /// The Enterprise organisation.
+    pub enterprise_id: Option<String>,
+}
+
+/// A one-time address: whoever has it can answer in the app's name, so it is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResponseUrl(String);
+
+impl ResponseUrl {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResponseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseUrl(…)")
+    }
+}
+
+/// A payload that cannot be understood. Nothing of it is in here but who sent it: it holds addresses and tickets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidPayload {
+    /// The first part that is missing or odd.
+    pub part: &'static str,
+    /// Who did it, if that can be read.
+    pub sender: Option<Sender>,
+    /// Whether it is a dialogue, which can be answered in its acknowledgement.
+    pub is_modal: bool,
+}
+
+impl fmt::Display for InvalidPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slack's interaction cannot be understood: {} is missing or odd", self.part)
+    }
+}
+
+impl std::error::Error for InvalidPayload {}
+
+/// What makes an interaction this one and no other; equal for every delivery of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum InteractionKey {
+    /// A click.
+    ButtonPress {
+        /// Who.
+        user: SlackUserId,
+        /// Where.
+        channel: ChannelId,
+        /// On which message.
+        ts: MessageTs,
+        /// When.
+        action_ts: String,
+        /// On which button.
+        decision: Decision,
+    },
+    /// A dialogue, which can be sent once.
+    Submission {
+        /// Who.
+        user: SlackUserId,
+        /// Which dialogue.
+        view_id: String,
+    },
+}
+
+impl Interaction {
+    /// Reads a callback's form or a Socket Mode payload.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is too large or none, or if something that is needed is missing.
+    pub fn parse(verified: &Verified<'_>) -> Result<Self, InvalidPayload> {
+        match verified.signature() {
+            Some(_) => parse_form(verified.bytes()),
+            None => parse_json(verified.bytes()),
+        }
+    }
+
+    /// What names this interaction; `None` for what is ignored.
+    pub fn key(&self) -> Option<InteractionKey> {
+        match self {
+            Self::ButtonPress(ButtonPress { user, channel, ts, action_ts, decision, .. }) => {
+                Some(InteractionKey::ButtonPress {
+                    user: user.clone(),
+                    channel: channel.clone(),
+                    ts: ts.clone(),
+                    action_ts: action_ts.clone(),
+                    decision: *decision,
+                })
+            }
+            Self::Submission(Submission { user, view_id, .. }) => {
+                Some(InteractionKey::Submission { user: user.clone(), view_id: view_id.clone() })
+            }
+            Self::Ignored(_) => None,
+        }
+    }
+
+    /// Who did it, and where to answer.
+    pub fn sender(&self) -> Option<Sender> {
+        match self {
+            Self::ButtonPress(ButtonPress { user, response_url, channel, .. }) => Some(Sender {
+                user: user.clone(),
+                response_url: response_url.clone(),
+                channel: Some(channel.clone()),
+            }),
+            Self::Submission(Submission { user, modal: dialogue, .. }) => Some(Sender {
+                user: user.clone(),
+                response_url: None,
+                channel: Some(dialogue.channel.clone()),
+            }),
+            Self::Ignored(Ignored::OtherAction(sender)) => sender.clone(),
+            Self::Ignored(_) => None,
+        }
+    }
+
+    /// The request that it names, not yet believed.
+    pub fn request(&self) -> Option<&RequestId> {
+        match self {
+            Self::ButtonPress(click) => Some(&click.request),
+            Self::Submission(submission) => Some(&submission.modal.request),
+            Self::Ignored(_) => None,
+        }
+    }
+}
+
+fn parse_form(body: &[u8]) -> Result<Interaction, InvalidPayload> {
+    if body.len() > MAX_BODY {
+        return Err(without_user("the size"));
+    }
+    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
+    match (payloads.next(), payloads.next()) {
+        (Some((_, payload)), None) => parse_json(payload.as_bytes()),
+        _ => Err(without_user("payload")),
+    }
+}
+
+fn parse_json(payload: &[u8]) -> Result<Interaction, InvalidPayload> {
+    if payload.len() > MAX_BODY {
+        return Err(without_user("the size"));
+    }
+    // serde_json refuses what is nested deeper than 128.
+    let payload: Value = serde_json::from_slice(payload).map_err(|_| without_user("the JSON"))?;
+    let read = match payload.get("type").and_then(Value::as_str) {
+        Some("block_actions") => button_press(&payload),
+        Some("view_submission") => submission(&payload),
+        Some("interactive_message" | "message_action" | "shortcut") => {
+            Ok(Interaction::Ignored(Ignored::OtherAction(sender(&payload))))
+        }
+        Some(_) => Ok(Interaction::Ignored(Ignored::OtherType)),
+        None => Err("type"),
+    };
+    let is_dialogue = payload["type"] == "view_submission";
+    read.map_err(|part| InvalidPayload { part, sender: sender(&payload), is_modal: is_dialogue })
+}
+
+fn button_press(payload: &Value) -> Result<Interaction, &'static str> {
+    let action = payload["actions"].get(0).ok_or("actions")?;
+    let action_id = action["action_id"].as_str().ok_or("action_id")?;
+    let Some(decision) = Decision::from_action_id(action_id) else {
+        let is_link = action_id == controls::OPEN;
+        return Ok(Interaction::Ignored(if is_link {
+            Ignored::Link
+        } else {
+            Ignored::OtherAction(sender(payload))
+        }));
+    };
+    let channel = channel(payload).ok_or("channel_id")?;
+    let ts = id(&payload["container"]["message_ts"])
+        .or_else(|| id(&payload["message"]["ts"]))
+        .ok_or("message_ts")?;
+    Ok(Interaction::ButtonPress(ButtonPress {
+        origin: origin(payload),
+        user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
+        decision,
+        request: action["value"].as_str().and_then(request_id).ok_or("value")?,
+        channel,
+        ts: MessageTs::new(ts),
+        action_ts: id(&action["action_ts"]).ok_or("action_ts")?.to_owned(),
+        cluster: ShownCluster::read(&payload["message"]),
+        trigger_id: one_time_value(&payload["trigger_id"]),
+        response_url: response_url(payload),
+    }))
+}
+
+fn submission(payload: &Value) -> Result<Interaction, &'static str> {
+    let view = &payload["view"];
+    if view["callback_id"].as_str().ok_or("callback_id")? != controls::REASON {
+        return Ok(Interaction::Ignored(Ignored::OtherModal));
+    }
+    let metadata = view["private_metadata"].as_str().ok_or("private_metadata")?;
+    let input = &view["state"]["values"][controls::REASON][controls::REASON];
+    Ok(Interaction::Submission(Submission {
+        origin: origin(payload),
+        user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
+        modal: ModalState::decode(metadata).ok_or("private_metadata")?,
+        reason: truncate(input["value"].as_str().unwrap_or_default().trim(), MAX_REASON),
+        view_id: id(&view["id"]).ok_or("view id")?.to_owned(),
+    }))
+}
+
+fn origin(payload: &Value) -> Origin {
+    let text = |value: &Value| id(value).map(str::to_owned);
+    Origin {
+        app_id: text(&payload["api_app_id"]),
+        team_id: text(&payload["team"]["id"]),
+        installed_team_id: text(&payload["view"]["app_installed_team_id"]),
+        enterprise_id: text(&payload["enterprise"]["id"]).or_else(|| text(&payload["team"]["enterprise_id"])),
+    }
+}
+
+fn sender(payload: &Value) -> Option<Sender> {
+    let user = id(&payload["user"]["id"]).map(SlackUserId::new)?;
+    Some(Sender { user, response_url: response_url(payload), channel: channel(payload) })
+}
+
+fn channel(payload: &Value) -> Option<ChannelId> {
+    id(&payload["container"]["channel_id"]).or_else(|| id(&payload["channel"]["id"])).map(ChannelId::new)
+}
+
+fn id(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| is_id_charset(text))
+}
+
+fn request_id(text: &str) -> Option<RequestId> {
+    let id = RequestId::new(text);
+    id.as_token().is_some().then_some(id)
+}
+
+fn one_time_value(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_ONE_TIME_VALUE_LEN).map(str::to_owned)
+}
+
+fn response_url(payload: &Value) -> Option<ResponseUrl> {
+    one_time_value(&payload["response_url"]).map(ResponseUrl)
+}
+
+fn without_user(part: &'static str) -> InvalidPayload {
+    InvalidPayload { part, sender: None, is_modal: false }
+}
+
+/// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppInstallation {
+    /// The app.
+    pub app_id: String,
+    /// The workspace that installed it.
+    pub team_id: String,
+    /// The Enterprise organisation, if any.
+    pub enterprise_id: Option<String>,
+    /// Whether the whole organisation installed it; then its id decides and the workspace may be any of its.
+    pub is_org_install: bool,
+}
+
+/// Why an interaction is not about one of our messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginMismatch {
+    /// Another app, or none named.
+    App,
+    /// Another workspace or organisation, or none named.
+    Workspace,
+    /// A message that the request's record does not list.
+    Message,
+}
+
+/// Whether an interaction came through our app and workspace, about a message that `record` lists, where
+/// `record` is that of the request which the interaction names.
+///
+/// # Errors
+/// [`Foreign`] if not; nothing may be decided then.
+pub fn check_message(
+    interaction: &Interaction,
+    our: &AppInstallation,
+    record: &Record,
+) -> Result<(), OriginMismatch> {
+    let (origin, request, channel, ts) = match interaction {
+        Interaction::ButtonPress(ButtonPress { origin, request, channel, ts, .. }) => {
+            (origin, request, channel, ts)
+        }
+        Interaction::Submission(Submission { origin, modal: dialogue, .. }) => {
+            (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
+        }
+        Interaction::Ignored(_) => return Err(OriginMismatch::Message),
+    };
+    check_origin(origin, our)?;
+    let is_its_record = record.known.as_ref().is_some_and(|known| known.id == *request);
+    let is_listed = record.deliveries.iter().any(|delivery| delivery.is_at(channel, ts));
+    if is_its_record && is_listed { Ok(()) } else { Err(OriginMismatch::Message) }
+}
+
+/// The part of [`belongs`] that needs no record, and so no call to Teleport.
+///
+/// # Errors
+/// [`Foreign::App`] or [`Foreign::Workspace`].
+pub fn check_origin(origin: &Origin, our: &AppInstallation) -> Result<(), OriginMismatch> {
+    if origin.app_id.as_ref() != Some(&our.app_id) {
+        return Err(OriginMismatch::App);
+    }
+    let is_ours = if our.is_org_install {
+        our.enterprise_id.is_some() && origin.enterprise_id == our.enterprise_id
+    } else {
+        // Of whose workspace the person is says nothing against them; who they are is asked afresh.
+        origin.installed_team_id.as_ref().or(origin.team_id.as_ref()) == Some(&our.team_id)
+    };
+    if is_ours { Ok(()) } else { Err(OriginMismatch::Workspace) }
+}
+
+#[cfg(test)]
+mod tests;
+pub mod controls;
+pub mod shown_cluster;
+pub mod signature;

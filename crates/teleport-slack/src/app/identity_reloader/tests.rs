@@ -1,0 +1,241 @@
+use std::fs;
+
+use access_sim::teleport::call_log::Method;
+use access_sim::teleport::certs::{CertOptions, Credentials as Signed};
+use access_sim::teleport::{Options, TeleportSim};
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::TeleportAddr;
+use crate::observe::captured::Captured;
+use crate::observe::metrics::Metrics;
+
+/// Two users of the golden cluster, so that the server's journal tells which identity a call was made with.
+const FIRST: &str = "access-plugin";
+const SECOND: &str = "access-plugin-rw";
+
+struct TestBed {
+    sim: TeleportSim,
+    dir: TempDir,
+    /// What lies in the files at first.
+    first: Signed,
+    reloader: Reloader,
+}
+
+impl TestBed {
+    async fn new() -> Self {
+        let sim = TeleportSim::start(Options::golden()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let first = sim.credentials(FIRST, CertOptions::default());
+        first.write_tls_files(dir.path(), "auth").unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let source = Credentials::Files {
+            client_key: file("auth.key"),
+            client_crt: file("auth.crt"),
+            root_cas: file("auth.cas"),
+        };
+        let identity = Identity::load(&source, Timestamp::now()).unwrap();
+        let addr = TeleportAddr::parse(&sim.addr().to_string()).unwrap();
+        let reloader = Reloader::new(Client::new(&addr, &identity, Metrics::new()), source, identity);
+        Self { sim, dir, first, reloader }
+    }
+
+    fn sign(&self, user: &str) -> Signed {
+        self.sim.credentials(user, CertOptions::default())
+    }
+
+    fn write(&self, signed: &Signed) {
+        signed.write_tls_files(self.dir.path(), "auth").unwrap();
+    }
+
+    async fn check(&mut self) {
+        self.reloader.check(Timestamp::now()).await;
+    }
+
+    /// Whom the server takes us for.
+    async fn user(&self) -> String {
+        self.reloader.client.ping().await.unwrap();
+        self.sim.call_log().calls().pop().unwrap().user.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn renewed_files_are_used_and_unchanged_ones_are_not_read() {
+    let mut bed = TestBed::new().await;
+    let renewals = bed.reloader.client.identity_renewals();
+    bed.check().await;
+    assert!(bed.reloader.loaded_stamps.is_some());
+    // The same again, as tools do that write whatever they find.
+    bed.write(&bed.first);
+    bed.check().await;
+    assert!(!renewals.has_changed().unwrap());
+    assert_eq!(bed.sim.call_log().count(Method::Ping), 0, "the server was not bothered");
+    assert_eq!(bed.user().await, FIRST);
+
+    bed.write(&bed.sign(SECOND));
+    bed.check().await;
+    assert!(renewals.has_changed().unwrap());
+    assert_eq!(bed.user().await, SECOND);
+    let settled = bed.reloader.loaded_stamps.as_ref();
+    assert!(
+        load_if_changed(&bed.reloader.source, settled, Timestamp::now()).is_none(),
+        "there is nothing to read"
+    );
+}
+
+#[tokio::test]
+async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    bed.check().await;
+    let second = bed.sign(SECOND);
+    let key = bed.dir.path().join("auth.key");
+    let half = &second.key_pem[..second.key_pem.len() / 2];
+    fs::write(&key, half).unwrap();
+    bed.check().await;
+    assert!(!log.text().contains("WARN"), "it may be on its way: {}", log.text());
+    for _ in 0..3 {
+        bed.check().await;
+    }
+    let text = log.text();
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
+    assert!(text.contains("the identity in use stays") && text.contains("auth.key"), "{text}");
+    assert_eq!(bed.user().await, FIRST);
+
+    // The key is there, the certificate not yet; then nothing at all; then everything.
+    fs::write(&key, &second.key_pem).unwrap();
+    bed.check().await;
+    fs::remove_file(&key).unwrap();
+    bed.check().await;
+    assert_eq!(bed.user().await, FIRST);
+    bed.write(&second);
+    bed.check().await;
+    assert_eq!(bed.user().await, SECOND);
+    assert_eq!(log.text().matches("WARN").count(), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn files_that_return_to_what_is_in_use_end_the_trouble() {
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
+    bed.check().await;
+    bed.check().await;
+    bed.write(&bed.first);
+    bed.check().await;
+    assert!(log.text().contains("hold the identity in use again"), "{}", log.text());
+    assert!(bed.reloader.loaded_stamps.is_some());
+}
+
+#[tokio::test]
+async fn an_identity_that_the_server_refuses_is_not_used() {
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    let stranger = TeleportSim::start(Options::golden()).await.unwrap();
+    let foreign = stranger.credentials(SECOND, CertOptions::default());
+    let mut mixed = foreign.clone();
+    mixed.cas_pem.clone_from(&bed.first.cas_pem);
+    // From another cluster; from another cluster with our CAs; of a user who does not exist.
+    let wrong = [foreign, mixed, bed.sign("nobody@example.com")];
+    for signed in wrong {
+        bed.write(&signed);
+        bed.check().await;
+        bed.check().await;
+        assert_eq!(bed.user().await, FIRST);
+    }
+    assert_eq!(log.text().matches("WARN").count(), 3, "{}", log.text());
+    bed.write(&bed.sign(SECOND));
+    bed.check().await;
+    assert_eq!(bed.user().await, SECOND);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_holds_nothing_up() {
+    let mut bed = TestBed::new().await;
+    bed.sim.stop().await;
+    bed.write(&bed.sign(SECOND));
+    bed.check().await;
+    bed.sim.restart().await.unwrap();
+    assert_eq!(bed.user().await, SECOND);
+}
+
+#[tokio::test]
+async fn an_expired_identity_is_replaced() {
+    let log = Captured::own_crate();
+    let mut bed = TestBed::new().await;
+    bed.check().await;
+    let end = bed.reloader.current.not_after();
+    for hours in [-2, -1, 0, 1] {
+        bed.reloader.check(end + SignedDuration::from_hours(hours)).await;
+    }
+    bed.write(&bed.sign(SECOND));
+    bed.check().await;
+    assert_eq!(bed.user().await, SECOND);
+    let lines: Vec<String> = log
+        .text()
+        .lines()
+        .map(|line| line.split([':', '=']).next().unwrap_or_default().trim().to_owned())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "WARN The certificate of the Teleport user access-plugin ends in 60 minutes",
+            "ERROR The certificate of the Teleport user access-plugin has expired and Teleport accepts no new connection",
+            "INFO The certificate was renewed and is in use user",
+        ]
+    );
+    assert!(log.text().contains("`tctl auth sign") && log.text().contains("tbot"), "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_looks_at_once_and_again_and_ends_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = crate::teleport::scripted_server::TestCa::new("local-site");
+    let identity = authority.identity(FIRST);
+    let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
+    let client = Client::new(&addr, &identity, Metrics::new());
+    let mut renewals = client.identity_renewals();
+    let file = dir.path().join("auth_id");
+    let source = Credentials::Identity(file.clone());
+    let stop = CancellationToken::new();
+    let looking = Reloader::new(client, source, identity).run(Duration::from_secs(60), stop.clone());
+    let test = async {
+        let pair = authority.client_pair(SECOND);
+        fs::write(&file, [pair.key, pair.crt, authority.pem.clone()].concat()).unwrap();
+        renewals.changed().await.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(looking, test);
+}
+
+#[test]
+fn notices_fit_the_life_of_the_certificate() {
+    let from: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let hours = SignedDuration::from_hours;
+    let check = |life: SignedDuration, left: &[(SignedDuration, usize)]| {
+        for (left, expected) in left {
+            let until = from + life;
+            assert_eq!(notices_due(from, until, until - *left), *expected, "{life} with {left} left");
+        }
+    };
+    let minutes = SignedDuration::from_mins;
+    let (week, day) = (hours(7 * 24), hours(24));
+    let long = [(week + minutes(1), 0), (week, 1), (day, 2), (hours(1), 3), (minutes(0), 4), (-week, 4)];
+    check(hours(8_760), &long);
+    // A week's certificate is not warned of all its life, and tbot's not before it is overdue.
+    check(week, &[(week, 0), (day, 1), (hours(1), 2), (minutes(0), 3)]);
+    check(hours(1), &[(minutes(40), 0), (minutes(15), 1), (minutes(0), 2)]);
+    // From the beginning of time to its end.
+    assert_eq!(notices_due(Timestamp::MIN, Timestamp::MAX, from), 0);
+    assert_eq!(notices_due(from, from, from), 2);
+}
+
+#[test]
+fn time_left_is_told_in_one_unit() {
+    let seconds = SignedDuration::from_secs;
+    for (left, words) in
+        [(604_799, "6 days"), (172_799, "47 hours"), (7_199, "119 minutes"), (119, "119 seconds")]
+    {
+        assert_eq!(human_duration(seconds(left)), words);
+    }
+}

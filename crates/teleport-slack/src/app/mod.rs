@@ -1,0 +1,164 @@
+//! The daemon as a value: what it is built from, in which order it starts, and how it ends.
+//!
+//! Order of start: identity readable and current → Teleport answers → Slack answers → watch → list → ready.
+//! The configuration was validated before any of it (`config`); the tasks are drawn in `runtime`.
+
+mod review;
+pub(crate) mod token_reloader;
+mod preflight;
+mod startup;
+pub mod identity_reloader;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::app::identity_reloader::Reloader;
+use crate::causes::Cause;
+use crate::config::Config;
+use crate::controller::{Context, Controller};
+use crate::exit::ExitError;
+use crate::http::diagnostics::Diagnostics;
+use crate::observe::health::Stage;
+use crate::observe::metrics::Metrics;
+use crate::slack::directory::Directory;
+use crate::slack::history::Author;
+use crate::slack::{self, ClientOptions};
+use crate::supervise::clock::Clock;
+use crate::supervise::tasks::Tasks;
+use crate::teleport;
+use crate::teleport::watcher::{Watcher, WatcherTimings};
+
+/// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
+const UPDATES_CAPACITY: usize = 256;
+
+/// A daemon whose both sides have answered.
+#[derive(Debug)]
+pub struct App {
+    tasks: Tasks,
+    ready: watch::Receiver<bool>,
+}
+
+impl App {
+    /// Connects both sides and starts the tasks. A side that is merely away is waited for.
+    ///
+    /// Returns `None` if told to stop meanwhile.
+    ///
+    /// # Errors
+    /// What no waiting mends (`causes`): files that cannot be used, a server that is too old, a wrong address. The
+    /// failure's text names the thing and the remedy.
+    ///
+    /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
+    pub async fn start(
+        config: &Config,
+        insecure_no_tls: bool,
+        stop: CancellationToken,
+    ) -> Result<Option<Self>, ExitError> {
+        tokio::select! {
+            () = stop.cancelled() => Ok(None),
+            app = Self::connect(config, insecure_no_tls, &stop) => app.map(Some),
+        }
+    }
+
+    async fn connect(
+        config: &Config,
+        insecure_no_tls: bool,
+        stop: &CancellationToken,
+    ) -> Result<Self, ExitError> {
+        if let Some(review) = &config.review {
+            review::check_tls(review, insecure_no_tls)?;
+        }
+        let metrics = Metrics::new();
+        let mut tasks = Tasks::new(stop.clone());
+        if let Some(address) = config.diagnostics {
+            // From the beginning, to tell what is waited for.
+            let bound = Diagnostics::bind(address)
+                .await
+                .map_err(|error| ExitError::from_cause(error.cause(), error))?;
+            tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
+        }
+        let identity = startup::wait_for_identity(&config.teleport.credentials).await?;
+        info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
+        let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
+        // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
+        let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
+        tasks.start("identity", reloader.run(identity_reloader::POLL_INTERVAL, stop.clone()));
+        let pong = startup::wait_for_teleport(&teleport).await?;
+        metrics.stage_reached(Stage::Slack);
+        info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
+
+        let slack = slack::Client::new(ClientOptions {
+            api_url: config.slack.api_url.as_str().to_owned(),
+            metrics: metrics.clone(),
+            ..ClientOptions::new(config.slack.token.clone())
+        })
+        .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+        // From the beginning, because a new token may be what the start waits for.
+        let (known_tx, known) = watch::channel(None);
+        tasks.start("bot token", {
+            let (stop, token) = (stop.clone(), config.slack.token.clone());
+            let minding =
+                token_reloader::keep_bot_token_current(slack.clone(), token, known, metrics.clone());
+            async move { stop.run_until_cancelled(minding).await.unwrap_or_default() }
+        });
+        let rules = config.rules();
+        let auth = startup::wait_for_slack(&slack, &rules).await?;
+        known_tx.send_replace(Some(auth.clone()));
+        info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
+
+        let review = match &config.review {
+            Some(review) => {
+                let slack = (&slack, &auth);
+                let teleport = (&teleport, pong.cluster_name.as_str());
+                Some(review::start(review, slack, teleport, &metrics, &mut tasks, stop).await?)
+            }
+            None => None,
+        };
+        metrics.stage_reached(Stage::List);
+        let directory = Directory::new(slack.clone());
+        let (ready_tx, ready) = watch::channel(false);
+        let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
+        let watcher = Watcher::new(teleport.clone(), WatcherTimings::default());
+        tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
+        tasks.start("recipient check", {
+            let (slack, directory, auth) = (slack.clone(), directory.clone(), auth.clone());
+            let (rules, stop) = (rules.clone(), stop.clone());
+            async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = preflight::check_recipients(&slack, &directory, &auth, &rules) => stop.cancelled().await,
+                }
+            }
+        });
+        let dispatcher = Controller::new(
+            Context {
+                teleport,
+                slack,
+                author: Author::from(&auth),
+                directory,
+                rules,
+                is_enterprise: pong.enterprise,
+                web_proxy: pong.web_proxy,
+                cluster: pong.cluster_name,
+                review,
+                metrics,
+                clock: Clock::system(),
+            },
+            ready_tx,
+        );
+        tasks.start("dispatcher", dispatcher.run(updates, stop.clone()));
+        Ok(Self { tasks, ready })
+    }
+
+    /// Turns true when everything that Teleport listed at first was taken in.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Works until told to stop, and then until what is under way has ended (15 s at most).
+    ///
+    /// # Errors
+    /// If a task died, which is a fault of this program.
+    pub async fn run(self) -> Result<(), ExitError> {
+        self.tasks.run().await.map_err(|died| ExitError::from_cause(Cause::Bug, died))
+    }
+}

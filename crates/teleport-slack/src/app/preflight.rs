@@ -1,0 +1,159 @@
+//! What can be said at start about the Slack side: scopes that are missing, recipients that cannot be told.
+//!
+//! A missing scope that every message needs is waited for (`startup`). Everything else is a warning, because nothing is missing yet
+//! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
+
+use std::collections::BTreeSet;
+
+use access_core::domain::ids::ChannelId;
+use access_core::domain::recipients::{Recipient, Rules};
+use access_core::policy::{self, Approver};
+use tracing::{debug, error, info, warn};
+
+use crate::slack;
+use crate::slack::directory::Directory;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::objects::{AuthTest, Conversation, User};
+
+/// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
+pub(crate) fn missing_scope(auth: &AuthTest) -> Option<&'static str> {
+    let may_post = auth.scopes.as_ref().is_none_or(|scopes| scopes.contains("chat:write"));
+    (!may_post).then_some("the Slack token lacks the scope chat:write, without which nothing can be posted; add it under OAuth & Permissions of the Slack app and install the app again")
+}
+
+/// Warns of what the token may not do and the rules need.
+pub(crate) fn warn_missing_scopes(auth: &AuthTest, rules: &Rules) {
+    let Some(scopes) = &auth.scopes else {
+        debug!("Slack did not say which scopes the token has");
+        return;
+    };
+    let has = |scope: &str| scopes.contains(scope);
+    let names_people = rules.named().any(|r| matches!(r, Recipient::Email(_)));
+    for scope in ["users:read", "users:read.email"] {
+        if !has(scope) && names_people {
+            warn!(
+                scope,
+                "The Slack token lacks a scope: recipients and suggested reviewers named by e-mail cannot be told; add it under OAuth & Permissions of the Slack app and install the app again"
+            );
+        }
+    }
+}
+
+/// Says which scopes are missing without which people cannot decide in Slack.
+pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) {
+    let Some(scopes) = &auth.scopes else { return };
+    let names_group =
+        rules.0.iter().flat_map(|rule| &rule.approvers).any(|a| matches!(a, Approver::Group(_)));
+    let needed = [
+        ("users:read", true, "nobody can decide in Slack, because who clicks cannot be looked up"),
+        (
+            "usergroups:read",
+            names_group,
+            "the members of the user groups that rules name cannot decide in Slack",
+        ),
+    ];
+    for (scope, is_needed, what) in needed {
+        if is_needed && !scopes.contains(scope) {
+            error!(
+                scope,
+                "The Slack token lacks a scope: {what}; add it under OAuth & Permissions of the Slack app and install the app again"
+            );
+        }
+    }
+}
+
+/// Looks at each configured recipient and says which cannot be told, and why; and once what could not be looked at.
+/// Nothing that it learns of people is remembered: who is told is looked up when there is something to tell.
+pub(crate) async fn check_recipients(
+    slack: &slack::Client,
+    directory: &Directory,
+    auth: &AuthTest,
+    rules: &Rules,
+) {
+    let named: BTreeSet<&Recipient> = rules.named().collect();
+    let names: BTreeSet<&str> = named
+        .iter()
+        .filter_map(|recipient| match recipient {
+            Recipient::ChannelName(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let has = |scope: &str| auth.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope));
+    let names_channels =
+        named.iter().any(|r| matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_)));
+    let may_look = has("channels:read") || has("groups:read");
+    if names_channels && !may_look {
+        info!(
+            "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; what cannot be posted to is told when there is something to post"
+        );
+    }
+    if !names.is_empty() && has("channels:read") {
+        self::check_channels_by_name(directory, &names).await;
+    }
+    for recipient in named {
+        let looked = match recipient {
+            Recipient::ChannelId(id) if may_look => check_channel(directory, id).await,
+            Recipient::User(id) => check_user(recipient, slack.user_info(id).await),
+            Recipient::Email(email) => check_user(recipient, slack.lookup_by_email(email).await),
+            Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
+        };
+        let Err(error) = looked else { continue };
+        if let Retry::After(wait) = error.retry() {
+            tokio::time::sleep(wait).await;
+        }
+        warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy());
+    }
+}
+
+/// Looks at the channels that are given by name, all at once.
+async fn check_channels_by_name(directory: &Directory, names: &BTreeSet<&str>) {
+    match directory.channels_by_name(names).await {
+        Ok(found) => {
+            for name in names {
+                match found.iter().find(|channel| channel.name == **name) {
+                    Some(channel) => log_channel_problems(&format!("#{name}"), channel),
+                    None => {
+                        warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            warn!("Channels given by name cannot be looked at when starting: {}", error.with_remedy());
+        }
+    }
+}
+
+async fn check_channel(directory: &Directory, id: &str) -> Result<(), SlackError> {
+    match directory.conversation(&ChannelId::new(id)).await? {
+        Some(channel) => log_channel_problems(id, &channel),
+        None => {
+            warn!(channel = %id, "Slack knows no such channel, or it is private and the bot is not in it; correct the id or invite the bot");
+        }
+    }
+    Ok(())
+}
+
+/// Says what is wrong with a channel that is there.
+fn log_channel_problems(named: &str, channel: &Conversation) {
+    if channel.is_archived {
+        warn!(channel = %named, "The channel is archived, so nothing can be posted there; unarchive it or take it out of the configuration");
+    } else if channel.is_member == Some(false) {
+        warn!(channel = %named, "The bot is not in the channel; invite it there with /invite @<bot name>");
+    } else if channel.is_ext_shared {
+        warn!(channel = %named, "The channel is shared with another company, whose people will see the access requests");
+    }
+}
+
+fn check_user(recipient: &Recipient, found: Result<Option<User>, SlackError>) -> Result<(), SlackError> {
+    match found? {
+        Some(user) if user.deleted => {
+            warn!(%recipient, "This recipient is deactivated in Slack; take it out of the configuration");
+        }
+        Some(_) => {}
+        None => {
+            warn!(%recipient, "Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! Sets up deciding in Slack: who this app is, the way clicks arrive, and the task that works on them.
+//!
+//! What a click leads to is `runtime/clicks`; who may decide what is the configuration's `[review]`.
+
+use std::sync::Arc;
+
+use access_core::interaction::AppInstallation;
+use access_core::policy::{ModeSetting, Rules};
+use tokio::sync::{mpsc, watch as latest};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::preflight;
+use super::startup;
+use super::token_reloader;
+use crate::causes::Cause;
+use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
+use crate::controller::ReviewHandles;
+use crate::exit::ExitError;
+use crate::http::Listener;
+use crate::interactions::facts::FactsLoader;
+use crate::interactions::handler::InteractionHandler;
+use crate::interactions::other_cluster::Clusters;
+use crate::interactions::receiver::InteractionReceiver;
+use crate::interactions::respond::Responder;
+use crate::observe::metrics::Metrics;
+use crate::review::resolver::{InProgress, Resolver};
+use crate::review::review_support::ReviewSupport;
+use crate::review::users::UserLookup;
+use crate::review::voters::VoterLoader;
+use crate::slack::objects::AuthTest;
+use crate::slack::socket_mode::SocketMode;
+use crate::supervise::tasks::Tasks;
+use crate::{slack, teleport};
+use access_core::domain::secret::Secret;
+
+/// Clicks that wait to be worked on; beyond this Slack tells the person to try again.
+const INTERACTIONS_CAPACITY: usize = 256;
+/// Requests that wait to be looked at because somebody voted; beyond this the watch tells.
+const ENQUEUE_CAPACITY: usize = 1_024;
+
+/// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
+/// called, like everything that is wrong with a configuration.
+///
+/// # Errors
+/// If nothing does TLS and nobody said that this is meant.
+pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
+    match &config.transport {
+        ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
+            Err(ExitError::from_cause(
+                Cause::Configuration,
+                "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
+            ))
+        }
+        ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => Ok(()),
+    }
+}
+
+/// Starts the tasks and returns what the dispatcher needs. `cluster` is Teleport's name.
+///
+/// # Errors
+/// If Slack does not say which app this is, or the address for callbacks cannot be had.
+pub(crate) async fn start(
+    config: &ReviewConfig,
+    (slack, auth): (&slack::Client, &AuthTest),
+    (teleport, cluster): (&teleport::Client, &str),
+    metrics: &Metrics,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) -> Result<ReviewHandles, ExitError> {
+    let our = fetch_installation(slack, auth).await?;
+    if let ReviewTransport::SocketMode { app_token } = &config.transport {
+        check_same_app(&our, app_token)?;
+    }
+    let rules = Arc::new(config.rules.clone());
+    let setting = ModeSetting::from(config.mode);
+    log_review_mode(config, &rules);
+    let (clicks_tx, clicks_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
+    let (wakes_tx, wakes) = mpsc::channel(ENQUEUE_CAPACITY);
+    let submitting = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
+    if setting != ModeSetting::Resolver {
+        // Before the first card, so that none is drawn with buttons that lead nowhere.
+        submitting.check().await;
+        let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
+        tasks.start("review support", async move { submitting.check_periodically(&stop).await });
+    }
+    tasks.start("right to decide", {
+        let submitting = Arc::clone(&submitting);
+        run_until_stopped(stop, async move { submitting.watch_permission().await })
+    });
+    tasks.start("second factor", {
+        let submitting = Arc::clone(&submitting);
+        run_until_stopped(stop, async move { submitting.mind_second_factor().await })
+    });
+    preflight::log_missing_review_scopes(auth, &rules);
+    let people = Arc::new(UserLookup::new(teleport.clone(), config.links()));
+    {
+        let (people, stop) = (Arc::clone(&people), stop.clone());
+        tasks.start("users", async move { people.refresh_on_demand(&stop).await });
+    }
+    let resolver = Arc::new(Resolver {
+        teleport: teleport.clone(),
+        voters: VoterLoader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
+        rules: Arc::clone(&rules),
+        in_progress: InProgress::default(),
+    });
+    let review = ReviewHandles {
+        rules: Arc::clone(&rules),
+        setting,
+        can_submit: submitting.subscribe(),
+        resolver: Arc::clone(&resolver),
+        enqueued: wakes,
+        users: people,
+    };
+
+    let answers = Responder::new(slack.clone());
+    let intake =
+        InteractionReceiver::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
+    let intake = Arc::new(intake);
+    match &config.transport {
+        ReviewTransport::SocketMode { app_token } => {
+            let token = latest::Sender::new(app_token.clone());
+            let socket = SocketMode::new(slack.clone(), token.subscribe(), our.app_id.clone());
+            tasks.start(
+                "app-level token",
+                run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::App, token)),
+            );
+            let handler = move |envelope| {
+                let intake = Arc::clone(&intake);
+                async move { intake.receive_envelope(&envelope).await }
+            };
+            tasks.start(
+                "socket mode connections",
+                report_connections(socket.connections(), metrics.clone(), stop.clone()),
+            );
+            tasks.start("socket mode", socket.run(handler, stop.clone()));
+        }
+        ReviewTransport::Http { signing_secret, listener } => {
+            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
+            let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
+            let renewed = latest::Sender::new(signing_secret.clone());
+            let secret = renewed.subscribe();
+            tasks.start(
+                "signing secret",
+                run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::Signing, renewed)),
+            );
+            let handler = move |headers, body: bytes::Bytes| {
+                let (intake, secret) = (Arc::clone(&intake), secret.borrow().clone());
+                async move { intake.receive_callback(&secret, &headers, &body) }
+            };
+            tasks.start("callbacks", bound.run(handler, stop.clone()));
+        }
+    }
+    let clicks = InteractionHandler {
+        teleport: teleport.clone(),
+        slack: slack.clone(),
+        responder: answers,
+        facts: FactsLoader {
+            teleport: teleport.clone(),
+            installation: our.clone(),
+            clusters: Clusters::new(cluster),
+            resolver: Arc::clone(&resolver),
+        },
+        installation: our,
+        resolver,
+        rules,
+        setting,
+        review_support: submitting,
+        enqueue: wakes_tx,
+        metrics: metrics.clone(),
+    };
+    tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
+    Ok(review)
+}
+
+/// Does something until told to stop.
+fn run_until_stopped(
+    stop: &CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let stop = stop.clone();
+    async move {
+        stop.run_until_cancelled(task).await;
+    }
+}
+
+/// Tells how many connections there are for clicks.
+async fn report_connections(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
+    let count = async {
+        loop {
+            metrics.socket_mode_connections(*links.borrow_and_update());
+            if links.changed().await.is_err() {
+                // The connections ended for good, as they do when told to stop.
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    stop.run_until_cancelled(count).await;
+}
+
+/// Who we are, so that clicks meant for others can be told apart.
+async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<AppInstallation, ExitError> {
+    let app_id = match (&auth.app_id, &auth.bot_id) {
+        (Some(app), _) => Some(app.clone()),
+        (None, Some(bot)) => startup::call_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,
+        (None, None) => None,
+    };
+    let Some(app_id) = app_id else {
+        return Err(ExitError::from_cause(
+            Cause::Configuration,
+            "Slack does not say which app the token belongs to, so clicks cannot be told from another app's; use the app's bot token (xoxb-…) with the scope users:read",
+        ));
+    };
+    Ok(AppInstallation {
+        app_id,
+        team_id: auth.team_id.clone(),
+        enterprise_id: auth.enterprise_id.clone(),
+        is_org_install: auth.is_enterprise_install,
+    })
+}
+
+/// Over another app's connections no click on our messages would ever come.
+fn check_same_app(our: &AppInstallation, app_token: &Secret) -> Result<(), ExitError> {
+    match token_reloader::app_id_of(app_token) {
+        Some(app) if app != our.app_id => Err(ExitError::from_cause(
+            Cause::TwoApps,
+            format!(
+                "slack.token belongs to the Slack app {} and review.app_token to the app {app:?}, so no click would ever be taken; copy both tokens from the pages of one app",
+                our.app_id
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
+    let rules = rules.0.len();
+    if config.is_legacy {
+        warn!(
+            "Deciding in Slack is on (mode resolver), because this configuration has slack.secret and [http], as the 0.x releases did: only a request's suggested reviewers may decide, if their e-mail address in Slack equals their Teleport user name; to name approvers, write [review] with enabled = true and [[review.rule]]s, and to switch it off, [review] with enabled = false"
+        );
+        return;
+    }
+    match ModeSetting::from(config.mode) {
+        ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
+        ModeSetting::Resolver if rules == 0 => warn!(
+            "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"
+        ),
+        ModeSetting::Resolver => info!(rules, "Deciding in Slack: the rules judge (mode resolver)"),
+        ModeSetting::Auto => info!(
+            rules,
+            "Deciding in Slack: Teleport judges where it takes reviews for users, else the rules (mode auto)"
+        ),
+    }
+}

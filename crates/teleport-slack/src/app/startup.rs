@@ -1,0 +1,181 @@
+//! What is asked before anything else begins, until there is an answer. What ends the start and what is waited for is
+//! `causes`'; a refusal is told at once with its remedy, and tried again inside.
+
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+use access_core::domain::recipients::Rules;
+use jiff::Timestamp;
+use tracing::{error, warn};
+
+use super::preflight;
+use crate::causes::{Cause, ErrorPolicy};
+use crate::config::Credentials;
+use crate::exit::{ExitError, chain};
+use crate::observe::seconds;
+use crate::slack;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::objects::AuthTest;
+use crate::teleport::error::{ErrorKind as TeleportKind, TeleportError};
+use crate::teleport::identity::{Identity, IdentityError};
+use crate::teleport::{self, Pong};
+
+/// What is waited for at start is tried again soon, then each half minute.
+const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+
+/// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
+/// clock to be set.
+pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, ExitError> {
+    let mut waiting = StartupRetry::default();
+    loop {
+        let source = source.clone();
+        // The files may lie on a drive that hangs.
+        let read = tokio::task::spawn_blocking(move || Identity::load(&source, Timestamp::now())).await;
+        let error = match read.map_err(|error| ExitError::from_cause(Cause::Bug, error))? {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        let cause = match &error {
+            IdentityError::Expired { .. } | IdentityError::NotYetValid { .. } => Cause::Certificate,
+            _ => Cause::UnreadableFile,
+        };
+        let words =
+            format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
+        let pause = waiting.next_delay(cause, error, &words)?;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks Teleport until it answers and lets us in; refuses a server that is too old.
+pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pong, ExitError> {
+    let mut waiting = StartupRetry::default();
+    let mut renewed = teleport.identity_renewals();
+    loop {
+        let error = match teleport.ping().await {
+            Ok(pong) => {
+                pong.check_version().map_err(|error| ExitError::from_cause(Cause::Unsupported, error))?;
+                return Ok(pong);
+            }
+            Err(error) => error,
+        };
+        let cause = cause_of(&error);
+        let what = match cause {
+            Cause::Permissions | Cause::Certificate => {
+                "Teleport does not let the plugin in, which is waited for"
+            }
+            _ => "Teleport does not answer",
+        };
+        let words = format!("{what}: {}", chain(&error));
+        let pause = waiting.next_delay(cause, error, &words)?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // It may be just what was missing.
+            _ = renewed.changed() => {}
+        }
+        // Not on a line that may be dead.
+        teleport.reconnect();
+    }
+}
+
+fn cause_of(error: &TeleportError) -> Cause {
+    match (error, error.kind()) {
+        (TeleportError::Connect(error), _) if error.kind.is_wrong_address() => Cause::Address,
+        (TeleportError::Connect(_), TeleportKind::Unauthorized | TeleportKind::Permanent) => {
+            Cause::Certificate
+        }
+        (_, TeleportKind::Unauthorized) => Cause::Permissions,
+        _ => Cause::Unavailable,
+    }
+}
+
+/// Asks Slack who we are until it answers and the token may do what nothing works without.
+pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Result<AuthTest, ExitError> {
+    let mut waiting = StartupRetry::default();
+    loop {
+        // What refuses the question is not Slack: something else answers at slack.api_url.
+        let auth = call_slack(slack, Cause::Address, || slack.auth_test()).await?;
+        let Some(missing) = preflight::missing_scope(&auth) else {
+            preflight::warn_missing_scopes(&auth, rules);
+            return Ok(auth);
+        };
+        let words = format!("{missing}; this is waited for");
+        let pause = waiting.next_delay(Cause::Scope, missing, &words)?;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks Slack until it answers. That it refuses the token is told by whoever minds the token (`runtime/tokens`), here only
+/// waited for.
+///
+/// # Errors
+/// A question that is refused, with `refused` as its cause, if that ends the start.
+pub(crate) async fn call_slack<T>(
+    slack: &slack::Client,
+    refused: Cause,
+    ask: impl AsyncFn() -> Result<T, SlackError>,
+) -> Result<T, ExitError> {
+    let mut waiting = StartupRetry::default();
+    let mut standing = slack.token_status();
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if error.refuses_token() {
+            // An answer that came before the token was replaced is waited for no longer.
+            let _ = standing.wait_for(|standing| standing.rejection.is_none()).await;
+            continue;
+        }
+        let told_with_remedy = error.with_remedy().to_string();
+        let (cause, what) = match error.retry() {
+            Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
+            Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),
+            Retry::After(delay) => {
+                warn!(retry_in_s = delay.as_secs(), "{told_with_remedy}");
+                tokio::time::sleep(delay).await;
+                continue;
+            }
+            Retry::Backoff => (Cause::Unavailable, "Slack does not answer"),
+        };
+        let words = format!("{what}: {told_with_remedy}");
+        let pause = waiting.next_delay(cause, told_with_remedy, &words)?;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = standing.changed() => {}
+        }
+    }
+}
+
+/// Tells what is waited for: each new cause at once, the same one every tenth time.
+#[derive(Default)]
+pub(crate) struct StartupRetry {
+    failures: u32,
+    last_logged: String,
+}
+
+impl StartupRetry {
+    /// How long to wait before the next try.
+    ///
+    /// # Errors
+    /// With `error`, if this cause ends the start.
+    pub(crate) fn next_delay(
+        &mut self,
+        cause: Cause,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        words: &str,
+    ) -> Result<Duration, ExitError> {
+        match cause.at_start() {
+            ErrorPolicy::Ends(_) | ErrorPolicy::KeepsCurrent | ErrorPolicy::Impossible => {
+                return Err(ExitError::from_cause(cause, error));
+            }
+            ErrorPolicy::Retries => {}
+        }
+        self.failures += 1;
+        let delay = RETRY_BACKOFF.delay(self.failures, fastrand::u64(..));
+        if self.last_logged != words || self.failures.is_multiple_of(10) {
+            words.clone_into(&mut self.last_logged);
+            error!(retry_in_s = seconds(delay), "{words}");
+        }
+        Ok(delay)
+    }
+}

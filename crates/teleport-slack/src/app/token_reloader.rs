@@ -1,0 +1,264 @@
+//! Slack's secrets while the daemon runs: a new one in its file is taken up without a hand, and a bot token that Slack
+//! refuses is told once, with what helps, and tried again.
+//!
+//! Files are compared by their contents, every two seconds: they are replaced in many ways. What is seen for the first time
+//! may be half written, so only what is there at two looks counts.
+
+use std::future::pending;
+use std::path::Path;
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+use tokio::sync::watch as latest;
+use tokio::time::{Instant, sleep};
+use tracing::{error, info, warn};
+
+use crate::config::{TokenKind, reread};
+use crate::observe::metrics::Metrics;
+use crate::slack;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::objects::AuthTest;
+use access_core::domain::secret::Secret;
+
+/// How often a file is looked at.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// How soon a new secret that was not accepted is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+/// How soon it is asked whether Slack takes the refused token again.
+const PROBE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(60) };
+
+/// Whose token it was when the daemon started; a new one must be of the same bot.
+pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
+
+/// Keeps the bot token as new as its file, and says when Slack refuses it. Does not end.
+pub(crate) async fn keep_bot_token_current(
+    slack: slack::Client,
+    token: Secret,
+    known: KnownBot,
+    metrics: Metrics,
+) {
+    let told = report_token_state(slack.clone(), token.clone(), metrics);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), told);
+}
+
+/// Keeps a secret that is merely passed on as new as its file. Does not end.
+pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>) {
+    let first = secret.borrow().clone();
+    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first).await;
+}
+
+/// Who uses a secret.
+enum SecretConsumer {
+    /// The bot token's.
+    Client { slack: slack::Client, known: KnownBot },
+    /// Whoever looks what the secret is whenever it is needed.
+    Receiver { kind: TokenKind, first: Secret, secret: latest::Sender<Secret> },
+}
+
+impl SecretConsumer {
+    fn kind(&self) -> TokenKind {
+        match self {
+            Self::Client { .. } => TokenKind::Bot,
+            Self::Receiver { kind, .. } => *kind,
+        }
+    }
+
+    /// Uses a new one from now on.
+    ///
+    /// # Errors
+    /// Why it is not used, with what helps.
+    async fn adopt(&self, new: &Secret) -> Result<(), String> {
+        match self {
+            Self::Client { slack, known } => {
+                let found = slack.try_token(new).await;
+                is_same_bot(known.borrow().as_ref(), &found)?;
+                slack.use_token(new).map_err(|error| error.to_string())
+            }
+            Self::Receiver { kind: TokenKind::App, first, .. } if app_id_of(new) != app_id_of(first) => {
+                Err("it is of another Slack app; restart the daemon if that is meant".to_owned())
+            }
+            Self::Receiver { secret, .. } => {
+                secret.send_replace(new.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a new token may take the place of the one that the daemon started with. While Slack is away nobody can tell,
+/// but it is the newest there is.
+fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -> Result<(), String> {
+    match (known, found) {
+        (Some(known), Ok(found)) if (&known.team_id, &known.user_id) != (&found.team_id, &found.user_id) => {
+            Err(format!(
+                "it is of another app or workspace (bot {} in {}, and not {} in {}), whose messages could not be kept true; restart the daemon if that is meant",
+                found.user_id, found.team, known.user_id, known.team
+            ))
+        }
+        (_, Err(error)) if matches!(error.retry(), Retry::NeedsOperator | Retry::Never) => {
+            Err(error.with_remedy().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The app's id, which an app-level token holds: `xapp-1-A…-…`. `None` for a token of another form.
+pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
+    token.expose().split('-').nth(2).filter(|id| id.starts_with('A'))
+}
+
+/// Says once that Slack refuses the token, and that it takes it again.
+async fn report_token_state(slack: slack::Client, token: Secret, metrics: Metrics) {
+    let remedy = match token.file() {
+        Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
+        None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
+    };
+    let mut standing = slack.token_status();
+    loop {
+        let Ok(why) =
+            standing.wait_for(|standing| standing.rejection.is_some()).await.map(|s| s.rejection.clone())
+        else {
+            return pending().await;
+        };
+        let why = why.unwrap_or_default();
+        metrics.bot_token_rejected(true);
+        error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
+        let mut failures = 0;
+        while standing.borrow_and_update().rejection.is_some() {
+            failures += 1;
+            tokio::select! {
+                () = sleep(PROBE_BACKOFF.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
+                _ = standing.changed() => {}
+            }
+        }
+        metrics.bot_token_rejected(false);
+        info!("Slack takes the bot token again");
+    }
+}
+
+/// Looks at the file of a secret for ever; without one, does nothing for ever.
+async fn watch_file(user: SecretConsumer, secret: Secret) {
+    let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
+    let Some(file) = file else { return pending().await };
+    let mut looks = FileState::new(secret.clone());
+    loop {
+        sleep(POLL_INTERVAL).await;
+        let (path, shown) = (file.clone(), file.display());
+        // It may lie on a drive that hangs.
+        let read = tokio::task::spawn_blocking(move || reread(kind, &path)).await;
+        let Ok(found) = read else { continue };
+        match looks.observe(found, Instant::now()) {
+            FileChange::Unchanged => {}
+            FileChange::Restored => info!("The file {shown} holds the {} in use again", kind.name()),
+            FileChange::Unusable(why) => warn!(
+                "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; it is looked at every few seconds",
+                kind.name()
+            ),
+            FileChange::New(new) => match user.adopt(&new).await {
+                Ok(()) => {
+                    looks = FileState::new(new);
+                    info!("A new {} was found in {shown} and is in use", kind.name());
+                }
+                Err(why) => {
+                    if looks.should_log() {
+                        warn!("A new {} was found in {shown} and is not used: {why}", kind.name());
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// What was seen of a file.
+struct FileState {
+    current: Secret,
+    last: Option<Result<Secret, String>>,
+    tried_at: Option<Instant>,
+    logged: bool,
+}
+
+/// What to make of it.
+#[derive(Debug, PartialEq)]
+enum FileChange {
+    Unchanged,
+    /// What was told to be there is not there any more.
+    Restored,
+    New(Secret),
+    Unusable(String),
+}
+
+impl FileState {
+    fn new(current: Secret) -> Self {
+        Self { current, last: None, tried_at: None, logged: false }
+    }
+
+    fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
+        if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
+            let was_told = self.logged;
+            *self = Self::new(self.current.clone());
+            return if was_told { FileChange::Restored } else { FileChange::Unchanged };
+        }
+        if self.last.as_ref() != Some(&found) {
+            // It may be on its way.
+            *self = Self { last: Some(found), tried_at: None, ..Self::new(self.current.clone()) };
+            return FileChange::Unchanged;
+        }
+        match found {
+            Err(why) if self.should_log() => FileChange::Unusable(why),
+            Ok(new) if self.tried_at.is_none_or(|tried| now.duration_since(tried) >= RETRY_INTERVAL) => {
+                self.tried_at = Some(now);
+                FileChange::New(new)
+            }
+            Ok(_) | Err(_) => FileChange::Unchanged,
+        }
+    }
+
+    /// Whether it was not told yet; it counts as told then.
+    fn should_log(&mut self) -> bool {
+        !std::mem::replace(&mut self.logged, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_there_at_two_looks_counts() {
+        let (start, secret) = (Instant::now(), |text: &str| Secret::new(text));
+        let empty = || Err("it is empty".to_owned());
+        let mut looks = FileState::new(secret("old"));
+        assert_eq!(looks.observe(Ok(secret("old")), start), FileChange::Unchanged);
+        // Written in two steps.
+        assert_eq!(looks.observe(empty(), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("ne")), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::New(secret("new")));
+        // It was not accepted, and is tried again after a while.
+        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL / 2), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL), FileChange::New(secret("new")));
+        // Another one is tried at once.
+        assert_eq!(looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL), FileChange::Unchanged);
+        assert_eq!(
+            looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL),
+            FileChange::New(secret("newer"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_once_and_when_it_is_over() {
+        let (now, empty) = (Instant::now(), || Err("it is empty".to_owned()));
+        let mut looks = FileState::new(Secret::new("old"));
+        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
+        assert_eq!(looks.observe(empty(), now), FileChange::Unusable("it is empty".to_owned()));
+        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
+        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Restored);
+        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Unchanged);
+    }
+
+    #[test]
+    fn an_app_token_tells_its_app() {
+        assert_eq!(app_id_of(&Secret::new("xapp-1-A0123-77-abc")), Some("A0123"));
+        assert_eq!(app_id_of(&Secret::new("xapp-1")), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! The demo's stage: a make-believe cluster and workspace, and the files with which the daemon joins them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use access_sim::demo_ui::DemoSimulators;
+use access_sim::slack::workspace::Workspace;
+use access_sim::slack::{self, SlackSim};
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::presets::PLUGIN_USER;
+use access_sim::teleport::{self, TeleportSim};
+use tokio_util::sync::CancellationToken;
+
+use super::sandbox;
+use crate::app::App;
+use crate::config;
+use crate::exit::{Exit, ExitError};
+
+/// Both simulators, running, and their files.
+pub(super) struct Environment {
+    pub(super) teleport: TeleportSim,
+    pub(super) slack: SlackSim,
+    teleport_version: String,
+    dir: PathBuf,
+    /// Removes the files in the end, unless they were asked for.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Environment {
+    /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the stage.
+    pub(super) async fn new(dir: Option<PathBuf>) -> Result<Self, ExitError> {
+        let failed = |what: &'static str| {
+            move |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(what))
+        };
+        let (dir, temporary) = match dir {
+            Some(dir) => {
+                sandbox::prepare(&dir)?;
+                (std::path::absolute(&dir).unwrap_or(dir), None)
+            }
+            None => {
+                let temporary = tempfile::tempdir().map_err(failed("cannot make a temporary directory"))?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let options = teleport::Options::demo();
+        let teleport_version = options.reported_version.clone();
+        let teleport =
+            TeleportSim::start(options).await.map_err(failed("cannot start the make-believe Teleport"))?;
+        let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
+            .await
+            .map_err(failed("cannot start the make-believe Slack"))?;
+        let stage = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
+        stage.write_files().map_err(failed("cannot write the demo's certificates and configuration"))?;
+        Ok(stage)
+    }
+
+    fn write_files(&self) -> io::Result<()> {
+        let credentials = self.teleport.credentials(PLUGIN_USER, CertOptions::default());
+        credentials.write_tls_files(&self.dir, "auth")?;
+        write_private(&self.dir.join("auth_id"), &credentials.identity_file())?;
+        write_private(&self.config_path(), &self.config_text())
+    }
+
+    /// Where the configuration is.
+    pub(super) fn config_path(&self) -> PathBuf {
+        self.dir.join("teleport-slack.toml")
+    }
+
+    fn config_text(&self) -> String {
+        format!(
+            "# Written by `teleport-slack demo`: joins the make-believe Teleport and Slack that it started.\n\
+             \n\
+             [teleport]\n\
+             addr = \"{teleport}\"\n\
+             client_key = \"auth.key\"\n\
+             client_crt = \"auth.crt\"\n\
+             root_cas = \"auth.cas\"\n\
+             # The same in one file:\n\
+             # identity = \"auth_id\"\n\
+             \n\
+             [slack]\n\
+             token = \"{token}\"\n\
+             api_url = \"{slack}\"\n\
+             recipients = [\"access-requests\"]\n\
+             \n\
+             [role_to_recipients]\n\
+             dba = [\"dba-approvers\", \"bob@example.com\"]\n\
+             \"*\" = [\"dba-approvers\"]\n\
+             \n\
+             # Who may decide in Slack, and how clicks arrive (here: Socket Mode).\n\
+             [review]\n\
+             enabled = true\n\
+             app_token = \"{app_token}\"\n\
+             mode = \"resolver\"\n\
+             \n\
+             [review.users]\n\
+             U0ALICE = \"alice@example.com\"\n\
+             U0BOB = \"bob@example.com\"\n\
+             U0CAROL = \"carol@example.com\"\n\
+             \n\
+             [[review.rule]]\n\
+             roles = \"dba\"\n\
+             approvers = [\"bob@example.com\", \"carol@example.com\"]\n\
+             approvals = 1\n\
+             reason = \"optional\"\n\
+             \n\
+             [[review.rule]]\n\
+             roles = [\"admin\", \"prod-db\"]\n\
+             approvers = [\"bob@example.com\", \"carol@example.com\"]\n\
+             approvals = 2\n\
+             denials = 1\n\
+             reason = \"required\"\n\
+             confirm = true\n\
+             \n\
+             [log]\n\
+             output = \"stderr\"\n\
+             severity = \"INFO\"\n",
+            teleport = self.teleport.addr(),
+            token = self.slack.token(),
+            slack = self.slack.api_url(),
+            app_token = self.slack.app().app_token,
+        )
+    }
+
+    /// What the page shows.
+    pub(super) fn demo_world(&self) -> DemoSimulators {
+        DemoSimulators {
+            teleport: self.teleport.clone(),
+            teleport_version: self.teleport_version.clone(),
+            slack: self.slack.clone(),
+        }
+    }
+
+    /// The daemon, as `start` would run it with the files of this stage.
+    pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
+        let loaded = config::load(&self.config_path())?;
+        match App::start(&loaded.config, true, stop).await? {
+            Some(app) => app.run().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}

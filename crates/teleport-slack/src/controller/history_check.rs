@@ -1,0 +1,410 @@
+//! Looks in Slack for a post whose outcome nobody recorded, by the mark that it was posted with, or by its words if the
+//! mark is gone.
+
+use std::collections::BTreeMap;
+
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::domain::recipients::{RecipientKey, is_slack_id};
+use access_core::plan::{HistoryQuery, Operation};
+use access_core::record::{Outcome, RepliesPosted};
+use access_core::render::Message;
+
+use crate::slack::directory::Directory;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::history::{Author, MessageTag, OwnMessage, Window};
+use crate::slack::{self, Metadata};
+
+/// The `event_type` of our messages' marks.
+const EVENT_TYPE: &str = "teleport_access_request";
+const REQUEST: &str = "request_id";
+const RECIPIENT: &str = "recipient";
+const REVIEW: &str = "review";
+const VOTE: &str = "vote";
+
+/// The mark of a message that tells a recipient of a request.
+pub(super) fn message_metadata(id: &RequestId, key: &RecipientKey) -> Metadata {
+    build_metadata(id, RECIPIENT, key.to_string())
+}
+
+/// The mark of a reply that tells a review or a vote.
+pub(super) fn reply_metadata(id: &RequestId, told: RepliesPosted) -> Metadata {
+    let kind = match told {
+        RepliesPosted::Reviews(_) => REVIEW,
+        RepliesPosted::Votes(_) => VOTE,
+    };
+    build_metadata(id, kind, told.count().to_string())
+}
+
+fn build_metadata(id: &RequestId, key: &str, value: String) -> Metadata {
+    let payload = BTreeMap::from([(REQUEST.to_owned(), id.to_string()), (key.to_owned(), value)]);
+    Metadata { event_type: EVENT_TYPE.to_owned(), payload }
+}
+
+/// What was found of a post.
+#[derive(Debug)]
+pub(super) enum HistoryResult {
+    /// It is there.
+    Found(Vec<Outcome>),
+    /// It is there more than once: these replies are too many.
+    Duplicates(ChannelId, Vec<MessageTs>),
+    /// It is not there.
+    NotFound,
+    /// The message whose thread it went to was deleted.
+    ThreadDeleted(Outcome),
+    /// We cannot look, for this reason.
+    NoAccess(String),
+}
+
+impl HistoryResult {
+    fn of(found: Vec<Outcome>) -> Self {
+        if found.is_empty() { Self::NotFound } else { Self::Found(found) }
+    }
+}
+
+/// Looks for what a doubt is about.
+///
+/// # Errors
+/// If Slack did not answer; then the doubt stays.
+pub(super) async fn check_history(
+    slack: &slack::Client,
+    directory: &Directory,
+    author: &Author,
+    id: &RequestId,
+    search: &HistoryQuery,
+) -> Result<HistoryResult, SlackError> {
+    let doubt = &search.in_doubt;
+    match find_in_history(slack, directory, author, id, search).await {
+        Ok(None) => Ok(HistoryResult::NoAccess(format!(
+            "no public channel is called {} any more; name channels by their ids (C...), which stay",
+            doubt.destination
+        ))),
+        Ok(Some(found)) => Ok(found),
+        Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
+            Ok(match &doubt.operation {
+                Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
+                    HistoryResult::ThreadDeleted(Outcome::Unreachable {
+                        channel: channel.clone(),
+                        ts: ts.clone(),
+                    })
+                }
+                Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy().to_string()),
+            })
+        }
+        Err(error) if denies_history(&error) => Ok(HistoryResult::NoAccess(error.with_remedy().to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether Slack said "no" to the look itself: a scope is missing, or the bot is not in the channel.
+fn denies_history(error: &SlackError) -> bool {
+    match error.retry() {
+        Retry::Never => error.code().is_some(),
+        Retry::NeedsOperator => {
+            matches!(error.code(), Some("missing_scope" | "no_permission" | "not_allowed_token_type"))
+        }
+        Retry::Backoff | Retry::After(_) => false,
+    }
+}
+
+/// What there is of it; `None` if its conversation cannot be found.
+async fn find_in_history(
+    slack: &slack::Client,
+    directory: &Directory,
+    author: &Author,
+    id: &RequestId,
+    search: &HistoryQuery,
+) -> Result<Option<HistoryResult>, SlackError> {
+    let doubt = &search.in_doubt;
+    let window =
+        |channel, thread| Window { channel, thread, from: doubt.first_attempted_at, until: doubt.final_at };
+    match &doubt.operation {
+        Operation::Post(key) => {
+            let Some(channel) = resolve_conversation(slack, directory, &doubt.destination).await? else {
+                return Ok(None);
+            };
+            let own = slack.own_messages(author, EVENT_TYPE, window(&channel, None)).await?;
+            let is_other =
+                |ts: &MessageTs| search.known_messages.iter().any(|(c, other)| *c == channel && other == ts);
+            let found = matching_messages(id, key, &own, is_other).into_iter();
+            let posted =
+                |ts| Outcome::Posted { key: key.clone(), channel: channel.clone(), ts, displayed: None };
+            Ok(Some(HistoryResult::of(found.map(posted).collect())))
+        }
+        Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
+            let own = slack.own_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
+            let replies = matching_replies(id, &own, &search.missing_replies);
+            let doubles = duplicates(&replies);
+            if !doubles.is_empty() {
+                return Ok(Some(HistoryResult::Duplicates(channel.clone(), doubles)));
+            }
+            let replied =
+                |(_, replies)| Outcome::Replied { channel: channel.clone(), ts: ts.clone(), replies };
+            Ok(Some(HistoryResult::of(replies.into_iter().map(replied).collect())))
+        }
+    }
+}
+
+/// The conversation that a post to this place goes to; `None` if there is none.
+async fn resolve_conversation(
+    slack: &slack::Client,
+    directory: &Directory,
+    place: &str,
+) -> Result<Option<ChannelId>, SlackError> {
+    if is_slack_id(place, &['U', 'W']) {
+        slack.open_direct_message(&SlackUserId::new(place)).await.map(Some)
+    } else if is_slack_id(place, &['C', 'G', 'D']) {
+        Ok(Some(ChannelId::new(place)))
+    } else {
+        directory.channel_by_name(place).await
+    }
+}
+
+/// Our messages that tell this recipient of this request. One whose mark is gone counts if there is no better one and it
+/// is known to be nobody else's.
+fn matching_messages(
+    id: &RequestId,
+    key: &RecipientKey,
+    own: &[OwnMessage],
+    is_other: impl Fn(&MessageTs) -> bool,
+) -> Vec<MessageTs> {
+    let is_it = |own: &&OwnMessage| match &own.tag {
+        MessageTag::Metadata(mark) => {
+            has_value(mark, REQUEST, id.as_str()) && has_value(mark, RECIPIENT, key.as_str())
+        }
+        MessageTag::Content { .. } => false,
+    };
+    let marked: Vec<_> = own.iter().filter(is_it).map(|own| own.ts.clone()).collect();
+    if !marked.is_empty() {
+        return marked;
+    }
+    let is_like_it = |own: &&OwnMessage| match &own.tag {
+        MessageTag::Content { text, blocks } => {
+            !own.is_reply && !is_other(&own.ts) && mentions_request(id, text, blocks)
+        }
+        MessageTag::Metadata(_) => false,
+    };
+    own.iter().find(is_like_it).map(|own| own.ts.clone()).into_iter().collect()
+}
+
+/// Whether a message with these texts tells of this request: its blocks have the line with the id, or it has none and the
+/// id stands below its first line. That line and the others may hold what the requester wrote, such as another
+/// request's id.
+fn mentions_request(id: &RequestId, text: &str, blocks: &[String]) -> bool {
+    let Some(id) = id.as_token() else { return false };
+    if blocks.is_empty() {
+        let words =
+            |line: &str| line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == id);
+        return text.lines().skip(1).any(words);
+    }
+    let line = format!("*ID*: {id}");
+    blocks.iter().flat_map(|block| block.lines()).any(|found| found == line)
+}
+
+/// Our replies about this request, and what each tells; oldest first, as they were given. Those whose mark is gone are
+/// known by the words that the thread `lacks`.
+fn matching_replies(
+    id: &RequestId,
+    own: &[OwnMessage],
+    lacks: &[(Message, RepliesPosted)],
+) -> Vec<(MessageTs, RepliesPosted)> {
+    let mut lacks: Vec<_> = lacks.iter().collect();
+    let told = |own: &OwnMessage| match &own.tag {
+        MessageTag::Metadata(mark) => {
+            let count = |kind: &str| mark.get(kind)?.parse().ok();
+            let told =
+                count(REVIEW).map(RepliesPosted::Reviews).or_else(|| count(VOTE).map(RepliesPosted::Votes));
+            told.filter(|_| has_value(mark, REQUEST, id.as_str()))
+        }
+        MessageTag::Content { text, .. } if own.is_reply => {
+            let n = lacks.iter().position(|(message, _)| message.text() == text)?;
+            Some(lacks.remove(n).1)
+        }
+        MessageTag::Content { .. } => None,
+    };
+    own.iter()
+        .map(|own| own.ts.clone())
+        .zip(own.iter().map(told))
+        .filter_map(|(ts, told)| Some((ts, told?)))
+        .collect()
+}
+
+/// The replies that tell what an earlier one told.
+fn duplicates(replies: &[(MessageTs, RepliesPosted)]) -> Vec<MessageTs> {
+    let is_told = |n: usize| replies[..n].iter().any(|(_, told)| *told == replies[n].1);
+    (0..replies.len()).filter(|n| is_told(*n)).map(|n| replies[n].0.clone()).collect()
+}
+
+fn has_value(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
+    mark.get(key).is_some_and(|found| found == value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked(ts: &str, mark: Metadata) -> OwnMessage {
+        OwnMessage {
+            ts: MessageTs::new(ts),
+            is_reply: mark.payload.contains_key(REVIEW),
+            tag: MessageTag::Metadata(mark.payload),
+        }
+    }
+
+    fn worded(ts: &str, text: &str, blocks: &[&str]) -> OwnMessage {
+        let blocks = blocks.iter().map(|block| (*block).to_owned()).collect();
+        OwnMessage {
+            ts: MessageTs::new(ts),
+            is_reply: false,
+            tag: MessageTag::Content { text: text.into(), blocks },
+        }
+    }
+
+    #[track_caller]
+    fn check(own: &[OwnMessage], expected: &[&str]) {
+        let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
+        let found = matching_messages(&id, &key, own, |ts| ts.as_str().starts_with("9."));
+        assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn only_the_message_for_this_request_and_recipient_is_it() {
+        let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
+        let all = [
+            marked("1.1", message_metadata(&RequestId::new("r2"), &key)),
+            marked("1.2", message_metadata(&id, &RecipientKey::new("#ops"))),
+            marked("1.3", message_metadata(&id, &key)),
+            marked("1.4", reply_metadata(&id, RepliesPosted::Reviews(1))),
+            worded("1.5", "x", &["*ID*: r1"]),
+        ];
+        check(&all, &["1.3"]);
+        check(&all[..2], &[]);
+    }
+
+    #[test]
+    fn a_message_whose_mark_is_gone_is_known_by_the_line_with_the_id() {
+        let line = "*ID*: r1\n*Cluster*: demo";
+        check(&[worded("1.1", "x", &["You have", line])], &["1.1"]);
+        check(&[worded("1.1", "x\n*Approve*: `tsh request review --approve r1`", &[])], &["1.1"]);
+        for (text, blocks) in [
+            ("x", &["*ID*: r12"][..]),
+            ("x", &["*ID*: r2\n*Reason*: see *ID*: r1"]),
+            ("y\nr1", &["*ID*: r2"]),
+            ("alice for dba: as in r1\n*Approve*: `tsh request review --approve r2`", &[]),
+            ("x\nr1-a", &[]),
+            ("", &[]),
+        ] {
+            check(&[worded("1.1", text, blocks)], &[]);
+        }
+        // It is the record's already, for another recipient of the same channel.
+        check(&[worded("9.1", "x", &[line])], &[]);
+        check(
+            &[worded("9.1", "x", &[line]), worded("9.2", "x", &[line]), worded("1.3", "x", &[line])],
+            &["1.3"],
+        );
+        // A reply that was sent to the channel as well.
+        check(&[OwnMessage { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
+    }
+
+    #[test]
+    fn what_is_rendered_is_known_by_its_words() {
+        use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
+        use access_core::render::request_message::{
+            Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+        };
+        let request = AccessRequest {
+            id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
+            user: "alice".into(),
+            roles: vec!["dba".into()],
+            state: RequestState::Pending,
+            reason: "as in 0193f1a2-0000-7000-8000-000000000002\n*ID*: 0193f1a2-0000-7000-8000-000000000002"
+                .into(),
+            resolve_reason: String::new(),
+            created: None,
+            access_until: None,
+            expires: None,
+            assume_start: None,
+            thresholds: Vec::new(),
+            reviews: Vec::new(),
+            suggested_reviewers: Vec::new(),
+            resources: Vec::new(),
+            kind: RequestKind::Unstated,
+            promoted_to: None,
+            version: None,
+        };
+        let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
+        let phase = access_core::domain::lifecycle::Phase::Pending;
+        let view = MessageInput { request: &request, phase, cluster: "demo", edition: Edition::Community };
+        for message in
+            [request_message_with_review(&view, &ReviewSection::default()), fallback_message(&view)]
+        {
+            let json = serde_json::to_value(message.blocks()).unwrap();
+            let json = serde_json::json!({ "ts": "1.1", "text": message.text(), "blocks": json });
+            let own =
+                crate::slack::history::parse_own_message(json.as_object().unwrap(), EVENT_TYPE).unwrap();
+            let MessageTag::Content { text, blocks } = own.tag else { panic!("{own:?}") };
+            assert!(
+                mentions_request(&request.id, &text, &blocks) && !mentions_request(&other, &text, &blocks),
+                "{message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn replies_are_counted_by_kind() {
+        let id = RequestId::new("r1");
+        let all = [
+            marked("1.1", reply_metadata(&id, RepliesPosted::Reviews(1))),
+            marked("1.2", reply_metadata(&id, RepliesPosted::Votes(2))),
+            marked("1.3", reply_metadata(&RequestId::new("r2"), RepliesPosted::Votes(7))),
+            marked("1.4", build_metadata(&id, REVIEW, "-1".into())),
+        ];
+        let told: Vec<_> = matching_replies(&id, &all, &[]).into_iter().map(|(_, told)| told).collect();
+        assert_eq!(told, [RepliesPosted::Reviews(1), RepliesPosted::Votes(2)]);
+    }
+
+    #[test]
+    fn replies_whose_mark_is_gone_are_known_by_their_words() {
+        use access_core::domain::request::Review;
+        use access_core::render::thread_reply::review_reply;
+        let vote = |name: &str| {
+            let proposed = access_core::domain::request::RequestState::Approved;
+            let (author, reason, created) = (name.into(), String::new(), None);
+            review_reply(&Review { author, proposed, reason, created })
+        };
+        let lacks = [
+            (vote("bob"), RepliesPosted::Reviews(1)),
+            (vote("dave"), RepliesPosted::Reviews(2)),
+            (vote("dave"), RepliesPosted::Reviews(3)),
+        ];
+        let reply =
+            |ts: &str, message: &Message| OwnMessage { is_reply: true, ..worded(ts, message.text(), &[]) };
+        let all = [
+            worded("1.0", vote("bob").text(), &[]),
+            reply("1.1", &vote("carol")),
+            reply("1.2", &vote("dave")),
+            reply("1.3", &vote("dave")),
+        ];
+        let found = matching_replies(&RequestId::new("r1"), &all, &lacks);
+        let expected = [("1.2", RepliesPosted::Reviews(2)), ("1.3", RepliesPosted::Reviews(3))];
+        assert_eq!(found, expected.map(|(ts, told)| (MessageTs::new(ts), told)));
+    }
+
+    #[test]
+    fn later_replies_with_the_same_content_are_duplicates() {
+        let all = [
+            ("1.1", RepliesPosted::Reviews(1)),
+            ("1.2", RepliesPosted::Votes(1)),
+            ("1.3", RepliesPosted::Reviews(2)),
+        ]
+        .map(|(ts, told)| (MessageTs::new(ts), told));
+        assert_eq!(duplicates(&all), []);
+        let again = [
+            ("1.4", RepliesPosted::Votes(1)),
+            ("1.5", RepliesPosted::Reviews(1)),
+            ("1.6", RepliesPosted::Votes(1)),
+        ]
+        .map(|(ts, told)| (MessageTs::new(ts), told));
+        let found = duplicates(&[&all[..], &again].concat());
+        assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), ["1.4", "1.5", "1.6"]);
+    }
+}

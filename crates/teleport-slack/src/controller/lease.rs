@@ -1,0 +1,97 @@
+//! This process's share of the claims (`access_core::record::claim`): its name, its turns, and how long one lasts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use access_core::record::claim::{CLAIM_BUDGET, CLAIM_TIMEOUT, Claim};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// This process, as claims name it.
+#[derive(Debug)]
+pub(super) struct Holder {
+    name: String,
+    next_generation: AtomicU64,
+}
+
+/// A claim that is being taken, and from when on its time runs.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) claim: Claim,
+    started_at: Instant,
+}
+
+impl Holder {
+    /// A name that no other process has.
+    pub(super) fn new() -> Self {
+        Self { name: format!("{:016x}", fastrand::u64(..)), next_generation: AtomicU64::new(0) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// To be called before the claim is written: the time runs from now on.
+    pub(super) fn lease(&self) -> Lease {
+        let turn = self.next_generation.fetch_add(1, Ordering::Relaxed);
+        let claim = Claim { holder: self.name.clone(), generation: turn, acquired_at: Timestamp::now() };
+        Lease { claim, started_at: Instant::now() }
+    }
+}
+
+impl Lease {
+    /// Whether a call may still begin. Both clocks are asked: one of them stands still while a machine sleeps, the other
+    /// while somebody sets it.
+    pub(super) fn may_start_call(&self) -> bool {
+        self.is_younger_than(CLAIM_BUDGET)
+    }
+
+    /// Whether somebody else may have taken the claim over since and done the same work.
+    pub(super) fn has_expired(&self) -> bool {
+        !self.is_younger_than(CLAIM_TIMEOUT)
+    }
+
+    fn is_younger_than(&self, age: Duration) -> bool {
+        let by_wall = Timestamp::now().duration_since(self.claim.acquired_at);
+        self.started_at.elapsed() < age && by_wall.unsigned_abs() < age
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn no_two_claims_are_the_same() {
+        let (one, two) = (Holder::new(), Holder::new());
+        assert_ne!(one.name(), two.name());
+        let [first, second, other] = [one.lease(), one.lease(), two.lease()].map(|lease| lease.claim);
+        assert_eq!((first.holder.as_str(), other.holder.as_str()), (one.name(), two.name()));
+        assert!(second.generation > first.generation);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_ends_by_the_clock_that_nobody_sets() {
+        let lease = Holder::new().lease();
+        tokio::time::advance(CLAIM_BUDGET - TICK).await;
+        assert!(lease.may_start_call());
+        tokio::time::advance(TICK).await;
+        assert!(!lease.may_start_call() && !lease.has_expired());
+        tokio::time::advance(CLAIM_TIMEOUT - CLAIM_BUDGET).await;
+        assert!(lease.has_expired());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_time_ends_by_the_wall_clock_and_when_that_was_set_back() {
+        let work = SignedDuration::try_from(CLAIM_BUDGET).unwrap();
+        for (ago, is_good) in [(work / 2, true), (work, false), (-work / 2, true), (-work * 2, false)] {
+            let mut lease = Holder::new().lease();
+            lease.claim.acquired_at -= ago;
+            assert_eq!(lease.may_start_call(), is_good, "taken {ago:#} ago");
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The shell around the decisions: it owns the tasks, the queue and the time.
+//!
+//! ```text
+//!   Teleport ──stream──▶ watcher ──updates──▶ dispatcher ──(id, what is listed)──▶ visits (many at once, one an id)
+//!                                              ▲   ▲                                 │
+//!                                      sweep ──┘   └────── when to look again ◀──────┘──▶ Slack, the record
+//! ```
+//!
+//! The dispatcher is the only owner of what Teleport lists, of the queue and of the memory between visits, so
+//! nothing here is locked. Each update only wakes an id; the visit looks at what is (`reconciler`).
+
+mod in_doubt;
+mod recipients;
+mod lag;
+mod executor;
+mod channel_breaker;
+mod pending_decision;
+mod refetch;
+mod recipient_lookup;
+mod retry_state;
+mod sender;
+mod channel_queue;
+mod channel_outcomes;
+mod start_order;
+mod work_queue;
+mod history_check;
+mod send_turns;
+mod lease;
+mod reconciler;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::domain::ids::RequestId;
+use access_core::domain::recipients::Rules;
+use access_core::domain::request::{AccessRequest, RequestState};
+use access_core::domain::skew::Offset;
+use access_core::policy::{self, CanSubmitForUsers, ModeSetting};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use self::lease::Holder;
+use self::reconciler::{Reconciler, ReviewContext};
+use crate::controller::lag::Lag;
+use crate::controller::recipient_lookup::RecipientLookup;
+use crate::controller::retry_state::{Observation, Observed, RetryState};
+use crate::controller::sender::SlackSender;
+use crate::controller::work_queue::WorkQueue;
+use crate::observe::health::Stage;
+use crate::observe::log_once::LogOnce;
+use crate::observe::metrics::{self, Metrics};
+use crate::observe::skew::Side;
+use crate::review::resolver::Resolver;
+use crate::review::users::UserLookup;
+use crate::slack::TokenStatus;
+use crate::slack::directory::Directory;
+use crate::slack::history::Author;
+use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
+use crate::teleport::listing::Completeness;
+use crate::teleport::rights::Visibility;
+use crate::teleport::watcher::WatchUpdate;
+use crate::{slack, teleport};
+
+/// Requests about whose people there is news and who wait for their turn.
+const LOOKUP_UPDATES_CAPACITY: usize = 256;
+/// Visits under way at once.
+const MAX_CONCURRENT_RECONCILES: usize = 64;
+/// Every request is looked at again this often although nothing woke it.
+const RESYNC_PERIOD: Duration = Duration::from_secs(600);
+/// How long visits under way may go on after the daemon was told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests whose turn it is, before the dispatcher takes them up; more come when their waits end.
+const NEXT_IN_QUEUE_CAPACITY: usize = 1_000;
+/// A visit that panicked is tried again after this long.
+const PANIC_BACKOFF: Duration = Duration::from_secs(60);
+
+/// What the dispatcher needs to work.
+pub struct Context {
+    /// The way to Teleport's records.
+    pub teleport: teleport::Client,
+    /// The way to Slack.
+    pub slack: slack::Client,
+    /// Who we are there.
+    pub author: Author,
+    /// Slack's people and channels, cached.
+    pub directory: Directory,
+    /// Who is told.
+    pub rules: Rules,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Whether requests can be reviewed in Teleport itself.
+    pub is_enterprise: bool,
+    /// Where the web UI is, if Teleport says it.
+    pub web_proxy: Option<String>,
+    /// Deciding in Slack, if that is on.
+    pub review: Option<ReviewHandles>,
+    /// Where everything is counted.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// What the dispatcher needs to know of deciding in Slack.
+#[derive(Debug)]
+pub struct ReviewHandles {
+    /// Who may.
+    pub rules: Arc<policy::Rules>,
+    /// Which call carries a decision, as configured.
+    pub setting: ModeSetting,
+    /// What this Teleport was found to accept.
+    pub can_submit: watch::Receiver<CanSubmitForUsers>,
+    /// Makes verdicts over votes and carries them out.
+    pub resolver: Arc<Resolver>,
+    /// Requests on which somebody voted.
+    pub enqueued: mpsc::Receiver<RequestId>,
+    /// Who is who.
+    pub users: Arc<UserLookup>,
+}
+
+/// The dispatcher: keeps every request's messages true.
+pub struct Controller {
+    reconciler: Arc<Reconciler>,
+    current: HashMap<RequestId, Arc<Observation>>,
+    /// What is not listed any more, while its messages are not yet finished.
+    removed: HashMap<RequestId, Observed>,
+    retry_states: HashMap<RequestId, RetryState>,
+    queue: WorkQueue<RequestId>,
+    lag: Lag,
+    /// Those of which nobody is told what is so.
+    stalled: Lag,
+    in_progress: JoinSet<Reconciled>,
+    request_by_task: HashMap<Id, RequestId>,
+    ready: watch::Sender<bool>,
+    enqueued: mpsc::Receiver<RequestId>,
+    /// Requests whose turn it is in Slack.
+    next_in_queue: mpsc::Receiver<RequestId>,
+    lookup_updates: mpsc::Receiver<RequestId>,
+    can_submit: watch::Receiver<CanSubmitForUsers>,
+    /// Before everything that is due.
+    started_at: Instant,
+    /// Slack takes the token again, or another one is in use.
+    token_status: watch::Receiver<TokenStatus>,
+    /// Teleport lets the plugin in again.
+    readmissions: watch::Receiver<u64>,
+    /// Requests that were being visited when that happened, and look at everything once more.
+    retry_when_done: HashSet<RequestId>,
+    token_recoveries: u64,
+}
+
+/// What comes back from a visit.
+type Reconciled = (RequestId, RetryState, Option<Timestamp>);
+
+impl Controller {
+    /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
+    /// put on the queue.
+    pub fn new(surroundings: Context, ready: watch::Sender<bool>) -> Self {
+        let Context {
+            teleport,
+            slack,
+            author,
+            directory,
+            rules,
+            cluster,
+            is_enterprise,
+            web_proxy,
+            review,
+            metrics,
+            clock,
+        } = surroundings;
+        let (tell_news, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
+        let people = review.as_ref().map(|review| Arc::clone(&review.users));
+        let lookups = RecipientLookup::new(directory.clone(), people, tell_news);
+        // Without deciding in Slack nobody sends, and the receivers stay silent.
+        let review = review.map(|r| {
+            let submit = r.can_submit.clone();
+            let deciding = ReviewContext {
+                rules: r.rules,
+                setting: r.setting,
+                can_submit: submit,
+                resolver: r.resolver,
+            };
+            (deciding, r.can_submit, r.enqueued)
+        });
+        let (review, submit, wakes) = match review {
+            Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
+            None => (None, watch::channel(CanSubmitForUsers::default()).1, mpsc::channel(1).1),
+        };
+        let (mut standing, admitted) = (slack.token_status(), teleport.readmissions());
+        let turns = standing.borrow_and_update().recoveries;
+        let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
+        let outbox = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
+        let complaints = LogOnce::default();
+        let reconciler = Reconciler {
+            teleport,
+            holder: Holder::new(),
+            sender: outbox,
+            start_order: Default::default(),
+            directory,
+            recipient_lookup: lookups,
+            rules,
+            cluster,
+            is_enterprise,
+            web_proxy,
+            log_once: complaints,
+            review,
+            metrics,
+            clock,
+        };
+        Self {
+            reconciler: Arc::new(reconciler),
+            current: HashMap::new(),
+            removed: HashMap::new(),
+            retry_states: HashMap::new(),
+            queue: WorkQueue::new(),
+            lag: Lag::default(),
+            stalled: Lag::default(),
+            in_progress: JoinSet::new(),
+            request_by_task: HashMap::new(),
+            ready,
+            enqueued: wakes,
+            next_in_queue: called,
+            lookup_updates: news,
+            can_submit: submit,
+            started_at: Instant::now(),
+            token_status: standing,
+            readmissions: admitted,
+            retry_when_done: HashSet::new(),
+            token_recoveries: turns,
+        }
+    }
+
+    /// Works until told to stop, then lets the visits under way finish, for at most 15 s.
+    pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clocks = ClockPair::of(&self.reconciler.clock);
+        let mut look = tokio::time::interval_at(Instant::now() + CLOCK_CHECK_INTERVAL, CLOCK_CHECK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.start_ready();
+            let next_due = self.queue.next_due();
+            self.reconciler.metrics.work_queue(
+                self.queue.len(),
+                self.in_progress.len(),
+                next_due,
+                self.lag.oldest(),
+                self.stalled.oldest(),
+            );
+            let next_due = next_due.filter(|_| self.in_progress.len() < MAX_CONCURRENT_RECONCILES);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(update) = updates.recv() => self.apply(update),
+                Some(id) = self.enqueued.recv() => self.queue.enqueue_at(id, Instant::now()),
+                // Those behind wait for it.
+                Some(id) = self.next_in_queue.recv() => self.queue.enqueue_at(id, self.started_at),
+                Some(id) = self.lookup_updates.recv() => self.queue.enqueue_at(id, Instant::now()),
+                // Another mode draws other cards.
+                Ok(()) = self.can_submit.changed() => self.resync(),
+                Ok(()) = self.token_status.changed() => {
+                    let turns = self.token_status.borrow_and_update().recoveries;
+                    if turns != std::mem::replace(&mut self.token_recoveries, turns) {
+                        self.retry_all_now();
+                    }
+                }
+                Ok(()) = self.readmissions.changed() => self.retry_all_now(),
+                Some(ended) = self.in_progress.join_next_with_id() => self.on_reconciled(ended),
+                () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
+                _ = sweep.tick() => self.resync(),
+                _ = look.tick() => self.check_clock(&mut clocks),
+                // All senders gone: the watcher ended, and its owner reports that.
+                else => break,
+            }
+        }
+        self.drain().await;
+    }
+
+    fn apply(&mut self, update: WatchUpdate) {
+        let now = Instant::now();
+        match update {
+            WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told } => {
+                self.apply_list(requests, extent, &told);
+            }
+            WatchUpdate::Records(records) => {
+                // Requests that are gone, and whose record still promises something.
+                for (id, data) in records {
+                    if !self.current.contains_key(&id) && self.reconciler.needs_reconcile(&id, &data) {
+                        self.queue.enqueue_at(id, now);
+                    }
+                }
+            }
+            WatchUpdate::Changed(request) => {
+                let id = request.id.clone();
+                self.observe_creation(&request);
+                self.removed.remove(&id);
+                self.current.insert(id.clone(), Observation::now(*request));
+                self.queue.enqueue_at(id, now);
+            }
+            WatchUpdate::Removed { id, last_change: last } => {
+                let before = self.current.remove(&id);
+                let last = last.map(|last| Observation::now(*last)).or(before);
+                self.removed.insert(id.clone(), Observed::Deleted(last));
+                self.queue.enqueue_at(id, now);
+            }
+            // What is listed stays as it was; the watcher said why and tries again.
+            WatchUpdate::Disconnected { .. } => {}
+        }
+    }
+
+    /// A request that the open watch tells first was made after the list, so just now by Teleport's clock.
+    fn observe_creation(&self, request: &AccessRequest) {
+        let is_new = !self.current.contains_key(&request.id) && !self.removed.contains_key(&request.id);
+        if let Some(created) = request.created.filter(|_| is_new && *self.ready.borrow()) {
+            let offset = Offset::from_event(created, self.reconciler.clock.now());
+            self.reconciler.metrics.observe_clock(Side::Teleport, offset);
+        }
+    }
+
+    /// Takes a list in. What it lacks is doubted if it is whole, and else nothing.
+    fn apply_list(
+        &mut self,
+        mut requests: Vec<AccessRequest>,
+        extent: Completeness,
+        told: &HashSet<RequestId>,
+    ) {
+        let now = Instant::now();
+        let count = requests.len();
+        let mut before = HashMap::new();
+        if extent == Completeness::Complete {
+            before = std::mem::take(&mut self.current);
+            self.current.extend(before.extract_if(|id, _| told.contains(id)));
+        }
+        if extent == Completeness::Unknown {
+            let listed: HashSet<_> = requests.iter().map(|request| &request.id).collect();
+            let waits = |sighting: &Observation| sighting.request.state == RequestState::Pending;
+            let mut waiting = self.current.iter().filter(|(_, sighting)| waits(sighting));
+            if waiting.any(|(id, _)| !told.contains(id) && !listed.contains(id)) {
+                self.reconciler
+                    .metrics
+                    .absence_unconfirmed(&Visibility::Unknown("the log says why".to_owned()));
+            }
+        }
+        // In the order in which they were made.
+        requests.sort_by_key(|request| request.created);
+        for (request, n) in requests.into_iter().zip(0..) {
+            let id = request.id.clone();
+            before.remove(&id);
+            self.removed.remove(&id);
+            self.current.insert(id.clone(), Observation::now(request));
+            self.queue.enqueue_at(id, now + Duration::from_nanos(n));
+        }
+        for (id, sighting) in before {
+            self.removed.insert(id.clone(), Observed::Unlisted(Some(sighting)));
+            self.queue.enqueue_at(id, now);
+        }
+        debug!(requests = count, ?extent, "Listed the access requests");
+        if extent == Completeness::Partial {
+            return;
+        }
+        self.reconciler.metrics.stage_reached(Stage::Listed);
+        if !self.ready.send_replace(true) {
+            info!(requests = self.current.len(), "Ready");
+        }
+    }
+
+    fn start_ready(&mut self) {
+        while self.in_progress.len() < MAX_CONCURRENT_RECONCILES {
+            let Some(id) = self.queue.pop_due(Instant::now()) else { return };
+            let mut memory = self.retry_states.remove(&id).unwrap_or_default();
+            self.reconciler.metrics.pending_operations_changed(-memory.pending_operations());
+            let seen = match self.current.get(&id) {
+                Some(sighting) => Observed::Present(Arc::clone(sighting)),
+                None => self.removed.get(&id).cloned().unwrap_or(Observed::Unlisted(None)),
+            };
+            let reconciler = Arc::clone(&self.reconciler);
+            let key = id.clone();
+            let visit = self.in_progress.spawn(async move {
+                let next = reconciler.reconcile(&id, &seen, &mut memory).await;
+                (id, memory, next)
+            });
+            self.request_by_task.insert(visit.id(), key);
+        }
+    }
+
+    fn on_reconciled(&mut self, ended: Result<(Id, Reconciled), tokio::task::JoinError>) {
+        match ended {
+            Ok((task, (id, mut memory, next))) => {
+                self.request_by_task.remove(&task);
+                if self.retry_when_done.remove(&id) {
+                    memory.retry_now();
+                    self.queue.enqueue_at(id.clone(), Instant::now());
+                }
+                self.reconciler.metrics.pending_operations_changed(memory.pending_operations());
+                self.lag.record(&id, memory.is_lagging(), Instant::now());
+                self.stalled.record(&id, memory.is_stalled(), Instant::now());
+                if self.current.contains_key(&id) || !memory.is_empty() {
+                    self.retry_states.insert(id.clone(), memory);
+                }
+                if next.is_none() {
+                    // Finished: either it is still listed, or its messages tell the end.
+                    self.removed.remove(&id);
+                }
+                self.queue.done(id, next.map(|at| to_instant(at, self.reconciler.clock.now())));
+            }
+            Err(error) => {
+                let Some(id) = self.request_by_task.remove(&error.id()) else { return };
+                self.retry_when_done.remove(&id);
+                self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
+                self.lag.record(&id, true, Instant::now());
+                self.stalled.record(&id, true, Instant::now());
+                error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
+                self.queue.done(id, Some(Instant::now() + PANIC_BACKOFF));
+            }
+        }
+    }
+
+    /// What waits for a time waits for the wrong one if the clock was set.
+    fn check_clock(&mut self, clocks: &mut ClockPair) {
+        if let Some(by) = clocks.detect_jump(&self.reconciler.clock) {
+            let way = if by.is_negative() { "back" } else { "forward" };
+            warn!(
+                "This machine's clock was set {way} by {} s (or the machine slept); every request is looked at again",
+                by.as_secs().unsigned_abs()
+            );
+            self.reconciler.metrics.on_clock_jump(by);
+            self.resync();
+        }
+    }
+
+    fn resync(&mut self) {
+        let now = Instant::now();
+        let known = self.current.keys().chain(self.retry_states.keys()).cloned();
+        let ids: HashSet<_> = known.chain(self.queue.keys()).collect();
+        debug!(requests = ids.len(), "Looking at every request again");
+        ids.into_iter().for_each(|id| self.queue.enqueue_at(id, now));
+    }
+
+    /// What was refused may succeed now, so nothing waits any longer.
+    fn retry_all_now(&mut self) {
+        self.reconciler.sender.reset_breaker();
+        for memory in self.retry_states.values_mut() {
+            self.reconciler.metrics.pending_operations_changed(-memory.pending_operations());
+            memory.retry_now();
+        }
+        self.retry_when_done.extend(self.request_by_task.values().cloned());
+        self.resync();
+    }
+
+    async fn drain(&mut self) {
+        let left = self.in_progress.len();
+        if left == 0 {
+            return;
+        }
+        info!(visits = left, "Finishing what is under way");
+        let finish = async { while self.in_progress.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_TIMEOUT, finish).await.is_err() {
+            warn!(
+                visits = self.in_progress.len(),
+                "Not all was finished in time; the next start takes it up again"
+            );
+        }
+    }
+}
+
+/// The instant at which the wall clock will show `at`; now if that has passed, at most a day ahead.
+fn to_instant(at: Timestamp, now: Timestamp) -> Instant {
+    let left = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+    Instant::now() + left.min(Duration::from_secs(86_400))
+}

@@ -1,0 +1,195 @@
+//! Looks people up beside the visits: a visit that needs somebody who is not known yet goes on without, gives its place up, and
+//! the request is woken when there is news.
+//!
+//! Whom to tell is decided in `access_core::domain::recipients`. Who goes first is the directory's business: those whom the
+//! configuration names, then the requesters in turn.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use access_core::domain::ids::{RequestId, SlackUserId};
+use access_core::domain::recipients::{Recipient, Requester, ResolvedTo, SlackUser};
+use access_core::domain::request::AccessRequest;
+use futures_util::future::{BoxFuture, Shared};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt, poll};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::recipients::{LookupError, LookupErrorKind, ResolvedRecipient};
+use crate::review::users::UserLookup;
+use crate::slack::directory::{Directory, Priority};
+use crate::slack::error::SlackError;
+use crate::slack::objects::User;
+use crate::teleport::error::TeleportError;
+
+/// Finds people.
+#[derive(Clone)]
+pub(super) struct RecipientLookup {
+    directory: Directory,
+    /// Who is who, where deciding in Slack is on.
+    users: Option<Arc<UserLookup>>,
+    /// Requests about whose people there is news.
+    updates: mpsc::Sender<RequestId>,
+}
+
+type LookupResult = Result<ResolvedRecipient, LookupError>;
+
+/// Look-ups under way for one request.
+#[derive(Debug)]
+pub(super) struct PendingLookups {
+    results: mpsc::UnboundedReceiver<LookupResult>,
+    /// Ends with this.
+    _task: JoinSet<()>,
+}
+
+/// What is known so far.
+#[derive(Debug, Default)]
+pub(super) struct LookupProgress {
+    /// Who was found or not, since it was last asked.
+    pub(super) results: Vec<LookupResult>,
+    /// The look-ups that are still under way.
+    pub(super) pending: Option<PendingLookups>,
+}
+
+impl PendingLookups {
+    /// What came of it by now.
+    pub(super) fn take_results(mut self) -> LookupProgress {
+        let mut outcomes = Vec::new();
+        loop {
+            match self.results.try_recv() {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    return LookupProgress { results: outcomes, pending: Some(self) };
+                }
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    return LookupProgress { results: outcomes, pending: None };
+                }
+            }
+        }
+    }
+}
+
+type RequesterFuture = Shared<BoxFuture<'static, Result<Arc<Requester>, TeleportError>>>;
+
+impl RecipientLookup {
+    pub(super) fn new(
+        directory: Directory,
+        people: Option<Arc<UserLookup>>,
+        news: mpsc::Sender<RequestId>,
+    ) -> Self {
+        Self { directory, users: people, updates: news }
+    }
+
+    /// Begins to look these people up, of whom the configuration names some; what is remembered is there at once.
+    pub(super) async fn start(
+        &self,
+        request: &AccessRequest,
+        wanted: Vec<(Recipient, bool)>,
+    ) -> LookupProgress {
+        let (this, user) = (self.clone(), request.user.clone());
+        let asked: RequesterFuture =
+            async move { this.fetch_requester(&user).await.map(Arc::new) }.boxed().shared();
+        let own: Arc<str> = request.user.as_str().into();
+        let mut running: FuturesUnordered<_> = wanted
+            .into_iter()
+            .map(|(recipient, is_configured)| {
+                let turn =
+                    if is_configured { Priority::Operator } else { Priority::Requester(Arc::clone(&own)) };
+                self.clone().resolve(recipient, turn, asked.clone())
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        loop {
+            match poll!(running.next()) {
+                Poll::Ready(Some(outcome)) => outcomes.push(outcome),
+                Poll::Ready(None) => return LookupProgress { results: outcomes, pending: None },
+                Poll::Pending => break,
+            }
+        }
+        let (tell, told) = mpsc::unbounded_channel();
+        let (news, id) = (self.updates.clone(), request.id.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            while let Some(outcome) = running.next().await {
+                let is_found = outcome.is_ok();
+                let _ = tell.send(outcome);
+                if is_found {
+                    // A full channel means that there is news of others; the last word waits for its place.
+                    let _ = news.try_send(id.clone());
+                }
+            }
+            drop(tell);
+            let _ = news.send(id).await;
+        });
+        LookupProgress { results: outcomes, pending: Some(PendingLookups { results: told, _task: task }) }
+    }
+
+    async fn fetch_requester(&self, user: &str) -> Result<Requester, TeleportError> {
+        let accounts = match &self.users {
+            Some(people) => people.slack_accounts(user, true).await?,
+            None => Vec::new(),
+        };
+        Ok(Requester::new(user, accounts))
+    }
+
+    async fn resolve(self, recipient: Recipient, turn: Priority, asked: RequesterFuture) -> LookupResult {
+        let user = match &recipient {
+            Recipient::Email(email) => {
+                self.directory.by_email(email, turn).await.map_err(LookupErrorKind::Slack)
+            }
+            Recipient::User(id) => self.directory.by_id(id, turn).await.map_err(LookupErrorKind::Slack),
+            Recipient::Reviewer(name) => self.resolve_reviewer(name, &turn).await,
+            Recipient::ChannelId(place) | Recipient::ChannelName(place) => {
+                return Ok((recipient.clone(), ResolvedTo::Channel(place.clone())));
+            }
+        };
+        let user = match user {
+            Ok(Some(user)) if user.deleted => Err(LookupErrorKind::Deactivated),
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => Err(LookupErrorKind::NoSuchUser),
+            Err(why) => Err(why),
+        };
+        let found = match user {
+            Ok(user) => asked.await.map_err(LookupErrorKind::Teleport).map(|requester| {
+                let ids = [Some(user.id.clone()), user.enterprise_user_id.as_deref().map(SlackUserId::new)]
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                let is_requester = requester.matches(&SlackUser { ids, email: user.email.clone() });
+                if is_requester { ResolvedTo::Requester } else { ResolvedTo::User(user.id.clone()) }
+            }),
+            Err(why) => Err(why),
+        };
+        match found {
+            Ok(found) => Ok((recipient, found)),
+            Err(why) => Err(LookupError { recipient, kind: why }),
+        }
+    }
+
+    /// By the links of deciders; only whom neither table nor trait names, by the address.
+    async fn resolve_reviewer(
+        &self,
+        name: &str,
+        turn: &Priority,
+    ) -> Result<Option<Arc<User>>, LookupErrorKind> {
+        let accounts = match &self.users {
+            Some(people) => people.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
+            None => Vec::new(),
+        };
+        if accounts.is_empty() {
+            let Ok(Recipient::Email(email)) = Recipient::parse(name) else { return Ok(None) };
+            return self.directory.by_email(&email, turn.clone()).await.map_err(LookupErrorKind::Slack);
+        }
+        let mut last = None;
+        for id in accounts {
+            let found: Result<_, SlackError> = self.directory.by_id(&id, turn.clone()).await;
+            let found = found.map_err(LookupErrorKind::Slack)?;
+            if found.as_ref().is_some_and(|user| !user.deleted) {
+                return Ok(found);
+            }
+            last = found.or(last);
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,505 @@
+//! Carries out single steps towards Slack and says when a failed one may be tried again.
+//!
+//! It obeys `Retry-After` for the method it was said of and slows down for the place (`pace`), limits how many calls
+//! are under way, and complains about each cause once. What to do is decided in `access_core::plan`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
+use access_core::domain::recipients::RecipientKey;
+use access_core::plan::{HistoryQuery, Operation, Step};
+use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
+use access_core::record::{DisplayedState, Outcome, RepliesPosted};
+use access_core::render::Message;
+use jiff::Timestamp;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+use super::channel_breaker::ChannelBreaker;
+use super::channel_outcomes::ChannelStates;
+use super::channel_queue::{ChannelQueues, QueuedOperation};
+use super::history_check::{message_metadata, reply_metadata};
+use super::lease::Lease;
+use crate::observe::log_once::LogOnce;
+use crate::observe::metrics::{Metrics, OperationResult};
+use crate::observe::seconds;
+use crate::slack::directory::Directory;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::history::Author;
+use crate::slack::method::Method;
+use crate::slack::{self, PostMessage};
+
+/// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
+/// one slow channel does not hold up the others.
+const MAX_CONCURRENT_CALLS: usize = 16;
+/// Passing faults: soon again, then a few times a minute.
+const TRANSIENT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
+/// The outcome of a post is not known: it may be there already, so it is not hurried.
+const AMBIGUOUS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
+/// Refused credentials: an operator must act, so look now and then.
+const UNAUTHORIZED_BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
+/// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
+/// it work soon, and nothing is hammered.
+const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
+
+/// The way to Slack.
+#[derive(Debug)]
+pub(super) struct SlackSender {
+    pub(super) slack: slack::Client,
+    pub(super) directory: Directory,
+    pub(super) author: Author,
+    call_permits: Semaphore,
+    blocked_until: Mutex<HashMap<Method, Instant>>,
+    queues: Mutex<ChannelQueues>,
+    breaker: Mutex<ChannelBreaker>,
+    channels: Mutex<ChannelStates>,
+    log_once: LogOnce,
+    /// Requests whose turn it is.
+    pub(super) next_in_queue: mpsc::Sender<RequestId>,
+    /// Told when somebody ended.
+    pub(super) send_ended: Notify,
+    pub(super) metrics: Metrics,
+}
+
+/// A step that did not succeed.
+#[derive(Debug)]
+pub(super) struct Deferred {
+    /// How long to wait before the errand is tried again.
+    pub(super) delay: Duration,
+    /// Whether it was really tried, so that the next delay is longer.
+    pub(super) is_failure: bool,
+    /// Whether it waits for its turn in the line alone: it is called, perhaps before the delay is over.
+    pub(super) is_queued: bool,
+    /// Whether it may have been done all the same.
+    pub(super) effect: Effect,
+}
+
+/// What is known of a step that did not succeed.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// It was not done.
+    NotApplied,
+    /// It may have been done, and will not be after this time.
+    Unknown {
+        /// The time.
+        final_at: Timestamp,
+        /// Where it was posted.
+        destination: String,
+        /// Whether Slack said that it was done, and not how.
+        is_accepted: bool,
+    },
+}
+
+impl Deferred {
+    /// It was not its turn yet.
+    pub(super) fn not_attempted(delay: Duration) -> Self {
+        Self { delay, is_failure: false, is_queued: false, effect: Effect::NotApplied }
+    }
+
+    /// Others come first; it keeps its place in the line.
+    pub(super) fn queued(delay: Duration) -> Self {
+        Self { is_queued: true, ..Self::not_attempted(delay) }
+    }
+
+    /// It was tried in vain and nothing was done.
+    pub(super) fn failed(delay: Duration) -> Self {
+        Self { delay, is_failure: true, is_queued: false, effect: Effect::NotApplied }
+    }
+}
+
+/// Why a call was not made, or failed.
+enum SendError {
+    Slack(SlackError),
+    /// The claim's time is over.
+    LeaseExpired,
+}
+
+impl From<SlackError> for SendError {
+    fn from(error: SlackError) -> Self {
+        Self::Slack(error)
+    }
+}
+
+impl SlackSender {
+    /// `turns` is told whose turn it is.
+    pub(super) fn new(
+        slack: slack::Client,
+        directory: Directory,
+        author: Author,
+        turns: mpsc::Sender<RequestId>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            slack,
+            directory,
+            author,
+            call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
+            blocked_until: Mutex::new(HashMap::new()),
+            queues: Mutex::default(),
+            breaker: Mutex::default(),
+            channels: Mutex::default(),
+            log_once: LogOnce::default(),
+            next_in_queue: turns,
+            send_ended: Notify::new(),
+            metrics,
+        }
+    }
+
+    /// What was refused may be let in now.
+    pub(super) fn reset_breaker(&self) {
+        *self.breaker() = ChannelBreaker::default();
+    }
+
+    /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
+    pub(super) async fn wait_for_capacity(&self) {
+        drop(self.call_permits.acquire().await.expect("the semaphore is never closed"));
+    }
+
+    /// Makes one call. `failures` counts the failures of this errand in a row.
+    pub(super) async fn execute_step(
+        &self,
+        caller: &QueuedOperation,
+        step: Step,
+        failures: u32,
+        lease: &Lease,
+    ) -> Result<Vec<Outcome>, Deferred> {
+        let id = &caller.id;
+        let (method, place) = method_and_destination(&step);
+        let _permit = self.call_permits.acquire().await.expect("the semaphore is never closed");
+        if let Some(wait) = self.required_wait(caller, &step) {
+            return Err(if wait.is_queued {
+                Deferred::queued(wait.delay)
+            } else {
+                Deferred::not_attempted(wait.delay)
+            });
+        }
+        if !lease.may_start_call() {
+            return Err(Deferred::not_attempted(Duration::ZERO));
+        }
+        if method == Method::ChatPostMessage {
+            let now = Instant::now();
+            self.queues().begin(&place, caller, now);
+            self.queues().consume(&place, now);
+        }
+        if failures > 0 {
+            self.metrics.operation_retried();
+        }
+        let kept = message_of(&step);
+        let outcome = match step {
+            Step::VerifyPost(search) => return self.verify_post(caller, &search, failures, lease).await,
+            Step::Post { key, post_to, message, fallback: short, displayed: shown } => {
+                self.post(id, &key, &post_to, [&message, &short], shown, lease).await
+            }
+            Step::Update { channel, ts, message, fallback: short, displayed: shown, .. } => {
+                self.update(id, (channel, ts), [&message, &short], shown, lease).await
+            }
+            Step::Reply { channel, ts, message, replies } => {
+                self.reply(id, channel, ts, &message, replies).await
+            }
+            Step::Delete { channel, ts } => self.delete(id, channel, ts).await.map_err(SendError::from),
+        };
+        match outcome {
+            Ok((outcome, delivery)) => {
+                self.metrics.operation_ended(delivery);
+                self.breaker().close(&log_scope(method, &place));
+                if self.log_once.clear(&log_scope(method, &place)) {
+                    match method {
+                        Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
+                        _ => info!(%place, "Slack accepts messages for this place again"),
+                    }
+                }
+                Ok(vec![outcome])
+            }
+            Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
+            Err(SendError::Slack(error)) => {
+                self.metrics.operation_ended(OperationResult::Failed(error.retry()));
+                self.record_refusal(&place, &error);
+                if error.retry() == Retry::Never && !affects_channel(&error) {
+                    // What is wrong is the message, so the place takes others.
+                    self.breaker().close(&log_scope(method, &place));
+                }
+                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
+                {
+                    self.log_unreachable(id, &place, &ts, &error);
+                    return Ok(vec![Outcome::Unreachable { channel, ts }]);
+                }
+                Err(self.on_error(caller, &place, &error, failures))
+            }
+        }
+    }
+
+    async fn post(
+        &self,
+        id: &RequestId,
+        key: &RecipientKey,
+        channel: &str,
+        [message, short]: [&Message; 2],
+        shown: DisplayedState,
+        lease: &Lease,
+    ) -> Result<(Outcome, OperationResult), SendError> {
+        let metadata = Some(message_metadata(id, key));
+        let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
+        let posted = match self.slack.post_message(post(message)).await {
+            Err(error) if rejects_layout(&error) => {
+                self.allow_fallback(id, &error, lease)?;
+                self.slack.post_message(post(short)).await?
+            }
+            posted => posted?,
+        };
+        info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
+        let slack::objects::Posted { channel, ts } = posted;
+        Ok((
+            Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) },
+            OperationResult::Posted,
+        ))
+    }
+
+    async fn update(
+        &self,
+        id: &RequestId,
+        (channel, ts): (ChannelId, MessageTs),
+        [message, short]: [&Message; 2],
+        shown: DisplayedState,
+        lease: &Lease,
+    ) -> Result<(Outcome, OperationResult), SendError> {
+        match self.slack.update_message(&channel, &ts, message).await {
+            Err(error) if rejects_layout(&error) => {
+                self.allow_fallback(id, &error, lease)?;
+                self.slack.update_message(&channel, &ts, short).await?;
+            }
+            updated => updated?,
+        }
+        info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
+        Ok((Outcome::Updated { channel, ts, displayed: shown }, OperationResult::Updated))
+    }
+
+    async fn reply(
+        &self,
+        id: &RequestId,
+        channel: ChannelId,
+        ts: MessageTs,
+        message: &Message,
+        replies: RepliesPosted,
+    ) -> Result<(Outcome, OperationResult), SendError> {
+        let metadata = Some(reply_metadata(id, replies));
+        let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
+        match self.slack.post_message(post).await {
+            // The record keeps only how many there are, so where it is does not matter.
+            Err(error) if error.is_accepted() => {
+                debug!(request = %id, %channel, "Slack took the reply: {error}");
+            }
+            posted => drop(posted?),
+        }
+        info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
+        Ok((Outcome::Replied { channel, ts, replies }, OperationResult::Replied))
+    }
+
+    pub(super) async fn delete(
+        &self,
+        id: &RequestId,
+        channel: ChannelId,
+        ts: MessageTs,
+    ) -> Result<(Outcome, OperationResult), SlackError> {
+        self.slack.delete_message(&channel, &ts).await?;
+        self.metrics.duplicate_deleted();
+        warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
+        Ok((Outcome::Deleted { channel, ts }, OperationResult::Deleted))
+    }
+
+    /// Says that Slack refuses the layout; the short message follows if there is time left for it.
+    fn allow_fallback(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), SendError> {
+        warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
+        if lease.may_start_call() { Ok(()) } else { Err(SendError::LeaseExpired) }
+    }
+
+    /// Says that a message is given up: of a deleted one each time, of what an operator can change once a place.
+    fn log_unreachable(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+        let is_deleted = is_unreachable(error, false);
+        if is_deleted && error.method() == Method::ChatUpdate {
+            info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
+        } else if !is_deleted
+            && self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+        {
+            error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
+        } else {
+            debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
+        }
+    }
+
+    /// How long `method` may not be called, if Slack said so.
+    pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
+        let gates = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = gates.get(&method)?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn block_until(&self, method: Method, until: Instant) {
+        self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
+    }
+
+    pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn breaker(&self) -> MutexGuard<'_, ChannelBreaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn channels(&self) -> MutexGuard<'_, ChannelStates> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what is certain after a post that failed.
+    pub(super) fn record_refusal(&self, place: &str, error: &SlackError) {
+        let is_certain = error.retry() == Retry::Never && error.code().is_some();
+        if error.method() == Method::ChatPostMessage && is_certain {
+            self.channels().on_refused(place);
+        }
+    }
+
+    pub(super) fn on_error(
+        &self,
+        caller: &QueuedOperation,
+        place: &str,
+        error: &SlackError,
+        failures: u32,
+    ) -> Deferred {
+        let id = &caller.id;
+        let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
+        if is_unclear {
+            self.metrics.post_in_doubt();
+        }
+        let seed = fastrand::u64(..);
+        let delay = match error.retry() {
+            Retry::Backoff if is_unclear => AMBIGUOUS_BACKOFF.delay(failures + 1, seed),
+            Retry::Backoff => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::After(delay) => {
+                let now = Instant::now();
+                self.block_until(error.method(), now + delay);
+                let met = Some(caller).filter(|_| error.method() == Method::ChatPostMessage);
+                self.queues().throttle(place, met, now + delay, now);
+                delay
+            }
+            Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
+            // Not Slack's word but that of something in between, which may be out of the way soon.
+            Retry::Never if error.code().is_none() => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Never if affects_channel(error) => {
+                let delay = |failures| REFUSED_BACKOFF.delay(failures, seed);
+                self.breaker().on_refused(&log_scope(error.method(), place), Instant::now(), delay)
+            }
+            Retry::Never => REFUSED_BACKOFF.delay(failures + 1, seed),
+        };
+        // One that may still arrive is not waited for.
+        let is_over = !is_unclear || error.has_response();
+        if error.retry() == Retry::Backoff && error.method() == Method::ChatPostMessage && is_over {
+            let now = Instant::now();
+            self.queues().on_failure(place, caller, now + delay, now);
+        }
+        let again = seconds(delay);
+        if !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string()) {
+            debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+        } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
+            error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+        } else {
+            warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+        }
+        let fate = if is_unclear {
+            let now = Timestamp::now();
+            let ripe = if error.has_response() {
+                now
+            } else {
+                now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
+            };
+            Effect::Unknown {
+                final_at: ripe,
+                destination: place.to_owned(),
+                is_accepted: error.is_accepted(),
+            }
+        } else {
+            Effect::NotApplied
+        };
+        Deferred {
+            delay,
+            is_failure: !matches!(error.retry(), Retry::After(_)),
+            is_queued: false,
+            effect: fate,
+        }
+    }
+}
+
+/// The method that a step begins with, and the place that it is about.
+pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
+    match step {
+        Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
+        Step::Reply { channel, .. } => (Method::ChatPostMessage, channel.to_string()),
+        Step::Update { channel, .. } => (Method::ChatUpdate, channel.to_string()),
+        Step::Delete { channel, .. } => (Method::ChatDelete, channel.to_string()),
+        Step::VerifyPost(HistoryQuery { in_doubt: doubt, .. }) => {
+            let method = match doubt.operation {
+                Operation::Post(_) => Method::ConversationsHistory,
+                Operation::Update(..) | Operation::Reply(..) => Method::ConversationsReplies,
+            };
+            (method, doubt.destination.clone())
+        }
+    }
+}
+
+/// What complaints are about: a place that takes messages may still refuse edits.
+pub(super) fn log_scope(method: Method, place: &str) -> String {
+    match method {
+        Method::ChatUpdate => format!("edits in {place}"),
+        _ => place.to_owned(),
+    }
+}
+
+/// The message that the step keeps true, and whether this is the last that there is to show.
+fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
+    match step {
+        Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
+        Step::Reply { channel, ts, .. } => Some((channel.clone(), ts.clone(), false)),
+        Step::Post { .. } | Step::VerifyPost(_) | Step::Delete { .. } => None,
+    }
+}
+
+/// Whether the message is out of reach for good: it was deleted; or it may not be edited, and the request is over, so that
+/// nobody need ask again and again until the rules are changed.
+fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
+    match error.code() {
+        Some("message_not_found" | "thread_not_found") => true,
+        Some("edit_window_closed" | "cant_update_message") => is_last,
+        _ => false,
+    }
+}
+
+/// Whether the place takes nothing at all, whatever the message.
+fn affects_channel(error: &SlackError) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            "not_in_channel"
+                | "channel_not_found"
+                | "is_archived"
+                | "is_inactive"
+                | "restricted_action"
+                | "restricted_action_read_only_channel"
+                | "channel_is_limited_access"
+                | "messages_tab_disabled"
+        )
+    )
+}
+
+/// Whether it is the layout that Slack does not like, not the message.
+fn rejects_layout(error: &SlackError) -> bool {
+    matches!(
+        error.code(),
+        Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
+    )
+}
+
+#[cfg(test)]
+mod tests;

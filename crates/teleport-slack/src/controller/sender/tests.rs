@@ -1,0 +1,153 @@
+//! What is told of a place, and what a failed call means for its errand.
+
+use std::ops::RangeInclusive;
+
+use access_core::domain::ids::SlackUserId;
+use jiff::SignedDuration;
+
+use super::*;
+use crate::slack::ClientOptions;
+use crate::slack::objects::AuthTest;
+use access_core::domain::secret::Secret;
+
+fn outbox() -> SlackSender {
+    let options = ClientOptions {
+        api_url: "http://127.0.0.1:9/api/".into(),
+        ..ClientOptions::new(Secret::new("xoxb-1"))
+    };
+    let auth = AuthTest {
+        team_id: "T0".into(),
+        team: String::new(),
+        url: String::new(),
+        user_id: SlackUserId::new("U0BOT"),
+        bot_id: None,
+        app_id: None,
+        enterprise_id: None,
+        is_enterprise_install: false,
+        scopes: None,
+    };
+    let (turns, _) = mpsc::channel(1);
+    let slack = slack::Client::new(options).unwrap();
+    SlackSender::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
+}
+
+fn caller(id: &str) -> QueuedOperation {
+    let errand = Operation::Post(RecipientKey::new("C0TEAM"));
+    QueuedOperation { created: None, id: RequestId::new(id), operation: errand }
+}
+
+const POST: Method = Method::ChatPostMessage;
+
+fn refused(outbox: &SlackSender, error: &SlackError, failures: u32) -> Deferred {
+    outbox.on_error(&caller("r1"), "C0TEAM", error, failures)
+}
+
+#[test]
+fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive() {
+    let outbox = outbox();
+    let coded = |method, code| SlackError::api_error(method, code);
+    // Slack has answered, so it is there or never will be; or it may still be on its way.
+    let (now, late) = (Some(SignedDuration::ZERO), Some(IN_DOUBT_AFTER_TIMEOUT));
+    for (error, ripe_after) in [
+        (SlackError::timed_out(POST, true), late),
+        (SlackError::status(POST, 502), late),
+        (SlackError::status(POST, 500), now),
+        (coded(POST, "fatal_error"), now),
+        (SlackError::missing_field(POST), now),
+        (SlackError::timed_out(POST, false), None),
+        (SlackError::status(POST, 403), None),
+        (coded(POST, "ratelimited"), None),
+        (coded(POST, "not_in_channel"), None),
+        (coded(POST, "invalid_auth"), None),
+        // Made twice it does no harm.
+        (SlackError::timed_out(Method::ChatUpdate, true), None),
+        (SlackError::timed_out(Method::ConversationsHistory, true), None),
+    ] {
+        let before = Timestamp::now();
+        match (refused(&outbox, &error, 0).effect, ripe_after) {
+            (Effect::Unknown { final_at: ripe, destination: place, is_accepted }, Some(after)) => {
+                assert_eq!((place.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
+                assert!(ripe >= before + after && ripe <= Timestamp::now() + after, "{error}: {ripe}");
+            }
+            (Effect::NotApplied, None) => {}
+            (fate, _) => panic!("{error}: {fate:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
+    let outbox = outbox();
+    let coded = |code| SlackError::api_error(POST, code);
+    let cases: [(_, _, RangeInclusive<u64>); 8] = [
+        (coded("msg_too_long"), 0, 7..=15),
+        (coded("msg_too_long"), 1, 15..=30),
+        (coded("msg_too_long"), 50, 300..=600),
+        (coded("invalid_auth"), 0, 5..=10),
+        (SlackError::status(POST, 403), 0, 0..=1),
+        (SlackError::timed_out(POST, true), 0, 1..=2),
+        (SlackError::timed_out(POST, true), 50, 30..=60),
+        (SlackError::timed_out(POST, false), 50, 10..=20),
+    ];
+    for (error, failures, seconds) in cases {
+        let not_yet = refused(&outbox, &error, failures);
+        assert!(not_yet.is_failure && seconds.contains(&not_yet.delay.as_secs()), "{error}: {not_yet:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_for_itself() {
+    let coded = |code| SlackError::api_error(POST, code);
+    for (code, is_shut) in [
+        ("not_in_channel", true),
+        ("channel_not_found", true),
+        ("is_archived", true),
+        ("restricted_action", true),
+        ("restricted_action_thread_locked", false),
+        ("msg_too_long", false),
+        ("invalid_metadata_format", false),
+        ("brand_new", false),
+    ] {
+        let outbox = outbox();
+        refused(&outbox, &coded(code), 0);
+        let other = Operation::Post(RecipientKey::new("C0TEAM"));
+        let now = Instant::now();
+        let wait = outbox.breaker().required_wait("C0TEAM", &RequestId::new("other"), &other, now);
+        assert_eq!(wait.is_some(), is_shut, "{code}: {wait:?}");
+        // The first wait is longer than the rest between two tries, or its own errand would meet it.
+        assert!(
+            refused(&outbox, &coded(code), 0).delay > crate::controller::channel_breaker::PROBE_INTERVAL,
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn a_wait_that_slack_asks_for_is_kept_to_the_second_and_is_no_failure() {
+    let outbox = outbox();
+    let not_yet = refused(&outbox, &SlackError::api_error(POST, "ratelimited"), 50);
+    assert_eq!((not_yet.delay, not_yet.is_failure), (Duration::from_secs(7), false));
+    let left = outbox.blocked_for(POST).unwrap();
+    assert!(left > Duration::from_secs(6) && left <= Duration::from_secs(7), "{left:?}");
+    assert_eq!(outbox.blocked_for(Method::ChatUpdate), None);
+}
+
+#[test]
+fn a_message_is_given_up_when_it_is_gone_or_nobody_needs_it() {
+    let coded = |code| SlackError::api_error(Method::ChatUpdate, code);
+    for (error, while_listed, at_last) in [
+        (coded("message_not_found"), true, true),
+        (coded("thread_not_found"), true, true),
+        (coded("edit_window_closed"), false, true),
+        (coded("cant_update_message"), false, true),
+        (coded("is_archived"), false, false),
+        (coded("not_in_channel"), false, false),
+        (SlackError::status(Method::ChatUpdate, 500), false, false),
+    ] {
+        assert_eq!(
+            (is_unreachable(&error, false), is_unreachable(&error, true)),
+            (while_listed, at_last),
+            "{error}"
+        );
+    }
+}

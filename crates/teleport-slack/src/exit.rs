@@ -1,0 +1,180 @@
+//! How a command ends: its exit status, and the one place that prints an error with its causes.
+//!
+//! The statuses follow `sysexits.h` where it has one, so that a service manager can tell "fix the configuration"
+//! from "try again". Only `main` ends the process; everything else returns a [`Failure`].
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tracing::error;
+
+use crate::causes::{Cause, ErrorPolicy};
+use crate::config::ConfigError;
+use crate::observe::{Log, LogError};
+use access_core::domain::text;
+
+/// Why the process ends with something other than 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It failed while running: 1.
+    Failed,
+    /// The command line is wrong: 2.
+    Usage,
+    /// A file cannot be read or used: 77 (`EX_NOPERM`).
+    Credentials,
+    /// The configuration is wrong: 78 (`EX_CONFIG`).
+    Configuration,
+}
+
+impl Exit {
+    /// The status that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Credentials => 77,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// A command that did not succeed: what to tell the person and the exit status.
+#[derive(Debug)]
+pub struct ExitError {
+    exit: Exit,
+    error: Box<dyn Error + Send + Sync>,
+    /// Who reads standard error has read it in the log.
+    is_logged: bool,
+}
+
+impl ExitError {
+    /// `error` may be a text, an error with sources, or an `anyhow::Error`.
+    pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { exit, error: error.into(), is_logged: false }
+    }
+
+    /// The end for a cause that ends the program.
+    pub fn from_cause(cause: Cause, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        match [cause.at_start(), cause.while_running()].into_iter().find_map(|response| match response {
+            ErrorPolicy::Ends(exit) => Some(exit),
+            ErrorPolicy::Retries | ErrorPolicy::KeepsCurrent | ErrorPolicy::Impossible => None,
+        }) {
+            Some(exit) => Self::new(exit, error),
+            None => Self::new(Exit::Failed, error),
+        }
+    }
+
+    /// The exit status.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The same, after it was said in the log: whoever reads a log must find there why it ends.
+    pub fn logged(self, log: &Log) -> Self {
+        error!("The daemon ends: {}", chain(&*self.error));
+        Self { is_logged: log.is_stderr(), ..self }
+    }
+
+    /// Writes the error and its causes to stderr, unless the log wrote them there. A closed stderr is nothing to fail about.
+    pub fn print(&self) {
+        if self.is_logged {
+            return;
+        }
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{}", Chain(&*self.error));
+        let _ = stderr.flush();
+    }
+}
+
+impl From<ConfigError> for ExitError {
+    fn from(error: ConfigError) -> Self {
+        Self::new(error.exit(), error)
+    }
+}
+
+impl From<LogError> for ExitError {
+    fn from(error: LogError) -> Self {
+        let exit = match &error {
+            LogError::Open { .. } => Exit::Credentials,
+            LogError::Thread(_) | LogError::AlreadyInitialized => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<anyhow::Error> for ExitError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+/// Shows an error and what caused it, one per line:
+///
+/// ```text
+/// error: cannot open the log file /var/log/slack.log
+///   caused by: Permission denied (os error 13)
+/// ```
+///
+/// Control characters are escaped, except line breaks, which the list of configuration mistakes needs.
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", escape(&self.0.to_string()))?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            writeln!(f, "  caused by: {}", escape(&error.to_string()))?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes on one line, for the log.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+/// Escapes all but line breaks, which the list of configuration mistakes needs.
+fn escape(text: &str) -> String {
+    text.trim_end().lines().map(text::escape_line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot open the log file /tmp/\u{1b}[2Jx")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn every_cause_gets_a_line_and_no_control_character_survives() {
+        let error = Outer(io::Error::other("disk on fire\u{7}"));
+        insta::assert_snapshot!(Chain(&error).to_string(), @r"
+        error: cannot open the log file /tmp/\u{1b}[2Jx
+          caused by: disk on fire\u{7}
+        ");
+    }
+
+    #[test]
+    fn the_statuses_are_the_documented_ones() {
+        let codes = [Exit::Failed, Exit::Usage, Exit::Credentials, Exit::Configuration].map(Exit::code);
+        assert_eq!(codes, [1, 2, 77, 78]);
+    }
+}

@@ -1,0 +1,180 @@
+//! Knows whether this Teleport can take reviews for users at all, and keeps knowing it: at the start, every ten
+//! minutes, and when a review was refused.
+//!
+//! It looks at what says nothing about persons (`teleport/reviewing`). The cards and the clicks go by it; in mode
+//! `auto` the rules decide only while it says "impossible".
+
+use std::time::Duration;
+
+use access_core::policy::{CanSubmitForUsers, ModeSetting};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::exit::chain;
+use crate::teleport;
+use crate::teleport::denied::MFA_REMEDY;
+use crate::teleport::error::Call;
+use crate::teleport::review_support::ReviewSupportStatus;
+use crate::teleport::second_factor::{SecondFactor, Signer};
+
+/// How often it is looked again: a server may be upgraded, a role changed.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How often it is looked whether a right that is missing is there.
+const DENIED_CHECK_INTERVAL: Duration = Duration::from_secs(15);
+/// How long one look may take; what was known stands if it takes longer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is known, and how to know it again.
+#[derive(Debug)]
+pub struct ReviewSupport {
+    teleport: teleport::Client,
+    setting: ModeSetting,
+    /// How many `[[review.rule]]`s there are to go by instead.
+    rule_count: usize,
+    status: watch::Sender<CanSubmitForUsers>,
+}
+
+impl ReviewSupport {
+    /// Nothing is ruled out before the first look.
+    pub fn new(teleport: teleport::Client, setting: ModeSetting, rules: usize) -> Self {
+        Self { teleport, setting, rule_count: rules, status: watch::Sender::new(CanSubmitForUsers::Yes) }
+    }
+
+    /// What is known, and told when it changes.
+    pub fn subscribe(&self) -> watch::Receiver<CanSubmitForUsers> {
+        self.status.subscribe()
+    }
+
+    /// What was seen last.
+    pub(crate) fn status(&self) -> CanSubmitForUsers {
+        *self.status.borrow()
+    }
+
+    /// Looks now; at most 10 s. If Teleport does not say, what was known stands.
+    pub async fn check(&self) -> CanSubmitForUsers {
+        let found = match timeout(CHECK_TIMEOUT, self.teleport.review_support()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                debug!("Whether Teleport takes reviews for users is not known: {}", chain(&error));
+                return self.status();
+            }
+            Err(_) => return self.status(),
+        };
+        let now = match found {
+            ReviewSupportStatus::MaybeSupported => CanSubmitForUsers::Yes,
+            _ => CanSubmitForUsers::No,
+        };
+        let is_news = self.status.send_if_modified(|known| std::mem::replace(known, now) != now);
+        if is_news {
+            self.log_change(&found);
+        }
+        now
+    }
+
+    /// Looks every ten minutes until told to stop.
+    pub async fn check_periodically(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
+            self.check().await;
+        }
+    }
+
+    /// Says, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
+    pub async fn watch_permission(&self) {
+        let mut is_missing = false;
+        loop {
+            let rules_decide = match self.setting {
+                ModeSetting::Resolver => true,
+                ModeSetting::Auto => self.status() == CanSubmitForUsers::No && self.rule_count > 0,
+                ModeSetting::Reviewer => false,
+            };
+            let may = if rules_decide { self.teleport.may_resolve().await } else { Ok(None) };
+            match may {
+                Ok(Some(false)) if !std::mem::replace(&mut is_missing, true) => error!(
+                    "Nobody can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
+                    Call::SetAccessRequestState.required_permission().unwrap_or_default()
+                ),
+                Ok(Some(true)) if std::mem::take(&mut is_missing) => {
+                    info!("The plugin's Teleport user may decide now");
+                }
+                Ok(_) => {}
+                Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
+            }
+            tokio::time::sleep(if is_missing { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL }).await;
+        }
+    }
+
+    /// Says, from the start on, that Teleport will refuse every decision for want of a second factor. Does not end.
+    pub async fn mind_second_factor(&self) {
+        let mut renewed = self.teleport.identity_renewals();
+        let mut known = SecondFactor::NotAsked;
+        loop {
+            let somebody_decides = match self.setting {
+                ModeSetting::Resolver => true,
+                ModeSetting::Auto => self.rule_count > 0 || self.status() == CanSubmitForUsers::Yes,
+                ModeSetting::Reviewer => self.status() == CanSubmitForUsers::Yes,
+            };
+            if somebody_decides {
+                match self.teleport.second_factor().await {
+                    Ok(found) if found == known => {}
+                    Ok(found) => {
+                        tell_second_factor(&found);
+                        known = found;
+                    }
+                    Err(error) => {
+                        debug!("Whether a second factor is asked for is not known: {}", chain(&error))
+                    }
+                }
+            }
+            let pause =
+                if let SecondFactor::Asked(_) = known { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // The remedy is another certificate.
+                _ = renewed.changed() => {}
+            }
+        }
+    }
+
+    fn log_change(&self, found: &ReviewSupportStatus) {
+        let cause = match found {
+            ReviewSupportStatus::MaybeSupported => {
+                info!("Teleport can take reviews for users now; it judges each (review.mode)");
+                return;
+            }
+            ReviewSupportStatus::ServerTooOld(release) => {
+                format!("its release {release} is too old; upgrade it to one that has submit_for_users")
+            }
+            ReviewSupportStatus::NotEnterprise => "reviews need Teleport Enterprise".to_owned(),
+            ReviewSupportStatus::NoPermission => "none of this plugin's roles names anybody; give one of them allow.review_requests.submit_for_users".to_owned(),
+        };
+        match (self.setting, self.rule_count) {
+            (ModeSetting::Auto, 0) => warn!(
+                "Nobody can decide in Slack, and no buttons are drawn: there is no [[review.rule]], and this Teleport takes no reviews for users: {cause}, or add rules"
+            ),
+            (ModeSetting::Auto, rules) => info!(
+                rules,
+                "The rules decide in Slack, because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\""
+            ),
+            (ModeSetting::Reviewer, _) => warn!(
+                "Nobody can decide in Slack (review.mode = \"reviewer\"), because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\" and add rules"
+            ),
+            (ModeSetting::Resolver, _) => {}
+        }
+    }
+}
+
+fn tell_second_factor(found: &SecondFactor) {
+    match found {
+        SecondFactor::Asked(signer) => {
+            warn!("Nobody can decide in Slack: {MFA_REMEDY}; this one was signed {signer}");
+        }
+        SecondFactor::Unknown(signer @ Signer::User(_)) => info!(
+            "The plugin's certificate was signed {signer}, and Teleport does not tell which second factors there are: if WebAuthn is the only one, it refuses each decision in Slack, and the log then says what helps"
+        ),
+        // Who signed is not known either.
+        SecondFactor::Unknown(_) => {}
+        SecondFactor::NotAsked => info!("Teleport asks the plugin for no second factor any more"),
+    }
+}

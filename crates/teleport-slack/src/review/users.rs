@@ -1,0 +1,222 @@
+//! Reads the Teleport users who can matter for a Slack account, as they are now, without reading all of them for
+//! every click.
+//!
+//! All are listed only where the trait is a link or nobody has exactly the name that a link says, and at most once a minute
+//! for people who are found: the list makes
+//! an index, and whom it finds is read again by name. Where the index finds nobody, or the users do not bear it
+//! out, it must be no older than seconds. So a trait that was taken away counts at once, and one that was given
+//! counts within seconds; only a second user who is given the same Slack id may go unnoticed, for a minute.
+//!
+//! Who the person is, `access_core::policy::identity` tells.
+
+use std::time::Duration;
+
+use access_core::domain::ids::SlackUserId;
+use access_core::policy::identity::{SlackProfile, TeleportUser, UserMapping};
+use access_core::policy::user_index::{Candidates, UserIndex};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::observe::log_once::LogOnce;
+use crate::teleport;
+use crate::teleport::denied::AccessDenied;
+use crate::teleport::error::TeleportError;
+use crate::teleport::users;
+
+/// How old an index may be that finds somebody.
+const MAX_AGE_HIT: Duration = Duration::from_secs(60);
+/// How old one may be that finds nobody, so that strangers who click cause one listing in this time at most.
+const MAX_AGE_MISS: Duration = Duration::from_secs(5);
+
+/// Teleport's users.
+#[derive(Debug)]
+pub struct UserLookup {
+    teleport: teleport::Client,
+    mapping: UserMapping,
+    /// The last listing.
+    snapshot: watch::Sender<Option<UserSnapshot>>,
+    /// Somebody waits for a new one.
+    refresh_requested: Notify,
+    log_once: LogOnce,
+}
+
+/// What came of listing all users.
+#[derive(Clone, Debug)]
+struct UserSnapshot {
+    /// When it was begun.
+    started_at: Instant,
+    index: Result<std::sync::Arc<UserIndex>, TeleportError>,
+}
+
+impl UserLookup {
+    /// Reads nothing yet.
+    pub fn new(teleport: teleport::Client, links: UserMapping) -> Self {
+        Self {
+            teleport,
+            mapping: links,
+            snapshot: watch::Sender::new(None),
+            refresh_requested: Notify::new(),
+            log_once: LogOnce::default(),
+        }
+    }
+
+    /// How people are linked.
+    pub(crate) fn mapping(&self) -> &UserMapping {
+        &self.mapping
+    }
+
+    /// Lists all users whenever that is wanted, until told to stop. One listing serves all who wait, and is not given
+    /// up when they are.
+    pub async fn refresh_on_demand(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(self.refresh_requested.notified()).await.is_some() {
+            let asked = Instant::now();
+            let Some(found) = stop.run_until_cancelled(self.teleport.list_users()).await else { return };
+            let index = found.map(|users| {
+                let users: Vec<_> = users.into_iter().map(to_core).collect();
+                std::sync::Arc::new(UserIndex::new(&users, &self.mapping))
+            });
+            self.snapshot.send_replace(Some(UserSnapshot { started_at: asked, index }));
+        }
+    }
+
+    /// The Slack accounts of a Teleport user, by the table and the trait. Of the requester they are read as they are now;
+    /// of others the last listing will do, so that made-up names cost no calls.
+    pub(crate) async fn slack_accounts(
+        &self,
+        user: &str,
+        is_requester: bool,
+    ) -> Result<Vec<SlackUserId>, TeleportError> {
+        let mut accounts: Vec<_> = self.mapping.explicit_accounts(user).collect();
+        if self.mapping.id_trait.is_none() {
+            return Ok(accounts);
+        }
+        let now = if is_requester { Some(self.teleport.get_user(user).await) } else { None };
+        let by_trait = match now {
+            // Who may not read one user may not list them either, which says what both need.
+            None | Some(Err(_)) => self
+                .fresh_index(Instant::now(), MAX_AGE_HIT)
+                .await
+                .map(|(_, index)| index.accounts(user).collect()),
+            Some(Ok(found)) => {
+                let found = found.map(to_core);
+                Ok(found.iter().flat_map(|user| self.mapping.trait_accounts(user)).collect::<Vec<_>>())
+            }
+        };
+        match by_trait {
+            Ok(by_trait) => {
+                self.log_once.clear("users");
+                accounts.extend(by_trait);
+                Ok(accounts)
+            }
+            // For telling people, whatever the refusal's words mean, what the table says is good enough.
+            Err(error)
+                if matches!(
+                    error.denied(),
+                    Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized)
+                ) =>
+            {
+                self.log_unreadable(&error);
+                Ok(accounts)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The users who can matter for the account; `None` if the daemon may not read users.
+    pub(crate) async fn candidate_users(
+        &self,
+        profile: &SlackProfile,
+    ) -> Result<Option<Vec<TeleportUser>>, TeleportError> {
+        match self.find(profile).await {
+            Ok(users) => {
+                self.log_once.clear("users");
+                Ok(Some(users))
+            }
+            // Only for want of this right: a plugin that is shut out knows nothing, and so nobody may decide.
+            Err(error) if error.denied() == Some(AccessDenied::MissingPermission) => {
+                self.log_unreadable(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn log_unreadable(&self, error: &TeleportError) {
+        // Without the trait, names are then taken unchecked, which is allowed.
+        if self.mapping.id_trait.is_some() && self.log_once.should_log("users", "unauthorised") {
+            warn!("People cannot be found by slack_user_id_trait: {error}");
+        } else {
+            debug!("Teleport's users may not be read: {error}");
+        }
+    }
+
+    async fn find(&self, profile: &SlackProfile) -> Result<Vec<TeleportUser>, TeleportError> {
+        if self.mapping.id_trait.is_some() {
+            return self.find_in_snapshot(profile).await;
+        }
+        let named = Candidates::named(profile, &self.mapping);
+        let found = self.fetch(&named).await?;
+        if !named.is_incomplete(&found, &self.mapping) {
+            return Ok(found);
+        }
+        // Somebody may be called so but for the capitals; that is worth a list where one is allowed.
+        match self.find_in_snapshot(profile).await {
+            Err(error) if error.denied() == Some(AccessDenied::MissingPermission) => {
+                debug!("Teleport's users may not be listed, to see who differs in capitals: {error}");
+                Ok(found)
+            }
+            found => found,
+        }
+    }
+
+    async fn find_in_snapshot(&self, profile: &SlackProfile) -> Result<Vec<TeleportUser>, TeleportError> {
+        let began = Instant::now();
+        let (asked, index) = self.fresh_index(began, MAX_AGE_HIT).await?;
+        let candidates = index.candidates(profile, &self.mapping);
+        let users = self.fetch(&candidates).await?;
+        if asked >= began || candidates.are_confirmed_by(&users, profile, &self.mapping) {
+            return Ok(users);
+        }
+        let (_, index) = self.fresh_index(began, MAX_AGE_MISS).await?;
+        self.fetch(&index.candidates(profile, &self.mapping)).await
+    }
+
+    /// An index that was begun after `began`, or is no older than `age`.
+    async fn fresh_index(
+        &self,
+        began: Instant,
+        age: Duration,
+    ) -> Result<(Instant, std::sync::Arc<UserIndex>), TeleportError> {
+        let mut listing = self.snapshot.subscribe();
+        loop {
+            let last = listing.borrow_and_update().clone();
+            match last {
+                Some(UserSnapshot { started_at: asked, index }) if asked >= began => {
+                    return index.map(|index| (asked, index));
+                }
+                Some(UserSnapshot { started_at: asked, index: Ok(index) }) if asked.elapsed() <= age => {
+                    return Ok((asked, index));
+                }
+                _ => {}
+            }
+            self.refresh_requested.notify_one();
+            listing.changed().await.expect("we hold the sender");
+        }
+    }
+
+    /// Those of them who exist, as they are now.
+    async fn fetch(&self, candidates: &Candidates) -> Result<Vec<TeleportUser>, TeleportError> {
+        let mut found = Vec::new();
+        for name in candidates.names() {
+            found.extend(self.teleport.get_user(name).await?.map(to_core));
+        }
+        Ok(found)
+    }
+}
+
+/// In the core's words.
+fn to_core(user: users::TeleportUser) -> TeleportUser {
+    TeleportUser { name: user.name, traits: user.traits, expires: user.expires }
+}

@@ -1,0 +1,274 @@
+//! Reads who somebody is at this moment: the account in Slack, the Teleport user that it is linked to, and the user
+//! groups that matter. The same for a person who clicks and, before a decision, for each who voted earlier.
+//!
+//! Whatever cannot be read is a refusal, and nothing is decided without it; only what Slack says is gone for good is no
+//! reason to wait (`docs/decisions/0011`). User groups may be ten seconds old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::domain::ids::SlackUserId;
+use access_core::domain::request::AccessRequest;
+use access_core::interaction::AppInstallation;
+use access_core::policy::identity::{Reviewer, SlackProfile, Users, identify};
+use access_core::policy::refusal::{AccountIneligible, Refusal};
+use access_core::policy::{Rules, Voter, Voters};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error, warn};
+
+use super::users::UserLookup;
+use crate::interactions::facts::teleport_refusal;
+use crate::observe::log_once::LogOnce;
+use crate::slack;
+use crate::slack::error::{Retry, SlackError};
+use crate::slack::usergroups::{Membership, UserGroups, is_gone};
+use crate::teleport::denied::AccessDenied;
+
+/// How long reading whatever a verdict needs may take; after it nothing was decided.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// What was read counts as now for so long, from when it was asked for; of user groups, too, which are remembered.
+const MAX_AGE: Duration = Duration::from_secs(10);
+/// Accounts read at once for one verdict.
+const MAX_CONCURRENT_READS: usize = 8;
+
+/// Reads accounts, links and groups.
+#[derive(Debug)]
+pub struct VoterLoader {
+    /// The way to Slack.
+    pub slack: slack::Client,
+    /// Who is in which user group.
+    pub groups: UserGroups,
+    /// What this app is.
+    pub installation: AppInstallation,
+    /// Who is who.
+    pub users: Arc<UserLookup>,
+    /// Whose groups matter.
+    pub rules: Arc<Rules>,
+    complaints: LogOnce,
+}
+
+/// What was read of voters for one verdict, and since when.
+#[derive(Debug)]
+pub(crate) struct VoterSnapshot {
+    voters: Voters,
+    read_at: Instant,
+}
+
+impl VoterSnapshot {
+    /// Nothing yet.
+    pub(crate) fn empty() -> Self {
+        Self { voters: Voters::default(), read_at: Instant::now() }
+    }
+
+    /// This person, whom somebody began to read at `since`.
+    pub(crate) fn of(voter: Voter, since: Instant) -> Self {
+        let mut voters = Voters::default();
+        voters.insert(voter.reviewer.slack_user.clone(), Some(voter));
+        Self { voters, read_at: since }
+    }
+
+    /// What still counts as now.
+    pub(crate) fn voters(&mut self) -> &Voters {
+        if self.read_at.elapsed() > MAX_AGE {
+            *self = Self::empty();
+        }
+        &self.voters
+    }
+
+    /// Makes room for what was read since `began`, of which the oldest part was asked for then.
+    fn renew(&mut self, began: Instant) {
+        if self.read_at.elapsed() > MAX_AGE {
+            *self = Self { voters: Voters::default(), read_at: began };
+        }
+        self.read_at = self.read_at.min(began);
+    }
+}
+
+impl VoterLoader {
+    /// Reads nothing yet.
+    pub fn new(
+        slack: slack::Client,
+        our: AppInstallation,
+        people: Arc<UserLookup>,
+        rules: Arc<Rules>,
+    ) -> Self {
+        let groups = UserGroups::new(slack.clone());
+        Self { slack, groups, installation: our, users: people, rules, complaints: LogOnce::default() }
+    }
+
+    /// The person behind an account.
+    ///
+    /// # Errors
+    /// If it is none that may act, or that cannot be told.
+    pub(crate) async fn reviewer(&self, account: &SlackUserId) -> Result<Reviewer, Refusal> {
+        let profile = match self.slack.user_info(account).await {
+            Ok(Some(user)) => SlackProfile::from(&user),
+            Ok(None) => return Err(Refusal::AccountIneligible(AccountIneligible::External)),
+            Err(error) if is_lasting(&error) => {
+                // Whoever clicks: it is the app that lacks something.
+                self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
+                return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
+            }
+            Err(error) => {
+                warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
+                return Err(Refusal::SlackUnreachable);
+            }
+        };
+        self.complaints.clear("people");
+        let users = self.users.candidate_users(&profile).await.map_err(|error| {
+            warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::exit::chain(&error));
+            match error.denied() {
+                Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized) => Refusal::UsersUnreadable,
+                _ => teleport_refusal(&error),
+            }
+        })?;
+        let users = users.as_deref().map_or(Users::Unreadable, Users::Listed);
+        identify(account, &profile, &self.installation, self.users.mapping(), users, Timestamp::now())
+    }
+
+    /// The user groups on which it depends whether the person may decide the request, as far as the person is in them
+    /// and they are needed; and since when that is known.
+    ///
+    /// # Errors
+    /// If it depends on a group that cannot be read: [`Refusal::GroupGone`] only if that can never change.
+    pub(crate) async fn groups(
+        &self,
+        person: &Reviewer,
+        request: &AccessRequest,
+    ) -> Result<(Vec<String>, Instant), Refusal> {
+        let mut own = Vec::new();
+        let mut since = Instant::now();
+        let (mut unread, mut gone) = (None, None);
+        for group in self.rules.groups_to_check(request, &person.user) {
+            match self.groups.members(group).await {
+                Ok(Membership { people, asked }) => {
+                    self.complaints.clear(group);
+                    since = since.min(asked);
+                    if person.accounts().iter().any(|id| people.contains(id)) {
+                        own.push(group.to_owned());
+                        if self.rules.check_approver(request, &person.user, &own).is_ok() {
+                            return Ok((own, since));
+                        }
+                    }
+                }
+                // Not knowing is neither being a member nor being none.
+                Err(error) if is_lasting(&error) => {
+                    let what = format!(
+                        "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
+                    );
+                    self.tell_once(group, &what, &error);
+                    if is_gone(&error) {
+                        gone = Some(Refusal::GroupGone);
+                    } else {
+                        let lasting = Refusal::GroupsUnreadable { is_lasting: true };
+                        unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                    }
+                }
+                Err(error) => {
+                    warn!(
+                        group,
+                        "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
+                        error.with_remedy()
+                    );
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
+                }
+            }
+        }
+        unread.or(gone).map_or(Ok((own, since)), Err)
+    }
+
+    /// Tells what somebody must mend, once until it works again.
+    fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
+        if self.complaints.should_log(place, error.code().unwrap_or_default()) {
+            error!("{what}: {}", error.with_remedy());
+        }
+    }
+
+    /// Reads the accounts that a verdict on `request` needs, into `read`.
+    ///
+    /// # Errors
+    /// If any of them cannot be read; then nothing can be decided.
+    pub(crate) async fn load(
+        &self,
+        accounts: Vec<SlackUserId>,
+        request: &AccessRequest,
+        read: &mut VoterSnapshot,
+    ) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let one = |account: SlackUserId| async move {
+            let (voter, is_gone) = match self.reviewer(&account).await {
+                Ok(person) => match self.groups(&person, request).await {
+                    Ok((groups, since)) => {
+                        return Ok((account, Some(Voter { reviewer: person, groups }), false, since));
+                    }
+                    Err(Refusal::GroupGone) => (Some(Voter { reviewer: person, groups: Vec::new() }), true),
+                    Err(refusal) => return Err(refusal),
+                },
+                Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
+                Err(refusal) if refusal.is_indeterminate() => return Err(refusal),
+                Err(refusal) => {
+                    debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
+                    (None, refusal == Refusal::AccountIneligible(AccountIneligible::External))
+                }
+            };
+            Ok((account, voter, is_gone, began))
+        };
+        let reading =
+            stream::iter(accounts).map(one).buffer_unordered(MAX_CONCURRENT_READS).try_collect::<Vec<_>>();
+        let found = timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Timeout)??;
+        read.renew(found.iter().map(|(.., since)| *since).fold(began, Instant::min));
+        for (account, voter, is_gone, _) in found {
+            if is_gone {
+                read.voters.insert_gone(account, voter);
+            } else {
+                read.voters.insert(account, voter);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether asking again cannot help.
+fn is_lasting(error: &SlackError) -> bool {
+    matches!(error.retry(), Retry::Never | Retry::NeedsOperator)
+}
+
+/// What to tell if it is for want of this scope.
+fn lacking(error: &SlackError, scope: &'static str) -> Option<Refusal> {
+    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_read_is_as_old_as_its_oldest_part() {
+        let seconds = Duration::from_secs;
+        let account = SlackUserId::new("U0BOB");
+        let knows = |read: &mut VoterSnapshot| {
+            let text = format!("{:?}", read.voters());
+            text.contains("U0BOB")
+        };
+        tokio::time::advance(seconds(100)).await;
+        // An account that was read now, and a group that was asked for seven seconds ago.
+        let mut read = VoterSnapshot::empty();
+        read.renew(Instant::now() - seconds(7));
+        read.voters.insert(account.clone(), None);
+        tokio::time::advance(seconds(3)).await;
+        assert!(knows(&mut read), "ten seconds");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!knows(&mut read), "and no more: not ten from when the account was read");
+        // What was read before is not made younger by what is added.
+        read.renew(Instant::now());
+        read.voters.insert(account.clone(), None);
+        tokio::time::advance(seconds(6)).await;
+        read.renew(Instant::now());
+        tokio::time::advance(seconds(4)).await;
+        assert!(knows(&mut read));
+        tokio::time::advance(seconds(1)).await;
+        assert!(!knows(&mut read));
+    }
+}

@@ -1,0 +1,90 @@
+//! What a person who clicked gets to see: a dialogue, or a message that nobody else sees.
+//!
+//! Someone waits in front of each of these calls, so their deadlines are short (see `method`). What is said is
+//! `access-core`'s business, when it is said the caller's.
+
+use access_core::domain::ids::{ChannelId, SlackUserId};
+use access_core::render::Message;
+use serde::Serialize;
+
+use super::error::{ErrorKind, SlackError};
+use super::method::Method;
+use super::{Body, Client, request, response_url, wire};
+use access_core::domain::secret::Secret;
+
+impl Client {
+    /// Opens a dialogue for the person who clicked (`views.open`), within 2 s. The trigger came with the click, serves
+    /// once and for 3 s; afterwards Slack's code is `expired_trigger_id` or `exchanged_trigger_id`.
+    pub async fn views_open(&self, trigger_id: &str, view: &impl Serialize) -> Result<(), SlackError> {
+        self.json(Method::ViewsOpen, &ViewBody { trigger_id, view }).await?;
+        Ok(())
+    }
+
+    /// Shows a message to one person in a channel where both that person and the app are (`chat.postEphemeral`),
+    /// within 5 s. Slack does not promise to show it, and forgets it when the person's client reloads.
+    pub async fn post_ephemeral(
+        &self,
+        channel: &ChannelId,
+        user: &SlackUserId,
+        message: &Message,
+    ) -> Result<(), SlackError> {
+        let body = EphemeralBody {
+            channel,
+            user,
+            text: message.text(),
+            blocks: Some(message.blocks()).filter(|blocks| !blocks.is_empty()),
+            parse: "none",
+        };
+        self.json(Method::ChatPostEphemeral, &body).await?;
+        Ok(())
+    }
+
+    /// Answers a click at the address that came with it, within 5 s: only the person who clicked sees it, and the
+    /// message with the button stays. Works five times within half an hour, without membership in the channel.
+    ///
+    /// # Errors
+    ///
+    /// Among others, a permanent one without any call if the address is not one of Slack's: `https` at slack.com,
+    /// at hooks.slack.com, or at the API's own host (for which `http` will do if the API is `http` too).
+    pub async fn respond(&self, response_url: &Secret, message: &Message) -> Result<(), SlackError> {
+        let method = Method::Respond;
+        let uri = response_url::validate(response_url.expose(), &self.base())
+            .map_err(|reason| SlackError::new(method, ErrorKind::UntrustedUrl { reason }))?;
+        let scrub = self.shared.token.get().redactor.with(response_url::secret_parts(response_url));
+        let body = RespondBody {
+            text: message.text(),
+            blocks: Some(message.blocks()).filter(|blocks| !blocks.is_empty()),
+            response_type: "ephemeral",
+            replace_original: false,
+        };
+        // Whoever has the address may answer, so no token goes there.
+        let request = request(uri, None, Body::json(method, &body)?);
+        self.send(method, request, wire::parse_response_url_body, &scrub).await?;
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct ViewBody<'a, V> {
+    trigger_id: &'a str,
+    view: &'a V,
+}
+
+#[derive(Serialize)]
+struct EphemeralBody<'a, B> {
+    channel: &'a ChannelId,
+    user: &'a SlackUserId,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<B>,
+    parse: &'static str,
+}
+
+#[derive(Serialize)]
+struct RespondBody<'a, B> {
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocks: Option<B>,
+    response_type: &'static str,
+    replace_original: bool,
+}

@@ -1,0 +1,160 @@
+//! From an envelope to the handler: what to acknowledge when, what is new, how much is worked on at a time.
+//!
+//! Shared by all connections. It sends nothing itself: it tells the connection what to send.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::dedup::{AckState, DedupCache, DedupKeys};
+use super::frame::RawEnvelope;
+use super::{Envelope, Timing};
+
+/// Payloads at work at one time.
+pub(super) const MAX_CONCURRENT: usize = 256;
+
+/// What goes into an acknowledgement, if anything.
+pub(super) type AckPayload = Option<Value>;
+pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Option<Value>> + Send>>;
+pub(super) type Handler = Box<dyn Fn(Envelope) -> HandlerFuture + Send + Sync>;
+
+/// What a connection is to do with an envelope.
+pub(super) enum AckDecision {
+    /// Acknowledge with this answer.
+    Ack(Option<Value>),
+    /// Acknowledge, then start this.
+    AckThenStart(PendingWork),
+    /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the dialogue
+    /// stays open, which an acknowledgement would close as if it had been taken.
+    AckLater(Pin<Box<dyn Future<Output = Option<AckPayload>> + Send>>),
+    /// Do not acknowledge: Slack will send it again.
+    NoAck,
+}
+
+/// Work that waits for its acknowledgement to leave.
+pub(super) struct PendingWork {
+    tasks: TaskTracker,
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl PendingWork {
+    pub(super) fn start(self) {
+        self.tasks.spawn(self.work);
+    }
+}
+
+/// Where envelopes go.
+pub(super) struct Dispatcher {
+    handler: Arc<Handler>,
+    timing: Timing,
+    dedup: Arc<Mutex<DedupCache>>,
+    tasks: TaskTracker,
+    cancelled: CancellationToken,
+}
+
+impl Dispatcher {
+    pub(super) fn new(handler: Handler, timing: Timing) -> Self {
+        Self {
+            handler: Arc::new(handler),
+            timing,
+            dedup: Arc::default(),
+            tasks: TaskTracker::new(),
+            cancelled: CancellationToken::new(),
+        }
+    }
+
+    /// Takes an envelope that arrived now.
+    pub(super) fn dispatch(&self, sealed: RawEnvelope, now: Instant) -> AckDecision {
+        let Some(payload) = sealed.payload else {
+            debug!("An envelope without an interactive payload was acknowledged and dropped");
+            return AckDecision::Ack(None);
+        };
+        let keys = DedupKeys::new(&sealed.id, &payload);
+        let mut seen = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get(&keys) {
+            Some(AckState::Acked(answer)) => {
+                debug!("A payload came again and was only acknowledged");
+                return AckDecision::Ack(answer.clone());
+            }
+            // The connection that it first came over will acknowledge it. If that one is gone, the next repetition
+            // finds the answer.
+            Some(AckState::Pending) => return AckDecision::NoAck,
+            None => {}
+        }
+        if self.tasks.len() >= MAX_CONCURRENT {
+            warn!(
+                working = MAX_CONCURRENT,
+                "A click was left for Slack to send again: too many are being worked on"
+            );
+            return AckDecision::NoAck;
+        }
+        let is_asked =
+            sealed.accepts_response && payload.get("type").is_some_and(|kind| kind == "view_submission");
+        if !is_asked {
+            seen.insert(&keys, &AckState::Acked(None), now);
+            let work = self.run_handler(Envelope { payload, respond_by: None });
+            let work = work.map(|_no_answer_is_due| ());
+            return AckDecision::AckThenStart(PendingWork {
+                tasks: self.tasks.clone(),
+                work: Box::pin(work),
+            });
+        }
+        seen.insert(&keys, &AckState::Pending, now);
+        let answer_by = now + self.timing.respond_within;
+        let (tell, told) = oneshot::channel();
+        let work = self.run_handler(Envelope { payload, respond_by: Some(answer_by) });
+        let seen = self.dedup.clone();
+        self.tasks.spawn(async move {
+            let Some(answer) = work.await else { return };
+            let acked = AckState::Acked(answer.clone());
+            seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
+            if tell.send(answer).is_err() {
+                warn!("The answer to a dialogue came too late; Slack told the person that it failed");
+            }
+        });
+        AckDecision::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok() }))
+    }
+
+    /// What the handler says; `None` if it fails, or its time is up.
+    fn run_handler(&self, envelope: Envelope) -> impl Future<Output = Option<AckPayload>> + Send + 'static {
+        let (handler, given_up, limit) =
+            (self.handler.clone(), self.cancelled.clone(), self.timing.handler_timeout);
+        async move {
+            let handling = AssertUnwindSafe(async move { handler(envelope).await }).catch_unwind();
+            match timeout(limit, given_up.run_until_cancelled(handling)).await {
+                Ok(Some(Ok(answer))) => Some(answer),
+                Ok(Some(Err(_panic))) => {
+                    error!("Handling a click panicked; this is a fault of teleport-slack, please report it");
+                    None
+                }
+                Ok(None) => None,
+                Err(_) => {
+                    error!("A click was worked on for {limit:?} and was given up");
+                    None
+                }
+            }
+        }
+    }
+
+    /// Waits for what is under way, for as long as it may take, and then gives it up. Nothing more must be taken.
+    pub(super) async fn drain(&self) {
+        self.tasks.close();
+        let limit = self.timing.drain;
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            warn!(
+                left = self.tasks.len(),
+                "Clicks were still being worked on after {limit:?}; they are given up"
+            );
+            self.cancelled.cancel();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Keeps connections open: each is replaced when it ends, and before it ends if Slack announces that.
+//!
+//! Decides when to try again and what to tell the log: what changed, not every try.
+
+use std::future::{Future, pending};
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::Timing;
+use super::connect::{self, IoStream};
+use super::connection::{Connection, Ended};
+use super::dispatch::Dispatcher;
+use super::error::{ConnectionError, RetryDelay};
+use super::others::{Excess, Others, Ours};
+use crate::observe::seconds;
+use crate::slack::Client;
+use access_core::domain::secret::Secret;
+
+/// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one
+/// that is just being closed.
+type Draining<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
+
+/// What all connections of one app have in common.
+pub(super) struct Supervisor<'a> {
+    client: Client,
+    app_token: watch::Receiver<Secret>,
+    app_id: String,
+    timing: Timing,
+    connections: watch::Sender<usize>,
+    dispatcher: &'a Dispatcher,
+    last_logged: Mutex<Option<String>>,
+    others: Others,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(
+        client: Client,
+        (app_token, app_id): (watch::Receiver<Secret>, String),
+        timing: Timing,
+        links: watch::Sender<usize>,
+        intake: &'a Dispatcher,
+    ) -> Self {
+        let others = Others::new(timing.recount);
+        Self {
+            client,
+            app_token,
+            app_id,
+            timing,
+            connections: links,
+            dispatcher: intake,
+            last_logged: Mutex::new(None),
+            others,
+        }
+    }
+
+    /// Keeps one connection open until told to stop. `number` is for the log.
+    pub(super) async fn run(&self, number: u8, stop: &CancellationToken) {
+        let mut old = Draining::new();
+        let mut leave_old = stop.child_token();
+        let mut failures = 0;
+        let mut renewed = self.app_token.clone();
+        loop {
+            renewed.mark_unchanged();
+            let opened = tokio::select! {
+                () = stop.cancelled() => break,
+                opened = drive_while(&mut old, self.connect()) => opened,
+            };
+            let trouble = match opened {
+                Err(trouble) => trouble,
+                Ok((mut link, ours)) => {
+                    let open = (OpenConnection::new(&self.connections), ours);
+                    self.log_connected(number);
+                    leave_old.cancel();
+                    let (since, leave) = (Instant::now(), stop.child_token());
+                    let serving = async {
+                        tokio::select! {
+                            served = link.serve(self.dispatcher, &leave) => served,
+                            never = self.log_once_stable(number) => never,
+                            () = self.others.wanted() => Ended::Refresh,
+                        }
+                    };
+                    let served = drive_while(&mut old, serving).await;
+                    if since.elapsed() >= self.timing.stable_after {
+                        failures = 0;
+                    }
+                    match served {
+                        Ended::Closed => break,
+                        Ended::Failed(trouble) => trouble,
+                        Ended::Refresh => {
+                            debug!(connection = number, "A new connection is to replace this one");
+                            leave_old = leave.clone();
+                            old.push(Box::pin(async move {
+                                let _counted = open;
+                                // However it ends, its replacement is on the way.
+                                link.serve(self.dispatcher, &leave).await;
+                            }));
+                            if failures == 0 && since.elapsed() >= self.timing.stable_after {
+                                continue;
+                            }
+                            ConnectionError::Flapping
+                        }
+                    }
+                }
+            };
+            failures += 1;
+            let pause = self.retry_delay(&trouble, failures);
+            self.log(&trouble, pause);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = drive_while(&mut old, sleep(pause)) => {}
+                // It may be just what was missing.
+                Ok(()) = renewed.changed() => {}
+            }
+        }
+        // They were told to stop as well.
+        while old.next().await.is_some() {}
+    }
+
+    async fn connect(&self) -> Result<(Connection<Box<dyn IoStream>>, Ours), ConnectionError> {
+        let ours = self.others.ours();
+        let app_token = self.app_token.borrow().clone();
+        let url = self.client.apps_connections_open(&app_token).await.map_err(ConnectionError::Api)?;
+        let (base, tls) = (self.client.base(), self.client.tls());
+        let stream = connect::open(&url, &base, tls, &self.timing).await?;
+        let mut link = Connection::await_hello(stream, self.timing).await?;
+        if let Some(theirs) = link.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
+            // The other app's clicks are not ours to take.
+            link.close().await;
+            return Err(ConnectionError::OtherApp { theirs, ours: self.app_id.clone() });
+        }
+        if let Some(Excess { connections, ours }) = self.others.hello(link.hello().connections) {
+            warn!(
+                connections,
+                ours,
+                "Others hold connections of this Slack app, and Slack hands each click to any of them; if they are all daemons of this Teleport cluster, that is as it should be; a daemon of another Teleport cluster, or another program with an app-level token of this app, takes clicks away: give it a Slack app of its own"
+            );
+        }
+        Ok((link, ours))
+    }
+
+    fn retry_delay(&self, trouble: &ConnectionError, failures: u32) -> Duration {
+        let growing = self.timing.backoff.delay(failures, fastrand::u64(..));
+        match trouble.retry_delay() {
+            RetryDelay::Backoff => growing,
+            RetryDelay::AtLeast(wait) => growing.max(wait),
+            RetryDelay::NeedsOperator => self.timing.operator_delay,
+        }
+    }
+
+    /// Tells what went wrong, unless it was told last. It is an error if an operator has to act or nothing
+    /// arrives any more.
+    fn log(&self, trouble: &ConnectionError, pause: Duration) {
+        let open = *self.connections.borrow();
+        let is_error = trouble.retry_delay() == RetryDelay::NeedsOperator || open == 0;
+        let remedy = trouble.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
+        let text = format!("{trouble}{remedy}");
+        let told = format!("{is_error} {text}");
+        let mut last = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let retry_in_s = seconds(pause);
+        if last.as_ref() == Some(&told) {
+            debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
+            return;
+        }
+        *last = Some(told);
+        if is_error {
+            error!(
+                connections = open,
+                retry_in_s, "No Socket Mode connection, so clicks in Slack may not arrive: {text}"
+            );
+        } else {
+            warn!(connections = open, retry_in_s, "One Socket Mode connection less: {text}");
+        }
+    }
+
+    fn log_connected(&self, number: u8) {
+        let open = *self.connections.borrow();
+        // After trouble it has yet to show that it lasts.
+        if open == 1 && self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode");
+        } else {
+            debug!(connection = number, connections = open, "A Socket Mode connection is open");
+        }
+    }
+
+    /// Tells that trouble is over once a connection has lasted. Does not end.
+    async fn log_once_stable<T>(&self, number: u8) -> T {
+        sleep(self.timing.stable_after).await;
+        if self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            let open = *self.connections.borrow();
+            info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode again");
+        }
+        pending().await
+    }
+}
+
+/// Runs `main` to its end, and the old connections beside it.
+async fn drive_while<T>(old: &mut Draining<'_>, main: impl Future<Output = T>) -> T {
+    let mut main = pin!(main);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut main => return done,
+            Some(()) = old.next() => {}
+        }
+    }
+}
+
+/// Counts an open connection until it is dropped.
+struct OpenConnection {
+    connections: watch::Sender<usize>,
+}
+
+impl OpenConnection {
+    fn new(links: &watch::Sender<usize>) -> Self {
+        links.send_modify(|links| *links += 1);
+        Self { connections: links.clone() }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.connections.send_modify(|links| *links -= 1);
+    }
+}

@@ -1,0 +1,422 @@
+//! Keeps watching: connect, watch, list, tell the changes; on any end say so and begin again.
+//!
+//! Needs no memory of what it told before: after each opening it tells a list of all there is (`listing.rs`), and
+//! whoever listens compares. The stream goes on whatever a list does. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
+//! us): what is not taken yet is kept here, the newest per request. When the identity is renewed it opens the
+//! next watch, on the new connection, before it leaves the present one. A stream that stays silent proves nothing,
+//! and HTTP/2 may ask only once a minute whether the line lives, so small calls are made meanwhile.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+use access_core::domain::ids::RequestId;
+use access_core::domain::request::AccessRequest;
+use futures_util::future::OptionFuture;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch as latest;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Client;
+use super::error::{ErrorKind, TeleportError};
+use super::events::{Event, EventStream};
+use super::listing::{Completeness, ListStep, list_steps};
+use super::plugin_data::Fields;
+use crate::observe::metrics::Metrics;
+
+/// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
+const MAX_PENDING: usize = 10_000;
+
+/// What a watch told so long before a list began may be newer than the list, and stands against it: lists were seen to
+/// be up to a second old (15.3.1).
+const LIST_STALENESS: Duration = Duration::from_secs(2);
+
+/// What a watcher tells.
+#[derive(Debug)]
+pub enum WatchUpdate {
+    /// A list of all access requests.
+    Snapshot {
+        /// Those that are listed.
+        requests: Vec<AccessRequest>,
+        /// Whether what was told before and is not in here is gone.
+        completeness: Completeness,
+        /// Of these the list says nothing: changes of them were told while it was made, or just before.
+        already_reported: HashSet<RequestId>,
+    },
+    /// All records, those of requests that are gone included.
+    Records(Vec<(RequestId, Fields)>),
+    /// A request was made or changed.
+    Changed(Box<AccessRequest>),
+    /// A request was deleted or expired.
+    Removed {
+        /// Which.
+        id: RequestId,
+        /// How it changed just before, where that was not told on its own.
+        last_change: Option<Box<AccessRequest>>,
+    },
+    /// The connection is lost or could not be made; the next that is told is a snapshot or another loss.
+    Disconnected {
+        /// Why.
+        error: TeleportError,
+    },
+}
+
+/// How long to wait before trying again.
+#[derive(Clone, Copy, Debug)]
+pub struct WatcherTimings {
+    /// Between losses; its jitter keeps daemons that lost the server together from returning together.
+    pub backoff: Backoff,
+    /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
+    /// balancer's patience with quiet connections, longer than a server that accepts and drops.
+    pub stable_after: Duration,
+    /// A stream that told nothing for so long is looked after. With the 8 s that the server has to answer, a dead
+    /// line is noticed within 23 s.
+    pub probe_after: Duration,
+}
+
+impl Default for WatcherTimings {
+    fn default() -> Self {
+        Self {
+            // Nobody hears of a new request meanwhile, so not for long, however often it happens.
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
+            stable_after: Duration::from_secs(10),
+            probe_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Watches the access requests of a cluster.
+#[derive(Debug)]
+pub struct Watcher {
+    client: Client,
+    timings: WatcherTimings,
+}
+
+impl Watcher {
+    /// A watcher that has not begun.
+    pub fn new(client: Client, delays: WatcherTimings) -> Self {
+        Self { client, timings: delays }
+    }
+
+    /// Watches until it is cancelled or nobody listens any more.
+    pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
+        let Self { client, timings: delays } = self;
+        let open = || {
+            let client = client.clone();
+            async move {
+                let opened = client.watch().await;
+                if let Err(TeleportError::Deadline { .. }) = opened {
+                    // A line that died would be tried again and again.
+                    client.reconnect();
+                }
+                // The server may not be the one of the start; an older one may also refuse the watch in its own way.
+                if opened.as_ref().map_or_else(|error| error.kind() != ErrorKind::Retry, |_| true) {
+                    client.check_release().await?;
+                }
+                let watch = opened?;
+                client.metrics().watch_opened();
+                let events = events(watch, client.metrics().clone());
+                Ok((events, list_steps(client)))
+            }
+        };
+        tracing::info!("Starting a request watcher...");
+        let probe = || {
+            let client = client.clone();
+            async move { client.check_liveness().await }
+        };
+        let lost = || client.metrics().watch_lost();
+        let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
+        cancel.run_until_cancelled(watching).await;
+    }
+}
+
+fn events(watch: EventStream, metrics: Metrics) -> impl Stream<Item = Result<Event, TeleportError>> {
+    let next = |mut watch: EventStream| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
+    stream::try_unfold(watch, next).inspect_ok(move |_| metrics.watch_event())
+}
+
+/// One watch after the other; ends when nobody listens. `open` answers an open stream of events and the lists
+/// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
+/// `probe` fails if the line is dead; `lost` is told of each loss.
+async fn watch_forever<Opening, Probing, Events, Parts>(
+    open: impl Fn() -> Opening,
+    probe: impl Fn() -> Probing,
+    lost: impl Fn(),
+    mut renewed: latest::Receiver<u64>,
+    delays: WatcherTimings,
+    sink: &Sender<WatchUpdate>,
+) where
+    Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
+    Probing: Future<Output = Result<(), TeleportError>>,
+    Events: Stream<Item = Result<Event, TeleportError>>,
+    Parts: Stream<Item = ListStep>,
+{
+    let mut losses: u32 = 0;
+    // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
+    // is over when there was a list.
+    let mut complaint = None;
+    let mut opened = None;
+    loop {
+        let watch = match opened.take() {
+            Some(watch) => Ok(watch),
+            None => {
+                renewed.mark_unchanged();
+                // A server may take long until it is ready to watch; a dead line is not waited for as long.
+                tokio::select! {
+                    opened = open() => opened,
+                    error = connection_lost(&probe, delays.probe_after) => Err(error),
+                }
+            }
+        };
+        let error = match watch {
+            Ok((events, parts)) => {
+                tracing::info!("Watcher connected");
+                let began = Instant::now();
+                let parts = parts.inspect(|part| {
+                    if let ListStep::Requests(..) = part {
+                        complaint = None;
+                    }
+                });
+                let silence = || connection_lost(&probe, delays.probe_after);
+                let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
+                if began.elapsed() >= delays.stable_after {
+                    losses = 0;
+                }
+                match ended {
+                    Ended::Unheard => return,
+                    Ended::Replaced(watch) => {
+                        opened = Some(watch);
+                        continue;
+                    }
+                    Ended::Lost(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        lost();
+        losses = losses.saturating_add(1);
+        let wait = delays.backoff.delay(losses, fastrand::u64(..));
+        log_watch_failure(&error, wait, complaint.replace(error.kind()));
+        if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
+            return;
+        }
+        // A renewed identity may be just what was missing.
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = identity_renewed(&mut renewed) => {}
+        }
+    }
+}
+
+/// Looks now and then whether the line lives; ends when it does not.
+async fn connection_lost<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
+where
+    Probing: Future<Output = Result<(), TeleportError>>,
+{
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = probe().await {
+            return error;
+        }
+    }
+}
+
+async fn identity_renewed(renewed: &mut latest::Receiver<u64>) {
+    if renewed.changed().await.is_err() {
+        // Nobody is left who could renew anything.
+        std::future::pending().await
+    }
+}
+
+/// Says why the watch is lost: loudly if this kind of trouble is new.
+fn log_watch_failure(error: &TeleportError, wait: Duration, before: Option<ErrorKind>) {
+    let kind = error.kind();
+    let seconds = wait.as_secs_f64();
+    if before == Some(kind) {
+        tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
+    } else if kind == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. }) {
+        tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    } else {
+        tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    }
+}
+
+/// How a watch ended.
+enum Ended<Watch> {
+    /// Nobody listens any more.
+    Unheard,
+    /// The identity was renewed, and this watch is open in its place.
+    Replaced(Watch),
+    Lost(TeleportError),
+}
+
+/// One watch, to its end.
+///
+/// Events are told from the first moment, whatever becomes of the lists: one that came while a list was on its way may
+/// be in it already, or be newer, so the list leaves its request out. What was not told when the watch is replaced is in
+/// the next one's list. `silence` begins anew with each event.
+async fn watch_once<Opening, Watch, Silence>(
+    events: impl Stream<Item = Result<Event, TeleportError>>,
+    parts: impl Stream<Item = ListStep>,
+    open: impl Fn() -> Opening,
+    silence: impl Fn() -> Silence,
+    renewed: &mut latest::Receiver<u64>,
+    sink: &Sender<WatchUpdate>,
+) -> Ended<Watch>
+where
+    Opening: Future<Output = Result<Watch, TeleportError>>,
+    Silence: Future<Output = TeleportError>,
+{
+    let mut events = pin!(events);
+    let mut parts = pin!(parts.fuse());
+    let mut lists = PendingLists::default();
+    let mut waiting = Coalescer::default();
+    let mut next = pin!(OptionFuture::from(None));
+    let mut silent = pin!(silence());
+    loop {
+        let something_to_tell = lists.has_pending() || !waiting.is_empty();
+        let lost = tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    silent.set(silence());
+                    lists.record_change(event.id());
+                    waiting.add(event);
+                    if waiting.len() <= MAX_PENDING {
+                        continue;
+                    }
+                    TeleportError::WatchOverflow { limit: MAX_PENDING }
+                }
+                Some(Err(error)) => error,
+                None => TeleportError::WatchEnded,
+            },
+            Some(part) = parts.next() => {
+                lists.add(part);
+                continue;
+            }
+            room = sink.reserve(), if something_to_tell => {
+                let Ok(room) = room else { return Ended::Unheard };
+                if let Some(update) = lists.pop().or_else(|| waiting.pop()) {
+                    room.send(update);
+                }
+                continue;
+            }
+            error = &mut silent => error,
+            () = sink.closed(), if !something_to_tell => return Ended::Unheard,
+            () = identity_renewed(renewed) => {
+                next.set(Some(open()).into());
+                continue;
+            }
+            Some(opened) = &mut next => return match opened {
+                Ok(watch) => Ended::Replaced(watch),
+                Err(error) => Ended::Lost(error),
+            },
+        };
+        // The server may end the old connection while the new one is being made.
+        return match next.await {
+            Some(Ok(watch)) => Ended::Replaced(watch),
+            Some(Err(error)) => Ended::Lost(error),
+            None => Ended::Lost(lost),
+        };
+    }
+}
+
+/// Lists that were not told yet, the newest of each kind; and which requests changed since the present one began.
+#[derive(Default)]
+struct PendingLists {
+    snapshot: Option<WatchUpdate>,
+    records: Option<WatchUpdate>,
+    changed: HashMap<RequestId, Instant>,
+    is_listing: bool,
+}
+
+impl PendingLists {
+    fn record_change(&mut self, id: &RequestId) {
+        if !self.is_listing && self.changed.len() >= MAX_PENDING {
+            self.drop_stale();
+        }
+        self.changed.insert(id.clone(), Instant::now());
+    }
+
+    /// While a list is on its way, all that changed is remembered: as much as the listener keeps of them.
+    fn drop_stale(&mut self) {
+        self.changed.retain(|_, at| at.elapsed() < LIST_STALENESS);
+    }
+
+    fn add(&mut self, part: ListStep) {
+        match part {
+            ListStep::Started => {
+                self.is_listing = true;
+                self.drop_stale();
+            }
+            ListStep::Requests(mut requests, extent) => {
+                self.is_listing = false;
+                let told: HashSet<_> = self.changed.keys().cloned().collect();
+                requests.retain(|request| !told.contains(&request.id));
+                self.snapshot =
+                    Some(WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told });
+            }
+            ListStep::Records(records) => self.records = Some(WatchUpdate::Records(records)),
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.snapshot.is_some() || self.records.is_some()
+    }
+
+    fn pop(&mut self) -> Option<WatchUpdate> {
+        self.snapshot.take().or_else(|| self.records.take())
+    }
+}
+
+/// Changes that were not told yet: the newest per request (a deletion with the change before it), in the order in which the requests first changed.
+#[derive(Default)]
+struct Coalescer {
+    order: VecDeque<RequestId>,
+    newest: HashMap<RequestId, WatchUpdate>,
+}
+
+impl Coalescer {
+    fn add(&mut self, event: Event) {
+        let id = event.id();
+        let before = self.newest.remove(id);
+        if before.is_none() {
+            self.order.push_back(id.clone());
+        }
+        let (id, update) = match event {
+            Event::Put(request) => (request.id.clone(), WatchUpdate::Changed(request)),
+            Event::Delete(id) => {
+                let last = match before {
+                    Some(WatchUpdate::Changed(request)) => Some(request),
+                    Some(WatchUpdate::Removed { last_change: last, .. }) => last,
+                    Some(
+                        WatchUpdate::Snapshot { .. }
+                        | WatchUpdate::Records(_)
+                        | WatchUpdate::Disconnected { .. },
+                    )
+                    | None => None,
+                };
+                (id.clone(), WatchUpdate::Removed { id, last_change: last })
+            }
+        };
+        self.newest.insert(id, update);
+    }
+
+    fn pop(&mut self) -> Option<WatchUpdate> {
+        let id = self.order.pop_front()?;
+        self.newest.remove(&id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;
