@@ -8,6 +8,8 @@ pub(crate) mod token_reloader;
 mod preflight;
 mod startup;
 pub mod identity_reloader;
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -88,7 +90,7 @@ impl App {
 
         let slack = slack::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
-            metrics: metrics.clone(),
+            observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use access_core::domain::skew::Offset;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -22,6 +23,7 @@ use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
+use crate::slack::observer::Observer;
 use crate::teleport::error::{Call, CallResult, TeleportError, describe_visibility};
 use crate::teleport::rights::Visibility;
 use labels::{failure_label, slack_results};
@@ -242,22 +244,27 @@ impl Metrics {
         increment(&self.counters.interactions, [("verdict", verdict), ("reason", reason)]);
     }
 
-    /// A call of Slack's Web API ended.
-    pub fn slack_request_ended<T>(&self, method: Method, outcome: &Result<T, SlackError>) {
-        let result = match outcome {
-            Ok(_) => "ok",
-            Err(error) if error.is_ambiguous() => "ambiguous",
-            Err(error) => failure_label(error.retry()),
-        };
-        increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
-    }
-
     /// A call of Teleport's API ended.
     pub fn teleport_request_ended(&self, call: Call, end: CallResult) {
         increment(&self.counters.teleport_requests, [("method", call.name()), ("code", end.name())]);
         if end.has_response() {
             self.health.update(|state| state.last_response = Some(Instant::now()));
         }
+    }
+}
+
+impl Observer for Metrics {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+        let result = match result {
+            Ok(()) => "ok",
+            Err(error) if error.is_ambiguous() => "ambiguous",
+            Err(error) => failure_label(error.retry()),
+        };
+        increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
+    }
+
+    fn clock_observed(&self, offset: Offset) {
+        self.observe_clock(Side::Slack, offset);
     }
 }
 
