@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use access_sim::teleport::request::NewRequest;
 
+use crate::harness::*;
 use crate::measure::resident_kib;
-use crate::support::*;
 
 /// How many, unless the environment says so.
 const REQUESTS: usize = 1_000;

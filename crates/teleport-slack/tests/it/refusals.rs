@@ -18,10 +18,10 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::deciding::v18_options;
+use crate::harness::deciding::*;
+use crate::harness::*;
 use crate::modes::unapplied_approval;
 use crate::races::two_approvals;
-use crate::support::deciding::*;
-use crate::support::*;
 
 /// Bob presses a button that was still there for `id`, on its message `card`; `other` has one to press with.
 async fn press_stale_button(
