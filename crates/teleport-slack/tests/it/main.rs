@@ -26,6 +26,7 @@ mod shutdown;
 mod cli;
 mod clocks;
 mod demo;
+mod documents;
 mod measure;
 mod people;
 mod rules;
