@@ -49,4 +49,5 @@ mod role_patterns;
 mod misplaced;
 mod capitals;
 mod files;
+mod words;
 mod corpus;
