@@ -20,6 +20,7 @@ mod shut_out;
 mod tokens;
 mod tls;
 mod verdicts;
+mod remedies;
 mod renewal;
 mod starting;
 mod shutdown;
