@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const SIGN: &str = "sign a new one with `tctl auth sign";
