@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use access_sim::teleport::request::NewRequest;
 
-use crate::measure::resident_kib;
-use crate::support::*;
+use crate::figures::resident_kib;
+use crate::harness::*;
 
 /// How many, unless the environment says so.
 const REQUESTS: usize = 1_000;

@@ -12,8 +12,8 @@ use access_sim::teleport::world::{Fixture, Rule};
 use access_sim::teleport::{Options, ServerVersion};
 use serde_json::json;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// The whole of one decision by bob, over `way`.
 async fn assert_decided_by_bob(way: Transport, button: &str, state: RequestState, status: &str) {

@@ -8,8 +8,8 @@ use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, Workspace}
 use access_sim::teleport::Options;
 use serde_json::{Value, json};
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// Bob's account is the organisation's. Dave's is of the team and of the organisation, under two ids, and so is his
 /// place in the group.

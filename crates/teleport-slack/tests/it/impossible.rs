@@ -14,9 +14,9 @@ use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 use tonic::Code;
 
+use crate::harness::deciding::*;
+use crate::harness::*;
 use crate::modes::unapplied_approval;
-use crate::support::deciding::*;
-use crate::support::*;
 
 #[test]
 fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
