@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use access_sim::teleport::request::NewRequest;
 
-use crate::measure::resident_kib;
-use crate::support::*;
+use crate::figures::resident_kib;
+use crate::harness::*;
 
 /// How many requests, unless the environment sets another number.
 const REQUESTS: usize = 1_000;

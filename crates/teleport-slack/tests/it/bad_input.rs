@@ -9,7 +9,7 @@ use access_sim::teleport::request::{Decision, NewRequest, Resource};
 use access_sim::teleport::world::{Conditions, Fixture, RequestConditions, Role, User};
 use access_sim::teleport::{Options, ServerVersion};
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 /// The log line of refused posts.

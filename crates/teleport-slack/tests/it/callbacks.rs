@@ -8,8 +8,8 @@ use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::request::RequestState;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// The daemon checks the files every ten seconds, and logs an error only if it lasts from one check to the next.
 const CERTIFICATE_RELOAD_TIMEOUT: Duration = Duration::from_secs(90);

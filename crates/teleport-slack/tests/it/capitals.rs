@@ -4,8 +4,8 @@
 use access_sim::teleport::request::NewRequest;
 use access_sim::teleport::world::Rule;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const CAROL: &str = "Carol@Example.com";
 const EMAIL_MATCH: &str = "mode = \"resolver\"\nallow_email_username_match = true\n[[review.rule]]\nroles = \"*\"\n\

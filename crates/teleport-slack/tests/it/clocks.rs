@@ -25,8 +25,8 @@ use teleport_slack::teleport::watcher::WatchUpdate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
-use crate::support::*;
+use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const PENDING: &str = "⏳ PENDING";

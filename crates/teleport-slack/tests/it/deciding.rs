@@ -12,8 +12,8 @@ use access_sim::teleport::world::{Fixture, Rule};
 use access_sim::teleport::{Options, ServerVersion};
 use serde_json::json;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// Checks one decision by bob from the click to the reply, over `transport`.
 async fn assert_decided_by_bob(transport: Transport, button: &str, state: RequestState, status: &str) {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::harness::*;
 
 /// What `configure` printed, filled in as the guide says.
 fn edit(boilerplate: &str, sandbox: &str) -> String {

@@ -9,9 +9,9 @@ use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::faults::WatchEnd;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::daemon::MetricValues;
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::daemon::MetricValues;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const TEAM_AND_BOB: &str = "recipients = [\"team\", \"bob@example.com\"]\n";
 

@@ -8,8 +8,8 @@ use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, Workspace}
 use access_sim::teleport::Options;
 use serde_json::{Value, json};
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// Bob's account belongs to the organization. Dave's belongs to the team and to the organization, under two ids; the
 /// group lists the organization's id.

@@ -8,7 +8,7 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 
-use crate::support::*;
+use crate::harness::*;
 
 /// Leaves what the Go plugin 7.1.3 leaves after it posted about a request: a message like its own, and a record
 /// with the keys of the captured one.

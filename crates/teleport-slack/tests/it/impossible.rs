@@ -14,9 +14,9 @@ use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 use tonic::Code;
 
+use crate::harness::deciding::*;
+use crate::harness::*;
 use crate::modes::unapplied_approval;
-use crate::support::deciding::*;
-use crate::support::*;
 
 #[test]
 fn reviewer_mode_shows_no_buttons_if_teleport_takes_no_reviews() {
@@ -248,5 +248,25 @@ fn a_locked_plugin_is_explained_to_each_user() {
         bed.assert_untouched(&daemon, &id);
         bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
+    });
+}
+
+#[test]
+fn no_reason_is_asked_for_where_no_user_can_decide() {
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let review = with_reason_policy("required");
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        daemon.stop().await;
+        // Under the rules a press would open the form for the reason; in this mode Teleport 6.2.1 takes no reviews.
+        let daemon = bed.start_with_review(Transport::Http, &review.replace("resolver", "reviewer")).await;
+        let pressed = bed.press("U0BOB", &message, "approve").await;
+        let text = reply_text(&daemon, &pressed).await;
+        assert!(text.contains("decide it in Teleport"), "{text}");
+        assert!(pressed.modal().is_none(), "{pressed:?}");
+        bed.assert_untouched(&daemon, &id);
+        daemon.stop().await;
     });
 }

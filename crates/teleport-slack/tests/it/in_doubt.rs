@@ -9,8 +9,8 @@ use access_sim::slack::workspace::Workspace;
 use access_sim::teleport::Options;
 use serde_json::json;
 
-use crate::support::http::call_slack;
-use crate::support::*;
+use crate::harness::http::call_slack;
+use crate::harness::*;
 
 const POST: &str = "chat.postMessage";
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;

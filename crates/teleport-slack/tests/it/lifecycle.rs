@@ -7,7 +7,7 @@ use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState, Resource};
 use access_sim::teleport::{Options, ServerVersion, world::Fixture};
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM_AND_BOB: &str = r#"recipients = ["team", "bob@example.com"]"#;
 

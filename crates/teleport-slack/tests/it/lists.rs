@@ -13,7 +13,7 @@ use access_sim::teleport::{Options, ServerVersion};
 use futures_util::future;
 use tonic::Code;
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const PENDING: &str = "⏳ PENDING";

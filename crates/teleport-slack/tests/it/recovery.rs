@@ -9,7 +9,7 @@ use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
 use access_sim::teleport::world::Threshold;
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const UPDATE: &str = "chat.update";
