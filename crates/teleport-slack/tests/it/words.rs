@@ -58,10 +58,8 @@ const NAMES: &[(&str, &str)] = &[
     ("Unfinished", "ResolveError"),
     ("Untold", "UnnotifiedReviewers"),
     ("VoterReader", "VoterLoader"),
-    ("is_worth_telling", "should_post"),
     ("tell_oddities", "log_recipient_warnings"),
     ("tell_who_decides", "log_review_mode"),
-    ("votes_told", "vote_replies"),
 ];
 
 /// Words and phrases that went, their forms separated by `|`, each with what to say.
