@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
+use access_core::domain::backoff::{Backoff, seconds};
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
 use access_core::policy::{Mode, NextEvaluation, next_evaluation};
@@ -14,7 +14,6 @@ use tracing::{debug, error, info, warn};
 
 use super::reconciler::{ReconcileError, Reconciler, TELEPORT_DENIED_BACKOFF, patience};
 use super::retry_state::{RetryState, later};
-use crate::observe::seconds;
 use crate::review::resolver::{ResolveError, ResolveResult};
 use crate::review::voters::VoterSnapshot;
 use crate::teleport::decisions::DecideError;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
+use access_core::domain::backoff::{Backoff, seconds};
 use access_core::domain::ids::RequestId;
 use access_core::domain::lifecycle::is_stale;
 use access_core::domain::recipients::{Destination, Recipient, RecipientKey, Rules};
@@ -34,7 +34,6 @@ use super::sender::SlackSender;
 use super::start_order::StartOrder;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
-use crate::observe::seconds;
 use crate::review::resolver::Resolver;
 use crate::slack::directory::Directory;
 use crate::supervise::clock::Clock;

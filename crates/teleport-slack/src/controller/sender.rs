@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
+use access_core::domain::backoff::{Backoff, seconds};
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Operation, Step};
@@ -26,7 +26,6 @@ use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
-use crate::observe::seconds;
 use crate::slack::directory::Directory;
 use crate::slack::error::{Retry, SlackError};
 use crate::slack::history::Author;
