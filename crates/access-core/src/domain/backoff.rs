@@ -25,11 +25,6 @@ impl Backoff {
     }
 }
 
-/// A wait in seconds, to the tenth, as log lines show it.
-pub fn seconds(wait: Duration) -> f64 {
-    (wait.as_secs_f64() * 10.0).round() / 10.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

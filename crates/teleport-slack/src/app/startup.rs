@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::{Backoff, seconds};
+use access_core::domain::backoff::Backoff;
 use access_core::domain::recipients::Rules;
 use jiff::Timestamp;
 use tracing::{error, warn};
@@ -12,6 +12,7 @@ use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
 use crate::config::Credentials;
 use crate::exit::{ExitError, chain};
+use crate::observe::seconds;
 use crate::slack;
 use crate::slack::error::{Retry, SlackError};
 use crate::slack::objects::AuthTest;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::{Backoff, seconds};
+use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::plan::{HistoryQuery, Operation};
 use access_core::record::Outcome;
@@ -16,8 +16,10 @@ use tracing::{debug, info, warn};
 use super::channel_queue::QueuedOperation;
 use super::history_check::{self, HistoryResult};
 use super::lease::Lease;
-use super::sender::{Deferred, Effect, SlackSender};
+use super::retry_state::{Deferred, Effect};
+use super::sender::SlackSender;
 use crate::observe::metrics::InDoubtResult;
+use crate::observe::seconds;
 use crate::slack::error::Retry;
 use crate::slack::method::Method;
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::{Backoff, seconds};
+use access_core::domain::backoff::Backoff;
+use access_core::domain::error_chain::seconds;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};

@@ -1,42 +1,43 @@
 //! The daemon as its users run it: the built program against both simulators over real sockets.
 //!
-//! `support` is the bed every story lies in; each other file tells stories of one kind.
+//! `harness` is the test bed; each other file holds the scenarios of one kind.
 
 #![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
 
-mod support;
+mod harness;
 
 mod layers;
 mod lifecycle;
 mod lists;
-mod away;
+mod downtime;
 mod backlog;
 mod go_compat;
 mod bad_input;
 mod slack_faults;
-mod healing;
+mod recovery;
 mod teleport_faults;
 mod shut_out;
 mod tokens;
 mod tls;
 mod verdicts;
+mod remedies;
 mod renewal;
 mod starting;
 mod shutdown;
 mod cli;
 mod clocks;
 mod demo;
-mod measure;
+mod figures;
 mod people;
 mod rules;
 mod diagnostics;
 mod deciding;
-mod doubts;
+mod in_doubt;
 mod order;
 mod recipients;
 mod attacks;
-mod races;
-mod midway;
+mod concurrency;
+mod concurrent_changes;
 mod replicas;
 mod enterprise;
 mod two_clusters;

@@ -7,8 +7,6 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use access_core::domain::backoff::seconds;
-use access_core::domain::secret::Secret;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
@@ -22,7 +20,9 @@ use super::connection::{Connection, Ended};
 use super::dispatch::Dispatcher;
 use super::error::{ConnectionError, RetryDelay};
 use super::others::{Excess, Others, Ours};
+use crate::observe::seconds;
 use crate::slack::Client;
+use access_core::domain::secret::Secret;
 
 /// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one
 /// that is just being closed.

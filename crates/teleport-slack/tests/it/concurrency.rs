@@ -13,8 +13,8 @@ use access_sim::teleport::world::Threshold;
 use serde_json::json;
 
 use crate::deciding::v18_options;
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 #[test]
 fn a_double_click_counts_once() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use access_sim::slack::snapshot::MessageView;
 
-use crate::support::*;
+use crate::harness::*;
 
 /// A message that tells of a request, with its thread.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use access_sim::teleport::audit::{AuditEvent, AuditKind};
 use access_sim::teleport::request::RequestState;
 use serde_json::Value;
 
+use crate::harness::*;
+use crate::observed::{ExpectedState, ObservedMessages};
 use crate::run::{CreatedRequest, Run};
-use crate::shown::{ExpectedState, ObservedMessages};
-use crate::support::*;
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug)]

@@ -70,7 +70,7 @@ impl EventLog {
                 lines.push((entry.at, entry.text.clone()));
             }
         }
-        let cards = crate::shown::ObservedMessages::of(bed);
+        let cards = crate::observed::ObservedMessages::of(bed);
         let names: Vec<_> = cards.for_request(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
         let calls = bed.slack.calls();
         for call in run.call_sequence.calls() {

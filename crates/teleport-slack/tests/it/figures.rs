@@ -7,7 +7,7 @@ use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 use access_sim::teleport::world::{Fixture, Role};
 
-use crate::support::*;
+use crate::harness::*;
 
 /// Requests that are timed, each in a channel of its own so that Slack's limits play no part.
 const REQUESTS: usize = 50;

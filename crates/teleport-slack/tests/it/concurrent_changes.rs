@@ -13,8 +13,8 @@ use access_sim::teleport::world::Rule;
 use tonic::Code;
 
 use crate::deciding::v18_options;
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// Long enough for the other side to act in between, on a busy machine too.
 const RACE_WINDOW: Duration = Duration::from_secs(4);

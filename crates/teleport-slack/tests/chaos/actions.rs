@@ -11,10 +11,10 @@ use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use jiff::Timestamp;
 use tonic::Code;
 
+use crate::harness::deciding::Transport;
 use crate::replica::Replica;
 use crate::run::{CreatedRequest, Run};
 use crate::schedule::{Action, Side};
-use crate::support::deciding::Transport;
 
 /// How long a person waits for an answer.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
