@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::directory::{Directory, Priority};
-use super::error::Retry;
 use super::*;
 use server::{Received, Reply, Server};
 
