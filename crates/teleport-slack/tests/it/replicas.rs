@@ -107,7 +107,7 @@ fn an_approval_is_shown_with_one_edit_and_told_once() {
                 bed.until_replies(&daemons[0], &card, 1).await;
             }
         }
-        let [told] = count_lines(daemons, ["Told the review"]).await;
+        let [told] = count_lines(daemons, ["Posted the review as a thread reply"]).await;
         let edits = bed.slack.calls_of("chat.update");
         assert_eq!((told, edits.len()), (15, 15), "{edits:#?}");
         assert_eq!(bed.slack.all_messages().len(), 30);
