@@ -65,7 +65,7 @@ use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
 use crate::teleport::listing::Completeness;
-use crate::teleport::rights::Visibility;
+use crate::teleport::visibility::Visibility;
 use crate::teleport::watcher::WatchUpdate;
 use crate::{slack, teleport};
 

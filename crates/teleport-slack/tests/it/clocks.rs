@@ -161,7 +161,7 @@ impl InProcessController {
         let config = config::load(&path).unwrap().config;
         let metrics = Metrics::new();
         let identity = Identity::load(&config.teleport.credentials, Timestamp::now()).unwrap();
-        let client = Client::new(&config.teleport.addr, &identity, metrics.clone());
+        let client = Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         let slack = SlackClient::new(ClientOptions {
             api_url: bed.slack.api_url(),
             metrics: metrics.clone(),
