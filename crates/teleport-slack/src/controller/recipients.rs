@@ -8,7 +8,7 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{ChannelId, RequestId};
 use access_core::domain::recipients::{self, Destination, Recipient, ResolvedTo, Rules, UnnotifiedReviewers};
 use access_core::domain::request::AccessRequest;
-use access_core::plan::Operation;
+use access_core::record::Operation;
 use access_core::record::{Outcome, Record};
 use tracing::{error, warn};
 
