@@ -7,9 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "what fails to set the scene ends the benchmark")]
 #![expect(clippy::print_stdout, reason = "the figures are for whoever started it")]
 
-#[path = "../tests/it/support/mod.rs"]
+#[path = "../tests/it/harness/mod.rs"]
 #[expect(dead_code, reason = "the stories use the rest of it")]
-mod support;
+mod harness;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use support::deciding::*;
-use support::*;
+use harness::deciding::*;
+use harness::*;
 
 /// Clicks that are timed one by one.
 const SINGLE: usize = 100;

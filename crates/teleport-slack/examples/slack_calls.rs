@@ -1,5 +1,5 @@
 //! Makes one call of each form in which the daemon shows something in Slack, so that Slack's own types can judge the
-//! arguments (`judges/run`): `slack_calls API_URL TOKEN`.
+//! arguments (`conformance/run`): `slack_calls API_URL TOKEN`.
 //!
 //! What the messages say is judged by `access-core/examples/messages`. The simulator that is called here keeps the
 //! arguments, whether or not it can do what is asked.

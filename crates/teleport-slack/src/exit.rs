@@ -15,6 +15,8 @@ use crate::config::ConfigError;
 use crate::observe::{Log, LogError};
 use access_core::domain::text;
 
+pub use access_core::domain::error_chain::chain;
+
 /// Why the process ends with something other than 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -136,18 +138,6 @@ impl fmt::Display for Chain<'_> {
         }
         Ok(())
     }
-}
-
-/// An error and its causes on one line, for the log.
-pub fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 /// Escapes all but line breaks, which the list of configuration mistakes needs.

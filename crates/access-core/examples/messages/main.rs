@@ -1,5 +1,5 @@
 //! Prints every message, dialogue and correction that can be shown in Slack, so that Slack's own libraries can judge
-//! them (`judges/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
+//! them (`conformance/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
 //! `correction`.
 //!
 //! Nothing here is written by hand: it is what the renderer makes of the inputs in `inputs`, for every variant that

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod decision;
+pub mod error_chain;
 pub mod ids;
 pub mod lifecycle;
 pub mod recipients;

@@ -5,25 +5,30 @@
 //! record, never a secret.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Poll;
 
-use access_core::domain::ids::RequestId;
+use access_core::domain::ids::{ChannelId, RequestId};
 use access_core::domain::lifecycle::is_stale;
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Step;
-use access_core::record::Operation;
 use access_core::record::claim::{Acquire, CLAIM_BUDGET, Claim, may_acquire};
-use access_core::record::{Outcome, Record};
+use access_core::record::{Operation, Outcome, Record};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::channel_queue::QueuedOperation;
-use super::lease::Lease;
-use super::reconciler::{ReconcileError, Reconciler, STAGE_WRITE};
-use super::retry_state::{RetryState, later};
-use super::sender::{Deferred, Effect};
+use super::lease::{Holder, Lease};
+use super::reconcile_error::{ReconcileError, STAGE_WRITE};
+use super::retry_state::{Deferred, Effect, RetryState, later};
+use super::sender::SlackSender;
+use crate::observe::log_once::LogOnce;
+use crate::observe::metrics::Metrics;
+use crate::slack::directory::Directory;
+use crate::supervise::clock::Clock;
+use crate::teleport;
 use crate::teleport::error::ErrorKind;
 use crate::teleport::plugin_data::{Fields, modify_record};
 
@@ -57,7 +62,18 @@ pub(super) enum ClaimResult {
 /// not make all others wait until the last of them is told.
 const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
-impl Reconciler {
+/// Takes claims, applies operations under them and records the outcomes.
+pub(super) struct Executor {
+    pub(super) teleport: teleport::Client,
+    pub(super) holder: Holder,
+    pub(super) sender: SlackSender,
+    pub(super) directory: Directory,
+    pub(super) log_once: Arc<LogOnce>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+}
+
+impl Executor {
     /// Takes the claim, unless somebody else holds it or the record changed since it was read.
     pub(super) async fn acquire(
         &self,
@@ -287,6 +303,15 @@ impl Reconciler {
         memory.unrecorded.clear();
         self.log_once.clear(STAGE_WRITE);
         Ok(exists)
+    }
+
+    /// A post by channel name returns the channel's id; remembers it.
+    fn remember_channel_id(&self, outcome: &Outcome) {
+        if let Outcome::Posted { key, channel, .. } = outcome
+            && let Some(name) = key.as_str().strip_prefix('#')
+        {
+            self.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
+        }
     }
 }
 

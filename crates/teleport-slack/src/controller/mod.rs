@@ -26,6 +26,7 @@ mod work_queue;
 mod history_check;
 mod send_turns;
 mod lease;
+mod reconcile_error;
 mod reconciler;
 
 use std::collections::{HashMap, HashSet};
@@ -45,7 +46,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use self::lease::Holder;
-use self::reconciler::{Reconciler, ReviewContext};
+use self::pending_decision::ReviewContext;
+use self::reconciler::Reconciler;
+use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
 use crate::controller::recipient_lookup::RecipientLookup;
 use crate::controller::retry_state::{Observation, Observed, RetryState};
@@ -62,7 +65,7 @@ use crate::slack::directory::Directory;
 use crate::slack::history::Author;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
 use crate::teleport::listing::Completeness;
-use crate::teleport::rights::Visibility;
+use crate::teleport::visibility::Visibility;
 use crate::teleport::watcher::WatchUpdate;
 use crate::{slack, teleport};
 
@@ -194,11 +197,19 @@ impl Controller {
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let outbox = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
-        let complaints = LogOnce::default();
-        let reconciler = Reconciler {
-            teleport,
+        let log_once = Arc::new(LogOnce::default());
+        let executor = Executor {
+            teleport: teleport.clone(),
             holder: Holder::new(),
             sender: outbox,
+            directory: directory.clone(),
+            log_once: Arc::clone(&log_once),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+        };
+        let reconciler = Reconciler {
+            teleport,
+            executor,
             start_order: Default::default(),
             directory,
             recipient_lookup: lookups,
@@ -206,7 +217,7 @@ impl Controller {
             cluster,
             is_enterprise,
             web_proxy,
-            log_once: complaints,
+            log_once,
             review,
             metrics,
             clock,
@@ -441,7 +452,7 @@ impl Controller {
 
     /// What was refused may succeed now, so nothing waits any longer.
     fn retry_all_now(&mut self) {
-        self.reconciler.sender.reset_breaker();
+        self.reconciler.executor.sender.reset_breaker();
         for memory in self.retry_states.values_mut() {
             self.reconciler.metrics.pending_operations_changed(-memory.pending_operations());
             memory.retry_now();

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
+use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{RequestId, SlackUserId};
 use access_core::domain::recipients::{Recipient, Requester, ResolvedTo, SlackUser};
 use access_core::domain::request::AccessRequest;
@@ -15,13 +17,38 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::{error, warn};
 
-use super::recipients::{LookupError, LookupErrorKind, ResolvedRecipient};
 use crate::review::users::UserLookup;
 use crate::slack::directory::{Directory, Priority};
-use crate::slack::error::SlackError;
+use crate::slack::error::{Retry, SlackError};
 use crate::slack::objects::User;
 use crate::teleport::error::TeleportError;
+
+/// Somebody who is not in Slack today may be tomorrow.
+const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);
+/// The directory does not answer.
+const LOOKUP_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+
+/// A recipient and where that is.
+pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
+
+/// A recipient who was not found.
+#[derive(Debug)]
+pub(super) struct LookupError {
+    pub(super) recipient: Recipient,
+    pub(super) kind: LookupErrorKind,
+}
+
+/// Why not.
+#[derive(Debug)]
+pub(super) enum LookupErrorKind {
+    NoSuchUser,
+    Deactivated,
+    Slack(SlackError),
+    /// Teleport does not say who the requester is, or the reviewer.
+    Teleport(TeleportError),
+}
 
 /// Finds people.
 #[derive(Clone)]
@@ -191,5 +218,55 @@ impl RecipientLookup {
             last = found.or(last);
         }
         Ok(last)
+    }
+}
+
+impl LookupError {
+    /// How long to wait before asking again.
+    pub(super) fn delay(&self, failures: u32) -> Duration {
+        match &self.kind {
+            LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => UNRESOLVED_RETRY,
+            LookupErrorKind::Slack(error) => match error.retry() {
+                Retry::After(delay) => delay,
+                Retry::Backoff => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
+                Retry::Never | Retry::NeedsOperator => UNRESOLVED_RETRY,
+            },
+            LookupErrorKind::Teleport(_) => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
+        }
+    }
+
+    /// The cause in a word or a sentence, by which a repeated complaint is known.
+    pub(super) fn cause(&self) -> String {
+        match &self.kind {
+            LookupErrorKind::NoSuchUser => "nobody".to_owned(),
+            LookupErrorKind::Deactivated => "deactivated".to_owned(),
+            LookupErrorKind::Slack(error) => error.to_string(),
+            LookupErrorKind::Teleport(error) => error.to_string(),
+        }
+    }
+
+    /// Says it in the log. A person whom the configuration names and who is not there is an error, like a channel
+    /// that is not there (`outbox.rs`): somebody must act, and until then messages are missing. Of a suggested
+    /// reviewer it is a warning, because a requester's slip is nothing that an operator could mend.
+    pub(super) fn log(&self, delay: Duration, is_configured: bool) {
+        let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
+        let (words, is_error) = match &self.kind {
+            LookupErrorKind::NoSuchUser => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
+            LookupErrorKind::Deactivated => {
+                ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
+            }
+            LookupErrorKind::Slack(error) => (
+                format!("Cannot look the recipient up: {}", error.with_remedy()),
+                matches!(error.retry(), Retry::Never | Retry::NeedsOperator),
+            ),
+            LookupErrorKind::Teleport(error) => {
+                (format!("Cannot tell whether the recipient is the requester: {}", crate::exit::chain(error)), false)
+            }
+        };
+        if is_error {
+            error!(%recipient, retry_in_s, "{words}");
+        } else {
+            warn!(%recipient, retry_in_s, "{words}");
+        }
     }
 }

@@ -2,27 +2,16 @@
 //!
 //! Whom to tell is decided in `access_core::domain::recipients`; where people are, `lookups` finds.
 
-use std::time::Duration;
-
-use access_core::domain::backoff::Backoff;
-use access_core::domain::ids::{ChannelId, RequestId};
+use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::{self, Destination, Recipient, ResolvedTo, Rules, UnnotifiedReviewers};
 use access_core::domain::request::AccessRequest;
-use access_core::record::Operation;
-use access_core::record::{Outcome, Record};
-use tracing::{error, warn};
+use access_core::record::{Operation, Outcome, Record};
+use tracing::warn;
 
-use super::reconciler::Reconciler;
-use super::retry_state::RetryState;
-use super::sender::Deferred;
+use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
+use super::retry_state::{Deferred, RetryState};
+use crate::observe::log_once::LogOnce;
 use crate::slack::directory::Directory;
-use crate::slack::error::{Retry, SlackError};
-use crate::teleport::error::TeleportError;
-
-/// Somebody who is not in Slack today may be tomorrow.
-const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);
-/// The directory does not answer.
-const LOOKUP_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
 /// The recipients of one request, and how they fared so far.
 #[derive(Debug, Default)]
@@ -31,26 +20,6 @@ pub(super) struct RequestRecipients {
     /// Those who have no message yet.
     undelivered: Vec<Recipient>,
     should_notify: bool,
-}
-
-/// A recipient and where that is.
-pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
-
-/// A recipient who was not found.
-#[derive(Debug)]
-pub(super) struct LookupError {
-    pub(super) recipient: Recipient,
-    pub(super) kind: LookupErrorKind,
-}
-
-/// Why not.
-#[derive(Debug)]
-pub(super) enum LookupErrorKind {
-    NoSuchUser,
-    Deactivated,
-    Slack(SlackError),
-    /// Teleport does not say who the requester is, or the reviewer.
-    Teleport(TeleportError),
 }
 
 impl RequestRecipients {
@@ -128,14 +97,14 @@ impl RequestRecipients {
             warn!(request = %id, left_out, "The request has more recipients than teleport-slack tells; the last suggested reviewers are left out");
         }
     }
-}
 
-impl Reconciler {
     /// Looks for whoever is to be told, without waiting. Returns whether all is known by now.
-    pub(super) async fn resolve_recipients(
+    pub(super) async fn resolve(
         &self,
         listed: Option<&AccessRequest>,
-        audience: &RequestRecipients,
+        lookup: &RecipientLookup,
+        rules: &Rules,
+        log_once: &LogOnce,
         memory: &mut RetryState,
     ) -> bool {
         let Some(listed) = listed else {
@@ -146,11 +115,11 @@ impl Reconciler {
             Some(looking) => looking.take_results(),
             None => {
                 memory.resolved.clear();
-                let wanted = audience.users_to_resolve(&self.rules, memory, |errand| memory.is_due(errand));
+                let wanted = self.users_to_resolve(rules, memory, |operation| memory.is_due(operation));
                 if wanted.is_empty() {
                     return true;
                 }
-                self.recipient_lookup.start(listed, wanted).await
+                lookup.start(listed, wanted).await
             }
         };
         for outcome in looked.results {
@@ -162,7 +131,7 @@ impl Reconciler {
                     }
                     memory.resolved.push((recipient, found));
                 }
-                Err(missing) => self.record_unresolved(missing, audience, memory),
+                Err(missing) => self.record_unresolved(missing, log_once, memory),
             }
         }
         memory.pending_lookups = looked.pending;
@@ -170,8 +139,8 @@ impl Reconciler {
     }
 
     /// Remembers who was not found, and says so once a cause.
-    fn record_unresolved(&self, missing: LookupError, audience: &RequestRecipients, memory: &mut RetryState) {
-        if !audience.undelivered.contains(&missing.recipient) {
+    fn record_unresolved(&self, missing: LookupError, log_once: &LogOnce, memory: &mut RetryState) {
+        if !self.undelivered.contains(&missing.recipient) {
             return;
         }
         let key = missing.recipient.key();
@@ -182,20 +151,15 @@ impl Reconciler {
         if is_reviewer && matches!(missing.kind, LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated) {
             // All of them are told in one line (`note_untold`).
             memory.unresolved.insert(key);
-        } else if self.log_once.should_log(key.as_str(), &missing.cause()) {
+        } else if log_once.should_log(key.as_str(), &missing.cause()) {
             missing.log(delay, !is_reviewer);
         }
         memory.defer(errand, &Deferred::failed(delay));
     }
 
     /// Has those written down who could not be told, for the message to name them, and names them once in the log.
-    pub(super) fn record_unnotified_reviewers(
-        &self,
-        record: &mut Record,
-        audience: &RequestRecipients,
-        memory: &mut RetryState,
-    ) {
-        let untold = audience.unnotified_reviewers(memory);
+    pub(super) fn record_unnotified_reviewers(&self, record: &mut Record, memory: &mut RetryState) {
+        let untold = self.unnotified_reviewers(memory);
         if untold == record.unnotified {
             return;
         }
@@ -204,64 +168,5 @@ impl Reconciler {
         }
         memory.unrecorded.push(Outcome::Unnotified(untold.clone()));
         record.unnotified = untold;
-    }
-
-    /// A post by name taught us the channel's id.
-    pub(super) fn remember_channel_id(&self, outcome: &Outcome) {
-        if let Outcome::Posted { key, channel, .. } = outcome
-            && let Some(name) = key.as_str().strip_prefix('#')
-        {
-            self.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
-        }
-    }
-}
-
-impl LookupError {
-    /// How long to wait before asking again.
-    pub(super) fn delay(&self, failures: u32) -> Duration {
-        match &self.kind {
-            LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => UNRESOLVED_RETRY,
-            LookupErrorKind::Slack(error) => match error.retry() {
-                Retry::After(delay) => delay,
-                Retry::Backoff => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
-                Retry::Never | Retry::NeedsOperator => UNRESOLVED_RETRY,
-            },
-            LookupErrorKind::Teleport(_) => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
-        }
-    }
-
-    /// The cause in a word or a sentence, by which a repeated complaint is known.
-    pub(super) fn cause(&self) -> String {
-        match &self.kind {
-            LookupErrorKind::NoSuchUser => "nobody".to_owned(),
-            LookupErrorKind::Deactivated => "deactivated".to_owned(),
-            LookupErrorKind::Slack(error) => error.to_string(),
-            LookupErrorKind::Teleport(error) => error.to_string(),
-        }
-    }
-
-    /// Says it in the log. A person whom the configuration names and who is not there is an error, like a channel
-    /// that is not there (`outbox.rs`): somebody must act, and until then messages are missing. Of a suggested
-    /// reviewer it is a warning, because a requester's slip is nothing that an operator could mend.
-    pub(super) fn log(&self, delay: Duration, is_configured: bool) {
-        let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
-        let (words, is_error) = match &self.kind {
-            LookupErrorKind::NoSuchUser => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
-            LookupErrorKind::Deactivated => {
-                ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
-            }
-            LookupErrorKind::Slack(error) => (
-                format!("Cannot look the recipient up: {}", error.with_remedy()),
-                matches!(error.retry(), Retry::Never | Retry::NeedsOperator),
-            ),
-            LookupErrorKind::Teleport(error) => {
-                (format!("Cannot tell whether the recipient is the requester: {}", crate::exit::chain(error)), false)
-            }
-        };
-        if is_error {
-            error!(%recipient, retry_in_s, "{words}");
-        } else {
-            warn!(%recipient, retry_in_s, "{words}");
-        }
     }
 }

@@ -7,40 +7,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::domain::lifecycle::is_stale;
 use access_core::domain::recipients::{Destination, Recipient, RecipientKey, Rules};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::{Plan, PlanInput, ReviewDisplay, Step, plan};
-use access_core::policy::{self, CanSubmitForUsers, Mode, ModeSetting, mode};
-use access_core::record::Operation;
-use access_core::record::{Record, truncated};
+use access_core::record::{Operation, Record, truncated};
 use access_core::render::request_message::Edition;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::channel_queue::QueuedOperation;
-use super::executor::{ClaimResult, PlannedWrite};
-use super::lease::Holder;
-use super::pending_decision::PendingDecision;
+use super::executor::{ClaimResult, Executor, PlannedWrite};
+use super::pending_decision::{PendingDecision, ReviewContext};
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::RequestRecipients;
-use super::refetch::{Presence, drop_unconfirmed, refetch_at};
+use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
+use super::refetch::{Presence, drop_unconfirmed, refetch_at, refetch_if_stale};
 use super::retry_state::{Observed, RetryState, later};
 use super::send_turns::Wait;
-use super::sender::SlackSender;
 use super::start_order::StartOrder;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::observe::seconds;
-use crate::review::resolver::Resolver;
 use crate::slack::directory::Directory;
 use crate::supervise::clock::Clock;
 use crate::teleport;
-use crate::teleport::error::{ErrorKind, TeleportError};
 
 /// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
 /// does not starve the others; it is visited again at once.
@@ -49,38 +42,10 @@ const MAX_PASSES: usize = 8;
 const TURN_WAIT: Duration = Duration::from_secs(1);
 /// When to look for news of people that nobody brought.
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
-/// Teleport does not answer: soon again, and at once when the watch is back.
-const TELEPORT_UNAVAILABLE_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
-/// Teleport refuses: an operator must act.
-pub(super) const TELEPORT_DENIED_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
-
-/// Where Teleport can fail us; complaints about one do not end with a success of the other.
-const STAGE_READ: &str = "reading records";
-pub(super) const STAGE_WRITE: &str = "writing records";
-
-/// A call to Teleport that failed, and at what.
-pub(super) struct ReconcileError {
-    stage: &'static str,
-    source: TeleportError,
-}
-
-impl ReconcileError {
-    pub(super) fn read(error: TeleportError) -> Self {
-        Self { stage: STAGE_READ, source: error }
-    }
-
-    pub(super) fn write(error: TeleportError) -> Self {
-        Self { stage: STAGE_WRITE, source: error }
-    }
-}
-
 /// What every visit needs.
 pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
-    pub(super) holder: Holder,
-    pub(super) sender: SlackSender,
+    pub(super) executor: Executor,
     pub(super) start_order: StartOrder,
     pub(super) directory: Directory,
     pub(super) recipient_lookup: RecipientLookup,
@@ -88,25 +53,10 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
-    pub(super) log_once: LogOnce,
+    pub(super) log_once: Arc<LogOnce>,
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
-}
-
-/// What deciding in Slack needs to be drawn and finished.
-#[derive(Debug)]
-pub(super) struct ReviewContext {
-    pub(super) rules: Arc<policy::Rules>,
-    pub(super) setting: ModeSetting,
-    pub(super) can_submit: watch::Receiver<CanSubmitForUsers>,
-    pub(super) resolver: Arc<Resolver>,
-}
-
-impl ReviewContext {
-    pub(super) fn mode(&self) -> Option<Mode> {
-        mode(self.setting, *self.can_submit.borrow(), &self.rules)
-    }
 }
 
 impl Reconciler {
@@ -119,7 +69,7 @@ impl Reconciler {
         memory: &mut RetryState,
     ) -> Option<Timestamp> {
         let rounds = self.run_passes(id, seen, memory).await;
-        self.sender.end_all(id);
+        self.executor.sender.end_all(id);
         match rounds {
             Ok(next) => {
                 self.metrics.reconcile_ended(ReconcileResult::Success);
@@ -158,7 +108,8 @@ impl Reconciler {
             }
             memory.drop_resolved(&record);
             memory.unrecorded.iter().for_each(|outcome| record.apply(outcome));
-            let word = self.refetch_if_stale(id, seen, &record).await?;
+            let word =
+                refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, seen, &record).await?;
             let listed = word.current();
             // What was last seen of a vanished request may be newer than what was remembered, or older.
             let last = word.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
@@ -176,10 +127,11 @@ impl Reconciler {
             if !std::mem::replace(&mut memory.warned, true) {
                 audience.log_recipient_warnings(id);
             }
-            let is_all_known = self.resolve_recipients(listed, &audience, memory).await;
+            let is_all_known =
+                audience.resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, memory).await;
             let targets = audience.destinations(&self.directory, &memory.resolved);
             if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
-                self.record_unnotified_reviewers(&mut record, &audience, memory);
+                audience.record_unnotified_reviewers(&mut record, memory);
             }
             let requester: Vec<_> = memory.requester_keys.iter().cloned().collect();
 
@@ -209,8 +161,12 @@ impl Reconciler {
             let known = plan.request_to_record.as_ref().or(last.as_ref());
             if plan.operations.is_empty() {
                 // A claim of ours that could not be given up.
-                let done = record.claim.as_ref().filter(|claim| claim.holder == self.holder.name());
-                if !self.record_outcomes(id, known.map(|known| (known, &record)), done, memory).await? {
+                let done = record.claim.as_ref().filter(|claim| claim.holder == self.executor.holder.name());
+                if !self
+                    .executor
+                    .record_outcomes(id, known.map(|known| (known, &record)), done, memory)
+                    .await?
+                {
                     return Ok(None);
                 }
                 // The request is woken when there is news of its people; until then its place is for others.
@@ -219,21 +175,35 @@ impl Reconciler {
                 let next = next_reconcile(plan.requeue_at, &wanted, &memory.retry_times(self.clock.now()));
                 return Ok(next.into_iter().chain(resolve_at).chain(news).min());
             }
-            self.sender.wait_for_capacity().await;
+            self.executor.sender.wait_for_capacity().await;
             let posts = plan.posts().collect();
             let intent =
                 PlannedWrite { expected: &data, known, operations: plan.operations, posts, created: made };
-            let lease = match self.acquire(id, &intent, &record, memory).await? {
+            let lease = match self.executor.acquire(id, &intent, &record, memory).await? {
                 ClaimResult::Acquired(lease) => lease,
                 ClaimResult::HeldByOther(until) => return Ok(Some(until)),
                 ClaimResult::RecordChanged => continue,
                 // A message now could never be kept true. If the request is still listed, its end is on the way.
                 ClaimResult::NoRecord => return Ok(None),
             };
-            self.execute(id, intent, record, &lease, memory).await?;
+            self.executor.execute(id, intent, record, &lease, memory).await?;
         }
         debug!(request = %id, "There is more to do; others first");
         Ok(Some(self.clock.now()))
+    }
+
+    async fn apply_pending_decision(
+        &self,
+        id: &RequestId,
+        listed: Option<&AccessRequest>,
+        record: &Record,
+        memory: &mut RetryState,
+    ) -> Result<PendingDecision, ReconcileError> {
+        let Some(review) = &self.review else {
+            memory.decision_retry = None;
+            return Ok(PendingDecision::CheckAt(None));
+        };
+        review.apply_pending_decision(id, listed, record, (&self.clock, &self.log_once), memory).await
     }
 
     /// Takes errands out of the plan that must wait for their turn in Slack. If none is left and one is near its turn, that
@@ -249,7 +219,7 @@ impl Reconciler {
         let mut held = self.defer_blocked(id, made, plan, memory);
         while plan.operations.is_empty()
             && Instant::now() < until
-            && self.sender.wait_for_turn(id, made, &held, until).await
+            && self.executor.sender.wait_for_turn(id, made, &held, until).await
         {
             plan.operations = held;
             held = self.defer_blocked(id, made, plan, memory);
@@ -269,7 +239,7 @@ impl Reconciler {
         memory.queued.clear();
         let held = plan.operations.extract_if(.., |(errand, steps)| {
             let caller = QueuedOperation { created: made, id: id.clone(), operation: errand.clone() };
-            let wait = steps.first().and_then(|step| self.sender.reserve(&caller, step));
+            let wait = steps.first().and_then(|step| self.executor.sender.reserve(&caller, step));
             if let Some(Wait { delay, is_queued: is_turn }) = wait {
                 let until = later(now, delay);
                 if is_turn {
@@ -324,7 +294,7 @@ impl Reconciler {
 
     fn on_teleport_error(&self, id: &RequestId, trouble: &ReconcileError, failures: u32) -> Duration {
         let ReconcileError { stage: place, source: error } = trouble;
-        let (backoff, is_refusal) = patience(error.kind());
+        let (backoff, is_refusal) = retry_policy(error.kind());
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = crate::exit::chain(error);
@@ -336,16 +306,6 @@ impl Reconciler {
             warn!(request = %id, retry_in_s, "{cause}");
         }
         delay
-    }
-}
-
-/// When to try again what Teleport did not do, and whether it refuses, so that an operator must act.
-pub(super) fn patience(kind: ErrorKind) -> (Backoff, bool) {
-    match kind {
-        ErrorKind::Retry | ErrorKind::Conflict => (TELEPORT_UNAVAILABLE_BACKOFF, false),
-        ErrorKind::Unauthorized | ErrorKind::NotFound | ErrorKind::Unimplemented | ErrorKind::Permanent => {
-            (TELEPORT_DENIED_BACKOFF, true)
-        }
     }
 }
 

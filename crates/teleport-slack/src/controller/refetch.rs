@@ -15,8 +15,11 @@ use access_core::record::Record;
 use jiff::Timestamp;
 use tracing::{debug, error};
 
-use super::reconciler::{ReconcileError, Reconciler};
+use super::reconcile_error::ReconcileError;
 use super::retry_state::{Observation, Observed, later};
+use crate::observe::log_once::LogOnce;
+use crate::supervise::clock::Clock;
+use crate::teleport;
 use crate::teleport::error::TeleportError;
 
 /// What Teleport says.
@@ -47,49 +50,48 @@ impl Presence {
     }
 }
 
-impl Reconciler {
-    /// Asks for the request by its id if what was told may be out of date or may mean nothing.
-    pub(super) async fn refetch_if_stale(
-        &self,
-        id: &RequestId,
-        seen: &Observed,
-        record: &Record,
-    ) -> Result<Presence, ReconcileError> {
-        let before = match seen {
-            Observed::Deleted(last) => return Ok(Presence::Deleted(last.clone())),
-            Observed::Unlisted(None) if record.known.is_none() => return Ok(Presence::Deleted(None)),
-            Observed::Unlisted(last) => last.clone(),
-            Observed::Present(sighting) => {
-                let shown = record.deliveries.iter().filter_map(|d| Some(d.displayed.as_ref()?.phase));
-                let is_stale = needs_refetch(&sighting.request, record.known.as_ref(), shown);
-                if !is_stale && !has_expired(&sighting.request, self.clock.now()) {
-                    return Ok(Presence::Present(Arc::clone(sighting)));
-                }
-                Some(Arc::clone(sighting))
+/// Asks for the request by its id if what was told may be out of date or may mean nothing.
+pub(super) async fn refetch_if_stale(
+    teleport: &teleport::Client,
+    (clock, log_once): (&Clock, &LogOnce),
+    id: &RequestId,
+    seen: &Observed,
+    record: &Record,
+) -> Result<Presence, ReconcileError> {
+    let before = match seen {
+        Observed::Deleted(last) => return Ok(Presence::Deleted(last.clone())),
+        Observed::Unlisted(None) if record.known.is_none() => return Ok(Presence::Deleted(None)),
+        Observed::Unlisted(last) => last.clone(),
+        Observed::Present(sighting) => {
+            let shown = record.deliveries.iter().filter_map(|d| Some(d.displayed.as_ref()?.phase));
+            let is_stale = needs_refetch(&sighting.request, record.known.as_ref(), shown);
+            if !is_stale && !has_expired(&sighting.request, clock.now()) {
+                return Ok(Presence::Present(Arc::clone(sighting)));
             }
-        };
-        match self.teleport.get_request(id).await {
-            Ok(Some(request)) => Ok(Presence::Present(Observation::now(request))),
-            Ok(None) => Ok(Presence::Deleted(before)),
-            Err(error @ TeleportError::NotVisible { .. }) => {
-                if self.log_once.should_log("absences", &error.to_string()) {
-                    error!(request = %id, "A request is not found: {error}");
-                } else {
-                    debug!(request = %id, "A request is not found: {error}");
-                }
-                match seen {
-                    // Nothing better than what was told.
-                    Observed::Present(sighting)
-                        if !has_expired(&sighting.request, self.clock.now())
-                            || sighting.observed_at.elapsed() < PENDING_CONFIRMATION_TTL =>
-                    {
-                        Ok(Presence::Present(Arc::clone(sighting)))
-                    }
-                    _ => Ok(Presence::Unconfirmed),
-                }
-            }
-            Err(error) => Err(ReconcileError::read(error)),
+            Some(Arc::clone(sighting))
         }
+    };
+    match teleport.get_request(id).await {
+        Ok(Some(request)) => Ok(Presence::Present(Observation::now(request))),
+        Ok(None) => Ok(Presence::Deleted(before)),
+        Err(error @ TeleportError::NotVisible { .. }) => {
+            if log_once.should_log("absences", &error.to_string()) {
+                error!(request = %id, "A request is not found: {error}");
+            } else {
+                debug!(request = %id, "A request is not found: {error}");
+            }
+            match seen {
+                // Nothing better than what was told.
+                Observed::Present(sighting)
+                    if !has_expired(&sighting.request, clock.now())
+                        || sighting.observed_at.elapsed() < PENDING_CONFIRMATION_TTL =>
+                {
+                    Ok(Presence::Present(Arc::clone(sighting)))
+                }
+                _ => Ok(Presence::Unconfirmed),
+            }
+        }
+        Err(error) => Err(ReconcileError::read(error)),
     }
 }
 

@@ -9,16 +9,12 @@ use std::time::Duration;
 use access_core::domain::ids::{ChannelId, MessageTs};
 use access_core::domain::recipients::RecipientKey;
 use access_core::domain::request::AccessRequest;
-use access_core::record::Operation;
 use access_core::record::claim::Claim;
-use access_core::record::{Outcome, Record};
+use access_core::record::{Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::pending_decision::DecisionRetry;
-use super::recipient_lookup::PendingLookups;
-use super::recipients::ResolvedRecipient;
-use super::sender::Deferred;
+use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
 
 /// Nothing waits longer without being looked at.
 const MAX_DELAY: Duration = Duration::from_secs(86_400);
@@ -45,6 +41,75 @@ impl Observation {
     /// Told this moment.
     pub(super) fn now(request: AccessRequest) -> Arc<Self> {
         Arc::new(Self { request, observed_at: Instant::now() })
+    }
+}
+
+/// A step that did not succeed.
+#[derive(Debug)]
+pub(super) struct Deferred {
+    /// How long to wait before the errand is tried again.
+    pub(super) delay: Duration,
+    /// Whether it was really tried, so that the next delay is longer.
+    pub(super) is_failure: bool,
+    /// Whether it waits for its turn in the line alone: it is called, perhaps before the delay is over.
+    pub(super) is_queued: bool,
+    /// Whether it may have been done all the same.
+    pub(super) effect: Effect,
+}
+
+/// What is known of a step that did not succeed.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// It was not done.
+    NotApplied,
+    /// It may have been done, and will not be after this time.
+    Unknown {
+        /// The time.
+        final_at: Timestamp,
+        /// Where it was posted.
+        destination: String,
+        /// Whether Slack said that it was done, and not how.
+        is_accepted: bool,
+    },
+}
+
+impl Deferred {
+    /// It was not its turn yet.
+    pub(super) fn not_attempted(delay: Duration) -> Self {
+        Self { delay, is_failure: false, is_queued: false, effect: Effect::NotApplied }
+    }
+
+    /// Others come first; it keeps its place in the line.
+    pub(super) fn queued(delay: Duration) -> Self {
+        Self { is_queued: true, ..Self::not_attempted(delay) }
+    }
+
+    /// It was tried in vain and nothing was done.
+    pub(super) fn failed(delay: Duration) -> Self {
+        Self { delay, is_failure: true, is_queued: false, effect: Effect::NotApplied }
+    }
+}
+
+/// Votes over which no verdict could be had, or not one that decides, or whose decision Teleport did not take.
+#[derive(Debug)]
+pub(super) struct DecisionRetry {
+    /// How many votes and reviews there were; with others it is tried at once.
+    pub(super) counts: (usize, usize),
+    pub(super) failures: u32,
+    pub(super) retry_at: Instant,
+    /// Whether they decided, and Teleport did not take it.
+    pub(super) is_owed: bool,
+}
+
+impl DecisionRetry {
+    /// How long to wait until it is tried again; `None` if no longer.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.retry_at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// What failed may succeed now; how often it failed still counts.
+    pub(super) fn revive(&mut self) {
+        self.retry_at = Instant::now();
     }
 }
 
@@ -316,5 +381,24 @@ mod tests {
         assert!(!memory.is_stalled());
         memory.failed_reconciles = 1;
         assert!(memory.is_stalled(), "Teleport's record could not be had");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_decided_waits_by_no_wall_clock_and_is_revived() {
+        let seconds = Duration::from_secs;
+        let retry_at = Instant::now() + seconds(20);
+        let mut undecided = DecisionRetry { counts: (1, 0), failures: 3, retry_at, is_owed: true };
+        assert_eq!(undecided.left(), Some(seconds(20)));
+        tokio::time::advance(seconds(19)).await;
+        assert_eq!(undecided.left(), Some(seconds(1)));
+        tokio::time::advance(seconds(1)).await;
+        assert_eq!(undecided.left(), None);
+        undecided.retry_at += seconds(300);
+        let mut memory = RetryState::default();
+        memory.decision_retry = Some(undecided);
+        assert!(memory.is_lagging() && !memory.is_stalled(), "it is owed, and the messages are true");
+        memory.retry_now();
+        let undecided = memory.decision_retry.unwrap();
+        assert_eq!((undecided.left(), undecided.failures), (None, 3));
     }
 }

@@ -11,9 +11,8 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
-use access_core::record::Operation;
 use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
-use access_core::record::{DisplayedState, Outcome, RepliesPosted};
+use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -25,6 +24,7 @@ use super::channel_outcomes::ChannelStates;
 use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
+use super::retry_state::{Deferred, Effect};
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
 use crate::observe::seconds;
@@ -65,52 +65,6 @@ pub(super) struct SlackSender {
     /// Told when somebody ended.
     pub(super) send_ended: Notify,
     pub(super) metrics: Metrics,
-}
-
-/// A step that did not succeed.
-#[derive(Debug)]
-pub(super) struct Deferred {
-    /// How long to wait before the errand is tried again.
-    pub(super) delay: Duration,
-    /// Whether it was really tried, so that the next delay is longer.
-    pub(super) is_failure: bool,
-    /// Whether it waits for its turn in the line alone: it is called, perhaps before the delay is over.
-    pub(super) is_queued: bool,
-    /// Whether it may have been done all the same.
-    pub(super) effect: Effect,
-}
-
-/// What is known of a step that did not succeed.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// It was not done.
-    NotApplied,
-    /// It may have been done, and will not be after this time.
-    Unknown {
-        /// The time.
-        final_at: Timestamp,
-        /// Where it was posted.
-        destination: String,
-        /// Whether Slack said that it was done, and not how.
-        is_accepted: bool,
-    },
-}
-
-impl Deferred {
-    /// It was not its turn yet.
-    pub(super) fn not_attempted(delay: Duration) -> Self {
-        Self { delay, is_failure: false, is_queued: false, effect: Effect::NotApplied }
-    }
-
-    /// Others come first; it keeps its place in the line.
-    pub(super) fn queued(delay: Duration) -> Self {
-        Self { is_queued: true, ..Self::not_attempted(delay) }
-    }
-
-    /// It was tried in vain and nothing was done.
-    pub(super) fn failed(delay: Duration) -> Self {
-        Self { delay, is_failure: true, is_queued: false, effect: Effect::NotApplied }
-    }
 }
 
 /// Why a call was not made, or failed.

@@ -22,13 +22,14 @@ use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
-use crate::teleport::error::{Call, CallResult, TeleportError, describe_visibility};
-use crate::teleport::rights::Visibility;
+use crate::teleport::error::{Call, CallResult, TeleportError};
+use crate::teleport::observer::{List, Observer as TeleportObserver};
+use crate::teleport::visibility::{Visibility, describe_visibility};
 use labels::{failure_label, slack_results};
 
 mod labels;
 
-pub use labels::{InDoubtResult, InteractionResult, List, OperationResult, ReconcileResult};
+pub use labels::{InDoubtResult, InteractionResult, OperationResult, ReconcileResult};
 
 /// The beginning of every name.
 const PREFIX: &str = "teleport_slack";
@@ -130,60 +131,6 @@ impl Metrics {
         self.health.update(|state| state.stage = state.stage.max(stage));
     }
 
-    /// The watch is open; counts as a reconnection if it was lost before.
-    pub fn watch_opened(&self) {
-        self.health.update(|state| {
-            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
-                self.counters.watch_reconnects.inc();
-            }
-            state.last_event = Some(Instant::now());
-        });
-    }
-
-    /// The watch told something.
-    pub fn watch_event(&self) {
-        self.health.update(|state| state.last_event = Some(Instant::now()));
-    }
-
-    /// The watch is lost, or could not be opened again.
-    pub fn watch_lost(&self) {
-        self.health.update(|state| {
-            if state.watch == StreamState::Open {
-                state.watch = StreamState::Lost(Instant::now());
-            }
-            // The next watch has lists of its own.
-            state.list_failing = None;
-        });
-    }
-
-    /// A list was told in full.
-    pub fn list_succeeded(&self, list: List) {
-        if list == List::Requests {
-            self.health.update(|state| state.list_failing = None);
-        }
-    }
-
-    /// A list could not be made, or is not whole.
-    pub fn list_failed(&self, list: List, error: &TeleportError) {
-        increment(&self.counters.failed_lists, [("list", list.name())]);
-        // What is hidden is told by `sees`.
-        if list == List::Requests && !matches!(error, TeleportError::NotVisible { .. }) {
-            self.health.update(|state| {
-                let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                state.list_failing = Some((since, error.to_string()));
-            });
-        }
-    }
-
-    /// What of the access requests we see. What cannot be known matters when something is missing.
-    pub fn request_visibility(&self, sight: &Visibility) {
-        match sight {
-            Visibility::All => self.health.update(|state| state.hidden = None),
-            Visibility::Partial(_) => self.absence_unconfirmed(sight),
-            Visibility::Unknown(_) => {}
-        }
-    }
-
     /// Something is not listed and may be there all the same.
     pub fn absence_unconfirmed(&self, sight: &Visibility) {
         self.health.update(|state| state.hidden = Some(describe_visibility(sight)));
@@ -251,13 +198,67 @@ impl Metrics {
         };
         increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
     }
+}
 
-    /// A call of Teleport's API ended.
-    pub fn teleport_request_ended(&self, call: Call, end: CallResult) {
-        increment(&self.counters.teleport_requests, [("method", call.name()), ("code", end.name())]);
-        if end.has_response() {
+impl TeleportObserver for Metrics {
+    fn call_ended(&self, call: Call, result: CallResult) {
+        increment(&self.counters.teleport_requests, [("method", call.name()), ("code", result.name())]);
+        if result.has_response() {
             self.health.update(|state| state.last_response = Some(Instant::now()));
         }
+    }
+
+    fn watch_opened(&self) {
+        self.health.update(|state| {
+            // Counts as a reconnection if it was lost before.
+            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
+                self.counters.watch_reconnects.inc();
+            }
+            state.last_event = Some(Instant::now());
+        });
+    }
+
+    fn watch_event(&self) {
+        self.health.update(|state| state.last_event = Some(Instant::now()));
+    }
+
+    fn watch_lost(&self) {
+        self.health.update(|state| {
+            if state.watch == StreamState::Open {
+                state.watch = StreamState::Lost(Instant::now());
+            }
+            // The next watch has lists of its own.
+            state.list_failing = None;
+        });
+    }
+
+    fn list_succeeded(&self, list: List) {
+        if list == List::Requests {
+            self.health.update(|state| state.list_failing = None);
+        }
+    }
+
+    fn list_failed(&self, list: List, error: &TeleportError) {
+        increment(&self.counters.failed_lists, [("list", list.name())]);
+        // `visibility_found` keeps what is hidden.
+        if list == List::Requests && !matches!(error, TeleportError::NotVisible { .. }) {
+            self.health.update(|state| {
+                let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                state.list_failing = Some((since, error.to_string()));
+            });
+        }
+    }
+
+    fn visibility_found(&self, visibility: &Visibility) {
+        match visibility {
+            Visibility::All => self.health.update(|state| state.hidden = None),
+            Visibility::Partial(_) => self.absence_unconfirmed(visibility),
+            Visibility::Unknown(_) => {}
+        }
+    }
+
+    fn absence_unconfirmed(&self, visibility: &Visibility) {
+        Self::absence_unconfirmed(self, visibility);
     }
 }
 

@@ -13,11 +13,6 @@ mod line;
 mod logs;
 mod sink;
 
-use std::time::Duration;
+pub(crate) use access_core::domain::error_chain::seconds;
 
 pub use self::logs::{Log, LogError, LogReopener, init, log_panics};
-
-/// A wait in seconds, to the tenth, as log lines tell it.
-pub(crate) fn seconds(wait: Duration) -> f64 {
-    (wait.as_secs_f64() * 10.0).round() / 10.0
-}

@@ -5,7 +5,7 @@ use std::io;
 
 use tonic::Status;
 
-use super::error::quote;
+use super::text::quote;
 
 /// The words of a status, shortened. tonic keeps the reason of a broken connection in the status's chain of sources,
 /// often several layers down.

@@ -17,7 +17,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::error::{ErrorKind, quote};
+use super::kind::ErrorKind;
+use super::text::quote;
 use crate::config::TeleportAddr;
 
 /// The name that every auth server's certificate carries, whatever the host is called.

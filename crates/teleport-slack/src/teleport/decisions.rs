@@ -14,10 +14,12 @@ use jiff::Timestamp;
 use teleport_proto::auth as wire;
 use tonic::Status;
 
+use super::client::{CALL_TIMEOUT, Client};
+use super::convert;
 use super::denied::MFA_REMEDY;
-use super::error::{Call, ErrorKind, TeleportError, quote};
+use super::error::{Call, ErrorKind, TeleportError};
 use super::refusal::{self, Refusal};
-use super::{CALL_TIMEOUT, Client, convert};
+use super::text::quote;
 
 /// A decision as Teleport's API spells it.
 fn to_proto(decision: Decision) -> wire::RequestState {

@@ -6,7 +6,7 @@
 
 use tonic::Code;
 
-use super::error::Call;
+use super::call::Call;
 
 /// Why the plugin is not let in, or not to this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

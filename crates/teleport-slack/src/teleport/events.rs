@@ -12,8 +12,9 @@ use teleport_proto::auth::event::Resource;
 use teleport_proto::auth::{self as wire, Operation, WatchKind};
 use tonic::Streaming;
 
+use super::client::Client;
+use super::convert;
 use super::error::{Call, TeleportError};
-use super::{Client, convert};
 
 /// How long the server may take to open a watch: it waits until its own cache is ready.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -20,9 +20,9 @@ use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use super::error::quote;
-use super::pem::{self, Bundle};
-use super::second_factor::Signer;
+use super::pem::{self, Bundle, UnusableKey};
+use super::signer::Signer;
+use super::text::quote;
 use crate::config::Credentials;
 use crate::files;
 
@@ -132,17 +132,6 @@ impl fmt::Debug for Identity {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
-}
-
-/// A kind of private key that rustls cannot use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnusableKey {
-    /// OpenSSH's own format.
-    OpenSsh,
-    /// A reference to a hardware token (PIV).
-    Hardware,
-    /// Encrypted with a passphrase.
-    Encrypted,
 }
 
 /// Why an identity cannot be used.

@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::error_chain::seconds;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use tokio::sync::mpsc::{self, Sender};
 
-use super::Client;
+use super::client::Client;
 use super::error::{ErrorKind, TeleportError};
+use super::observer::List;
 use super::plugin_data::Fields;
-use super::rights::Visibility;
-use crate::observe::metrics::List;
-use crate::observe::seconds;
+use super::visibility::Visibility;
 
 /// The pauses before a list is made again.
 const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
@@ -73,7 +73,7 @@ async fn list(client: &Client, tell: &Sender<ListStep>) -> Option<()> {
         failures += 1;
         tokio::time::sleep(log_failure(client, List::Requests, &trouble, failures)).await;
     }
-    client.metrics().list_succeeded(List::Requests);
+    client.observer().list_succeeded(List::Requests);
     while let Some(wait) = wait_for_records {
         tokio::time::sleep(wait).await;
         wait_for_records = records(client, tell, &mut record_failures).await?;
@@ -107,7 +107,7 @@ async fn records(client: &Client, tell: &Sender<ListStep>, failures: &mut u32) -
     match client.list_records().await {
         Ok(records) => {
             tell.send(ListStep::Records(records)).await.ok()?;
-            client.metrics().list_succeeded(List::Records);
+            client.observer().list_succeeded(List::Records);
             *failures = 0;
             Some(None)
         }
@@ -120,9 +120,9 @@ async fn records(client: &Client, tell: &Sender<ListStep>, failures: &mut u32) -
 
 /// Says each time that a list failed; answers how long to wait before the next.
 fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
-    client.metrics().list_failed(what, error);
+    client.observer().list_failed(what, error);
     let wait = RETRY_BACKOFF.delay(failures, fastrand::u64(..));
-    let (what, effect, retry_in_s) = (what.name(), what.effect(), seconds(wait));
+    let (what, effect, retry_in_s) = (what.name(), effect(what), seconds(wait));
     match error.kind() {
         ErrorKind::Retry | ErrorKind::Conflict | ErrorKind::NotFound => {
             tracing::warn!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
@@ -132,4 +132,14 @@ fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32
         }
     }
     wait
+}
+
+/// What still works while a list cannot be made, and what does not.
+fn effect(list: List) -> &'static str {
+    match list {
+        List::Requests => "new requests and changes are shown as they come, those of before are not",
+        List::Records => {
+            "requests are shown all the same, but a message whose request went away while the daemon was not watching stays as it is"
+        }
+    }
 }

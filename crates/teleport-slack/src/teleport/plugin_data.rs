@@ -10,10 +10,10 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
+use super::client::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
 use super::convert::text;
 use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
-use super::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
 
 /// The name that our entries stand under, the same as the Go plugin's.
 const PLUGIN_NAME: &str = "slack";

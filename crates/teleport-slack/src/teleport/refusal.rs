@@ -5,8 +5,8 @@
 
 use tonic::{Code, Status};
 
+use super::call::Call;
 use super::denied::{AccessDenied, mentions_mfa, without_quotes};
-use super::error::Call;
 
 /// Why Teleport refused a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

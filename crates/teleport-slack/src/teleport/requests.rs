@@ -12,8 +12,9 @@ use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessReque
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
+use super::client::{CALL_TIMEOUT, Client};
+use super::convert;
 use super::error::{Call, ErrorKind, TeleportError};
-use super::{CALL_TIMEOUT, Client, convert};
 
 /// The listing methods, newest first.
 const LIST_METHODS: [Call; 3] =

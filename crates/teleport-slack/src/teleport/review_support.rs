@@ -7,8 +7,8 @@
 use teleport_proto::auth::RoleV6;
 use tonic::{Response, Status};
 
+use super::client::{CALL_TIMEOUT, Client, Pong, parse_version};
 use super::error::{Call, ErrorKind, TeleportError};
-use super::{CALL_TIMEOUT, Client, Pong, parse_version};
 
 /// The first major release of which any version lets a role name users to submit reviews for.
 const MIN_MAJOR_VERSION: u32 = 18;

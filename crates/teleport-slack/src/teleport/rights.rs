@@ -8,26 +8,16 @@
 use teleport_proto::auth::{GetRoleRequest, RoleConditions, RoleV6, Rule};
 use tonic::{Response, Status};
 
+use super::client::{CALL_TIMEOUT, Client};
 use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
-use super::{CALL_TIMEOUT, Client};
+use super::visibility::Visibility;
 
 /// The verbs that it takes to see all requests.
 const READ_VERBS: [&str; 2] = ["list", "read"];
 
 /// More roles than this are not looked at; then nothing is known.
 const MAX_ROLES: usize = 1_000;
-
-/// What of the cluster's access requests our identity sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Visibility {
-    /// All.
-    All,
-    /// Not all: no role of ours gives these verbs, or one takes them.
-    Partial(Vec<&'static str>),
-    /// It cannot be known: why.
-    Unknown(String),
-}
 
 impl Client {
     /// Asks the server for our own roles. At most 15 s a call.
@@ -40,7 +30,7 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
             Err(error) => Visibility::Unknown(error.to_string()),
         };
-        self.metrics().request_visibility(&sight);
+        self.observer().visibility_found(&sight);
         Ok(sight)
     }
 
@@ -69,7 +59,7 @@ impl Client {
         match self.visibility().await? {
             Visibility::All => Ok(()),
             sight => {
-                self.metrics().absence_unconfirmed(&sight);
+                self.observer().absence_unconfirmed(&sight);
                 Err(TeleportError::NotVisible { visibility: sight })
             }
         }

@@ -11,11 +11,14 @@ use teleport_proto::auth as wire;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::client::parse_version;
 use super::error::{ErrorKind, TeleportError};
 use super::events::Event;
+use super::observer::{NoObserver, Observer};
 use super::plugin_data::{Fields, Modified, modify_record};
 use super::scripted_server::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
-use super::{Client, Pong, parse_version};
+use super::{Client, Pong};
+use crate::observe::metrics::Metrics;
 
 const NOT_FOUND: u32 = 5;
 const PERMISSION_DENIED: u32 = 7;
@@ -28,6 +31,13 @@ type Calls = Arc<Mutex<Vec<String>>>;
 async fn serve(
     answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static,
 ) -> (ScriptedServer, Client, Calls) {
+    serve_observed(answer, Arc::new(NoObserver)).await
+}
+
+async fn serve_observed(
+    answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static,
+    observer: Arc<dyn Observer>,
+) -> (ScriptedServer, Client, Calls) {
     let calls = Calls::default();
     let noted = Arc::clone(&calls);
     let script: Responder = Arc::new(move |method, message| {
@@ -36,7 +46,7 @@ async fn serve(
     });
     let authority = TestCa::new("local-site");
     let server = ScriptedServer::start(&authority, script).await;
-    let client = server.client(&authority.identity("access-plugin"));
+    let client = server.observed_client(&authority.identity("access-plugin"), observer);
     (server, client, calls)
 }
 
@@ -486,16 +496,17 @@ async fn a_connection_is_made_again_after_a_loss() {
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_code() {
-    let (server, client, _) = serve(|method, _| match method {
+    let answer = |method: &str, _| match method {
         "GetPluginData" => Reply::Status(PERMISSION_DENIED, "access denied"),
         _ => Reply::one(&wire::PingResponse::default()),
-    })
-    .await;
+    };
+    let metrics = Metrics::new();
+    let (server, client, _) = serve_observed(answer, Arc::new(metrics.clone())).await;
     client.ping().await.unwrap();
     client.get_record(&RequestId::new("r1")).await.unwrap_err();
     server.stop().await;
     client.ping().await.unwrap_err();
-    let text = client.shared.metrics.text();
+    let text = metrics.text();
     for (method, code) in [("Ping", "OK"), ("GetPluginData", "PERMISSION_DENIED"), ("Ping", "NO_CONNECTION")]
     {
         let line = format!("teleport_slack_teleport_calls_total{{method=\"{method}\",code=\"{code}\"}} 1\n");

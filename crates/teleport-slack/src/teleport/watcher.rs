@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
@@ -20,12 +21,12 @@ use tokio::sync::watch as latest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Client;
+use super::client::Client;
 use super::error::{ErrorKind, TeleportError};
 use super::events::{Event, EventStream};
 use super::listing::{Completeness, ListStep, list_steps};
+use super::observer::Observer;
 use super::plugin_data::Fields;
-use crate::observe::metrics::Metrics;
 
 /// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
 const MAX_PENDING: usize = 10_000;
@@ -117,8 +118,8 @@ impl Watcher {
                     client.check_release().await?;
                 }
                 let watch = opened?;
-                client.metrics().watch_opened();
-                let events = events(watch, client.metrics().clone());
+                client.observer().watch_opened();
+                let events = events(watch, Arc::clone(client.observer()));
                 Ok((events, list_steps(client)))
             }
         };
@@ -127,15 +128,18 @@ impl Watcher {
             let client = client.clone();
             async move { client.check_liveness().await }
         };
-        let lost = || client.metrics().watch_lost();
+        let lost = || client.observer().watch_lost();
         let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
 
-fn events(watch: EventStream, metrics: Metrics) -> impl Stream<Item = Result<Event, TeleportError>> {
+fn events(
+    watch: EventStream,
+    observer: Arc<dyn Observer>,
+) -> impl Stream<Item = Result<Event, TeleportError>> {
     let next = |mut watch: EventStream| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
-    stream::try_unfold(watch, next).inspect_ok(move |_| metrics.watch_event())
+    stream::try_unfold(watch, next).inspect_ok(move |_| observer.watch_event())
 }
 
 /// One watch after the other; ends when nobody listens. `open` answers an open stream of events and the lists

@@ -1,9 +1,9 @@
 //! Everything at once and at random, from a seed. The settings are in `settings.rs`, the commands in
 //! `CONTRIBUTING.md`.
 
+use crate::harness::run_test;
 use crate::run::run;
 use crate::settings::Settings;
-use crate::support::run_test;
 
 /// How long things go wrong if the environment does not say; the calm afterwards is as long again.
 const SECONDS: u64 = 40;

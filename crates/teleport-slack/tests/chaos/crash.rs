@@ -12,9 +12,9 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::shown::{ExpectedState, ObservedMessages};
-use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
-use crate::support::*;
+use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
+use crate::harness::*;
+use crate::observed::{ExpectedState, ObservedMessages};
 
 /// Lives led at once: they wait most of the time, for what a dead daemon claimed to lapse.
 const CONCURRENT_RUNS: usize = 24;

@@ -6,17 +6,17 @@
 #![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
 #![expect(clippy::print_stdout, reason = "for people: what a run came to, and how to have it again")]
 
-#[path = "../it/support/mod.rs"]
+#[path = "../it/harness/mod.rs"]
 #[expect(dead_code, reason = "the bed of the stories, of which less is needed here")]
-mod support;
+mod harness;
 
-mod shown;
+mod observed;
 mod crash;
 mod settings;
 mod schedule;
 mod replica;
-mod diary;
+mod event_log;
 mod run;
-mod acts;
-mod judge;
+mod actions;
+mod oracle;
 mod at_random;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use access_sim::tcp_proxy::TcpProxy;
 
-use crate::support::*;
+use crate::harness::*;
 
 /// How long a daemon may take to be ready at the start, when nothing is wrong yet.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);

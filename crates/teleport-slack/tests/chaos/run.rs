@@ -13,13 +13,13 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::diary::EventLog;
-use crate::judge::{Violation, find_violations};
+use crate::event_log::EventLog;
+use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
+use crate::harness::*;
+use crate::oracle::{Violation, find_violations};
 use crate::replica::{Replica, Usage};
 use crate::schedule::{CHANNELS, CLICKERS, TimedAction, schedule};
 use crate::settings::Settings;
-use crate::support::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
-use crate::support::*;
 
 /// When nothing goes wrong any more, everything must be true within this time: the longest waits that the daemon
 /// allows itself after a few failures in a row are below it.

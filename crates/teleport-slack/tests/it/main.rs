@@ -1,10 +1,10 @@
 //! The daemon as its users run it: the built program against both simulators over real sockets.
 //!
-//! `support` is the bed every story lies in; each other file tells stories of one kind.
+//! `harness` is the test bed; each other file holds the scenarios of one kind.
 
 #![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
 
-mod support;
+mod harness;
 
 mod layers;
 mod lifecycle;
@@ -20,13 +20,15 @@ mod shut_out;
 mod tokens;
 mod tls;
 mod verdicts;
+mod remedies;
 mod renewal;
 mod starting;
 mod shutdown;
 mod cli;
 mod clocks;
 mod demo;
-mod measure;
+mod documents;
+mod figures;
 mod people;
 mod rules;
 mod diagnostics;
@@ -35,8 +37,8 @@ mod in_doubt;
 mod order;
 mod recipients;
 mod attacks;
-mod races;
-mod midway;
+mod concurrency;
+mod concurrent_changes;
 mod replicas;
 mod enterprise;
 mod two_clusters;
@@ -48,4 +50,5 @@ mod role_patterns;
 mod misplaced;
 mod capitals;
 mod files;
+mod words;
 mod corpus;

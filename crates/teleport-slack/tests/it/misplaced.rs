@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const MARK: &str = "k9MarkerQ7";
 

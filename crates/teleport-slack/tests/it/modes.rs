@@ -13,8 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 
 use crate::deciding::v18_options;
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const AUTO: &str = "mode = \"auto\"";
 

@@ -4,7 +4,7 @@
 use access_sim::slack::call_log::Call;
 use access_sim::slack::faults::{Fault, FaultRule};
 
-use crate::support::*;
+use crate::harness::*;
 
 const POST: &str = "chat.postMessage";
 /// So many requests at once; in a channel that Slack slowed down they come one a second.

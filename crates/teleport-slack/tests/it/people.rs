@@ -9,8 +9,8 @@ use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 use access_sim::teleport::world::{Rule, User};
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// Alice, carol, bob and dave have Teleport users whose names are no addresses; alice's and bob's are linked by the table,
 /// carol's by the trait.

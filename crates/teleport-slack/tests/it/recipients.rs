@@ -8,7 +8,7 @@ use access_sim::slack::workspace::{SlackUser, SlackUserKind};
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
-use crate::support::*;
+use crate::harness::*;
 
 const POST: &str = "chat.postMessage";
 /// README's scopes.

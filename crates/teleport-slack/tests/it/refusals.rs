@@ -17,11 +17,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tonic::Code;
 
+use crate::concurrency::two_approvals;
 use crate::deciding::v18_options;
+use crate::harness::deciding::*;
+use crate::harness::*;
 use crate::modes::unapplied_approval;
-use crate::races::two_approvals;
-use crate::support::deciding::*;
-use crate::support::*;
 
 /// Bob presses a button that was still there for `id`, on its message `card`; `other` has one to press with.
 async fn press_stale_button(

@@ -5,7 +5,7 @@ use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::presets::PLUGIN_USER;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 /// Another user with the plugin's rights: as whom the server knows the daemon tells which certificate it shows.

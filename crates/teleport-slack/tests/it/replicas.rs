@@ -11,8 +11,8 @@ use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
 use access_sim::teleport::presets::TCTL;
 use tokio::time::Instant;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const BOTH: &str = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#;

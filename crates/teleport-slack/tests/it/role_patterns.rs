@@ -3,8 +3,8 @@
 
 use access_sim::teleport::request::NewRequest;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 /// The rule for every role, and one for these roles that needs two.
 fn wildcard_and_rule_for(roles: &str) -> String {

@@ -5,7 +5,7 @@ use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::world::Fixture;
 use access_sim::teleport::{Options, ServerVersion};
 
-use crate::support::*;
+use crate::harness::*;
 use crate::teleport_faults::{TEAM, assert_posted_once, create_request_and_during_post};
 
 type Change = fn(&mut Fixture);

@@ -9,8 +9,8 @@ use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
 
-use crate::support::daemon::signal;
-use crate::support::*;
+use crate::harness::daemon::signal;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 

@@ -10,9 +10,9 @@ use access_sim::slack::workspace::TokenState;
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
-use crate::support::daemon::MetricValues;
-use crate::support::deciding::Transport;
-use crate::support::*;
+use crate::harness::daemon::MetricValues;
+use crate::harness::deciding::Transport;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const POST: &str = "chat.postMessage";

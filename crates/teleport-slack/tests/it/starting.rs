@@ -7,7 +7,7 @@ use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
 use access_sim::teleport::world::Fixture;
 use access_sim::teleport::{Options, ServerVersion};
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 

@@ -11,7 +11,7 @@ use access_sim::teleport::presets::{TCTL, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use tonic::Code;
 
-use crate::support::*;
+use crate::harness::*;
 
 pub(crate) const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const POST: &str = "chat.postMessage";

@@ -10,7 +10,7 @@ use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
 use access_sim::teleport::{Options, ServerVersion, world::Fixture};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::support::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign";

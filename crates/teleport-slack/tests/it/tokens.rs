@@ -8,8 +8,8 @@ use ::http::StatusCode;
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::workspace::TokenState;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use access_sim::teleport;
 use serde_json::json;
 
-use crate::support::deciding::*;
-use crate::support::*;
+use crate::harness::deciding::*;
+use crate::harness::*;
 
 const OTHER_CLUSTER: &str = "This message is of the Teleport cluster “local-site”, and I work for “two.example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.";
 const LINE: &str = "A click came on a message of another Teleport cluster";

@@ -13,9 +13,9 @@ use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 
+use crate::harness::deciding::*;
+use crate::harness::*;
 use crate::modes::unapplied_approval;
-use crate::support::deciding::*;
-use crate::support::*;
 
 const CAROL: &str = "carol@example.com";
 const NO_LONGER_VALID: &str = "does not hold any more";

@@ -32,7 +32,7 @@ fn the_document_lists_every_name_and_no_other() {
     metrics.certificate_expires(Timestamp::now());
     metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode_connections(2);
-    metrics.teleport_request_ended(Call::Ping, CallResult::OK);
+    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK);
     let told: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
@@ -128,7 +128,7 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
             m.interaction_ended(InteractionResult::Overloaded)
         }),
         ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| {
-            m.teleport_request_ended(Call::Ping, CallResult::OK)
+            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK)
         }),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
             m.slack_request_ended(Method::AuthTest, &Ok(()))

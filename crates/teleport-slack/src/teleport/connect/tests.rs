@@ -7,10 +7,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::observe::metrics::Metrics;
 use crate::teleport::Client;
 use crate::teleport::error::TeleportError;
 use crate::teleport::identity::Identity;
+use crate::teleport::observer::NoObserver;
 use crate::teleport::scripted_server::{
     LeafParams, Reply, Responder, SERVER_NAME, ScriptedServer, TestCa, identity_of,
 };
@@ -28,7 +28,7 @@ async fn connect_error(client: &Client) -> ConnectError {
 }
 
 async fn connect_error_at(addr: &str, identity: &Identity) -> ConnectError {
-    connect_error(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity, Metrics::new())).await
+    connect_error(&Client::new(&TeleportAddr::parse(addr).unwrap(), identity, Arc::new(NoObserver))).await
 }
 
 /// A client whose certificate was valid only until the start of 2021, as its owner did not notice.

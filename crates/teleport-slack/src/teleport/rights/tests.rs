@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use access_core::domain::ids::RequestId;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
@@ -11,7 +13,8 @@ use teleport_proto::auth::RoleSpecV6;
 use tonic::Code;
 
 use super::*;
-use crate::teleport::scripted_server::sim_client;
+use crate::observe::metrics::Metrics;
+use crate::teleport::scripted_server::{observed_sim_client, sim_client};
 
 fn rule(resources: &[&'static str], verbs: &[&'static str], condition: &'static str) -> Rule {
     let list =
@@ -85,7 +88,12 @@ fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
 #[tokio::test]
 async fn in_every_era_an_absence_counts_only_with_the_rights() {
     for era in ServerVersion::ALL {
-        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
+        let metrics = Metrics::new();
+        let options = Options::new(era, Fixture::golden());
+        let (sim, client) = observed_sim_client(options, PLUGIN_USER, Arc::new(metrics.clone())).await;
+        let unready = || {
+            metrics.health().unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now()).join(" ")
+        };
         let id = sim.request_access("alice@example.com", NewRequest::roles(&["dba"], "")).unwrap();
         let (id, gone) = (RequestId::new(id), RequestId::new("4b1d7a0e-0000-4000-8000-000000000000"));
         assert_eq!(client.visibility().await.unwrap(), Visibility::All, "{era:?}");
@@ -100,17 +108,11 @@ async fn in_every_era_an_absence_counts_only_with_the_rights() {
                 assert!(error.to_string().contains(&format!("lacks the verb {missing} on")), "{error}");
                 assert!(error.to_string().contains("verbs: ['list', 'read']"), "{error}");
             }
-            let troubles = client
-                .metrics()
-                .health()
-                .unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now());
-            assert!(troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
+            assert!(unready().contains("lacks the verb"), "{}", unready());
         }
         set_verbs(&sim, &READ_VERBS);
         assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
-        let troubles =
-            client.metrics().health().unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now());
-        assert!(!troubles.join(" ").contains("lacks the verb"), "{troubles:?}");
+        assert!(!unready().contains("lacks the verb"), "{}", unready());
     }
 }
 

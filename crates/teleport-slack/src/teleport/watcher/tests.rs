@@ -274,7 +274,7 @@ async fn every_end_is_told_and_followed_by_a_new_snapshot() {
         assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
         events.send(Err(call_error(ErrorKind::Permanent))).await.unwrap();
         assert_eq!(next_summary(&mut updates).await, "lost Permanent", "the stream failed");
-        assert_eq!(next_summary(&mut updates).await, "lost Unauthorised", "opening failed");
+        assert_eq!(next_summary(&mut updates).await, "lost Unauthorized", "opening failed");
         let _events = last.list(&["c"]);
         assert_eq!(next_summary(&mut updates).await, "snapshot [c]");
     })
@@ -498,7 +498,7 @@ async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
         let _events = old.list(&["a"]);
         assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         renew(renewals);
-        assert_eq!(next_summary(&mut updates).await, "lost Unauthorised");
+        assert_eq!(next_summary(&mut updates).await, "lost Unauthorized");
         let began = Instant::now();
         renew(renewals);
         let _events = new.list(&["b"]);

@@ -1,0 +1,173 @@
+//! How the acts of a schedule are carried out: what people do, and what is broken.
+
+use std::time::Duration;
+
+use access_sim::slack::faults::FaultRule;
+use access_sim::tcp_proxy::TcpProxy;
+use access_sim::teleport::faults::{Repeat, WatchEnd};
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::request::{Decision, NewRequest, RequestState};
+use jiff::Timestamp;
+use tonic::Code;
+
+use crate::harness::deciding::Transport;
+use crate::replica::Replica;
+use crate::run::{CreatedRequest, Run};
+use crate::schedule::{Action, Side};
+
+/// How long a person waits for an answer.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Run {
+    pub(crate) async fn execute(&self, act: Action) {
+        let result = match &act {
+            Action::Click { request, by, copy, approve } => self.click(*request, by, *copy, *approve).await,
+            Action::Proxy { replica, side, freeze: dead, lasts } => {
+                self.event_log.record(None, format!("{act:?}"));
+                let line = match side {
+                    Side::Teleport => &self.replicas[*replica].proxy,
+                    Side::Slack => &self.slack_proxy,
+                };
+                disrupt(line, *dead, *lasts).await;
+                "the line is back".to_owned()
+            }
+            Action::Restart { replica, signal, downtime: away } => {
+                self.event_log.record(None, format!("{act:?}"));
+                describe_done(self.replicas[*replica].restart(signal, *away).await)
+            }
+            Action::Pause { replica, lasts } => {
+                self.event_log.record(None, format!("{act:?}"));
+                describe_done(self.replicas[*replica].pause(*lasts).await)
+            }
+            Action::EndWatches { losing, after } => {
+                self.bed.teleport.faults().drop_events(Repeat::Next(*losing));
+                tokio::time::sleep(*after).await;
+                self.bed.teleport.faults().drop_events(Repeat::Next(0));
+                let refusal = RpcError::new(Code::Unavailable, "the cache is being rebuilt");
+                self.bed.teleport.faults().end_watches(&WatchEnd::Error(refusal));
+                String::new()
+            }
+            _ => self.execute_now(&act),
+        };
+        self.event_log.record(self.request_of(&act), format!("{act:?} {result}"));
+    }
+
+    /// The request that a line of the diary is about.
+    fn request_of(&self, act: &Action) -> Option<usize> {
+        match act {
+            Action::Create { .. } => Some(self.requests.lock().unwrap().len() - 1),
+            _ => act.request(),
+        }
+    }
+
+    fn execute_now(&self, act: &Action) -> String {
+        let (teleport, slack) = (&self.bed.teleport, &self.bed.slack);
+        match act {
+            Action::Create { by, role, expires } => {
+                let new = NewRequest { pending_ttl: *expires, ..NewRequest::roles(&[role], "because") };
+                let id = teleport.request_access(by, new).unwrap();
+                let places = match role.strip_prefix("prod-") {
+                    Some(number) => vec![format!("C0N{number}")],
+                    None => vec!["C0TEAM".to_owned(), "U0BOB".to_owned()],
+                };
+                let asked = CreatedRequest {
+                    id: id.clone(),
+                    requester: by,
+                    destinations: places,
+                    created: Timestamp::now(),
+                    is_finished: false,
+                };
+                self.requests.lock().unwrap().push(asked);
+                id
+            }
+            Action::Review { request, by, approve } => {
+                let decision = if *approve { Decision::Approve } else { Decision::Deny };
+                describe_result(teleport.review(by, &self.id(*request), decision, "looked at"))
+            }
+            Action::Resolve { request, approve } => {
+                let state = if *approve { RequestState::Approved } else { RequestState::Denied };
+                // Nobody changes what is decided.
+                match teleport.request(&self.id(*request)) {
+                    Some(now) if now.state == RequestState::Pending => {
+                        describe_result(teleport.set_state(TCTL, &self.id(*request), state, "by hand", ""))
+                    }
+                    _ => "too late".to_owned(),
+                }
+            }
+            Action::Delete { request } => describe_result(teleport.delete(TCTL, &self.id(*request))),
+            Action::Slack { method, fault, after_work, calls } => {
+                let rule = FaultRule::new(method, fault.clone()).times(*calls);
+                slack.faults().add(if *after_work { rule.after_work() } else { rule });
+                String::new()
+            }
+            Action::Teleport { method, fault, calls } => {
+                // One at a time: faults of a method that is seldom called must not pile up to an outage without end.
+                teleport.faults().clear_method(*method);
+                teleport.faults().inject(*method, fault.clone(), Repeat::Next(*calls));
+                String::new()
+            }
+            Action::Conflicts { calls } => {
+                teleport.faults().conflict_updates(*calls);
+                String::new()
+            }
+            Action::Click { .. }
+            | Action::Proxy { .. }
+            | Action::Restart { .. }
+            | Action::Pause { .. }
+            | Action::EndWatches { .. } => String::new(),
+        }
+    }
+
+    async fn click(&self, request: usize, who: &str, copy: usize, approve: bool) -> String {
+        let (id, place) = {
+            let asked = self.requests.lock().unwrap();
+            let CreatedRequest { id, destinations: places, .. } = &asked[request];
+            (id.clone(), places[copy.min(places.len() - 1)].clone())
+        };
+        if self.transport == Transport::Http {
+            // As a balancer before the replicas would: any that is there.
+            let Some(url) = self.replicas.iter().find_map(Replica::callback_url) else {
+                return "no replica takes callbacks".to_owned();
+            };
+            self.bed.slack.set_request_url(Some(&url));
+        }
+        let Some(card) = self.bed.messages_about(&place, &id).pop() else {
+            return "sees no message".to_owned();
+        };
+        let button = if approve { "approve" } else { "deny" };
+        let seen = match self.bed.slack.click(who, &card.channel, &card.ts, button).confirmed().await {
+            Ok(seen) => seen,
+            Err(cannot) => return cannot.to_string(),
+        };
+        if let Some(warning) = seen.warning() {
+            return warning.to_string();
+        }
+        match seen.ephemeral_within(REPLY_TIMEOUT).await {
+            // Perhaps the answer to another click of theirs.
+            Some(message) => format!("sees {:?}", message.text),
+            None => "was told nothing".to_owned(),
+        }
+    }
+}
+
+/// Cuts or freezes a line for a while.
+async fn disrupt(line: &TcpProxy, dead: bool, lasts: Duration) {
+    if dead {
+        line.freeze();
+        tokio::time::sleep(lasts).await;
+        line.thaw();
+    } else {
+        line.cut().await;
+        tokio::time::sleep(lasts).await;
+        line.restore().await.unwrap();
+    }
+}
+
+fn describe_done(done: bool) -> String {
+    if done { "over".to_owned() } else { "not now".to_owned() }
+}
+
+fn describe_result<T>(result: Result<T, RpcError>) -> String {
+    result.map_or_else(|refusal| format!("{refusal:?}"), |_| "done".to_owned())
+}
