@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::plan::Operation;
+use access_core::record::Operation;
 use tokio::time::Instant;
 
 /// Between two tries, whoever makes them: less than the first wait, so that nobody who was told to wait meets it.

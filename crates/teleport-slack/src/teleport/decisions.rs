@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::interaction::controls::Decision;
 use bytes::Bytes;
 use jiff::Timestamp;
 use teleport_proto::auth as wire;

@@ -101,8 +101,8 @@ pub(super) fn without_quotes(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use access_core::domain::decision::Decision;
     use access_core::domain::ids::RequestId;
-    use access_core::interaction::controls::Decision;
     use access_sim::teleport::presets::PLUGIN_USER;
     use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
