@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::plan::Operation;
+use access_core::record::Operation;
 use tokio::time::Instant;
 
 /// The minimum time between two probes of any operations. It is shorter than the first wait, so an operation that

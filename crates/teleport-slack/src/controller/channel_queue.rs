@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::plan::Operation;
+use access_core::record::Operation;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::{RecipientKey, is_slack_id};
-use access_core::plan::{HistoryQuery, Operation};
-use access_core::record::{Outcome, RepliesPosted};
+use access_core::plan::HistoryQuery;
+use access_core::record::{Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 
 use crate::slack::directory::Directory;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
-use access_core::plan::{HistoryQuery, Operation};
-use access_core::record::Outcome;
+use access_core::plan::HistoryQuery;
+use access_core::record::{Operation, Outcome};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};

@@ -5,8 +5,7 @@
 use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::{self, Destination, Recipient, ResolvedTo, Rules, UnnotifiedReviewers};
 use access_core::domain::request::AccessRequest;
-use access_core::plan::Operation;
-use access_core::record::{Outcome, Record};
+use access_core::record::{Operation, Outcome, Record};
 use tracing::warn;
 
 use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};

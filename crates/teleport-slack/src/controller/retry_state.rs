@@ -9,9 +9,8 @@ use std::time::Duration;
 use access_core::domain::ids::{ChannelId, MessageTs};
 use access_core::domain::recipients::RecipientKey;
 use access_core::domain::request::AccessRequest;
-use access_core::plan::Operation;
 use access_core::record::claim::Claim;
-use access_core::record::{Outcome, Record};
+use access_core::record::{Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::plan::{Operation, Step};
-use access_core::record::Outcome;
+use access_core::plan::Step;
+use access_core::record::{Operation, Outcome};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
