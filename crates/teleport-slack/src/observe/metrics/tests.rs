@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use access_core::domain::decision::Decision;
 use access_core::domain::skew::Offset;
-use access_core::interaction::controls::Decision;
 use access_core::policy::refusal::{AccountIneligible, Refusal};
 use access_core::render::ephemeral::Accepted;
 use jiff::SignedDuration;
