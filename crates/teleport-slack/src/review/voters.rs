@@ -111,6 +111,10 @@ impl VoterLoader {
                 self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
                 return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
             }
+            Err(error) if !error.was_sent() => {
+                debug!(slack_user = %account, "Slack's wait lasts, so nothing is decided: {error}");
+                return Err(Refusal::SlackUnreachable);
+            }
             Err(error) => {
                 warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
@@ -165,6 +169,10 @@ impl VoterLoader {
                         let lasting = Refusal::GroupsUnreadable { is_lasting: true };
                         unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
                     }
+                }
+                Err(error) if !error.was_sent() => {
+                    debug!(group, "Slack's wait lasts, so the user group is not read: {error}");
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
                 Err(error) => {
                     warn!(

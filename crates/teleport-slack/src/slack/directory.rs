@@ -15,8 +15,8 @@ use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
 use super::objects::{Conversation, User};
-pub use super::rate_limit::Priority;
 use super::rate_limit::LookupQueue;
+pub use super::rate_limit::Priority;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);

@@ -355,8 +355,7 @@ mod tests {
         let queue = queue();
         let never = || std::future::pending::<Result<(), SlackError>>();
         {
-            let waiting =
-                (0..100).map(|_| queue.call(Method::UsersInfo, from_requester("alice"), never()));
+            let waiting = (0..100).map(|_| queue.call(Method::UsersInfo, from_requester("alice"), never()));
             let all = futures_util::future::join_all(waiting);
             assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err());
         }

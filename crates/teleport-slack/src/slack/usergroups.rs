@@ -13,7 +13,7 @@ use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
-use super::rate_limit::{Priority, LookupQueue};
+use super::rate_limit::{LookupQueue, Priority};
 
 /// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
 /// to be made and carried out, so it is less.
