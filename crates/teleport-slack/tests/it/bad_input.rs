@@ -180,8 +180,8 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
 #[test]
 fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
     run_test(async {
-        let gone = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
-        let bed = TestBed::with_options(Options::golden(), workspace().add_user(gone)).await;
+        let deactivated = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
+        let bed = TestBed::with_options(Options::golden(), workspace().add_user(deactivated)).await;
         let rules = r#"recipients = ["C0NONE", "unknown@example.com", "U0GONE", "C0TEAM"]"#;
         let daemon = bed.start(rules).await;
         let suggested_reviewers = vec!["typo@example.com".to_owned()];
