@@ -1,7 +1,7 @@
-//! Text from outside made safe to show: what would move the cursor, start a new line or turn the reading direction
-//! is escaped.
+//! External text made safe to show on the terminal and in the log, and cut to a length.
 //!
-//! For the terminal and the log. Slack has its own rules; see `access-core`'s rendering.
+//! Characters that move the cursor, start a line or change the reading direction are escaped. Slack has rules of its
+//! own; see [`crate::render`].
 
 /// Whether a character is shown as an escape instead of itself.
 pub fn needs_escape(c: char) -> bool {
@@ -28,6 +28,14 @@ pub fn escape_line(text: &str) -> String {
         push_escaped(&mut out, c);
     }
     out
+}
+
+/// The first `max` characters; the last of them is "…" if anything was cut.
+pub(crate) fn truncate(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ impl App {
 
         let slack = slack::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
-            metrics: metrics.clone(),
+            observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::interaction::controls::{Decision, ModalState};
+use access_core::interaction::controls::ModalState;
 use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, Sender, check_origin};
 use access_core::policy::refusal::{Newer, Refusal};
 use access_core::policy::{

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use access_core::domain::skew::Offset;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -22,6 +23,7 @@ use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
+use crate::slack::observer::Observer as SlackObserver;
 use crate::teleport::error::{Call, CallResult, TeleportError};
 use crate::teleport::observer::{List, Observer as TeleportObserver};
 use crate::teleport::visibility::{Visibility, describe_visibility};
@@ -188,16 +190,6 @@ impl Metrics {
         let (verdict, reason) = click.labels();
         increment(&self.counters.interactions, [("verdict", verdict), ("reason", reason)]);
     }
-
-    /// A call of Slack's Web API ended.
-    pub fn slack_request_ended<T>(&self, method: Method, outcome: &Result<T, SlackError>) {
-        let result = match outcome {
-            Ok(_) => "ok",
-            Err(error) if error.is_ambiguous() => "ambiguous",
-            Err(error) => failure_label(error.retry()),
-        };
-        increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
-    }
 }
 
 impl TeleportObserver for Metrics {
@@ -259,6 +251,21 @@ impl TeleportObserver for Metrics {
 
     fn absence_unconfirmed(&self, visibility: &Visibility) {
         Self::absence_unconfirmed(self, visibility);
+    }
+}
+
+impl SlackObserver for Metrics {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+        let result = match result {
+            Ok(()) => "ok",
+            Err(error) if error.is_ambiguous() => "ambiguous",
+            Err(error) => failure_label(error.retry()),
+        };
+        increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
+    }
+
+    fn clock_observed(&self, offset: Offset) {
+        self.observe_clock(Side::Slack, offset);
     }
 }
 

@@ -164,7 +164,7 @@ impl InProcessController {
         let client = Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         let slack = SlackClient::new(ClientOptions {
             api_url: bed.slack.api_url(),
-            metrics: metrics.clone(),
+            observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .unwrap();
