@@ -180,8 +180,8 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
 #[test]
 fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
     run_test(async {
-        let gone = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
-        let bed = TestBed::with_options(Options::golden(), workspace().add_user(gone)).await;
+        let deactivated = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
+        let bed = TestBed::with_options(Options::golden(), workspace().add_user(deactivated)).await;
         let rules = r#"recipients = ["C0NONE", "unknown@example.com", "U0GONE", "C0TEAM"]"#;
         let daemon = bed.start(rules).await;
         let suggested_reviewers = vec!["typo@example.com".to_owned()];
@@ -193,7 +193,7 @@ fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
             ("place=C0NONE", "channel_not_found", "ERROR"),
             ("recipient=unknown@example.com", not_found, "ERROR"),
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
-            ("could not be told: typo@example.com;", "correct them in Teleport", "WARN"),
+            ("could not be notified: typo@example.com;", "correct them in Teleport", "WARN"),
         ] {
             assert_eq!(log_level_of(&bed, &daemon, subject, &[words]).await, expected, "{}", daemon.log());
         }
@@ -343,7 +343,7 @@ fn oversized_fields_are_truncated_and_counted() {
             assert!(!message.truncated);
         }
         // The requester chooses the suggested reviewers, so their number is bounded.
-        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack tells").await;
+        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack notifies").await;
         assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
         let other = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;

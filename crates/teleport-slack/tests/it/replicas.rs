@@ -108,7 +108,7 @@ fn an_approval_is_shown_with_one_edit_and_one_reply() {
                 bed.until_replies(&daemons[0], &message, 1).await;
             }
         }
-        let [posted] = count_lines(daemons, ["Told the review"]).await;
+        let [posted] = count_lines(daemons, ["Posted the review as a thread reply"]).await;
         let edits = bed.slack.calls_of("chat.update");
         assert_eq!((posted, edits.len()), (15, 15), "{edits:#?}");
         assert_eq!(bed.slack.all_messages().len(), 30);
