@@ -61,7 +61,7 @@ async fn serve(args: Args) -> Result<(), ExitError> {
     };
     observe::log_panics(&log);
     let done = run_with_signals(&args, &loaded, &log, &mut signals).await;
-    done.map_err(|failure| failure.logged(&log))
+    done.map_err(|failure| failure.logged(log.is_stderr()))
 }
 
 /// All that is read before anything is begun. Blocks.

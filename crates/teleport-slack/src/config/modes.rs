@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::raw::Entry;
 use super::report::{Report, quote};
-use super::validate::{Source, path_of};
+use super::source::{Source, path_of};
 use crate::files::{others_can_read, others_can_write};
 
 /// What a file holds.

@@ -51,7 +51,7 @@ impl Diagnostics {
     }
 
     /// Whether nothing is wrong but files that the configuration names.
-    pub(super) fn are_of_named_files(&self) -> bool {
+    pub(crate) fn are_of_named_files(&self) -> bool {
         self.0.iter().all(|finding| finding.in_named_file)
     }
 

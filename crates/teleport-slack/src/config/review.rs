@@ -13,9 +13,9 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::Report;
 use super::rule::rule;
 use super::schema;
+use super::source::{Source, choice};
 use super::token::{self, TokenKind};
 use super::users::{self, MappingConfig};
-use super::validate::{Source, choice};
 use access_core::domain::secret::Secret;
 
 /// Deciding in Slack, when it is enabled.

@@ -8,6 +8,7 @@ use access_core::policy::{self, Approver, ReasonPolicy, Rule};
 use proptest::prelude::*;
 
 use super::*;
+use crate::exit::{Exit, ExitError};
 
 mod go_files;
 mod modes;
@@ -699,8 +700,9 @@ fn load_tells_the_ways_a_file_can_fail_apart() {
         path
     };
     let error = load(&dir.path().join("none.toml")).unwrap_err();
-    assert!(matches!(error, ConfigError::Missing { .. }) && error.exit() == Exit::Configuration, "{error}");
+    assert!(matches!(error, ConfigError::Missing { .. }), "{error}");
     assert!(error.to_string().contains("teleport-slack configure"), "{error}");
+    assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
     let error = load(dir.path()).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
     let error = load(&at("big.toml", &vec![b'#'; 1024 * 1024 + 1])).unwrap_err();
@@ -711,7 +713,7 @@ fn load_tells_the_ways_a_file_can_fail_apart() {
     assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
     let forbidden =
         ConfigError::Forbidden { path: "x".into(), source: io::Error::from(io::ErrorKind::PermissionDenied) };
-    assert_eq!(forbidden.exit(), Exit::Credentials);
+    assert_eq!(ExitError::from(forbidden).exit(), Exit::Credentials);
 
     let token = at("token", b"xoxb-from-file\n");
     let text = with("").replace("xoxb-1", token.to_str().unwrap());

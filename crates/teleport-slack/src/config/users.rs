@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
 
+use super::names::{is_user_group_id, looks_like_user_id, user_name_problem};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::quote;
-use super::rule::{is_user_group_id, looks_like_user_id, user_name_problem};
 
 /// The ways that are configured.
 #[derive(Clone, Debug, Default)]

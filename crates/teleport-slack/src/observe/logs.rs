@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::line::{self, Fields, Style};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput, Severity};
+use crate::exit::{Exit, ExitError};
 use crate::files;
 
 #[cfg(test)]
@@ -48,6 +49,16 @@ pub enum LogError {
     /// Logging is set up once per process.
     #[error("logging was already set up")]
     AlreadyInitialized,
+}
+
+impl From<LogError> for ExitError {
+    fn from(error: LogError) -> Self {
+        let exit = match &error {
+            LogError::Open { .. } => Exit::Credentials,
+            LogError::Thread(_) | LogError::AlreadyInitialized => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
 }
 
 /// The log of the process; keep it to the end, where its last lines are written.

@@ -26,6 +26,7 @@ use crate::teleport::error::{Call, CallResult, TeleportError, describe_visibilit
 use crate::teleport::rights::Visibility;
 use labels::{failure_label, slack_results};
 
+mod clock;
 mod labels;
 
 pub use labels::{InDoubtResult, InteractionResult, List, OperationResult, ReconcileResult};

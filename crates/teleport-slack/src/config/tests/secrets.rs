@@ -81,10 +81,11 @@ fn replaced(text: &str, range: &std::ops::Range<usize>, by: &str) -> String {
 #[track_caller]
 fn check_hidden(text: &str, mark: &str) -> String {
     let Err(error) = parsed(text) else { panic!("it loaded:\n{text}") };
-    assert_eq!(error.exit(), Exit::Configuration);
+    let message = error.to_string();
     let shown = format!("{error}\n{error:?}\n{}", crate::exit::Chain(&error));
     assert!(!shown.contains(mark), "{shown}\nfor {text}");
-    error.to_string()
+    assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
+    message
 }
 
 #[test]
