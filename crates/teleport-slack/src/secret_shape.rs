@@ -3,6 +3,8 @@
 //! Two questions: [`secret_in`] is sure enough to refuse a value; [`may_be_shown`] is careful about what messages
 //! quote, where hiding too much costs little.
 
+use access_core::domain::text::is_invisible;
+
 /// The length of Slack's signing secrets, which are hexadecimal.
 const SIGNING_SECRET: usize = 32;
 /// Each of the three parts of a signed web token has more.
@@ -129,10 +131,6 @@ fn is_base64url(c: char) -> bool {
 /// `scheme://user:password@host`; the password may hold anything but white space.
 fn has_userinfo(text: &str) -> bool {
     text.split_whitespace().any(|word| word.split_once("://").is_some_and(|(_, rest)| rest.contains('@')))
-}
-
-fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
 }
 
 #[cfg(test)]

@@ -141,14 +141,14 @@ pub(super) fn quote(text: &str) -> String {
         return "(not shown: it looks like a secret)".to_owned();
     }
     let mut out = String::from("\"");
-    for (index, character) in text.chars().enumerate() {
+    for (index, (character, needs_escape)) in text::with_escapes(text).enumerate() {
         if index == MAX_QUOTED {
             out.push('…');
             break;
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c => text::push_escaped(&mut out, c),
+            c => text::push(&mut out, c, needs_escape),
         }
     }
     out.push('"');
@@ -175,6 +175,7 @@ mod tests {
         let cases = [
             ("team", "\"team\""),
             ("a\nb\u{1b}[2J", "\"a\\nb\\u{1b}[2J\""),
+            ("te\u{61c}am \u{200b}\u{202e}b", "\"te\\u{61c}am \\u{200b}\\u{202e}b\""),
             ("say \"hi\"", "\"say \\\"hi\\\"\""),
             ("my xoxb-12-34", HIDDEN),
             ("XAPP-1-A", HIDDEN),

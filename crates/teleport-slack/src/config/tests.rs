@@ -321,6 +321,14 @@ listen_addr = "127.0.0.1:9091"
 }
 
 #[test]
+fn hidden_characters_of_a_recipient_are_escaped() {
+    let text = with("").replace("[\"team\"]", "[\"te\u{61c}am \u{200b}\u{202e}b\"]");
+    let shown = crate::exit::Chain(&parsed(&text).unwrap_err()).to_string();
+    assert!(shown.contains(r#""te\u{61c}am \u{200b}\u{202e}b""#), "{shown}");
+    assert!(!shown.contains(['\u{61c}', '\u{200b}', '\u{202e}']), "{shown}");
+}
+
+#[test]
 fn all_mistakes_are_shown_at_once_by_line() {
     let text = r#"
 [teleport]

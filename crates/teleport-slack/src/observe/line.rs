@@ -135,17 +135,19 @@ fn color_code(level: Level) -> &'static str {
 
 /// Bare if it reads as one word, else in quotes, so that no value can pass for another field.
 fn push_value(out: &mut String, text: &str) {
-    let plain = |c: char| !c.is_whitespace() && !text::needs_escape(c) && !matches!(c, '"' | '=' | '\\');
-    if !text.is_empty() && text.chars().all(plain) {
+    let is_plain = |(c, needs_escape): (char, bool)| {
+        !needs_escape && !c.is_whitespace() && !matches!(c, '"' | '=' | '\\')
+    };
+    if !text.is_empty() && text::with_escapes(text).all(is_plain) {
         out.push_str(text);
         return;
     }
     out.push('"');
-    for c in text.chars() {
+    for (c, needs_escape) in text::with_escapes(text) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        text::push_escaped(out, c);
+        text::push(out, c, needs_escape);
     }
     out.push('"');
 }
