@@ -1,4 +1,4 @@
-//! Judges signatures as the daemon does, so that Slack's own library can be asked whether it agrees (`judges/run`).
+//! Judges signatures as the daemon does, so that Slack's own library can be asked whether it agrees (`conformance/run`).
 //!
 //! Reads one JSON object a line, `{"secret", "timestamp", "signature", "body", "now"}`, the body as hexadecimal digits
 //! and the time in seconds; a missing header is null. Answers each with one line: `accepted`, or why not.

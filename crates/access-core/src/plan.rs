@@ -14,7 +14,7 @@ use crate::domain::request::{AccessRequest, RequestKind};
 use crate::policy::{Mode, Rules, tally_votes};
 use crate::record::claim::InDoubtPost;
 use crate::record::{
-    Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Record, RepliesPosted, truncated,
+    Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Operation, Record, RepliesPosted, truncated,
 };
 use crate::render::Message;
 use crate::render::request_message::{
@@ -88,17 +88,6 @@ impl<'a> ReviewDisplay<'a> {
             Controls::Buttons { confirm: terms.confirm }
         }
     }
-}
-
-/// One message's share of the work; its name while it waits to be tried again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// Bring a message to somebody who has none.
-    Post(RecipientKey),
-    /// Keep a delivered message true.
-    Update(ChannelId, MessageTs),
-    /// Tell reviews and votes in a delivered message's thread.
-    Reply(ChannelId, MessageTs),
 }
 
 /// What to do about one request.

@@ -33,7 +33,7 @@ const REQUESTS: usize = 200;
 /// Clicks a second.
 const RATE: u32 = 200;
 /// How long everything may take to settle; on a busy machine much longer than expected.
-const PATIENCE: Duration = Duration::from_secs(120);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Who presses Approve on each of the requests; the votes of all three are needed.
 const VOTERS: [(&str, &str); 3] = [("U0BOB", BOB), ("U0DAVE", DAVE), ("U0CAROL", "carol@example.com")];
 
@@ -62,11 +62,11 @@ async fn one_at_a_time() {
     let (mut acknowledged, mut first, mut deciding) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..SINGLE {
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let seen = bed.press("U0BOB", &card, "approve").await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let seen = bed.press("U0BOB", &message, "approve").await;
         // The next click must not meet calls that this one caused.
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        bed.until_replies(&daemon, &card, 1).await;
+        bed.until_replies(&daemon, &message, 1).await;
         let interaction = bed.slack.interaction(seen.seq().unwrap()).unwrap();
         let calls = bed.teleport.call_log().calls();
         let mut since = calls.iter().filter(|call| call.at >= interaction.time);
@@ -74,7 +74,7 @@ async fn one_at_a_time() {
         first.push(between(interaction.time, since.next().unwrap().at));
         let set = since.find(|call| call.method == Method::SetAccessRequestState).unwrap();
         deciding.push(between(interaction.time, set.at));
-        bed.slack.delete_message(&card.channel, &card.ts);
+        bed.slack.delete_message(&message.channel, &message.ts);
     }
     daemon.stop().await;
     println!("{SINGLE} clicks, one at a time:");
@@ -86,7 +86,7 @@ async fn one_at_a_time() {
 /// One request under fire.
 struct Target {
     id: String,
-    card: MessageView,
+    message: MessageView,
 }
 
 /// What somebody's click came to.
@@ -110,13 +110,15 @@ async fn many_at_once() -> bool {
     let fired = Instant::now();
     let acknowledged = pressed.iter().filter(|one| one.acknowledged == Some(true)).count();
     let sent = pressed.iter().filter(|one| one.acknowledged.is_some()).count();
-    settled(&daemon, "every click is worked on", || daemon.times_logged("Click slack_user=") >= acknowledged)
-        .await;
+    until_settled(&daemon, "every click is worked on", || {
+        daemon.times_logged("Click slack_user=") >= acknowledged
+    })
+    .await;
     let working = fired.elapsed();
-    settled(&daemon, "every click is answered", || answers(&bed) >= acknowledged).await;
+    until_settled(&daemon, "every click is answered", || replies(&bed) >= acknowledged).await;
     let log = daemon.stop().await;
 
-    let count = judge(&bed, &targets, &pressed);
+    let count = count_outcomes(&bed, &targets, &pressed);
     let took = |line: &str| {
         Some(Duration::from_millis(line.split_once("took_ms=")?.1.split(' ').next()?.parse().ok()?))
     };
@@ -129,25 +131,26 @@ async fn many_at_once() -> bool {
     println!("  acknowledged after              {}", Figures::of(pressed.iter().filter_map(|one| one.after)));
     println!("  worked on for                   {}", Figures::of(log.lines().filter_map(took)));
     println!("  last one done after             {:.0} ms since the last click", working.as_secs_f64() * 1e3);
-    println!("  answers to who clicked          {}", answers(&bed));
+    println!("  answers to who clicked          {}", replies(&bed));
     println!(
         "  votes recorded                  {}, {} of them by acknowledged clicks",
         count.votes, count.cast
     );
-    println!("  votes lost, doubled             {}, {}", count.lost, count.doubled);
+    println!("  votes lost, doubled             {}, {}", count.lost, count.duplicated);
     println!("  decisions made                  {} of {}", count.decisions, count.due);
     println!("  requests not decided just once  {}", count.wrong);
-    count.lost + count.doubled + count.wrong == 0 && answers(&bed) >= acknowledged
+    count.lost + count.duplicated + count.wrong == 0 && replies(&bed) >= acknowledged
 }
 
 /// All requests, each with its message and recorded.
 async fn targets(bed: &TestBed, daemon: &Daemon) -> Vec<Target> {
     let ids: Vec<_> = (0..REQUESTS).map(|_| bed.create_request()).collect();
     let is_recorded = |id: &String| !field(&bed.record(id), "messages").is_empty();
-    settled(daemon, "every request is posted", || ids.iter().all(is_recorded)).await;
-    let cards = bed.slack.messages("C0TEAM");
-    let card = |id: &str| cards.iter().find(|card| block_text(card, 1).contains(id)).unwrap().clone();
-    ids.into_iter().map(|id| Target { card: card(&id), id }).collect()
+    until_settled(daemon, "every request is posted", || ids.iter().all(is_recorded)).await;
+    let messages = bed.slack.messages("C0TEAM");
+    let message =
+        |id: &str| messages.iter().find(|message| block_text(message, 1).contains(id)).unwrap().clone();
+    ids.into_iter().map(|id| Target { message: message(&id), id }).collect()
 }
 
 /// Who presses where, in an order of chance that is the same each time: somebody on every request, then on each the
@@ -156,7 +159,7 @@ fn order() -> Vec<(usize, &'static str)> {
     let mut chance = fastrand::Rng::with_seed(7);
     let mut requests: Vec<_> = (0..REQUESTS).collect();
     let voters = |request: usize| {
-        let user = |place: usize| VOTERS[(request + place) % VOTERS.len()].0;
+        let user = |destination: usize| VOTERS[(request + destination) % VOTERS.len()].0;
         (user(0), user(1), user(2))
     };
     chance.shuffle(&mut requests);
@@ -172,16 +175,16 @@ fn order() -> Vec<(usize, &'static str)> {
 /// [`RATE`] clicks a second, whether or not earlier ones are done. The second value is the time from the first click to
 /// the last.
 async fn fire(bed: &TestBed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
-    let mut under_way = JoinSet::new();
+    let mut in_flight = JoinSet::new();
     let begun = Instant::now();
     for (number, (request, user)) in (0..).zip(order()) {
         sleep_until(begun + Duration::from_secs(1) * number / RATE).await;
-        let card = &targets[request].card;
-        let click = bed.slack.click(user, &card.channel, &card.ts, "approve");
-        under_way.spawn(async move { (request, user, click.await.ok()) });
+        let message = &targets[request].message;
+        let click = bed.slack.click(user, &message.channel, &message.ts, "approve");
+        in_flight.spawn(async move { (request, user, click.await.ok()) });
     }
     let firing = begun.elapsed();
-    let seen = under_way.join_all().await;
+    let seen = in_flight.join_all().await;
     let interactions: BTreeMap<_, _> =
         bed.slack.interactions().into_iter().map(|interaction| (interaction.seq, interaction)).collect();
     let pressed = seen.into_iter().map(|(request, user, seen)| Pressed {
@@ -200,14 +203,14 @@ struct Count {
     cast: usize,
     votes: usize,
     lost: usize,
-    doubled: usize,
+    duplicated: usize,
     /// Requests on which all have voted.
     due: usize,
     decisions: usize,
     wrong: usize,
 }
 
-fn judge(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
+fn count_outcomes(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
     let mut count = Count::default();
     for (index, target) in targets.iter().enumerate() {
         let of =
@@ -226,7 +229,7 @@ fn judge(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
             count.cast += usize::from(must);
             count.lost += usize::from(must && times == 0);
         }
-        count.doubled += votes.len() - may;
+        count.duplicated += votes.len() - may;
 
         let due = usize::from(may == VOTERS.len());
         let decisions = bed.decision_events(&target.id).len();
@@ -240,15 +243,19 @@ fn judge(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
 }
 
 /// What was sent to those who clicked.
-fn answers(bed: &TestBed) -> usize {
+fn replies(bed: &TestBed) -> usize {
     bed.slack.calls_of("response_url").iter().filter(|call| call.succeeded()).count()
 }
 
 /// Looks ten times a second, so that looking does not take the time that is measured.
-async fn settled(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+async fn until_settled(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
     while !is_so() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}\n{}", daemon.log());
+        assert!(
+            Instant::now() < deadline,
+            "waited {SETTLE_TIMEOUT:?} in vain until {what}\n{}",
+            daemon.log()
+        );
         sleep(Duration::from_millis(100)).await;
     }
 }

@@ -1,19 +1,20 @@
 //! Makes one call of each form in which the daemon shows something in Slack, so that Slack's own types can judge the
-//! arguments (`judges/run`): `slack_calls API_URL TOKEN`.
+//! arguments (`conformance/run`): `slack_calls API_URL TOKEN`.
 //!
 //! What the messages say is judged by `access-core/examples/messages`. The simulator that is called here keeps the
 //! arguments, whether or not it can do what is asked.
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
 use access_core::domain::secret::Secret;
-use access_core::interaction::controls::{Decision, ModalState};
-use access_core::interaction::shown_cluster::ShownCluster;
+use access_core::interaction::controls::ModalState;
 use access_core::render::ephemeral::{Accepted, accepted};
 use access_core::render::modal::reason_modal;
 use access_core::render::request_message::{
     Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+    shown_cluster,
 };
 use anyhow::Context;
 use jiff::Timestamp;
@@ -61,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
         ts: MessageTs::new(ts.as_str()),
         opened_at: Timestamp::UNIX_EPOCH,
         required: true,
-        cluster: ShownCluster::of("demo"),
+        cluster: shown_cluster("demo"),
     };
     let view = reason_modal(&request, &dialogue).context("the sample has a proper id")?;
     // Nobody clicked, so these two are refused; what was asked is in the log all the same.

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use access_core::domain::decision::MAX_REASON;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
-use access_core::interaction::controls::{MAX_REASON, ModalState};
+use access_core::interaction::controls::ModalState;
 use access_core::interaction::signature::{SignatureError, Verified, verify};
 use access_core::interaction::{
     AppInstallation, ButtonPress, Interaction, InvalidPayload, MAX_BODY, Origin, OriginMismatch, Submission,

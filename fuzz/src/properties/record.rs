@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::interaction::controls::{Decision, ModalState};
-use access_core::interaction::shown_cluster::ShownCluster;
+use access_core::interaction::controls::ModalState;
 use access_core::record::{Outcome, Record};
 use access_core::render::modal::reason_modal;
 use access_core::render::request_message::{
     Controls, Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+    shown_cluster,
 };
 use access_core::render::thread_reply::{review_reply, vote_reply};
 use jiff::Timestamp;
@@ -163,7 +164,7 @@ fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Reco
             ts: delivery.ts.clone(),
             opened_at: Timestamp::UNIX_EPOCH,
             required: turn.is_multiple_of(2),
-            cluster: ShownCluster::of(&known.reason),
+            cluster: shown_cluster(&known.reason),
         };
         let view = reason_modal(known, &dialogue);
         assert_eq!(view.is_some(), dialogue.encode().is_some());

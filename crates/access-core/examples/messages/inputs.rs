@@ -1,10 +1,10 @@
 //! What messages are made of: a plain request, one with nothing in it, one with everything, and texts that were made to
 //! break messages.
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
 use access_core::domain::role_pattern::RolePattern;
-use access_core::interaction::controls::Decision;
 use access_core::policy::{Approver, ReasonPolicy, Rule, Rules, Voters, add_vote};
 use access_core::record::Record;
 use access_core::record::votes::{Vote, Votes};

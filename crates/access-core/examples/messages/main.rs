@@ -1,5 +1,5 @@
 //! Prints every message, dialogue and correction that can be shown in Slack, so that Slack's own libraries can judge
-//! them (`judges/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
+//! them (`conformance/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
 //! `correction`.
 //!
 //! Nothing here is written by hand: it is what the renderer makes of the inputs in `inputs`, for every variant that
@@ -13,13 +13,12 @@ use std::io::{BufWriter, StdoutLock, Write, stdout};
 
 use access_core::domain::ids::{ChannelId, MessageTs};
 use access_core::interaction::controls::ModalState;
-use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::policy::refusal::Refusal;
 use access_core::policy::{Tally, tally_votes};
 use access_core::render::ephemeral::{accepted, refused};
 use access_core::render::modal::{notice, reason_missing, reason_modal};
 use access_core::render::request_message::{
-    Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
+    Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review, shown_cluster,
 };
 use access_core::render::thread_reply::{review_reply, vote_reply};
 use jiff::Timestamp;
@@ -127,7 +126,7 @@ fn modals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
                 ts: MessageTs::new("1795363190.000001"),
                 opened_at: Timestamp::from_second(1_800_000_000)?,
                 required,
-                cluster: ShownCluster::of(&inputs.text),
+                cluster: shown_cluster(&inputs.text),
             };
             // A request whose id is no word has none: its cards have no buttons either.
             if let Some(view) = reason_modal(request, &dialogue) {

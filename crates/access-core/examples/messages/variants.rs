@@ -3,9 +3,9 @@
 //! Each function names the variant that follows another. A new variant does not compile until it has its place here,
 //! and so its messages are judged.
 
+use access_core::domain::decision::Decision;
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::request::RequestState;
-use access_core::interaction::controls::Decision;
 use access_core::policy::Tally;
 use access_core::policy::refusal::{AccountIneligible, Newer, Refusal};
 use access_core::render::ephemeral::Accepted;

@@ -1,6 +1,7 @@
 //! The words that every layer uses: requests, ids, roles, recipients, times, and text from outside made safe to show.
 
 pub mod backoff;
+pub mod decision;
 pub mod error_chain;
 pub mod ids;
 pub mod lifecycle;

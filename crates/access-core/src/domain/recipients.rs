@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::SlackUserId;
 use super::request::AccessRequest;
 use super::role_pattern::RolePattern;
-use crate::record::truncate;
+use super::text::truncate;
 
 /// Names in [`Untold`].
 const MAX_UNNOTIFIED_NAMES: usize = 5;

@@ -1,4 +1,4 @@
-//! Text from outside: which of its characters hide something, and two of the three things that are done about them.
+//! External text: which of its characters hide something, and two of the three things that are done about them.
 //!
 //! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
 //! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
@@ -138,6 +138,14 @@ pub fn one_line(text: &str) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// The first `max` characters; the last of them is "…" if anything was cut.
+pub(crate) fn truncate(text: &str, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

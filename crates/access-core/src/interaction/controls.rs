@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::shown_cluster::ShownCluster;
+use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
-use crate::domain::request::RequestState;
 
 /// The `action_id` of the button that opens Teleport's web page; nothing is decided by it.
 pub const OPEN: &str = "open";
@@ -17,50 +17,6 @@ pub const OPEN: &str = "open";
 pub const REASON: &str = "reason";
 /// The dialogue that only says something: its `callback_id`.
 pub const NOTICE: &str = "notice";
-/// The longest reason, in characters; as UTF-8 less than Teleport's 4,096 bytes.
-pub const MAX_REASON: usize = 1_000;
-
-/// What a person wants done with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Grant it.
-    Approve,
-    /// Refuse it.
-    Deny,
-}
-
-impl Decision {
-    /// The button's `action_id`.
-    pub fn action_id(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Deny => "deny",
-        }
-    }
-
-    /// The button with this `action_id`.
-    pub fn from_action_id(text: &str) -> Option<Self> {
-        [Self::Approve, Self::Deny].into_iter().find(|decision| decision.action_id() == text)
-    }
-
-    /// What it would make of the request.
-    pub fn state(self) -> RequestState {
-        match self {
-            Self::Approve => RequestState::Approved,
-            Self::Deny => RequestState::Denied,
-        }
-    }
-
-    /// The decision that makes this of a request.
-    pub fn of_state(state: RequestState) -> Option<Self> {
-        match state {
-            RequestState::Approved => Some(Self::Approve),
-            RequestState::Denied => Some(Self::Deny),
-            RequestState::Pending | RequestState::Promoted | RequestState::Unknown(_) => None,
-        }
-    }
-}
 
 /// What the dialogue carries from the click to its submission, as its `private_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +76,7 @@ mod tests {
             ts: MessageTs::new("1795363190.000001"),
             opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
-            cluster: ShownCluster::of("one.example.com"),
+            cluster: ShownCluster::from("one.example.com".to_owned()),
         }
     }
 
@@ -137,7 +93,7 @@ mod tests {
         let older = ModalState::decode(&older).unwrap();
         assert_eq!((older.required, older.cluster), (false, ShownCluster::default()));
         let mut longest = modal_state(&"a".repeat(64), &"C".repeat(64));
-        longest.cluster = ShownCluster::of(&"\"\\".repeat(9_000));
+        longest.cluster = ShownCluster::from("\"\\".repeat(9_000));
         let longest = longest.encode().unwrap();
         assert!(longest.len() < 3_000);
     }
@@ -154,15 +110,5 @@ mod tests {
         for text in ["", "{}", "null", "[]", "{\"r\":1}", "rubbish"] {
             assert_eq!(ModalState::decode(text), None);
         }
-    }
-
-    #[test]
-    fn buttons_are_told_apart_by_their_names() {
-        for decision in [Decision::Approve, Decision::Deny] {
-            assert_eq!(Decision::from_action_id(decision.action_id()), Some(decision));
-            assert_eq!(Decision::of_state(decision.state()), Some(decision));
-        }
-        assert_eq!(Decision::from_action_id(OPEN), None);
-        assert_eq!(Decision::from_action_id("Approve"), None);
     }
 }

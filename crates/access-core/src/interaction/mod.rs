@@ -8,11 +8,13 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_id_charset};
-use crate::interaction::controls::{Decision, MAX_REASON, ModalState};
+use crate::domain::text::truncate;
+use crate::interaction::controls::ModalState;
 use crate::interaction::shown_cluster::ShownCluster;
 use crate::interaction::signature::Verified;
-use crate::record::{Record, truncate};
+use crate::record::Record;
 
 /// Longer bodies are not read. Slack's carry the message (some 100 kB at worst) or a view (250 kB at most).
 pub const MAX_BODY: usize = 1 << 20;

@@ -47,7 +47,7 @@ fn submission_payload() -> Value {
         ts: MessageTs::new(TS),
         opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
         required: true,
-        cluster: ShownCluster::of("one"),
+        cluster: ShownCluster::from("one".to_owned()),
     };
     json!({
         "type": "view_submission",

@@ -4,10 +4,10 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::decision::Decision;
 use crate::domain::ids::RequestId;
 use crate::domain::request::{RequestState, Review, sample};
 use crate::domain::role_pattern::RolePattern;
-use crate::interaction::controls::Decision;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, ReasonPolicy, Rule, VoteResult, add_vote};
 use crate::record::Outcome;

@@ -11,10 +11,10 @@ use super::refusal::Refusal;
 use super::rules::Rules;
 use super::tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, marked, would_decide};
 use super::voters::Voters;
+use crate::domain::decision::Decision;
 use crate::domain::ids::SlackUserId;
 use crate::domain::lifecycle::CLOCK_TOLERANCE;
 use crate::domain::request::AccessRequest;
-use crate::interaction::controls::Decision;
 use crate::record::Record;
 use crate::record::votes::{Vote, Votes};
 

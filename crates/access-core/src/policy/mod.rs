@@ -21,10 +21,11 @@ pub use rules::{Approver, ReasonPolicy, Rule, Rules};
 pub use tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, tally_votes};
 pub use voters::{Voter, Voters};
 
+use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::lifecycle::{Phase, phase};
 use crate::domain::request::{AccessRequest, RequestKind, RequestState};
-use crate::interaction::controls::{Decision, ModalState};
+use crate::interaction::controls::ModalState;
 use crate::policy::identity::Reviewer;
 use crate::policy::refusal::{Newer, Refusal};
 use crate::record::Record;

@@ -2,8 +2,9 @@
 //!
 //! The sentences are [`crate::render::ephemeral`]'s; the daemon's log and metrics use [`Refusal::kind`].
 
+use crate::domain::decision::Decision;
 use crate::interaction::OriginMismatch;
-use crate::interaction::controls::Decision;
+use crate::interaction::shown_cluster::ShownCluster;
 
 /// Why nothing was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +219,16 @@ impl Refusal {
         )
     }
 
+    /// The same, or [`Refusal::OtherCluster`] where the message is none of the request's and names another cluster.
+    pub fn or_other_cluster(self, named: Option<&ShownCluster>, own: &ShownCluster) -> Self {
+        match named {
+            Some(named) if self == Self::StaleMessage && named.is_other_than(own) => {
+                Self::OtherCluster { cluster: named.as_str().to_owned(), own: own.as_str().to_owned() }
+            }
+            Some(_) | None => self,
+        }
+    }
+
     /// Every word of [`Refusal::kind`].
     pub const KINDS: [&'static str; 56] = [
         "already_decided",
@@ -357,5 +368,28 @@ impl From<OriginMismatch> for Refusal {
             OriginMismatch::Workspace => Self::OtherInstallation,
             OriginMismatch::Message => Self::StaleMessage,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_cluster_is_named_only_where_the_message_is_none_of_the_requests() {
+        let shown = |name: &str| ShownCluster::from(name.to_owned());
+        let (one, two) = (shown("one"), shown("two"));
+        let other = Refusal::OtherCluster { cluster: "one".to_owned(), own: "two".to_owned() };
+        assert_eq!(Refusal::StaleMessage.or_other_cluster(Some(&one), &two), other);
+        assert_eq!(Refusal::StaleMessage.or_other_cluster(Some(&two), &two), Refusal::StaleMessage);
+        assert_eq!(Refusal::StaleMessage.or_other_cluster(None, &two), Refusal::StaleMessage);
+        let nothing = ShownCluster::default();
+        assert_eq!(Refusal::StaleMessage.or_other_cluster(Some(&nothing), &two), Refusal::StaleMessage);
+        assert_eq!(Refusal::UnknownOrigin.or_other_cluster(Some(&one), &two), Refusal::UnknownOrigin);
+        // Slack's copy says `:fire:`.
+        assert_eq!(
+            Refusal::StaleMessage.or_other_cluster(Some(&shown(":fire:")), &shown("🔥")),
+            Refusal::StaleMessage
+        );
     }
 }

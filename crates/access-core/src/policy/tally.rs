@@ -12,10 +12,10 @@ use super::refusal::{Newer, Refusal};
 use super::rules::Rules;
 use super::voters::{IdentitySet, Voters};
 use super::{check_decidable_in_slack, check_role_coverage};
+use crate::domain::decision::Decision;
 use crate::domain::ids::SlackUserId;
 use crate::domain::request::{AccessRequest, RequestState, Review};
-use crate::interaction::controls::Decision;
-use crate::record::truncate;
+use crate::domain::text::truncate;
 use crate::record::votes::{Vote, Votes};
 
 /// A voter's reason in the annotations of a decision, in characters.

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::Reviewer;
 use super::rules::Rules;
+use crate::domain::decision::Decision;
 use crate::domain::ids::SlackUserId;
 use crate::domain::request::AccessRequest;
-use crate::interaction::controls::Decision;
 use crate::record::votes::{MAX_ALIASES, Vote, Votes};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::domain::ids::RequestId;
 use crate::domain::request::{AccessRequest, Review};
+use crate::domain::text::truncate;
 
 /// Long texts are kept up to this many characters: more than a card shows. A server sends the records of all requests
 /// in one message, so what a requester can write into one must stay small.
@@ -55,12 +56,4 @@ pub fn truncated(request: &AccessRequest) -> AccessRequest {
 /// A review without its reason, which is told in the thread and nowhere else.
 fn truncated_review(review: &Review) -> Review {
     Review { author: truncate(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
-}
-
-/// The first `max` characters, the last of them "…" if anything was cut.
-pub(crate) fn truncate(text: &str, max: usize) -> String {
-    if text.chars().nth(max).is_none() {
-        return text.to_owned();
-    }
-    text.chars().take(max - 1).chain(['…']).collect()
 }

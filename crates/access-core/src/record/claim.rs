@@ -14,10 +14,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::delivery::Operation;
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::recipients::RecipientKey;
-use crate::plan::Operation;
-use crate::record::Record;
 
 /// A claim that did not change for this long may be taken over.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(13);
@@ -29,7 +28,7 @@ pub const CLAIM_BUDGET: Duration = Duration::from_secs(6);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// A post of which nobody knows more arrives within this time after its daemon took the claim, or never: [`WORK`]
 /// and [`CALL`], and nearly as much again for clocks that differ and a Slack that is slow.
-const IN_DOUBT_AFTER_CLAIM: SignedDuration = SignedDuration::from_secs(20);
+pub(super) const IN_DOUBT_AFTER_CLAIM: SignedDuration = SignedDuration::from_secs(20);
 /// A post that got no answer arrives within this time after its daemon gave it up, or never.
 pub const IN_DOUBT_AFTER_TIMEOUT: SignedDuration = SignedDuration::from_secs(9);
 /// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
@@ -217,51 +216,6 @@ pub fn may_acquire(claim: Option<&Claim>, me: &str, watched: Duration, now: Time
             Acquire::Expired
         }
         Some(_) => Acquire::Wait(CLAIM_TIMEOUT - watched),
-    }
-}
-
-impl Record {
-    /// Takes the claim and notes the posts that are about to be made.
-    pub fn acquire(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Operation, String)>) {
-        let since = claim.acquired_at;
-        let ripe =
-            since.saturating_add(IN_DOUBT_AFTER_CLAIM).expect("a duration of seconds is no calendar span");
-        for (errand, place) in posts {
-            match self.in_doubt.iter_mut().find(|doubt| doubt.operation == errand) {
-                None => self.in_doubt.push(InDoubtPost::new(errand, place, since, ripe)),
-                Some(doubt) if doubt.may_retry => {
-                    let attempts = doubt.attempts.saturating_add(1);
-                    *doubt = InDoubtPost {
-                        destination: place,
-                        attempted_at: since,
-                        final_at: ripe,
-                        attempts,
-                        may_retry: false,
-                        ..doubt.clone()
-                    };
-                }
-                // It is looked for first.
-                Some(_) => {}
-            }
-        }
-        self.claim = Some(claim);
-    }
-
-    /// Gives the claim up, unless somebody else has taken it over.
-    pub fn release(&mut self, claim: &Claim) {
-        if self.claim.as_ref() == Some(claim) {
-            self.claim = None;
-        }
-    }
-
-    /// Whether this errand may have been carried out by somebody who could not record it, so that nobody may make it.
-    pub fn is_in_doubt(&self, errand: &Operation) -> bool {
-        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && !doubt.may_retry)
-    }
-
-    /// Whether this errand is to be made once more.
-    pub(crate) fn is_to_retry(&self, errand: &Operation) -> bool {
-        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && doubt.may_retry)
     }
 }
 

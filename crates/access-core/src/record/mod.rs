@@ -6,25 +6,27 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::ids::{ChannelId, MessageTs, RequestId};
 use crate::domain::lifecycle::Phase;
 use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 use crate::domain::request::{AccessRequest, RequestState};
+use crate::domain::text::truncate;
 use crate::record::claim::{Claim, InDoubtPost, InDoubtPostJson};
 use crate::record::votes::Votes;
 
 mod bounds;
+mod delivery;
 pub mod claim;
 pub mod votes;
 mod go;
 mod outcome;
 
 use bounds::MAX_TEXT;
-pub(crate) use bounds::truncate;
 pub use bounds::truncated;
-pub use outcome::{Outcome, RepliesPosted};
+use claim::IN_DOUBT_AFTER_CLAIM;
+use delivery::DeliveryJson;
+pub use delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
+pub use outcome::Outcome;
 
 /// Our keys. All start with `x_`, so that they never meet a key of the Go plugin.
 mod ours {
@@ -78,55 +80,6 @@ pub struct Record {
     pub reopened: Option<usize>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
-}
-
-/// One posted message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Whom it was for; `None` for a message of the Go plugin, which does not say.
-    pub key: Option<RecipientKey>,
-    /// Where it is.
-    pub channel: ChannelId,
-    /// Which it is.
-    pub ts: MessageTs,
-    /// What Slack confirmed that it shows; `None` if nobody knows.
-    pub displayed: Option<DisplayedState>,
-    /// How many reviews have been told in its thread.
-    pub review_replies: u32,
-    /// How many votes have been told in its thread.
-    pub vote_replies: u32,
-    /// Whether it cannot be kept true any more: it was deleted, or Slack refuses to edit it for good.
-    pub is_unreachable: bool,
-}
-
-/// What a message shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DisplayedState {
-    /// The phase it tells.
-    #[serde(rename = "p")]
-    pub phase: Phase,
-    /// The digest of the whole message.
-    #[serde(rename = "d")]
-    pub digest: String,
-}
-
-/// A delivery as JSON; short names, as the server's space is shared with other plugins.
-#[derive(Serialize, Deserialize)]
-struct DeliveryJson {
-    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
-    key: Option<RecipientKey>,
-    #[serde(rename = "c")]
-    channel: ChannelId,
-    #[serde(rename = "t")]
-    ts: MessageTs,
-    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    displayed: Option<DisplayedState>,
-    #[serde(rename = "r", default)]
-    review_replies: u32,
-    #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
-    vote_replies: u32,
-    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
-    is_unreachable: bool,
 }
 
 impl Record {
@@ -341,42 +294,52 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
     }
 
+    /// Takes the claim and notes the posts that are about to be made.
+    pub fn acquire(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Operation, String)>) {
+        let since = claim.acquired_at;
+        let ripe =
+            since.saturating_add(IN_DOUBT_AFTER_CLAIM).expect("a duration of seconds is no calendar span");
+        for (errand, place) in posts {
+            match self.in_doubt.iter_mut().find(|doubt| doubt.operation == errand) {
+                None => self.in_doubt.push(InDoubtPost::new(errand, place, since, ripe)),
+                Some(doubt) if doubt.may_retry => {
+                    let attempts = doubt.attempts.saturating_add(1);
+                    *doubt = InDoubtPost {
+                        destination: place,
+                        attempted_at: since,
+                        final_at: ripe,
+                        attempts,
+                        may_retry: false,
+                        ..doubt.clone()
+                    };
+                }
+                // It is looked for first.
+                Some(_) => {}
+            }
+        }
+        self.claim = Some(claim);
+    }
+
+    /// Gives the claim up, unless somebody else has taken it over.
+    pub fn release(&mut self, claim: &Claim) {
+        if self.claim.as_ref() == Some(claim) {
+            self.claim = None;
+        }
+    }
+
+    /// Whether this errand may have been carried out by somebody who could not record it, so that nobody may make it.
+    pub fn is_in_doubt(&self, errand: &Operation) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && !doubt.may_retry)
+    }
+
+    /// Whether this errand is to be made once more.
+    pub(crate) fn is_to_retry(&self, errand: &Operation) -> bool {
+        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && doubt.may_retry)
+    }
+
     fn delivery_mut(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {
         self.deliveries.iter_mut().find(|d| d.is_at(channel, ts))
     }
-}
-
-impl Delivery {
-    pub(crate) fn is_at(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
-        self.channel == *channel && self.ts == *ts
-    }
-}
-
-impl From<&Delivery> for DeliveryJson {
-    fn from(delivery: &Delivery) -> Self {
-        let Delivery {
-            key,
-            channel,
-            ts,
-            displayed: shown,
-            review_replies: replies,
-            vote_replies: votes_told,
-            is_unreachable: is_lost,
-        } = delivery.clone();
-        Self {
-            key,
-            channel,
-            ts,
-            displayed: shown,
-            review_replies: replies,
-            vote_replies: votes_told,
-            is_unreachable: is_lost,
-        }
-    }
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// The phase that every message shows that can be kept true, if they agree and there is one.

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::claim::InDoubtPost;
-use super::{Delivery, DisplayedState, MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
+use super::delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
+use super::{MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
-use crate::plan::Operation;
 
 /// Something Slack confirmed, to be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,24 +92,6 @@ pub enum Outcome {
         /// How many have been told, this one included.
         replies: RepliesPosted,
     },
-}
-
-/// What a thread has been told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RepliesPosted {
-    /// So many of the request's reviews.
-    Reviews(u32),
-    /// So many of the votes in Slack.
-    Votes(u32),
-}
-
-impl RepliesPosted {
-    /// How many.
-    pub fn count(self) -> u32 {
-        match self {
-            Self::Reviews(count) | Self::Votes(count) => count,
-        }
-    }
 }
 
 impl Record {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::votes::{Vote, vote};
 use super::*;
+use crate::domain::decision::Decision;
 use crate::domain::request::{Resource, Review, sample};
-use crate::interaction::controls::Decision;
-use crate::plan::Operation;
+use crate::record::Operation;
 
 mod reading;
 

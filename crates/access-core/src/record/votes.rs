@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::{ChannelId, MessageTs, SlackUserId, is_id_charset};
 use crate::domain::request::{AccessRequest, RequestState, Version};
-use crate::interaction::controls::{Decision, MAX_REASON};
-use crate::record::truncate;
+use crate::domain::text::truncate;
 
 /// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
 pub const MAX_VOTES: usize = 100;

@@ -9,12 +9,10 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::elements::{Actions, Button, Input};
-use super::mrkdwn::Mrkdwn;
+use super::mrkdwn::{EMPTY, Mrkdwn};
 
 const MAX_BLOCKS: usize = 50;
 const MAX_CONTEXT_ELEMENTS: usize = 10;
-/// Slack refuses empty texts.
-pub(super) const EMPTY: &str = "—";
 
 /// A whole Slack message: blocks, and the plain `text` that notifications and screen readers use.
 ///

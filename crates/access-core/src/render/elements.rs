@@ -3,11 +3,11 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::blocks::{Block, EMPTY};
-use super::mrkdwn::{WebUrl, truncate_plain, utf16_len};
+use super::mrkdwn::{EMPTY, WebUrl, truncate_plain, utf16_len};
 use super::sanitize::sanitize;
+use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::RequestId;
-use crate::interaction::controls::{Decision, MAX_REASON, ModalState, NOTICE, OPEN, REASON};
+use crate::interaction::controls::{OPEN, REASON};
 
 const MAX_BUTTONS: usize = 25;
 const MAX_BUTTON_TEXT: usize = 75;
@@ -15,8 +15,6 @@ const MAX_CONFIRM_TITLE: usize = 100;
 const MAX_CONFIRM_TEXT: usize = 300;
 const MAX_CONFIRM_BUTTON: usize = 30;
 const MAX_LABEL: usize = 2_000;
-const MAX_VIEW_TITLE: usize = 24;
-const MAX_VIEW_BLOCKS: usize = 100;
 
 /// Text without markup: a `<!channel>` in it is nine characters and nothing more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +39,7 @@ impl Plain {
     }
 
     /// Cut to `max` UTF-16 units; a dash if empty.
-    fn truncated(self, max: usize) -> Self {
+    pub(super) fn truncated(self, max: usize) -> Self {
         match utf16_len(&self.0) {
             0 => Self(EMPTY.to_owned()),
             units if units > max => Self(truncate_plain(&self.0, max)),
@@ -197,50 +195,10 @@ impl Input {
     }
 }
 
-/// A dialogue, as the `view` argument of `views.open`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(tag = "type", rename = "modal")]
-pub struct View {
-    callback_id: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    private_metadata: String,
-    title: Plain,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    submit: Option<Plain>,
-    close: Plain,
-    blocks: Vec<Block>,
-}
-
-impl View {
-    /// The dialogue for a reason with its first 100 blocks; `None` if `dialogue` names what is no id.
-    pub fn reason(dialogue: &ModalState, title: Plain, mut blocks: Vec<Block>) -> Option<Self> {
-        blocks.truncate(MAX_VIEW_BLOCKS);
-        Some(Self {
-            callback_id: REASON,
-            private_metadata: dialogue.encode()?,
-            title: title.truncated(MAX_VIEW_TITLE),
-            submit: Some(Plain::of(decision_label(dialogue.decision)).truncated(MAX_VIEW_TITLE)),
-            close: Plain::of("Cancel").truncated(MAX_VIEW_TITLE),
-            blocks,
-        })
-    }
-
-    /// A dialogue that only says something.
-    pub fn notice(title: Plain, blocks: Vec<Block>) -> Self {
-        Self {
-            callback_id: NOTICE,
-            private_metadata: String::new(),
-            title: title.truncated(MAX_VIEW_TITLE),
-            submit: None,
-            close: Plain::of("Close").truncated(MAX_VIEW_TITLE),
-            blocks,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::blocks::Block;
 
     #[test]
     fn buttons_serialise_as_slack_expects() {
@@ -261,7 +219,7 @@ mod tests {
         let family = "👨‍👩‍👧‍👦";
         let mut text = Plain::of("for ");
         text.untrusted(&family.repeat(100), 1_000).trusted(".");
-        let cut = text.truncated(MAX_VIEW_TITLE);
+        let cut = text.truncated(24);
         assert_eq!(cut.0, format!("for {family}…"));
         assert_eq!(Plain::default().truncated(5).0, "—");
         let mut escaped_nowhere = Plain::default();

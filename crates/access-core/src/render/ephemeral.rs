@@ -5,8 +5,8 @@
 
 use super::blocks::Message;
 use super::mrkdwn::{ListLimits, Mrkdwn};
-use super::request_message::MAX_CLUSTER;
-use crate::interaction::controls::Decision;
+use crate::domain::decision::Decision;
+use crate::interaction::shown_cluster::MAX_CLUSTER;
 use crate::policy::Tally;
 use crate::policy::refusal::{AccountIneligible, Newer, Refusal};
 

@@ -10,6 +10,7 @@ mod sanitize;
 pub mod thread_reply;
 pub mod mrkdwn;
 pub mod elements;
+pub mod view;
 pub mod blocks;
 pub mod modal;
 

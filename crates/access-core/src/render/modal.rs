@@ -5,11 +5,13 @@
 use serde_json::{Value, json};
 
 use super::blocks::Block;
-use super::elements::{Input, Plain, View};
+use super::elements::{Input, Plain};
 use super::ephemeral::{refused, refused_text};
 use super::mrkdwn::{ListLimits, Mrkdwn};
+use super::view::View;
+use crate::domain::decision::Decision;
 use crate::domain::request::AccessRequest;
-use crate::interaction::controls::{Decision, ModalState, REASON};
+use crate::interaction::controls::{ModalState, REASON};
 use crate::policy::refusal::Refusal;
 
 const MAX_USER: usize = 256;
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{ChannelId, MessageTs, RequestId};
     use crate::domain::request::sample;
-    use crate::interaction::shown_cluster::ShownCluster;
+    use crate::render::request_message::shown_cluster;
 
     fn modal_state(decision: Decision) -> ModalState {
         ModalState {
@@ -71,7 +73,7 @@ mod tests {
             ts: MessageTs::new("1795363190.000001"),
             opened_at: Timestamp::from_second(1_800_000_000).unwrap(),
             required: true,
-            cluster: ShownCluster::of("one.example.com"),
+            cluster: shown_cluster("one.example.com"),
         }
     }
 

@@ -12,6 +12,9 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::disarm::without_emphasis;
 use super::sanitize::{ELLIPSIS, sanitize};
 
+/// Stands where a text would be empty, which Slack refuses.
+pub(super) const EMPTY: &str = "—";
+
 /// Longest text of one block. Slack says "characters"; UTF-16 units are the largest thing that can mean.
 const MAX_UNITS: usize = 3_000;
 /// Longest address that is linked.

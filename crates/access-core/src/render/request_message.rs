@@ -13,11 +13,12 @@ use std::collections::BTreeSet;
 use super::blocks::{Block, Message};
 use super::elements::{Button, Confirm, Plain};
 use super::mrkdwn::{ListLimits, Mrkdwn, WebUrl};
+use crate::domain::decision::Decision;
 use crate::domain::ids::MAX_ID_LEN;
 use crate::domain::lifecycle::Phase;
 use crate::domain::recipients::UnnotifiedReviewers;
 use crate::domain::request::{AccessRequest, RequestKind, RequestState, Threshold};
-use crate::interaction::controls::Decision;
+use crate::interaction::shown_cluster::{CLUSTER, MAX_CLUSTER, ShownCluster};
 use crate::policy::Tally;
 use crate::record::votes::Votes;
 
@@ -124,12 +125,7 @@ fn outcome(phase: Phase) -> Option<RequestState> {
 
 mod facts;
 
-/// What stands before the cluster's name.
-pub(crate) const CLUSTER: &str = "*Cluster*: ";
-
 const MAX_ID: usize = MAX_ID_LEN;
-/// Of the cluster's name, in UTF-16 units as sent, and so in characters.
-pub(crate) const MAX_CLUSTER: usize = 128;
 const MAX_NAME: usize = 256;
 const MAX_ROLE: usize = 128;
 const MAX_LIST: usize = 128;
@@ -280,11 +276,11 @@ fn add_cluster(line: &mut Mrkdwn, cluster: &str) {
     line.trusted(CLUSTER).untrusted(cluster, MAX_CLUSTER);
 }
 
-/// The line of a card that names the cluster.
-pub(crate) fn cluster_line(cluster: &str) -> Mrkdwn {
+/// The cluster's name as a message shows it.
+pub fn shown_cluster(cluster: &str) -> ShownCluster {
     let mut line = Mrkdwn::default();
     add_cluster(&mut line, cluster);
-    line
+    ShownCluster::from_line(line.as_str()).unwrap_or_default()
 }
 
 /// The link stays when the request is decided, the commands do not.

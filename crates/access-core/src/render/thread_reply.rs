@@ -73,7 +73,7 @@ mod tests {
     fn a_vote_in_slack() {
         let message = vote_reply(&crate::record::votes::vote(
             "bob@example.com",
-            crate::interaction::controls::Decision::Approve,
+            crate::domain::decision::Decision::Approve,
         ));
         insta::assert_snapshot!(message.text(), @r"
         bob@example.com reviewed the request in Slack at <!date^1800000100^{date_short} {time}|15 Jan 27 08:01 UTC>.

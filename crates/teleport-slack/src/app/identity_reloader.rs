@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Credentials;
 use crate::exit::chain;
+use crate::observe::metrics::Metrics;
 use crate::teleport::Client;
 use crate::teleport::error::{ErrorKind, TeleportError};
 use crate::teleport::identity::{Identity, IdentityError, RENEW_REMEDY};
@@ -31,6 +32,7 @@ const EXPIRY_NOTICES: [SignedDuration; 3] =
 #[derive(Debug)]
 pub struct Reloader {
     client: Client,
+    metrics: Metrics,
     source: Credentials,
     current: Identity,
     /// The files as they were when they held what is in use; `None` makes the next look read them.
@@ -52,9 +54,9 @@ type FileStamp = Option<(SystemTime, u64, u64)>;
 
 impl Reloader {
     /// For a client that was made with the identity `current`, which came from the files of `source`.
-    pub fn new(client: Client, source: Credentials, current: Identity) -> Self {
-        client.metrics().certificate_expires(current.not_after());
-        Self { client, source, current, loaded_stamps: None, unusable: None, notices_sent: 0 }
+    pub fn new(client: Client, source: Credentials, current: Identity, metrics: Metrics) -> Self {
+        metrics.certificate_expires(current.not_after());
+        Self { client, metrics, source, current, loaded_stamps: None, unusable: None, notices_sent: 0 }
     }
 
     /// Looks at the files now and then every `interval`, until told to stop.
@@ -107,7 +109,7 @@ impl Reloader {
                 self.client.use_identity(&found);
                 *self = Self {
                     loaded_stamps: Some(stamps),
-                    ..Self::new(self.client.clone(), self.source.clone(), found)
+                    ..Self::new(self.client.clone(), self.source.clone(), found, self.metrics.clone())
                 };
             }
         }

@@ -8,6 +8,8 @@ pub(crate) mod token_reloader;
 mod preflight;
 mod startup;
 pub mod identity_reloader;
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -78,9 +80,10 @@ impl App {
         }
         let identity = startup::wait_for_identity(&config.teleport.credentials).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport = teleport::Client::new(&config.teleport.addr, &identity, metrics.clone());
+        let teleport = teleport::Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
-        let reloader = Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity);
+        let reloader =
+            Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());
         tasks.start("identity", reloader.run(identity_reloader::POLL_INTERVAL, stop.clone()));
         let pong = startup::wait_for_teleport(&teleport).await?;
         metrics.stage_reached(Stage::Slack);
@@ -88,7 +91,7 @@ impl App {
 
         let slack = slack::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
-            metrics: metrics.clone(),
+            observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;

@@ -152,7 +152,7 @@ fn check_user(recipient: &Recipient, found: Result<Option<User>, SlackError>) ->
         }
         Some(_) => {}
         None => {
-            warn!(%recipient, "Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person");
+            warn!(%recipient, "No user in this Slack workspace matches this recipient; correct it in the configuration, or invite the person");
         }
     }
     Ok(())

@@ -1,166 +1,140 @@
-//! A visit's part in decisions by votes: carries out what was decided and nobody told Teleport, because whoever took
-//! the deciding vote died, Teleport was away, or the last that was needed is a review in Teleport.
+//! Applies decisions by votes that Teleport does not have yet, during a reconcile. The instance that took the deciding vote
+//! may have died, Teleport may have been unavailable, or the last vote needed was a review in Teleport.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::policy::{Mode, NextEvaluation, next_evaluation};
+use access_core::policy::{
+    self, CanSubmitForUsers, Mode, ModeSetting, NextEvaluation, mode, next_evaluation,
+};
 use access_core::record::Record;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::reconciler::{ReconcileError, Reconciler, TELEPORT_DENIED_BACKOFF, patience};
-use super::retry_state::{RetryState, later};
+use super::reconcile_error::{ReconcileError, TELEPORT_DENIED_BACKOFF, retry_policy};
+use super::retry_state::{DecisionRetry, RetryState, later};
+use crate::observe::log_once::LogOnce;
 use crate::observe::seconds;
-use crate::review::resolver::{ResolveError, ResolveResult};
+use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
+use crate::supervise::clock::Clock;
 use crate::teleport::decisions::DecideError;
 
-/// Something that a verdict depends on cannot be read, or the votes do not suffice after all.
+/// Something that the verdict depends on cannot be read, or the votes do not suffice after all.
 const UNDECIDED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(300) };
 
-/// Where Teleport can fail us beside reading and writing records.
+/// The stage at which Teleport can fail beside reading and writing records.
 const DECIDING: &str = "deciding";
 
-/// What came of it.
+/// The result of a pending decision.
 pub(super) enum PendingDecision {
-    /// Look again then, if at all.
+    /// Check again at this time, if at all.
     CheckAt(Option<Timestamp>),
-    /// The record is not what it was.
+    /// The record changed.
     RecordChanged,
 }
 
-/// Votes over which no verdict could be had, or not one that decides, or whose decision Teleport did not take.
+/// What reviews in Slack need to be displayed and applied.
 #[derive(Debug)]
-pub(super) struct DecisionRetry {
-    /// How many votes and reviews there were; with others it is tried at once.
-    counts: (usize, usize),
-    failures: u32,
-    retry_at: Instant,
-    /// Whether they decided, and Teleport did not take it.
-    pub(super) is_owed: bool,
+pub(super) struct ReviewContext {
+    pub(super) rules: Arc<policy::Rules>,
+    pub(super) setting: ModeSetting,
+    pub(super) can_submit: watch::Receiver<CanSubmitForUsers>,
+    pub(super) resolver: Arc<Resolver>,
 }
 
-impl DecisionRetry {
-    /// How long to wait until it is tried again; `None` if no longer.
-    fn left(&self) -> Option<Duration> {
-        self.retry_at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+impl ReviewContext {
+    pub(super) fn mode(&self) -> Option<Mode> {
+        mode(self.setting, *self.can_submit.borrow(), &self.rules)
     }
 
-    /// What failed may succeed now; how often it failed still counts.
-    pub(super) fn revive(&mut self) {
-        self.retry_at = Instant::now();
-    }
-}
-
-impl Reconciler {
+    /// Applies what the votes decided, if Teleport does not have it yet.
     pub(super) async fn apply_pending_decision(
         &self,
         id: &RequestId,
         listed: Option<&AccessRequest>,
         record: &Record,
-        memory: &mut RetryState,
+        (clock, log_once): (&Clock, &LogOnce),
+        retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
-        // Votes decide only where the rules do; elsewhere Teleport judges, whatever is in the record.
-        let may_resolve = self.review.as_ref().is_some_and(|review| review.mode() == Some(Mode::Resolver));
-        let waiting = listed.filter(|request| request.state == RequestState::Pending);
-        let (Some(review), Some(waiting)) = (self.review.as_ref().filter(|_| may_resolve), waiting) else {
-            memory.decision_retry = None;
+        // Votes decide only where the rules do; elsewhere Teleport decides, whatever is in the record.
+        let may_resolve = self.mode() == Some(Mode::Resolver);
+        let pending = listed.filter(|request| may_resolve && request.state == RequestState::Pending);
+        let Some(waiting) = pending else {
+            retry_state.decision_retry = None;
             return Ok(PendingDecision::CheckAt(None));
         };
-        let now = self.clock.now();
-        match next_evaluation(record, waiting, &review.rules, now) {
+        let now = clock.now();
+        match next_evaluation(record, waiting, &self.rules, now) {
             NextEvaluation::Never => {
-                memory.decision_retry = None;
+                retry_state.decision_retry = None;
                 return Ok(PendingDecision::CheckAt(None));
             }
             NextEvaluation::At(at) => return Ok(PendingDecision::CheckAt(Some(at))),
             NextEvaluation::Now => {}
         }
         let seen = (record.votes.count(), waiting.reviews.len());
-        let last = memory.decision_retry.take().filter(|last| last.counts == seen);
+        let last = retry_state.decision_retry.take().filter(|last| last.counts == seen);
         if let Some(left) = last.as_ref().and_then(DecisionRetry::left) {
-            memory.decision_retry = last;
+            retry_state.decision_retry = last;
             return Ok(PendingDecision::CheckAt(Some(later(now, left))));
         }
         let failures = last.map_or(1, |last| last.failures.saturating_add(1));
-        let mut again = |backoff: Backoff, is_owed| {
+        let mut retry = |backoff: Backoff, is_owed| {
             let delay = backoff.delay(failures, fastrand::u64(..));
-            memory.decision_retry =
+            retry_state.decision_retry =
                 Some(DecisionRetry { counts: seen, failures, retry_at: Instant::now() + delay, is_owed });
-            (delay, PendingDecision::CheckAt(Some(later(self.clock.now(), delay))))
+            (delay, PendingDecision::CheckAt(Some(later(clock.now(), delay))))
         };
-        match review.resolver.resolve_if_pending(id, VoterSnapshot::empty()).await {
+        match self.resolver.resolve_if_pending(id, VoterSnapshot::empty()).await {
             Ok(ResolveResult::Applied(resolution)) => {
-                self.log_once.clear(DECIDING);
-                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Carried out what votes in Slack had decided");
+                log_once.clear(DECIDING);
+                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Applied the decision of the votes in Slack");
                 Ok(PendingDecision::RecordChanged)
             }
-            // The news of it is on its way to us.
+            // The watcher will report it.
             Ok(ResolveResult::AlreadyResolved(_) | ResolveResult::Deleted) => {
                 Ok(PendingDecision::CheckAt(None))
             }
             Ok(ResolveResult::NeedsMoreVotes(_) | ResolveResult::Refused(_)) => {
-                again(UNDECIDED_BACKOFF, false);
+                retry(UNDECIDED_BACKOFF, false);
                 Ok(PendingDecision::RecordChanged)
             }
             Err(ResolveError::Unreadable(refusal)) => {
-                let (delay, next) = again(UNDECIDED_BACKOFF, false);
-                if self.log_once.should_log(id.as_str(), refusal.kind()) {
+                let (delay, next) = retry(UNDECIDED_BACKOFF, false);
+                if log_once.should_log(id.as_str(), refusal.kind()) {
                     warn!(request = %id, why = refusal.kind(), retry_in_s = seconds(delay), "Votes in Slack may have decided this request, and what that depends on cannot be read; nothing is decided until it can");
                 }
                 Ok(next)
             }
             Err(ResolveError::Record(error)) => Err(ReconcileError::write(error)),
-            // Meanwhile the messages are kept true.
+            // Meanwhile the messages stay up to date.
             Err(ResolveError::Decide(error)) => {
                 let (backoff, place, is_refusal) = match &error {
                     DecideError::Failed(error) => {
-                        let (backoff, is_refusal) = patience(error.kind());
+                        let (backoff, is_refusal) = retry_policy(error.kind());
                         (backoff, DECIDING, is_refusal)
                     }
                     DecideError::Refused { .. } | DecideError::NotConfirmed { .. } => {
                         (TELEPORT_DENIED_BACKOFF, id.as_str(), true)
                     }
                 };
-                let (delay, next) = again(backoff, true);
+                let (delay, next) = retry(backoff, true);
                 let (retry_in_s, cause) = (seconds(delay), crate::exit::chain(&error));
-                if !self.log_once.should_log(place, &error.to_string()) {
+                if !log_once.should_log(place, &error.to_string()) {
                     debug!(request = %id, retry_in_s, "{cause}");
                 } else if is_refusal {
-                    error!(request = %id, retry_in_s, "What votes in Slack decided cannot be carried out: {cause}");
+                    error!(request = %id, retry_in_s, "Cannot apply the decision of the votes in Slack: {cause}");
                 } else {
-                    warn!(request = %id, retry_in_s, "What votes in Slack decided cannot be carried out yet: {cause}");
+                    warn!(request = %id, retry_in_s, "Cannot apply the decision of the votes in Slack yet: {cause}");
                 }
                 Ok(next)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_not_decided_waits_by_no_wall_clock_and_is_revived() {
-        let seconds = Duration::from_secs;
-        let retry_at = Instant::now() + seconds(20);
-        let mut undecided = DecisionRetry { counts: (1, 0), failures: 3, retry_at, is_owed: true };
-        assert_eq!(undecided.left(), Some(seconds(20)));
-        tokio::time::advance(seconds(19)).await;
-        assert_eq!(undecided.left(), Some(seconds(1)));
-        tokio::time::advance(seconds(1)).await;
-        assert_eq!(undecided.left(), None);
-        undecided.retry_at += seconds(300);
-        let mut memory = RetryState::default();
-        memory.decision_retry = Some(undecided);
-        assert!(memory.is_lagging() && !memory.is_stalled(), "it is owed, and the messages are true");
-        memory.retry_now();
-        let undecided = memory.decision_retry.unwrap();
-        assert_eq!((undecided.left(), undecided.failures), (None, 3));
     }
 }

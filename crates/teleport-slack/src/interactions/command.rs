@@ -1,7 +1,7 @@
 //! What a person asks for, whether by a button or by the dialogue that followed it.
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-use access_core::interaction::controls::Decision;
 use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
 

@@ -18,8 +18,9 @@ use tracing::warn;
 use super::command::DecisionCommand;
 use super::other_cluster::Clusters;
 use crate::review::resolver::Resolver;
+use crate::review::voters::teleport_refusal;
 use crate::teleport;
-use crate::teleport::error::{ErrorKind, TeleportError};
+use crate::teleport::error::TeleportError;
 
 /// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
 /// looked for again this often, with a pause in between.
@@ -83,17 +84,5 @@ impl FactsLoader {
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-    }
-}
-
-/// What to tell of a question that Teleport did not answer. Whoever is not let in is not helped by trying again.
-pub(crate) fn teleport_refusal(error: &TeleportError) -> Refusal {
-    match error.kind() {
-        ErrorKind::Unauthorized => Refusal::TeleportForbids,
-        ErrorKind::Retry
-        | ErrorKind::Conflict
-        | ErrorKind::NotFound
-        | ErrorKind::Unimplemented
-        | ErrorKind::Permanent => Refusal::TeleportUnreachable,
     }
 }

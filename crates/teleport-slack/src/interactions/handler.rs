@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::interaction::controls::{Decision, ModalState};
+use access_core::interaction::controls::ModalState;
 use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, Sender, check_origin};
 use access_core::policy::refusal::{Newer, Refusal};
 use access_core::policy::{
@@ -25,13 +26,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::command::{DecisionCommand, decision_command};
-use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, teleport_refusal};
+use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
 use super::receiver::Received;
 use super::respond::Responder;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
-use crate::review::voters::{READ_TIMEOUT, VoterSnapshot};
+use crate::review::voters::{READ_TIMEOUT, VoterSnapshot, teleport_refusal};
 use crate::slack;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
 use crate::teleport;

@@ -4,8 +4,9 @@
 //! They come when daemons of two clusters use one Slack app, which hands each click to either.
 
 use access_core::interaction::OriginMismatch;
-use access_core::interaction::shown_cluster::{ShownCluster, tell_cluster};
+use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::policy::refusal::Refusal;
+use access_core::render::request_message::shown_cluster;
 use tracing::warn;
 
 use super::command::DecisionCommand;
@@ -21,7 +22,7 @@ pub struct Clusters {
 impl Clusters {
     /// `own` is the cluster's name as Teleport gives it.
     pub fn new(own: &str) -> Self {
-        Self { own: ShownCluster::of(own), told: LogOnce::default() }
+        Self { own: shown_cluster(own), told: LogOnce::default() }
     }
 
     /// Our own, for a dialogue that another cluster's daemon may be handed.
@@ -31,7 +32,7 @@ impl Clusters {
 
     /// Why nothing is decided by something that is not about one of our messages.
     pub(crate) fn refusal(&self, foreign: OriginMismatch, asked: &DecisionCommand) -> Refusal {
-        let refusal = tell_cluster(foreign.into(), asked.cluster.as_ref(), &self.own);
+        let refusal = Refusal::from(foreign).or_other_cluster(asked.cluster.as_ref(), &self.own);
         if let Refusal::OtherCluster { cluster, own } = &refusal
             && self.told.should_log("clusters", cluster)
         {

@@ -281,8 +281,9 @@ impl InteractionReceiver {
 
 #[cfg(test)]
 mod tests {
+    use access_core::domain::decision::Decision;
     use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
-    use access_core::interaction::controls::{Decision, ModalState};
+    use access_core::interaction::controls::ModalState;
     use access_core::interaction::shown_cluster::ShownCluster;
     use access_sim::slack::workspace::{SlackUser, Workspace};
     use access_sim::slack::{Options, SlackSim};

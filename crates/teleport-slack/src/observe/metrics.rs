@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use access_core::domain::skew::Offset;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -22,14 +23,16 @@ use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
 use crate::slack::error::SlackError;
 use crate::slack::method::Method;
-use crate::teleport::error::{Call, CallResult, TeleportError, describe_visibility};
-use crate::teleport::rights::Visibility;
+use crate::slack::observer::Observer as SlackObserver;
+use crate::teleport::error::{Call, CallResult, TeleportError};
+use crate::teleport::observer::{List, Observer as TeleportObserver};
+use crate::teleport::visibility::{Visibility, describe_visibility};
 use labels::{failure_label, slack_results};
 
 mod clock;
 mod labels;
 
-pub use labels::{InDoubtResult, InteractionResult, List, OperationResult, ReconcileResult};
+pub use labels::{InDoubtResult, InteractionResult, OperationResult, ReconcileResult};
 
 /// The beginning of every name.
 const PREFIX: &str = "teleport_slack";
@@ -131,60 +134,6 @@ impl Metrics {
         self.health.update(|state| state.stage = state.stage.max(stage));
     }
 
-    /// The watch is open; counts as a reconnection if it was lost before.
-    pub fn watch_opened(&self) {
-        self.health.update(|state| {
-            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
-                self.counters.watch_reconnects.inc();
-            }
-            state.last_event = Some(Instant::now());
-        });
-    }
-
-    /// The watch told something.
-    pub fn watch_event(&self) {
-        self.health.update(|state| state.last_event = Some(Instant::now()));
-    }
-
-    /// The watch is lost, or could not be opened again.
-    pub fn watch_lost(&self) {
-        self.health.update(|state| {
-            if state.watch == StreamState::Open {
-                state.watch = StreamState::Lost(Instant::now());
-            }
-            // The next watch has lists of its own.
-            state.list_failing = None;
-        });
-    }
-
-    /// A list was told in full.
-    pub fn list_succeeded(&self, list: List) {
-        if list == List::Requests {
-            self.health.update(|state| state.list_failing = None);
-        }
-    }
-
-    /// A list could not be made, or is not whole.
-    pub fn list_failed(&self, list: List, error: &TeleportError) {
-        increment(&self.counters.failed_lists, [("list", list.name())]);
-        // What is hidden is told by `sees`.
-        if list == List::Requests && !matches!(error, TeleportError::NotVisible { .. }) {
-            self.health.update(|state| {
-                let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                state.list_failing = Some((since, error.to_string()));
-            });
-        }
-    }
-
-    /// What of the access requests we see. What cannot be known matters when something is missing.
-    pub fn request_visibility(&self, sight: &Visibility) {
-        match sight {
-            Visibility::All => self.health.update(|state| state.hidden = None),
-            Visibility::Partial(_) => self.absence_unconfirmed(sight),
-            Visibility::Unknown(_) => {}
-        }
-    }
-
     /// Something is not listed and may be there all the same.
     pub fn absence_unconfirmed(&self, sight: &Visibility) {
         self.health.update(|state| state.hidden = Some(describe_visibility(sight)));
@@ -242,23 +191,82 @@ impl Metrics {
         let (verdict, reason) = click.labels();
         increment(&self.counters.interactions, [("verdict", verdict), ("reason", reason)]);
     }
+}
 
-    /// A call of Slack's Web API ended.
-    pub fn slack_request_ended<T>(&self, method: Method, outcome: &Result<T, SlackError>) {
-        let result = match outcome {
-            Ok(_) => "ok",
+impl TeleportObserver for Metrics {
+    fn call_ended(&self, call: Call, result: CallResult) {
+        increment(&self.counters.teleport_requests, [("method", call.name()), ("code", result.name())]);
+        if result.has_response() {
+            self.health.update(|state| state.last_response = Some(Instant::now()));
+        }
+    }
+
+    fn watch_opened(&self) {
+        self.health.update(|state| {
+            // Counts as a reconnection if it was lost before.
+            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
+                self.counters.watch_reconnects.inc();
+            }
+            state.last_event = Some(Instant::now());
+        });
+    }
+
+    fn watch_event(&self) {
+        self.health.update(|state| state.last_event = Some(Instant::now()));
+    }
+
+    fn watch_lost(&self) {
+        self.health.update(|state| {
+            if state.watch == StreamState::Open {
+                state.watch = StreamState::Lost(Instant::now());
+            }
+            // The next watch has lists of its own.
+            state.list_failing = None;
+        });
+    }
+
+    fn list_succeeded(&self, list: List) {
+        if list == List::Requests {
+            self.health.update(|state| state.list_failing = None);
+        }
+    }
+
+    fn list_failed(&self, list: List, error: &TeleportError) {
+        increment(&self.counters.failed_lists, [("list", list.name())]);
+        // `visibility_found` keeps what is hidden.
+        if list == List::Requests && !matches!(error, TeleportError::NotVisible { .. }) {
+            self.health.update(|state| {
+                let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+                state.list_failing = Some((since, error.to_string()));
+            });
+        }
+    }
+
+    fn visibility_found(&self, visibility: &Visibility) {
+        match visibility {
+            Visibility::All => self.health.update(|state| state.hidden = None),
+            Visibility::Partial(_) => self.absence_unconfirmed(visibility),
+            Visibility::Unknown(_) => {}
+        }
+    }
+
+    fn absence_unconfirmed(&self, visibility: &Visibility) {
+        Self::absence_unconfirmed(self, visibility);
+    }
+}
+
+impl SlackObserver for Metrics {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+        let result = match result {
+            Ok(()) => "ok",
             Err(error) if error.is_ambiguous() => "ambiguous",
             Err(error) => failure_label(error.retry()),
         };
         increment(&self.counters.slack_requests, [("method", method.as_str()), ("result", result)]);
     }
 
-    /// A call of Teleport's API ended.
-    pub fn teleport_request_ended(&self, call: Call, end: CallResult) {
-        increment(&self.counters.teleport_requests, [("method", call.name()), ("code", end.name())]);
-        if end.has_response() {
-            self.health.update(|state| state.last_response = Some(Instant::now()));
-        }
+    fn clock_observed(&self, offset: Offset) {
+        self.observe_clock(Side::Slack, offset);
     }
 }
 

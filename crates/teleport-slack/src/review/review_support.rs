@@ -17,7 +17,8 @@ use crate::teleport;
 use crate::teleport::denied::MFA_REMEDY;
 use crate::teleport::error::Call;
 use crate::teleport::review_support::ReviewSupportStatus;
-use crate::teleport::second_factor::{SecondFactor, Signer};
+use crate::teleport::second_factor::SecondFactor;
+use crate::teleport::signer::Signer;
 
 /// How often it is looked again: a server may be upgraded, a role changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);

@@ -19,12 +19,12 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
-use crate::interactions::facts::teleport_refusal;
 use crate::observe::log_once::LogOnce;
 use crate::slack;
 use crate::slack::error::{Retry, SlackError};
 use crate::slack::usergroups::{Membership, UserGroups, is_gone};
 use crate::teleport::denied::AccessDenied;
+use crate::teleport::error::{ErrorKind, TeleportError};
 
 /// How long reading whatever a verdict needs may take; after it nothing was decided.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -227,6 +227,18 @@ impl VoterLoader {
             }
         }
         Ok(())
+    }
+}
+
+/// The refusal to show after a failed call to Teleport. If Teleport denies access, a second try does not help.
+pub(crate) fn teleport_refusal(error: &TeleportError) -> Refusal {
+    match error.kind() {
+        ErrorKind::Unauthorized => Refusal::TeleportForbids,
+        ErrorKind::Retry
+        | ErrorKind::Conflict
+        | ErrorKind::NotFound
+        | ErrorKind::Unimplemented
+        | ErrorKind::Permanent => Refusal::TeleportUnreachable,
     }
 }
 

@@ -12,7 +12,7 @@ use http::StatusCode;
 
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
-use crate::exit::chain;
+use access_core::domain::error_chain::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
 /// down to a minute or more; such a move takes hours.

@@ -12,6 +12,7 @@ mod redact;
 pub mod socket_mode;
 mod rate_limit;
 pub mod method;
+pub mod observer;
 pub mod objects;
 pub mod directory;
 pub mod history;
@@ -38,12 +39,11 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use tokio::sync::watch as latest;
 
-use crate::observe::metrics::Metrics;
-use crate::observe::skew::Side;
 use access_core::domain::secret::Secret;
 use error::{ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
+use observer::{NoObserver, Observer};
 use redact::Redactor;
 use token::Tokens;
 use transport::{BodyParser, Transport};
@@ -75,19 +75,19 @@ pub struct ClientOptions {
     pub call_timeout: Duration,
     /// The deadline of a new connection, within that of the call.
     pub connect_timeout: Duration,
-    /// Where calls are counted.
-    pub metrics: Metrics,
+    /// Gets a report of each call.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl ClientOptions {
-    /// Slack itself, with the default deadlines, counted on its own.
+    /// Slack itself, with the default deadlines and no observer.
     pub fn new(token: Secret) -> Self {
         Self {
             api_url: DEFAULT_API_URL.into(),
             token,
             call_timeout: DEFAULT_CALL_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
-            metrics: Metrics::new(),
+            observer: Arc::new(NoObserver),
         }
     }
 }
@@ -128,7 +128,6 @@ struct Shared {
     token: Tokens,
     /// What the client was made with, to try another token.
     options: ClientOptions,
-    metrics: Metrics,
 }
 
 impl Client {
@@ -147,8 +146,7 @@ impl Client {
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
         let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let metrics = options.metrics.clone();
-        Ok(Self { shared: Arc::new(Shared { transport, base, token, options, metrics }) })
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, options }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -327,7 +325,7 @@ impl Client {
             self.record_clock(headers, sent);
         }
         let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
-        self.shared.metrics.slack_request_ended(method, &outcome);
+        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop));
         outcome
     }
 
@@ -335,7 +333,7 @@ impl Client {
     fn record_clock(&self, headers: &HeaderMap, sent: Timestamp) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
-            self.shared.metrics.observe_clock(Side::Slack, offset);
+            self.shared.options.observer.clock_observed(offset);
         }
     }
 

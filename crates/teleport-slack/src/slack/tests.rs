@@ -4,6 +4,7 @@ mod answers;
 pub(super) mod server;
 
 use std::error::Error;
+use std::sync::Mutex;
 
 use access_core::render::blocks::{Block, Message};
 use access_core::render::mrkdwn::Mrkdwn;
@@ -472,23 +473,31 @@ fn the_token_is_checked_and_not_quoted() {
     }
 }
 
+/// Keeps how calls ended.
+#[derive(Debug, Default)]
+struct Recorder(Mutex<Vec<(Method, Option<Retry>)>>);
+
+impl Observer for Recorder {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+        self.0.lock().unwrap().push((method, result.err().map(SlackError::retry)));
+    }
+
+    fn clock_observed(&self, _: Offset) {}
+}
+
 #[tokio::test]
-async fn calls_are_counted_by_method_and_result() {
+async fn the_observer_gets_each_call_with_its_result() {
     let refused = Reply::json(&json!({"ok": false, "error": "not_in_channel"}));
-    let limited = Reply::http("429 Too Many Requests", "retry-after: 3\r\n", "");
     let lost = Reply::Truncated(Vec::new());
-    let server = Server::start([Reply::json(&posted()), refused, limited, lost]).await;
-    let metrics = Metrics::new();
+    let limited = Reply::http("429 Too Many Requests", "retry-after: 3\r\n", "");
+    let server = Server::start([Reply::json(&posted()), refused, lost, limited]).await;
+    let recorder = Arc::new(Recorder::default());
     let api_url = format!("http://{}/api", server.address);
-    let client = Client::new(ClientOptions { metrics: metrics.clone(), ..options(api_url) }).unwrap();
+    let client = Client::new(ClientOptions { observer: recorder.clone(), ..options(api_url) }).unwrap();
     for _ in 0..4 {
         let _ = client.post_message(post(&text_message())).await;
     }
-    let text = metrics.text();
-    for result in ["ok", "refused", "limited", "ambiguous"] {
-        let line = format!(
-            "teleport_slack_slack_calls_total{{method=\"chat.postMessage\",result=\"{result}\"}} 1\n"
-        );
-        assert!(text.contains(&line), "{line}{text}");
-    }
+    let results =
+        [None, Some(Retry::Never), Some(Retry::Backoff), Some(Retry::After(Duration::from_secs(3)))];
+    assert_eq!(*recorder.0.lock().unwrap(), results.map(|result| (Method::ChatPostMessage, result)));
 }

@@ -1,45 +1,29 @@
 //! What can go wrong between us and Teleport, and what a caller may do about it: [`TeleportError::kind`].
 //!
 //! The texts are whole: they carry the server's own words (shortened, without control characters) and have
-//! no source to print after them. Connection problems are told apart in `channel.rs`, problems with the
-//! identity's files in `identity.rs`.
+//! no source to print after them. `connect.rs` distinguishes connection errors, `identity.rs` errors
+//! of the identity's files.
 
 use std::error::Error;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Status};
 
 use super::broken;
 pub use super::call::Call;
-use super::call::FULL_VISIBILITY_RULE;
 use super::connect::ConnectError;
 use super::denied::AccessDenied;
-use super::rights::Visibility;
-use super::{Client, MAX_MESSAGE_BYTES};
+pub use super::kind::ErrorKind;
+use super::text::quote;
+use super::visibility::{Visibility, describe_visibility};
 
-/// How much of a foreign text goes into one of ours, in characters.
-const MAX_QUOTE_CHARS: usize = 400;
+/// The largest message we accept. Old servers send every access request, and all servers every record, in
+/// one message; tonic's own 4 MiB would be too small for a busy cluster.
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How tonic begins to say that a message is larger than we accept.
 const TONIC_TOO_LARGE: &str = "Error, decoded message length too large";
-
-/// What a caller can do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// Try again later; the outcome of a call that writes is not known.
-    Retry,
-    /// The identity is refused or lacks a permission: a person has to act.
-    Unauthorized,
-    /// What is stored is not what we expected: read it and decide again.
-    Conflict,
-    /// There is no such thing.
-    NotFound,
-    /// The server does not have this method.
-    Unimplemented,
-    /// Trying again will not help.
-    Permanent,
-}
 
 /// How a call ended, for metrics; from a closed list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +39,9 @@ enum CallOutcome {
 impl CallResult {
     /// It was answered, and not refused.
     pub const OK: Self = Self(CallOutcome::Response(Code::Ok));
+
+    /// No answer came in time.
+    pub(super) const TIMEOUT: Self = Self(CallOutcome::Timeout);
 
     /// The name of the gRPC status code of the answer; of an answer that did not come, what stood in its way.
     pub fn name(self) -> &'static str {
@@ -76,7 +63,7 @@ impl CallResult {
         matches!(self.0, CallOutcome::Response(_))
     }
 
-    fn from_result<T>(answer: &Result<T, Status>) -> Self {
+    pub(super) fn from_result<T>(answer: &Result<T, Status>) -> Self {
         answer.as_ref().map_or_else(Self::from_status, |_| Self::OK)
     }
 
@@ -240,40 +227,6 @@ impl TeleportError {
     }
 }
 
-impl Client {
-    /// Runs one call to its end, at most for `limit`.
-    pub(super) async fn run_call<T>(
-        &self,
-        call: Call,
-        limit: Duration,
-        answer: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, TeleportError> {
-        let answer = self.run_call_raw(call, limit, answer).await?;
-        answer.map_err(|status| TeleportError::from_status(call, &status))
-    }
-
-    /// The same for a caller who reads the server's refusals himself.
-    pub(super) async fn run_call_raw<T>(
-        &self,
-        call: Call,
-        limit: Duration,
-        answer: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<Result<T, Status>, TeleportError> {
-        let answer = tokio::time::timeout(limit, answer).await;
-        self.shared.metrics.teleport_request_ended(
-            call,
-            answer.as_ref().map_or(CallResult(CallOutcome::Timeout), CallResult::from_result),
-        );
-        if let Ok(answer) = &answer {
-            self.record_admission(answer.as_ref().err());
-        }
-        match answer {
-            Ok(answer) => Ok(answer.map(Response::into_inner)),
-            Err(_) => Err(TeleportError::Deadline { call, limit }),
-        }
-    }
-}
-
 /// What a status means that says nothing about the plugin itself.
 fn error_kind(code: Code) -> ErrorKind {
     match code {
@@ -315,38 +268,9 @@ fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// Why an absence proves nothing, and what to do.
-pub fn describe_visibility(sight: &Visibility) -> String {
-    let why = match sight {
-        Visibility::All => return "Teleport shows the plugin's user all access requests".to_owned(),
-        Visibility::Partial(verbs) => {
-            let (verbs, s) = (verbs.join(" and "), if verbs.len() > 1 { "s" } else { "" });
-            format!(
-                "the plugin's Teleport user lacks the verb{s} {verbs} on access_request, so Teleport may list nothing and say OK"
-            )
-        }
-        Visibility::Unknown(why) => {
-            format!("whether the plugin's Teleport user sees all access requests cannot be known ({why})")
-        }
-    };
-    format!(
-        "{why}; messages of requests that are not listed stay as they are; give it a role whose {FULL_VISIBILITY_RULE}"
-    )
-}
-
 /// The end of a message about a refusal.
 fn remedy(call: Call, denied: Option<AccessDenied>) -> String {
     denied.map_or_else(String::new, |denied| format!("; {}", denied.remedy(call)))
-}
-
-/// A foreign text, fit for a log line: of bearable length and without control characters.
-pub(super) fn quote(text: &str) -> String {
-    let mut quoted: String =
-        text.chars().take(MAX_QUOTE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MAX_QUOTE_CHARS).is_some() {
-        quoted.push('…');
-    }
-    quoted
 }
 
 #[cfg(test)]
@@ -403,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_texts_are_tamed() {
+    fn foreign_texts_are_shortened_and_have_no_control_characters() {
         let hostile = format!("one\ntwo\u{1b}[31m{}", "🔥".repeat(10_000));
         let text = TeleportError::from_status(Call::Ping, &Status::unknown(hostile)).to_string();
         assert!(text.contains("one two [31m🔥"), "{text}");

@@ -1,266 +1,41 @@
-//! The Teleport side: everything the daemon asks of, and hears from, a Teleport auth server.
+//! The Teleport side: all calls to a Teleport auth server, and the watch on its access requests.
 //!
-//! The only folder that knows tonic, prost and Teleport's certificates; what leaves it is in
-//! `access_core`'s words. It does not decide anything and does not touch Slack. Reading order: the
-//! modules below.
+//! The only folder that knows tonic, prost and Teleport's certificates; what leaves it is in `access_core`'s words. It
+//! decides nothing, does not touch Slack, and reports what it does to an [`observer::Observer`]. Reading order:
+//! `client.rs`, then the calls that it makes (`requests.rs`, `plugin_data.rs`, `decisions.rs`, `users.rs`, `rights.rs`),
+//! then `watcher.rs`.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Duration;
-
-use rustls::ClientConfig;
-use teleport_proto::auth::PingRequest;
-use teleport_proto::auth::auth_service_client::AuthServiceClient;
-use tokio::sync::watch as latest;
-use tonic::Status;
-use tonic::transport::Channel;
-
-use self::denied::AccessDenied;
-use self::error::{Call, CallResult, TeleportError};
-use self::identity::Identity;
-use self::second_factor::Signer;
-use crate::config::TeleportAddr;
-use crate::observe::metrics::Metrics;
-
-pub mod error;
-mod connect;
-pub mod decisions;
-#[cfg(test)]
-pub(crate) mod scripted_server;
-pub mod plugin_data;
-pub mod review_support;
-#[cfg(test)]
-mod golden;
-pub mod watcher;
-mod call;
-pub mod denied;
 mod broken;
-mod pem;
-pub mod identity;
+mod call;
+mod client;
+mod connect;
 pub mod convert;
-mod requests;
-pub mod users;
-pub mod refusal;
+pub mod decisions;
+pub mod denied;
+pub mod error;
 pub mod events;
+pub mod identity;
+mod kind;
+pub mod listing;
+pub mod observer;
+mod pem;
+pub mod plugin_data;
+pub mod refusal;
+mod requests;
+pub mod review_support;
 pub mod rights;
 pub mod second_factor;
-pub mod listing;
+pub mod signer;
+mod text;
+pub mod users;
+pub mod visibility;
+pub mod watcher;
 
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+pub(crate) mod scripted_server;
 #[cfg(test)]
 mod tests;
 
-/// How long one small call may take. Longer than a connection attempt, which may happen inside it and
-/// whose own error says more.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long the server may take to show that it is there.
-const LIVENESS_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// How long a whole listing may take, all its pages together.
-const LIST_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The largest message we accept. Old servers send every access request, and all servers every record, in
-/// one message; tonic's own 4 MiB would be too small for a busy cluster.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-
-/// The first release whose API is complete enough: major, minor.
-const MIN_SERVER_VERSION: (u32, u32) = (6, 1);
-
-/// A client of one auth server. Clones share the connection, which is made on the first call and made
-/// again when it is lost.
-#[derive(Clone, Debug)]
-pub struct Client {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    addr: TeleportAddr,
-    connection: RwLock<Connection>,
-    /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
-    list_method: AtomicU8,
-    /// Whether the server has only the newer of its services for users.
-    uses_users_service: AtomicBool,
-    /// How often the identity was renewed.
-    identity_renewals: latest::Sender<u64>,
-    /// The server does not let us in at all.
-    is_access_denied: AtomicBool,
-    /// How often it let us in again.
-    readmissions: latest::Sender<u64>,
-    metrics: Metrics,
-}
-
-/// The connection, and what the next one is made with.
-#[derive(Debug)]
-struct Connection {
-    tls: Arc<ClientConfig>,
-    /// The roles on our certificate.
-    roles: Arc<[String]>,
-    /// Who had it signed.
-    signer: Signer,
-    channel: Channel,
-}
-
-impl Connection {
-    fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
-        let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        Self { channel: connect::open(addr, Arc::clone(&tls)), tls, roles, signer }
-    }
-}
-
-impl Client {
-    /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
-    /// connects on the first call. Calls are counted in `metrics`.
-    pub fn new(addr: &TeleportAddr, identity: &Identity, metrics: Metrics) -> Self {
-        let shared = Shared {
-            addr: addr.clone(),
-            connection: RwLock::new(Connection::open(addr, identity)),
-            list_method: AtomicU8::new(0),
-            uses_users_service: AtomicBool::new(false),
-            identity_renewals: latest::Sender::new(0),
-            is_access_denied: AtomicBool::new(false),
-            readmissions: latest::Sender::new(0),
-            metrics,
-        };
-        Self { shared: Arc::new(shared) }
-    }
-
-    /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
-    /// connection that they began on; a [`watcher::Watcher`] moves to the new one.
-    pub fn use_identity(&self, identity: &Identity) {
-        *self.connection_mut() = Connection::open(&self.shared.addr, identity);
-        self.shared.identity_renewals.send_modify(|count| *count += 1);
-    }
-
-    /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
-    pub fn reconnect(&self) {
-        let mut line = self.connection_mut();
-        line.channel = connect::open(&self.shared.addr, Arc::clone(&line.tls));
-    }
-
-    /// Asks the server whether it lets this identity in, on a connection of its own.
-    pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        Self::new(&self.shared.addr, identity, self.shared.metrics.clone()).ping().await.map(drop)
-    }
-
-    /// Where calls are counted.
-    pub(crate) fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
-    }
-
-    /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
-    pub(crate) fn identity_renewals(&self) -> latest::Receiver<u64> {
-        self.shared.identity_renewals.subscribe()
-    }
-
-    /// Changes when the server lets the plugin in again after a lock, for instance; what it refused may be tried again.
-    pub fn readmissions(&self) -> latest::Receiver<u64> {
-        self.shared.readmissions.subscribe()
-    }
-
-    /// What the answer to a call says about whether we are let in at all.
-    fn record_admission(&self, refusal: Option<&Status>) {
-        let is_shut_out = &self.shared.is_access_denied;
-        match refusal.map(|status| AccessDenied::classify(status.code(), status.message())) {
-            None if is_shut_out.swap(false, Ordering::Relaxed) => {
-                self.shared.readmissions.send_modify(|count| *count += 1);
-            }
-            Some(Some(AccessDenied::Locked | AccessDenied::UserDeleted | AccessDenied::NoCertificate)) => {
-                is_shut_out.store(true, Ordering::Relaxed);
-            }
-            _ => {}
-        }
-    }
-
-    /// Asks the server who it is. Needs no permission.
-    pub async fn ping(&self) -> Result<Pong, TeleportError> {
-        let mut rpc = self.rpc();
-        let pong = self.run_call(Call::Ping, CALL_TIMEOUT, rpc.ping(PingRequest {})).await?;
-        Ok(Pong {
-            cluster_name: pong.cluster_name,
-            server_version: pong.server_version,
-            enterprise: pong.server_features.is_some_and(|features| features.advanced_access_workflows),
-            web_proxy: Some(pong.proxy_public_addr).filter(|addr| !addr.is_empty()),
-        })
-    }
-
-    /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
-    /// started; what else may be wrong with the line is not told here. At most 8 s.
-    async fn check_release(&self) -> Result<(), TeleportError> {
-        let mut rpc = self.rpc();
-        match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
-            Ok(Ok(pong)) => check_version(&pong.server_version),
-            Ok(Err(_)) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
-    /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
-    async fn check_liveness(&self) -> Result<(), TeleportError> {
-        let mut rpc = self.rpc();
-        let error = match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
-            Ok(Err(status)) if !CallResult::from_status(&status).has_response() => {
-                TeleportError::from_status(Call::Ping, &status)
-            }
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        self.reconnect();
-        Err(error)
-    }
-
-    fn rpc(&self) -> AuthServiceClient<Channel> {
-        AuthServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
-    }
-
-    fn roles(&self) -> Arc<[String]> {
-        Arc::clone(&self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).roles)
-    }
-
-    fn signer(&self) -> Signer {
-        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
-    }
-
-    fn channel(&self) -> Channel {
-        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).channel.clone()
-    }
-
-    fn connection_mut(&self) -> RwLockWriteGuard<'_, Connection> {
-        self.shared.connection.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the server said of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pong {
-    /// The cluster's name.
-    pub cluster_name: String,
-    /// The server's release, such as `6.2.1` or `18.0.0-dev`.
-    pub server_version: String,
-    /// The server has access reviews and thresholds (Teleport Enterprise).
-    pub enterprise: bool,
-    /// The proxy's public address, `host:port`, if the server knows one.
-    pub web_proxy: Option<String>,
-}
-
-impl Pong {
-    /// Whether the server is recent enough (6.1 or later). Pre-releases count as their release.
-    pub fn check_version(&self) -> Result<(), TeleportError> {
-        check_version(&self.server_version)
-    }
-}
-
-fn check_version(server: &str) -> Result<(), TeleportError> {
-    match parse_version(server) {
-        Some(found) if found >= MIN_SERVER_VERSION => Ok(()),
-        _ => Err(TeleportError::server_version(server, MIN_SERVER_VERSION)),
-    }
-}
-
-/// Major and minor of a Teleport version.
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.trim().trim_start_matches('v').split(['.', '-', '+']);
-    let major = parts.next()?.parse().ok()?;
-    let minor = parts.next()?.parse().ok()?;
-    Some((major, minor))
-}
+pub use self::client::{Client, Pong};

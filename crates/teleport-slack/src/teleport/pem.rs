@@ -6,7 +6,16 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, SectionKind};
 
-use super::identity::UnusableKey;
+/// A kind of private key that rustls cannot use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusableKey {
+    /// OpenSSH's own format.
+    OpenSsh,
+    /// A reference to a hardware token (PIV).
+    Hardware,
+    /// Encrypted with a passphrase.
+    Encrypted,
+}
 
 /// What a file holds, in the file's order. Has no `Debug`: it holds private keys.
 #[derive(Default)]

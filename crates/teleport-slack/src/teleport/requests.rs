@@ -12,8 +12,9 @@ use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessReque
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
+use super::client::{CALL_TIMEOUT, Client};
+use super::convert;
 use super::error::{Call, ErrorKind, TeleportError};
-use super::{CALL_TIMEOUT, Client, convert};
 
 /// The listing methods, newest first.
 const LIST_METHODS: [Call; 3] =
@@ -28,7 +29,7 @@ const MAX_REQUESTS: usize = 100_000;
 /// How long one piece of a list may take: a page, or the next message of a stream. One message may be the whole list.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a whole list may take. Changes are told meanwhile.
+/// How long a whole list may take. The watcher reports changes meanwhile.
 const LIST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The requests that were listed.

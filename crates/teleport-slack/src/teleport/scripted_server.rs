@@ -34,8 +34,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Client;
 use super::identity::Identity;
+use super::observer::{NoObserver, Observer};
 use crate::config::{Credentials, TeleportAddr};
-use crate::observe::metrics::Metrics;
 
 pub(crate) const SERVER_NAME: &str = "teleport.cluster.local";
 
@@ -230,18 +230,30 @@ impl ScriptedServer {
     }
 
     pub(crate) fn client(&self, identity: &Identity) -> Client {
-        Client::new(&TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity, Metrics::new())
+        self.observed_client(identity, Arc::new(NoObserver))
+    }
+
+    pub(crate) fn observed_client(&self, identity: &Identity, observer: Arc<dyn Observer>) -> Client {
+        Client::new(&TeleportAddr::parse(&self.addr.to_string()).unwrap(), identity, observer)
     }
 }
 
 /// A simulated cluster and a client that is one of its users.
 pub(crate) async fn sim_client(options: Options, user: &str) -> (TeleportSim, Client) {
+    observed_sim_client(options, user, Arc::new(NoObserver)).await
+}
+
+/// The same, with an observer of its own.
+pub(crate) async fn observed_sim_client(
+    options: Options,
+    user: &str,
+    observer: Arc<dyn Observer>,
+) -> (TeleportSim, Client) {
     let sim = TeleportSim::start(options).await.unwrap();
     let signed = sim.credentials(user, CertOptions::default());
     let pair = PemKeyPair { crt: signed.cert_pem, key: signed.key_pem };
     let identity = identity_of(&pair, &signed.cas_pem, Timestamp::now());
-    let client =
-        Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity, Metrics::new());
+    let client = Client::new(&TeleportAddr::parse(&sim.addr().to_string()).unwrap(), &identity, observer);
     (sim, client)
 }
 

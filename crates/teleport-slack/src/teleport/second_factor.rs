@@ -1,67 +1,18 @@
 //! Whether Teleport will ask the daemon for a second factor, which no program has: known from the cluster's preference and
-//! from who had our certificate signed.
+//! from the signer of our certificate.
 //!
 //! From release 15 on, setting a request's state is an administrative action. Where WebAuthn is the only second factor it
 //! is refused to a certificate that a person signed, and taken from one that was signed on the auth server (both measured
 //! on 15.1.9) or by a bot (documented). What the refusal itself looks like is `denied`'s.
 
-use std::fmt;
-
 use teleport_proto::auth::{AuthPreferenceV2, SecondFactorType};
 
+use super::client::{CALL_TIMEOUT, Client, parse_version};
 use super::error::{Call, ErrorKind, TeleportError};
-use super::{CALL_TIMEOUT, Client, parse_version};
+use super::signer::Signer;
 
 /// The first major release that asks.
 const FIRST_MAJOR: u32 = 15;
-
-/// Who had a certificate signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signer {
-    /// `tctl auth sign` on the auth server.
-    AuthHost,
-    /// A Machine ID bot: Teleport calls their users `bot-…`.
-    Bot,
-    /// This user, for the plugin's.
-    User(String),
-    /// It names nobody: the plugin's user logged in, or an old release signed it.
-    Unnamed,
-}
-
-impl Signer {
-    /// By the names on a certificate: its user, and whoever had it signed for that user.
-    pub(super) fn of(user: &str, impersonator: Option<&str>) -> Self {
-        let is_bot = |name: &str| name.starts_with("bot-");
-        match impersonator {
-            _ if is_bot(user) => Self::Bot,
-            None => Self::Unnamed,
-            Some(name) if is_bot(name) => Self::Bot,
-            Some(name) if is_host(name) => Self::AuthHost,
-            Some(name) => Self::User(name.to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Signer {
-    /// As the end of "this one was signed …".
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AuthHost => f.write_str("on the auth server"),
-            Self::Bot => f.write_str("by a bot"),
-            Self::User(name) => write!(f, "by {name}"),
-            Self::Unnamed => f.write_str("neither there nor by a bot"),
-        }
-    }
-}
-
-/// `<UUID>.<cluster>`, the name of an auth server.
-fn is_host(name: &str) -> bool {
-    let Some((uuid, cluster)) = name.split_once('.') else { return false };
-    let is_group = |(group, length): (&str, usize)| {
-        group.len() == length && group.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    uuid.split('-').count() == 5 && uuid.split('-').zip([8, 4, 4, 4, 12]).all(is_group) && !cluster.is_empty()
-}
 
 /// What Teleport will say to a decision of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,12 +21,12 @@ pub enum SecondFactor {
     NotAsked,
     /// It asks, because this is who had our certificate signed.
     Asked(Signer),
-    /// It asks if the cluster has WebAuthn only, which it does not tell.
+    /// It asks if the cluster has WebAuthn only, which it does not say.
     Unknown(Signer),
 }
 
 impl Client {
-    /// Whether decisions will be refused for want of a second factor. Asks at most two questions, 15 s each.
+    /// Whether Teleport will refuse decisions because a second factor is missing. At most two calls, 15 s each.
     ///
     /// # Errors
     /// If the server does not answer, or breaks off.
@@ -106,7 +57,7 @@ impl Client {
     }
 }
 
-/// Whether the cluster has second factors and one-time codes are none of them; `None` if that cannot be told.
+/// Whether the cluster has second factors and one-time codes are none of them; `None` if the answer does not say.
 fn only_webauthn(preference: &AuthPreferenceV2) -> Option<bool> {
     let spec = preference.spec.as_ref()?;
     if !spec.second_factors.is_empty() {

@@ -11,11 +11,14 @@ use teleport_proto::auth as wire;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::client::parse_version;
 use super::error::{ErrorKind, TeleportError};
 use super::events::Event;
+use super::observer::{NoObserver, Observer};
 use super::plugin_data::{Fields, Modified, modify_record};
 use super::scripted_server::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
-use super::{Client, Pong, parse_version};
+use super::{Client, Pong};
+use crate::observe::metrics::Metrics;
 
 const NOT_FOUND: u32 = 5;
 const PERMISSION_DENIED: u32 = 7;
@@ -28,6 +31,13 @@ type Calls = Arc<Mutex<Vec<String>>>;
 async fn serve(
     answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static,
 ) -> (ScriptedServer, Client, Calls) {
+    serve_observed(answer, Arc::new(NoObserver)).await
+}
+
+async fn serve_observed(
+    answer: impl Fn(&str, Bytes) -> Reply + Send + Sync + 'static,
+    observer: Arc<dyn Observer>,
+) -> (ScriptedServer, Client, Calls) {
     let calls = Calls::default();
     let noted = Arc::clone(&calls);
     let script: Responder = Arc::new(move |method, message| {
@@ -36,7 +46,7 @@ async fn serve(
     });
     let authority = TestCa::new("local-site");
     let server = ScriptedServer::start(&authority, script).await;
-    let client = server.client(&authority.identity("access-plugin"));
+    let client = server.observed_client(&authority.identity("access-plugin"), observer);
     (server, client, calls)
 }
 
@@ -57,7 +67,7 @@ fn fields(pairs: &[(&str, &str)]) -> Fields {
 }
 
 #[tokio::test]
-async fn ping_tells_who_the_server_is() {
+async fn ping_shows_who_the_server_is() {
     let (_server, client, _) = serve(|_, _| {
         Reply::one(&wire::PingResponse {
             cluster_name: "local-site".into(),
@@ -194,7 +204,7 @@ async fn a_missing_request_is_none() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_with_its_rule() {
+async fn a_missing_permission_is_reported_with_its_rule() {
     const WORDS: &str = "access denied to perform action 'read' on 'access_request'";
     let (_server, client, calls) = serve(|_, _| Reply::Status(PERMISSION_DENIED, WORDS)).await;
     let error = client.list_requests().await.unwrap_err();
@@ -208,7 +218,7 @@ async fn a_missing_permission_is_told_with_its_rule() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_changes_and_skips_the_rest() {
+async fn a_watch_reports_changes_and_skips_the_rest() {
     let (events, stream) = mpsc::channel(16);
     let stream = Mutex::new(Some(stream));
     let (_server, client, _) = serve(move |_, message| {
@@ -283,7 +293,7 @@ async fn a_new_identity_leaves_an_open_watch_alone() {
     events.send(Bytes::new()).await.unwrap();
     let mut watch = client.watch().await.unwrap();
 
-    client.use_identity(&TestCa::new("stranger").identity("access-plugin"));
+    client.use_identity(&TestCa::new("other-site").identity("access-plugin"));
     let error = client.ping().await.unwrap_err();
     assert!(matches!(error, TeleportError::Connect(_)), "the new identity is used: {error}");
     client.use_identity(&authority.identity("access-plugin"));
@@ -314,7 +324,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
 #[derive(Default)]
 struct PluginData {
     slack: BTreeMap<String, Fields>,
-    /// Somebody else's writes, each done just before one of ours.
+    /// Writes of another program, each done just before one of ours.
     others: Vec<Fields>,
 }
 
@@ -486,16 +496,17 @@ async fn a_connection_is_made_again_after_a_loss() {
 
 #[tokio::test]
 async fn calls_are_counted_by_method_and_code() {
-    let (server, client, _) = serve(|method, _| match method {
+    let answer = |method: &str, _| match method {
         "GetPluginData" => Reply::Status(PERMISSION_DENIED, "access denied"),
         _ => Reply::one(&wire::PingResponse::default()),
-    })
-    .await;
+    };
+    let metrics = Metrics::new();
+    let (server, client, _) = serve_observed(answer, Arc::new(metrics.clone())).await;
     client.ping().await.unwrap();
     client.get_record(&RequestId::new("r1")).await.unwrap_err();
     server.stop().await;
     client.ping().await.unwrap_err();
-    let text = client.shared.metrics.text();
+    let text = metrics.text();
     for (method, code) in [("Ping", "OK"), ("GetPluginData", "PERMISSION_DENIED"), ("Ping", "NO_CONNECTION")]
     {
         let line = format!("teleport_slack_teleport_calls_total{{method=\"{method}\",code=\"{code}\"}} 1\n");

@@ -1,6 +1,6 @@
 //! Teleport's users: who a Slack person is there, and until when.
 //!
-//! Two services of the server tell it; the older one is tried first, because every release so far has it. Which
+//! Two services of the server answer that; the older one is tried first, because every release so far has it. Which
 //! Slack person is which user is decided elsewhere.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,9 @@ use teleport_proto::users::{self, ListUsersRequest};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::error::{Call, ErrorKind, TeleportError};
-use super::{CALL_TIMEOUT, Client, LIST_TIMEOUT, MAX_MESSAGE_BYTES, convert};
+use super::client::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
+use super::convert;
+use super::error::{Call, ErrorKind, MAX_MESSAGE_BYTES, TeleportError};
 
 /// The most users that we take from a server: a bound on memory.
 const MAX_USERS: usize = 100_000;

@@ -1,6 +1,6 @@
-//! What must not decide anything: forged and repeated clicks, the wrong people, late ones, and input made to break
-//! the daemon (`races` has clicks at the same time and outages). Each time Teleport's state, reviews, audit log and votes stay as they were, and
-//! the daemon goes on.
+//! Attacks that must decide nothing: forged and repeated clicks, users without the right, late clicks, and input made
+//! to break the daemon. Clicks at the same time and during outages are in the tests of concurrency. Each test checks
+//! that Teleport's state, reviews, audit log and votes do not change, and that the daemon goes on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,24 +21,29 @@ use crate::harness::deciding::*;
 use crate::harness::*;
 
 impl TestBed {
-    /// Bob presses Approve, and something else than that is sent.
-    async fn forge(&self, card: &MessageView, forgery: Forgery) -> ActionOutcome {
-        let click = self.slack.click("U0BOB", &card.channel, &card.ts, "approve");
+    /// Bob presses Approve, and the simulator sends the forged interaction instead.
+    async fn forge(&self, message: &MessageView, forgery: Forgery) -> ActionOutcome {
+        let click = self.slack.click("U0BOB", &message.channel, &message.ts, "approve");
         click.confirmed().forged(forgery).await.unwrap()
     }
 
-    /// The same, and this is said to whoever looks at bob's screen.
-    async fn forge_for_reply(&self, daemon: &Daemon, card: &MessageView, alteration: Alteration) -> String {
-        reply_text(daemon, &self.forge(card, Forgery::altered(alteration)).await).await
+    /// The same; returns the reply that bob sees.
+    async fn forge_for_reply(
+        &self,
+        daemon: &Daemon,
+        message: &MessageView,
+        alteration: Alteration,
+    ) -> String {
+        reply_text(daemon, &self.forge(message, Forgery::altered(alteration)).await).await
     }
 }
 
 const NOT_AN_APPROVER_REPLY: &str = "You may not decide on role “dba” in Slack";
 
 #[test]
-fn signatures_that_are_not_slacks() {
+fn forged_signatures_are_rejected() {
     run_test(async {
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let text = |text: &str| Forgery::signed(Signature::Text(text.to_owned()));
         let forgeries = [
             Forgery::signed(Signature::WrongSecret),
@@ -59,24 +64,24 @@ fn signatures_that_are_not_slacks() {
             Forgery::stamped(Stamp::Shifted(360)),
         ];
         for forgery in forgeries {
-            let seen = bed.forge(&card, forgery.clone()).await;
+            let seen = bed.forge(&message, forgery.clone()).await;
             assert_eq!(seen.warning(), Some(&Warning::Status(401)), "{forgery:?}");
             bed.assert_untouched(&daemon, &id);
         }
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.until_interactions(&daemon, 1).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_signature_is_good_within_five_minutes_either_way() {
+fn signatures_are_accepted_within_five_minutes_of_the_clock() {
     run_test(async {
-        let (bed, daemon, id, card) =
+        let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
-        assert!(bed.forge(&card, Forgery::stamped(Stamp::Shifted(-240))).await.acknowledged());
+        assert!(bed.forge(&message, Forgery::stamped(Stamp::Shifted(-240))).await.acknowledged());
         bed.until_recorded(&daemon, &id, |record| field(record, "x_votes").contains("bob@")).await;
-        let click = bed.slack.click("U0DAVE", &card.channel, &card.ts, "approve");
+        let click = bed.slack.click("U0DAVE", &message.channel, &message.ts, "approve");
         let seen = click.forged(Forgery::stamped(Stamp::Shifted(240))).await.unwrap();
         assert_eq!(reply_text(&daemon, &seen).await, "The request is approved.");
         bed.stop_and_check_secrets(daemon).await;
@@ -84,20 +89,20 @@ fn a_signature_is_good_within_five_minutes_either_way() {
 }
 
 #[test]
-fn a_click_that_is_sent_again_is_not_acted_on_again() {
+fn a_replayed_click_is_rejected() {
     run_test(async {
-        let (bed, daemon, id, card) =
+        let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
-        let seen = bed.press("U0BOB", &card, "approve").await;
+        let seen = bed.press("U0BOB", &message, "approve").await;
         assert_eq!(reply_text(&daemon, &seen).await, "Your approval counts: 1 of 2 approvals.");
         let before = bed.record(&id);
         for _ in 0..3 {
             let again = bed.slack.replay(seen.seq().unwrap()).await.unwrap();
             assert_eq!(again.warning(), Some(&Warning::Status(401)));
         }
-        // Another click's line comes after any that the repetitions would have caused.
+        // This click's log line comes after any that the replays would have caused.
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await.split(':').next(),
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await.split(':').next(),
             Some(NOT_AN_APPROVER_REPLY)
         );
         bed.until_interactions(&daemon, 2).await;
@@ -109,30 +114,30 @@ fn a_click_that_is_sent_again_is_not_acted_on_again() {
 }
 
 #[test]
-fn a_click_through_another_app_or_workspace_or_for_another_message() {
-    for way in [Transport::Http, Transport::Socket] {
+fn clicks_for_another_app_workspace_or_message_decide_nothing() {
+    for transport in [Transport::Http, Transport::Socket] {
         run_test(async move {
-            let (bed, daemon, id, card) = start_with_pending(way, ANY_OF_THREE).await;
+            let (bed, daemon, id, message) = start_with_pending(transport, ANY_OF_THREE).await;
             let other = bed.create_request();
-            let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-            bed.assert_ignored(&daemon, "U0BOB", &card, Alteration::app("A0OTHER")).await;
+            let other_message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+            bed.assert_ignored(&daemon, "U0BOB", &message, Alteration::app("A0OTHER")).await;
             for foreign in [Alteration::team("T0OTHER"), Alteration::no_team()] {
-                bed.assert_rejected_with_reply(&daemon, "U0BOB", &card, foreign).await;
+                bed.assert_rejected_with_reply(&daemon, "U0BOB", &message, foreign).await;
             }
             let stale = "This is not one of the request's current messages; use a newer one, or Teleport.";
             for altered in [
-                // The value of another request, of none, and other places.
+                // Another request's value, and another message and channel.
                 Alteration::value(&other),
-                Alteration::message_ts(&other_card.ts),
+                Alteration::message_ts(&other_message.ts),
                 Alteration::channel("C0DBA"),
             ] {
-                assert_eq!(bed.forge_for_reply(&daemon, &card, altered).await, stale, "{}", daemon.log());
+                assert_eq!(bed.forge_for_reply(&daemon, &message, altered).await, stale, "{}", daemon.log());
             }
             let unknown = Alteration::value("00000000-0000-4000-8000-000000000000");
-            assert_eq!(bed.forge_for_reply(&daemon, &card, unknown).await, stale);
+            assert_eq!(bed.forge_for_reply(&daemon, &message, unknown).await, stale);
             bed.assert_untouched(&daemon, &id);
             bed.assert_untouched(&daemon, &other);
-            bed.assert_bob_can_approve(&daemon, &card, &id).await;
+            bed.assert_bob_can_approve(&daemon, &message, &id).await;
             bed.assert_untouched(&daemon, &other);
             bed.stop_and_check_secrets(daemon).await;
         });
@@ -140,33 +145,33 @@ fn a_click_through_another_app_or_workspace_or_for_another_message() {
 }
 
 #[test]
-fn nobody_decides_his_own_request() {
+fn requesters_cannot_decide_their_own_request() {
     run_test(async {
         let review = ANY_OF_THREE.replace(
             "U0ALICE = \"alice@example.com\"",
             "U0ALICE = \"alice@example.com\"\nU0ALICE2 = \"alice@example.com\"",
         );
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         let own = "This is your own request; somebody else must decide it.";
         for account in ["U0ALICE", "U0ALICE2"] {
             for button in ["approve", "deny"] {
-                assert_eq!(bed.press_for_reply(&daemon, account, &card, button).await, own, "{account}");
+                assert_eq!(bed.press_for_reply(&daemon, account, &message, button).await, own, "{account}");
             }
         }
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_second_account_that_is_linked_to_somebody_else_is_still_the_requester() {
+fn a_requesters_second_account_linked_to_another_user_cannot_decide() {
     run_test(async {
-        // Her second account has her e-mail address, and somebody linked it to bob.
+        // The requester's second account has the same e-mail address, and is linked to bob.
         let review = ANY_OF_THREE.replace("U0BOB =", "U0ALICE2 = \"bob@example.com\"\nU0BOB =");
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0ALICE2", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0ALICE2", &message, "approve").await,
             "This is your own request; somebody else must decide it."
         );
         bed.assert_untouched(&daemon, &id);
@@ -179,69 +184,69 @@ fn one_person_with_two_accounts_has_one_vote() {
     run_test(async {
         let review = ANY_OF_THREE.replace("U0BOB =", "U0CAROL = \"bob@example.com\"\nU0BOB =");
         let review = review.replacen("U0CAROL = \"carol@example.com\"", "", 1);
-        let (bed, daemon, id, card) =
+        let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{review}\napprovals = 2")).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         let again = "You already approved this request in Slack; that cannot be changed.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await, again);
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await, again);
         assert!(bed.decision_events(&id).is_empty());
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn people_who_are_not_to_be_trusted() {
+fn guests_bots_and_external_users_cannot_decide() {
     run_test(async {
-        // All of them are linked to somebody who may.
-        let everybody = ["U0GIL", "U0SID", "U0EVE", "U0DAN", "U0ROBOT", "U0FLOW", "USLACKBOT", "U0NOBODY"];
-        let links: String = everybody.map(|id| format!("{id} = \"bob@example.com\"\n")).concat();
+        // All of them are linked to bob, who may decide.
+        let untrusted = ["U0GIL", "U0SID", "U0EVE", "U0DAN", "U0ROBOT", "U0FLOW", "USLACKBOT", "U0UNKNOWN"];
+        let links: String = untrusted.map(|id| format!("{id} = \"bob@example.com\"\n")).concat();
         let review = ANY_OF_THREE.replace("U0BOB =", &format!("{links}U0BOB ="));
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         for (user, sentence) in [
             ("U0GIL", "Guests cannot decide on access."),
             ("U0SID", "Single-channel guests cannot decide on access."),
             ("U0EVE", "Your Slack account belongs to another workspace; it cannot decide on access here."),
         ] {
-            assert_eq!(bed.press_for_reply(&daemon, user, &card, "approve").await, sentence);
+            assert_eq!(bed.press_for_reply(&daemon, user, &message, "approve").await, sentence);
         }
-        // These have no client; somebody who has the signing secret says they clicked.
+        // These have no client: a caller with the signing secret sends clicks in their name.
         for (user, sentence) in [
             ("U0DAN", "Your Slack account is deactivated; it cannot decide on access."),
             ("U0ROBOT", "A bot cannot decide on access."),
             ("U0FLOW", "A workflow cannot decide on access."),
             ("USLACKBOT", "Slackbot cannot decide on access."),
-            ("U0NOBODY", "People from outside this Slack workspace cannot decide on access."),
+            ("U0UNKNOWN", "People from outside this Slack workspace cannot decide on access."),
         ] {
-            assert_eq!(bed.forge_for_reply(&daemon, &card, Alteration::user(user)).await, sentence);
+            assert_eq!(bed.forge_for_reply(&daemon, &message, Alteration::user(user)).await, sentence);
         }
-        let stranger = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: true };
-        bed.slack.put_user(SlackUser::member("U0EVE", "eve").kind(stranger));
+        let external = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: true };
+        bed.slack.put_user(SlackUser::member("U0EVE", "eve").kind(external));
         assert_eq!(
-            bed.forge_for_reply(&daemon, &card, Alteration::user("U0EVE")).await,
+            bed.forge_for_reply(&daemon, &message, Alteration::user("U0EVE")).await,
             "People from outside this Slack workspace cannot decide on access."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn people_whom_nobody_linked_or_no_rule_names() {
+fn users_without_a_link_or_a_rule_cannot_decide() {
     run_test(async {
-        // Whom a rule names and no link leads to is refused with the configuration.
+        // A rule may not name a user without a link, so the rule does not name dave.
         let review =
             ANY_OF_THREE.replace("U0DAVE = \"dave@example.com\"", "").replace("\"dave@example.com\", ", "");
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it."
         );
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "deny").await,
             "You may not decide on role “dba” in Slack: its rule names bob@example.com, alice@example.com."
         );
         bed.assert_untouched(&daemon, &id);
@@ -250,7 +255,7 @@ fn people_whom_nobody_linked_or_no_rule_names() {
 }
 
 #[test]
-fn a_demoted_approver_is_seen_as_he_is_now() {
+fn demoted_approvers_lose_their_vote() {
     run_test(async {
         let review = r#"
             mode = "resolver"
@@ -273,15 +278,15 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
         bed.slack.put_group(group(&["U0BOB", "U0DAVE"]));
         let daemon = bed.start_with_review(Transport::Http, review).await;
         let [first, second] = [bed.create_request(), bed.create_request()];
-        let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &first).await;
         let later = bed.until_clickable(&daemon, "C0TEAM", &second).await;
         // The daemon has read profile and group once by now.
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 3 approvals."
         );
         bed.slack.put_group(group(&["U0DAVE"]));
-        // What was read of a group counts as now for ten seconds, but not for another daemon.
+        // The daemon caches a group for ten seconds. A new daemon has no cache.
         daemon.kill().await;
         let daemon = bed.start_with_review(Transport::Http, review).await;
         assert_eq!(
@@ -308,27 +313,27 @@ fn a_demoted_approver_is_seen_as_he_is_now() {
 }
 
 #[test]
-fn a_click_on_a_copy_that_is_out_of_date() {
+fn a_click_on_an_outdated_message_decides_nothing() {
     run_test(async {
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
         // The message cannot be changed, so its buttons stay.
-        let trouble = slack::Fault::Status { status: 503, body: String::new() };
-        bed.slack.faults().add(slack::FaultRule::new("chat.update", trouble));
+        let outage = slack::Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(slack::FaultRule::new("chat.update", outage));
         bed.teleport.review(DAVE, &id, Decision::Deny, "not now").unwrap();
         let audit = bed.decision_events(&id).len();
-        let pressed = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        let pressed = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         let expected = "This request was already denied by dave@example.com (not now); nothing was changed.";
         assert_eq!(pressed, expected);
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Denied);
         assert_eq!(bed.decision_events(&id).len(), audit);
         bed.slack.faults().clear();
 
-        // The same by a button that is still there, sent for the decided one.
+        // The same for the decided request through a button that is still there.
         let other = bed.create_request();
-        let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-        let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&card.ts));
-        let seen = bed.forge(&other_card, forgery).await;
+        let other_message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&message.ts));
+        let seen = bed.forge(&other_message, forgery).await;
         assert_eq!(reply_text(&daemon, &seen).await, expected);
         assert_eq!(bed.decision_events(&id).len(), audit);
 
@@ -338,19 +343,19 @@ fn a_click_on_a_copy_that_is_out_of_date() {
             (2, "This request has expired; nothing was changed."),
         ] {
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             match decide {
                 0 => bed.teleport.set_state(TCTL, &id, RequestState::Approved, "by hand", "").unwrap(),
                 1 => bed.teleport.delete(TCTL, &id).unwrap(),
                 _ => {
                     assert!(bed.teleport.expire_now(&id));
-                    // Only who saw its new end knows that it has passed.
+                    // The daemon knows that the request expired only after it saw the new end.
                     bed.until_status(&daemon, "C0TEAM", &id, "⌛ EXPIRED").await;
                 }
             }
             let audit = bed.decision_events(&id).len();
-            let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&card.ts));
-            let seen = bed.forge(&other_card, forgery).await;
+            let forgery = Forgery::altered(Alteration::value(&id)).and(Alteration::message_ts(&message.ts));
+            let seen = bed.forge(&other_message, forgery).await;
             assert_eq!(reply_text(&daemon, &seen).await, sentence);
             assert_eq!(bed.decision_events(&id).len(), audit);
         }
@@ -360,13 +365,13 @@ fn a_click_on_a_copy_that_is_out_of_date() {
 }
 
 #[test]
-fn a_dialogue_that_was_open_too_long_or_says_something_else() {
+fn expired_or_altered_modals_decide_nothing() {
     run_test(async {
         let required = with_reason_policy("required");
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &required).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &required).await;
         let other = bed.create_request();
-        let other_card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
-        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        let other_message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
         let metadata: serde_json::Value = serde_json::from_str(&view.private_metadata).unwrap();
         let with = |key: &str, value: &str| {
             let mut changed = metadata.clone();
@@ -382,23 +387,23 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
             (with("o", &ago(60)), stale),
             (with("o", &ago(-31)), stale),
             (with("r", &other), elsewhere),
-            (with("t", &other_card.ts), elsewhere),
+            (with("t", &other_message.ts), elsewhere),
         ];
         for (number, (alteration, sentence)) in cases.into_iter().enumerate() {
-            let told_before = bed.slack.ephemerals("U0BOB").len();
-            // Each is a dialogue of its own: one dialogue is worked on once.
+            let replies_before = bed.slack.ephemerals("U0BOB").len();
+            // Each has a view id of its own: the daemon handles one modal once.
             let own = Alteration::set("/view/id", json!(format!("V0FORGED{number}")));
-            let seen = bed.press("U0BOB", &card, "approve").await;
+            let seen = bed.press("U0BOB", &message, "approve").await;
             let view = opened_modal(&daemon, &seen).await;
             let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
             let sent = submission.forged(Forgery::altered(alteration).and(own)).await.unwrap();
             assert_eq!(reply_text(&daemon, &sent.outcome).await, sentence, "{number}");
-            assert_eq!(bed.slack.ephemerals("U0BOB").len(), told_before + 1);
+            assert_eq!(bed.slack.ephemerals("U0BOB").len(), replies_before + 1);
             bed.assert_untouched(&daemon, &id);
             bed.assert_untouched(&daemon, &other);
         }
-        // Bob is not in that channel, so nothing can be shown to him there.
-        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        // Bob is not in that channel, so the daemon cannot reply there.
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
         let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
         submission.forged(Forgery::altered(with("c", "C0DBA"))).await.unwrap();
         bed.until(&daemon, "a direct message", || {
@@ -406,12 +411,12 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
             direct.into_iter().find(|message| message.text == elsewhere)
         })
         .await;
-        // Who sends it counts, not who opened it.
-        let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+        // The user who submits the modal counts, not the user who opened it.
+        let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
         let submission = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
         submission.forged(Forgery::altered(Alteration::user("U0ALICE"))).await.unwrap();
         let alice = bed
-            .until(&daemon, "an answer to alice", || bed.slack.ephemerals("U0ALICE").pop().map(|m| m.text))
+            .until(&daemon, "a reply to alice", || bed.slack.ephemerals("U0ALICE").pop().map(|m| m.text))
             .await;
         assert_eq!(alice, "This is your own request; somebody else must decide it.");
         bed.assert_untouched(&daemon, &id);
@@ -421,41 +426,38 @@ fn a_dialogue_that_was_open_too_long_or_says_something_else() {
 
 #[test]
 fn hostile_payloads_change_nothing_and_stop_nothing() {
-    for way in [Transport::Http, Transport::Socket] {
+    for transport in [Transport::Http, Transport::Socket] {
         run_test(async move {
-            // Three are needed, so that what is harmless and counts does not decide.
-            let (bed, daemon, id, card) =
-                start_with_pending(way, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
+            // Three approvals are needed, so a harmless payload that counts does not decide.
+            let (bed, daemon, id, message) =
+                start_with_pending(transport, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
             let mut hostile = Alteration::hostile();
-            // Those without a readable user first: nothing is on its way to anybody then that could be taken for theirs.
+            // Payloads without a readable user come first: no reply in flight can then be mistaken for theirs.
             hostile.sort_by_key(|(name, _)| !name.contains("user"));
             for (name, alteration) in hostile {
-                let user_says_otherwise = name.contains("user");
-                let seen = bed.forge(&card, Forgery::altered(alteration)).await;
-                if way == Transport::Http && (name == "20 MB" || name == "a long user id") {
+                let alters_user = name.contains("user");
+                let seen = bed.forge(&message, Forgery::altered(alteration)).await;
+                if transport == Transport::Http && (name == "20 MB" || name == "a long user id") {
                     assert!(!seen.acknowledged(), "{name}");
                 }
                 let request = bed.teleport.request(&id).unwrap();
                 assert_eq!(request.state, RequestState::Pending, "{name}");
-                assert!(
-                    !user_says_otherwise || !seen.acknowledged() || seen.ephemerals().is_empty(),
-                    "{name}"
-                );
+                assert!(!alters_user || !seen.acknowledged() || seen.ephemerals().is_empty(), "{name}");
             }
-            if way == Transport::Socket {
+            if transport == Transport::Socket {
                 let sockets = bed.slack.sockets();
                 bed.until(&daemon, "two sockets again", || (sockets.count() >= 2).then_some(())).await;
             }
             assert!(bed.decision_events(&id).is_empty());
-            // Each cause is told once, by its name, and nothing of what could be used to answer.
+            // The log names each cause once, and nothing that could be used to reply.
             let log = daemon.log();
-            let told: Vec<_> =
+            let warnings: Vec<_> =
                 log.lines().filter(|l| l.contains("WARN") && l.contains("cannot be understood")).collect();
             let part = |line: &str| {
                 line.split("understood: ").nth(1).unwrap().split(" is missing").next().unwrap().to_owned()
             };
-            let parts: BTreeSet<_> = told.iter().map(|line| part(line)).collect();
-            assert_eq!(parts.len(), told.len(), "{told:#?}");
+            let parts: BTreeSet<_> = warnings.iter().map(|line| part(line)).collect();
+            assert_eq!(parts.len(), warnings.len(), "{warnings:#?}");
             for wanted in ["type", "user", "actions", "action_id", "value"] {
                 assert!(parts.contains(wanted), "{wanted} is not among {parts:?}");
             }
@@ -468,9 +470,9 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
             let votes = bed.record(&id);
             assert!(!field(&votes, "x_votes").contains("alice"), "{votes:?}");
             let fresh = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &fresh).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &fresh).await;
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
                 "Your approval counts: 1 of 3 approvals."
             );
             bed.stop_and_check_secrets(daemon).await;
@@ -479,9 +481,9 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
 }
 
 #[test]
-fn slow_and_huge_connections_do_not_keep_others_out() {
+fn slow_and_huge_connections_do_not_block_others() {
     run_test(async {
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let url = callback_url(&bed, &daemon).await;
         let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
         let mut slow = Vec::new();
@@ -495,12 +497,12 @@ fn slow_and_huge_connections_do_not_keep_others_out() {
             stream.write_all(head.as_bytes()).await.unwrap();
             slow.push(stream);
         }
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
-        // Each of them is ended by the daemon.
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        // The daemon ends each of them.
         for mut stream in slow {
             let ended = tokio::time::timeout(Duration::from_secs(20), async {
                 let mut rest = Vec::new();
-                // Reset or closed in order: both are an end.
+                // A reset and an orderly close both count as an end.
                 let _ = stream.read_to_end(&mut rest).await;
                 rest
             });

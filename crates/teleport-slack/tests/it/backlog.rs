@@ -1,7 +1,7 @@
-//! Very many requests at once: made while the daemon was down, and while it is up. Everything is shown, once.
+//! Very many requests at once, made while the daemon was down and while it is up. Each is shown once.
 //!
-//! A thousand in the ordinary run; `BACKLOG=10000 cargo test --test it backlog -- --nocapture` is the whole measure.
-//! Time and memory are printed for people and judged only by the limits of a wait.
+//! The ordinary run makes a thousand; `BACKLOG=10000 cargo test --test it backlog -- --nocapture` measures fully.
+//! Time and memory are printed for people. Only the limit of the wait is asserted.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use access_sim::teleport::request::NewRequest;
 use crate::figures::resident_kib;
 use crate::harness::*;
 
-/// How many, unless the environment says so.
+/// How many requests, unless the environment sets another number.
 const REQUESTS: usize = 1_000;
 
-/// A busy machine and a build without optimisation have their time.
+/// Long enough for a busy machine and an unoptimized build.
 const LIMIT: Duration = Duration::from_secs(1_800);
 
 const TEAM: &str = "recipients = [\"C0TEAM\"]";
@@ -25,7 +25,7 @@ fn create_requests(bed: &TestBed) -> BTreeSet<String> {
     (0..count).map(ask).collect()
 }
 
-/// Waits until the daemon has posted all of them, stops it, and compares with what Slack shows. Returns what it took.
+/// Waits until the daemon has posted all of them, stops it, and compares with what Slack shows. Returns the figures.
 async fn assert_all_posted(bed: &TestBed, daemon: Daemon, ids: &BTreeSet<String>) -> String {
     let (count, begun) = (ids.len(), Instant::now());
     let mut largest = 0;
@@ -56,7 +56,7 @@ async fn assert_all_posted(bed: &TestBed, daemon: Daemon, ids: &BTreeSet<String>
 }
 
 #[test]
-fn a_backlog_from_while_it_was_down_is_shown_once() {
+fn requests_made_while_the_daemon_was_down_are_shown_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let ids = create_requests(&bed);
@@ -66,7 +66,7 @@ fn a_backlog_from_while_it_was_down_is_shown_once() {
 }
 
 #[test]
-fn a_burst_is_shown_once() {
+fn a_burst_of_requests_is_shown_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -76,9 +76,9 @@ fn a_burst_is_shown_once() {
 }
 
 #[test]
-fn a_list_of_many_megabytes_is_taken_in() {
+fn a_list_of_many_megabytes_is_read() {
     run_test(async {
-        // In the oldest releases everything comes in one answer; gRPC's own limit is 4 MiB.
+        // The oldest releases send everything in one response; gRPC's own limit is 4 MiB.
         let bed = TestBed::new().await;
         let reason = "why? ".repeat(20_000);
         let ids: Vec<_> =

@@ -1,5 +1,5 @@
-//! What people get wrong, and what strangers write: each is named with its remedy or made harmless, and the others are
-//! served as usual.
+//! Mistakes in the configuration and hostile text: each is logged with its remedy or made harmless, and the other
+//! requests and recipients are served as usual.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use access_sim::teleport::{Options, ServerVersion};
 use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
-/// What the log says of refused posts.
+/// The log line of refused posts.
 const REFUSED: &str = "Slack's chat.postMessage failed";
 
-/// The start must end with `status` and say all of these words; nothing may have been posted.
+/// Asserts that the start ends with `status` and logs all of these words, and that nothing was posted.
 async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str]) {
     let (code, log) = bed.run_to_exit(config).await;
     assert_eq!(code, Some(status), "{log}");
@@ -25,33 +25,33 @@ async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str
     assert_eq!(bed.slack.all_messages().len(), 0);
 }
 
-/// Whether the line names this place and cause. Recipients are named twice: when starting, and then for a request.
-fn line_matches(line: &str, place: &str, words: &[&str]) -> bool {
-    let is_of_a_request = !place.starts_with("recipient=") || line.contains(" request=");
-    is_of_a_request && line.contains(place) && words.iter().all(|words| line.contains(words))
+/// Whether the line names this subject and cause. Recipients are logged twice: at start, and then for a request.
+fn line_matches(line: &str, subject: &str, words: &[&str]) -> bool {
+    let is_of_a_request = !subject.starts_with("recipient=") || line.contains(" request=");
+    is_of_a_request && line.contains(subject) && words.iter().all(|words| line.contains(words))
 }
 
-/// The level of the only line that names this place and cause so loudly.
-async fn log_level_of(bed: &TestBed, daemon: &Daemon, place: &str, words: &[&str]) -> String {
-    until_logged_once(bed, daemon, place, words).await;
+/// The level of the only error or warning that names this subject and cause.
+async fn log_level_of(bed: &TestBed, daemon: &Daemon, subject: &str, words: &[&str]) -> String {
+    until_logged_once(bed, daemon, subject, words).await;
     let log = daemon.log();
-    let line = log.lines().find(|line| line_matches(line, place, words)).unwrap();
+    let line = log.lines().find(|line| line_matches(line, subject, words)).unwrap();
     line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
-/// The line about this place and cause; it must be an error or a warning, and come once.
-async fn until_logged_once(bed: &TestBed, daemon: &Daemon, place: &str, words: &[&str]) {
-    let is_loud = |line: &&str| line.contains("ERROR") || line.contains("WARN");
-    let named = || {
+/// Waits for the error or warning about this subject and cause; it must come once.
+async fn until_logged_once(bed: &TestBed, daemon: &Daemon, subject: &str, words: &[&str]) {
+    let is_warning = |line: &&str| line.contains("ERROR") || line.contains("WARN");
+    let count = || {
         let log = daemon.log();
-        log.lines().filter(is_loud).filter(|line| line_matches(line, place, words)).count()
+        log.lines().filter(is_warning).filter(|line| line_matches(line, subject, words)).count()
     };
-    bed.until(daemon, &format!("{place} named with {words:?}"), || (named() > 0).then_some(())).await;
-    assert_eq!(named(), 1, "{}", daemon.log());
+    bed.until(daemon, &format!("{subject} logged with {words:?}"), || (count() > 0).then_some(())).await;
+    assert_eq!(count(), 1, "{}", daemon.log());
 }
 
 #[test]
-fn callbacks_without_tls_end_the_start_before_anybody_is_called() {
+fn callbacks_without_tls_end_the_start_before_any_call() {
     run_test(async {
         let bed = TestBed::new().await;
         let review = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"";
@@ -62,14 +62,14 @@ fn callbacks_without_tls_end_the_start_before_anybody_is_called() {
 }
 
 #[test]
-fn a_missing_scope_is_waited_for_only_if_nothing_works_without_it() {
+fn the_daemon_waits_only_for_scopes_that_everything_needs() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.slack.remove_scope("chat:write");
         let daemon = bed.launch(&bed.config(TEAM));
-        let told = bed.until_warned(&daemon, "lacks the scope chat:write").await;
+        let line = bed.until_warned(&daemon, "lacks the scope chat:write").await;
         let remedy = "add it under OAuth & Permissions of the Slack app and install the app again";
-        assert!(told.contains(" ERROR ") && told.contains(remedy), "{told}");
+        assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
         bed.slack.add_scope("chat:write");
         bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;
@@ -89,7 +89,7 @@ fn a_missing_scope_is_waited_for_only_if_nothing_works_without_it() {
 }
 
 #[test]
-fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
+fn unreachable_channels_are_logged_and_the_others_notified() {
     run_test(async {
         let workspace = workspace()
             .with_channel(Channel::public("C0OUT", "out"))
@@ -98,14 +98,19 @@ fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
         bed.slack.set_archived("C0OLD", true);
         let rules = r##"recipients = ["C0OUT", "C0HIDDEN", "C0OLD", "C0NONE", "#nowhere", "team"]"##;
         let daemon = bed.start(rules).await;
-        // At start, as far as ids go.
+        // At start the daemon checks channels that are given by id.
         until_logged_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
-        for place in ["channel=C0NONE", "channel=C0HIDDEN"] {
-            until_logged_once(&bed, &daemon, place, &["no such channel", "correct the id or invite the bot"])
-                .await;
+        for subject in ["channel=C0NONE", "channel=C0HIDDEN"] {
+            until_logged_once(
+                &bed,
+                &daemon,
+                subject,
+                &["no such channel", "correct the id or invite the bot"],
+            )
+            .await;
         }
         until_logged_once(&bed, &daemon, "channel=C0OLD", &["is archived", "unarchive it"]).await;
-        // And when it matters, once for all requests.
+        // When a request comes, one line covers all requests.
         let ids = [bed.create_request(), bed.create_request()];
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
@@ -115,20 +120,20 @@ fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
         until_logged_once(&bed, &daemon, "place=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"]).await;
         until_logged_once(&bed, &daemon, "place=C0OLD", &[REFUSED, "is_archived", "restore the channel"])
             .await;
-        for place in ["place=C0NONE", "place=C0HIDDEN", "place=nowhere"] {
-            until_logged_once(&bed, &daemon, place, &unknown).await;
+        for subject in ["place=C0NONE", "place=C0HIDDEN", "place=nowhere"] {
+            until_logged_once(&bed, &daemon, subject, &unknown).await;
         }
         daemon.stop().await;
 
-        // Put right, all get what they missed, and nobody is told twice.
+        // After the fix every channel gets what it missed, and none gets a message twice.
         for channel in ["C0OUT", "C0HIDDEN"] {
             bed.slack.invite_bot(channel);
         }
         bed.slack.set_archived("C0OLD", false);
         let daemon = bed.start(rules).await;
-        for place in ["C0OUT", "C0HIDDEN", "C0OLD", "C0TEAM"] {
+        for channel in ["C0OUT", "C0HIDDEN", "C0OLD", "C0TEAM"] {
             for id in &ids {
-                bed.until_status(&daemon, place, id, "⏳ PENDING").await;
+                bed.until_status(&daemon, channel, id, "⏳ PENDING").await;
             }
         }
         daemon.stop().await;
@@ -137,33 +142,34 @@ fn channels_that_cannot_be_posted_to_are_named_and_the_others_told() {
 }
 
 #[test]
-fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again() {
+fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
     run_test(async {
-        let gone = |id, name| SlackUser::member(id, name).kind(SlackUserKind::Deactivated);
-        let workspace = workspace().add_user(gone("U0GONE", "gone")).add_user(gone("U0LEFT", "left"));
+        let deactivated = |id, name| SlackUser::member(id, name).kind(SlackUserKind::Deactivated);
+        let workspace =
+            workspace().add_user(deactivated("U0GONE", "gone")).add_user(deactivated("U0LEFT", "left"));
         let bed = TestBed::with_options(Options::golden(), workspace).await;
-        let rules = r#"recipients = ["nobody@example.com", "U0NOBODY", "U0GONE", "left@example.com", "bob@example.com", "team"]"#;
+        let rules = r#"recipients = ["unknown@example.com", "U0UNKNOWN", "U0GONE", "left@example.com", "bob@example.com", "team"]"#;
         let daemon = bed.start(rules).await;
         for _ in 0..5 {
             let id = bed.create_request();
-            for place in ["C0TEAM", "U0BOB"] {
-                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
             }
         }
-        let nobody =
+        let not_found =
             ["Nobody in this Slack workspace", "correct it in the configuration", "invite the person"];
-        until_logged_once(&bed, &daemon, "recipient=nobody@example.com", &nobody).await;
-        until_logged_once(&bed, &daemon, "recipient=U0NOBODY", &nobody).await;
-        until_logged_once(&bed, &daemon, "recipient=left@example.com", &nobody).await;
-        let deactivated = ["deactivated in Slack", "take it out of the configuration"];
-        until_logged_once(&bed, &daemon, "recipient=U0GONE", &deactivated).await;
+        until_logged_once(&bed, &daemon, "recipient=unknown@example.com", &not_found).await;
+        until_logged_once(&bed, &daemon, "recipient=U0UNKNOWN", &not_found).await;
+        until_logged_once(&bed, &daemon, "recipient=left@example.com", &not_found).await;
+        let no_longer_active = ["deactivated in Slack", "take it out of the configuration"];
+        until_logged_once(&bed, &daemon, "recipient=U0GONE", &no_longer_active).await;
         daemon.stop().await;
         for method in ["users.lookupByEmail", "users.info"] {
             let mut asked = BTreeMap::new();
             for call in bed.slack.calls_of(method) {
                 let times = asked.entry(format!("{:?}", call.arguments)).or_insert(0);
                 *times += 1;
-                // When starting, which remembers nobody, and for the first request.
+                // Once at start, which caches no user, and once for the first request.
                 assert!(*times <= 2, "asked again: {call:?}");
             }
         }
@@ -172,24 +178,24 @@ fn people_who_cannot_be_found_are_named_once_and_not_asked_for_again_and_again()
 }
 
 #[test]
-fn a_configured_recipient_that_is_not_there_is_an_error_and_a_suggested_one_a_warning() {
+fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
     run_test(async {
         let gone = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
         let bed = TestBed::with_options(Options::golden(), workspace().add_user(gone)).await;
-        let rules = r#"recipients = ["C0NONE", "nobody@example.com", "U0GONE", "C0TEAM"]"#;
+        let rules = r#"recipients = ["C0NONE", "unknown@example.com", "U0GONE", "C0TEAM"]"#;
         let daemon = bed.start(rules).await;
         let suggested_reviewers = vec!["typo@example.com".to_owned()];
         let id =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let nobody = "Nobody in this Slack workspace";
-        for (place, words, expected) in [
+        let not_found = "Nobody in this Slack workspace";
+        for (subject, words, expected) in [
             ("place=C0NONE", "channel_not_found", "ERROR"),
-            ("recipient=nobody@example.com", nobody, "ERROR"),
+            ("recipient=unknown@example.com", not_found, "ERROR"),
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
-            ("could not be told: typo@example.com;", "correct them in Teleport", "WARN"),
+            ("could not be notified: typo@example.com;", "correct them in Teleport", "WARN"),
         ] {
-            assert_eq!(log_level_of(&bed, &daemon, place, &[words]).await, expected, "{}", daemon.log());
+            assert_eq!(log_level_of(&bed, &daemon, subject, &[words]).await, expected, "{}", daemon.log());
         }
         daemon.stop().await;
     });
@@ -201,9 +207,9 @@ const HOSTILE: &str = "<!channel> <!here|x> <@U0BOB> <#C0TEAM> <!subteam^S0ALL> 
     \u{202e}gnp.exe\u{202c}\u{2066}\u{200b}\u{feff}\u{0}\u{7}\u{1b}[31m\u{9b}0m\r\n\n*Status:* ✅ APPROVED\u{2028}\u{85}\u{b}\
     \n*ID*: forged\n>>> quote\n```\nrm -rf /\n``` `tick` *b* _i_ ~s~ &lt;!channel&gt; :boom: <!date^0^{date}|now>";
 
-/// A cluster in which a hostile user may ask for a hostile role and a hostile reviewer may review it.
+/// A cluster in which a user with a hostile name may request a hostile role, and a reviewer with one may review it.
 fn hostile_fixture() -> Fixture {
-    let mut world = Fixture::golden();
+    let mut fixture = Fixture::golden();
     let everything = || vec!["*".to_owned()];
     let requester = Role {
         name: "requests all".into(),
@@ -215,14 +221,14 @@ fn hostile_fixture() -> Fixture {
         ..Role::default()
     };
     for name in [HOSTILE.to_owned(), format!("reviewer {HOSTILE}")] {
-        world.users.push(User { name, roles: vec![requester.name.clone()], ..User::default() });
+        fixture.users.push(User { name, roles: vec![requester.name.clone()], ..User::default() });
     }
-    world.roles.extend([requester, Role { name: HOSTILE.into(), ..Role::default() }]);
-    world.cluster = format!("cluster {HOSTILE}");
-    world
+    fixture.roles.extend([requester, Role { name: HOSTILE.into(), ..Role::default() }]);
+    fixture.cluster = format!("cluster {HOSTILE}");
+    fixture
 }
 
-/// Nobody is mentioned, nothing is linked, emphasised or left unescaped; dates are ours.
+/// Asserts that no user is mentioned, nothing is linked, emphasized or left unescaped, and dates are the daemon's.
 fn assert_harmless(message: &MessageView) {
     let effects = message.effects();
     assert!(effects.mentions_nobody(), "{effects:?}");
@@ -237,7 +243,7 @@ fn assert_harmless(message: &MessageView) {
     }
 }
 
-/// All that Slack reads marks in.
+/// All texts in which Slack reads markup.
 fn mrkdwn_texts(message: &MessageView) -> String {
     let texts = message.blocks.iter().flat_map(|block| {
         let elements = block["elements"].as_array().into_iter().flatten();
@@ -247,9 +253,9 @@ fn mrkdwn_texts(message: &MessageView) -> String {
     texts.chain([message.text.as_str()]).collect::<Vec<_>>().join("\n")
 }
 
-/// The lines of a pending request's second block, each under its own name and in this order.
-fn assert_usual_lines(card: &MessageView, with_reason: bool) {
-    let text = block_text(card, 1);
+/// Asserts that the second block of a pending request has these lines in this order.
+fn assert_usual_lines(message: &MessageView, with_reason: bool) {
+    let text = block_text(message, 1);
     let mut names =
         vec!["*ID*: ", "*Cluster*: ", "*User*: ", "*Role(s)*: ", "*Reason*: ", "*Approve*: ", "*Deny*: "];
     names.retain(|name| with_reason || *name != "*Reason*: ");
@@ -257,13 +263,13 @@ fn assert_usual_lines(card: &MessageView, with_reason: bool) {
     for (line, name) in text.lines().zip(names) {
         assert!(line.starts_with(name), "{line:?} does not begin with {name:?}");
     }
-    for block in &card.blocks {
+    for block in &message.blocks {
         assert!(["section", "context"].contains(&block["type"].as_str().unwrap()), "{block}");
     }
 }
 
 #[test]
-fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
+fn hostile_text_mentions_no_user_links_nothing_and_forges_no_line() {
     run_test(async {
         let options = Options { fixture: hostile_fixture(), ..Options::golden() };
         let bed = TestBed::with_options(options, workspace()).await;
@@ -282,27 +288,27 @@ fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
             ..NewRequest::roles(&[HOSTILE], "")
         };
         let id = bed.teleport.request_access(HOSTILE, new).unwrap();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_usual_lines(&card, true);
-        assert_harmless(&card);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_usual_lines(&message, true);
+        assert_harmless(&message);
 
-        // A harmless request is told as ever, and so is the decision on the hostile one.
+        // A harmless request is shown as usual, and so is the decision on the hostile one.
         let other = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
         let reviewer = format!("reviewer {HOSTILE}");
         bed.teleport.review(&reviewer, &id, Decision::Deny, invalid).unwrap();
-        let card = bed
+        let message = bed
             .until(&daemon, "the denial", || {
                 bed.message_about("C0TEAM", &id)
-                    .filter(|card| status_line(card).starts_with("*Status:* ❌ DENIED ("))
+                    .filter(|message| status_line(message).starts_with("*Status:* ❌ DENIED ("))
             })
             .await;
-        assert_eq!(status_line(&card).lines().count(), 1);
-        let replies = bed.until_replies(&daemon, &card, 1).await;
+        assert_eq!(status_line(&message).lines().count(), 1);
+        let replies = bed.until_replies(&daemon, &message, 1).await;
         assert_eq!(replies[0].text.lines().count(), 3, "{}", replies[0].text);
         bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "DENIED").await;
         let log = daemon.stop().await;
-        // The log is for terminals and line-wise programs.
+        // Terminals and programs that read lines use the log.
         assert!(!log.contains(|c: char| c.is_control() && c != '\n'), "{log:?}");
         bed.slack.all_messages().iter().for_each(assert_harmless);
         assert_eq!(bed.slack.all_messages().len(), 3);
@@ -310,7 +316,7 @@ fn hostile_text_mentions_nobody_links_nothing_and_forges_no_line() {
 }
 
 #[test]
-fn sizes_without_measure_are_cut_and_counted() {
+fn oversized_fields_are_truncated_and_counted() {
     run_test(async {
         let bed =
             TestBed::with_options(Options::new(ServerVersion::V6, Fixture::golden()), workspace()).await;
@@ -327,35 +333,35 @@ fn sizes_without_measure_are_cut_and_counted() {
             resources: (0..60).map(node).collect(),
             ..NewRequest::roles(&["dba"], &"why? ".repeat(20_000))
         });
-        for place in ["C0TEAM", "U0BOB"] {
-            let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
-            assert_usual_lines(&card, true);
-            let reason = block_text(&card, 1);
+        for destination in ["C0TEAM", "U0BOB"] {
+            let message = bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+            assert_usual_lines(&message, true);
+            let reason = block_text(&message, 1);
             assert!(reason.contains("*Reason*: why? why?") && reason.contains("…"), "{reason}");
-            let resources = block_text(&card, 3);
+            let resources = block_text(&message, 3);
             assert!(resources.contains("node-0-") && resources.contains(" more"), "{resources}");
-            assert!(!card.truncated);
+            assert!(!message.truncated);
         }
-        // Who is told beyond the configured ones is in the requester's hands, so their number is bounded.
-        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack tells").await;
+        // The requester chooses the suggested reviewers, so their number is bounded.
+        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack notifies").await;
         assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
         let other = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;
 
         bed.teleport.review(BOB, &id, Decision::Approve, "yes ".repeat(25_000)).unwrap();
-        let card = bed
+        let message = bed
             .until(&daemon, "the approval", || {
                 bed.message_about("C0TEAM", &id)
-                    .filter(|card| status_line(card).starts_with("*Status:* ✅ APPROVED (yes"))
+                    .filter(|message| status_line(message).starts_with("*Status:* ✅ APPROVED (yes"))
             })
             .await;
-        let replies = bed.until_replies(&daemon, &card, 1).await;
+        let replies = bed.until_replies(&daemon, &message, 1).await;
         assert!(replies[0].text.contains("Reason: yes yes") && !replies[0].truncated);
         bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "APPROVED").await;
         daemon.stop().await;
         let asked = bed.slack.calls_of("users.lookupByEmail").len();
         assert!(asked <= 100, "{asked} people were looked up");
-        // A restart finds nothing to do.
+        // A restart changes nothing.
         let calls = (bed.slack.calls_of("chat.update").len(), bed.slack.all_messages().len());
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         let marker = bed.create_request();

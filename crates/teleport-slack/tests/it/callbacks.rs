@@ -11,10 +11,10 @@ use access_sim::teleport::request::RequestState;
 use crate::harness::deciding::*;
 use crate::harness::*;
 
-/// The files are looked at every ten seconds, and trouble with them must last from one look to the next.
+/// The daemon checks the files every ten seconds, and logs an error only if it lasts from one check to the next.
 const CERTIFICATE_RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A key and its certificate, which is its own authority.
+/// A key and its self-signed certificate.
 struct PemPair {
     key: String,
     cert: String,
@@ -31,7 +31,7 @@ fn files(bed: &TestBed) -> [PathBuf; 2] {
     ["server.key", "server.crt"].map(|name| bed.dir.path().join(name))
 }
 
-/// Puts the files there as certbot and cert-manager do: whole, moved into place.
+/// Installs the files as certbot and cert-manager do: written whole, then moved into place.
 fn install(bed: &TestBed, pair: &PemPair) {
     for (path, text) in files(bed).iter().zip([&pair.key, &pair.cert]) {
         let beside = path.with_extension("new");
@@ -41,16 +41,16 @@ fn install(bed: &TestBed, pair: &PemPair) {
 }
 
 /// Bob presses Approve while Slack trusts this certificate only.
-async fn press(bed: &TestBed, card: &MessageView, trusted: &PemPair) -> ActionOutcome {
+async fn press(bed: &TestBed, message: &MessageView, trusted: &PemPair) -> ActionOutcome {
     bed.slack.set_app(|app| app.request_ca = Some(trusted.cert.clone()));
-    bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").await.unwrap()
+    bed.slack.click("U0BOB", &message.channel, &message.ts, "approve").await.unwrap()
 }
 
-/// The same for a new request, which must be approved by it.
+/// Makes a new request, and asserts that bob's press approves it.
 async fn assert_approved(bed: &TestBed, daemon: &Daemon, trusted: &PemPair) {
     let id = bed.create_request();
-    let card = bed.until_clickable(daemon, "C0TEAM", &id).await;
-    let seen = press(bed, &card, trusted).await;
+    let message = bed.until_clickable(daemon, "C0TEAM", &id).await;
+    let seen = press(bed, &message, trusted).await;
     assert!(seen.acknowledged(), "{seen:?}\n{}", daemon.log());
     assert_eq!(reply_text(daemon, &seen).await, "The request is approved.");
     assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
@@ -71,13 +71,13 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         bed.until_logged(&daemon, "Ready").await;
         assert_approved(&bed, &daemon, &old).await;
 
-        // Whoever does not trust the certificate, or speaks no TLS, gets nothing done.
+        // A caller that does not trust the certificate, or speaks no TLS, decides nothing.
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let seen = press(&bed, &card, &new).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let seen = press(&bed, &message, &new).await;
         assert!(matches!(seen.warning(), Some(Warning::Unreachable(_))), "{seen:?}");
         bed.slack.set_request_url(Some(&format!("http://{address}/slack/interactivity")));
-        let seen = press(&bed, &card, &old).await;
+        let seen = press(&bed, &message, &old).await;
         assert!(matches!(seen.warning(), Some(Warning::Unreachable(_))), "{seen:?}");
         bed.slack.set_request_url(Some(&format!("https://{address}/slack/interactivity")));
         bed.assert_untouched(&daemon, &id);
@@ -94,14 +94,14 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         assert!(line.contains("ERROR") && line.contains("server.crt"), "{line}");
         assert_approved(&bed, &daemon, &old).await;
 
-        // And put right.
+        // The renewal is repaired.
         install(&bed, &new);
         bed.until_within(CERTIFICATE_RELOAD_TIMEOUT, &daemon, "the new certificate in the log", || {
             daemon.find_logged("The callback listener uses the new certificate")
         })
         .await;
         assert_approved(&bed, &daemon, &new).await;
-        let seen = press(&bed, &card, &old).await;
+        let seen = press(&bed, &message, &old).await;
         assert!(matches!(seen.warning(), Some(Warning::Unreachable(_))), "{seen:?}");
         bed.assert_untouched(&daemon, &id);
         assert_eq!(daemon.times_logged("keeps its old certificate"), 1, "{}", daemon.log());

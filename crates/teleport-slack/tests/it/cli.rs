@@ -38,7 +38,7 @@ fn configure_prints_the_example_byte_for_byte() {
 }
 
 #[test]
-fn a_reader_that_stops_early_is_no_failure() {
+fn a_closed_stdout_is_not_a_failure() {
     for command in ["configure", "version", "--help"] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -55,7 +55,7 @@ fn version_begins_with_name_and_version() {
     assert_eq!(words, ["teleport-slack", concat!("v", env!("CARGO_PKG_VERSION"))]);
     assert_eq!(shown.lines().count(), 1);
     assert!(shown.trim_end().ends_with(')') && shown.contains(" (rustc 1."), "{shown}");
-    // A debug build may be older than the last commit, so only the form is looked at.
+    // A debug build may be older than the last commit, so only the form is checked.
     let is_checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.git").exists();
     let git = Command::new("git").args(["rev-parse", "HEAD"]).output();
     if is_checkout && git.is_ok_and(|git| git.status.success()) {
@@ -65,7 +65,7 @@ fn version_begins_with_name_and_version() {
 }
 
 #[test]
-fn help_is_an_answer_however_it_is_asked_for() {
+fn every_form_of_help_exits_with_0() {
     for (asked, words) in [
         (&["help"][..], "Exit status:"),
         (&["--help"], "Exit status:"),
@@ -82,14 +82,14 @@ fn help_is_an_answer_however_it_is_asked_for() {
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn a_wrong_command_line_exits_with_2() {
     let output = run(&["strat"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("start"), "it suggests what was meant");
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_78_and_all_mistakes() {
+fn a_wrong_configuration_exits_with_78_and_all_mistakes() {
     let dir = tempfile::tempdir().unwrap();
     let (status, shown) =
         run_with_config(&dir, b"[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n");
@@ -109,14 +109,14 @@ fn a_wrong_configuration_ends_with_78_and_all_mistakes() {
 }
 
 #[test]
-fn a_missing_configuration_ends_with_78_and_says_how_to_make_one() {
+fn a_missing_configuration_exits_with_78_and_a_remedy() {
     let output = run(&["start", "-c", "/nonexistent/teleport-slack.toml"]);
     assert_eq!(output.status.code(), Some(78));
     insta::assert_snapshot!(text(&output.stderr), @"error: there is no configuration file /nonexistent/teleport-slack.toml; make one with `teleport-slack configure > teleport-slack.toml`, edit it, and name it with -c or move it there");
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_ends_with_77_and_its_cause() {
+fn a_log_that_cannot_be_opened_exits_with_77_and_its_cause() {
     let dir = tempfile::tempdir().unwrap();
     let config = "[teleport]\naddr = \"a\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\n[log]\noutput = \"none/x.log\"\n";
     let (status, shown) = run_with_config(&dir, config.as_bytes());

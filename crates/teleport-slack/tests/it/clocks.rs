@@ -1,5 +1,5 @@
-//! Clocks that are wrong, and clocks that are set: nobody is left untold, nothing is called over that is not, and what
-//! waits for a time waits for the right one.
+//! Wrong clocks and clocks that are set: every recipient is notified, no pending request is shown as expired, and waits
+//! end at the right time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -32,7 +32,7 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const PENDING: &str = "⏳ PENDING";
 const THREE_HOURS: SignedDuration = SignedDuration::from_hours(3);
 
-/// A cluster and a workspace whose clocks are ahead of the daemon's by so much.
+/// A cluster and a workspace whose clocks are ahead of the daemon's by `offset`.
 async fn bed_ahead_by(offset: SignedDuration) -> TestBed {
     let cluster = Options { clock_offset: offset, ..Options::golden() };
     let slack = slack_sim::Options {
@@ -50,24 +50,24 @@ async fn bed_ahead_by(offset: SignedDuration) -> TestBed {
 }
 
 #[test]
-fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
+fn a_clock_that_runs_ahead_delays_no_message_and_expires_none() {
     run_test(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
         let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
         bed.until_logged(&daemon, "Ready").await;
-        let two = bed
+        let admin = bed
             .teleport
             .request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed"))
             .unwrap();
         let id = bed.create_request();
-        let card = bed.until_status(&daemon, "C0TEAM", &two, PENDING).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &admin, PENDING).await;
         bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
-        // Touched, it stays what Teleport says.
-        bed.approve(&two);
-        bed.until_replies(&daemon, &card, 1).await;
-        bed.until_status(&daemon, "C0TEAM", &two, PENDING).await;
-        bed.teleport.review(DAVE, &two, Decision::Approve, "").unwrap();
-        bed.until_status(&daemon, "C0TEAM", &two, "✅ APPROVED").await;
+        // After an update the message still shows Teleport's state.
+        bed.approve(&admin);
+        bed.until_replies(&daemon, &message, 1).await;
+        bed.until_status(&daemon, "C0TEAM", &admin, PENDING).await;
+        bed.teleport.review(DAVE, &admin, Decision::Approve, "").unwrap();
+        bed.until_status(&daemon, "C0TEAM", &admin, "✅ APPROVED").await;
 
         let line = bed.until_warned(&daemon, "s ahead of Slack's").await;
         let seconds =
@@ -80,7 +80,7 @@ fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
         assert!((-10_801.0..=-10_795.0).contains(&skew), "{skew}");
         daemon.stop().await;
 
-        // A start lists it, three hours after its end by our clock.
+        // A start lists it, three hours after its end by the daemon's clock.
         let daemon = bed.start(TEAM).await;
         let other = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &other, PENDING).await;
@@ -93,21 +93,21 @@ fn a_clock_that_runs_ahead_keeps_nobody_untold_and_calls_nothing_over() {
 }
 
 #[test]
-fn clicks_count_although_our_clock_says_that_the_request_is_over() {
+fn clicks_count_even_if_the_daemons_clock_says_expired() {
     run_test(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
         let daemon = bed.start_with_review(Transport::Socket, ANY_OF_THREE).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-        assert_eq!(told, "The request is approved.", "{}", daemon.log_tail());
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+        assert_eq!(reply, "The request is approved.", "{}", daemon.log_tail());
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_clock_that_runs_behind_is_told_by_both_sides_once() {
+fn a_clock_that_runs_behind_is_logged_once_per_side() {
     run_test(async {
         let bed = bed_ahead_by(THREE_HOURS).await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
@@ -127,7 +127,7 @@ fn a_clock_that_runs_behind_is_told_by_both_sides_once() {
 }
 
 #[test]
-fn clocks_that_agree_are_not_spoken_of() {
+fn clocks_that_agree_are_not_logged() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
@@ -142,7 +142,7 @@ fn clocks_that_agree_are_not_spoken_of() {
     });
 }
 
-/// The part of the daemon that keeps messages true, told by the test what the watch tells and what time it is.
+/// The controller in the test's process. The test sends it watch updates and sets its clock.
 struct InProcessController {
     bed: TestBed,
     client: Client,
@@ -154,17 +154,17 @@ struct InProcessController {
 }
 
 impl InProcessController {
-    /// With a clock that is off by so much from the beginning.
+    /// Starts it with a clock that is off by `off_by`.
     async fn start(cluster: Options, off_by: SignedDuration) -> Self {
         let bed = TestBed::with_options(cluster, workspace()).await;
         let path = bed.write_config(&bed.config(TEAM));
         let config = config::load(&path).unwrap().config;
         let metrics = Metrics::new();
         let identity = Identity::load(&config.teleport.credentials, Timestamp::now()).unwrap();
-        let client = Client::new(&config.teleport.addr, &identity, metrics.clone());
+        let client = Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         let slack = SlackClient::new(ClientOptions {
             api_url: bed.slack.api_url(),
-            metrics: metrics.clone(),
+            observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
         .unwrap();
@@ -173,7 +173,7 @@ impl InProcessController {
         let off_by = Arc::clone(&clock_off_by);
         let clock =
             Clock::new(move || Timestamp::now() + SignedDuration::from_secs(off_by.load(Ordering::SeqCst)));
-        let surroundings = Context {
+        let context = Context {
             teleport: client.clone(),
             slack: slack.clone(),
             author: Author::from(&auth),
@@ -186,19 +186,19 @@ impl InProcessController {
             metrics: metrics.clone(),
             clock,
         };
-        let (told, updates) = mpsc::channel(8);
+        let (sender, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);
-        let mut running = tokio::task::JoinSet::new();
-        running.spawn(Controller::new(surroundings, ready).run(updates, stop.clone()));
-        Self { bed, client, updates: told, metrics, clock_off_by, stop, tasks: running }
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(Controller::new(context, ready).run(updates, stop.clone()));
+        Self { bed, client, updates: sender, metrics, clock_off_by, stop, tasks }
     }
 
     fn set_clock(&self, off_by: SignedDuration) {
         self.clock_off_by.store(off_by.as_secs(), Ordering::SeqCst);
     }
 
-    /// The request as Teleport has it now.
-    async fn now(&self, id: &str) -> access_core::domain::request::AccessRequest {
+    /// Reads the request from Teleport.
+    async fn read(&self, id: &str) -> access_core::domain::request::AccessRequest {
         self.client.get_request(&access_core::domain::ids::RequestId::new(id)).await.unwrap().unwrap()
     }
 
@@ -217,17 +217,17 @@ impl InProcessController {
 
     async fn until_status(&self, id: &str, status: &str, limit: Duration) {
         let wanted = format!("*Status:* {status}");
-        let looks = poll_until(status, self.bed.slack.changes(), async || {
-            self.bed.message_about("C0TEAM", id).filter(|card| status_line(card) == wanted)
+        let polled = poll_until(status, self.bed.slack.changes(), async || {
+            self.bed.message_about("C0TEAM", id).filter(|message| status_line(message) == wanted)
         });
-        let ended = tokio::time::timeout(limit, looks).await;
+        let ended = tokio::time::timeout(limit, polled).await;
         assert!(ended.is_ok(), "no {status:?} within {limit:?}: {:?}", self.bed.messages_about("C0TEAM", id));
     }
 
-    /// Until every visit has ended and said when it wants to be next.
+    /// Waits until every reconcile has ended and set the time of the next.
     async fn until_idle(&self) {
         let is_idle = || self.metrics.text().contains("teleport_slack_visiting_requests 0\n");
-        poll_until("no visit", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
+        poll_until("no reconcile", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
     }
 
     async fn stop(mut self) {
@@ -239,58 +239,62 @@ impl InProcessController {
 }
 
 #[test]
-fn a_clock_that_is_set_heals_within_seconds_either_way() {
+fn a_clock_set_forward_or_back_takes_effect_within_seconds() {
     run_test(async {
         let pending_ttl = Duration::from_secs(8);
         let cluster = Options { pending_ttl, delete_delay: Duration::from_secs(3_600), ..Options::golden() };
-        // Behind: its end would be three hours away. No DELETE comes.
-        let within = InProcessController::start(cluster, -THREE_HOURS).await;
+        // The clock is behind: the request's end seems three hours away. No DELETE comes.
+        let controller = InProcessController::start(cluster, -THREE_HOURS).await;
         let seconds = Duration::from_secs;
-        let id = within.bed.create_request();
-        within.send_change(within.now(&id).await).await;
-        within.until_status(&id, PENDING, seconds(10)).await;
-        within.until_idle().await;
-        within.bed.teleport.expire_now(&id);
-        within.set_clock(SignedDuration::ZERO);
-        within.until_status(&id, "⌛ EXPIRED", seconds(30)).await;
+        let id = controller.bed.create_request();
+        controller.send_change(controller.read(&id).await).await;
+        controller.until_status(&id, PENDING, seconds(10)).await;
+        controller.until_idle().await;
+        controller.bed.teleport.expire_now(&id);
+        controller.set_clock(SignedDuration::ZERO);
+        controller.until_status(&id, "⌛ EXPIRED", seconds(30)).await;
 
-        // Set back: what waits for another try by the clock would wait three hours more.
-        within.set_clock(THREE_HOURS);
+        // The clock is set back: a retry that waits by the clock would wait three hours more.
+        controller.set_clock(THREE_HOURS);
         let failed = SlackFault::Status { status: 503, body: String::new() };
-        within.bed.slack.faults().add(FaultRule::new("chat.postMessage", failed));
-        let id = within.bed.create_request();
-        within.send_change(within.now(&id).await).await;
-        let tried = || (within.bed.slack.calls_of("chat.postMessage").len() >= 3).then_some(());
-        poll_until("tries", within.bed.slack.changes(), async || tried()).await;
-        within.set_clock(SignedDuration::ZERO);
-        within.bed.slack.faults().clear();
-        within.until_status(&id, PENDING, seconds(30)).await;
-        within.stop().await;
+        controller.bed.slack.faults().add(FaultRule::new("chat.postMessage", failed));
+        let id = controller.bed.create_request();
+        controller.send_change(controller.read(&id).await).await;
+        let tried = || (controller.bed.slack.calls_of("chat.postMessage").len() >= 3).then_some(());
+        poll_until("tries", controller.bed.slack.changes(), async || tried()).await;
+        controller.set_clock(SignedDuration::ZERO);
+        controller.bed.slack.faults().clear();
+        controller.until_status(&id, PENDING, seconds(30)).await;
+        controller.stop().await;
     });
 }
 
 #[test]
-fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_redrawn() {
+fn outdated_snapshots_are_checked_by_id_before_any_update() {
     run_test(async {
-        let within = InProcessController::start(Options::golden(), SignedDuration::ZERO).await;
+        let controller = InProcessController::start(Options::golden(), SignedDuration::ZERO).await;
         let seconds = Duration::from_secs;
-        let [made, decided] = [within.bed.create_request(), within.bed.create_request()];
-        let before = within.now(&decided).await;
-        within.bed.approve(&decided);
+        let [made, decided] = [controller.bed.create_request(), controller.bed.create_request()];
+        let before = controller.read(&decided).await;
+        controller.bed.approve(&decided);
         for id in [&made, &decided] {
-            within.send_change(within.now(id).await).await;
+            controller.send_change(controller.read(id).await).await;
         }
-        within.until_status(&made, PENDING, seconds(10)).await;
-        within.until_status(&decided, "✅ APPROVED (looks fine)", seconds(10)).await;
-        let updates = || within.bed.slack.calls_of("chat.update").len();
+        controller.until_status(&made, PENDING, seconds(10)).await;
+        controller.until_status(&decided, "✅ APPROVED (looks fine)", seconds(10)).await;
+        let updates = || controller.bed.slack.calls_of("chat.update").len();
         let (edits, reads) = (
             updates(),
-            within.bed.teleport.call_log().count(access_sim::teleport::call_log::Method::GetAccessRequests),
+            controller
+                .bed
+                .teleport
+                .call_log()
+                .count(access_sim::teleport::call_log::Method::GetAccessRequests),
         );
-        // A second old: the one is not in it, the other not decided.
-        within.send_snapshot(vec![before.clone()]).await;
-        poll_until("both read by id", within.bed.teleport.changes(), async || {
-            let now = within
+        // The snapshot is a second old: it lacks one request and shows the other as pending.
+        controller.send_snapshot(vec![before.clone()]).await;
+        poll_until("both read by id", controller.bed.teleport.changes(), async || {
+            let now = controller
                 .bed
                 .teleport
                 .call_log()
@@ -298,16 +302,16 @@ fn what_a_list_lacks_or_shows_as_it_was_is_read_by_its_id_before_anything_is_red
             (now >= reads + 2).then_some(())
         })
         .await;
-        // What is really gone is redrawn, and shows that the visits before it have ended.
-        let last = within.bed.create_request();
-        within.send_change(within.now(&last).await).await;
-        within.until_status(&last, PENDING, seconds(10)).await;
-        within.bed.teleport.delete(TCTL, &last).unwrap();
-        within.send_snapshot(vec![within.now(&made).await, before]).await;
-        within.until_status(&last, "⌛ EXPIRED", seconds(10)).await;
-        within.until_status(&made, PENDING, seconds(1)).await;
-        within.until_status(&decided, "✅ APPROVED (looks fine)", seconds(1)).await;
-        assert_eq!(updates(), edits + 1, "only the deletion was drawn");
-        within.stop().await;
+        // A deleted request is updated, which shows that the reconciles before it have ended.
+        let last = controller.bed.create_request();
+        controller.send_change(controller.read(&last).await).await;
+        controller.until_status(&last, PENDING, seconds(10)).await;
+        controller.bed.teleport.delete(TCTL, &last).unwrap();
+        controller.send_snapshot(vec![controller.read(&made).await, before]).await;
+        controller.until_status(&last, "⌛ EXPIRED", seconds(10)).await;
+        controller.until_status(&made, PENDING, seconds(1)).await;
+        controller.until_status(&decided, "✅ APPROVED (looks fine)", seconds(1)).await;
+        assert_eq!(updates(), edits + 1, "only the deletion was shown");
+        controller.stop().await;
     });
 }

@@ -1,4 +1,5 @@
-//! What the fuzz targets demand, of every input that they keep, so that neither can rot. How to fuzz: `fuzz/README.md`.
+//! Runs the checks of the fuzz targets on every input of their corpus, so that both stay valid. How to fuzz:
+//! `fuzz/README.md`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 #[path = "../../../../fuzz/src/properties/mod.rs"]
 mod properties;
 
-/// Checks each file kept for a target; all the `kinds` of input must be among them, or the corpus has rotted.
+/// Checks each corpus file of a target. All `kinds` of input must occur, otherwise the corpus is outdated.
 fn replay<K: Into<String>>(target: &str, check: fn(&[u8]) -> K, kinds: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
     let mut seen = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The demo as a newcomer meets it, and the guide's walk-through with every part a process of its own.
+//! The demo as a new user starts it, and the guide's walk-through with each part in its own process.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn edit(boilerplate: &str, sandbox: &str) -> String {
     text
 }
 
-/// The sandbox as another process, seen only through its page and its files.
+/// The sandbox in another process; the test uses only its page and its files.
 struct Sandbox {
     process: Daemon,
     page: String,
@@ -59,18 +59,18 @@ impl Sandbox {
     /// Waits until the message about a request has this status line, and returns its replies.
     async fn until_status(&self, daemon: &Daemon, id: &str, status: &str) -> Vec<String> {
         let wanted = format!("*Status:* {status}");
-        let told = daemon.log_changes();
-        poll_until(&format!("{wanted} about {id}\n{}", daemon.log()), told, async || {
+        let changes = daemon.log_changes();
+        poll_until(&format!("{wanted} about {id}\n{}", daemon.log()), changes, async || {
             let (_, state) = http::get(&format!("{}/api/state", self.page)).await;
             let state: Value = serde_json::from_str(&state).unwrap();
             let channels = state["slack"]["conversations"].as_array().unwrap().clone();
             let messages = channels.iter().filter(|c| c["name"] == "access-requests");
             let mut messages = messages.flat_map(|c| c["messages"].as_array().unwrap().clone());
-            let card =
+            let message =
                 messages.find(|m| m["blocks"][1]["text"]["text"].as_str().is_some_and(|t| t.contains(id)))?;
-            let replies = card["replies"].as_array().unwrap();
+            let replies = message["replies"].as_array().unwrap();
             let replies = replies.iter().map(|reply| reply["text"].as_str().unwrap().to_owned()).collect();
-            (card["blocks"][2]["elements"][0]["text"] == wanted).then_some(replies)
+            (message["blocks"][2]["elements"][0]["text"] == wanted).then_some(replies)
         })
         .await
     }
@@ -137,7 +137,7 @@ fn the_sandbox_leaves_a_configuration_and_an_identity_file_that_work() {
             }
             let daemon = Daemon::start(&config, "");
             daemon.until_logged("Ready").await;
-            let id = sandbox.create_request("is anybody there?").await;
+            let id = sandbox.create_request("for the sandbox").await;
             sandbox.until_status(&daemon, &id, "⏳ PENDING").await;
             daemon.stop().await;
         }
@@ -146,7 +146,7 @@ fn the_sandbox_leaves_a_configuration_and_an_identity_file_that_work() {
 }
 
 #[test]
-fn the_demo_says_where_it_is_and_plays() {
+fn the_demo_prints_its_address_and_works() {
     run_test(async {
         let demo = Daemon::run(Command::new(program()).args(["demo", "--port", "0"]), "");
         let line = demo.until_logged("The demo is at ").await;
@@ -161,7 +161,7 @@ fn the_demo_says_where_it_is_and_plays() {
 }
 
 #[test]
-fn a_taken_port_is_named_with_the_way_out() {
+fn a_taken_port_is_reported_with_a_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = Command::new(program()).args(["demo", "--port", &port]).output().unwrap();
@@ -174,7 +174,7 @@ fn a_taken_port_is_named_with_the_way_out() {
 }
 
 #[test]
-fn the_script_tells_its_story_and_ends_well() {
+fn the_scripted_demo_runs_to_its_end() {
     let output = Command::new(program()).args(["demo", "--script"]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! What the daemon tells those who watch it: figures that agree with what really happened, and whether it is ready.
+//! Metrics that agree with what Slack and Teleport saw, and readiness.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::harness::*;
 
 const TEAM_AND_BOB: &str = "recipients = [\"team\", \"bob@example.com\"]\n";
 
-/// What does not depend on the Slack method: what the simulator saw of each, and what the daemon counted.
+/// The methods whose calls are compared: those that the simulator saw, and those that the daemon counted.
 const SLACK_METHODS: [&str; 4] = ["auth.test", "chat.postMessage", "chat.update", "users.lookupByEmail"];
 const TELEPORT_METHODS: [(Method, &str); 5] = [
     (Method::Ping, "Ping"),
@@ -34,7 +34,7 @@ fn sum_of(figures: &MetricValues, name: &str, label: &str) -> f64 {
 }
 
 #[test]
-fn the_figures_agree_with_what_slack_and_teleport_saw() {
+fn metrics_agree_with_what_slack_and_teleport_saw() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
@@ -42,14 +42,14 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
         bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
         let [approved, pending] = [bed.create_request(), bed.create_request()];
         for id in [&approved, &pending] {
-            for place in ["C0TEAM", "U0BOB"] {
-                bed.until_status(&daemon, place, id, "⏳ PENDING").await;
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, id, "⏳ PENDING").await;
             }
         }
         bed.approve(&approved);
-        for place in ["C0TEAM", "U0BOB"] {
-            let card = bed.until_status(&daemon, place, &approved, "✅ APPROVED (looks fine)").await;
-            bed.until_replies(&daemon, &card, 1).await;
+        for destination in ["C0TEAM", "U0BOB"] {
+            let message = bed.until_status(&daemon, destination, &approved, "✅ APPROVED (looks fine)").await;
+            bed.until_replies(&daemon, &message, 1).await;
         }
         bed.teleport.faults().end_watches(&WatchEnd::Clean);
         let last = bed.create_request();
@@ -74,7 +74,7 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
             ("waiting_errands", 0.0),
             ("ready", 1.0),
         ]);
-        // The last answers may still be on their way.
+        // The last responses may still be in flight.
         let agree = async || {
             let figures = daemon.metrics().await;
             let got = |name: &&str| figures.get(*name).copied();
@@ -100,8 +100,8 @@ fn the_figures_agree_with_what_slack_and_teleport_saw() {
             1.0
         );
         for series in figures.keys() {
-            let tells = [&approved, &pending, &last].iter().any(|id| series.contains(id.as_str()));
-            assert!(!tells && !series.contains("C0TEAM") && !series.contains("bob"), "{series}");
+            let names_request = [&approved, &pending, &last].iter().any(|id| series.contains(id.as_str()));
+            assert!(!names_request && !series.contains("C0TEAM") && !series.contains("bob"), "{series}");
         }
         daemon.stop().await;
     });
@@ -139,7 +139,7 @@ fn readiness_says_what_is_missing() {
 }
 
 #[test]
-fn a_daemon_that_clicks_cannot_reach_says_so() {
+fn readiness_reports_a_missing_socket_mode_connection() {
     run_test(async {
         let bed = TestBed::with_review().await;
         bed.slack.set_socket_mode(false);
@@ -149,10 +149,10 @@ fn a_daemon_that_clicks_cannot_reach_says_so() {
         let is = async |open: f64, answer: (StatusCode, &str)| {
             poll_until(answer.1, daemon.log_changes(), async || {
                 let figures = daemon.metrics().await;
-                let told = (figures.get("socket_mode_connections"), figures["ready"] == 1.0);
+                let values = (figures.get("socket_mode_connections"), figures["ready"] == 1.0);
                 let (status, words) = daemon.get("/readyz").await;
-                let is_told = told == (Some(&open), status == StatusCode::OK);
-                (is_told && (status, words.trim_end()) == answer).then_some(())
+                let is_current = values == (Some(&open), status == StatusCode::OK);
+                (is_current && (status, words.trim_end()) == answer).then_some(())
             })
             .await;
         };
@@ -175,14 +175,14 @@ fn a_daemon_that_clicks_cannot_reach_says_so() {
             (daemon.metrics().await["socket_mode_connections"] == 0.0).then_some(())
         })
         .await;
-        // Slack is away for a moment, as it may be.
+        // A short outage of Slack keeps the daemon ready.
         assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
         daemon.stop().await;
     });
 }
 
 #[test]
-fn a_port_that_is_taken_ends_the_start_and_is_named() {
+fn a_taken_diagnostics_port_ends_the_start() {
     run_test(async {
         let bed = TestBed::new().await;
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -198,17 +198,17 @@ fn a_port_that_is_taken_ends_the_start_and_is_named() {
 }
 
 #[test]
-fn what_waits_is_told_with_its_age_until_it_is_done() {
+fn waiting_operations_are_counted_with_their_age() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
         let figures = async |is_wanted: fn(f64, f64) -> bool| {
-            let look = async || {
+            let poll = async || {
                 let figures = daemon.metrics().await;
                 let got = (figures["waiting_errands"], figures["waiting_errands_oldest_age_seconds"]);
                 is_wanted(got.0, got.1).then_some(got)
             };
-            poll_until("the figures", daemon.log_changes(), look).await
+            poll_until("the figures", daemon.log_changes(), poll).await
         };
         figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
         bed.slack
@@ -223,32 +223,34 @@ fn what_waits_is_told_with_its_age_until_it_is_done() {
 }
 
 #[test]
-fn what_fails_at_every_recipient_is_told_and_what_fails_at_one_is_not() {
+fn undelivered_age_grows_only_if_every_recipient_fails() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
         let age = async |is_wanted: fn(f64) -> bool| {
-            let look = async || {
+            let poll = async || {
                 let figures = daemon.metrics().await;
                 is_wanted(figures["undelivered_oldest_age_seconds"]).then_some(figures)
             };
-            poll_until("the age", daemon.log_changes(), look).await
+            poll_until("the age", daemon.log_changes(), poll).await
         };
         age(|age| age == 0.0).await;
-        // One of two cannot be told.
+        // One of two recipients cannot be notified.
         bed.slack.set_archived("C0DBA", true);
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_warned(&daemon, "is_archived").await;
         let figures = age(|age| age == 0.0).await;
         assert!(figures["ready"] == 1.0);
-        // Nobody can be told; how long that may be is arithmetic (`observe/health`).
+        // No recipient can be notified. How long that may last is tested with `observe/health`.
         bed.slack.set_archived("C0TEAM", true);
         bed.approve(&id);
         age(|age| age > 1.0).await;
         bed.slack.set_archived("C0TEAM", false);
         bed.until_within(std::time::Duration::from_secs(60), &daemon, "the edit", || {
-            bed.message_about("C0TEAM", &id).filter(|card| status_line(card).contains("APPROVED")).map(|_| ())
+            bed.message_about("C0TEAM", &id)
+                .filter(|message| status_line(message).contains("APPROVED"))
+                .map(|_| ())
         })
         .await;
         age(|age| age == 0.0).await;

@@ -1,4 +1,4 @@
-//! What happened while one of the three was away is shown when it is back, once.
+//! Changes during a downtime of the daemon, Slack or Teleport are shown once when it is back.
 
 use access_sim::teleport::faults::WatchEnd;
 use access_sim::teleport::presets::TCTL;
@@ -9,7 +9,7 @@ use crate::harness::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
-fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
+fn changes_while_the_daemon_was_down_are_shown_at_start() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -29,16 +29,16 @@ fn everything_that_happened_while_the_daemon_was_down_is_posted_or_corrected() {
         let edits = bed.slack.calls_of("chat.update").len();
 
         let daemon = bed.start(TEAM).await;
-        let card = bed.until_status(&daemon, "C0TEAM", &reviewed, "✅ APPROVED (looks fine)").await;
-        bed.until_replies(&daemon, &card, 1).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &reviewed, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &message, 1).await;
         bed.until_status(&daemon, "C0TEAM", &resolved, "❌ DENIED (no)").await;
         bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
         bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
-        let card = bed.until_status(&daemon, "C0TEAM", &made_and_denied, "❌ DENIED (no need)").await;
-        bed.until_replies(&daemon, &card, 1).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &made_and_denied, "❌ DENIED (no need)").await;
+        bed.until_replies(&daemon, &message, 1).await;
         bed.until_status(&daemon, "C0TEAM", &untouched, "⏳ PENDING").await;
         daemon.stop().await;
-        // What was true already was not touched.
+        // Messages that were current were not updated.
         assert_eq!(bed.slack.calls_of("chat.update").len(), edits + 3);
     });
 }
@@ -50,15 +50,15 @@ fn a_second_start_changes_nothing() {
         let daemon = bed.start(TEAM).await;
         let id = bed.create_request();
         bed.approve(&id);
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
-        bed.until_replies(&daemon, &card, 1).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &message, 1).await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("resolution")).await;
         daemon.stop().await;
         let posts = bed.slack.calls_of("chat.postMessage").len();
         let updates = bed.slack.calls_of("chat.update").len();
 
         let daemon = bed.start(TEAM).await;
-        // A request made now is visited after those that were listed at start.
+        // A request made now is reconciled after those that were listed at start.
         let marker = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &marker, "⏳ PENDING").await;
         daemon.stop().await;
@@ -68,7 +68,7 @@ fn a_second_start_changes_nothing() {
 }
 
 #[test]
-fn a_cut_stream_is_opened_again_and_what_was_missed_is_found() {
+fn a_cut_watch_is_reopened_and_missed_changes_are_shown() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -93,7 +93,7 @@ fn a_cut_stream_is_opened_again_and_what_was_missed_is_found() {
 }
 
 #[test]
-fn slack_away_delays_a_message_and_loses_none() {
+fn a_slack_outage_delays_messages_and_loses_none() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -109,7 +109,7 @@ fn slack_away_delays_a_message_and_loses_none() {
 }
 
 #[test]
-fn both_sides_away_at_start_are_waited_for() {
+fn the_daemon_waits_at_start_until_both_sides_answer() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.teleport.stop().await;

@@ -1,5 +1,5 @@
-//! Enterprise Grid: people with ids of the organisation, an app that one team installed or the whole organisation, and
-//! clicks that come through another team or organisation than ours.
+//! Enterprise Grid: users with ids of the organization, an app that one team or the whole organization installed, and
+//! clicks that come through another team or organization.
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
 use access_sim::slack::people::submit::SubmitResult;
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::harness::deciding::*;
 use crate::harness::*;
 
-/// Bob's account is the organisation's. Dave's is of the team and of the organisation, under two ids, and so is his
-/// place in the group.
+/// Bob's account belongs to the organization. Dave's belongs to the team and to the organization, under two ids; the
+/// group lists the organization's id.
 const REVIEW: &str = r#"
     mode = "resolver"
     [review.users]
@@ -25,7 +25,7 @@ const REVIEW: &str = r#"
     reason = "off"
 "#;
 
-/// The team, and somebody of a sister team who is in #team.
+/// The team, and a user of a sister team who is in #team.
 fn organization_with_sister(installed: bool) -> Workspace {
     let sister = SlackUserKind::Sister { team_id: "T0SISTER".to_owned() };
     let mut workspace = workspace().in_enterprise(installed);
@@ -35,29 +35,29 @@ fn organization_with_sister(installed: bool) -> Workspace {
     workspace.with_channel(team).add_user(SlackUser::member("W0SUE", "sue").kind(sister))
 }
 
-/// A team of an organisation, and a pending request in it.
-async fn pending(installed: bool, way: Transport) -> (TestBed, Daemon, String, MessageView) {
+/// A team of an organization, and a pending request in it.
+async fn pending(installed: bool, transport: Transport) -> (TestBed, Daemon, String, MessageView) {
     let workspace = organization_with_sister(installed)
         .add_user(SlackUser::member("W0BOB", "wbob"))
         .add_user(SlackUser::member("U0DAVE2", "dave2").known_to_enterprise_as("W0DAVE"))
         .add_group("S0OPS", "ops", &["W0DAVE"]);
     let bed = TestBed::with_options(Options::golden(), workspace).await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_with_review(way, REVIEW).await;
+    let daemon = bed.start_with_review(transport, REVIEW).await;
     let id = bed.create_request();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    (bed, daemon, id, card)
+    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (bed, daemon, id, message)
 }
 
-/// Both ids are understood, and both votes are counted.
-async fn both_decide(bed: &TestBed, daemon: &Daemon, card: &MessageView, id: &str) {
+/// Asserts that the daemon understands both ids and counts both votes.
+async fn assert_both_decide(bed: &TestBed, daemon: &Daemon, message: &MessageView, id: &str) {
     assert_eq!(
-        bed.press_for_reply(daemon, "W0BOB", card, "approve").await,
+        bed.press_for_reply(daemon, "W0BOB", message, "approve").await,
         "Your approval counts: 1 of 2 approvals.",
         "{}",
         daemon.log()
     );
-    assert_eq!(bed.press_for_reply(daemon, "U0DAVE2", card, "approve").await, "The request is approved.");
+    assert_eq!(bed.press_for_reply(daemon, "U0DAVE2", message, "approve").await, "The request is approved.");
     let request = bed.teleport.request(id).unwrap();
     assert_eq!(request.resolve_annotations["slack_users"], ["W0BOB", "U0DAVE2"]);
     assert_eq!(request.resolve_annotations["teleport_users"], [BOB, DAVE]);
@@ -71,26 +71,26 @@ fn alter_organization(id: Value) -> Alteration {
 #[test]
 fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
     run_test(async {
-        let (bed, daemon, id, card) = pending(false, Transport::Http).await;
+        let (bed, daemon, id, message) = pending(false, Transport::Http).await;
         let sister = |fields: Value| Alteration::Set(vec![("/team".to_owned(), fields)]);
         for foreign in [
-            // The same organisation is not enough.
+            // The same organization is not enough.
             sister(json!({ "id": "T0SISTER", "domain": "sister", "enterprise_id": "E0ORG" })),
             sister(json!({ "id": "E0ORG", "domain": "org", "enterprise_id": "E0ORG" })),
             sister(json!({ "domain": "demo", "enterprise_id": "E0ORG" })),
-            // What an organisation's installation would send.
+            // What an organization's installation would send.
             Alteration::no_team(),
             Alteration::team("T0SISTER"),
         ] {
-            bed.assert_rejected_with_reply(&daemon, "W0BOB", &card, foreign).await;
+            bed.assert_rejected_with_reply(&daemon, "W0BOB", &message, foreign).await;
         }
         bed.assert_untouched(&daemon, &id);
-        both_decide(&bed, &daemon, &card, &id).await;
+        assert_both_decide(&bed, &daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
-/// Sue may decide, by a dialogue.
+/// Sue may decide, with a modal.
 const SUE_APPROVER_CONFIG: &str = r#"
     mode = "resolver"
     [review.users]
@@ -103,15 +103,15 @@ const SUE_APPROVER_CONFIG: &str = r#"
 "#;
 
 #[test]
-fn somebody_of_a_sister_team_decides_in_a_shared_channel() {
-    for way in [Transport::Http, Transport::Socket] {
+fn a_user_of_a_sister_team_decides_in_a_shared_channel() {
+    for transport in [Transport::Http, Transport::Socket] {
         run_test(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_with_review(way, SUE_APPROVER_CONFIG).await;
+            let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let view = opened_modal(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let view = opened_modal(&daemon, &bed.press("W0SUE", &message, "approve").await).await;
             let submitted =
                 bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]).await.unwrap();
             assert!(matches!(submitted.result, SubmitResult::Closed), "{submitted:?}");
@@ -129,21 +129,21 @@ fn somebody_of_a_sister_team_decides_in_a_shared_channel() {
 }
 
 #[test]
-fn a_dialogue_of_the_sisters_own_installation_says_that_nothing_was_decided() {
-    for way in [Transport::Http, Transport::Socket] {
+fn a_modal_of_another_installation_decides_nothing() {
+    for transport in [Transport::Http, Transport::Socket] {
         run_test(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_with_review(way, SUE_APPROVER_CONFIG).await;
+            let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             for (alteration, sentence) in [
                 (Alteration::set("/view/app_installed_team_id", json!("T0SISTER")), OTHER_INSTALLATION_REPLY),
                 (Alteration::set("/view/app_installed_team_id", json!(null)), OTHER_INSTALLATION_REPLY),
                 (Alteration::app("A0OTHER"), UNKNOWN_ORIGIN_REPLY),
                 (Alteration::set("/view/callback_id", json!("survey")), UNKNOWN_ORIGIN_REPLY),
             ] {
-                let view = opened_modal(&daemon, &bed.press("W0SUE", &card, "approve").await).await;
+                let view = opened_modal(&daemon, &bed.press("W0SUE", &message, "approve").await).await;
                 let submission = bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]);
                 let submitted = submission.forged(Forgery::altered(alteration.clone())).await.unwrap();
                 let SubmitResult::Updated(view) = submitted.result else {
@@ -159,20 +159,20 @@ fn a_dialogue_of_the_sisters_own_installation_says_that_nothing_was_decided() {
 }
 
 #[test]
-fn an_organisation_that_installed_the_app_sends_no_team() {
-    for way in [Transport::Http, Transport::Socket] {
+fn an_organization_that_installed_the_app_sends_no_team() {
+    for transport in [Transport::Http, Transport::Socket] {
         run_test(async move {
-            let (bed, daemon, id, card) = pending(true, way).await;
+            let (bed, daemon, id, message) = pending(true, transport).await;
             for foreign in [
                 alter_organization(json!({ "id": "E0OTHER", "name": "Other" })),
                 alter_organization(json!({ "name": "Org" })),
                 alter_organization(json!("E0ORG")),
                 alter_organization(Value::Null),
             ] {
-                bed.assert_rejected_with_reply(&daemon, "W0BOB", &card, foreign).await;
+                bed.assert_rejected_with_reply(&daemon, "W0BOB", &message, foreign).await;
             }
             bed.assert_untouched(&daemon, &id);
-            both_decide(&bed, &daemon, &card, &id).await;
+            assert_both_decide(&bed, &daemon, &message, &id).await;
             bed.stop_and_check_secrets(daemon).await;
         });
     }

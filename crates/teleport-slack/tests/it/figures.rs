@@ -1,4 +1,4 @@
-//! Three figures, printed for people (`cargo test --test it measure -- --nocapture`) and never judged: machines
+//! Three figures, printed for people (`cargo test --test it figures -- --nocapture`) and never asserted: machines
 //! differ.
 
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use access_sim::teleport::world::{Fixture, Role};
 
 use crate::harness::*;
 
-/// Requests that are timed, each in a channel of its own so that Slack's limits play no part.
+/// Timed requests, each in a channel of its own so that Slack's limits do not matter.
 const REQUESTS: usize = 50;
 
 #[test]
 fn three_figures() {
     run_test(async {
-        let mut world = Fixture::golden();
+        let mut fixture = Fixture::golden();
         let mut workspace = workspace();
         let mut rules = "[role_to_recipients]\n".to_owned();
         for n in 0..REQUESTS {
-            world.roles.push(Role { name: format!("prod-{n}"), ..Role::default() });
+            fixture.roles.push(Role { name: format!("prod-{n}"), ..Role::default() });
             workspace = workspace.add_channel(&format!("C0N{n}"), &format!("n{n}"));
             rules += &format!("prod-{n} = \"C0N{n}\"\n");
         }
-        let bed = TestBed::with_options(Options { fixture: world, ..Options::golden() }, workspace).await;
+        let bed = TestBed::with_options(Options { fixture: fixture, ..Options::golden() }, workspace).await;
 
         let begun = Instant::now();
         let daemon = bed.start(&rules).await;
@@ -36,10 +36,10 @@ fn three_figures() {
             let id = bed.create_request_with(NewRequest::roles(&[&format!("prod-{n}")], "to be timed"));
             bed.until_status(&daemon, &channel, &id, "⏳ PENDING").await;
             let emissions = bed.teleport.call_log().emissions();
-            let told = emissions.iter().find(|emission| emission.request_id == id).unwrap().instant;
+            let announced = emissions.iter().find(|emission| emission.request_id == id).unwrap().instant;
             let posts = bed.slack.calls_of("chat.postMessage");
             let post = posts.iter().find(|call| call.channel.as_deref() == Some(&*channel)).unwrap();
-            delays.push(post.at.into_std().duration_since(told));
+            delays.push(post.at.into_std().duration_since(announced));
         }
         daemon.stop().await;
         delays.sort();
@@ -58,7 +58,7 @@ fn three_figures() {
     });
 }
 
-/// `VmRSS`: what of a process is in memory.
+/// `VmRSS`: the resident memory of a process.
 pub(crate) fn resident_kib(pid: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! Files as operators leave them: pipes and folders in their place, rights that are too wide, folders of somebody else.
+//! Files as operators leave them: pipes and folders in place of files, wide permissions, folders with foreign content.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
-/// Runs the program, for 20 s at most; whoever hangs is ended with status 124.
+/// Runs the program for at most 20 s; `timeout` ends a run that hangs with status 124.
 fn run_within_timeout(arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command.arg("20").arg(program()).args(arguments).stdin(Stdio::null()).output().unwrap()
@@ -52,21 +52,21 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
     });
 }
 
-/// Each way in which a file that the configuration names can fail ends the start with the same status, and its remedy
-/// leads on.
+/// A file that the configuration names can fail in several ways. Each ends the start with the same status, and its
+/// remedy works.
 #[test]
-fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_followed() {
+fn an_unusable_token_file_ends_the_start_with_77_until_it_is_fixed() {
     run_test(async {
         let bed = TestBed::new().await;
         let file = bed.dir.path().join("token");
         let named = format!("{file:?}");
         let config = bed.config_with_diagnostics(TEAM).replace(&format!("{:?}", bed.slack.token()), &named);
-        type Spoil<'a> = &'a dyn Fn(&Path);
+        type Break<'a> = &'a dyn Fn(&Path);
         let clear = |path: &Path| {
             let _ = fs::remove_file(path);
             let _ = fs::remove_dir(path);
         };
-        let ways: [(Spoil<'_>, &str); 6] = [
+        let cases: [(Break<'_>, &str); 6] = [
             (&|_| {}, "create the file, or write the value itself here"),
             (&|path| fs::create_dir(path).unwrap(), "check the path"),
             (&|path| make_fifo(path), "check the path"),
@@ -74,16 +74,16 @@ fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_f
             (&|path| fs::write(path, "xapp-1-A-1").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
             (&|path| fs::write(path, b"xoxb-\xff").unwrap(), "it must hold one line of text"),
         ];
-        for (spoil, remedy) in ways {
+        for (break_file, remedy) in cases {
             clear(&file);
-            spoil(&file);
+            break_file(&file);
             let path = bed.write_config(&config);
             let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(77), "{said}");
             assert!(said.contains("slack.token: ") && said.contains(remedy), "{said}");
             assert!(said.contains(file.to_str().unwrap()), "{said}");
-            // With another mistake it is the configuration that must be mended anyway.
+            // With a second mistake the configuration must be fixed in any case.
             let path = bed.write_config(&config.replace("[log]", "[log]\nseverity2 = 1"));
             let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
             assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
@@ -98,7 +98,7 @@ fn a_token_file_that_cannot_be_used_ends_the_start_with_77_until_its_remedy_is_f
 }
 
 #[test]
-fn a_private_key_that_everybody_can_read_is_warned_of_at_start() {
+fn a_private_key_that_others_can_read_is_logged_at_start() {
     run_test(async {
         let bed = TestBed::new().await;
         let key = bed.dir.path().join("auth.key");
@@ -127,7 +127,7 @@ fn the_sandbox_leaves_a_foreign_folder_alone_and_keeps_modes() {
         assert_eq!(fs::read_to_string(foreign.join("auth.key")).unwrap(), "precious");
         assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
 
-        // The remedy: a folder that does not exist yet; and the same again, with the rights that it has by now.
+        // The remedy: a folder that does not exist yet, then the same folder with the permissions it has now.
         let own = dir.path().join("own");
         let mode = |name: &str| fs::metadata(own.join(name)).unwrap().permissions().mode() & 0o777;
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Messages and records that the Go plugin left are continued.
+//! The daemon continues messages and records that the Go plugin left.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 
 use crate::harness::*;
 
-/// Leaves what the Go plugin 7.1.3 leaves after posting about a request: a message like its own, and a record
+/// Leaves what the Go plugin 7.1.3 leaves after it posted about a request: a message like its own, and a record
 /// with the keys of the captured one.
 async fn go_plugin_posts(bed: &TestBed, id: &str) -> (String, String) {
     let path = format!(
@@ -38,7 +38,7 @@ fn write_record(bed: &TestBed, id: &str, record: &[(&str, String)]) {
 }
 
 #[test]
-fn its_messages_are_adopted_updated_and_not_posted_again() {
+fn go_plugin_messages_are_adopted_updated_and_not_posted_again() {
     run_test(async {
         let bed = TestBed::new().await;
         let [open, decided, deleted] = [bed.create_request(), bed.create_request(), bed.create_request()];
@@ -48,19 +48,23 @@ fn its_messages_are_adopted_updated_and_not_posted_again() {
         bed.approve(&decided);
         bed.teleport.delete(TCTL, &deleted).unwrap();
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
-        let card = bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
-        bed.until_replies(&daemon, &card, 1).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &message, 1).await;
         bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED").await;
         bed.until_recorded(&daemon, &open, |record| record.contains_key("x_delivery")).await;
         bed.approve(&open);
         bed.until_status(&daemon, "C0TEAM", &open, "✅ APPROVED (looks fine)").await;
         daemon.stop().await;
-        assert_eq!(bed.slack.dm_with("U0BOB"), None, "bob was told again of what the Go plugin had told");
+        assert_eq!(
+            bed.slack.dm_with("U0BOB"),
+            None,
+            "bob was notified again of a request that the Go plugin had posted"
+        );
     });
 }
 
 #[test]
-fn a_resolution_that_it_recorded_but_did_not_show_is_shown() {
+fn a_resolution_that_the_go_plugin_did_not_show_is_shown() {
     run_test(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
@@ -84,17 +88,17 @@ fn a_resolution_that_it_recorded_but_did_not_show_is_shown() {
 }
 
 #[test]
-fn our_record_keeps_the_keys_of_the_go_plugin() {
+fn the_record_has_the_keys_of_the_go_plugin() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed.create_request();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
         let mut record = bed.record(&id);
         record.retain(|key, _| !key.starts_with("x_"));
         let expected = [
-            ("messages", format!("C0TEAM/{}", card.ts)),
+            ("messages", format!("C0TEAM/{}", message.ts)),
             ("request_reason", "nightly restore".to_owned()),
             ("roles", "dba".to_owned()),
             ("user", ALICE.to_owned()),
@@ -105,7 +109,7 @@ fn our_record_keeps_the_keys_of_the_go_plugin() {
 }
 
 #[test]
-fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
+fn go_plugin_messages_are_continued_after_a_claim_expires() {
     run_test(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
@@ -122,9 +126,9 @@ fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         bed.approve(&id);
         bed.until_logged(&daemon, "taking over").await;
-        let card = bed.until_status(&daemon, &channel, &id, "✅ APPROVED (looks fine)").await;
-        assert_eq!(card.ts, ts);
-        bed.until_replies(&daemon, &card, 1).await;
+        let message = bed.until_status(&daemon, &channel, &id, "✅ APPROVED (looks fine)").await;
+        assert_eq!(message.ts, ts);
+        bed.until_replies(&daemon, &message, 1).await;
         bed.until_recorded(&daemon, &id, |record| {
             field(record, "resolution") == "APPROVED" && !record.contains_key("x_claim")
         })
@@ -132,24 +136,24 @@ fn its_messages_are_continued_when_the_claim_beside_them_lapses() {
         daemon.stop().await;
         assert!(
             bed.messages_about("C0DBA", &id).is_empty(),
-            "somebody was told again of what the Go plugin had told"
+            "#dba was notified again of a request that the Go plugin had posted"
         );
     });
 }
 
 #[test]
-fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_ours() {
+fn a_killed_daemons_record_is_continued_by_the_go_plugin_and_then_by_a_new_daemon() {
     run_test(async {
         let bed = TestBed::new().await;
         let both = r#"recipients = ["C0TEAM", "C0DBA"]"#;
         let daemon = bed.start(both).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang).in_channel("C0DBA").times(1));
         let id = bed.create_request();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let messages = format!("C0TEAM/{}", card.ts);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let messages = format!("C0TEAM/{}", message.ts);
         bed.until_recorded(&daemon, &id, |record| field(record, "messages") == messages).await;
         daemon.kill().await;
-        // In the middle of its work: whose turn it is and what is in doubt stand beside the Go plugin's keys.
+        // The daemon was killed during its work: claim and in-doubt posts stand beside the Go plugin's keys.
         let mut left = bed.record(&id);
         assert!(left.contains_key("x_claim") && left.contains_key("x_doubts"), "{left:?}");
         let of_go: Vec<_> = left.iter().filter(|(key, _)| !key.starts_with("x_")).collect();
@@ -160,7 +164,7 @@ fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_our
             ("user", ALICE),
         ];
         assert_eq!(of_go.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
-        // It tells the review, notes the end, and leaves the other keys as they are.
+        // The Go plugin replies with the review, records the end, and leaves the other keys as they are.
         bed.approve(&id);
         left.extend([("reviews_count", "1"), ("resolution", "APPROVED")].map(|(k, v)| (k.into(), v.into())));
         let left: Vec<_> = left.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
@@ -173,16 +177,16 @@ fn what_a_killed_daemon_leaves_can_be_continued_by_the_go_plugin_and_then_by_our
         })
         .await;
         daemon.stop().await;
-        assert!(bed.replies(&card).is_empty(), "a review was told again that the Go plugin had told");
+        assert!(bed.replies(&message).is_empty(), "a review was posted again that the Go plugin had posted");
     });
 }
 
 #[test]
-fn rubbish_in_the_record_is_named_and_stops_nothing() {
+fn invalid_record_values_are_logged_and_stop_nothing() {
     run_test(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
-        let rubbish: BTreeMap<Vec<u8>, Vec<u8>> = [
+        let invalid: BTreeMap<Vec<u8>, Vec<u8>> = [
             (&b"messages"[..], &b"no-slash,/,\xff\xfe"[..]),
             (b"x_delivery", b"{\"not\":\"a list\"}"),
             (b"x_request", b"\x00\x01"),
@@ -191,7 +195,7 @@ fn rubbish_in_the_record_is_named_and_stops_nothing() {
         ]
         .map(|(k, v)| (k.to_vec(), v.to_vec()))
         .into();
-        bed.teleport.set_plugin_data(&id, "slack", rubbish).unwrap();
+        bed.teleport.set_plugin_data(&id, "slack", invalid).unwrap();
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let line = bed.until_logged(&daemon, "values that cannot be read").await;
@@ -205,36 +209,36 @@ fn rubbish_in_the_record_is_named_and_stops_nothing() {
     });
 }
 
-/// Scripts, and that plugin's own tests, read the only element of the third block and expect nothing beside it, answer
-/// look-ups at GET, and find expired in the record of whatever vanished.
+/// Scripts, and that plugin's own tests, read the only element of the third block, expect look-ups as GET requests, and
+/// find EXPIRED in the record of a deleted request.
 #[test]
-fn scripts_find_the_status_alone_in_the_third_block_and_the_record_agrees() {
+fn the_third_block_holds_only_the_status_and_the_record_agrees() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com", "U0DAVE"]"#).await;
         let carol = "carol@example.com";
         let two = || NewRequest::roles(&["admin"], "two needed");
         let [counted, deleted] = [(); 2].map(|()| bed.teleport.request_access(carol, two()).unwrap());
-        let the_only_one = |card: &MessageView| {
-            assert_eq!(card.blocks[2]["type"], "context");
-            assert_eq!(card.blocks[2]["elements"].as_array().unwrap().len(), 1, "{:?}", card.blocks);
+        let assert_status_alone = |message: &MessageView| {
+            assert_eq!(message.blocks[2]["type"], "context");
+            assert_eq!(message.blocks[2]["elements"].as_array().unwrap().len(), 1, "{:?}", message.blocks);
         };
-        for place in ["C0TEAM", "U0BOB", "U0DAVE"] {
+        for destination in ["C0TEAM", "U0BOB", "U0DAVE"] {
             for id in [&counted, &deleted] {
-                the_only_one(&bed.until_status(&daemon, place, id, "⏳ PENDING").await);
+                assert_status_alone(&bed.until_status(&daemon, destination, id, "⏳ PENDING").await);
             }
         }
         bed.approve(&counted);
-        let shows = |words: &'static str| move |card: &MessageView| block_text(card, 3).contains(words);
+        let shows = |words: &'static str| move |message: &MessageView| block_text(message, 3).contains(words);
         let count = || bed.message_about("C0TEAM", &counted).filter(shows("1 of 2 approvals"));
-        the_only_one(&bed.until(&daemon, "the count", count).await);
+        assert_status_alone(&bed.until(&daemon, "the count", count).await);
         bed.teleport.review(DAVE, &counted, Decision::Approve, "").unwrap();
-        let card = bed.until_status(&daemon, "C0TEAM", &counted, "✅ APPROVED").await;
-        the_only_one(&card);
-        assert!(shows("Decided by bob@example.com, dave@example.com")(&card), "{:?}", card.blocks);
+        let message = bed.until_status(&daemon, "C0TEAM", &counted, "✅ APPROVED").await;
+        assert_status_alone(&message);
+        assert!(shows("Decided by bob@example.com, dave@example.com")(&message), "{:?}", message.blocks);
 
         bed.teleport.delete(TCTL, &deleted).unwrap();
-        the_only_one(&bed.until_deleted(&daemon, "C0TEAM", &deleted).await);
+        assert_status_alone(&bed.until_deleted(&daemon, "C0TEAM", &deleted).await);
         bed.until_recorded(&daemon, &deleted, |record| field(record, "resolution") == "EXPIRED").await;
         daemon.stop().await;
         for method in ["users.lookupByEmail", "users.info"] {

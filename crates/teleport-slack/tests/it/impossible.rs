@@ -1,5 +1,5 @@
-//! Deciding in Slack is switched on and cannot work: it is said at start, with what is missing, and nobody is given a button
-//! that leads nowhere.
+//! Review in Slack is enabled and cannot work: the daemon logs at start what is missing, and shows no button that does
+//! nothing.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::harness::*;
 use crate::modes::unapplied_approval;
 
 #[test]
-fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
+fn reviewer_mode_shows_no_buttons_if_teleport_takes_no_reviews() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let review = with_reason_policy("required").replace("resolver", "reviewer");
@@ -27,17 +27,17 @@ fn the_mode_reviewer_draws_no_buttons_where_teleport_takes_no_reviews() {
         let line = bed.until_warned(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
         assert!(line.contains("its release 6.2.1 is too old"), "{line}");
         let id = bed.create_request();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(button_ids(&card), Vec::<&str>::new());
-        let why = "No buttons: nobody can decide in Slack; decide it in Teleport.";
-        assert!(format!("{:?}", card.blocks).contains(why), "{:#?}", card.blocks);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(button_ids(&message), Vec::<&str>::new());
+        let explanation = "No buttons: nobody can decide in Slack; decide it in Teleport.";
+        assert!(format!("{:?}", message.blocks).contains(explanation), "{:#?}", message.blocks);
         bed.assert_untouched(&daemon, &id);
         daemon.stop().await;
     });
 }
 
 #[test]
-fn a_right_to_decide_that_is_missing_is_told_at_start_and_when_it_is_there() {
+fn a_missing_right_to_decide_is_logged_at_start_and_when_granted() {
     run_test(async {
         let bed = TestBed::with_review().await;
         bed.sign_as(PLUGIN_USER);
@@ -45,10 +45,10 @@ fn a_right_to_decide_that_is_missing_is_told_at_start_and_when_it_is_there() {
         let line = bed.until_warned(&daemon, "lacks the verb update on access_request").await;
         assert!(line.contains(" ERROR Nobody can decide in Slack"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['update']}"), "{line}");
-        bed.teleport.edit_fixture(|world| {
+        bed.teleport.edit_fixture(|fixture| {
             let mut rules = plugin_rules();
             rules[0].verbs.push("update".to_owned());
-            world.role_mut("access-plugin").unwrap().allow.rules = rules;
+            fixture.role_mut("access-plugin").unwrap().allow.rules = rules;
         });
         bed.until_logged(&daemon, "The plugin's Teleport user may decide now").await;
         daemon.stop().await;
@@ -56,7 +56,7 @@ fn a_right_to_decide_that_is_missing_is_told_at_start_and_when_it_is_there() {
 }
 
 #[test]
-fn scopes_that_deciding_needs_are_named_at_start() {
+fn missing_scopes_for_review_are_logged_at_start() {
     run_test(async {
         let bed = TestBed::with_review().await;
         bed.slack.remove_scope("usergroups:read");
@@ -65,55 +65,55 @@ fn scopes_that_deciding_needs_are_named_at_start() {
         let line = bed.until_warned(&daemon, "scope=usergroups:read").await;
         assert!(line.contains(" ERROR ") && line.contains("add it under OAuth & Permissions"), "{line}");
         daemon.stop().await;
-        // Without a group in the rules it is not needed.
+        // Without a group in the rules the scope is not needed.
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let log = daemon.stop().await;
         assert!(!log.contains("usergroups:read"), "{log}");
     });
 }
 
-/// What to do about a cluster that asks for WebAuthn.
-const BOT_OR_HOST: &str = "let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself";
+/// The remedy for a cluster that requires WebAuthn.
+const WEBAUTHN_REMEDY: &str = "let a Machine ID bot (tbot) provide the plugin's identity, or sign it with `tctl auth sign` on the auth server itself";
 
-/// A cluster of that release and with that second factor.
-async fn with_factor(
-    era: ServerVersion,
+/// A cluster of this version with this second factor.
+async fn bed_with_second_factor(
+    version: ServerVersion,
     second_factor: SecondFactor,
     advanced_access_workflows: bool,
 ) -> TestBed {
-    let mut world = Fixture { second_factor, ..Fixture::golden() };
-    world.role_mut("access-plugin-rw").unwrap().allow.submit_for_users = vec!["*".to_owned()];
-    let options = Options { advanced_access_workflows, ..Options::new(era, world) };
+    let mut fixture = Fixture { second_factor, ..Fixture::golden() };
+    fixture.role_mut("access-plugin-rw").unwrap().allow.submit_for_users = vec!["*".to_owned()];
+    let options = Options { advanced_access_workflows, ..Options::new(version, fixture) };
     TestBed::with_options(options, full_workspace()).await
 }
 
-fn signed_by(bed: &TestBed, signer: Signer) {
+fn sign_with(bed: &TestBed, signer: Signer) {
     let credentials = bed.teleport.credentials(PLUGIN_RW, CertOptions { signer, ..CertOptions::default() });
     credentials.write_tls_files(bed.dir.path(), "auth").unwrap();
 }
 
 #[test]
-fn a_certificate_that_a_person_signed_is_named_where_teleport_asks_for_webauthn() {
+fn a_user_signed_certificate_is_logged_if_teleport_requires_webauthn() {
     run_test(async {
-        let bed = with_factor(ServerVersion::V15, SecondFactor::WebAuthn, false).await;
-        signed_by(&bed, Signer::User(BOB));
+        let bed = bed_with_second_factor(ServerVersion::V15, SecondFactor::WebAuthn, false).await;
+        sign_with(&bed, Signer::User(BOB));
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let line = bed.until_warned(&daemon, "Nobody can decide in Slack").await;
-        assert!(line.contains(" WARN ") && line.contains(BOT_OR_HOST), "{line}");
+        assert!(line.contains(" WARN ") && line.contains(WEBAUTHN_REMEDY), "{line}");
         assert!(line.ends_with("this one was signed by bob@example.com"), "{line}");
 
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport."
         );
         let line = bed.until_logged(&daemon, "could not be carried out").await;
-        assert!(line.contains("requires MFA verification") && line.contains(BOT_OR_HOST), "{line}");
+        assert!(line.contains("requires MFA verification") && line.contains(WEBAUTHN_REMEDY), "{line}");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
 
         // The remedy.
-        signed_by(&bed, Signer::AuthHost);
+        sign_with(&bed, Signer::AuthHost);
         bed.until_logged(&daemon, "Teleport asks the plugin for no second factor any more").await;
         let approved = || (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(());
         bed.until_within(Duration::from_secs(90), &daemon, "the approval", approved).await;
@@ -123,9 +123,9 @@ fn a_certificate_that_a_person_signed_is_named_where_teleport_asks_for_webauthn(
 }
 
 #[test]
-fn nobody_is_told_of_a_vote_that_was_not_taken_down() {
+fn a_vote_that_was_not_recorded_is_not_confirmed() {
     run_test(async {
-        for (words, told) in [
+        for (words, expected) in [
             (
                 "admin-level API request requires MFA verification",
                 "Nothing was changed, because Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or you decide it in Teleport.",
@@ -136,12 +136,12 @@ fn nobody_is_told_of_a_vote_that_was_not_taken_down() {
             ),
         ] {
             let bed = TestBed::with_review().await;
-            // Bob's vote decided, and nobody told Teleport.
-            let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+            // Bob's vote decided, and no daemon applied it in Teleport.
+            let (id, message) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
             let refused = Fault::Error(RpcError::new(Code::PermissionDenied, words));
             bed.teleport.faults().inject(Method::SetAccessRequestState, refused, Repeat::UntilCleared);
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-            assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await, told);
+            assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await, expected);
             assert!(!field(&bed.record(&id), "x_votes").contains(DAVE), "{:?}", bed.record(&id));
             bed.stop_and_check_secrets(daemon).await;
         }
@@ -149,19 +149,19 @@ fn nobody_is_told_of_a_vote_that_was_not_taken_down() {
 }
 
 #[test]
-fn a_review_that_teleport_refuses_for_want_of_a_second_factor_is_told_so() {
+fn a_review_refused_for_a_missing_second_factor_is_explained() {
     run_test(async {
-        let bed = with_factor(ServerVersion::V18, SecondFactor::WebAuthn, true).await;
-        signed_by(&bed, Signer::User(BOB));
+        let bed = bed_with_second_factor(ServerVersion::V18, SecondFactor::WebAuthn, true).await;
+        sign_with(&bed, Signer::User(BOB));
         let daemon =
             bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
         bed.until_warned(&daemon, "this one was signed by bob@example.com").await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(
-            told.starts_with("Nothing was changed, because Teleport asks me for a second factor"),
-            "{told}"
+            reply.starts_with("Nothing was changed, because Teleport asks me for a second factor"),
+            "{reply}"
         );
         bed.assert_untouched(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
@@ -169,17 +169,17 @@ fn a_review_that_teleport_refuses_for_want_of_a_second_factor_is_told_so() {
 }
 
 #[test]
-fn nothing_is_said_of_a_second_factor_where_none_is_asked_for() {
+fn no_second_factor_is_logged_if_none_is_required() {
     run_test(async {
         for (factor, signer) in
             [(SecondFactor::WebAuthn, Signer::AuthHost), (SecondFactor::On, Signer::User(BOB))]
         {
-            let bed = with_factor(ServerVersion::V15, factor, false).await;
-            signed_by(&bed, signer);
+            let bed = bed_with_second_factor(ServerVersion::V15, factor, false).await;
+            sign_with(&bed, signer);
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            bed.assert_bob_can_approve(&daemon, &card, &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            bed.assert_bob_can_approve(&daemon, &message, &id).await;
             let log = daemon.stop().await;
             assert!(!log.contains("second factor"), "{log}");
         }
@@ -187,16 +187,16 @@ fn nothing_is_said_of_a_second_factor_where_none_is_asked_for() {
 }
 
 #[test]
-fn a_scope_that_is_missing_is_told_to_whoever_clicks_and_once_to_the_operator() {
+fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.remove_scope("users:read");
-        let told = "The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.";
-        for who in ["U0BOB", "U0DAVE"] {
-            assert_eq!(bed.press_for_reply(&daemon, who, &card, "approve").await, told);
+        let expected = "The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.";
+        for user in ["U0BOB", "U0DAVE"] {
+            assert_eq!(bed.press_for_reply(&daemon, user, &message, "approve").await, expected);
         }
         let line = bed.until_logged(&daemon, "Slack does not tell who people are").await;
         let remedy =
@@ -205,48 +205,68 @@ fn a_scope_that_is_missing_is_told_to_whoever_clicks_and_once_to_the_operator() 
         assert!(line.contains("needed: users:read"), "{line}");
         bed.assert_untouched(&daemon, &id);
         bed.slack.add_scope("users:read");
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         assert_eq!(daemon.times_logged("Slack does not tell who people are"), 1, "{}", daemon.log());
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_scope_for_user_groups_that_is_missing_is_told_to_whoever_clicks() {
+fn a_missing_user_group_scope_is_shown_to_each_user() {
     run_test(async {
-        let crowd = full_workspace().add_group("S0DBA0001", "dba", &["U0BOB"]);
-        let bed = TestBed::with_options(Options::golden(), crowd).await;
+        let workspace = full_workspace().add_group("S0DBA0001", "dba", &["U0BOB"]);
+        let bed = TestBed::with_options(Options::golden(), workspace).await;
         bed.sign_as(PLUGIN_RW);
         let group = r#"approvers = ["S0DBA0001"]"#;
         let named = r#"approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]"#;
         let daemon = bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace(named, group)).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.remove_scope("usergroups:read");
         for _ in 0..2 {
-            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-            assert!(told.starts_with("The Slack app lacks the scope usergroups:read, so "), "{told}");
+            let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+            assert!(reply.starts_with("The Slack app lacks the scope usergroups:read, so "), "{reply}");
         }
         assert_eq!(daemon.times_logged("The user group S0DBA0001, which a rule names, cannot be read"), 1);
         bed.assert_untouched(&daemon, &id);
         bed.slack.add_scope("usergroups:read");
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_plugin_that_is_locked_out_says_so_to_whoever_clicks() {
+fn a_locked_plugin_is_explained_to_each_user() {
     run_test(async {
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
-        bed.teleport.edit_fixture(|world| world.locked.push(PLUGIN_RW.to_owned()));
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        bed.teleport.edit_fixture(|fixture| fixture.locked.push(PLUGIN_RW.to_owned()));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Teleport does not let me do what this needs, so nothing was decided; an administrator must look at my Teleport user, its role and its certificate."
         );
-        bed.teleport.edit_fixture(|world| world.locked.clear());
+        bed.teleport.edit_fixture(|fixture| fixture.locked.clear());
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
+    });
+}
+
+#[test]
+fn no_reason_is_asked_for_where_no_user_can_decide() {
+    run_test(async {
+        let bed = TestBed::with_review().await;
+        let review = with_reason_policy("required");
+        let daemon = bed.start_with_review(Transport::Http, &review).await;
+        let id = bed.create_request();
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        daemon.stop().await;
+        // Under the rules a press would open the form for the reason; in this mode Teleport 6.2.1 takes no reviews.
+        let daemon = bed.start_with_review(Transport::Http, &review.replace("resolver", "reviewer")).await;
+        let pressed = bed.press("U0BOB", &message, "approve").await;
+        let text = reply_text(&daemon, &pressed).await;
+        assert!(text.contains("decide it in Teleport"), "{text}");
+        assert!(pressed.modal().is_none(), "{pressed:?}");
+        bed.assert_untouched(&daemon, &id);
+        daemon.stop().await;
     });
 }

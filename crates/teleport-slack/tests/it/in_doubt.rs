@@ -1,5 +1,5 @@
-//! Slack carries posts out without saying so, or says so without saying where: nobody is flooded, whether the bot may look
-//! into the history or not, and in the end everything is shown.
+//! Slack applies posts and loses the response, or responds without the message's address. No channel is flooded, with or
+//! without the scope to read its history, and in the end every request is shown.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::harness::*;
 
 const POST: &str = "chat.postMessage";
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
-/// README's scopes: the bot may not look.
+/// README's minimal scopes: the bot cannot read the history.
 const SCOPES_WITHOUT_HISTORY: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
 /// What the log says while a message waits for Slack to answer.
-const WAITING_LOG_LINE: &str = "it is posted again when Slack is seen to answer there";
-/// The pauses between looks have grown to half a minute.
+const WAITING_LOG_LINE: &str = "it is posted again when Slack answers there";
+/// The pauses between history reads grow to half a minute.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The ways in which Slack does the work and does not say so, and whether it says at least that it did.
-fn lost_answers() -> Vec<(Fault, bool)> {
+/// The faults in which Slack applies a post and does not confirm it properly, and whether it says at least `ok`.
+fn lost_responses() -> Vec<(Fault, bool)> {
     let status = |status| Fault::Status { status, body: "<html>oops</html>".into() };
     vec![
         (status(500), false),
@@ -44,8 +44,8 @@ fn altered(field: &str, value: serde_json::Value) -> Fault {
     Fault::Altered(vec![(field.into(), Some(value))])
 }
 
-/// Posts go wrong in this way until further notice, after they were carried out.
-fn lose_answers(bed: &TestBed, channel: &str, fault: Fault) {
+/// Every post into `channel` gets this fault after Slack applied it, until the faults are cleared.
+fn lose_responses(bed: &TestBed, channel: &str, fault: Fault) {
     bed.slack.faults().add(FaultRule::new(POST, fault).in_channel(channel).after_work());
 }
 
@@ -53,14 +53,14 @@ fn workspace_without_history() -> Workspace {
     workspace().with_scopes(&SCOPES_WITHOUT_HISTORY)
 }
 
-/// How often the history of a channel was asked for.
+/// How often the daemon read the history of a channel.
 fn history_calls(bed: &TestBed, method: &str, channel: &str) -> usize {
     bed.slack.calls_of(method).iter().filter(|call| call.channel.as_deref() == Some(channel)).count()
 }
 
-/// Waits until so many looks into a channel came to nothing.
+/// Waits until the daemon read a channel's history `count` times.
 async fn until_history_read(bed: &TestBed, daemon: &Daemon, method: &str, channel: &str, count: usize) {
-    let what = format!("{count} looks into {channel}");
+    let what = format!("{count} history reads of {channel}");
     bed.until_within(PROBE_TIMEOUT, daemon, &what, || {
         (history_calls(bed, method, channel) >= count).then_some(())
     })
@@ -68,24 +68,24 @@ async fn until_history_read(bed: &TestBed, daemon: &Daemon, method: &str, channe
 }
 
 #[test]
-fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answers() {
+fn an_in_doubt_post_is_repeated_once_and_then_only_after_slack_answers() {
     run_test(async {
-        let silences = lost_answers();
-        let channels: Vec<_> = (0..silences.len()).map(|n| format!("C0S{n}")).collect();
+        let faults = lost_responses();
+        let channels: Vec<_> = (0..faults.len()).map(|n| format!("C0S{n}")).collect();
         let mut workspace = workspace_without_history();
         for (n, channel) in channels.iter().enumerate() {
             workspace = workspace.add_channel(channel, &format!("s{n}"));
         }
         let bed = TestBed::with_options(Options::golden(), workspace).await;
-        for ((fault, _), channel) in silences.iter().zip(&channels) {
-            lose_answers(&bed, channel, fault.clone());
+        for ((fault, _), channel) in faults.iter().zip(&channels) {
+            lose_responses(&bed, channel, fault.clone());
         }
         let daemon = bed.start_with_diagnostics(&format!("recipients = {channels:?}")).await;
         let id = bed.create_request();
         for channel in &channels {
             until_history_read(&bed, &daemon, "conversations.history", channel, 3).await;
         }
-        for ((fault, _), channel) in silences.iter().zip(&channels) {
+        for ((fault, _), channel) in faults.iter().zip(&channels) {
             assert_eq!(bed.messages_about(channel, &id).len(), 2, "{fault:?}");
             let waits =
                 |line: &&str| line.contains(WAITING_LOG_LINE) && line.contains(&format!("place={channel} "));
@@ -101,16 +101,16 @@ fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answ
 
         bed.slack.faults().clear();
         let recorded = |channel: &str| field(&bed.record(&id), "messages").contains(&format!("{channel}/"));
-        for ((fault, is_accepted), channel) in silences.iter().zip(&channels) {
+        for ((fault, is_accepted), channel) in faults.iter().zip(&channels) {
             if !is_accepted {
                 let what = format!("the message in {channel}");
                 bed.until_within(PROBE_TIMEOUT, &daemon, &what, || recorded(channel).then_some(())).await;
                 assert_eq!(bed.messages_about(channel, &id).len(), 3, "{fault:?}");
             }
         }
-        // Where Slack said that it took them, only a message that it really takes shows that it is well.
+        // Where Slack said `ok`, only a message that it really confirms shows that it works again.
         let accepting: Vec<_> =
-            silences.iter().zip(&channels).filter(|((_, is_accepted), _)| *is_accepted).collect();
+            faults.iter().zip(&channels).filter(|((_, is_accepted), _)| *is_accepted).collect();
         for ((fault, _), channel) in &accepting {
             assert_eq!((bed.messages_about(channel, &id).len(), recorded(channel)), (2, false), "{fault:?}");
         }
@@ -128,11 +128,11 @@ fn a_post_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answ
 }
 
 #[test]
-fn a_post_that_never_arrived_is_shown_when_slack_answers_again_though_nobody_can_look() {
+fn a_lost_post_without_history_scope_is_repeated_after_slack_answers() {
     run_test(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(TEAM).await;
-        // Nothing is done, and the bot cannot know.
+        // Slack applies no post, and the bot cannot know.
         let outage = Fault::Status { status: 500, body: String::new() };
         bed.slack.faults().add(FaultRule::new(POST, outage));
         let id = bed.create_request();
@@ -140,22 +140,22 @@ fn a_post_that_never_arrived_is_shown_when_slack_answers_again_though_nobody_can
         bed.slack.faults().clear();
         bed.until_within(PROBE_TIMEOUT, &daemon, "the message", || bed.message_about("C0TEAM", &id)).await;
         daemon.stop().await;
-        assert_eq!(bed.slack.all_messages().len(), 1, "asking whether Slack answers shows nothing");
+        assert_eq!(bed.slack.all_messages().len(), 1, "a probe for Slack's answer must show nothing");
     });
 }
 
 #[test]
-fn where_the_bot_may_look_every_post_in_doubt_is_there_once_and_recorded() {
+fn with_history_scope_every_in_doubt_post_is_recorded_once() {
     run_test(async {
-        let silences = lost_answers();
-        let channels: Vec<_> = (0..silences.len()).map(|n| format!("C0S{n}")).collect();
+        let faults = lost_responses();
+        let channels: Vec<_> = (0..faults.len()).map(|n| format!("C0S{n}")).collect();
         let mut workspace = workspace();
         for (n, channel) in channels.iter().enumerate() {
             workspace = workspace.add_channel(channel, &format!("s{n}"));
         }
         let bed = TestBed::with_options(Options::golden(), workspace).await;
-        for ((fault, _), channel) in silences.iter().zip(&channels) {
-            lose_answers(&bed, channel, fault.clone());
+        for ((fault, _), channel) in faults.iter().zip(&channels) {
+            lose_responses(&bed, channel, fault.clone());
         }
         let daemon = bed.start(&format!("recipients = {channels:?}")).await;
         let id = bed.create_request();
@@ -167,8 +167,8 @@ fn where_the_bot_may_look_every_post_in_doubt_is_there_once_and_recorded() {
         }
         bed.approve(&id);
         for channel in &channels {
-            let card = bed.until_status(&daemon, channel, &id, "✅ APPROVED (looks fine)").await;
-            bed.until_replies(&daemon, &card, 1).await;
+            let message = bed.until_status(&daemon, channel, &id, "✅ APPROVED (looks fine)").await;
+            bed.until_replies(&daemon, &message, 1).await;
         }
         bed.until_recorded(&daemon, &id, |record| {
             field(record, "reviews_count") == "1" && !record.contains_key("x_doubts")
@@ -180,18 +180,18 @@ fn where_the_bot_may_look_every_post_in_doubt_is_there_once_and_recorded() {
 }
 
 #[test]
-fn a_reply_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_answers() {
+fn an_in_doubt_reply_is_repeated_once_and_then_only_after_slack_answers() {
     run_test(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let id = bed.create_request();
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 2).await;
-        lose_answers(&bed, "C0TEAM", Fault::Error("fatal_error".into()));
-        // The record holds no replies' addresses, so nothing is missing here.
-        lose_answers(&bed, "C0DBA", without_ts());
+        lose_responses(&bed, "C0TEAM", Fault::Error("fatal_error".into()));
+        // The record holds no addresses of replies, so a reply without one is complete.
+        lose_responses(&bed, "C0DBA", without_ts());
         bed.approve(&id);
         let replies =
-            |channel: &str| bed.message_about(channel, &id).map_or(0, |card| bed.replies(&card).len());
+            |channel: &str| bed.message_about(channel, &id).map_or(0, |message| bed.replies(&message).len());
         until_history_read(&bed, &daemon, "conversations.replies", "C0TEAM", 3).await;
         assert_eq!((replies("C0TEAM"), replies("C0DBA")), (2, 1));
         bed.slack.faults().clear();
@@ -209,10 +209,10 @@ fn a_reply_whose_outcome_stays_unknown_is_made_once_more_and_then_when_slack_ans
 }
 
 #[test]
-fn how_often_a_post_was_made_outlives_the_daemon() {
+fn the_count_of_attempts_survives_a_restart() {
     run_test(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
-        lose_answers(&bed, "C0TEAM", Fault::Error("internal_error".into()));
+        lose_responses(&bed, "C0TEAM", Fault::Error("internal_error".into()));
         let daemon = bed.start(TEAM).await;
         let id = bed.create_request();
         bed.until_within(PROBE_TIMEOUT, &daemon, "the wait", || daemon.find_logged(WAITING_LOG_LINE)).await;
@@ -234,22 +234,22 @@ fn how_often_a_post_was_made_outlives_the_daemon() {
 }
 
 #[test]
-fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
+fn a_message_without_metadata_is_found_by_its_text() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
-        let deaf = Fault::Status { status: 503, body: String::new() };
+        let unavailable = Fault::Status { status: 503, body: String::new() };
         for channel in ["C0TEAM", "C0DBA"] {
-            lose_answers(&bed, channel, Fault::Error("internal_error".into()));
+            lose_responses(&bed, channel, Fault::Error("internal_error".into()));
         }
-        let unreadable = bed.slack.faults().add(FaultRule::new("conversations.history", deaf.clone()));
+        let unreadable = bed.slack.faults().add(FaultRule::new("conversations.history", unavailable.clone()));
         let id = bed.create_request();
-        let cards = ["C0TEAM", "C0DBA"].map(|channel| (channel, id.clone()));
-        for (channel, id) in &cards {
-            let card = bed.until(&daemon, "the card", || bed.message_about(channel, id)).await;
-            strip_metadata(&bed, &card).await;
+        let targets = ["C0TEAM", "C0DBA"].map(|channel| (channel, id.clone()));
+        for (channel, id) in &targets {
+            let message = bed.until(&daemon, "the message", || bed.message_about(channel, id)).await;
+            strip_metadata(&bed, &message).await;
         }
-        // Somebody quotes it, and it is not ours.
+        // Alice quotes it; the quote must not be taken for the daemon's message.
         let quoted = bed.message_about("C0TEAM", &id).unwrap().text;
         bed.slack.say("C0TEAM", "U0ALICE", &format!("see\n{quoted}\n*ID*: {id}"), None).unwrap();
         bed.slack.faults().remove(unreadable);
@@ -259,11 +259,11 @@ fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
         .await;
 
         // The same for a reply.
-        let unreadable = bed.slack.faults().add(FaultRule::new("conversations.replies", deaf));
+        let unreadable = bed.slack.faults().add(FaultRule::new("conversations.replies", unavailable));
         bed.approve(&id);
-        for (channel, id) in &cards {
-            let card = bed.until_status(&daemon, channel, id, "✅ APPROVED (looks fine)").await;
-            let replies = bed.until_replies(&daemon, &card, 1).await;
+        for (channel, id) in &targets {
+            let message = bed.until_status(&daemon, channel, id, "✅ APPROVED (looks fine)").await;
+            let replies = bed.until_replies(&daemon, &message, 1).await;
             strip_metadata(&bed, &replies[0]).await;
         }
         bed.slack.faults().remove(unreadable);
@@ -272,12 +272,12 @@ fn a_message_of_ours_whose_metadata_is_gone_is_found_by_its_words() {
         })
         .await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 4, "{log}");
+        assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 4, "{log}");
         assert_eq!(bed.slack.all_messages().len(), 5);
     });
 }
 
-/// Takes a message's metadata away, as anybody can who has the bot's token.
+/// Removes a message's metadata, as any caller with the bot's token can.
 async fn strip_metadata(bed: &TestBed, message: &MessageView) {
     let body = json!({
         "channel": message.channel,
@@ -293,7 +293,7 @@ async fn strip_metadata(bed: &TestBed, message: &MessageView) {
 }
 
 #[test]
-fn two_posts_answered_with_one_address_are_not_repeated_for_ever() {
+fn posts_answered_with_the_same_address_are_not_repeated_endlessly() {
     run_test(async {
         for (workspace, copies) in [(workspace(), 1), (workspace_without_history(), 2)] {
             let bed = TestBed::with_options(Options::golden(), workspace).await;
@@ -303,18 +303,18 @@ fn two_posts_answered_with_one_address_are_not_repeated_for_ever() {
             bed.slack.faults().add(FaultRule::new(POST, fault));
             let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#).await;
             let id = bed.create_request();
-            let told = "Slack names another message's address for a message";
-            let line = bed.until_logged(&daemon, told).await;
+            let warning = "Slack names another message's address for a message";
+            let line = bed.until_logged(&daemon, warning).await;
             assert!(line.contains("WARN") && line.contains(&id) && line.contains("retry_in_s="), "{line}");
-            let places = ["C0TEAM", "C0DBA", "U0BOB"];
-            bed.until_within(PROBE_TIMEOUT, &daemon, "looks for those without an address", || {
-                let looked = daemon.times_logged("A message may be there several times or not at all");
+            let destinations = ["C0TEAM", "C0DBA", "U0BOB"];
+            bed.until_within(PROBE_TIMEOUT, &daemon, "history reads for those without an address", || {
+                let in_doubt = daemon.times_logged("A message may be there several times or not at all");
                 let found = daemon.times_logged("it is not made again");
-                (looked >= 1 || found >= 2).then_some(())
+                (in_doubt >= 1 || found >= 2).then_some(())
             })
             .await;
-            let shown = places.map(|place| bed.messages_about(place, &id).len());
-            // Whichever was answered first is taken to be there.
+            let shown = destinations.map(|destination| bed.messages_about(destination, &id).len());
+            // The post that Slack answered first counts as confirmed.
             assert!(shown.iter().all(|count| (1..=copies).contains(count)), "{shown:?}");
             assert!(shown.contains(&1), "{shown:?}");
             daemon.stop().await;

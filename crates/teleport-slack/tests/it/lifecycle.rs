@@ -1,4 +1,4 @@
-//! The whole path: a request reaches Slack, and its message stays true until it is decided or gone.
+//! The whole path: a request reaches Slack, and its message stays current until the request is decided or deleted.
 
 use std::time::Duration;
 
@@ -17,25 +17,29 @@ fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM_AND_BOB).await;
         let id = bed.create_request();
-        for place in ["C0TEAM", "U0BOB"] {
-            let card = bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
-            assert_eq!(block_text(&card, 0), "You have a new Role Request:");
+        for destination in ["C0TEAM", "U0BOB"] {
+            let message = bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+            assert_eq!(block_text(&message, 0), "You have a new Role Request:");
             assert_eq!(
-                block_text(&card, 1),
+                block_text(&message, 1),
                 format!(
                     "*ID*: {id}\n*Cluster*: local-site\n*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore\n\
                      *Approve*: `tctl request approve {id}`\n*Deny*: `tctl request deny {id}`\n"
                 )
             );
-            assert!(card.text.contains("alice@example.com") && card.text.contains("dba"), "{}", card.text);
-            let metadata = card.metadata.unwrap();
+            assert!(
+                message.text.contains("alice@example.com") && message.text.contains("dba"),
+                "{}",
+                message.text
+            );
+            let metadata = message.metadata.unwrap();
             assert_eq!(metadata["event_payload"]["request_id"], id.as_str());
         }
         bed.approve(&id);
-        for place in ["C0TEAM", "U0BOB"] {
-            let card = bed.until_status(&daemon, place, &id, "✅ APPROVED (looks fine)").await;
-            assert!(!block_text(&card, 1).contains("tctl request"));
-            let replies = bed.until_replies(&daemon, &card, 1).await;
+        for destination in ["C0TEAM", "U0BOB"] {
+            let message = bed.until_status(&daemon, destination, &id, "✅ APPROVED (looks fine)").await;
+            assert!(!block_text(&message, 1).contains("tctl request"));
+            let replies = bed.until_replies(&daemon, &message, 1).await;
             let reply = &replies[0].text;
             assert!(reply.starts_with("bob@example.com reviewed the request at "), "{reply}");
             assert!(reply.ends_with(".\nResolution: ✅ APPROVED.\nReason: looks fine."), "{reply}");
@@ -68,7 +72,7 @@ fn denial_by_tctl_deletion_and_expiry_are_shown() {
 }
 
 #[test]
-fn an_outcome_that_vanishes_at_once_is_still_told() {
+fn an_outcome_is_shown_even_if_the_request_is_deleted_at_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
@@ -107,28 +111,28 @@ fn two_approvals_are_counted_on_the_message() {
             .teleport
             .request_access("carol@example.com", NewRequest::roles(&["admin"], "two needed"))
             .unwrap();
-        let progress = |card: &access_sim::slack::snapshot::MessageView| block_text(card, 3);
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(progress(&card), "0 of 2 approvals");
+        let progress = |message: &access_sim::slack::snapshot::MessageView| block_text(message, 3);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(progress(&message), "0 of 2 approvals");
         bed.approve(&id);
         bed.until(&daemon, "the count", || {
-            bed.message_about("C0TEAM", &id).filter(|card| progress(card) == "1 of 2 approvals")
+            bed.message_about("C0TEAM", &id).filter(|message| progress(message) == "1 of 2 approvals")
         })
         .await;
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        assert_eq!(progress(&card), "Decided by bob@example.com, dave@example.com");
-        let replies = bed.until_replies(&daemon, &card, 2).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_eq!(progress(&message), "Decided by bob@example.com, dave@example.com");
+        let replies = bed.until_replies(&daemon, &message, 2).await;
         assert!(replies[0].text.starts_with(BOB) && replies[1].text.starts_with(DAVE));
         daemon.stop().await;
     });
 }
 
 #[test]
-fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never() {
+fn suggested_reviewers_and_role_recipients_are_notified_once_and_the_requester_never() {
     run_test(async {
         let bed = TestBed::new().await;
-        // alice is a recipient by Slack id, bob twice under two names.
+        // Alice is a recipient by Slack id. Bob is one twice, by id and by address.
         let rules = "recipients = [\"U0ALICE\", \"U0BOB\", \"bob@example.com\", \"alice@example.com\"]\n\
                      [role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = [\"team\"]";
         let daemon = bed.start(rules).await;
@@ -137,8 +141,8 @@ fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never
             suggested_reviewers: suggested,
             ..NewRequest::roles(&["dba"], "why")
         });
-        for place in ["C0DBA", "U0BOB", "U0DAVE"] {
-            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+        for destination in ["C0DBA", "U0BOB", "U0DAVE"] {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
         }
         let other = bed.create_request_with(NewRequest::roles(&["admin"], "why"));
         bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
@@ -151,7 +155,7 @@ fn suggested_reviewers_and_role_recipients_are_told_once_and_the_requester_never
 }
 
 #[test]
-fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
+fn with_enterprise_the_message_has_the_link_and_all_fields() {
     run_test(async {
         let options = Options {
             advanced_access_workflows: true,
@@ -172,13 +176,13 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
             assume_start: Some(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)),
             ..NewRequest::roles(&["dba"], "with everything")
         });
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let lines = block_text(&card, 1);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let lines = block_text(&message, 1);
         assert!(
             lines.contains(&format!("*Link*: <https://teleport.example.com/web/requests/{id}>")),
             "{lines}"
         );
-        let facts = block_text(&card, 3);
+        let facts = block_text(&message, 3);
         for fact in [
             "*Resources*: node web-1",
             "web-2",
@@ -189,32 +193,32 @@ fn an_enterprise_cluster_gets_the_link_and_everything_the_request_says() {
             assert!(facts.contains(fact), "{fact} is missing in {facts}");
         }
         bed.teleport.promote(&id, "Database team").unwrap();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏫ PROMOTED").await;
-        assert_eq!(block_text(&card, 3), "To access list “Database team”");
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏫ PROMOTED").await;
+        assert_eq!(block_text(&message, 3), "To access list “Database team”");
         daemon.stop().await;
     });
 }
 
 #[test]
-fn without_enterprise_there_are_commands_and_no_link_although_the_proxy_is_known() {
+fn without_enterprise_the_message_has_commands_and_no_link() {
     run_test(async {
         let options = Options { proxy_public_addr: "teleport.example.com:443".into(), ..Options::golden() };
         let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed.create_request();
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let lines = block_text(&card, 1);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let lines = block_text(&message, 1);
         assert!(lines.contains(&format!("*Approve*: `tctl request approve {id}`")), "{lines}");
-        assert!(!lines.contains("*Link*") && !card.text.contains("teleport.example.com"), "{lines}");
+        assert!(!lines.contains("*Link*") && !message.text.contains("teleport.example.com"), "{lines}");
         daemon.stop().await;
     });
 }
 
 #[test]
-fn every_era_of_servers_is_listed() {
+fn requests_of_every_server_version_are_listed() {
     run_test(async {
-        for era in ServerVersion::ALL {
-            let bed = TestBed::with_options(Options::new(era, Fixture::golden()), workspace()).await;
+        for version in ServerVersion::ALL {
+            let bed = TestBed::with_options(Options::new(version, Fixture::golden()), workspace()).await;
             let before = bed.create_request();
             let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
             bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;

@@ -1,4 +1,4 @@
-//! Lists that fail, say nothing, or say less than there is: the stream goes on, and an absence is no end.
+//! Lists that fail, are empty or are incomplete: the watch goes on, and a missing request does not count as deleted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,26 +20,26 @@ const PENDING: &str = "⏳ PENDING";
 const APPROVED: &str = "✅ APPROVED (ok)";
 const MIB: usize = 1024 * 1024;
 
-async fn bed_with_version(era: ServerVersion) -> TestBed {
+async fn bed_with_version(version: ServerVersion) -> TestBed {
     let options = Options {
         list_lag: Duration::ZERO,
         delete_delay: Duration::from_secs(3_600),
-        ..Options::new(era, Fixture::golden())
+        ..Options::new(version, Fixture::golden())
     };
     TestBed::with_options(options, workspace()).await
 }
 
-/// The rights of the plugin's role over access requests.
+/// Sets the verbs of the plugin's role on access requests.
 fn set_verbs(bed: &TestBed, verbs: &[&str]) {
     let mut rules = plugin_rules();
     rules[0].verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
-    // Records stay readable, which the right over plugin data gives as well.
+    // Records stay readable, through the verbs on plugin data.
     let all = ["list", "read", "update"].map(str::to_owned).to_vec();
     rules[1] = Rule { verbs: all, ..rules[1].clone() };
-    bed.teleport.edit_fixture(|world| world.role_mut("access-plugin").unwrap().allow.rules = rules);
+    bed.teleport.edit_fixture(|fixture| fixture.role_mut("access-plugin").unwrap().allow.rules = rules);
 }
 
-/// `tctl request approve`, in every edition.
+/// `tctl request approve`, in every version.
 fn approve(bed: &TestBed, id: &str) {
     bed.teleport.set_state(TCTL, id, RequestState::Approved, "ok", "").unwrap();
 }
@@ -52,10 +52,10 @@ async fn until_logged_times(bed: &TestBed, daemon: &Daemon, words: &str, times: 
 }
 
 #[test]
-fn more_records_than_one_message_holds_make_nobody_deaf() {
+fn too_many_records_for_one_message_do_not_stop_the_watch() {
     run_test(async {
         let bed = TestBed::new().await;
-        // Of requests that are gone, as an hour of them is kept.
+        // Records of deleted requests, which Teleport keeps for an hour.
         for _ in 0..5 {
             let id = bed.create_request();
             let notes = BTreeMap::from([(b"x_note".to_vec(), vec![b'x'; 14 * MIB])]);
@@ -87,7 +87,7 @@ fn more_records_than_one_message_holds_make_nobody_deaf() {
 }
 
 #[test]
-fn more_requests_than_one_message_holds_hide_no_new_one() {
+fn too_many_requests_for_one_message_hide_no_new_request() {
     run_test(async {
         let bed = TestBed::new().await;
         let hostile: Vec<_> = (0..5)
@@ -103,14 +103,14 @@ fn more_requests_than_one_message_holds_hide_no_new_one() {
         let (status, text) = daemon.get("/readyz").await;
         assert!(status == 503 && text.contains("listing the access requests fails for"), "{status} {text}");
         assert!(bed.messages_about("C0TEAM", &before).is_empty());
-        // The pending ones alone fit again.
+        // The pending requests alone fit again.
         for id in &hostile[..4] {
             bed.teleport.set_state(TCTL, id, RequestState::Denied, "", "").unwrap();
         }
         bed.until_status(&daemon, "C0TEAM", &before, PENDING).await;
         bed.until_status(&daemon, "C0TEAM", &hostile[4], PENDING).await;
         assert_eq!(daemon.times_logged("Watcher connected"), 1, "{}", daemon.log_tail());
-        // What the short list lacks is not taken for gone.
+        // Requests missing in the short list do not count as deleted.
         approve(&bed, &after);
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
         for id in &hostile[..4] {
@@ -124,19 +124,19 @@ fn more_requests_than_one_message_holds_hide_no_new_one() {
 }
 
 #[test]
-fn a_list_that_is_refused_fails_or_hangs_is_made_again_beside_the_stream() {
+fn a_failing_list_is_retried_while_the_watch_goes_on() {
     run_test(async {
-        for (era, method) in [
+        for (version, method) in [
             (ServerVersion::V6, Method::GetAccessRequests),
             (ServerVersion::V15, Method::GetAccessRequestsV2),
             (ServerVersion::V18, Method::ListAccessRequests),
         ] {
-            let bed = bed_with_version(era).await;
+            let bed = bed_with_version(version).await;
             let before = bed.create_request();
             let refused = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
             let faults = bed.teleport.faults();
             for (fault, times) in [(Fault::Hang, Repeat::Next(1)), (refused, Repeat::UntilCleared)] {
-                // Slower than any list, and not in the way of anything.
+                // Slower than any list, and it must block nothing.
                 faults.inject(method, fault, times);
             }
             let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
@@ -146,7 +146,7 @@ fn a_list_that_is_refused_fails_or_hangs_is_made_again_beside_the_stream() {
             approve(&bed, &after);
             bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
             faults.clear();
-            // The call that hangs is a minute's; a new watch does not wait for it.
+            // The call hangs for a minute; a new watch does not wait for it.
             bed.teleport.faults().end_watches(&WatchEnd::Clean);
             bed.until_status(&daemon, "C0TEAM", &before, PENDING).await;
             faults.inject(method, Fault::unavailable(), Repeat::Next(3));
@@ -163,21 +163,22 @@ fn a_list_that_is_refused_fails_or_hangs_is_made_again_beside_the_stream() {
 }
 
 #[test]
-fn an_empty_list_for_want_of_a_right_ends_no_message_in_any_era() {
+fn an_empty_list_from_a_missing_right_expires_no_message_in_any_version() {
     run_test(async {
-        let all =
-            ServerVersion::ALL.into_iter().flat_map(|era| ["list", "read"].map(|missing| (era, missing)));
-        future::join_all(all.map(|(era, missing)| keeps_its_messages_without(era, missing))).await;
+        let all = ServerVersion::ALL
+            .into_iter()
+            .flat_map(|version| ["list", "read"].map(|missing| (version, missing)));
+        future::join_all(all.map(|(version, missing)| assert_messages_kept_without(version, missing))).await;
     });
 }
 
-async fn keeps_its_messages_without(era: ServerVersion, missing: &str) {
-    let bed = bed_with_version(era).await;
+async fn assert_messages_kept_without(version: ServerVersion, missing: &str) {
+    let bed = bed_with_version(version).await;
     let daemon = bed.start_with_diagnostics(TEAM).await;
     let [kept, deleted, removed] = [bed.create_request(), bed.create_request(), bed.create_request()];
     let short = NewRequest { pending_ttl: Some(Duration::from_secs(6)), ..NewRequest::roles(&["dba"], "") };
-    let over = bed.create_request_with(short);
-    for id in [&kept, &deleted, &removed, &over] {
+    let expired = bed.create_request_with(short);
+    for id in [&kept, &deleted, &removed, &expired] {
         bed.until_status(&daemon, "C0TEAM", id, PENDING).await;
     }
     let has = ["list", "read"].into_iter().find(|verb| *verb != missing).unwrap();
@@ -188,12 +189,12 @@ async fn keeps_its_messages_without(era: ServerVersion, missing: &str) {
         let line = bed.until_logged(&daemon, "lacks the verb list on access_request").await;
         assert!(line.contains("ERROR") && line.contains("verbs: ['list', 'read']"), "{line}");
         let (status, text) = daemon.get("/readyz").await;
-        assert!(status == 503 && text.contains("lacks the verb list"), "{era:?} {status} {text}");
+        assert!(status == 503 && text.contains("lacks the verb list"), "{version:?} {status} {text}");
         assert_eq!(daemon.metrics().await["requests_hidden"], 1.0);
         bed.teleport.delete(TCTL, &deleted).unwrap();
         bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
     }
-    // A start, which saw none of them pending.
+    // A start that saw none of them pending.
     daemon.stop().await;
     bed.teleport.delete(TCTL, &removed).unwrap();
     let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
@@ -204,7 +205,7 @@ async fn keeps_its_messages_without(era: ServerVersion, missing: &str) {
     })
     .await;
     if missing == "list" {
-        bed.until_status(&daemon, "C0TEAM", &over, "⌛ EXPIRED").await;
+        bed.until_status(&daemon, "C0TEAM", &expired, "⌛ EXPIRED").await;
     }
     bed.until_status(&daemon, "C0TEAM", &kept, PENDING).await;
     bed.until_status(&daemon, "C0TEAM", &removed, PENDING).await;
@@ -212,19 +213,19 @@ async fn keeps_its_messages_without(era: ServerVersion, missing: &str) {
     set_verbs(&bed, &["list", "read"]);
     bed.until_logged(&daemon, "Ready").await;
     bed.until_deleted(&daemon, "C0TEAM", &removed).await;
-    bed.until_status(&daemon, "C0TEAM", &over, "⌛ EXPIRED").await;
+    bed.until_status(&daemon, "C0TEAM", &expired, "⌛ EXPIRED").await;
     bed.until_status(&daemon, "C0TEAM", &kept, PENDING).await;
     assert_eq!(daemon.metrics().await["requests_hidden"], 0.0);
     daemon.stop().await;
 }
 
 #[test]
-fn rights_that_cannot_be_asked_for_end_no_message_either() {
+fn unreadable_rights_expire_no_message() {
     run_test(async {
-        for (era, method) in
+        for (version, method) in
             [(ServerVersion::V6, Method::GetRole), (ServerVersion::V15, Method::GetCurrentUserRoles)]
         {
-            let bed = bed_with_version(era).await;
+            let bed = bed_with_version(version).await;
             let daemon = bed.start_with_diagnostics(TEAM).await;
             let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
@@ -233,8 +234,11 @@ fn rights_that_cannot_be_asked_for_end_no_message_either() {
             set_verbs(&bed, &["read"]);
             bed.teleport.faults().end_watches(&WatchEnd::Clean);
             let line = bed.until_logged(&daemon, "extent=Unknown").await;
-            let told = daemon.find_logged("cannot be known").unwrap_or_default();
-            assert!(told.contains("WARN") && told.contains("verbs: ['list', 'read']"), "{told} {line}");
+            let warning = daemon.find_logged("cannot be known").unwrap_or_default();
+            assert!(
+                warning.contains("WARN") && warning.contains("verbs: ['list', 'read']"),
+                "{warning} {line}"
+            );
             let (status, text) = daemon.get("/readyz").await;
             assert!(status == 503 && text.contains("cannot be known"), "{status} {text}");
             bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;

@@ -1,4 +1,4 @@
-//! Secrets where none belong: the program ends with 78 and neither prints them nor sends them.
+//! Secrets in the wrong place: the program exits with 78 and neither prints nor sends them.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use crate::harness::*;
 const MARK: &str = "k9MarkerQ7";
 
 #[test]
-fn a_secret_in_a_wrong_place_of_the_file_is_refused_unprinted_and_unsent() {
+fn a_misplaced_secret_in_the_file_is_rejected_and_neither_printed_nor_sent() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let sound = bed.review_config(Transport::Socket, ANY_OF_THREE);
@@ -39,7 +39,7 @@ fn a_secret_in_a_wrong_place_of_the_file_is_refused_unprinted_and_unsent() {
 }
 
 #[test]
-fn a_secret_on_the_command_line_is_refused_unprinted() {
+fn a_secret_on_the_command_line_is_rejected_and_not_printed() {
     let token = format!("xoxb-1-{MARK}");
     for arguments in [
         vec!["start", "-c", &token],

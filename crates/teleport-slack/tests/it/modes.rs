@@ -1,5 +1,5 @@
-//! Which call carries a decision: what `auto` makes of each kind of cluster, and what older and newer configurations
-//! mean.
+//! The call that sets a decision: how mode `auto` acts on each kind of cluster, and how older and newer
+//! configurations are read.
 
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
@@ -18,13 +18,13 @@ use crate::harness::*;
 
 const AUTO: &str = "mode = \"auto\"";
 
-/// The rules of `ANY_OF_THREE` in mode `auto`, with carol among those who may.
+/// The rules of `ANY_OF_THREE` in mode `auto`, with carol as one more approver.
 fn auto_config() -> String {
     let review = ANY_OF_THREE.replace("mode = \"resolver\"", AUTO);
     review.replace("approvers = [", "approvers = [\"carol@example.com\", ")
 }
 
-/// A cluster of the newest era whose plugin may set states, and submit reviews for these users.
+/// A V18 cluster whose plugin may set states, and submit reviews for these users.
 async fn v18_bed(for_users: &[&str]) -> TestBed {
     let mut options = v18_options();
     let role = options.fixture.role_mut("access-plugin").unwrap();
@@ -38,54 +38,57 @@ async fn v18_bed(for_users: &[&str]) -> TestBed {
 async fn pending(bed: &TestBed, review: &str) -> (Daemon, String, MessageView) {
     let daemon = bed.start_with_review(Transport::Http, review).await;
     let id = bed.create_request();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    (daemon, id, card)
+    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (daemon, id, message)
 }
 
 #[test]
-fn auto_goes_by_the_rules_where_the_release_takes_no_reviews() {
+fn auto_uses_the_rules_when_the_release_takes_no_reviews() {
     run_test(async {
         let bed = TestBed::with_review().await;
-        let (daemon, id, card) = pending(&bed, &auto_config()).await;
+        let (daemon, id, message) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
         assert!(line.contains("its release 6.2.1 is too old") && line.contains("review.mode"), "{line}");
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
-        // It was known before anybody's review had to be refused.
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        // The daemon knew it before any review was refused.
         assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn auto_goes_by_the_rules_where_the_role_lacks_the_right() {
+fn auto_uses_the_rules_when_the_role_lacks_the_permission() {
     run_test(async {
         let bed = v18_bed(&[]).await;
-        let (daemon, id, card) = pending(&bed, &auto_config()).await;
+        let (daemon, id, message) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
         assert!(line.contains("allow.review_requests.submit_for_users"), "{line}");
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_refusal_for_one_person_does_not_bring_in_the_rules() {
+fn a_refusal_for_one_user_does_not_switch_to_the_rules() {
     run_test(async {
         let bed = v18_bed(&[BOB, DAVE]).await;
-        let (daemon, id, card) = pending(&bed, &auto_config()).await;
-        // Nobody's review was taken yet. A rule names carol, and the daemon may set states.
+        let (daemon, id, message) = pending(&bed, &auto_config()).await;
+        // Teleport took no review yet. A rule names carol, and the daemon may set states.
         let refused = "Teleport does not let me submit a review for you (“carol@example.com”), so nothing was changed; decide it in Teleport.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await, refused);
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await, refused);
         bed.assert_untouched(&daemon, &id);
         let line = bed.until_logged(&daemon, "Teleport did not take the review").await;
         assert!(line.contains("submit_for_users"), "{line}");
-        // Nor when the daemon's own roles cannot be read.
+        // Nor does it switch when the daemon cannot read its own roles.
         let denied = Fault::Error(RpcError::new(Code::PermissionDenied, "no"));
         bed.teleport.faults().inject(Method::GetCurrentUserRoles, denied, Repeat::UntilCleared);
-        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &card, "deny").await, refused);
+        assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &message, "deny").await, refused);
         bed.assert_untouched(&daemon, &id);
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
+            "The request is approved."
+        );
         let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].kind), (1, AuditKind::Review), "{audit:?}");
         assert!(daemon.find_logged("The rules decide in Slack").is_none());
@@ -94,27 +97,27 @@ fn a_refusal_for_one_person_does_not_bring_in_the_rules() {
 }
 
 #[test]
-fn the_rules_come_in_when_the_right_is_taken_from_the_role() {
+fn auto_switches_to_the_rules_when_the_role_loses_the_permission() {
     run_test(async {
         let bed = v18_bed(&["*"]).await;
-        let (daemon, id, card) = pending(&bed, &auto_config()).await;
-        bed.teleport.edit_fixture(|world| {
-            world.role_mut("access-plugin").unwrap().allow.submit_for_users.clear();
+        let (daemon, id, message) = pending(&bed, &auto_config()).await;
+        bed.teleport.edit_fixture(|fixture| {
+            fixture.role_mut("access-plugin").unwrap().allow.submit_for_users.clear();
         });
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.until_logged(&daemon, "The rules decide in Slack").await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn where_nobody_can_decide_no_buttons_are_drawn() {
+fn no_buttons_are_shown_when_no_user_can_decide() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let review = auto_config();
         let (links, _) = review.split_once("[[review.rule]]").unwrap();
-        let (daemon, _, card) = pending(&bed, links).await;
-        assert_eq!(button_ids(&card), Vec::<&str>::new());
+        let (daemon, _, message) = pending(&bed, links).await;
+        assert_eq!(button_ids(&message), Vec::<&str>::new());
         let line = bed.until_logged(&daemon, "Nobody can decide in Slack, and no buttons are drawn").await;
         assert!(line.contains("too old") && line.contains("or add rules"), "{line}");
         bed.stop_and_check_secrets(daemon).await;
@@ -139,13 +142,13 @@ fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
         }
         let new = NewRequest { suggested_reviewers: vec![BOB.to_owned()], ..NewRequest::roles(&["dba"], "") };
         let id = bed.create_request_with(new);
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "Only this request's suggested reviewers may decide it in Slack: bob@example.com."
         );
         bed.assert_untouched(&daemon, &id);
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
@@ -172,15 +175,18 @@ fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
         let sockets = bed.slack.sockets();
         bed.until(&daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        // Dave's e-mail address is his user name, and that is no link.
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // Dave's e-mail address equals the user name, and that is no mapping.
         assert!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve")
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve")
                 .await
                 .contains("linked to no Teleport user")
         );
         bed.assert_untouched(&daemon, &id);
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
+            "The request is approved."
+        );
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
         let audit = bed.decision_events(&id);
         assert_eq!((audit.len(), audit[0].reviewer.as_deref()), (1, Some(BOB)), "{audit:?}");
@@ -189,11 +195,12 @@ fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
     });
 }
 
-/// Bob's approval is in the notes of a request, from so long ago, and whoever took it died without telling Teleport.
+/// A request whose record holds bob's approval of this age; the daemon that took it died before it set the state in
+/// Teleport.
 pub(crate) async fn unapplied_approval(bed: &TestBed, ago: SignedDuration) -> (String, MessageView) {
-    let (daemon, id, card) = pending(bed, ANY_OF_THREE).await;
+    let (daemon, id, message) = pending(bed, ANY_OF_THREE).await;
     bed.teleport.faults().inject(Method::SetAccessRequestState, Fault::unavailable(), Repeat::UntilCleared);
-    let recorded = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+    let recorded = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
     assert!(recorded.starts_with("Your approval is recorded, but"), "{recorded}");
     daemon.kill().await;
     let mut record = bed.record(&id);
@@ -206,20 +213,20 @@ pub(crate) async fn unapplied_approval(bed: &TestBed, ago: SignedDuration) -> (S
     let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
     bed.teleport.set_plugin_data(&id, "slack", bytes).unwrap();
     bed.teleport.faults().clear();
-    (id, card)
+    (id, message)
 }
 
 #[test]
-fn votes_in_the_record_decide_only_where_the_rules_do() {
+fn recorded_votes_decide_only_when_the_rules_decide() {
     run_test(async {
         let bed = v18_bed(&["*"]).await;
-        // The notes are anybody's who may update plugin data; here Teleport judges.
-        let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+        // Every user with the right to update plugin data can write the record; here Teleport decides.
+        let (id, message) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
         let daemon = bed.start_with_review(Transport::Http, &auto_config()).await;
         let later = bed.create_request();
         bed.until_clickable(&daemon, "C0TEAM", &later).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "The request is approved."
         );
         let audit = bed.decision_events(&id);
@@ -245,8 +252,8 @@ fn tokens_of_two_slack_apps_end_the_start() {
         let config = bed.review_config(Transport::Socket, ANY_OF_THREE).replace(&own, &other);
         let (status, output) = bed.launch_with_review(&config).wait_for_exit().await;
         assert_eq!(status.code(), Some(78), "{output}");
-        let told = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; copy both tokens from the pages of one app";
-        assert!(output.contains(told), "{output}");
+        let expected = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; copy both tokens from the pages of one app";
+        assert!(output.contains(expected), "{output}");
         assert!(!output.contains(&other), "{output}");
         assert_eq!(bed.slack.sockets().count(), 0);
     });

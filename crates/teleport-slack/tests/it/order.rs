@@ -1,5 +1,5 @@
-//! In each channel requests are shown in the order in which they were made, whatever held them up; and one channel's
-//! trouble is no other's.
+//! Each channel shows requests in the order of their creation, whatever delayed them. An error in one channel delays
+//! no other.
 
 use access_sim::slack::call_log::Call;
 use access_sim::slack::faults::{Fault, FaultRule};
@@ -7,41 +7,45 @@ use access_sim::slack::faults::{Fault, FaultRule};
 use crate::harness::*;
 
 const POST: &str = "chat.postMessage";
-/// So many requests at once; in a channel that Slack slowed down they come one a second.
+/// Requests created at once; a channel that Slack slowed down gets one a second.
 const BURST: usize = 12;
 
 fn burst(bed: &TestBed) -> Vec<String> {
     (0..BURST).map(|_| bed.create_request()).collect()
 }
 
-/// The requests that a place tells of, in the order in which they were posted.
-fn posted_ids(bed: &TestBed, place: &str) -> Vec<String> {
-    let channel = if place.starts_with('U') { bed.slack.dm_with(place) } else { Some(place.to_owned()) };
+/// The requests that a destination shows, in the order of their messages.
+fn posted_ids(bed: &TestBed, destination: &str) -> Vec<String> {
+    let channel = if destination.starts_with('U') {
+        bed.slack.dm_with(destination)
+    } else {
+        Some(destination.to_owned())
+    };
     let mut messages = channel.map_or_else(Vec::new, |channel| bed.slack.messages(&channel));
     messages.sort_by(|a, b| a.ts.cmp(&b.ts));
     messages.iter().filter_map(request_id_of).collect()
 }
 
-async fn until_all_posted(bed: &TestBed, daemon: &Daemon, place: &str, ids: &[String]) {
-    bed.until(daemon, &format!("all in {place}"), || {
-        (posted_ids(bed, place).len() == ids.len()).then_some(())
+async fn until_all_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids: &[String]) {
+    bed.until(daemon, &format!("all in {destination}"), || {
+        (posted_ids(bed, destination).len() == ids.len()).then_some(())
     })
     .await;
 }
 
-async fn until_posted(bed: &TestBed, daemon: &Daemon, place: &str, ids: &[String]) {
-    bed.until(daemon, &format!("all in {place}"), || {
-        (posted_ids(bed, place).len() == ids.len()).then_some(())
+async fn until_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids: &[String]) {
+    bed.until(daemon, &format!("all in {destination}"), || {
+        (posted_ids(bed, destination).len() == ids.len()).then_some(())
     })
     .await;
-    let numbers = |told: Vec<String>| -> Vec<_> {
-        told.iter().map(|id| ids.iter().position(|asked| asked == id).unwrap()).collect()
+    let numbers = |posted: Vec<String>| -> Vec<_> {
+        posted.iter().map(|id| ids.iter().position(|asked| asked == id).unwrap()).collect()
     };
-    assert_eq!(numbers(posted_ids(bed, place)), (0..ids.len()).collect::<Vec<_>>(), "in {place}");
+    assert_eq!(numbers(posted_ids(bed, destination)), (0..ids.len()).collect::<Vec<_>>(), "in {destination}");
 }
 
 #[test]
-fn a_burst_comes_in_order_also_after_slack_asked_to_wait() {
+fn a_burst_is_posted_in_order_even_after_slack_asks_to_wait() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
@@ -56,7 +60,7 @@ fn a_burst_comes_in_order_also_after_slack_asked_to_wait() {
 }
 
 #[test]
-fn requests_made_during_an_outage_come_in_order_when_it_is_over() {
+fn requests_made_during_an_outage_are_posted_in_order_afterwards() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#).await;
@@ -67,7 +71,7 @@ fn requests_made_during_an_outage_come_in_order_when_it_is_over() {
             bed.slack.faults().add(FaultRule::new(POST, fault).in_channel(channel));
         }
         let ids = burst(&bed);
-        // Nobody else waits.
+        // No other channel waits.
         until_all_posted(&bed, &daemon, "U0BOB", &ids).await;
         for channel in ["C0TEAM", "C0DBA"] {
             let tries = || {
@@ -75,7 +79,7 @@ fn requests_made_during_an_outage_come_in_order_when_it_is_over() {
                 let struck = |call: &&Call| call.channel.as_deref() == Some(channel) && call.fault.is_some();
                 calls.iter().filter(struck).count()
             };
-            // The first one three times, and then another one: it is the channel, not the message.
+            // The first message fails three times, then another one: the channel fails, not the message.
             bed.until(&daemon, "four tries", || (tries() >= 4).then_some(())).await;
         }
         bed.slack.faults().clear();
@@ -87,7 +91,7 @@ fn requests_made_during_an_outage_come_in_order_when_it_is_over() {
 }
 
 #[test]
-fn requests_made_while_the_daemon_was_down_come_in_order() {
+fn requests_made_while_the_daemon_was_down_are_posted_in_order() {
     run_test(async {
         let bed = TestBed::new().await;
         let ids = burst(&bed);

@@ -1,4 +1,4 @@
-//! Recipients as they are configured: looked at when starting, and each told once, under however many names.
+//! Configured recipients: the daemon resolves them at start and notifies each once, under however many names.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const POST: &str = "chat.postMessage";
 const MINIMAL_SCOPES: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
 
 #[test]
-fn whatever_is_configured_is_looked_at_when_starting() {
+fn every_configured_recipient_is_checked_at_start() {
     run_test(async {
         let workspace = workspace()
             .add_channel("C0OLD", "old-approvers")
@@ -35,8 +35,8 @@ fn whatever_is_configured_is_looked_at_when_starting() {
             ("channel=#nowhere", "Slack knows no public channel of this name"),
             ("channel=#far", "The bot is not in the channel"),
             ("channel=C0NONE", "Slack knows no such channel"),
-            ("recipient=nobody@example.com", "Nobody in this Slack workspace goes by this recipient"),
-            ("recipient=U0NOBODY", "Nobody in this Slack workspace goes by this recipient"),
+            ("recipient=nobody@example.com", "No user in this Slack workspace matches this recipient"),
+            ("recipient=U0NOBODY", "No user in this Slack workspace matches this recipient"),
             ("recipient=U0EVE", "This recipient is deactivated"),
         ] {
             let named = |line: &&str| line.contains(words) && line.contains(who);
@@ -44,26 +44,26 @@ fn whatever_is_configured_is_looked_at_when_starting() {
             assert!(line.contains(" WARN "), "{line}");
         }
         let log = daemon.stop().await;
-        let told = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
-        assert_eq!(log.lines().filter(told).count(), 8, "{log}");
+        let is_warning = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
+        assert_eq!(log.lines().filter(is_warning).count(), 8, "{log}");
         assert_eq!(bed.slack.calls_of("conversations.list").len(), 1);
         assert!(bed.slack.calls_of(POST).is_empty());
     });
 }
 
 #[test]
-fn with_the_readmes_scopes_it_is_said_once_what_cannot_be_looked_at() {
+fn with_the_readmes_scopes_unchecked_recipients_are_logged_once() {
     run_test(async {
         let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
         let rules = "recipients = [\"team\", \"C0DBA\"]\n[role_to_recipients]\ndba = [\"dba-approvers\", \"bob@example.com\", \"nobody@example.com\"]";
         let daemon = bed.start(rules).await;
         let line = bed.until_logged(&daemon, "Channels cannot be looked at when starting").await;
         assert!(line.contains("INFO") && line.contains("channels:read and groups:read"), "{line}");
-        bed.until_warned(&daemon, "Nobody in this Slack workspace goes by this recipient").await;
+        bed.until_warned(&daemon, "No user in this Slack workspace matches this recipient").await;
         let log = daemon.stop().await;
         assert_eq!(log.matches("cannot be looked at when starting").count(), 1, "{log}");
-        let told = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
-        assert_eq!(log.lines().filter(told).count(), 1, "{log}");
+        let is_warning = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");
+        assert_eq!(log.lines().filter(is_warning).count(), 1, "{log}");
         for method in ["conversations.list", "conversations.info"] {
             assert!(bed.slack.calls_of(method).is_empty(), "{method} could only be refused");
         }
@@ -71,7 +71,7 @@ fn with_the_readmes_scopes_it_is_said_once_what_cannot_be_looked_at() {
 }
 
 #[test]
-fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
+fn a_start_during_an_outage_logs_what_it_could_not_check_and_works() {
     run_test(async {
         let bed = TestBed::new().await;
         let away = Fault::Status { status: 503, body: String::new() };
@@ -87,15 +87,15 @@ fn a_start_during_an_outage_says_what_it_could_not_look_at_and_works() {
             bed.until_warned(&daemon, words).await;
         }
         let id = bed.create_request();
-        for place in ["C0TEAM", "C0DBA", "U0BOB"] {
-            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+        for destination in ["C0TEAM", "C0DBA", "U0BOB"] {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
         }
         daemon.stop().await;
     });
 }
 
 #[test]
-fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
+fn a_channel_given_by_id_and_by_name_gets_one_message_with_any_scopes() {
     run_test(async {
         let by_role = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"dba\" = [\"team\", \"C0DBA\"]";
         let both_ways = r##"recipients = ["C0TEAM", "#team", "dba-approvers", "C0DBA"]"##;
@@ -103,7 +103,7 @@ fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
             for rules in [by_role, both_ways] {
                 let bed = TestBed::with_options(Options::golden(), workspace.clone()).await;
                 let mut ids = Vec::new();
-                // Also after a restart, when nothing is remembered of names, and the older requests are looked at again.
+                // Also after a restart: the daemon remembers no names then and reconciles the older requests again.
                 for _ in 0..2 {
                     let daemon = bed.start(rules).await;
                     ids.push(bed.create_request());
@@ -125,16 +125,16 @@ fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
                     bed.until_status(&daemon, "C0TEAM", id, "✅ APPROVED (looks fine)").await;
                 }
                 daemon.stop().await;
-                let cards = |channel: &str| {
-                    let mut told: Vec<_> =
+                let messages = |channel: &str| {
+                    let mut notified: Vec<_> =
                         bed.slack.messages(channel).iter().filter_map(request_id_of).collect();
-                    let count = told.len();
-                    told.sort();
-                    told.dedup();
-                    (told.len(), count)
+                    let count = notified.len();
+                    notified.sort();
+                    notified.dedup();
+                    (notified.len(), count)
                 };
                 for channel in ["C0TEAM", "C0DBA"] {
-                    let (requests, messages) = cards(channel);
+                    let (requests, messages) = messages(channel);
                     assert_eq!(requests, messages, "{channel} with {rules}");
                 }
             }
@@ -143,32 +143,32 @@ fn a_channel_given_by_id_and_by_name_is_told_once_whatever_may_be_asked() {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_holds_up_nobody() {
+fn an_unknown_name_delays_no_other_recipient() {
     run_test(async {
         let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
         let daemon = bed.start(r#"recipients = ["nowhere", "C0TEAM", "bob@example.com"]"#).await;
         for _ in 0..3 {
             let (id, asked) = (bed.create_request(), Instant::now());
-            for place in ["C0TEAM", "U0BOB"] {
-                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
             }
-            assert!(asked.elapsed() < Duration::from_secs(5), "told after {:?}", asked.elapsed());
+            assert!(asked.elapsed() < Duration::from_secs(5), "notified after {:?}", asked.elapsed());
         }
         daemon.stop().await;
     });
 }
 
-/// How often the daemon is killed in the middle of a post, unless the environment says so.
+/// How often the test kills the daemon during a post, unless the environment says otherwise.
 const KILLS: usize = 5;
 
-/// `KILLS=200 cargo test --test it recipients::posts -- --nocapture` is the whole measure.
+/// `KILLS=200 cargo test --test it recipients::posts -- --nocapture` runs the full measurement.
 #[test]
-fn posts_in_doubt_to_a_channels_name_are_settled_with_one_list() {
+fn posts_in_doubt_to_a_channel_name_are_resolved_with_one_list() {
     run_test(async {
         let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
         let bed = TestBed::new().await;
         bed.slack.set_rate_limits(Some(RateLimits::default()));
-        // Nothing is known of names when the daemon starts.
+        // The daemon knows no channel names when it starts.
         let unlisted = || {
             let away = Fault::Status { status: 503, body: String::new() };
             bed.slack.faults().add(FaultRule::new("conversations.list", away).times(1))

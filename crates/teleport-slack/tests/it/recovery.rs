@@ -1,5 +1,5 @@
-//! What Slack refuses is told once and not hammered, and is taken up again when the cause is gone; of many changes
-//! meanwhile only the newest is shown.
+//! A refusal by Slack is logged once and not retried in a tight loop. The work resumes when the cause is gone, and only
+//! the newest of several changes is shown.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ const UPDATE: &str = "chat.update";
 /// Longer than the first pauses after a refusal, 15 and 30 s, together.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until the message about `id` in #team has this status, however long a refusal is waited out.
+/// Waits until the message about `id` in #team has this status, even after long pauses.
 async fn until_recovered(bed: &TestBed, daemon: &Daemon, id: &str, status: &str) {
     bed.until_within(RECOVERY_TIMEOUT, daemon, &format!("{status} in #team"), || {
         bed.message_about("C0TEAM", id)
-            .filter(|card| status_line(card) == format!("*Status:* {status}"))
+            .filter(|message| status_line(message) == format!("*Status:* {status}"))
             .map(|_| ())
     })
     .await;
 }
 
-/// A request that is shown in #team, and recorded.
+/// Makes a request and waits until it is shown in #team and recorded.
 async fn posted_request(bed: &TestBed, daemon: &Daemon) -> (String, String) {
     let id = bed.create_request();
-    let card = bed.until_status(daemon, "C0TEAM", &id, "⏳ PENDING").await;
-    bed.until_recorded(daemon, &id, |record| field(record, "messages").contains(&card.ts)).await;
-    (id, card.ts)
+    let message = bed.until_status(daemon, "C0TEAM", &id, "⏳ PENDING").await;
+    bed.until_recorded(daemon, &id, |record| field(record, "messages").contains(&message.ts)).await;
+    (id, message.ts)
 }
 
 #[test]
-fn of_three_changes_while_slack_is_away_only_the_newest_is_shown() {
+fn only_the_newest_change_during_a_slack_outage_is_shown() {
     run_test(async {
         let mut options = Options::golden();
         options.fixture.role_mut("requester").unwrap().allow.request.thresholds =
@@ -58,7 +58,7 @@ fn of_three_changes_while_slack_is_away_only_the_newest_is_shown() {
 }
 
 #[test]
-fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() {
+fn a_channel_without_the_bot_is_logged_once_and_served_after_an_invite() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.slack.kick_bot("C0TEAM");
@@ -81,7 +81,7 @@ fn a_channel_without_the_bot_is_named_once_and_served_when_the_bot_is_invited() 
 }
 
 #[test]
-fn a_channel_that_refuses_is_tried_for_one_request_at_a_time_and_then_serves_all() {
+fn a_refusing_channel_is_probed_by_one_request_and_then_serves_all() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.slack.kick_bot("C0TEAM");
@@ -90,7 +90,7 @@ fn a_channel_that_refuses_is_tried_for_one_request_at_a_time_and_then_serves_all
         bed.until_logged(&daemon, "not_in_channel").await;
         ids.extend((1..20).map(|_| bed.create_request()));
         for id in &ids {
-            // It was its turn, and nothing is under way.
+            // It was reconciled, and no operation is in progress.
             bed.until_recorded(&daemon, id, |record| {
                 record.contains_key("x_request") && !record.contains_key("x_claim")
             })
@@ -103,13 +103,13 @@ fn a_channel_that_refuses_is_tried_for_one_request_at_a_time_and_then_serves_all
         daemon.stop().await;
         let calls = bed.slack.calls_of("chat.postMessage");
         let refused = calls.iter().filter(|call| !call.succeeded()).count();
-        assert!(refused < 5, "tried {refused} times in vain");
+        assert!(refused < 5, "{refused} refused tries");
         assert_eq!(bed.slack.all_messages().len(), ids.len());
     });
 }
 
 #[test]
-fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
+fn an_in_doubt_post_is_found_in_an_archived_channel() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r##"recipients = ["#team"]"##).await;
@@ -126,19 +126,19 @@ fn a_post_in_doubt_is_found_by_name_though_the_channel_was_archived_since() {
 }
 
 #[test]
-fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_double() {
+fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
     run_test(async {
         let bed = TestBed::new().await;
-        // The channel's id is not learnt when starting.
-        let away = Fault::Status { status: 503, body: String::new() };
-        bed.slack.faults().add(FaultRule::new("conversations.list", away).times(1));
+        // The daemon cannot learn the channel's id at start.
+        let outage = Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(FaultRule::new("conversations.list", outage).times(1));
         let daemon = bed.start_with_diagnostics(r##"recipients = ["#team"]"##).await;
         bed.until_warned(&daemon, "Channels given by name cannot be looked at").await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
         let id = bed.create_request();
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.rename_channel("C0TEAM", "squad");
-        let line = bed.until_logged(&daemon, "is posted once more although").await;
+        let line = bed.until_logged(&daemon, "Posting a message again although").await;
         assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
         assert_eq!(daemon.metrics().await["possible_doubles_total"], 1.0);
         daemon.stop().await;
@@ -146,7 +146,7 @@ fn a_post_in_doubt_whose_channel_answers_to_no_name_any_more_is_a_possible_doubl
 }
 
 #[test]
-fn a_post_in_doubt_is_found_though_the_channel_was_renamed_since() {
+fn an_in_doubt_post_is_found_in_a_renamed_channel() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r##"recipients = ["#team"]"##).await;
@@ -163,12 +163,12 @@ fn a_post_in_doubt_is_found_though_the_channel_was_renamed_since() {
         bed.until_logged(&daemon, "it is not made again").await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 2);
-        assert_eq!(bed.slack.calls_of("conversations.list").len(), 1, "what was learnt is remembered");
+        assert_eq!(bed.slack.calls_of("conversations.list").len(), 1, "the channel id is remembered");
     });
 }
 
 #[test]
-fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored() {
+fn an_archived_channel_is_logged_once_and_updated_after_restore() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -185,7 +185,7 @@ fn an_archived_channel_is_named_once_and_its_message_edited_when_it_is_restored(
 }
 
 #[test]
-fn a_deleted_message_is_told_once_and_left_alone_for_good() {
+fn a_deleted_message_is_logged_once_and_not_posted_again() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
@@ -194,29 +194,29 @@ fn a_deleted_message_is_told_once_and_left_alone_for_good() {
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains(&other.ts)).await;
         assert!(bed.slack.delete_message("C0TEAM", &ts));
         bed.approve(&id);
-        let line = bed.until_logged(&daemon, "Somebody deleted the message").await;
+        let line = bed.until_logged(&daemon, "A user deleted the message").await;
         assert!(line.contains("INFO") && line.contains("place=C0TEAM") && line.contains(&id), "{line}");
-        let card = bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
-        bed.until_replies(&daemon, &card, 1).await;
-        // The message that is left shows it, so it is shown.
+        let message = bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &message, 1).await;
+        // The remaining message shows the decision, so the record has it.
         bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "APPROVED").await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("Somebody deleted the message").count(), 1, "{log}");
+        assert_eq!(log.matches("A user deleted the message").count(), 1, "{log}");
         assert!(!log.contains("ERROR"), "{log}");
-        // Neither another change nor another life begins anew.
+        // Neither another change nor another run posts it again.
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         bed.teleport.set_state(TCTL, &id, RequestState::Denied, "no after all", "").unwrap();
         bed.until_status(&daemon, "C0DBA", &id, "❌ DENIED (no after all)").await;
         daemon.stop().await;
         let calls = bed.slack.calls_of(UPDATE);
-        let gone: Vec<_> = calls.iter().filter(|c| c.channel.as_deref() == Some("C0TEAM")).collect();
-        assert_eq!(gone.len(), 1, "{gone:#?}");
+        let updates: Vec<_> = calls.iter().filter(|c| c.channel.as_deref() == Some("C0TEAM")).collect();
+        assert_eq!(updates.len(), 1, "{updates:#?}");
         assert!(bed.messages_about("C0TEAM", &id).is_empty(), "a deleted message was posted again");
     });
 }
 
 #[test]
-fn a_reply_in_doubt_under_a_message_that_was_deleted_is_given_up() {
+fn an_in_doubt_reply_to_a_deleted_message_is_dropped() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -241,7 +241,7 @@ fn a_reply_in_doubt_under_a_message_that_was_deleted_is_given_up() {
 }
 
 #[test]
-fn a_message_too_old_to_be_edited_is_named_once_and_given_up_with_its_request() {
+fn a_message_too_old_to_update_is_logged_once_and_dropped_with_its_request() {
     run_test(async {
         let bed =
             TestBed::with_options(Options::golden(), workspace().with_edit_window(Duration::ZERO)).await;
@@ -250,12 +250,12 @@ fn a_message_too_old_to_be_edited_is_named_once_and_given_up_with_its_request() 
         bed.approve(&id);
         let line = bed.until_warned(&daemon, "edit_window_closed").await;
         assert!(line.contains("ERROR") && line.contains("remedy: allow message editing"), "{line}");
-        // Its thread tells all the same.
-        let card = bed.message_about("C0TEAM", &id).unwrap();
-        bed.until_replies(&daemon, &card, 1).await;
+        // The review is still posted as a thread reply.
+        let message = bed.message_about("C0TEAM", &id).unwrap();
+        bed.until_replies(&daemon, &message, 1).await;
         bed.teleport.delete(TCTL, &id).unwrap();
         bed.until_within(RECOVERY_TIMEOUT, &daemon, "the end", || {
-            daemon.find_logged("A message stays as it is")
+            daemon.find_logged("Cannot update the message any more")
         })
         .await;
         bed.until_recorded(&daemon, &id, |record| {
@@ -264,10 +264,10 @@ fn a_message_too_old_to_be_edited_is_named_once_and_given_up_with_its_request() 
         .await;
         assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
         daemon.stop().await;
-        let tried = bed.slack.calls_of(UPDATE).len();
+        let updates = bed.slack.calls_of(UPDATE).len();
         let daemon = bed.start(TEAM).await;
         posted_request(&bed, &daemon).await;
         daemon.stop().await;
-        assert_eq!(bed.slack.calls_of(UPDATE).len(), tried);
+        assert_eq!(bed.slack.calls_of(UPDATE).len(), updates);
     });
 }

@@ -1,5 +1,5 @@
-//! Refusals that a person meets who presses a button in good faith: each has a sentence of its own, said to this
-//! person only, and changes nothing. Those of attackers are in `attacks`, those of outages in `races`.
+//! Refusals of clicks made in good faith. Each has a sentence of its own, which only this user sees, and changes
+//! nothing. Attacks are in `attacks`, outages in `concurrency`.
 
 use std::time::Duration;
 
@@ -23,15 +23,15 @@ use crate::harness::deciding::*;
 use crate::harness::*;
 use crate::modes::unapplied_approval;
 
-/// Bob presses a button that was still there for `id`, on its message `card`; `other` has one to press with.
+/// Bob presses a stale button of request `id` on its `message`; `other` is a message that still has one.
 async fn press_stale_button(
     bed: &TestBed,
     daemon: &Daemon,
     other: &MessageView,
     id: &str,
-    card: &MessageView,
+    message: &MessageView,
 ) -> String {
-    let forgery = Forgery::altered(Alteration::value(id)).and(Alteration::message_ts(&card.ts));
+    let forgery = Forgery::altered(Alteration::value(id)).and(Alteration::message_ts(&message.ts));
     let click = bed.slack.click("U0BOB", &other.channel, &other.ts, "approve");
     reply_text(daemon, &click.confirmed().forged(forgery).await.unwrap()).await
 }
@@ -46,30 +46,30 @@ fn promoted_and_long_term_requests() {
         let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
 
         let promoted = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &promoted).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &promoted).await;
         bed.teleport.promote(&promoted, "DBAs").unwrap();
         let sentence = "This request became membership of an access list; there is nothing left to decide.";
-        assert_eq!(press_stale_button(&bed, &daemon, &other, &promoted, &card).await, sentence);
+        assert_eq!(press_stale_button(&bed, &daemon, &other, &promoted, &message).await, sentence);
         assert_eq!(bed.teleport.request(&promoted).unwrap().state, RequestState::Promoted);
 
         let lasting =
             bed.create_request_with(NewRequest { long_term: true, ..NewRequest::roles(&["dba"], "") });
-        let card = bed.until_clickable(&daemon, "C0TEAM", &lasting).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &lasting).await;
         let sentence = "This request is for lasting access; decide it in Teleport's web UI.";
-        assert_eq!(press_stale_button(&bed, &daemon, &other, &lasting, &card).await, sentence);
+        assert_eq!(press_stale_button(&bed, &daemon, &other, &lasting, &message).await, sentence);
         bed.assert_untouched(&daemon, &lasting);
         assert_eq!(bed.teleport.call_log().count(Method::SubmitAccessReview), 0);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
-/// What the blocks of a message say.
-fn words(card: &MessageView) -> String {
-    serde_json::to_string(&card.blocks).unwrap()
+/// The text of a message's blocks.
+fn words(message: &MessageView) -> String {
+    serde_json::to_string(&message.blocks).unwrap()
 }
 
 #[test]
-fn what_a_newer_teleport_says_is_shown_and_not_decided() {
+fn unknown_values_of_a_newer_teleport_are_shown_and_not_decided() {
     for era in [ServerVersion::V6, ServerVersion::V18] {
         run_test(async move {
             let bed = TestBed::with_options(Options::new(era, Fixture::golden()), full_workspace()).await;
@@ -78,9 +78,9 @@ fn what_a_newer_teleport_says_is_shown_and_not_decided() {
             let other = bed.create_request();
             let other = bed.until_clickable(&daemon, "C0TEAM", &other).await;
 
-            // A message with buttons becomes one without.
+            // The message loses its buttons.
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             assert!(bed.teleport.set_raw(&id, Raw { state: Some(7), ..Raw::default() }));
             let shown = bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
             assert!(!button_ids(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
@@ -88,30 +88,30 @@ fn what_a_newer_teleport_says_is_shown_and_not_decided() {
             assert!(said.contains("does not know (7); look in Teleport what became of it"), "{said}");
             assert!(!said.contains("You have a new") && !said.contains("request approve"), "{said}");
             let sentence = "Teleport gives this request the state 7, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
-            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &message).await, sentence);
             bed.assert_untouched(&daemon, &id);
-            // A daemon that finds it so shows it, too, and what follows is shown again.
+            // A daemon that starts in this state shows it too, and shows what follows.
             daemon.kill().await;
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             bed.until_status(&daemon, "C0TEAM", &id, "❔ UNKNOWN").await;
             bed.teleport.set_raw(&id, Raw::default());
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            bed.assert_bob_can_approve(&daemon, &card, &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            bed.assert_bob_can_approve(&daemon, &message, &id).await;
 
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             assert!(bed.teleport.set_raw(&id, Raw { kind: Some(9), ..Raw::default() }));
             let without_buttons = || {
-                let card = bed.message_about("C0TEAM", &id)?;
-                words(&card).contains("*Kind*: 9 (").then_some(card)
+                let message = bed.message_about("C0TEAM", &id)?;
+                words(&message).contains("*Kind*: 9 (").then_some(message)
             };
-            let shown = bed.until(&daemon, "a card that tells the kind", without_buttons).await;
+            let shown = bed.until(&daemon, "a message that shows the kind", without_buttons).await;
             assert!(!button_ids(&shown).iter().any(|id| ["approve", "deny"].contains(id)), "{shown:?}");
             let said = words(&shown);
             assert!(said.contains("There is a request of a kind that I do not know:"), "{said}");
             assert!(!said.contains("request approve"), "{said}");
             let sentence = "This request is of the kind 9, which this version of teleport-slack does not know, so nothing was decided; decide it in Teleport.";
-            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &message).await, sentence);
             bed.assert_untouched(&daemon, &id);
             bed.stop_and_check_secrets(daemon).await;
         });
@@ -119,7 +119,7 @@ fn what_a_newer_teleport_says_is_shown_and_not_decided() {
 }
 
 #[test]
-fn nobody_decides_twice_by_a_review_that_is_not_understood() {
+fn an_unknown_review_lets_no_user_decide_twice() {
     run_test(async {
         let mut options = v18_options();
         options.fixture.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
@@ -127,17 +127,17 @@ fn nobody_decides_twice_by_a_review_that_is_not_understood() {
         bed.sign_as(PLUGIN_RW);
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.teleport.set_raw(&id, Raw { proposed: Some(5), ..Raw::default() });
         bed.teleport.review(BOB, &id, Decision::Approve, "").unwrap();
-        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-        assert!(told.starts_with("Teleport has a review of this request that says 5, which"), "{told}");
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+        assert!(reply.starts_with("Teleport has a review of this request that says 5, which"), "{reply}");
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn roles_that_no_rule_covers_or_that_are_left_to_teleport() {
+fn uncovered_roles_and_roles_left_to_teleport_are_refused() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let only =
@@ -151,8 +151,8 @@ fn roles_that_no_rule_covers_or_that_are_left_to_teleport() {
             ("admin", "The rules leave this role to Teleport; open the request there to decide it."),
         ] {
             let id = bed.create_request_with(NewRequest::roles(&[role], ""));
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &card).await, sentence);
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            assert_eq!(press_stale_button(&bed, &daemon, &other, &id, &message).await, sentence);
             bed.assert_untouched(&daemon, &id);
         }
         bed.stop_and_check_secrets(daemon).await;
@@ -169,7 +169,7 @@ fn user(name: &str, slack_id: &str) -> User {
     }
 }
 
-/// A cluster with 500 more users; the trait links bob to one user and dave to two.
+/// A cluster with 500 more users; the trait maps bob to one user and dave to two.
 fn options_with_many_users() -> Options {
     let mut options = v18_options();
     let more = |number: usize| user(&format!("user-{number}@example.com"), &format!("U0{number}"));
@@ -179,46 +179,46 @@ fn options_with_many_users() -> Options {
     options
 }
 
-fn set_slack_trait(world: &mut Fixture, name: &str, slack_id: &str) {
-    let user = world.user_mut(name).unwrap();
+fn set_slack_trait(fixture: &mut Fixture, name: &str, slack_id: &str) {
+    let user = fixture.user_mut(name).unwrap();
     user.traits.insert("slack_uid".to_owned(), vec![slack_id.to_owned()]);
 }
 
 const BY_TRAIT: &str = "mode = \"reviewer\"\nslack_user_id_trait = \"slack_uid\"";
 
 #[test]
-fn by_the_trait_people_are_found_without_listing_everybody_for_each_click() {
+fn the_trait_finds_users_without_listing_all_of_them_for_each_click() {
     run_test(async {
         let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
         let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
-        let mut cards = Vec::new();
+        let mut messages = Vec::new();
         for _ in 0..5 {
             let id = bed.create_request();
-            cards.push((bed.until_clickable(&daemon, "C0TEAM", &id).await, id));
+            messages.push((bed.until_clickable(&daemon, "C0TEAM", &id).await, id));
         }
         let listings = || bed.teleport.call_log().count(Method::GetUsers);
-        for (card, _) in &cards[..3] {
+        for (message, _) in &messages[..3] {
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0BOB", card, "approve").await,
+                bed.press_for_reply(&daemon, "U0BOB", message, "approve").await,
                 "The request is approved."
             );
         }
         assert_eq!(listings(), 1, "{}", daemon.log());
         let twice = "Your Slack account does not lead to exactly one Teleport user (dave@example.com, david@example.com); an administrator must correct the links.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &cards[3].0, "approve").await, twice);
+        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &messages[3].0, "approve").await, twice);
         assert_eq!(listings(), 1, "{}", daemon.log());
-        // Whoever loses the trait is nobody at once, although the list is still young.
-        bed.teleport.edit_fixture(|world| {
-            world.user_mut(BOB).unwrap().traits.clear();
-            world.user_mut("david@example.com").unwrap().traits.clear();
+        // A user without the trait is unmapped at once, although the list is still fresh.
+        bed.teleport.edit_fixture(|fixture| {
+            fixture.user_mut(BOB).unwrap().traits.clear();
+            fixture.user_mut("david@example.com").unwrap().traits.clear();
         });
-        let nobody = bed.press_for_reply(&daemon, "U0BOB", &cards[3].0, "approve").await;
-        assert!(nobody.starts_with("Your Slack account is linked to no Teleport user"), "{nobody}");
+        let unlinked = bed.press_for_reply(&daemon, "U0BOB", &messages[3].0, "approve").await;
+        assert!(unlinked.starts_with("Your Slack account is linked to no Teleport user"), "{unlinked}");
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &cards[4].0, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &messages[4].0, "deny").await,
             "The request is denied."
         );
-        bed.assert_untouched(&daemon, &cards[3].1);
+        bed.assert_untouched(&daemon, &messages[3].1);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
@@ -228,27 +228,28 @@ fn many_clicks_at_once_share_one_list_of_users() {
     run_test(async {
         let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
         let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
-        let mut cards = Vec::new();
+        let mut messages = Vec::new();
         for _ in 0..10 {
             let id = bed.create_request();
-            cards.push(bed.until_clickable(&daemon, "C0TEAM", &id).await);
+            messages.push(bed.until_clickable(&daemon, "C0TEAM", &id).await);
         }
-        let clicks =
-            cards.iter().map(|card| async { bed.press_for_reply(&daemon, "U0BOB", card, "approve").await });
+        let clicks = messages
+            .iter()
+            .map(|message| async { bed.press_for_reply(&daemon, "U0BOB", message, "approve").await });
         for text in futures_util::future::join_all(clicks).await {
             assert_eq!(text, "The request is approved.");
         }
-        // One that the first asked for, and at most one more for those who came while it was read.
+        // One list for the first click, and at most one more for the clicks that came while it was read.
         assert!(bed.teleport.call_log().count(Method::GetUsers) <= 2, "{}", daemon.log());
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn links_that_contradict_each_other_or_lead_nowhere() {
+fn contradictory_or_dangling_user_mappings_are_refused() {
     run_test(async {
         let mut options = options_with_many_users();
-        // Carol's record went away when her login from single sign-on ended.
+        // Carol's user was removed when the single sign-on session ended.
         options.fixture.users.retain(|user| user.name != "carol@example.com");
         let bed = TestBed::with_options(options, full_workspace()).await;
         let review = format!(
@@ -256,13 +257,13 @@ fn links_that_contradict_each_other_or_lead_nowhere() {
         );
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your Slack account does not lead to exactly one Teleport user (bob@example.com, david@example.com); an administrator must correct the links."
         );
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
             "Teleport knows no user “carol@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
@@ -271,20 +272,20 @@ fn links_that_contradict_each_other_or_lead_nowhere() {
 }
 
 #[test]
-fn without_the_right_to_read_users_the_trait_finds_nobody() {
+fn without_the_right_to_read_users_the_trait_finds_no_user() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let review = ANY_OF_THREE
             .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
         let review = review.replace("U0DAVE = \"dave@example.com\"", "");
-        // The plugin's role may read requests, and no users.
+        // The plugin's role may read requests but not users.
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        // Also whom the table names: the trait may say that it is the requester.
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // Users in the table are refused too: the trait may say that the account is the requester's.
         for account in ["U0DAVE", "U0DAVE", "U0BOB"] {
             assert_eq!(
-                bed.press_for_reply(&daemon, account, &card, "approve").await,
+                bed.press_for_reply(&daemon, account, &message, "approve").await,
                 "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it."
             );
         }
@@ -297,14 +298,14 @@ fn without_the_right_to_read_users_the_trait_finds_nobody() {
             daemon.log()
         );
         bed.assert_untouched(&daemon, &id);
-        bed.teleport.edit_fixture(|world| allow_users(world, true));
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.teleport.edit_fixture(|fixture| allow_users(fixture, true));
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
-fn allow_users(world: &mut Fixture, is_allowed: bool) {
-    let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
+fn allow_users(fixture: &mut Fixture, is_allowed: bool) {
+    let rules = &mut fixture.role_mut(PLUGIN_RW).unwrap().allow.rules;
     rules.retain(|rule| rule.resources != ["user"]);
     if is_allowed {
         let verbs = vec!["list".to_owned(), "read".to_owned()];
@@ -313,23 +314,23 @@ fn allow_users(world: &mut Fixture, is_allowed: bool) {
 }
 
 #[test]
-fn taking_the_right_to_users_away_lets_no_requester_decide() {
+fn removing_the_right_to_read_users_lets_no_requester_decide() {
     let both = ANY_OF_THREE
         .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
     run_test(async move {
         let bed = TestBed::with_review().await;
-        // Bob's account in Slack is alice's, as her trait says.
-        bed.teleport.edit_fixture(|world| {
-            set_slack_trait(world, ALICE, "U0BOB");
-            allow_users(world, true);
+        // By alice's trait, bob's Slack account belongs to alice.
+        bed.teleport.edit_fixture(|fixture| {
+            set_slack_trait(fixture, ALICE, "U0BOB");
+            allow_users(fixture, true);
         });
         let daemon = bed.start_with_review(Transport::Http, &both).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let two = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let two = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(two.contains("(alice@example.com, bob@example.com)"), "{two}");
-        bed.teleport.edit_fixture(|world| allow_users(world, false));
-        let unread = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        bed.teleport.edit_fixture(|fixture| allow_users(fixture, false));
+        let unread = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
         bed.assert_untouched(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
@@ -337,25 +338,25 @@ fn taking_the_right_to_users_away_lets_no_requester_decide() {
 }
 
 #[test]
-fn a_refusal_in_unknown_words_is_no_missing_right_and_decides_nothing() {
+fn an_unknown_refusal_is_no_missing_permission_and_decides_nothing() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let words = format!("<!channel> the moon\nis full {}", "o".repeat(10_000));
         let no = Fault::Error(RpcError::new(Code::PermissionDenied, &words));
         for method in [Method::GetUser, Method::GetUsers] {
             bed.teleport.faults().inject(method, no.clone(), Repeat::UntilCleared);
         }
-        let unread = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        let unread = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
         let line = bed.until_logged(&daemon, "Teleport does not tell who this is").await;
         assert!(line.contains("the moon") && line.contains("these words are not known here"), "{line}");
         assert!(line.len() < 2_000, "{line}");
         bed.assert_untouched(&daemon, &id);
         bed.teleport.faults().clear();
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         bed.stop_and_check_secrets(daemon).await;
     });
 }
@@ -375,24 +376,24 @@ fn the_requester_does_not_decide_on_any_surface() {
             let review = with_reason_policy("required");
             let review = review.replace("approvers = [", "approvers = [\"S0DBA\", ");
             let daemon = bed.start_with_review(way, &review).await;
-            // She suggests herself, which brings her no copy.
+            // Alice is suggested as a reviewer, which adds no message for alice.
             let suggested_reviewers = vec![ALICE.to_owned(), BOB.to_owned()];
             let id = bed
                 .create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             let copy = bed.until_clickable(&daemon, "U0BOB", &id).await;
             let own = "This is your own request; somebody else must decide it.";
             for button in ["approve", "deny"] {
-                assert_eq!(bed.press_for_reply(&daemon, "U0ALICE", &card, button).await, own);
+                assert_eq!(bed.press_for_reply(&daemon, "U0ALICE", &message, button).await, own);
             }
-            // The buttons of bob's copy, as if she had got hold of it.
+            // Alice presses the buttons of bob's message, as if alice had access to it.
             let forgery = Forgery::altered(Alteration::user("U0ALICE"));
             let click = bed.slack.click("U0BOB", &copy.channel, &copy.ts, "approve");
             click.forged(forgery).await.unwrap();
             let own_requests = || daemon.times_logged("verdict=own_request");
             bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
-            // Bob's dialogue, sent by her.
-            let view = opened_modal(&daemon, &bed.press("U0BOB", &card, "approve").await).await;
+            // Alice submits bob's modal.
+            let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
             let before = bed.slack.ephemerals("U0ALICE").len();
             let sent = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "because")]);
             sent.forged(Forgery::altered(Alteration::user("U0ALICE"))).await.unwrap();
@@ -409,33 +410,33 @@ fn the_requester_does_not_decide_on_any_surface() {
 }
 
 #[test]
-fn a_teleport_user_whose_time_is_over() {
+fn an_expired_teleport_user_is_refused() {
     run_test(async {
         let bed = TestBed::with_review().await;
-        bed.teleport.edit_fixture(|world| {
-            let rules = &mut world.role_mut(PLUGIN_RW).unwrap().allow.rules;
+        bed.teleport.edit_fixture(|fixture| {
+            let rules = &mut fixture.role_mut(PLUGIN_RW).unwrap().allow.rules;
             rules.push(Rule { resources: vec!["user".to_owned()], verbs: vec!["read".to_owned()] });
         });
-        // Two users are read for bob: his own, and the one whose name his address would be.
+        // The daemon reads two users for bob: the mapped one, and the one named like bob's address.
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").email("robert@example.com"));
         let review = ANY_OF_THREE.replace("mode =", "allow_email_username_match = true\nmode =");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        // His record is there when it is read, and its end has passed when the other one was.
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // Bob's user exists when it is read, and expires before the other one is read.
         let faults = bed.teleport.faults();
         faults.inject(Method::GetUser, Fault::Delay(Duration::ZERO), Repeat::Next(1));
         faults.inject(Method::GetUser, Fault::Delay(Duration::from_secs(6)), Repeat::Next(1));
         let end = Timestamp::now() + SignedDuration::from_secs(4);
-        bed.teleport.edit_fixture(|world| world.user_mut(BOB).unwrap().expires = Some(end));
+        bed.teleport.edit_fixture(|fixture| fixture.user_mut(BOB).unwrap().expires = Some(end));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your Teleport user “bob@example.com” has expired; sign in to Teleport once and try again."
         );
         assert!(Timestamp::now() > end);
-        // Now Teleport does not know it any more.
+        // Now Teleport has removed it.
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Teleport knows no user “bob@example.com” (capitals count); if you use single sign-on, sign in to Teleport once and try again."
         );
         bed.assert_untouched(&daemon, &id);
@@ -444,16 +445,16 @@ fn a_teleport_user_whose_time_is_over() {
 }
 
 #[test]
-fn a_dialogue_that_could_not_be_opened_in_time() {
+fn a_modal_that_opens_too_late_is_refused() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, &with_reason_policy("required")).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let expired = slack::Fault::Error("expired_trigger_id".to_owned());
         bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "This took too long and was given up, so nothing was decided; try again."
         );
         bed.assert_untouched(&daemon, &id);
@@ -462,33 +463,33 @@ fn a_dialogue_that_could_not_be_opened_in_time() {
 }
 
 #[test]
-fn whatever_was_acknowledged_is_answered() {
+fn every_acknowledged_interaction_gets_a_reply() {
     let unreadable = ("a value that is a number", Alteration::set("/actions/0/value", json!(7)));
     let older =
         ("a button of another release", Alteration::set("/actions/0/action_id", json!("deny_request")));
     let shortcut = ("a shortcut", Alteration::set("/type", json!("message_action")));
     for (way, acts) in [
-        // Over HTTP, Slack itself tells the person that what cannot be read failed.
+        // Over HTTP, Slack itself shows the user that an unreadable interaction failed.
         (Transport::Http, vec![older.clone(), shortcut.clone()]),
         (Transport::Socket, vec![unreadable, older, shortcut]),
     ] {
         run_test(async move {
-            let (bed, daemon, id, card) = start_with_pending(way, ANY_OF_THREE).await;
+            let (bed, daemon, id, message) = start_with_pending(way, ANY_OF_THREE).await;
             for (name, alteration) in acts {
-                let click = bed.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed();
+                let click = bed.slack.click("U0BOB", &message.channel, &message.ts, "approve").confirmed();
                 let seen = click.forged(Forgery::altered(alteration)).await.unwrap();
                 assert!(seen.acknowledged(), "{name}");
                 assert_eq!(reply_text(&daemon, &seen).await, UNKNOWN_ORIGIN_REPLY, "{name}");
             }
             bed.assert_untouched(&daemon, &id);
-            bed.assert_bob_can_approve(&daemon, &card, &id).await;
+            bed.assert_bob_can_approve(&daemon, &message, &id).await;
             bed.stop_and_check_secrets(daemon).await;
         });
     }
 }
 
 #[test]
-fn an_address_that_slack_has_not_seen_confirmed() {
+fn an_unconfirmed_email_address_is_refused() {
     run_test(async {
         let bed = TestBed::with_review().await;
         bed.slack.put_user(SlackUser { email_confirmed: false, ..SlackUser::member("U0BOB", "bob") });
@@ -497,9 +498,9 @@ fn an_address_that_slack_has_not_seen_confirmed() {
         let suggested_reviewers = vec![BOB.to_owned()];
         let id =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "") });
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your e-mail address is not confirmed in Slack; confirm it and try again."
         );
         bed.assert_untouched(&daemon, &id);
@@ -508,30 +509,30 @@ fn an_address_that_slack_has_not_seen_confirmed() {
 }
 
 #[test]
-fn votes_that_are_being_carried_out_or_cannot_be_read() {
+fn pending_and_unreadable_votes_are_refused() {
     run_test(async {
         let bed = TestBed::with_review().await;
-        // A little from the future, so that nobody but whoever took it carries it out yet.
-        let (id, card) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
+        // A little in the future, so that only the daemon that took it may apply it yet.
+        let (id, message) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await,
             "Enough people have approved this request before you, and Teleport is being told; nothing was changed."
         );
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "You already approved this request in Slack; that cannot be changed."
         );
         assert!(bed.decision_events(&id).is_empty());
 
         let other = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
         let mut record = bed.record(&other);
         record.insert("x_votes".to_owned(), "{\"v\":9,\"l\":[]}".to_owned());
         let bytes = record.into_iter().map(|(key, value)| (key.into_bytes(), value.into_bytes())).collect();
         bed.teleport.set_plugin_data(&other, "slack", bytes).unwrap();
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport."
         );
         assert!(bed.decision_events(&other).is_empty());

@@ -1,4 +1,4 @@
-//! The daemon's own certificate: renewed while it runs, expired, replaced; nobody restarts anything.
+//! The daemon's own certificate: renewed while it runs, expired, replaced; without a restart.
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::CertOptions;
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
-/// Another user with the plugin's rights: as whom the server knows the daemon tells which certificate it shows.
+/// Another user with the plugin's rights. The user that the server sees shows which certificate the daemon uses.
 const RENEWED: &str = "access-plugin-rw";
 
 #[test]
@@ -28,7 +28,7 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
         .await;
         assert_eq!(last_user(&bed, Method::WatchEvents), RENEWED);
 
-        // A decision and a new request arrive through it, and are recorded with it.
+        // A decision and a new request arrive over it, and the daemon records them with it.
         bed.approve(&before);
         bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
         let after = bed.create_request();
@@ -37,9 +37,9 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
         assert_eq!(last_user(&bed, Method::UpdatePluginData), RENEWED);
         let log = daemon.log();
         let (_, since) = log.split_once("The certificate was renewed").unwrap();
-        assert!(!since.contains("WARN") && !since.contains("ERROR"), "a renewal is no trouble\n{log}");
+        assert!(!since.contains("WARN") && !since.contains("ERROR"), "a renewal is no error\n{log}");
 
-        // A connection that is made later is made with it too.
+        // Later connections use it too.
         bed.teleport.restart().await.unwrap();
         let later = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &later, "⏳ PENDING").await;
@@ -49,7 +49,7 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
 }
 
 #[test]
-fn an_expired_certificate_is_told_and_its_replacement_is_all_it_takes() {
+fn an_expired_certificate_is_logged_and_replacing_it_is_enough() {
     run_test(async {
         let bed = TestBed::new().await;
         let end = Timestamp::now() + SignedDuration::from_secs(8);
@@ -82,7 +82,7 @@ fn damaged_files_leave_the_certificate_in_use() {
     });
 }
 
-/// As whom the daemon made its last call of a method.
+/// The user of the daemon's last call of a method.
 fn last_user(bed: &TestBed, method: Method) -> String {
     let calls = bed.teleport.call_log().calls();
     calls.into_iter().rfind(|call| call.method == method).unwrap().user.unwrap()

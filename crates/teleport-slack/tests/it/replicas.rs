@@ -1,5 +1,5 @@
-//! Two and three daemons on one cluster share the work: nothing is told twice, a daemon that died or froze is replaced
-//! within 15 s, and one that comes back notices.
+//! Two and three daemons on one cluster share the work. No message is posted twice. Another daemon takes over from one
+//! that died or froze within 15 s, and a daemon that comes back notices.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ const BOTH: &str = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#;
 const DESTINATIONS: [&str; 3] = ["C0TEAM", "C0DBA", "U0BOB"];
 const POST: &str = "chat.postMessage";
 const POSTED: &str = "Posted the request";
-/// How soon another daemon goes on where one stopped.
+/// How soon another daemon takes over.
 const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How soon it posts again what the first one may have posted: it is looked for until it cannot arrive any more.
+/// How soon it posts again what the first one may have posted. It searches until the post cannot arrive any more.
 const REPOST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Stops all in order and returns how many lines of their logs have each of these words.
+/// Stops all of them and returns how many lines of their logs contain each of these texts.
 async fn count_lines<const N: usize>(daemons: Vec<Daemon>, words: [&str; N]) -> [usize; N] {
     let mut logs = String::new();
     for daemon in daemons {
@@ -44,8 +44,8 @@ fn many_requests_at_once_are_each_shown_once() {
             }
             let ids: Vec<_> = (0..20).map(|_| bed.create_request()).collect();
             for id in &ids {
-                for place in DESTINATIONS {
-                    bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
+                for destination in DESTINATIONS {
+                    bed.until_status(&daemons[0], destination, id, "⏳ PENDING").await;
                 }
                 bed.until_recorded(&daemons[0], id, |record| {
                     field(record, "messages").split(',').count() == 3 && !record.contains_key("x_claim")
@@ -60,7 +60,7 @@ fn many_requests_at_once_are_each_shown_once() {
 }
 
 #[test]
-fn who_missed_an_approval_does_not_take_it_back_when_the_request_is_gone() {
+fn a_daemon_that_missed_an_approval_keeps_it_shown_when_the_request_is_gone() {
     run_test(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
@@ -88,33 +88,34 @@ fn who_missed_an_approval_does_not_take_it_back_when_the_request_is_gone() {
 }
 
 #[test]
-fn an_approval_is_shown_with_one_edit_and_told_once() {
+fn an_approval_is_shown_with_one_edit_and_one_reply() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemons = vec![bed.start(BOTH).await, bed.start(BOTH).await, bed.start(BOTH).await];
         let ids: Vec<_> = (0..5).map(|_| bed.create_request()).collect();
         for id in &ids {
-            for place in DESTINATIONS {
-                bed.until_status(&daemons[0], place, id, "⏳ PENDING").await;
+            for destination in DESTINATIONS {
+                bed.until_status(&daemons[0], destination, id, "⏳ PENDING").await;
             }
             bed.until_recorded(&daemons[0], id, |record| field(record, "messages").split(',').count() == 3)
                 .await;
         }
         ids.iter().for_each(|id| bed.approve(id));
         for id in &ids {
-            for place in DESTINATIONS {
-                let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED (looks fine)").await;
-                bed.until_replies(&daemons[0], &card, 1).await;
+            for destination in DESTINATIONS {
+                let message =
+                    bed.until_status(&daemons[0], destination, id, "✅ APPROVED (looks fine)").await;
+                bed.until_replies(&daemons[0], &message, 1).await;
             }
         }
-        let [told] = count_lines(daemons, ["Told the review"]).await;
+        let [posted] = count_lines(daemons, ["Posted the review as a thread reply"]).await;
         let edits = bed.slack.calls_of("chat.update");
-        assert_eq!((told, edits.len()), (15, 15), "{edits:#?}");
+        assert_eq!((posted, edits.len()), (15, 15), "{edits:#?}");
         assert_eq!(bed.slack.all_messages().len(), 30);
     });
 }
 
-/// Two daemons, of which the first is in the middle of posting a request that the second has seen too.
+/// Two daemons; the first hangs while it posts a request that the second has seen too.
 async fn first_hangs_in_post(fault: FaultRule) -> (TestBed, Daemon, Daemon, String) {
     let bed = TestBed::new().await;
     let (first, second) = (bed.start_with_diagnostics(TEAM).await, bed.start_with_diagnostics(TEAM).await);
@@ -134,20 +135,20 @@ async fn until_taken_over(bed: &TestBed, second: &Daemon, since: Instant) {
 }
 
 #[test]
-fn who_is_killed_after_slack_posted_is_replaced_and_the_post_is_found() {
+fn a_daemon_killed_after_slack_posted_is_replaced_and_its_post_is_found() {
     run_test(async {
         let (bed, first, second, id) =
             first_hangs_in_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
         first.kill().await;
         let killed = Instant::now();
         until_taken_over(&bed, &second, killed).await;
-        let card = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
-        let name = format!("C0TEAM/{}", card.ts);
+        let message = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
+        let name = format!("C0TEAM/{}", message.ts);
         bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
         assert!(killed.elapsed() < TAKEOVER_TIMEOUT, "it took {:?}", killed.elapsed());
         bed.approve(&id);
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
-        bed.until_replies(&second, &card, 1).await;
+        bed.until_replies(&second, &message, 1).await;
         let [posted, found] = count_lines(vec![second], [POSTED, "it is not made again"]).await;
         assert_eq!((posted, found), (0, 1));
         assert_eq!(bed.slack.all_messages().len(), 2);
@@ -155,7 +156,7 @@ fn who_is_killed_after_slack_posted_is_replaced_and_the_post_is_found() {
 }
 
 #[test]
-fn who_is_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
+fn a_daemon_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
     run_test(async {
         let (bed, first, second, id) = first_hangs_in_post(FaultRule::new(POST, Fault::Hang)).await;
         first.kill().await;
@@ -169,19 +170,19 @@ fn who_is_killed_before_slack_posted_is_replaced_and_the_post_is_made() {
 }
 
 #[test]
-fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
+fn a_frozen_daemon_notices_that_it_was_replaced_and_posts_nothing_more() {
     run_test(async {
         let (bed, first, second, id) =
             first_hangs_in_post(FaultRule::new(POST, Fault::Hang).after_work()).await;
         first.signal("STOP");
         let frozen = Instant::now();
         until_taken_over(&bed, &second, frozen).await;
-        let card = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
-        let name = format!("C0TEAM/{}", card.ts);
+        let message = bed.until_status(&second, "C0TEAM", &id, "⏳ PENDING").await;
+        let name = format!("C0TEAM/{}", message.ts);
         bed.until_recorded(&second, &id, |record| field(record, "messages") == name).await;
         first.signal("CONT");
         bed.until_logged(&first, "no full answer within 6s").await;
-        // Both go on with what comes next.
+        // Both handle the next request.
         let next = bed.create_request();
         bed.until_status(&second, "C0TEAM", &next, "⏳ PENDING").await;
         bed.until_recorded(&second, &next, |record| field(record, "messages").starts_with("C0TEAM/")).await;
@@ -195,7 +196,7 @@ fn who_was_frozen_notices_that_it_was_replaced_and_posts_nothing_more() {
 }
 
 #[test]
-fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
+fn a_daemon_frozen_between_its_claim_and_its_post_does_not_post() {
     run_test(async {
         let bed = TestBed::new().await;
         let (first, second) = (bed.start(TEAM).await, bed.start_with_diagnostics(TEAM).await);
@@ -212,7 +213,7 @@ fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
         until_taken_over(&bed, &second, frozen).await;
         bed.until_within(REPOST_TIMEOUT, &second, "its post", || bed.message_about("C0TEAM", &id)).await;
         bed.until_recorded(&second, &id, |record| !record.contains_key("x_claim")).await;
-        // Now it hears that the claim was written, too late for its deadline or for the claim's time.
+        // Now it learns that the claim was written, after its deadline or after the claim expired.
         first.signal("CONT");
         let too_late =
             ["UpdatePluginData had no answer within 15 s", "took longer than 6 s to write a record"];
@@ -228,9 +229,9 @@ fn who_was_frozen_between_its_claim_and_its_post_does_not_post() {
 }
 
 #[test]
-fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
+fn a_frozen_daemons_late_post_is_deleted() {
     run_test(async {
-        // Later than anybody waits for it.
+        // Later than any daemon waits for it.
         let late = Fault::Delay(Duration::from_secs(35));
         let (bed, first, second, id) = first_hangs_in_post(FaultRule::new(POST, late)).await;
         first.signal("STOP");
@@ -265,13 +266,13 @@ fn a_frozen_daemons_post_that_arrives_late_is_taken_back() {
 }
 
 #[test]
-fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
+fn a_frozen_daemons_late_reply_is_deleted() {
     run_test(async {
         let bed = TestBed::new().await;
         let (first, second) =
             (bed.start_with_diagnostics(TEAM).await, bed.start_with_diagnostics(TEAM).await);
         let id = bed.create_request();
-        let card = bed.until_status(&first, "C0TEAM", &id, "⏳ PENDING").await;
+        let message = bed.until_status(&first, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&first, &id, |record| {
             record.contains_key("messages") && !record.contains_key("x_claim")
         })
@@ -285,10 +286,10 @@ fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
         let frozen = Instant::now();
         second.signal("CONT");
         until_taken_over(&bed, &second, frozen).await;
-        let kept = bed.until_replies(&second, &card, 1).await;
-        bed.until_replies(&second, &card, 2).await;
+        let kept = bed.until_replies(&second, &message, 1).await;
+        bed.until_replies(&second, &message, 2).await;
         first.signal("CONT");
-        assert_eq!(bed.until_replies(&second, &card, 1).await[0].ts, kept[0].ts);
+        assert_eq!(bed.until_replies(&second, &message, 1).await[0].ts, kept[0].ts);
         bed.until_recorded(&second, &id, |record| {
             ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
         })
@@ -302,7 +303,7 @@ fn a_frozen_daemons_reply_that_arrives_late_is_taken_back() {
 }
 
 #[test]
-fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
+fn a_rolling_restart_under_load_loses_and_duplicates_nothing() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let mut daemons = Vec::new();
@@ -322,8 +323,8 @@ fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
             let load = async {
                 for _ in 0..12 {
                     let id = bed.create_request();
-                    let card = bed.until_clickable(stays, "C0TEAM", &id).await;
-                    let answer = bed.press_for_reply(stays, "U0BOB", &card, "approve").await;
+                    let message = bed.until_clickable(stays, "C0TEAM", &id).await;
+                    let answer = bed.press_for_reply(stays, "U0BOB", &message, "approve").await;
                     assert_eq!(answer, "The request is approved.", "{}", stays.log());
                     ids.push(id);
                 }
@@ -332,9 +333,9 @@ fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
             daemons.push(new);
         }
         for id in &ids {
-            for place in ["C0TEAM", "U0BOB"] {
-                let card = bed.until_status(&daemons[0], place, id, "✅ APPROVED").await;
-                bed.until_replies(&daemons[0], &card, 1).await;
+            for destination in ["C0TEAM", "U0BOB"] {
+                let message = bed.until_status(&daemons[0], destination, id, "✅ APPROVED").await;
+                bed.until_replies(&daemons[0], &message, 1).await;
             }
             let decided = bed.decision_events(id);
             assert_eq!(decided.len(), 1, "{decided:?}");
@@ -345,6 +346,6 @@ fn a_rolling_restart_under_load_loses_and_doubles_nothing() {
         }
         let count = ids.len();
         assert_eq!(bed.slack.ephemerals("U0BOB").len(), count);
-        assert_eq!(bed.slack.all_messages().len(), 4 * count, "a card and a reply in two places each");
+        assert_eq!(bed.slack.all_messages().len(), 4 * count, "a message and a reply in two channels each");
     });
 }

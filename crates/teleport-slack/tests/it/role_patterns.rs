@@ -1,12 +1,12 @@
-//! Roles named by pattern, as the daemon acts on them: beside `*` a stricter rule counts, whichever way it is written, or
-//! the start is refused; and who is told by role.
+//! Roles named by pattern. Beside `*` a stricter rule counts, in whichever form it is written, or the start is refused.
+//! Patterns also choose the recipients of a role.
 
 use access_sim::teleport::request::NewRequest;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
 
-/// The rule for every role, and one for these roles that needs two.
+/// The rule for every role, and one for these roles that needs two approvals.
 fn wildcard_and_rule_for(roles: &str) -> String {
     format!(
         "{ANY_OF_THREE}\n[[review.rule]]\nroles = [{roles}]\napprovers = [\"bob@example.com\", \"dave@example.com\"]\n\
@@ -15,16 +15,16 @@ fn wildcard_and_rule_for(roles: &str) -> String {
 }
 
 #[test]
-fn one_click_does_not_approve_what_a_stricter_rule_names_by_pattern() {
+fn one_click_does_not_approve_what_a_stricter_pattern_covers() {
     for roles in [r#""^d.*$""#, r#""^(dba|prod)$""#, r#""d?a""#, r#""d*""#] {
         run_test(async move {
             let bed = TestBed::with_review().await;
             let daemon = bed.start_with_review(Transport::Socket, &wildcard_and_rule_for(roles)).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-            assert_eq!(told, "Your approval counts: 1 of 2 approvals.", "{roles}");
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+            assert_eq!(reply, "Your approval counts: 1 of 2 approvals.", "{roles}");
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await;
             bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
             daemon.stop().await;
         });
@@ -58,7 +58,7 @@ fn a_stricter_rule_that_could_never_match_ends_the_start() {
 }
 
 #[test]
-fn a_name_beats_patterns_and_the_star_is_for_the_rest() {
+fn a_name_takes_precedence_over_patterns_and_the_star_covers_the_rest() {
     run_test(async {
         let bed = TestBed::new().await;
         let rules = "[role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = \"U0DAVE\"\n\"^a.*n$\" = \"team\"\n\"?????\" = \"bob@example.com\"";
@@ -66,8 +66,8 @@ fn a_name_beats_patterns_and_the_star_is_for_the_rest() {
         let dba = bed.create_request();
         bed.until_status(&daemon, "C0DBA", &dba, "⏳ PENDING").await;
         let admin = bed.create_request_with(NewRequest::roles(&["admin"], "why"));
-        for place in ["C0TEAM", "U0BOB"] {
-            bed.until_status(&daemon, place, &admin, "⏳ PENDING").await;
+        for destination in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, destination, &admin, "⏳ PENDING").await;
         }
         bed.until_recorded(&daemon, &admin, |record| field(record, "messages").split(',').count() == 2).await;
         let other = bed.create_request_with(NewRequest::roles(&["prod-a"], "why"));

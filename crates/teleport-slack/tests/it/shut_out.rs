@@ -1,5 +1,5 @@
-//! The plugin itself is not let in: its Teleport user is locked or deleted. Nothing is taken for gone, the log says what
-//! helps, and all goes on when it is let in again.
+//! Teleport refuses the plugin itself: its user is locked or deleted. The daemon takes no request for gone, logs the
+//! remedy, and continues when Teleport accepts it again.
 
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::world::Fixture;
@@ -10,17 +10,17 @@ use crate::teleport_faults::{TEAM, assert_posted_once, create_request_and_during
 
 type Change = fn(&mut Fixture);
 
-/// How the plugin can be shut out, what the log says of it, and how it is let in again.
+/// How the plugin is shut out, what the log says, and how the plugin gets access again.
 const LOCKOUTS: [(Change, &str, Change); 2] = [
     (
-        |world| world.locked.push(PLUGIN_USER.to_owned()),
+        |fixture| fixture.locked.push(PLUGIN_USER.to_owned()),
         "access denied; the plugin's Teleport user is shut out: look for a lock on it with `tctl get locks`",
-        |world| world.locked.clear(),
+        |fixture| fixture.locked.clear(),
     ),
     (
-        |world| world.users.retain(|user| user.name != PLUGIN_USER),
+        |fixture| fixture.users.retain(|user| user.name != PLUGIN_USER),
         "user \"access-plugin\" not found; the plugin's Teleport user was deleted: make it again",
-        |world| world.users = Fixture::golden().users,
+        |fixture| fixture.users = Fixture::golden().users,
     ),
 ];
 
@@ -49,13 +49,13 @@ fn what_was_posted_when_the_plugin_was_shut_out_is_recorded_afterwards() {
 }
 
 #[test]
-fn a_server_that_is_too_old_later_is_waited_for() {
+fn the_daemon_waits_for_a_server_that_became_too_old() {
     run_test(async {
         let bed = new_bed().await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
         let before = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &before, "⏳ PENDING").await;
-        // Somebody restores an old release, or another server answers there.
+        // An operator restores an old release, or another server answers at the address.
         bed.teleport.set_server_version("6.0.2");
         bed.teleport.restart().await.unwrap();
         let line = bed.until_warned(&daemon, "the auth server's version is \"6.0.2\"").await;
@@ -76,7 +76,7 @@ fn a_server_that_is_too_old_later_is_waited_for() {
 }
 
 #[test]
-fn a_plugin_that_is_shut_out_at_start_waits_and_says_what_helps() {
+fn a_plugin_that_is_shut_out_at_start_waits_and_logs_the_remedy() {
     run_test(async {
         for (shut_out, words, let_in) in LOCKOUTS {
             let bed = new_bed().await;

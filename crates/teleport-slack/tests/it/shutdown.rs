@@ -1,5 +1,5 @@
-//! Signals: the first wish to stop finishes what is under way, a second one ends at once, and no other signal ends the
-//! daemon behind its operator's back.
+//! Signals: the first stop signal lets the daemon finish its work, a second one ends it at once. No other signal ends
+//! the daemon unexpectedly.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use crate::harness::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
-fn what_is_under_way_is_finished_and_recorded() {
+fn work_in_progress_is_finished_and_recorded() {
     run_test(async {
         for signal in ["TERM", "INT"] {
             let bed = TestBed::new().await;
@@ -24,7 +24,7 @@ fn what_is_under_way_is_finished_and_recorded() {
             let id = bed.create_request();
             bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
             daemon.signal(signal);
-            bed.until_logged(&daemon, "Finishing what is under way").await;
+            bed.until_logged(&daemon, "Draining ").await;
             let late = bed.create_request();
             let (status, log) = daemon.wait_for_exit().await;
             assert!(status.success(), "{status}\n{log}");
@@ -39,11 +39,11 @@ fn what_is_under_way_is_finished_and_recorded() {
 }
 
 #[test]
-fn what_takes_too_long_is_left_to_the_next_start() {
+fn work_that_takes_too_long_is_left_to_the_next_start() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        // No call takes longer than it may, but together they take longer than the end waits.
+        // Each call stays within its limit; together they take longer than the drain.
         for method in [Method::GetPluginData, Method::UpdatePluginData] {
             let slow = TeleportFault::Delay(Duration::from_secs(12));
             bed.teleport.faults().inject(method, slow, Repeat::UntilCleared);
@@ -57,7 +57,10 @@ fn what_takes_too_long_is_left_to_the_next_start() {
         daemon.signal("TERM");
         let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success(), "{status}\n{log}");
-        assert!(log.contains("Not all was finished in time; the next start takes it up again"), "{log}");
+        assert!(
+            log.contains("Stopped before all reconciliations finished; the next start resumes them"),
+            "{log}"
+        );
 
         bed.teleport.faults().clear();
         let daemon = bed.start(TEAM).await;
@@ -67,17 +70,17 @@ fn what_takes_too_long_is_left_to_the_next_start() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
+fn a_second_signal_ends_at_once_unless_it_repeats_the_first() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang));
         let id = bed.create_request();
         bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
-        // As `timeout` sends them: to the process, and then to its whole group.
+        // `timeout` signals the process, and then its whole group.
         let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}; kill -INT {0}", daemon.pid());
         assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
-        bed.until_logged(&daemon, "Finishing what is under way").await;
+        bed.until_logged(&daemon, "Draining ").await;
         let first = Instant::now();
         let is_over = || (first.elapsed() >= Duration::from_secs(1)).then_some(());
         bed.until(&daemon, "another wish", is_over).await;
@@ -92,7 +95,7 @@ fn a_second_signal_ends_at_once_unless_it_is_the_same_wish() {
 }
 
 #[test]
-fn a_signal_during_start_is_heard() {
+fn a_signal_during_start_is_handled() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.teleport.stop().await;
@@ -116,10 +119,10 @@ const HUP: &str =
     "SIGHUP received: the log is no file, so there was nothing to open anew; nothing else was taken up";
 
 #[test]
-fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
+fn a_hangup_ends_the_daemon_at_no_stage_of_the_start() {
     run_test(async {
         let bed = TestBed::new().await;
-        // Before the configuration is read: it comes from a pipe into which nothing was written yet.
+        // Before the daemon has read the configuration: it comes from a pipe that is still empty.
         let mut process = Command::new(program())
             .args(["start", "-c", "/dev/stdin"])
             .stdin(Stdio::piped())
@@ -144,7 +147,7 @@ fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
                 _ => {}
             }
         }
-        // It works on, and a hangup is no wish to stop.
+        // It keeps working; a hangup is no request to stop.
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let log = daemon.stop().await;
@@ -153,7 +156,7 @@ fn a_hangup_ends_nothing_in_any_stage_of_the_start() {
 }
 
 #[test]
-fn other_signals_end_it_in_order_or_not_at_all() {
+fn other_signals_end_the_daemon_cleanly_or_not_at_all() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -161,11 +164,11 @@ fn other_signals_end_it_in_order_or_not_at_all() {
             daemon.signal(name);
             bed.until_logged(&daemon, &format!("SIG{name} received: the log is no file")).await;
         }
-        // Somebody who reads the log has gone: that is no reason to end either.
+        // The reader of the log has gone: that is no reason to end either.
         daemon.signal("PIPE");
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        // No core file, in which secrets are.
+        // No core file: it would hold secrets.
         daemon.signal("QUIT");
         let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success() && log.contains("Stopping: SIGQUIT received"), "{status}\n{log}");
@@ -173,7 +176,7 @@ fn other_signals_end_it_in_order_or_not_at_all() {
 }
 
 #[test]
-fn a_hangup_opens_the_log_file_anew() {
+fn a_hangup_reopens_the_log_file() {
     run_test(async {
         let bed = TestBed::new().await;
         let [file, rotated] = ["slack.log", "slack.log.1"].map(|name| bed.dir.path().join(name));
@@ -185,26 +188,26 @@ fn a_hangup_opens_the_log_file_anew() {
         let words =
             format!("INFO  SIGHUP received: the log file {} was opened anew; nothing else", file.display());
         bed.until(&daemon, "the new file", || read(&file).contains(&words).then_some(())).await;
-        // Where no file can be made, the log stays where it is.
+        // The log stays where it is if the daemon cannot create the file.
         std::fs::rename(&file, bed.dir.path().join("slack.log.2")).unwrap();
         std::fs::create_dir(&file).unwrap();
         daemon.signal("HUP");
-        let told =
+        let is_logged =
             || read(&bed.dir.path().join("slack.log.2")).contains("ERROR SIGHUP received, but the log stays");
-        bed.until(&daemon, "the old file", || told().then_some(())).await;
+        bed.until(&daemon, "the old file", || is_logged().then_some(())).await;
         assert_eq!(daemon.stop().await, "", "nothing is on the other outputs");
         assert!(!read(&rotated).contains("SIGHUP"));
     });
 }
 
 #[test]
-fn as_process_1_of_a_container_it_obeys_the_same_signals() {
+fn process_1_of_a_container_obeys_the_same_signals() {
     run_test(async {
         const CONTAINER: [&str; 3] = ["--fork", "--pid", "--mount-proc"];
         let can = Command::new("unshare").args(CONTAINER).arg("true").output();
         if !can.is_ok_and(|tried| tried.status.success()) {
             println!(
-                "SKIPPED shutdown::as_process_1_of_a_container_it_obeys_the_same_signals: needs unshare and root"
+                "SKIPPED shutdown::process_1_of_a_container_obeys_the_same_signals: needs unshare and root"
             );
             return;
         }

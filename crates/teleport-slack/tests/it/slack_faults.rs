@@ -1,5 +1,5 @@
-//! Slack answers nonsense, slowly, not at all, or asks to wait: nothing is lost, nobody else waits, and the log says
-//! what happened once.
+//! Slack sends invalid answers, answers slowly or not at all, or asks to wait. Nothing is lost, nothing else waits, and
+//! the log names each cause once.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const POST: &str = "chat.postMessage";
-/// What the log adds when nobody can know whether Slack posted.
+/// The log's addition when it is unknown whether Slack posted.
 const IN_DOUBT: &str = "Slack may have carried it out all the same";
 
-/// Every way in which one post can fail: the fault, the words in the log, and whether Slack did the work all the same.
+/// Every way in which one post can fail: the fault, the words in the log, and whether Slack posted nevertheless.
 fn failures() -> Vec<(FaultRule, &'static str, bool)> {
     let post = |fault| FaultRule::new(POST, fault);
     let status = |status| Fault::Status { status, body: "<html>oops</html>".into() };
@@ -41,8 +41,8 @@ fn failures() -> Vec<(FaultRule, &'static str, bool)> {
     ]
 }
 
-/// A request is told through every failure, each in a channel of its own. `copies` says how many messages each
-/// channel has in the end. Returns the log and what was counted.
+/// Posts one request into a channel per failure. `copies` says how many messages each channel has in the end. Returns
+/// the log and the metrics.
 async fn notified_through_failures(
     scopes: Option<&[&str]>,
     copies: impl Fn(bool) -> usize,
@@ -75,8 +75,8 @@ async fn notified_through_failures(
     bed.approve(&id);
     for channel in &channels {
         bed.until(&daemon, &format!("the approval in {channel}"), || {
-            let cards = bed.messages_about(channel, &id);
-            cards.iter().find(|card| status_line(card).contains("APPROVED")).map(|_| ())
+            let messages = bed.messages_about(channel, &id);
+            messages.iter().find(|message| status_line(message).contains("APPROVED")).map(|_| ())
         })
         .await;
     }
@@ -91,7 +91,7 @@ async fn notified_through_failures(
     (log, figures)
 }
 
-/// What became of posts in doubt, as counted: found, not found, and posted again blindly.
+/// The metrics of in-doubt posts: found, not found, and posted again unverified.
 fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
     [
         "settled_posts_total{history=\"found\"}",
@@ -102,23 +102,23 @@ fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
 }
 
 #[test]
-fn a_post_that_fails_in_any_way_is_named_and_there_once_in_the_end() {
+fn every_failing_post_is_logged_and_ends_as_one_message() {
     run_test(async {
         let (log, figures) = notified_through_failures(None, |_| 1).await;
         assert_eq!(in_doubt_counts(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
-        assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 3, "{log}");
-        assert!(!log.contains("is posted once more although"), "{log}");
+        assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 3, "{log}");
+        assert!(!log.contains("Posting a message again although"), "{log}");
     });
 }
 
 #[test]
-fn without_the_scopes_to_look_a_post_in_doubt_is_made_again_and_said_so() {
+fn without_the_history_scopes_a_post_in_doubt_is_repeated_and_logged() {
     run_test(async {
         let scopes = ["chat:write", "users:read", "users:read.email"];
         let copies = |was_done| if was_done { 2 } else { 1 };
         let (log, figures) = notified_through_failures(Some(&scopes), copies).await;
         assert_eq!(in_doubt_counts(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
-        let said = log.lines().find(|line| line.contains("is posted once more although")).unwrap();
+        let said = log.lines().find(|line| line.contains("Posting a message again although")).unwrap();
         assert!(
             said.contains("grant the scopes channels:history") && said.contains("missing_scope"),
             "{said}"
@@ -127,7 +127,7 @@ fn without_the_scopes_to_look_a_post_in_doubt_is_made_again_and_said_so() {
 }
 
 #[test]
-fn an_outage_is_told_once_and_its_end_too() {
+fn an_outage_and_its_end_are_each_logged_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -145,7 +145,7 @@ fn an_outage_is_told_once_and_its_end_too() {
 }
 
 #[test]
-fn an_answer_that_never_comes_holds_up_nobody_else() {
+fn a_hanging_call_delays_no_other_message() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM"]"#).await;
@@ -153,8 +153,8 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
         let hung = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &hung, "⏳ PENDING").await;
         let other = bed.create_request();
-        for place in ["C0TEAM", "C0DBA"] {
-            bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
+        for destination in ["C0TEAM", "C0DBA"] {
+            bed.until_status(&daemon, destination, &other, "⏳ PENDING").await;
         }
         assert!(
             bed.message_about("C0DBA", &hung).is_none() && daemon.find_logged("no full answer").is_none()
@@ -168,7 +168,7 @@ fn an_answer_that_never_comes_holds_up_nobody_else() {
 }
 
 #[test]
-fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
+fn failing_look_ups_and_edits_are_logged_and_delay_no_other_message() {
     run_test(async {
         let bed = TestBed::new().await;
         let recipients = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com", "U0DAVE"]"#;
@@ -177,14 +177,14 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
             (Fault::Oversized(50 << 20), "the answer is larger than 1048576 bytes"),
             (Fault::Hang, "no full answer within "),
         ] {
-            // A daemon of its own, because what was found is remembered.
+            // A daemon of its own, because the daemon caches what it finds.
             let daemon = bed.start(recipients).await;
             for method in ["users.lookupByEmail", "users.info"] {
                 bed.slack.faults().add(FaultRule::new(method, fault.clone()).times(1));
             }
             let id = bed.create_request();
-            for place in ["C0TEAM", "C0DBA"] {
-                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            for destination in ["C0TEAM", "C0DBA"] {
+                bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
             }
             for (method, who) in [("users.lookupByEmail", "bob@example.com"), ("users.info", "U0DAVE")] {
                 let named = format!("Slack's {method} failed: {words}");
@@ -194,15 +194,15 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
                     "{line}"
                 );
             }
-            for place in ["U0BOB", "U0DAVE"] {
-                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            for destination in ["U0BOB", "U0DAVE"] {
+                bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
             }
 
             let edit = FaultRule::new("chat.update", fault.clone()).in_channel("C0DBA");
             bed.slack.faults().add(edit.times(1));
             bed.approve(&id);
-            for place in ["C0TEAM", "U0BOB", "U0DAVE"] {
-                bed.until_status(&daemon, place, &id, "✅ APPROVED (looks fine)").await;
+            for destination in ["C0TEAM", "U0BOB", "U0DAVE"] {
+                bed.until_status(&daemon, destination, &id, "✅ APPROVED (looks fine)").await;
             }
             let line = bed.until_logged(&daemon, &format!("Slack's chat.update failed: {words}")).await;
             assert!(line.contains("place=C0DBA") && line.contains("retry_in_s="), "{line}");
@@ -212,7 +212,7 @@ fn look_ups_and_edits_that_fail_in_any_way_are_named_and_hold_up_nobody() {
     });
 }
 
-/// The calls that came while the one with the fault forbade them, and the first that came after.
+/// The calls made during the wait that the faulty answer asked for, and the first call after it.
 fn calls_after_rate_limit(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option<&Call>) {
     let limited = calls.iter().find(|call| call.fault.is_some()).unwrap();
     let mut later = calls.iter().filter(|call| call.at > limited.at);
@@ -221,7 +221,7 @@ fn calls_after_rate_limit(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option
 }
 
 #[test]
-fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
+fn retry_after_is_obeyed_for_its_method_and_stops_no_other() {
     run_test(async {
         let wait = Duration::from_secs(3);
         let bed = TestBed::new().await;
@@ -233,7 +233,7 @@ fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
         let limited = bed.create_request();
         let line = bed.until_logged(&daemon, "Slack asks to wait 3 s").await;
         assert!(line.contains("chat.postMessage") && line.contains("place=C0TEAM"), "{line}");
-        // More to post comes up meanwhile, and things to do with other methods.
+        // More posts become due meanwhile, and work for other methods.
         let other = bed.create_request_with(NewRequest::roles(&["admin"], "meanwhile"));
         bed.approve(&before);
         let edited = bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
@@ -241,9 +241,9 @@ fn retry_after_is_obeyed_for_the_method_and_stops_no_other() {
             (!bed.slack.calls_of("users.lookupByEmail").is_empty()).then_some(())
         })
         .await;
-        assert_eq!(bed.slack.all_messages().len(), 1, "chat.update and look-ups wait for nobody");
-        for place in ["C0TEAM", "U0BOB"] {
-            bed.until_status(&daemon, place, &other, "⏳ PENDING").await;
+        assert_eq!(bed.slack.all_messages().len(), 1, "chat.update and look-ups do not wait");
+        for destination in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, destination, &other, "⏳ PENDING").await;
         }
         bed.until_status(&daemon, "C0TEAM", &limited, "⏳ PENDING").await;
         bed.until_replies(&daemon, &edited, 1).await;
@@ -271,8 +271,8 @@ fn retry_after_is_obeyed_for_look_ups_too() {
         let second =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;
-        for place in ["U0BOB", "U0DAVE", "U0CAROL"] {
-            bed.until_status(&daemon, place, &second, "⏳ PENDING").await;
+        for destination in ["U0BOB", "U0DAVE", "U0CAROL"] {
+            bed.until_status(&daemon, destination, &second, "⏳ PENDING").await;
         }
         bed.until_status(&daemon, "U0BOB", &first, "⏳ PENDING").await;
         daemon.stop().await;
@@ -300,7 +300,7 @@ fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once(
 }
 
 #[test]
-fn a_channel_that_refuses_is_named_once_while_others_are_served() {
+fn a_refusing_channel_is_logged_once_while_others_are_served() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM", "bob@example.com"]"#).await;
@@ -308,8 +308,8 @@ fn a_channel_that_refuses_is_named_once_while_others_are_served() {
         bed.slack.faults().add(FaultRule::new(POST, refusal).in_channel("C0DBA"));
         for _ in 0..3 {
             let id = bed.create_request();
-            for place in ["C0TEAM", "U0BOB"] {
-                bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
             }
             bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 2)
                 .await;
@@ -332,8 +332,8 @@ fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         let before = bed.create_request();
-        for place in ["C0TEAM", "U0BOB"] {
-            bed.until_status(&daemon, place, &before, "⏳ PENDING").await;
+        for destination in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, destination, &before, "⏳ PENDING").await;
         }
         bed.slack.set_token_state(TokenState::Revoked);
         let id = bed.create_request();
@@ -345,16 +345,16 @@ fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
         })
         .await;
         bed.slack.set_token_state(TokenState::Valid);
-        for place in ["C0TEAM", "U0BOB"] {
-            bed.until_status(&daemon, place, &id, "⏳ PENDING").await;
-            bed.until_status(&daemon, place, &before, "✅ APPROVED (looks fine)").await;
+        for destination in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+            bed.until_status(&daemon, destination, &before, "✅ APPROVED (looks fine)").await;
         }
         daemon.stop().await;
     });
 }
 
 #[test]
-fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
+fn refused_blocks_are_replaced_by_a_plain_message() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -386,7 +386,7 @@ fn blocks_that_slack_refuses_are_replaced_by_a_plain_message() {
 }
 
 #[test]
-fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
+fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.slack.faults().add(FaultRule::new("auth.test", Fault::NotJson).times(1));
@@ -406,7 +406,7 @@ fn slack_is_waited_for_at_start_but_not_at_a_wrong_address() {
 }
 
 #[test]
-fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
+fn a_transient_fault_does_not_end_the_start_of_reviews() {
     run_test(async {
         let bed = TestBed::new().await;
         for fault in [
@@ -416,20 +416,20 @@ fn a_fault_that_passes_does_not_end_the_start_of_deciding() {
             Fault::RateLimited { retry_after: 1 },
             Fault::NotJson,
         ] {
-            let told = bed.slack.calls_of("bots.info").len();
+            let calls_before = bed.slack.calls_of("bots.info").len();
             bed.slack.faults().add(FaultRule::new("bots.info", fault).times(2));
             let daemon = bed
                 .launch_with_review(&bed.review_config(Transport::Http, "allow_email_username_match = true"));
             bed.until_logged(&daemon, "Ready").await;
-            assert_eq!(bed.slack.calls_of("bots.info").len(), told + 3);
+            assert_eq!(bed.slack.calls_of("bots.info").len(), calls_before + 3);
             daemon.stop().await;
         }
         let refused = FaultRule::new("bots.info", Fault::Error("missing_scope".into()));
         bed.slack.faults().add(refused);
         let daemon =
             bed.launch_with_review(&bed.review_config(Transport::Http, "allow_email_username_match = true"));
-        let told = bed.until_warned(&daemon, "bots.info failed: missing_scope").await;
-        assert!(told.contains(" ERROR ") && told.contains("which is waited for"), "{told}");
+        let line = bed.until_warned(&daemon, "bots.info failed: missing_scope").await;
+        assert!(line.contains(" ERROR ") && line.contains("which is waited for"), "{line}");
         bed.slack.faults().clear();
         bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;

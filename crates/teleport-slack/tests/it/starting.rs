@@ -1,4 +1,4 @@
-//! The start goes step by step and none is skipped; and the log is where, and of the form, that was asked for.
+//! The start takes each step in order, and the log has the configured destination and format.
 
 use std::process::Command;
 
@@ -18,20 +18,20 @@ fn each_step_waits_for_the_one_before() {
         let before = bed.create_request();
         let calls = |method| bed.teleport.call_log().count(method);
 
-        // Without Slack's answer nothing is watched.
+        // The watch waits for Slack's answer.
         bed.slack.stop().await;
         let daemon = bed.launch(&bed.config(TEAM));
         bed.until_logged(&daemon, "Slack does not answer").await;
         assert_eq!((calls(Method::WatchEvents), calls(Method::GetAccessRequests)), (0, 0));
 
-        // Before the watch is live nothing is listed, or what happens in between would be missed.
+        // The list waits for the live watch; otherwise the daemon would miss what happens in between.
         bed.teleport.faults().withhold_init(true);
         bed.slack.restart().await.unwrap();
         bed.until(&daemon, "the watch", || (calls(Method::WatchEvents) == 1).then_some(())).await;
         assert_eq!(calls(Method::GetAccessRequests), 0);
         assert!(daemon.find_logged("Watcher connected").is_none(), "{}", daemon.log());
 
-        // Before everything is listed it is not ready.
+        // The daemon is not ready before the list is complete.
         bed.teleport.faults().inject(Method::GetAccessRequests, Fault::Hang, Repeat::Next(1));
         bed.teleport.faults().withhold_init(false);
         bed.teleport.restart().await.unwrap();
@@ -56,7 +56,7 @@ fn each_step_waits_for_the_one_before() {
     });
 }
 
-/// Runs the daemon until it is ready and ends it; its stdout and its stderr.
+/// Runs the daemon until it is ready and stops it. Returns its stdout and its stderr.
 async fn both_outputs(bed: &TestBed, log: &str, switches: &[&str]) -> (String, String) {
     let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
     let [out, err] = ["stdout", "stderr"].map(|name| bed.dir.path().join(name));
@@ -80,7 +80,7 @@ async fn both_outputs(bed: &TestBed, log: &str, switches: &[&str]) -> (String, S
 }
 
 #[test]
-fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
+fn the_log_has_the_configured_output_and_format() {
     run_test(async {
         let bed = TestBed::new().await;
         let first = "INFO  Starting Teleport Access Slack ";
@@ -109,7 +109,7 @@ fn the_log_goes_where_it_is_sent_in_the_form_that_was_asked_for() {
     });
 }
 
-/// Starts the daemon at a server that is too old, so that it ends; its stdout and its stderr.
+/// Starts the daemon at a server that is too old, so that it ends. Returns its stdout and its stderr.
 fn both_outputs_on_failure(bed: &TestBed, log: &str) -> [String; 2] {
     let config = bed.config(TEAM).replace("severity = \"DEBUG\"", log);
     let output =
@@ -119,7 +119,7 @@ fn both_outputs_on_failure(bed: &TestBed, log: &str) -> [String; 2] {
 }
 
 #[test]
-fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
+fn the_last_error_is_in_the_log_and_on_stderr_if_these_differ() {
     run_test(async {
         let server_version = "6.0.2".to_owned();
         let options = Options {
@@ -132,7 +132,7 @@ fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
         let line = format!(" ERROR The daemon ends: {WORDS}\n");
         let plain = format!("error: {WORDS}\n");
 
-        // The same place: once, in the log's form.
+        // The same output: once, in the log's format.
         let [out, err] = both_outputs_on_failure(&bed, "");
         assert!(out.is_empty() && err.ends_with(&line) && err.matches(WORDS).count() == 1, "{err}");
         let json = |text: &str| -> serde_json::Value {
@@ -143,7 +143,7 @@ fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
         let last = json(&err);
         assert!(out.is_empty() && last["level"] == "ERROR", "{err}");
         assert_eq!(last["message"], format!("The daemon ends: {WORDS}"));
-        // Another place: in both, whatever the severity.
+        // Another output: in both, at any severity.
         let [out, err] =
             both_outputs_on_failure(&bed, "output = \"stdout\"\nformat = \"json\"\nseverity = \"ERROR\"");
         assert_eq!((json(&out)["level"].as_str(), err), (Some("ERROR"), plain.clone()));
@@ -151,7 +151,7 @@ fn the_last_error_is_in_the_log_and_on_stderr_if_that_is_another_place() {
         let [out, err] = both_outputs_on_failure(&bed, &format!("output = {file:?}"));
         assert_eq!((out.as_str(), err.as_str()), ("", plain.as_str()));
         assert!(std::fs::read_to_string(file).unwrap().ends_with(&line));
-        // A disk that is full takes no last word, so it is said elsewhere.
+        // A full disk takes no last line, so the daemon writes it to stderr.
         let [_, err] = both_outputs_on_failure(&bed, "output = \"/dev/full\"");
         assert_eq!(err, plain);
     });

@@ -1,5 +1,5 @@
-//! Teleport fails for a while, refuses, or the line to it does: what Slack shows becomes true afterwards, and nobody
-//! is told twice.
+//! Teleport or the connection to it fails for a while, or Teleport refuses. Afterwards Slack shows the current state,
+//! and no recipient got a second message.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use crate::harness::*;
 pub(crate) const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const POST: &str = "chat.postMessage";
 
-/// Makes a request, and lets `then` happen while its message is on its way to Slack: what Teleport said is recorded,
-/// and the message is not.
+/// Creates a request, and runs `then` while its message is in flight to Slack: Teleport's state is recorded, and the
+/// message is not.
 pub(crate) async fn create_request_and_during_post(
     bed: &TestBed,
     daemon: &Daemon,
@@ -35,7 +35,7 @@ pub(crate) async fn create_request_and_during_post(
     id
 }
 
-/// Waits until a method was called this many more times than now.
+/// Waits for this many more calls of a method.
 async fn until_called(bed: &TestBed, daemon: &Daemon, method: Method, times: u64) {
     let before = bed.teleport.call_log().count(method);
     bed.until(daemon, &format!("{times} more calls of {method:?}"), || {
@@ -44,7 +44,7 @@ async fn until_called(bed: &TestBed, daemon: &Daemon, method: Method, times: u64
     .await;
 }
 
-/// The message is recorded, kept true, and the only one; afterwards nothing is left to do.
+/// The message is recorded, up to date, and the only one; afterwards no work is left.
 pub(crate) async fn assert_posted_once(bed: &TestBed, daemon: &Daemon, id: &str) {
     bed.until_recorded(daemon, id, |record| field(record, "messages").starts_with("C0TEAM/")).await;
     bed.approve(id);
@@ -54,7 +54,7 @@ pub(crate) async fn assert_posted_once(bed: &TestBed, daemon: &Daemon, id: &str)
 }
 
 #[test]
-fn records_that_cannot_be_read_or_written_for_a_while_cost_no_second_message() {
+fn records_unreadable_or_unwritable_for_a_while_cause_no_second_message() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -84,12 +84,13 @@ fn records_that_cannot_be_read_or_written_for_a_while_cost_no_second_message() {
 }
 
 #[test]
-fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_named() {
+fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_logged() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let set_rules = |rules: Vec<_>| {
-            bed.teleport.edit_fixture(|world| world.role_mut("access-plugin").unwrap().allow.rules = rules);
+            bed.teleport
+                .edit_fixture(|fixture| fixture.role_mut("access-plugin").unwrap().allow.rules = rules);
         };
         set_rules(plugin_rules().into_iter().take(1).collect());
         let id = bed.create_request();
@@ -105,7 +106,7 @@ fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_named() 
 }
 
 #[test]
-fn contended_records_and_lost_answers_cost_no_second_message() {
+fn contended_records_and_lost_answers_cause_no_second_message() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -114,12 +115,12 @@ fn contended_records_and_lost_answers_cost_no_second_message() {
         faults.conflict_updates(3);
         let id = create_request_and_during_post(&bed, &daemon, || faults.conflict_updates(3)).await;
         assert_posted_once(&bed, &daemon, &id).await;
-        // More than one visit's patience.
+        // More than one reconcile tolerates.
         let id = create_request_and_during_post(&bed, &daemon, || faults.conflict_updates(11)).await;
         let line = bed.until_logged(&daemon, "changed under each of 10 attempts").await;
         assert!(line.contains(&id) && line.contains("do too many copies of the plugin run?"), "{line}");
         assert_posted_once(&bed, &daemon, &id).await;
-        // Written, but the answer was lost: before the post and after it.
+        // Teleport writes, but the answer is lost: before the post and after it.
         let lose = || faults.inject(Method::UpdatePluginData, Fault::LoseResponse, Repeat::Next(1));
         lose();
         let id = create_request_and_during_post(&bed, &daemon, lose).await;
@@ -130,13 +131,13 @@ fn contended_records_and_lost_answers_cost_no_second_message() {
 }
 
 #[test]
-fn that_a_post_is_made_again_is_told_once_though_the_record_cannot_be_written() {
+fn a_repeated_post_is_logged_once_though_the_record_cannot_be_written() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let failed = SlackFault::Status { status: 500, body: String::new() };
         bed.slack.faults().add(FaultRule::new(POST, failed).times(1));
-        // The claim, the doubt and the claim for the look are written, and what the look showed is not.
+        // The claim, the in-doubt post and the claim of the verification are written; the result of it is not.
         let faults = bed.teleport.faults();
         faults.inject(Method::UpdatePluginData, Fault::Delay(Duration::ZERO), Repeat::Next(3));
         faults.inject(Method::UpdatePluginData, Fault::unavailable(), Repeat::Next(4));
@@ -145,12 +146,12 @@ fn that_a_post_is_made_again_is_told_once_though_the_record_cannot_be_written() 
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         assert_posted_once(&bed, &daemon, &id).await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("never arrived; it is made again").count(), 1, "{log}");
+        assert_eq!(log.matches("not found in the channel history; posting again").count(), 1, "{log}");
     });
 }
 
 #[test]
-fn a_claim_that_took_too_long_to_write_is_not_used() {
+fn a_claim_written_too_late_is_not_used() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -160,7 +161,7 @@ fn a_claim_that_took_too_long_to_write_is_not_used() {
         let line = bed.until_logged(&daemon, "Teleport took longer than 6 s to write a record").await;
         assert!(line.contains("WARN") && line.contains(&id), "{line}");
         bed.until(&daemon, "the post", || bed.slack.calls_of(POST).pop()).await;
-        // The late claim was given up and another one taken.
+        // The daemon released the late claim and acquired another one.
         assert!(bed.teleport.call_log().count(Method::UpdatePluginData) >= 3);
         assert_posted_once(&bed, &daemon, &id).await;
         daemon.stop().await;
@@ -178,7 +179,7 @@ fn a_watch_that_ends_again_and_again_misses_nothing() {
         {
             bed.until(&daemon, "the watch", || (bed.teleport.watchers() == 1).then_some(())).await;
             bed.teleport.faults().end_watches(&ending);
-            // Made while nobody watches.
+            // Created while no watch is open.
             let id = bed.create_request();
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
@@ -190,7 +191,7 @@ fn a_watch_that_ends_again_and_again_misses_nothing() {
 }
 
 #[test]
-fn events_that_were_dropped_are_found_by_the_next_list() {
+fn dropped_events_are_found_by_the_next_list() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -202,9 +203,9 @@ fn events_that_were_dropped_are_found_by_the_next_list() {
         bed.approve(&decided);
         bed.teleport.delete(access_sim::teleport::presets::TCTL, &deleted).unwrap();
         let made = bed.create_request();
-        // The stream still works, so this one proves that the three were not told.
-        let told = bed.create_request();
-        bed.until_status(&daemon, "C0TEAM", &told, "⏳ PENDING").await;
+        // The stream still works, so this request proves that the three were not announced.
+        let shown = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
         assert!(bed.messages_about("C0TEAM", &made).is_empty());
         bed.teleport.faults().end_watches(&WatchEnd::Clean);
         bed.until_status(&daemon, "C0TEAM", &made, "⏳ PENDING").await;
@@ -215,7 +216,7 @@ fn events_that_were_dropped_are_found_by_the_next_list() {
 }
 
 #[test]
-fn a_server_that_is_not_ready_to_watch_is_waited_for() {
+fn the_daemon_waits_for_a_server_that_is_not_ready_to_watch() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.teleport.faults().withhold_init(true);
@@ -235,7 +236,7 @@ fn a_server_that_is_not_ready_to_watch_is_waited_for() {
 }
 
 #[test]
-fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
+fn the_daemon_returns_after_a_cut_connection_and_a_rejecting_server() {
     run_test(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
@@ -248,14 +249,14 @@ fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
         bed.until(&daemon, "the loss", || (bed.teleport.watchers() == 0).then_some(())).await;
         bed.approve(&before);
         let missed = bed.create_request();
-        let told = bed.until_logged(&daemon, "the connection was refused").await;
-        assert!(told.contains(&line.addr().to_string()), "{told}");
-        assert!(told.contains("is the auth server running, and is this its port"), "{told}");
-        // Meanwhile the server itself turns connections away.
+        let logged = bed.until_logged(&daemon, "the connection was refused").await;
+        assert!(logged.contains(&line.addr().to_string()), "{logged}");
+        assert!(logged.contains("is the auth server running, and is this its port"), "{logged}");
+        // Meanwhile the server itself rejects connections.
         bed.teleport.faults().refuse_connections(true);
         line.restore().await.unwrap();
-        let told = bed.until_logged(&daemon, "it closed the connection during the TLS handshake").await;
-        assert!(told.contains("check the port and any load balancer on the way"), "{told}");
+        let logged = bed.until_logged(&daemon, "it closed the connection during the TLS handshake").await;
+        assert!(logged.contains("check the port and any load balancer on the way"), "{logged}");
         bed.teleport.faults().refuse_connections(false);
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;
@@ -264,16 +265,16 @@ fn a_line_that_is_cut_and_a_server_that_turns_away_are_come_back_to() {
 }
 
 #[test]
-fn a_line_that_goes_dead_ends_each_call_by_its_deadline() {
+fn calls_on_a_dead_connection_end_at_their_deadlines() {
     run_test(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
         bed.until_logged(&daemon, "Ready").await;
-        // The message is out, and the line is dead before that can be recorded.
+        // The message is posted, and the connection dies before the daemon can record it.
         let id = create_request_and_during_post(&bed, &daemon, || line.freeze()).await;
-        let told = bed.until_logged(&daemon, "had no answer within 15 s").await;
-        assert!(told.contains(&id) && told.contains("overloaded or hangs"), "{told}");
+        let logged = bed.until_logged(&daemon, "had no answer within 15 s").await;
+        assert!(logged.contains(&id) && logged.contains("overloaded or hangs"), "{logged}");
         let meanwhile = bed.create_request();
         line.cut().await;
         line.thaw();
@@ -285,7 +286,7 @@ fn a_line_that_goes_dead_ends_each_call_by_its_deadline() {
 }
 
 #[test]
-fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
+fn an_unresponsive_connection_is_noticed_long_before_the_keep_alive() {
     run_test(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
@@ -301,10 +302,11 @@ fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
         bed.approve(&shown);
         // 15 s of silence and 8 s for an answer; HTTP/2's own keep-alive takes 80 s.
         let limit = Duration::from_secs(60);
-        let told = bed.until_within(limit, &daemon, "the loss", || daemon.find_logged("Watcher lost")).await;
+        let logged =
+            bed.until_within(limit, &daemon, "the loss", || daemon.find_logged("Watcher lost")).await;
         let took = since.elapsed();
         assert!(took < Duration::from_secs(40), "noticed after {took:?}");
-        assert!(told.contains("WARN") && told.contains("Ping had no answer within 8 s"), "{told}");
+        assert!(logged.contains("WARN") && logged.contains("Ping had no answer within 8 s"), "{logged}");
         line.thaw();
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
@@ -315,7 +317,7 @@ fn a_line_that_goes_silent_is_noticed_long_before_the_keep_alive_would() {
 }
 
 #[test]
-fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_gone() {
+fn an_unrecorded_approval_is_shown_although_the_request_is_gone() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -326,7 +328,7 @@ fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_g
         faults.inject(Method::GetPluginData, Fault::unavailable(), Repeat::UntilCleared);
         bed.approve(&id);
         until_called(&bed, &daemon, Method::GetPluginData, 1).await;
-        // That it is gone is learnt from a list, not from an event.
+        // The daemon learns of the removal from a list, not from an event.
         faults.drop_events(Repeat::UntilCleared);
         bed.teleport.delete(TCTL, &id).unwrap();
         faults.end_watches(&WatchEnd::Clean);
@@ -338,7 +340,7 @@ fn an_approval_that_was_seen_and_not_recorded_is_shown_although_the_request_is_g
 }
 
 #[test]
-fn a_right_that_is_missing_for_a_while_is_named_once() {
+fn a_permission_missing_for_a_while_is_logged_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -347,9 +349,9 @@ fn a_right_that_is_missing_for_a_while_is_named_once() {
         bed.teleport.faults().end_watches(&WatchEnd::Clean);
         let missed = bed.create_request();
         until_called(&bed, &daemon, Method::WatchEvents, 3).await;
-        let told = bed.until_warned(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
-        assert!(told.contains("ERROR") && told.contains("; trying again in "), "{told}");
-        assert!(told.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{told}");
+        let logged = bed.until_warned(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
+        assert!(logged.contains("ERROR") && logged.contains("; trying again in "), "{logged}");
+        assert!(logged.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{logged}");
         assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
         bed.teleport.faults().clear();
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
@@ -359,7 +361,7 @@ fn a_right_that_is_missing_for_a_while_is_named_once() {
 }
 
 #[test]
-fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
+fn a_server_unavailable_for_a_while_is_logged_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -392,7 +394,7 @@ fn a_server_that_is_unavailable_for_a_while_is_told_of_once() {
 }
 
 #[test]
-fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
+fn a_slow_server_is_not_taken_for_a_dead_connection() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -403,13 +405,13 @@ fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("messages")).await;
-        // After some silence the daemon asks whether the line lives, and hears that it does.
+        // After some silence the daemon checks the connection and gets an answer.
         let pings = bed.teleport.call_log().count(Method::Ping);
-        let told = || {
+        let logged = || {
             daemon.find_logged("Watcher lost").is_some()
                 || bed.teleport.call_log().count(Method::Ping) > pings
         };
-        bed.until_within(Duration::from_secs(60), &daemon, "a Ping", || told().then_some(())).await;
+        bed.until_within(Duration::from_secs(60), &daemon, "a Ping", || logged().then_some(())).await;
         let log = daemon.stop().await;
         let (_, since) = log.split_once("Ready").unwrap();
         assert!(!since.contains("WARN") && !since.contains("ERROR"), "{log}");
@@ -419,7 +421,7 @@ fn a_slow_server_is_waited_for_and_not_taken_for_a_dead_line() {
 }
 
 #[test]
-fn a_server_that_restarts_under_load_loses_and_doubles_nothing() {
+fn a_server_restart_under_load_loses_and_duplicates_nothing() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;

@@ -1,5 +1,4 @@
-//! Certificates, keys and servers that will not do: each is refused at start with the name of the file or address,
-//! the cause and the remedy.
+//! Unusable certificates, keys and servers: the start refuses each with the file or address, the cause and the remedy.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -15,7 +14,7 @@ use crate::harness::*;
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign";
 
-/// The start must end with `status` and say all of these words.
+/// The start must end with `status` and log all of these words.
 async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str]) {
     let (code, log) = bed.run_to_exit(config).await;
     assert_eq!(code, Some(status), "{log}");
@@ -26,8 +25,8 @@ async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str
     assert_eq!(bed.slack.calls().len(), 0, "Slack was asked before the identity was found good");
 }
 
-/// The start must wait, say all of these words in an ERROR, ask Slack nothing, and go on after `mend`.
-async fn assert_waits(bed: &TestBed, words: &[&str], mend: impl FnOnce()) {
+/// The start must wait, log all of these words in an ERROR, call Slack not once, and continue after `fix`.
+async fn assert_waits(bed: &TestBed, words: &[&str], fix: impl FnOnce()) {
     let asked = bed.slack.calls().len();
     let daemon = bed.launch(&bed.config(TEAM));
     let is_told = |log: &str| {
@@ -37,15 +36,15 @@ async fn assert_waits(bed: &TestBed, words: &[&str], mend: impl FnOnce()) {
     bed.until(&daemon, &format!("{words:?}"), || is_told(&daemon.log()).then_some(())).await;
     assert_eq!(bed.slack.calls().len(), asked, "Slack was asked before the identity was found good");
     assert_eq!(daemon.exit_status(), None);
-    mend();
+    fix();
     bed.until_logged(&daemon, "Ready").await;
     daemon.stop().await;
 }
 
-/// `name` with something else in it, then signed anew so that the next case begins well.
-async fn assert_file_rejected(bed: &TestBed, name: &str, spoil: impl FnOnce(&Path), words: &[&str]) {
+/// Corrupts the file `name`, and signs again afterwards so that the next case starts clean.
+async fn assert_file_rejected(bed: &TestBed, name: &str, corrupt: impl FnOnce(&Path), words: &[&str]) {
     let path = bed.dir.path().join(name);
-    spoil(&path);
+    corrupt(&path);
     let file = format!("DIR/{name}");
     let words: Vec<_> = words.iter().copied().chain([file.as_str()]).collect();
     assert_rejected(bed, &bed.config(TEAM), 77, &words).await;
@@ -59,13 +58,13 @@ fn write(text: impl AsRef<[u8]>) -> impl FnOnce(&Path) {
     move |path| std::fs::write(path, text).unwrap()
 }
 
-/// A PEM frame around bytes that are nothing.
+/// A PEM frame around invalid bytes.
 fn framed(label: &str) -> String {
     format!("-----BEGIN {label}-----\nAAECAwQFBgcICQ==\n-----END {label}-----\n")
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named() {
+fn unreadable_files_are_named() {
     run_test(async {
         let bed = TestBed::new().await;
         for name in ["auth.key", "auth.crt", "auth.cas"] {
@@ -84,7 +83,7 @@ fn files_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn garbage_in_a_file_is_told_from_a_missing_part_and_from_another_kind() {
+fn invalid_content_a_missing_part_and_a_wrong_kind_are_distinguished() {
     run_test(async {
         let bed = TestBed::new().await;
         for garbage in [&b""[..], b"not a key\n", b"\xff\xfe\x00\x01"] {
@@ -127,7 +126,7 @@ fn garbage_in_a_file_is_told_from_a_missing_part_and_from_another_kind() {
 }
 
 #[test]
-fn a_key_of_another_certificate_is_refused() {
+fn a_key_of_another_certificate_is_rejected() {
     run_test(async {
         let bed = TestBed::new().await;
         let other = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
@@ -138,7 +137,7 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn files_that_were_exchanged_in_the_configuration_are_told_as_that() {
+fn swapped_files_in_the_configuration_are_reported_as_swapped() {
     run_test(async {
         let bed = TestBed::new().await;
         let config = bed.config(TEAM);
@@ -160,7 +159,7 @@ fn files_that_were_exchanged_in_the_configuration_are_told_as_that() {
 }
 
 #[test]
-fn an_expired_certificate_and_one_of_the_future_are_told_apart() {
+fn an_expired_certificate_and_a_future_one_are_distinguished() {
     run_test(async {
         let bed = TestBed::new().await;
         let day = SignedDuration::from_hours(24);
@@ -196,8 +195,8 @@ fn another_clusters_server_and_another_clusters_identity_are_refused() {
 
         let who =
             Subject { user: PLUGIN_USER, role: "access-plugin", traits_json: "null", impersonator: None };
-        let stranger = other.client(who, CertOptions::default()).unwrap();
-        stranger.write_tls_files(bed.dir.path(), "auth").unwrap();
+        let foreign = other.client(who, CertOptions::default()).unwrap();
+        foreign.write_tls_files(bed.dir.path(), "auth").unwrap();
         std::fs::write(bed.dir.path().join("auth.cas"), bed.teleport.authorities().host_ca_pem()).unwrap();
         let words = [addr.as_str(), "it refuses our certificate", "`tctl auth sign`"];
         assert_waits(&bed, &words, renew).await;
@@ -227,7 +226,7 @@ fn every_kind_of_key_works_in_three_files_and_in_one() {
             let secret = credentials.key_pem.lines().nth(1).unwrap();
             assert!(!log.contains(secret), "{log}");
         }
-        // One file that lacks a part is blamed as one file.
+        // The error names the single file that lacks a part.
         let credentials = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
         let file = bed.dir.path().join("auth_id");
         for (text, words) in [
@@ -249,7 +248,7 @@ fn identity_config(bed: &TestBed) -> String {
 }
 
 #[test]
-fn a_server_that_is_too_old_or_does_not_say_is_refused() {
+fn a_server_that_is_too_old_or_names_no_version_is_refused() {
     run_test(async {
         for version in ["6.0.2", "garbage", ""] {
             let server_version = version.to_owned();
@@ -266,29 +265,30 @@ fn a_server_that_is_too_old_or_does_not_say_is_refused() {
 }
 
 #[test]
-fn a_user_who_is_gone_is_waited_for() {
+fn the_start_waits_for_a_deleted_user() {
     run_test(async {
         let bed = TestBed::new().await;
-        bed.teleport.edit_fixture(|world| world.users.retain(|user| user.name != PLUGIN_USER));
-        // This release does not tell a lock from a user who is gone.
+        bed.teleport.edit_fixture(|fixture| fixture.users.retain(|user| user.name != PLUGIN_USER));
+        // This release does not distinguish a lock from a deleted user.
         let words = ["PERMISSION_DENIED", "`tctl get locks`", "still there with `tctl get users`"];
-        assert_waits(&bed, &words, || bed.teleport.edit_fixture(|world| *world = Fixture::golden())).await;
+        assert_waits(&bed, &words, || bed.teleport.edit_fixture(|fixture| *fixture = Fixture::golden()))
+            .await;
     });
 }
 
 #[test]
-fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
+fn a_user_without_permissions_makes_the_log_name_the_rule_until_it_is_granted() {
     run_test(async {
         let bed = TestBed::new().await;
-        bed.teleport.edit_fixture(|world| world.role_mut("access-plugin").unwrap().allow.rules.clear());
+        bed.teleport.edit_fixture(|fixture| fixture.role_mut("access-plugin").unwrap().allow.rules.clear());
         let id = bed.create_request();
         let daemon = bed.launch(&bed.config(TEAM));
         let line = bed.until_warned(&daemon, "PERMISSION_DENIED").await;
         assert!(line.contains("ERROR"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{line}");
         assert!(line.contains("WatchEvents"), "{line}");
-        bed.teleport.edit_fixture(|world| {
-            world.role_mut("access-plugin").unwrap().allow.rules = plugin_rules();
+        bed.teleport.edit_fixture(|fixture| {
+            fixture.role_mut("access-plugin").unwrap().allow.rules = plugin_rules();
         });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         daemon.stop().await;
@@ -296,7 +296,7 @@ fn a_user_without_rights_is_told_the_rule_and_served_once_it_has_it() {
 }
 
 #[test]
-fn a_server_without_tls_is_a_wrong_address() {
+fn a_server_without_tls_is_reported_as_a_wrong_address() {
     run_test(async {
         let bed = TestBed::new().await;
         let addr = plain_server();
@@ -306,7 +306,7 @@ fn a_server_without_tls_is_a_wrong_address() {
     });
 }
 
-/// A server that answers whatever it hears in plain HTTP, until the test's process ends.
+/// A server that answers everything in plain HTTP until the test's process ends.
 fn plain_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

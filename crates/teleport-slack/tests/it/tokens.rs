@@ -1,5 +1,5 @@
-//! Slack's secrets change while the daemon runs, or are wrong when it starts: it waits, says what helps, and takes up new ones
-//! from their files without a hand.
+//! Slack's secrets change while the daemon runs, or are wrong at start. The daemon waits, logs the remedy, and loads
+//! new secrets from their files without help.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
-/// A configuration whose secret stands in a file instead, and that file.
+/// A configuration that names a file for its secret, and that file.
 fn in_file(bed: &TestBed, config: &str, secret: &str) -> (String, PathBuf) {
     let file = bed.dir.path().join("secret");
     std::fs::write(&file, secret).unwrap();
@@ -26,7 +26,7 @@ fn calls(bed: &TestBed, method: &str) -> usize {
 }
 
 #[test]
-fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
+fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
     run_test(async {
         let bed = TestBed::new().await;
         let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &bed.slack.token());
@@ -43,7 +43,7 @@ fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
         let answer = daemon.get("/readyz").await;
         let words = "not ready: Slack has not answered yet; Slack refuses the bot token\n";
         assert_eq!(answer, (StatusCode::SERVICE_UNAVAILABLE, words.to_owned()));
-        // An empty file and one of the wrong kind change nothing; what stays is told once.
+        // An empty file and one of the wrong kind change nothing; the log names each cause once.
         for wrong in ["", "xapp-1-A-1"] {
             std::fs::write(&file, wrong).unwrap();
             let holds = if wrong.is_empty() { "it is empty" } else { "it is an app-level token" };
@@ -61,7 +61,7 @@ fn a_token_that_is_refused_at_start_is_waited_for_and_a_new_one_taken_up() {
 }
 
 #[test]
-fn a_token_that_is_revoked_is_replaced_without_a_hand() {
+fn a_revoked_token_is_replaced_without_help() {
     run_test(async {
         let bed = TestBed::new().await;
         let old = bed.slack.token();
@@ -76,7 +76,7 @@ fn a_token_that_is_revoked_is_replaced_without_a_hand() {
         assert_eq!(answer.1, "not ready: Slack refuses the bot token\n");
         assert!(bed.messages_about("C0TEAM", &id).is_empty());
         std::fs::write(&file, "xoxb-2-new-4711\n").unwrap();
-        // What was refused is tried again at once, not after its back-off.
+        // The daemon retries refused calls at once, not after their back-off.
         let limit = Duration::from_secs(15);
         bed.until_within(limit, &daemon, "the message", || bed.message_about("C0TEAM", &id)).await;
         assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
@@ -86,7 +86,7 @@ fn a_token_that_is_revoked_is_replaced_without_a_hand() {
 }
 
 #[test]
-fn a_token_of_another_bot_is_not_taken_up() {
+fn a_token_of_another_bot_is_not_used() {
     run_test(async {
         let bed = TestBed::new().await;
         let own = bed.slack.token();
@@ -94,14 +94,14 @@ fn a_token_of_another_bot_is_not_taken_up() {
         let daemon = bed.launch(&config);
         bed.until_logged(&daemon, "Ready").await;
         for (field, value) in [("user_id", "U0OTHERBOT"), ("team_id", "T0OTHER")] {
-            // As Slack answers for the token of another app, and for one of another workspace.
+            // Slack's answers for the token of another app, and for one of another workspace.
             let altered = Fault::Altered(vec![(field.to_owned(), Some(value.into()))]);
             bed.slack.faults().add(FaultRule::new("auth.test", altered));
             let other = format!("xoxb-2-{field}-4711");
             bed.slack.set_token(&other);
-            let told = daemon.times_logged("is not used: it is of another app or workspace");
+            let before = daemon.times_logged("is not used: it is of another app or workspace");
             std::fs::write(&file, &other).unwrap();
-            let refused = || daemon.times_logged("is not used: it is of another app or workspace") > told;
+            let refused = || daemon.times_logged("is not used: it is of another app or workspace") > before;
             bed.until(&daemon, "the refusal", || refused().then_some(())).await;
             bed.slack.set_token(&own);
             bed.slack.faults().clear();
@@ -117,7 +117,7 @@ fn a_token_of_another_bot_is_not_taken_up() {
 }
 
 #[test]
-fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
+fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
     run_test(async {
         let bed = TestBed::new().await;
         for (state, code) in [
@@ -131,7 +131,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
             let line = bed.until_warned(&daemon, code).await;
             let remedy = "stands in the configuration itself, so a new one needs a restart; name a file";
             assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
-            // The same token is tried again, with pauses, in case Slack takes it again.
+            // The daemon retries the same token with pauses, in case Slack accepts it again.
             bed.until(&daemon, "another try", || (calls(&bed, "auth.test") >= asked + 2).then_some(())).await;
             bed.slack.set_token_state(TokenState::Valid);
             bed.until_logged(&daemon, "Slack takes the bot token again").await;
@@ -142,7 +142,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_that_is_said() {
 }
 
 #[test]
-fn an_app_level_token_that_is_refused_is_replaced_without_a_hand() {
+fn a_refused_app_level_token_is_replaced_without_help() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let old = bed.slack.app().app_token;
@@ -152,7 +152,7 @@ fn an_app_level_token_that_is_refused_is_replaced_without_a_hand() {
         let daemon = bed.launch(&config);
         let line = bed.until_warned(&daemon, "No Socket Mode connection").await;
         assert!(line.contains(" ERROR ") && line.contains("apps.connections.open"), "{line}");
-        // Another app's is not taken.
+        // The daemon does not use another app's token.
         std::fs::write(&file, "xapp-1-A0OTHER-1").unwrap();
         bed.until_warned(&daemon, "it is of another Slack app").await;
         std::fs::write(&file, "xapp-1-A0BOT-4711").unwrap();
@@ -173,11 +173,11 @@ fn a_new_signing_secret_counts_for_the_next_callback() {
         bed.until_logged(&daemon, "Ready").await;
         bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         bed.slack.set_app(|app| app.signing_secret = "0123456789abcdef0123456789abcdef".to_owned());
         std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
         bed.until_logged(&daemon, "A new signing secret was found in").await;
-        bed.assert_bob_can_approve(&daemon, &card, &id).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
         daemon.stop().await;
     });
 }

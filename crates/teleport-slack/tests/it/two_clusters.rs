@@ -1,5 +1,5 @@
-//! Daemons of two Teleport clusters on one Slack app, which they should not share: Slack hands each click to either, so
-//! whoever pressed is told which cluster the message is of, and what an administrator must do.
+//! Daemons of two Teleport clusters on one Slack app, which they should not share. Slack hands each click to either, so
+//! the reply names the message's cluster and what an administrator must do.
 
 use std::collections::BTreeSet;
 
@@ -33,18 +33,18 @@ async fn start_second(two: &TestBed, review: &str, sockets: usize) -> Daemon {
 }
 
 #[test]
-fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
+fn a_click_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name() {
     run_test(async {
         let (one, two) = two_clusters().await;
         let first = one.start_with_review(Transport::Socket, ANY_OF_THREE).await;
         let second = start_second(&two, ANY_OF_THREE, 4).await;
         let id = one.create_request();
-        let card = one.until_clickable(&first, "C0TEAM", &id).await;
+        let message = one.until_clickable(&first, "C0TEAM", &id).await;
 
         // Slack hands each click to either; sixty in a row to one of them, once in 10^18 runs.
         let mut answers = BTreeSet::new();
         for _ in 0..60 {
-            answers.insert(one.press_for_reply(&second, "U0CAROL", &card, "approve").await);
+            answers.insert(one.press_for_reply(&second, "U0CAROL", &message, "approve").await);
             if answers.len() == 2 {
                 break;
             }
@@ -53,10 +53,10 @@ fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name
         assert_eq!(answers.iter().collect::<Vec<_>>(), [OTHER_CLUSTER, own], "{}", second.log());
         assert!(first.find_logged(LINE).is_none(), "{}", first.log());
 
-        // Now every click gets to the wrong one.
+        // Now every click reaches the wrong daemon.
         one.stop_and_check_secrets(first).await;
         for button in ["approve", "deny"] {
-            assert_eq!(one.press_for_reply(&second, "U0BOB", &card, button).await, OTHER_CLUSTER);
+            assert_eq!(one.press_for_reply(&second, "U0BOB", &message, button).await, OTHER_CLUSTER);
         }
         one.assert_untouched(&second, &id);
         let line = two.until_warned(&second, LINE).await;
@@ -71,7 +71,7 @@ fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name
         let counted = second.metrics().await["clicks_total{verdict=\"refused\",reason=\"other_cluster\"}"];
         assert_eq!(counted, refused as f64);
 
-        // A message that names no cluster may be anybody's.
+        // A message that names no cluster may be of any cluster.
         let button = json!({"type": "button", "action_id": "approve", "value": id,
             "text": {"type": "plain_text", "text": "Approve"}});
         let blocks = json!([{"type": "actions", "elements": [button]}]);
@@ -82,22 +82,22 @@ fn a_click_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name
             "This is not one of the request's current messages; use a newer one, or Teleport."
         );
 
-        // Its own cluster's messages it knows.
+        // The daemon recognizes its own cluster's messages.
         let id = two.create_request();
-        let card = two.until_clickable(&second, "C0TEAM", &id).await;
-        two.assert_bob_can_approve(&second, &card, &id).await;
+        let message = two.until_clickable(&second, "C0TEAM", &id).await;
+        two.assert_bob_can_approve(&second, &message, &id).await;
         two.stop_and_check_secrets(second).await;
     });
 }
 
 #[test]
-fn a_dialogue_that_the_other_clusters_daemon_gets_is_refused_with_the_clusters_name() {
+fn a_modal_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name() {
     run_test(async {
         let (one, two) = two_clusters().await;
         let first = one.start_with_review(Transport::Socket, &with_reason_policy("required")).await;
         let id = one.create_request();
-        let card = one.until_clickable(&first, "C0TEAM", &id).await;
-        let view = opened_modal(&first, &one.press("U0BOB", &card, "approve").await).await;
+        let message = one.until_clickable(&first, "C0TEAM", &id).await;
+        let view = opened_modal(&first, &one.press("U0BOB", &message, "approve").await).await;
         one.stop_and_check_secrets(first).await;
 
         let second = start_second(&two, &with_reason_policy("required"), 2).await;

@@ -1,5 +1,5 @@
-//! Votes from before, and what is now: rules, accounts, links and groups may have changed since, and an administrator
-//! may have taken a decision back. Only what holds at the moment of the decision decides.
+//! Earlier votes and later changes: of rules, accounts, user mappings and groups, or an administrator reverted a
+//! decision. Only the state at the moment of the decision counts.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const NO_GROUP_REPLY: &str = "Slack does not answer who is in a user group that 
 
 const GONE_GROUP_REPLY: &str = "A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.";
 
-/// Links as in [`ANY_OF_THREE`], with these rules.
+/// The user mapping of [`ANY_OF_THREE`], with these rules.
 fn with_rules(rules: &str) -> String {
     let (links, _) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
     format!("{links}{rules}")
@@ -43,7 +43,7 @@ fn group(id: &str, users: &[&str]) -> UserGroup {
 }
 
 impl TestBed {
-    /// Nobody decided on `id`, whatever votes there are.
+    /// `id` is undecided, whatever votes there are.
     fn assert_undecided(&self, daemon: &Daemon, id: &str) {
         assert_eq!(self.teleport.request(id).unwrap().state, RequestState::Pending, "{}", daemon.log());
         assert!(self.decision_events(id).is_empty(), "{:?}\n{}", self.decision_events(id), daemon.log());
@@ -54,7 +54,7 @@ impl TestBed {
         self.teleport.set_state(TCTL, id, state, "", "").unwrap();
     }
 
-    /// Changes what the record holds of the votes.
+    /// Changes the votes in the record.
     pub(crate) fn edit_votes(&self, id: &str, edit: impl FnOnce(&mut serde_json::Value)) {
         let mut record = self.record(id);
         let mut votes: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap();
@@ -65,36 +65,41 @@ impl TestBed {
     }
 }
 
-/// Bob's approval decided under the usual rules, nobody told Teleport, and the daemon comes back with these.
+/// Bob's approval decided under the usual rules, Teleport does not know it, and the daemon restarts with these rules.
 async fn restarted_with(
     review: &str,
     edit: impl FnOnce(&TestBed, &str),
 ) -> (TestBed, Daemon, String, MessageView) {
     let bed = TestBed::with_review().await;
-    let (id, card) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
+    let (id, message) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;
     edit(&bed, &id);
     let daemon = bed.start_with_review(Transport::Http, review).await;
-    (bed, daemon, id, card)
+    (bed, daemon, id, message)
 }
 
 #[test]
-fn a_decision_that_the_rules_do_not_carry_any_more_is_not_carried_out() {
+fn a_decision_that_the_rules_no_longer_support_is_not_applied() {
     let names_dave = rule("*", "[\"dave@example.com\"]", "");
     let only = rule("*", "[\"bob@example.com\", \"dave@example.com\"]", "teleport_only = true");
     let others = rule("web", "[\"bob@example.com\", \"dave@example.com\"]", "");
     let more = rule("*", "[\"bob@example.com\", \"dave@example.com\"]", "approvals = 2");
-    for (rules, told) in [
+    for (rules, expected) in [
         (names_dave, "The request is denied."),
         (only, "The rules leave this role to Teleport; open the request there to decide it."),
         (others, "No rule lets anybody decide on role “dba” in Slack; decide it in Teleport."),
         (more, "The request is denied."),
     ] {
         run_test(async move {
-            let (bed, daemon, id, card) = restarted_with(&with_rules(&rules), |_, _| {}).await;
+            let (bed, daemon, id, message) = restarted_with(&with_rules(&rules), |_, _| {}).await;
             bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
-            // It stands in nobody's way, and nobody's denial carries it out.
-            assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await, told, "{}", daemon.log());
+            // It blocks no other vote, and no denial applies it.
+            assert_eq!(
+                bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await,
+                expected,
+                "{}",
+                daemon.log()
+            );
             let decided = bed.decision_events(&id);
             assert!(decided.iter().all(|line| line.delegator.as_deref() == Some(DAVE)), "{decided:?}");
             bed.stop_and_check_secrets(daemon).await;
@@ -103,25 +108,25 @@ fn a_decision_that_the_rules_do_not_carry_any_more_is_not_carried_out() {
 }
 
 #[test]
-fn a_click_that_meets_such_a_decision_first_counts_for_itself() {
+fn a_click_that_meets_an_unsupported_decision_counts_for_itself() {
     run_test(async {
         let names_dave = with_rules(&rule("*", "[\"dave@example.com\"]", ""));
         let bed = TestBed::with_review().await;
-        // Nobody but whoever took it carries it out yet, so no visit does before the click.
-        let (id, card) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
+        // Only the daemon that took it may apply it yet, so no reconcile does before the click.
+        let (id, message) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
         let daemon = bed.start_with_review(Transport::Http, &names_dave).await;
-        let early = bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await;
+        let early = bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await;
         assert!(early.starts_with("Enough people have approved"), "{early}");
         bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
-        let told = bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await;
-        assert_eq!(told, "The request is denied.", "{}", daemon.log());
+        let reply = bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await;
+        assert_eq!(reply, "The request is denied.", "{}", daemon.log());
         assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
+fn a_decision_of_a_former_approver_is_not_applied() {
     type Change = fn(&TestBed, &str);
     let deactivated: Change =
         |bed, _| bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
@@ -136,11 +141,11 @@ fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
     let other_link: Change = |bed, id| bed.edit_votes(id, |votes| votes["l"][0]["s"] = "U0CAROL".into());
     for change in [deactivated, guest, requester, other_link] {
         run_test(async move {
-            let (bed, daemon, id, card) = restarted_with(ANY_OF_THREE, change).await;
+            let (bed, daemon, id, message) = restarted_with(ANY_OF_THREE, change).await;
             bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
                 "The request is approved."
             );
             assert_eq!(bed.teleport.request(&id).unwrap().resolve_annotations["teleport_users"], [DAVE]);
@@ -150,10 +155,10 @@ fn a_decision_of_somebody_who_may_not_any_more_is_not_carried_out() {
 }
 
 #[test]
-fn while_the_voters_cannot_be_read_nothing_is_carried_out_and_later_it_is() {
+fn a_decision_waits_until_the_voters_can_be_read() {
     run_test(async {
-        let trouble = slack::Fault::Status { status: 503, body: String::new() };
-        let rule = slack::FaultRule::new("users.info", trouble);
+        let error = slack::Fault::Status { status: 503, body: String::new() };
+        let rule = slack::FaultRule::new("users.info", error);
         let change = |bed: &TestBed, _: &str| {
             bed.slack.faults().add(rule);
         };
@@ -173,7 +178,7 @@ fn while_the_voters_cannot_be_read_nothing_is_carried_out_and_later_it_is() {
     });
 }
 
-/// A cluster of Teleport 15, where an administrator can take an approval back; bob's approval decided.
+/// A Teleport 15 cluster, where an administrator can revert an approval; bob's approval decided.
 async fn approved_on_v15(review: &str) -> (TestBed, Daemon, String, MessageView) {
     let bed =
         TestBed::with_options(Options { version: ServerVersion::V15, ..Options::golden() }, full_workspace())
@@ -181,58 +186,62 @@ async fn approved_on_v15(review: &str) -> (TestBed, Daemon, String, MessageView)
     bed.sign_as(PLUGIN_RW);
     let daemon = bed.start_with_review(Transport::Http, review).await;
     let id = bed.create_request();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
-    let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-    bed.until_replies(&daemon, &card, 1).await;
-    (bed, daemon, id, card)
+    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, "The request is approved.");
+    let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+    bed.until_replies(&daemon, &message, 1).await;
+    (bed, daemon, id, message)
 }
 
 #[test]
-fn an_approval_that_was_taken_back_is_not_given_again_by_old_votes() {
+fn old_votes_do_not_repeat_a_reverted_approval() {
     run_test(async {
         let (bed, daemon, id, _) = approved_on_v15(ANY_OF_THREE).await;
         bed.set_state_as_admin(&id, RequestState::Pending);
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert_eq!(button_ids(&card), ["approve", "deny"]);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert_eq!(button_ids(&message), ["approve", "deny"]);
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await,
             "The request is denied.",
             "{}",
             daemon.log()
         );
         let delegators: Vec<_> = bed.decision_events(&id).into_iter().map(|line| line.delegator).collect();
         assert_eq!(delegators, [Some(BOB.to_owned()), None, Some(DAVE.to_owned())]);
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
-        let replies = bed.until_replies(&daemon, &card, 2).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "❌ DENIED").await;
+        let replies = bed.until_replies(&daemon, &message, 2).await;
         assert!(replies[1].text.starts_with("dave@example.com reviewed the request in Slack"), "{replies:?}");
-        assert!(block_text(&card, 3).contains("Decided by dave@example.com in Slack"), "{:?}", card.blocks);
+        assert!(
+            block_text(&message, 3).contains("Decided by dave@example.com in Slack"),
+            "{:?}",
+            message.blocks
+        );
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn whoever_voted_before_it_was_taken_back_may_vote_again() {
+fn earlier_voters_may_vote_again_after_a_reverted_approval() {
     run_test(async {
         let (bed, daemon, id, _) = approved_on_v15(&format!("{ANY_OF_THREE}\napprovals = 1")).await;
-        // The daemon is away meanwhile, for longer than the time that whoever took the deciding vote has for it.
+        // The daemon is down meanwhile, for longer than the daemon that took the deciding vote has to apply it.
         daemon.kill().await;
         bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
         bed.set_state_as_admin(&id, RequestState::Pending);
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_recorded(&daemon, &id, |record| field(record, "x_votes").starts_with("{\"v\":2")).await;
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
         assert_eq!(bed.decision_events(&id).len(), 2);
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "The request is approved.",
             "{}",
             daemon.log()
         );
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        // The first vote is told once, and so is the second.
-        bed.until_replies(&daemon, &card, 2).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        // The first vote gets one thread reply, and so does the second.
+        bed.until_replies(&daemon, &message, 2).await;
         assert_eq!(bed.decision_events(&id).len(), 3);
         bed.stop_and_check_secrets(daemon).await;
     });
@@ -241,7 +250,7 @@ fn whoever_voted_before_it_was_taken_back_may_vote_again() {
 const UNSEEN: &str = "taken back while no teleport-slack saw it";
 
 #[test]
-fn an_approval_that_came_and_went_while_nobody_watched_spends_the_votes() {
+fn an_approval_reverted_while_no_daemon_watched_spends_the_votes() {
     run_test(async {
         let bed = TestBed::with_options(
             Options { version: ServerVersion::V15, ..Options::golden() },
@@ -253,24 +262,27 @@ fn an_approval_that_came_and_went_while_nobody_watched_spends_the_votes() {
         let daemon = bed.start_with_review(Transport::Http, review).await;
         let (id, other) = (bed.create_request(), bed.create_request());
         for id in [&id, &other] {
-            let card = bed.until_clickable(&daemon, "C0TEAM", id).await;
-            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-            assert_eq!(told, "Your approval counts: 1 of 2 approvals.");
+            let message = bed.until_clickable(&daemon, "C0TEAM", id).await;
+            let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+            assert_eq!(reply, "Your approval counts: 1 of 2 approvals.");
         }
         daemon.kill().await;
         bed.set_state_as_admin(&id, RequestState::Approved);
         bed.set_state_as_admin(&id, RequestState::Pending);
         let daemon = bed.start_with_review(Transport::Http, review).await;
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        let told = bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await;
-        assert_eq!(told, "Your approval counts: 1 of 2 approvals.", "{}", daemon.log());
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let reply = bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await;
+        assert_eq!(reply, "Your approval counts: 1 of 2 approvals.", "{}", daemon.log());
         assert_eq!(daemon.times_logged(UNSEEN), 1);
         assert_eq!(bed.decision_events(&id).len(), 2, "{:?}", bed.decision_events(&id));
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
-        // Of the other nothing came and went.
-        let card = bed.until_clickable(&daemon, "C0TEAM", &other).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
+            "The request is approved."
+        );
+        // The other request was neither approved nor reverted.
+        let message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "The request is approved."
         );
         bed.stop_and_check_secrets(daemon).await;
@@ -278,7 +290,7 @@ fn an_approval_that_came_and_went_while_nobody_watched_spends_the_votes() {
 }
 
 #[test]
-fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a_lost_one_is() {
+fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
     for is_lost in [false, true] {
         run_test(async move {
             let bed = TestBed::with_options(
@@ -289,13 +301,13 @@ fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a
             bed.sign_as(PLUGIN_RW);
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-            // Neither the answer nor the news of it comes.
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            // Neither the answer nor the event arrives.
             bed.teleport.faults().drop_events(Repeat::UntilCleared);
             let fault = if is_lost { Fault::unavailable() } else { Fault::LoseResponse };
             bed.teleport.faults().inject(Method::SetAccessRequestState, fault, Repeat::UntilCleared);
-            let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-            assert!(told.starts_with("Your approval is recorded, but"), "{told}");
+            let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+            assert!(reply.starts_with("Your approval is recorded, but"), "{reply}");
             daemon.kill().await;
             bed.teleport.faults().clear();
             bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
@@ -311,9 +323,9 @@ fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a
             bed.until_logged(&daemon, UNSEEN).await;
             assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
             assert_eq!(bed.decision_events(&id).len(), 2, "{:?}", bed.decision_events(&id));
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
                 "The request is approved."
             );
             bed.stop_and_check_secrets(daemon).await;
@@ -322,62 +334,63 @@ fn a_call_that_was_carried_out_unanswered_and_taken_back_is_not_made_again_and_a
 }
 
 #[test]
-fn the_vote_of_an_account_that_was_deactivated_since_does_not_count() {
+fn the_vote_of_a_deactivated_account_does_not_count() {
     run_test(async {
         let review = ANY_OF_THREE.replace("\"alice@", "\"carol@") + "\napprovals = 2";
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals.",
             "{}",
             daemon.log()
         );
         bed.assert_undecided(&daemon, &id);
         bed.until(&daemon, "1 of 2 on the message", || {
-            bed.message_about("C0TEAM", &id).filter(|card| block_text(card, 3).contains("1 of 2 approvals"))
+            bed.message_about("C0TEAM", &id)
+                .filter(|message| block_text(message, 3).contains("1 of 2 approvals"))
         })
         .await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
             "The request is approved."
         );
         let request = bed.teleport.request(&id).unwrap();
         assert_eq!(request.resolve_annotations["teleport_users"], [DAVE, CAROL]);
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
-        let line = block_text(&card, 3);
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        let line = block_text(&message, 3);
         assert!(line.contains("Decided by dave@example.com, carol@example.com in Slack"), "{line}");
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn the_vote_of_somebody_who_left_the_group_does_not_count() {
+fn the_vote_of_a_user_who_left_the_group_does_not_count() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB", "U0DAVE", "U0CAROL"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         daemon.kill().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE", "U0CAROL"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         bed.assert_undecided(&daemon, &id);
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
             "The request is approved."
         );
         let request = bed.teleport.request(&id).unwrap();
@@ -387,23 +400,23 @@ fn the_vote_of_somebody_who_left_the_group_does_not_count() {
 }
 
 #[test]
-fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
+fn an_unreadable_group_rejects_no_user_and_decides_nothing() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let method = "usergroups.users.list";
-        for trouble in [
+        for error in [
             slack::Fault::Error("fatal_error".to_owned()),
             slack::Fault::Status { status: 503, body: String::new() },
             slack::Fault::NotJson,
         ] {
-            bed.slack.faults().add(slack::FaultRule::new(method, trouble));
+            bed.slack.faults().add(slack::FaultRule::new(method, error));
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
                 NO_GROUP_REPLY,
                 "{}",
                 daemon.log()
@@ -412,25 +425,25 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
             bed.assert_untouched(&daemon, &id);
         }
         bed.slack.remove_scope("usergroups:read");
-        let lasting = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
+        let lasting = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(lasting.starts_with("The Slack app lacks the scope usergroups:read, so"), "{lasting}");
         bed.slack.add_scope("usergroups:read");
         bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, GONE_GROUP_REPLY);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, GONE_GROUP_REPLY);
         bed.assert_untouched(&daemon, &id);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
 
-        // Dave is named by name, but bob's vote depends on the group.
+        // The rule names dave directly, but bob's vote depends on the group.
         daemon.kill().await;
         let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let trouble = slack::Fault::Status { status: 503, body: String::new() };
-        bed.slack.faults().add(slack::FaultRule::new(method, trouble));
+        let error = slack::Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(slack::FaultRule::new(method, error));
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             NO_GROUP_REPLY,
             "{}",
             daemon.log()
@@ -438,7 +451,7 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
         bed.assert_undecided(&daemon, &id);
         bed.slack.faults().clear();
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "The request is approved."
         );
         bed.stop_and_check_secrets(daemon).await;
@@ -446,7 +459,7 @@ fn a_group_that_cannot_be_read_turns_nobody_away_and_decides_nothing() {
 }
 
 #[test]
-fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
+fn a_deleted_group_blocks_no_user_and_approves_nothing() {
     for is_account in [false, true] {
         run_test(async move {
             let approvers = "[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]";
@@ -455,10 +468,10 @@ fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
             bed.slack.put_group(group("S0DBA", &["U0BOB"]));
             let daemon = bed.start_with_review(Transport::Http, &review).await;
             let id = bed.create_request();
-            let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             let one_of_two = "Your approval counts: 1 of 2 approvals.";
-            assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, one_of_two);
-            // What was read of the group a moment ago is forgotten with the daemon.
+            assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, one_of_two);
+            // The restart drops the cached group.
             daemon.kill().await;
             if is_account {
                 bed.slack.remove_user("U0BOB");
@@ -467,15 +480,15 @@ fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
             }
             let daemon = bed.start_with_review(Transport::Http, &review).await;
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
                 one_of_two,
                 "{}",
                 daemon.log()
             );
             bed.assert_undecided(&daemon, &id);
-            assert!(field(&bed.record(&id), "x_votes").contains("U0DAVE"), "his vote is in");
+            assert!(field(&bed.record(&id), "x_votes").contains("U0DAVE"), "the vote of dave is recorded");
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
                 "The request is approved."
             );
             let request = bed.teleport.request(&id).unwrap();
@@ -486,7 +499,7 @@ fn what_is_gone_for_good_holds_up_nobody_and_approves_nothing() {
 }
 
 #[test]
-fn a_denial_of_a_group_that_is_gone_denies_nothing_and_nothing_is_approved_against_it() {
+fn a_denial_of_a_deleted_group_denies_nothing_and_blocks_approvals() {
     run_test(async {
         let rules = |approvers: &str| with_rules(&rule("*", approvers, "denials = 2"));
         let review = rules("[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]");
@@ -494,27 +507,27 @@ fn a_denial_of_a_group_that_is_gone_denies_nothing_and_nothing_is_approved_again
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let one_of_two = "Your denial counts: 1 of 2 denials.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "deny").await, one_of_two);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "deny").await, one_of_two);
         daemon.kill().await;
         bed.slack.put_group(UserGroup { disabled: true, ..group("S0DBA", &["U0BOB"]) });
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "deny").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await,
             one_of_two,
             "{}",
             daemon.log()
         );
-        let told = bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await;
-        assert!(told.contains("nobody can tell whether their denials still count"), "{told}");
+        let reply = bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await;
+        assert!(reply.contains("nobody can tell whether their denials still count"), "{reply}");
         bed.assert_undecided(&daemon, &id);
-        // Whoever takes the group out of the rules says that its denials count no more.
+        // Removing the group from the rules means that its denials count no more.
         daemon.kill().await;
         let review = rules("[\"dave@example.com\", \"carol@example.com\"]");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0CAROL", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
             "The request is approved."
         );
         bed.stop_and_check_secrets(daemon).await;
@@ -522,27 +535,28 @@ fn a_denial_of_a_group_that_is_gone_denies_nothing_and_nothing_is_approved_again
 }
 
 #[test]
-fn groups_are_read_only_if_it_comes_to_them_and_once_for_many_clicks() {
+fn groups_are_read_only_when_needed_and_once_for_many_clicks() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 3"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0ALICE", "U0BOB", "U0CAROL"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let reads = || bed.slack.calls_of("usergroups.users.list").len();
         for _ in 0..30 {
-            let own = bed.press_for_reply(&daemon, "U0ALICE", &card, "approve").await;
+            let own = bed.press_for_reply(&daemon, "U0ALICE", &message, "approve").await;
             assert_eq!(own, "This is your own request; somebody else must decide it.");
         }
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "Your approval counts: 1 of 3 approvals."
         );
         let again = "You already approved this request in Slack; that cannot be changed.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await, again);
+        assert_eq!(bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await, again);
         assert_eq!(reads(), 0, "the requester, and dave who is named by name");
-        let presses = (0..15).flat_map(|_| ["U0BOB", "U0CAROL"]).map(|user| bed.press(user, &card, "deny"));
+        let presses =
+            (0..15).flat_map(|_| ["U0BOB", "U0CAROL"]).map(|user| bed.press(user, &message, "deny"));
         futures_util::future::join_all(presses).await;
         bed.until_interactions(&daemon, 30 + 2 + 30).await;
         assert_eq!(reads(), 1);
@@ -554,19 +568,19 @@ fn groups_are_read_only_if_it_comes_to_them_and_once_for_many_clicks() {
 }
 
 #[test]
-fn whoever_joins_a_group_may_decide_within_seconds() {
+fn a_new_group_member_may_decide_within_seconds() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let refused = "You may not decide on role “dba” in Slack: its rule names user group S0DBA.";
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, refused);
+        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, refused);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let began = tokio::time::Instant::now();
-        while bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await == refused {
+        while bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await == refused {
             assert!(began.elapsed() < Duration::from_secs(20), "{}", daemon.log());
         }
         assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
@@ -575,32 +589,35 @@ fn whoever_joins_a_group_may_decide_within_seconds() {
 }
 
 #[test]
-fn whoever_left_a_group_decides_nothing_ten_seconds_later() {
+fn a_former_group_member_decides_nothing_ten_seconds_later() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let (first, id) = (bed.create_request(), bed.create_request());
-        let card = bed.until_clickable(&daemon, "C0TEAM", &first).await;
-        assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await, "The request is approved.");
+        let message = bed.until_clickable(&daemon, "C0TEAM", &first).await;
+        assert_eq!(
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
+            "The request is approved."
+        );
         let asked = Instant::now();
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-        // The group is remembered at the click; the vote takes until it is too old.
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        // The click caches the group; the vote takes until the cached group is too old.
         let old = || (asked.elapsed() >= Duration::from_secs(6)).then_some(());
         bed.until(&daemon, "six seconds since the group was read", old).await;
         let slow = Fault::Delay(Duration::from_secs(6));
         bed.teleport.faults().inject(Method::UpdatePluginData, slow, Repeat::Next(1));
-        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-        assert_eq!(told, "Your approval counts: 0 of 1 approvals.", "{}", daemon.log());
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+        assert_eq!(reply, "Your approval counts: 0 of 1 approvals.", "{}", daemon.log());
         bed.assert_undecided(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
 #[test]
-fn somebody_in_nine_groups_votes_and_counts() {
+fn the_vote_of_a_member_of_nine_groups_counts() {
     run_test(async {
         let eight: Vec<_> = (1..=8).map(|n| format!("S0G{n}")).collect();
         let rules =
@@ -611,55 +628,55 @@ fn somebody_in_nine_groups_votes_and_counts() {
         }
         let daemon = bed.start_with_review(Transport::Http, &with_rules(&rules)).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0DAVE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
             "The request is approved."
         );
         bed.stop_and_check_secrets(daemon).await;
     });
 }
 
-/// Bob's account carries dave's address: one person with two Teleport users whom the rule names. Carol asks for
-/// what needs two approvals.
+/// Bob's account has dave's address: one person with two Teleport users that the rule names. Carol requests a role that
+/// needs two approvals.
 async fn one_account_two_users() -> (TestBed, Daemon, String, MessageView) {
     let bed = TestBed::with_review().await;
     bed.slack.put_user(SlackUser::member("U0BOB", "bob").email(DAVE));
     let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
     let id = bed.teleport.request_access(CAROL, NewRequest::roles(&["admin"], "")).unwrap();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    (bed, daemon, id, card)
+    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (bed, daemon, id, message)
 }
 
 #[test]
 fn one_person_counts_once_as_two_users_in_either_order() {
     run_test(async {
-        let (bed, daemon, id, card) = one_account_two_users().await;
+        let (bed, daemon, id, message) = one_account_two_users().await;
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
-        bed.until_replies(&daemon, &card, 1).await;
-        let told = bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await;
-        assert_eq!(told, "You already approved this request in Teleport; that cannot be changed.");
+        bed.until_replies(&daemon, &message, 1).await;
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+        assert_eq!(reply, "You already approved this request in Teleport; that cannot be changed.");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
         bed.stop_and_check_secrets(daemon).await;
     });
     run_test(async {
-        let (bed, daemon, id, card) = one_account_two_users().await;
+        let (bed, daemon, id, message) = one_account_two_users().await;
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
         );
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
-        bed.until_replies(&daemon, &card, 2).await;
-        let card = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        assert!(block_text(&card, 3).contains("1 of 2 approvals"), "{:?}", card.blocks);
+        bed.until_replies(&daemon, &message, 2).await;
+        let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert!(block_text(&message, 3).contains("1 of 2 approvals"), "{:?}", message.blocks);
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending, "{}", daemon.log());
-        // Somebody else is the second.
+        // Another user gives the second approval.
         assert_eq!(
-            bed.press_for_reply(&daemon, "U0ALICE", &card, "approve").await,
+            bed.press_for_reply(&daemon, "U0ALICE", &message, "approve").await,
             "The request is approved."
         );
         bed.stop_and_check_secrets(daemon).await;
@@ -667,18 +684,18 @@ fn one_person_counts_once_as_two_users_in_either_order() {
 }
 
 #[test]
-fn the_reasons_of_all_who_voted_are_in_teleports_audit_log() {
+fn the_reasons_of_all_voters_are_in_teleports_audit_log() {
     run_test(async {
         let review = format!("{}\napprovals = 2\ndenials = 2", with_reason_policy("required"));
         let review =
             review.replace("\"alice@example.com\"]", "\"alice@example.com\", \"carol@example.com\"]");
-        let (bed, daemon, id, card) = start_with_pending(Transport::Http, &review).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         for (user, button, reason) in [
             ("U0BOB", "approve", "the *backup* is due"),
             ("U0CAROL", "deny", "not on a Friday"),
             ("U0DAVE", "approve", "checked with ops"),
         ] {
-            let view = opened_modal(&daemon, &bed.press(user, &card, button).await).await;
+            let view = opened_modal(&daemon, &bed.press(user, &message, button).await).await;
             let sent = bed.slack.submit_view(user, &view.id, &[("reason", reason)]).await.unwrap();
             reply_text(&daemon, &sent.outcome).await;
         }
@@ -697,19 +714,19 @@ fn the_reasons_of_all_who_voted_are_in_teleports_audit_log() {
 }
 
 #[test]
-fn a_limit_of_slacks_on_groups_is_not_run_into_by_many() {
+fn many_clicks_do_not_exceed_slacks_limit_on_groups() {
     run_test(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
         let daemon = bed.start_with_review(Transport::Http, &review).await;
         let id = bed.create_request();
-        let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let limited = slack::Fault::RateLimited { retry_after: 5 };
         bed.slack.faults().add(slack::FaultRule::new("usergroups.users.list", limited).times(1));
         for _ in 0..5 {
             assert_eq!(
-                bed.press_for_reply(&daemon, "U0BOB", &card, "approve").await,
+                bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
                 NO_GROUP_REPLY,
                 "{}",
                 daemon.log()

@@ -1,7 +1,7 @@
 //! People who vote, for the tests of this crate.
 
 use super::*;
-use crate::interaction::controls::Decision;
+use crate::domain::decision::Decision;
 use crate::policy::identity::tests::{bob, installation};
 use crate::policy::identity::{UserMapping, Users, identify};
 use crate::record::votes::vote;

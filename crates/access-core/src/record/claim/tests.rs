@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use super::*;
 use crate::record::Outcome;
+use crate::record::Record;
 
 fn claim(holder: &str, taken: i64) -> Claim {
     Claim { holder: holder.into(), generation: 1, acquired_at: Timestamp::from_second(taken).unwrap() }

@@ -3,8 +3,8 @@ use jiff::Timestamp;
 use super::facts::{details, format_duration};
 use super::*;
 use crate::domain::ids::RequestId;
-use crate::domain::request::Resource;
 use crate::domain::request::Review;
+use crate::domain::request::{Resource, sample};
 
 /// What a reader sees: the texts of all blocks, one block after the other, and the fallback.
 fn rendered_text(message: &Message) -> String {
@@ -407,4 +407,44 @@ fn a_reason_of_something_that_was_not_decided_is_not_shown() {
     for phase in [Phase::Pending, Phase::Expired, Phase::Deleted] {
         assert!(!rendered_text(&request_message(&view(&request, phase))).contains("taken back"));
     }
+}
+
+#[test]
+fn a_cluster_name_is_read_back_as_it_was_shown() {
+    let forged = "x\n*Cluster*: forged";
+    let long = "x".repeat(9_000);
+    let signs = "<&>".repeat(90);
+    for name in [
+        "one.example.com",
+        "<&>",
+        "&lt;",
+        "*one* _two_",
+        "a\n*Cluster*: b",
+        "*Cluster*: c",
+        "🔥",
+        &long,
+        &signs,
+    ] {
+        let request = AccessRequest {
+            user: forged.to_owned(),
+            reason: forged.to_owned(),
+            roles: vec![forged.to_owned()],
+            ..sample()
+        };
+        let view = MessageInput {
+            request: &request,
+            phase: Phase::Pending,
+            cluster: name,
+            edition: Edition::Community,
+        };
+        let message = serde_json::to_value(request_message(&view)).unwrap();
+        let own = shown_cluster(name);
+        assert_eq!(ShownCluster::read(&message), Some(own.clone()), "{name}");
+        assert!(own.as_str().chars().count() <= MAX_CLUSTER, "{name}");
+        // Through a modal and back.
+        let text = serde_json::to_string(&own).unwrap();
+        assert_eq!(serde_json::from_str::<ShownCluster>(&text).unwrap(), own);
+    }
+    assert_eq!(shown_cluster("one.example.com").as_str(), "one.example.com");
+    assert_eq!(shown_cluster("a&b").as_str(), "a&b");
 }

@@ -7,15 +7,16 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::judge::drawn::{Span, render_lines};
 use super::judge::{Validated, validate, validate_view};
+use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs, RequestId};
 use crate::domain::lifecycle::Phase;
 use crate::domain::recipients::UnnotifiedReviewers;
 use crate::domain::request::{AccessRequest, RequestKind, RequestState, Resource, Review, Threshold};
-use crate::interaction::controls::{Decision, ModalState};
-use crate::interaction::shown_cluster::ShownCluster;
+use crate::interaction::controls::ModalState;
 use crate::policy::Tally;
 use crate::record::votes::{Vote, Votes, vote};
 use crate::render::modal::reason_modal;
+use crate::render::request_message::shown_cluster;
 use crate::render::request_message::{
     Controls, Edition, MessageInput, NoButtons, ReviewSection, fallback_message, request_message,
     request_message_with_review,
@@ -348,7 +349,7 @@ proptest! {
             ts: MessageTs::new("1795363190.000001"),
             opened_at: Timestamp::UNIX_EPOCH,
             required,
-            cluster: ShownCluster::of(channel),
+            cluster: shown_cluster(channel),
         };
         let plain = reason_modal(&request, &dialogue("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_token().is_some());

@@ -1,4 +1,4 @@
-//! What official SDKs send, seen on the wire (`judges/`); all of it is taken, and means what they mean by it.
+//! What official SDKs send, seen on the wire (`conformance/`); all of it is taken, and means what they mean by it.
 
 use super::super::workspace::SlackUser;
 use super::*;

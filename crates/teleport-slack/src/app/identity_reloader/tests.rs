@@ -1,4 +1,5 @@
 use std::fs;
+use std::sync::Arc;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{CertOptions, Credentials as Signed};
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::TeleportAddr;
 use crate::observe::captured::Captured;
-use crate::observe::metrics::Metrics;
+use crate::teleport::observer::NoObserver;
 
 /// Two users of the golden cluster, so that the server's journal tells which identity a call was made with.
 const FIRST: &str = "access-plugin";
@@ -36,7 +37,8 @@ impl TestBed {
         };
         let identity = Identity::load(&source, Timestamp::now()).unwrap();
         let addr = TeleportAddr::parse(&sim.addr().to_string()).unwrap();
-        let reloader = Reloader::new(Client::new(&addr, &identity, Metrics::new()), source, identity);
+        let client = Client::new(&addr, &identity, Arc::new(NoObserver));
+        let reloader = Reloader::new(client, source, identity, Metrics::new());
         Self { sim, dir, first, reloader }
     }
 
@@ -193,12 +195,13 @@ async fn it_looks_at_once_and_again_and_ends_when_told() {
     let authority = crate::teleport::scripted_server::TestCa::new("local-site");
     let identity = authority.identity(FIRST);
     let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
-    let client = Client::new(&addr, &identity, Metrics::new());
+    let client = Client::new(&addr, &identity, Arc::new(NoObserver));
     let mut renewals = client.identity_renewals();
     let file = dir.path().join("auth_id");
     let source = Credentials::Identity(file.clone());
     let stop = CancellationToken::new();
-    let looking = Reloader::new(client, source, identity).run(Duration::from_secs(60), stop.clone());
+    let looking =
+        Reloader::new(client, source, identity, Metrics::new()).run(Duration::from_secs(60), stop.clone());
     let test = async {
         let pair = authority.client_pair(SECOND);
         fs::write(&file, [pair.key, pair.crt, authority.pem.clone()].concat()).unwrap();

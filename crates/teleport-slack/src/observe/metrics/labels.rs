@@ -33,34 +33,6 @@ pub enum InDoubtResult {
     NotFound,
 }
 
-/// What is listed in bulk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    /// The access requests.
-    Requests,
-    /// The records that are kept of them.
-    Records,
-}
-
-impl List {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Records => "records",
-        }
-    }
-
-    /// What still works when it cannot be made, and what does not.
-    pub(crate) fn effect(self) -> &'static str {
-        match self {
-            Self::Requests => "new requests and changes are shown as they come, those of before are not",
-            Self::Records => {
-                "requests are shown all the same, but a message whose request went away while the daemon was not watching stays as it is"
-            }
-        }
-    }
-}
-
 /// How one visit to a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {

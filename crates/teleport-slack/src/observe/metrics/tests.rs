@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use access_core::domain::decision::Decision;
 use access_core::domain::skew::Offset;
-use access_core::interaction::controls::Decision;
 use access_core::policy::refusal::{AccountIneligible, Refusal};
 use access_core::render::ephemeral::Accepted;
 use jiff::SignedDuration;
@@ -32,7 +32,7 @@ fn the_document_lists_every_name_and_no_other() {
     metrics.certificate_expires(Timestamp::now());
     metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode_connections(2);
-    metrics.teleport_request_ended(Call::Ping, CallResult::OK);
+    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK);
     let told: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
@@ -76,7 +76,7 @@ type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
 
 #[test]
 fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
-    let steps: [Step<'_>; 27] = [
+    let steps: [Step<'_>; 30] = [
         ("deliveries_total{result=\"posted\"}", &|m| m.operation_ended(OperationResult::Posted)),
         ("deliveries_total{result=\"updated\"}", &|m| m.operation_ended(OperationResult::Updated)),
         ("deliveries_total{result=\"replied\"}", &|m| m.operation_ended(OperationResult::Replied)),
@@ -128,10 +128,25 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
             m.interaction_ended(InteractionResult::Overloaded)
         }),
         ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| {
-            m.teleport_request_ended(Call::Ping, CallResult::OK)
+            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK)
         }),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
-            m.slack_request_ended(Method::AuthTest, &Ok(()))
+            SlackObserver::call_ended(m, Method::AuthTest, Ok(()))
+        }),
+        ("slack_calls_total{method=\"chat.update\",result=\"refused\"}", &|m| {
+            let error = SlackError::api_error(Method::ChatUpdate, "not_in_channel");
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+        }),
+        ("slack_calls_total{method=\"chat.update\",result=\"limited\"}", &|m| {
+            let error = SlackError::api_error(Method::ChatUpdate, "ratelimited");
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+        }),
+        ("slack_calls_total{method=\"chat.update\",result=\"ambiguous\"}", &|m| {
+            SlackObserver::call_ended(
+                m,
+                Method::ChatUpdate,
+                Err(&SlackError::timed_out(Method::ChatUpdate, true)),
+            )
         }),
         ("waiting_errands", &|m| m.pending_operations_changed(1)),
     ];

@@ -20,8 +20,8 @@ use super::connection::{Connection, Ended};
 use super::dispatch::Dispatcher;
 use super::error::{ConnectionError, RetryDelay};
 use super::others::{Excess, Others, Ours};
-use crate::observe::seconds;
 use crate::slack::Client;
+use access_core::domain::error_chain::seconds;
 use access_core::domain::secret::Secret;
 
 /// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use super::program;
 
-/// The daemon ends within this time, its own 15 s for what is under way included.
+/// The daemon ends within this time, its own drain of 15 s included.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the daemon counted, by series, without the beginning that all names have.
+/// The daemon's metrics by series, without the prefix of all names.
 pub(crate) type MetricValues = BTreeMap<String, f64>;
 
 /// A running daemon.
@@ -66,24 +66,24 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
-    /// Its last lines, where the whole would be too much to read.
+    /// The last lines of the log, where all of it would be too long to read.
     pub(crate) fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// The first line of the log with these words.
+    /// The first line of the log that contains these words.
     pub(crate) fn find_logged(&self, words: &str) -> Option<String> {
         self.log().lines().find(|line| line.contains(words)).map(str::to_owned)
     }
 
-    /// Waits for a line of the log with these words.
+    /// Waits for a line of the log that contains these words.
     pub(crate) async fn until_logged(&self, words: &str) -> String {
         super::poll_until(words, self.log_changes(), async || self.find_logged(words)).await
     }
 
-    /// How many lines of the log have these words.
+    /// How many lines of the log contain these words.
     pub(crate) fn times_logged(&self, words: &str) -> usize {
         self.log().lines().filter(|line| line.contains(words)).count()
     }
@@ -97,14 +97,14 @@ impl Daemon {
         *self.status.borrow()
     }
 
-    /// Asks at the port for diagnostics.
+    /// A GET at the port for diagnostics.
     pub(crate) async fn get(&self, path: &str) -> (::http::StatusCode, String) {
         let line = self.find_logged("Serving health and metrics on ").unwrap();
         let address = line.split_once("metrics on ").unwrap().1.split_whitespace().next().unwrap();
         super::http::get(&format!("{address}{path}")).await
     }
 
-    /// All figures of this moment.
+    /// All current metrics.
     pub(crate) async fn metrics(&self) -> MetricValues {
         let (status, text) = self.get("/metrics").await;
         assert!(status.is_success() && text.ends_with("# EOF\n"), "{status} {text}");
@@ -125,7 +125,7 @@ impl Daemon {
         signal(self.pid(), name);
     }
 
-    /// Waits for the end and returns how it ended and all output.
+    /// Waits for the end; returns the exit status and all output.
     pub(crate) async fn wait_for_exit(self) -> (ExitStatus, String) {
         let secret = self.secret.clone();
         let (status, log) = self.wait_for_any_exit().await;
@@ -154,7 +154,7 @@ impl Daemon {
         log
     }
 
-    /// SIGKILL: nothing is tidied up.
+    /// SIGKILL: the daemon cleans nothing up.
     pub(crate) async fn kill(self) -> String {
         self.signal("KILL");
         self.wait_for_exit().await.1

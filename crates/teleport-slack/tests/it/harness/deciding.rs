@@ -1,4 +1,4 @@
-//! For stories in which people decide in Slack: the configuration, the way for clicks, pressing and being told.
+//! For tests of decisions in Slack: the configuration, the transport of clicks, button presses and replies.
 
 use std::process::Command;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use access_sim::teleport::{self};
 
 use super::{Daemon, TestBed, field, program, workspace};
 
-/// How long somebody waits for an answer before it counts as none.
+/// How long a test waits for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The plugin's user who may also set states.
 pub(crate) const PLUGIN_RW: &str = "access-plugin-rw";
 
-/// What is told of a click through another workspace's installation.
+/// The reply to a click through another workspace's installation.
 pub(crate) const OTHER_INSTALLATION_REPLY: &str = "This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.";
-/// What is told of a click on what is none of ours.
+/// The reply to a click on a message of unknown origin.
 pub(crate) const UNKNOWN_ORIGIN_REPLY: &str =
     "This click could not be taken; decide the request in Teleport.";
 
@@ -35,7 +35,7 @@ pub(crate) enum Transport {
     Socket,
 }
 
-/// Everybody is linked by the table, one rule names bob, dave and alice for every role, and no reason is asked for.
+/// The table maps every user, one rule names bob, dave and alice for every role, and no reason is required.
 pub(crate) const ANY_OF_THREE: &str = r#"
     mode = "resolver"
     [review.users]
@@ -49,16 +49,16 @@ pub(crate) const ANY_OF_THREE: &str = r#"
     reason = "off"
 "#;
 
-/// The same, where a reason is asked for: "optional" or "required".
+/// The same with a reason: "optional" or "required".
 pub(crate) fn with_reason_policy(reason: &str) -> String {
     ANY_OF_THREE.replace("\"off\"", &format!("{reason:?}"))
 }
 
-/// The usual people, and those who must not decide; all of them see #team.
+/// The usual users, and users who must not decide; all of them see #team.
 pub(crate) fn full_workspace() -> Workspace {
     let external = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
-    let everybody = ["U0ALICE", "U0ALICE2", "U0BOB", "U0DAVE", "U0CAROL", "U0GIL", "U0SID", "U0EVE"];
-    let mut crowd = workspace()
+    let members = ["U0ALICE", "U0ALICE2", "U0BOB", "U0DAVE", "U0CAROL", "U0GIL", "U0SID", "U0EVE"];
+    let mut workspace_with_guests = workspace()
         .add_user(SlackUser::member("U0ALICE2", "alice2").email("alice@example.com"))
         .add_user(SlackUser::member("U0GIL", "gil").kind(SlackUserKind::Guest))
         .add_user(SlackUser::member("U0SID", "sid").kind(SlackUserKind::SingleChannelGuest))
@@ -66,13 +66,14 @@ pub(crate) fn full_workspace() -> Workspace {
         .add_user(SlackUser::member("U0DAN", "dan").kind(SlackUserKind::Deactivated))
         .add_user(SlackUser::member("U0ROBOT", "robot").kind(SlackUserKind::Bot))
         .add_user(SlackUser::member("U0FLOW", "flow").kind(SlackUserKind::WorkflowBot));
-    let bot = crowd.bot.user_id.clone();
-    crowd.channels.retain(|channel| channel.id != "C0TEAM");
-    crowd.with_channel(Channel::public("C0TEAM", "team").with_members(&everybody).with_members(&[&bot]))
+    let bot = workspace_with_guests.bot.user_id.clone();
+    workspace_with_guests.channels.retain(|channel| channel.id != "C0TEAM");
+    workspace_with_guests
+        .with_channel(Channel::public("C0TEAM", "team").with_members(&members).with_members(&[&bot]))
 }
 
 impl TestBed {
-    /// The golden cluster, the crowd, and a plugin that may set states.
+    /// The golden cluster, the full workspace, and a plugin that may set states.
     pub(crate) async fn with_review() -> Self {
         let bed = Self::with_options(teleport::Options::golden(), full_workspace()).await;
         bed.sign_as(PLUGIN_RW);
@@ -85,10 +86,10 @@ impl TestBed {
         credentials.write_tls_files(self.dir.path(), "auth").unwrap();
     }
 
-    /// A configuration in which #team and bob are told, with this `[review]`.
-    pub(crate) fn review_config(&self, way: Transport, review: &str) -> String {
+    /// A configuration with #team and bob as recipients, and with this `[review]`.
+    pub(crate) fn review_config(&self, transport: Transport, review: &str) -> String {
         let app = self.slack.app();
-        let (key, http) = match way {
+        let (key, http) = match transport {
             Transport::Http => (
                 format!("signing_secret = {:?}", app.signing_secret),
                 "[http]\nlisten_addr = \"127.0.0.1:0\"",
@@ -100,12 +101,12 @@ impl TestBed {
         ))
     }
 
-    /// Starts the daemon with this configuration and gives Slack the way to it.
-    pub(crate) async fn start_with_review(&self, way: Transport, review: &str) -> Daemon {
-        self.slack.set_socket_mode(way == Transport::Socket);
-        let daemon = self.launch_with_review(&self.review_config(way, review));
+    /// Starts the daemon with this configuration and connects Slack to it.
+    pub(crate) async fn start_with_review(&self, transport: Transport, review: &str) -> Daemon {
+        self.slack.set_socket_mode(transport == Transport::Socket);
+        let daemon = self.launch_with_review(&self.review_config(transport, review));
         self.until_logged(&daemon, "Ready").await;
-        match way {
+        match transport {
             Transport::Http => self.slack.set_request_url(Some(&callback_url(self, &daemon).await)),
             Transport::Socket => {
                 let sockets = self.slack.sockets();
@@ -121,61 +122,61 @@ impl TestBed {
         Daemon::run(command.arg("start").arg("-c").arg(path).arg("--insecure-no-tls"), &self.slack.token())
     }
 
-    /// Waits until the message about `id` in a place shows and is recorded, so that clicks on it count.
-    pub(crate) async fn until_clickable(&self, daemon: &Daemon, place: &str, id: &str) -> MessageView {
-        let card = self.until_status(daemon, place, id, "⏳ PENDING").await;
-        let name = format!("{}/{}", card.channel, card.ts);
+    /// Waits until the message about `id` is shown at a destination and recorded, so that clicks on it count.
+    pub(crate) async fn until_clickable(&self, daemon: &Daemon, destination: &str, id: &str) -> MessageView {
+        let message = self.until_status(daemon, destination, id, "⏳ PENDING").await;
+        let name = format!("{}/{}", message.channel, message.ts);
         self.until_recorded(daemon, id, |record| field(record, "messages").contains(&name)).await;
-        card
+        message
     }
 
-    /// Someone presses a button and goes on if asked; Slack must have been answered in time.
-    pub(crate) async fn press(&self, user: &str, card: &MessageView, button: &str) -> ActionOutcome {
-        let seen = self.slack.click(user, &card.channel, &card.ts, button).confirmed().await.unwrap();
+    /// A user presses a button and confirms if asked; the daemon must acknowledge in time.
+    pub(crate) async fn press(&self, user: &str, message: &MessageView, button: &str) -> ActionOutcome {
+        let seen = self.slack.click(user, &message.channel, &message.ts, button).confirmed().await.unwrap();
         assert!(seen.acknowledged(), "{seen:?}");
         seen
     }
 
-    /// Someone presses a button; returns what they alone are told.
+    /// A user presses a button; returns the reply that only this user sees.
     pub(crate) async fn press_for_reply(
         &self,
         daemon: &Daemon,
         user: &str,
-        card: &MessageView,
+        message: &MessageView,
         button: &str,
     ) -> String {
-        reply_text(daemon, &self.press(user, card, button).await).await
+        reply_text(daemon, &self.press(user, message, button).await).await
     }
 
-    /// Waits until the daemon has told of this many clicks, and of no more.
+    /// Waits until the daemon has logged this many clicks, and no more.
     pub(crate) async fn until_interactions(&self, daemon: &Daemon, count: usize) {
-        let told = || daemon.times_logged("Click slack_user=");
-        self.until(daemon, &format!("{count} clicks in the log"), || (told() >= count).then_some(())).await;
-        assert_eq!(told(), count, "{}", daemon.log());
+        let logged = || daemon.times_logged("Click slack_user=");
+        self.until(daemon, &format!("{count} clicks in the log"), || (logged() >= count).then_some(())).await;
+        assert_eq!(logged(), count, "{}", daemon.log());
     }
 
-    /// Someone approves, and it is sent as if it had come through another app: it must be acknowledged, told in the
-    /// log, and nothing else.
+    /// A user approves, and the click is sent as if through another app. The daemon must acknowledge and log it, and do
+    /// nothing else.
     pub(crate) async fn assert_ignored(
         &self,
         daemon: &Daemon,
         user: &str,
-        card: &MessageView,
+        message: &MessageView,
         alteration: Alteration,
     ) {
-        let seen = self.approve_forged(daemon, user, card, &alteration).await;
-        assert!(seen.ephemerals().is_empty(), "what is not ours is not answered: {alteration:?}");
+        let seen = self.approve_forged(daemon, user, message, &alteration).await;
+        assert!(seen.ephemerals().is_empty(), "a foreign click gets no reply: {alteration:?}");
     }
 
-    /// The same through another workspace: the person is told, too.
+    /// The same through another workspace: the user gets a reply, too.
     pub(crate) async fn assert_rejected_with_reply(
         &self,
         daemon: &Daemon,
         user: &str,
-        card: &MessageView,
+        message: &MessageView,
         alteration: Alteration,
     ) {
-        let seen = self.approve_forged(daemon, user, card, &alteration).await;
+        let seen = self.approve_forged(daemon, user, message, &alteration).await;
         assert_eq!(reply_text(daemon, &seen).await, OTHER_INSTALLATION_REPLY, "{alteration:?}");
     }
 
@@ -183,12 +184,12 @@ impl TestBed {
         &self,
         daemon: &Daemon,
         user: &str,
-        card: &MessageView,
+        message: &MessageView,
         alteration: &Alteration,
     ) -> ActionOutcome {
         let logged = || daemon.times_logged("came through another app or workspace");
         let before = logged();
-        let click = self.slack.click(user, &card.channel, &card.ts, "approve").confirmed();
+        let click = self.slack.click(user, &message.channel, &message.ts, "approve").confirmed();
         let seen = click.forged(Forgery::altered(alteration.clone())).await.unwrap();
         assert!(seen.acknowledged(), "{alteration:?}");
         self.until(daemon, &format!("a line about {alteration:?}"), || (logged() > before).then_some(()))
@@ -202,7 +203,7 @@ impl TestBed {
         audit.filter(|line| line.request_id == id && line.kind != AuditKind::Create).collect()
     }
 
-    /// Nobody decided on, reviewed or voted on `id`.
+    /// `id` has no decision, no review and no vote.
     pub(crate) fn assert_untouched(&self, daemon: &Daemon, id: &str) {
         let request = self.teleport.request(id).unwrap();
         assert_eq!(request.state, RequestState::Pending, "{}", daemon.log());
@@ -211,9 +212,10 @@ impl TestBed {
         assert_eq!(field(&self.record(id), "x_votes"), "");
     }
 
-    /// Bob's good click still works, and is all that Teleport's audit log knows of.
-    pub(crate) async fn assert_bob_can_approve(&self, daemon: &Daemon, card: &MessageView, id: &str) {
-        let seen = self.slack.click("U0BOB", &card.channel, &card.ts, "approve").confirmed().await.unwrap();
+    /// Bob's valid click still works, and is all that Teleport's audit log holds.
+    pub(crate) async fn assert_bob_can_approve(&self, daemon: &Daemon, message: &MessageView, id: &str) {
+        let seen =
+            self.slack.click("U0BOB", &message.channel, &message.ts, "approve").confirmed().await.unwrap();
         let text = reply_text(daemon, &seen).await;
         assert_eq!(text, "The request is approved.", "{}", daemon.log());
         let decided = self.decision_events(id);
@@ -221,7 +223,7 @@ impl TestBed {
         assert_eq!(decided[0].delegator.as_deref(), Some("bob@example.com"));
     }
 
-    /// Stops the daemon in order; it must not have shown what clicks are signed or fetched with.
+    /// Stops the daemon in order; its log must not contain the secrets that sign or fetch clicks.
     pub(crate) async fn stop_and_check_secrets(&self, daemon: Daemon) {
         let log = daemon.stop().await;
         let app = self.slack.app();
@@ -231,16 +233,16 @@ impl TestBed {
     }
 }
 
-/// A bed with a pending request, clicks over `way`.
+/// A test bed with a pending request and clicks over `transport`.
 pub(crate) async fn start_with_pending(
-    way: Transport,
+    transport: Transport,
     review: &str,
 ) -> (TestBed, Daemon, String, MessageView) {
     let bed = TestBed::with_review().await;
-    let daemon = bed.start_with_review(way, review).await;
+    let daemon = bed.start_with_review(transport, review).await;
     let id = bed.create_request();
-    let card = bed.until_clickable(&daemon, "C0TEAM", &id).await;
-    (bed, daemon, id, card)
+    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    (bed, daemon, id, message)
 }
 
 /// Where the daemon takes callbacks.
@@ -250,26 +252,26 @@ pub(crate) async fn callback_url(bed: &TestBed, daemon: &Daemon) -> String {
     format!("http://{address}/slack/interactivity")
 }
 
-/// What the person is told after what they did.
+/// The reply to a user's action.
 pub(crate) async fn reply_text(daemon: &Daemon, seen: &ActionOutcome) -> String {
     match seen.ephemeral_within(REPLY_TIMEOUT).await {
         Some(message) => message.text,
-        None => panic!("{seen:?} was told nothing\n{}", daemon.log()),
+        None => panic!("{seen:?} got no reply\n{}", daemon.log()),
     }
 }
 
-/// The dialogue that opens.
+/// The modal that opens.
 pub(crate) async fn opened_modal(
     daemon: &Daemon,
     seen: &ActionOutcome,
 ) -> access_sim::slack::views::OpenView {
     match seen.modal_within(REPLY_TIMEOUT).await {
         Some(view) => view,
-        None => panic!("{seen:?} sees no dialogue: {:?}\n{}", seen.ephemerals(), daemon.log()),
+        None => panic!("{seen:?} sees no modal: {:?}\n{}", seen.ephemerals(), daemon.log()),
     }
 }
 
-/// The buttons on a card, by their action ids.
-pub(crate) fn button_ids(card: &MessageView) -> Vec<&str> {
-    card.buttons.iter().map(|button| button.action_id.as_str()).collect()
+/// The buttons of a message, by their action ids.
+pub(crate) fn button_ids(message: &MessageView) -> Vec<&str> {
+    message.buttons.iter().map(|button| button.action_id.as_str()).collect()
 }

@@ -1,7 +1,7 @@
-//! A bed for stories: both simulators, the built daemon, words a person would use, and waits for conditions.
+//! The test bed: both simulators, the built daemon, short names for what users do, and waits for conditions.
 //!
-//! Every wait has a limit and says what it waited for, what Slack showed and what the daemon logged. When a
-//! story ends the daemon must stop in order and must not have panicked or shown its token.
+//! Every wait has a limit and reports its condition, Slack's messages and the daemon's log. At the end of a test the
+//! daemon must stop in order, and must not have panicked or logged its token.
 
 pub(crate) mod daemon;
 pub(crate) mod deciding;
@@ -26,22 +26,22 @@ use tokio::time::Instant;
 
 pub(crate) use daemon::Daemon;
 
-/// Nothing that a story waits for takes longer, unless it says so.
+/// No condition of a test takes longer, unless the test says so.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The people of the stories, as Teleport and Slack know them.
+/// The users of the tests, as Teleport and Slack know them.
 pub(crate) const ALICE: &str = "alice@example.com";
 pub(crate) const BOB: &str = "bob@example.com";
 pub(crate) const DAVE: &str = "dave@example.com";
 
-/// Both simulators and a place for files.
+/// Both simulators and a directory for files.
 pub(crate) struct TestBed {
     pub(crate) teleport: TeleportSim,
     pub(crate) slack: SlackSim,
     pub(crate) dir: TempDir,
 }
 
-/// The workspace of most stories: two channels with the bot, and the people of the golden cluster.
+/// The workspace of most tests: two channels with the bot, and the users of the golden cluster.
 pub(crate) fn workspace() -> Workspace {
     Workspace::empty()
         .add_channel("C0TEAM", "team")
@@ -59,7 +59,7 @@ impl TestBed {
     }
 
     pub(crate) async fn with_options(cluster: teleport::Options, workspace: Workspace) -> Self {
-        // One order for the calls of both, if the story looks at it.
+        // One sequence for the calls of both, if the test looks at it.
         let order = cluster.call_sequence.clone();
         let slack =
             slack::Options { rate_limits: None, call_sequence: order, ..slack::Options::new(workspace) };
@@ -83,7 +83,7 @@ impl TestBed {
         self.config_at(self.teleport.addr(), more)
     }
 
-    /// The same with another address for Teleport, such as a breaker's.
+    /// The same with another address for Teleport, such as a proxy's.
     pub(crate) fn config_at(&self, teleport: SocketAddr, more: &str) -> String {
         format!(
             r#"
@@ -157,60 +157,65 @@ impl TestBed {
         self.teleport.review(BOB, id, Decision::Approve, "looks fine").unwrap();
     }
 
-    /// What tells about request `id` in a channel (by its id), or in the direct message with a person.
-    pub(crate) fn message_about(&self, place: &str, id: &str) -> Option<MessageView> {
-        let cards = self.messages_about(place, id);
-        assert!(cards.len() <= 1, "{place} was told {} times of {id}", cards.len());
-        cards.into_iter().next()
+    /// The message about request `id` in a channel (by its id), or in the direct messages of a user.
+    pub(crate) fn message_about(&self, destination: &str, id: &str) -> Option<MessageView> {
+        let messages = self.messages_about(destination, id);
+        assert!(messages.len() <= 1, "{destination} has {} messages about {id}", messages.len());
+        messages.into_iter().next()
     }
 
-    /// All top-level messages there that tell about request `id`.
-    pub(crate) fn messages_about(&self, place: &str, id: &str) -> Vec<MessageView> {
-        let channel = if place.starts_with('U') { self.slack.dm_with(place) } else { Some(place.to_owned()) };
+    /// All top-level messages there about request `id`.
+    pub(crate) fn messages_about(&self, destination: &str, id: &str) -> Vec<MessageView> {
+        let channel = if destination.starts_with('U') {
+            self.slack.dm_with(destination)
+        } else {
+            Some(destination.to_owned())
+        };
         let messages = channel.map_or_else(Vec::new, |channel| self.slack.messages(&channel));
         messages.into_iter().filter(|m| m.thread_ts.is_none() && is_about(m, id)).collect()
     }
 
-    /// Waits until the message about `id` in a place has this status line, and returns it.
+    /// Waits until the message about `id` at a destination has this status line, and returns it.
     pub(crate) async fn until_status(
         &self,
         daemon: &Daemon,
-        place: &str,
+        destination: &str,
         id: &str,
         status: &str,
     ) -> MessageView {
-        self.until(daemon, &format!("{status:?} in {place} about {id}"), || {
-            self.message_about(place, id).filter(|card| status_line(card) == format!("*Status:* {status}"))
+        self.until(daemon, &format!("{status:?} in {destination} about {id}"), || {
+            self.message_about(destination, id)
+                .filter(|message| status_line(message) == format!("*Status:* {status}"))
         })
         .await
     }
 
-    /// Waits until the message about `id` in a place says that the request was deleted. To the Go plugin's readers that
-    /// is expired, so the status line says no more.
-    pub(crate) async fn until_deleted(&self, daemon: &Daemon, place: &str, id: &str) -> MessageView {
-        let card = self.until_status(daemon, place, id, "⌛ EXPIRED").await;
-        assert_eq!(block_text(&card, 0), "This Role Request was deleted in Teleport:");
-        assert_eq!(block_text(&card, 3), "Deleted in Teleport before it was decided.");
-        card
+    /// Waits until the message about `id` at a destination says that the request was deleted. The Go plugin's readers take
+    /// that as expired, so the status line says no more.
+    pub(crate) async fn until_deleted(&self, daemon: &Daemon, destination: &str, id: &str) -> MessageView {
+        let message = self.until_status(daemon, destination, id, "⌛ EXPIRED").await;
+        assert_eq!(block_text(&message, 0), "This Role Request was deleted in Teleport:");
+        assert_eq!(block_text(&message, 3), "Deleted in Teleport before it was decided.");
+        message
     }
 
     /// Waits until the thread of a message has this many replies, and returns them.
     pub(crate) async fn until_replies(
         &self,
         daemon: &Daemon,
-        card: &MessageView,
+        message: &MessageView,
         count: usize,
     ) -> Vec<MessageView> {
-        self.until(daemon, &format!("{count} replies in {}", card.channel), || {
-            Some(self.replies(card)).filter(|replies| replies.len() == count)
+        self.until(daemon, &format!("{count} replies in {}", message.channel), || {
+            Some(self.replies(message)).filter(|replies| replies.len() == count)
         })
         .await
     }
 
     /// The replies under a message, without the message itself.
-    pub(crate) fn replies(&self, card: &MessageView) -> Vec<MessageView> {
-        let thread = self.slack.thread(&card.channel, &card.ts);
-        thread.into_iter().filter(|message| message.ts != card.ts).collect()
+    pub(crate) fn replies(&self, message: &MessageView) -> Vec<MessageView> {
+        let thread = self.slack.thread(&message.channel, &message.ts);
+        thread.into_iter().filter(|reply| reply.ts != message.ts).collect()
     }
 
     /// Posts with the bot's token, as another program would; returns the message's `ts`.
@@ -240,17 +245,17 @@ impl TestBed {
         self.until(daemon, &format!("{words:?} in the log"), || daemon.find_logged(words)).await
     }
 
-    /// The same for a line that an operator is to read. Several at work at once may log its words for DEBUG before it.
+    /// The same for a line at WARN or ERROR. Concurrent tasks may log its words at DEBUG before.
     pub(crate) async fn until_warned(&self, daemon: &Daemon, words: &str) -> String {
-        let is_told = |line: &&str| {
+        let is_warning = |line: &&str| {
             line.contains(words) && [" WARN ", " ERROR "].into_iter().any(|level| line.contains(level))
         };
-        let told = || daemon.log().lines().find(is_told).map(str::to_owned);
-        self.until(daemon, &format!("{words:?} told in the log"), told).await
+        let logged = || daemon.log().lines().find(is_warning).map(str::to_owned);
+        self.until(daemon, &format!("{words:?} at WARN or ERROR in the log"), logged).await
     }
 
-    /// Waits until `condition` holds. It is looked at after every change of either simulator and of the log, and now
-    /// and then for what does not announce itself.
+    /// Waits until `condition` holds. It is checked after every change of either simulator and of the log, and ten times a
+    /// second for what announces no change.
     pub(crate) async fn until<T>(
         &self,
         daemon: &Daemon,
@@ -271,7 +276,7 @@ impl TestBed {
         let (mut teleport, mut slack, mut log) =
             (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
         let deadline = Instant::now() + limit;
-        let mut now_and_then = tokio::time::interval(Duration::from_millis(100));
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
@@ -281,7 +286,7 @@ impl TestBed {
             }
             let change = async {
                 tokio::select! {
-                    _ = now_and_then.tick() => {}
+                    _ = tick.tick() => {}
                     _ = teleport.changed() => {}
                     _ = slack.changed() => {}
                     changed = log.changed() => if changed.is_err() {
@@ -292,7 +297,7 @@ impl TestBed {
             };
             if tokio::time::timeout_at(deadline, change).await.is_err() || Instant::now() >= deadline {
                 panic!(
-                    "waited {limit:?} in vain for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+                    "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
                     self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
                     daemon.log()
                 );
@@ -301,8 +306,8 @@ impl TestBed {
     }
 }
 
-/// Waits until `look` finds something; looks again after each change, and a few times a second for what tells of
-/// no change.
+/// Waits until `look` finds something. It looks after each change, and ten times a second for what announces no
+/// change.
 pub(crate) async fn poll_until<T>(
     what: &str,
     mut changes: watch::Receiver<u64>,
@@ -315,7 +320,7 @@ pub(crate) async fn poll_until<T>(
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {WAIT_TIMEOUT:?} in vain for {what}");
+        assert!(Instant::now() < deadline, "waited {WAIT_TIMEOUT:?} without success for {what}");
         tokio::select! {
             Ok(()) = changes.changed() => {}
             _ = tick.tick() => {}
@@ -339,9 +344,9 @@ fn is_about(message: &MessageView, id: &str) -> bool {
     request_id_of(message).as_deref() == Some(id)
 }
 
-/// The id of the request that a card tells of.
-pub(crate) fn request_id_of(card: &MessageView) -> Option<String> {
-    block_text(card, 1).lines().find_map(|line| line.strip_prefix("*ID*: ").map(str::to_owned))
+/// The id of the request that a message is about.
+pub(crate) fn request_id_of(message: &MessageView) -> Option<String> {
+    block_text(message, 1).lines().find_map(|line| line.strip_prefix("*ID*: ").map(str::to_owned))
 }
 
 /// One value of a record, or "" if it is not there.
@@ -349,10 +354,10 @@ pub(crate) fn field<'a>(record: &'a BTreeMap<String, String>, key: &str) -> &'a 
     record.get(key).map_or("", String::as_str)
 }
 
-/// Runs a story on a runtime of its own.
-pub(crate) fn run_test<F: Future<Output = ()>>(story: F) {
+/// Runs a test on a runtime of its own.
+pub(crate) fn run_test<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(story);
+    runtime.block_on(test);
 }
 
 /// The built program.

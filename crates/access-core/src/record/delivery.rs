@@ -1,0 +1,118 @@
+//! One message in Slack as the record knows it, and the operations upon it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ChannelId, MessageTs};
+use crate::domain::lifecycle::Phase;
+use crate::domain::recipients::RecipientKey;
+
+/// One message's share of the work; its name while it waits to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// Bring a message to somebody who has none.
+    Post(RecipientKey),
+    /// Keep a delivered message true.
+    Update(ChannelId, MessageTs),
+    /// Tell reviews and votes in a delivered message's thread.
+    Reply(ChannelId, MessageTs),
+}
+
+/// What a thread has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepliesPosted {
+    /// So many of the request's reviews.
+    Reviews(u32),
+    /// So many of the votes in Slack.
+    Votes(u32),
+}
+
+impl RepliesPosted {
+    /// How many.
+    pub fn count(self) -> u32 {
+        match self {
+            Self::Reviews(count) | Self::Votes(count) => count,
+        }
+    }
+}
+
+/// One posted message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whom it was for; `None` for a message of the Go plugin, which does not say.
+    pub key: Option<RecipientKey>,
+    /// Where it is.
+    pub channel: ChannelId,
+    /// Which it is.
+    pub ts: MessageTs,
+    /// What Slack confirmed that it shows; `None` if nobody knows.
+    pub displayed: Option<DisplayedState>,
+    /// How many reviews have been told in its thread.
+    pub review_replies: u32,
+    /// How many votes have been told in its thread.
+    pub vote_replies: u32,
+    /// Whether it cannot be kept true any more: it was deleted, or Slack refuses to edit it for good.
+    pub is_unreachable: bool,
+}
+
+/// What a message shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplayedState {
+    /// The phase it tells.
+    #[serde(rename = "p")]
+    pub phase: Phase,
+    /// The digest of the whole message.
+    #[serde(rename = "d")]
+    pub digest: String,
+}
+
+/// A delivery as JSON; short names, as the server's space is shared with other plugins.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeliveryJson {
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<RecipientKey>,
+    #[serde(rename = "c")]
+    pub(super) channel: ChannelId,
+    #[serde(rename = "t")]
+    pub(super) ts: MessageTs,
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub(super) displayed: Option<DisplayedState>,
+    #[serde(rename = "r", default)]
+    pub(super) review_replies: u32,
+    #[serde(rename = "v", default, skip_serializing_if = "is_zero")]
+    pub(super) vote_replies: u32,
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_unreachable: bool,
+}
+
+impl Delivery {
+    pub(crate) fn is_at(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
+        self.channel == *channel && self.ts == *ts
+    }
+}
+
+impl From<&Delivery> for DeliveryJson {
+    fn from(delivery: &Delivery) -> Self {
+        let Delivery {
+            key,
+            channel,
+            ts,
+            displayed: shown,
+            review_replies: replies,
+            vote_replies: votes_told,
+            is_unreachable: is_lost,
+        } = delivery.clone();
+        Self {
+            key,
+            channel,
+            ts,
+            displayed: shown,
+            review_replies: replies,
+            vote_replies: votes_told,
+            is_unreachable: is_lost,
+        }
+    }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}

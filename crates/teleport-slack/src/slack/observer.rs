@@ -1,0 +1,27 @@
+//! What a client reports of its calls, to whoever counts them.
+
+use std::fmt::Debug;
+
+use access_core::domain::skew::Offset;
+
+use super::error::SlackError;
+use super::method::Method;
+
+/// Gets a report of each call. It must not block.
+pub trait Observer: Debug + Send + Sync {
+    /// A call ended. Calls that were not made, because Slack's wait lasts, are not reported.
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>);
+
+    /// An answer showed how far Slack's clock is from ours.
+    fn clock_observed(&self, offset: Offset);
+}
+
+/// Ignores all reports.
+#[derive(Clone, Copy, Debug)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn call_ended(&self, _: Method, _: Result<(), &SlackError>) {}
+
+    fn clock_observed(&self, _: Offset) {}
+}

@@ -1,0 +1,98 @@
+//! What `docs/plugin-data.md` says is stored, against the code that stores it.
+
+use std::collections::BTreeSet;
+
+use crate::rules::{production, repository_root};
+
+fn page() -> String {
+    std::fs::read_to_string(repository_root().join("docs/plugin-data.md")).unwrap()
+}
+
+fn source(krate: &str, file: &str) -> String {
+    let path = format!("crates/{krate}/src/{file}");
+    let found = production(krate).into_iter().find(|source| source.path == path);
+    found.unwrap_or_else(|| panic!("there is no {path}")).text
+}
+
+/// The words in back-ticks of one table cell.
+fn ticked(cell: &str) -> impl Iterator<Item = String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned)
+}
+
+/// The first cells of the rows below the header whose first cell is `header`.
+fn first_column(page: &str, header: &str) -> BTreeSet<String> {
+    let rows = page.lines().skip_while(|line| !line.starts_with(&format!("| {header} |"))).skip(2);
+    let cells = rows.take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
+    cells.flat_map(ticked).collect()
+}
+
+/// The values of the string constants in a text whose names are all capitals.
+fn constants(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter_map(|line| line.split_once("const ")?.1.split_once(": &str = \""));
+    lines.filter_map(|(_, value)| Some(value.split_once('"')?.0.to_owned())).collect()
+}
+
+#[test]
+fn plugin_data_page_lists_exactly_the_keys_of_the_code() {
+    let ours = constants(&source("access-core", "record/mod.rs"));
+    let revision = constants(&source("teleport-slack", "teleport/plugin_data.rs"));
+    let mut expected: BTreeSet<_> =
+        ours.into_iter().chain(revision).filter(|key| key.starts_with("x_")).collect();
+    assert_eq!(expected.len(), 9, "keys moved to another file: {expected:?}");
+    let go_plugin = constants(&source("access-core", "record/go.rs"));
+    assert_eq!(go_plugin.len(), 9, "keys moved to another file: {go_plugin:?}");
+    expected.extend(go_plugin);
+    assert_eq!(first_column(&page(), "key"), expected);
+}
+
+/// The JSON names of a structure's fields.
+fn json_fields(text: &str, name: &str) -> BTreeSet<String> {
+    let start = text.find(&format!("struct {name} {{")).unwrap_or_else(|| panic!("there is no {name}"));
+    let body = text[start..].split_once('{').unwrap().1.split_once("\n}").unwrap().0;
+    let mut fields = BTreeSet::new();
+    let mut renamed = None;
+    let mut is_skipped = false;
+    for line in body.lines().map(str::trim) {
+        if let Some(attribute) = line.strip_prefix("#[serde(") {
+            renamed = attribute
+                .split_once("rename = \"")
+                .map(|(_, rest)| rest.split_once('"').unwrap().0.to_owned());
+            is_skipped = attribute.starts_with("skip)");
+        } else if let Some((field, _)) = line.split_once(": ").filter(|_| !line.starts_with("//")) {
+            let field = field.rsplit(' ').next().unwrap().to_owned();
+            let field = renamed.take().unwrap_or(field);
+            if !std::mem::take(&mut is_skipped) {
+                fields.insert(field);
+            }
+        }
+    }
+    fields
+}
+
+#[test]
+fn plugin_data_page_lists_exactly_the_json_fields_of_the_code() {
+    let page = page();
+    let tables = [
+        ("record/mod.rs", "DeliveryJson"),
+        ("record/claim.rs", "Claim"),
+        ("record/claim.rs", "InDoubtPostJson"),
+        ("record/votes.rs", "VotesJson"),
+        ("record/votes.rs", "Vote"),
+        ("domain/recipients.rs", "UnnotifiedReviewers"),
+    ];
+    for (file, name) in tables {
+        let expected = json_fields(&source("access-core", file), name);
+        assert_eq!(first_column(&page, &format!("`{name}`")), expected, "{name}");
+    }
+    let request = page.split_once("The request of `x_request`: ").unwrap().1;
+    let listed: BTreeSet<_> = ticked(request.split_once('.').unwrap().0).collect();
+    assert_eq!(listed, json_fields(&source("access-core", "domain/request.rs"), "AccessRequest"));
+    for (inside, name, file) in
+        [("`s`", "DisplayedState", "record/mod.rs"), ("`w`", "Version", "domain/request.rs")]
+    {
+        let rows = page.lines().filter(|line| line.starts_with(&format!("| {inside} |")));
+        let fields = json_fields(&source("access-core", file), name);
+        let is_listed = rows.map(|row| ticked(row).skip(1).collect::<BTreeSet<_>>()).any(|row| row == fields);
+        assert!(is_listed, "no row {inside} lists the fields of {name}: {fields:?}");
+    }
+}

@@ -1,0 +1,28 @@
+# The commands of daily work; `just` lists them. The gate, `.ci/run`, calls the same ones and does not need `just`.
+
+_default:
+    @just --list
+
+# Formatting, lints, documentation, licenses.
+check:
+    .ci/check
+
+# Everything but the browser and the SDKs of others. Arguments go to `cargo test`.
+test *arguments:
+    cargo test --workspace {{ arguments }}
+
+# The gate: check, test, demo, the page in a browser, conformance.
+test-all:
+    .ci/run
+
+# Both simulators, the daemon, and a page to play with.
+demo *arguments:
+    cargo run --release -- demo {{ arguments }}
+
+# Ten minutes for each target, or those named.
+fuzz *targets:
+    fuzz/run {{ targets }}
+
+# The documentation of all crates, in target/doc.
+docs:
+    .ci/docs
