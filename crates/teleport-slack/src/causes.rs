@@ -72,14 +72,14 @@ pub enum Cause {
     SecondSignal,
 }
 
-/// What is done about it.
+/// What the daemon does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorPolicy {
     /// The program ends.
     Ends(Exit),
-    /// It is told at once, with the remedy, and tried again inside with back-off.
+    /// The daemon logs it at once, with the remedy, and tries again with back-off.
     Retries,
-    /// What is in use stays; it is told, and looked at again.
+    /// What is in use stays in use; the daemon logs it and checks again.
     KeepsCurrent,
     /// It cannot happen any more.
     Impossible,
@@ -126,7 +126,7 @@ impl Cause {
         }
     }
 
-    /// What is done about it until both sides have answered for the first time.
+    /// What the daemon does about it until both sides have answered for the first time.
     pub fn at_start(self) -> ErrorPolicy {
         match self {
             Self::Usage => ErrorPolicy::Ends(Exit::Usage),
@@ -141,7 +141,7 @@ impl Cause {
         }
     }
 
-    /// What is done about it afterwards.
+    /// What the daemon does about it afterwards.
     pub fn while_running(self) -> ErrorPolicy {
         match self {
             Self::Usage | Self::Configuration | Self::Environment => ErrorPolicy::Impossible,

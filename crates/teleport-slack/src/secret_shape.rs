@@ -1,4 +1,4 @@
-//! Recognises texts that look like secrets, so that one in the wrong place is neither printed nor sent.
+//! Recognizes texts that look like secrets, so that one in the wrong place is neither printed nor sent.
 //!
 //! Two questions: [`secret_in`] is sure enough to refuse a value; [`may_be_shown`] is careful about what messages
 //! quote, where hiding too much costs little.
@@ -17,7 +17,7 @@ pub(crate) enum SecretKind {
     SlackToken,
     /// Exactly what Slack's signing secrets look like.
     SigningSecret,
-    /// The address of one of Slack's incoming webhooks: whoever knows it may post.
+    /// The address of one of Slack's incoming webhooks: everyone who knows it may post.
     Webhook,
     /// A private key in PEM.
     PrivateKey,

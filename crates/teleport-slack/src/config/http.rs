@@ -10,7 +10,7 @@ use super::report::quote;
 use super::schema;
 use super::source::{Source, listen_addr};
 
-/// Where the callback listener listens unless told otherwise, as in the Go plugin.
+/// Where the callback listener listens by default, as in the Go plugin.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8081);
 
 /// The callback listener.

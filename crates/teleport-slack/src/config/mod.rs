@@ -56,7 +56,7 @@ pub struct Config {
     pub teleport: TeleportConfig,
     /// The workspace.
     pub slack: SlackConfig,
-    /// Who is told of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
+    /// The recipients of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
     /// lists.
     pub role_to_recipients: Vec<(RolePattern, Vec<Recipient>)>,
     /// Deciding in Slack; `None` if it is off.
@@ -68,7 +68,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Who is told of which request.
+    /// Which recipients get which request.
     pub fn rules(&self) -> Rules {
         Rules { always: self.slack.recipients.clone(), by_role: self.role_to_recipients.clone() }
     }
@@ -104,13 +104,13 @@ pub enum Credentials {
 pub struct SlackConfig {
     /// The bot token, `xoxb-…`.
     pub token: Secret,
-    /// Who is told, each once, in the order of the file.
+    /// The recipients, each once, in the order of the file.
     pub recipients: Vec<Recipient>,
     /// The Web API's address.
     pub api_url: ApiUrl,
 }
 
-/// A valid configuration, and what is odd about it.
+/// A valid configuration, and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// The configuration.

@@ -195,7 +195,7 @@ mod tests {
         let mut report = Report::default();
         report.error(None, "slack", "missing", "add it");
         for line in (1..=60).rev() {
-            report.error(Some(line), "k", "wrong", "mend");
+            report.error(Some(line), "k", "wrong", "fix it");
         }
         let findings = report.finish(Some(())).expect_err("there are mistakes");
         struct Shown(Diagnostics);
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(findings.as_slice().first().and_then(|finding| finding.line), Some(1));
         assert_eq!(findings.as_slice().last().and_then(|finding| finding.line), None);
         let shown = Shown(findings).to_string();
-        assert!(shown.starts_with("\n  f.toml:1: k: wrong\n      mend\n  f.toml:2: k:"), "{shown}");
+        assert!(shown.starts_with("\n  f.toml:1: k: wrong\n      fix it\n  f.toml:2: k:"), "{shown}");
         assert!(shown.ends_with("… and 11 more"), "{shown}");
     }
 }

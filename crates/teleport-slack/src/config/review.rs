@@ -1,6 +1,6 @@
 //! `[review]`: whether people may decide in Slack, who, and how Slack's clicks arrive.
 //!
-//! Checked for form and sense only. Who may decide what is carried out elsewhere, from these values.
+//! Checked for form and sense only. `access_core::policy` decides from these values who may decide what.
 
 use std::collections::BTreeMap;
 

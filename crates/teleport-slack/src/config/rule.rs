@@ -14,7 +14,7 @@ use super::role::{PatternPosition, role_pattern};
 use super::source::choice;
 use super::users::MappingConfig;
 
-/// More approvals than this is a slip of the pen.
+/// More approvals than this is a typo.
 const MAX_APPROVALS: i64 = 100;
 
 /// One rule; `None` if something is wrong with it.
@@ -67,7 +67,7 @@ fn approvers(
     read.into_iter().collect()
 }
 
-/// Somebody whom a rule names, if the text can be one and somebody in Slack can be that one.
+/// The approver that a rule names, if the text can be one and a Slack user can be that one.
 fn approver(
     entry: &Entry<String>,
     ways: &MappingConfig,
@@ -88,7 +88,7 @@ fn approver(
     }
 }
 
-/// Why nobody can be named so, and what to write instead.
+/// Why this is no approver's name, and what to write instead.
 fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, String)> {
     const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
     if let Some(mentioned) = strip_mention(text, "<!subteam^") {

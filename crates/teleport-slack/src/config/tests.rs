@@ -201,9 +201,9 @@ fn of_an_old_file_only_what_had_buttons_has_them() {
             .replace("recipients =", "secret = \"s\"\nrecipients =")
     };
     assert!(config(&slack("")).review.expect("it had buttons").is_legacy);
-    // It is told not to, or has a [review] of its own, or no way for clicks.
-    let told = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
-    assert_eq!(config(&told).review, None);
+    // notify_only, a [review] of its own, or no way for clicks.
+    let notify_only = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
+    assert_eq!(config(&notify_only).review, None);
     for more in ["[review]\n", "[review]\nenabled = false\n"] {
         assert_eq!(config(&slack(more)).review, None, "{more}");
     }
@@ -816,7 +816,7 @@ proptest! {
                 format!("{error}\n{error:?}")
             }
         };
-        // Half of it is enough to complain about.
+        // Half of it is enough for an error.
         let (half, _) = SECRET.split_at(SECRET.len() / 2);
         prop_assert!(!shown.contains(half), "a secret is shown in {shown}\nfor {text}");
     }

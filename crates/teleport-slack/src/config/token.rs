@@ -1,6 +1,6 @@
 //! Slack's secrets in the configuration: which kind a token is, and reading it from a file.
 //!
-//! Messages here never show any part of the value beyond the prefix that tells its kind.
+//! Messages here never show any part of the value beyond the prefix that shows its kind.
 
 use std::io;
 use std::path::{Path, PathBuf};

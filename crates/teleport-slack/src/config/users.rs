@@ -33,7 +33,7 @@ impl MappingConfig {
         self.explicit.get(&SlackUserId::new(slack_user)).map(String::as_str)
     }
 
-    /// If nobody in Slack can ever be recognised as this Teleport user: that, and what to do. Whom a trait names only
+    /// If no Slack user can ever be mapped to this Teleport user: that, and what to do. Which user a trait names only
     /// Teleport knows.
     pub(super) fn unmapped_problem(&self, user: &str) -> Option<(&'static str, String)> {
         let is_address = user.split_once('@').is_some_and(|(name, at)| !name.is_empty() && !at.is_empty());

@@ -224,7 +224,7 @@ fn role_to_recipients(root: &mut TableReader<'_, '_>) -> Option<Vec<(RolePattern
     Some(by_role)
 }
 
-/// Requests that nobody would be told of are worth a word, though suggested reviewers still are.
+/// Warns if requests would have no recipients, though suggested reviewers still get them.
 fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
     if !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
         return;

@@ -109,9 +109,9 @@ pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fie
 }
 
 /// `2026-11-22T16:00:00Z INFO  Watcher connected after_ms=12`
-fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
+fn text(color: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
     let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
-    let (on, off) = if colour { (color_code(level), "\u{1b}[0m") } else { ("", "") };
+    let (on, off) = if color { (color_code(level), "\u{1b}[0m") } else { ("", "") };
     // Writing to a String cannot fail.
     let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), text::escape_line(&fields.message));
     for (name, value) in &fields.values {
@@ -168,7 +168,7 @@ fn json(now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
         target,
         fields: fields.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
-    // Texts and numbers under text keys always serialise; an empty object is better than a panic in a log call.
+    // Texts and numbers under text keys always serialize; an empty object is better than a panic in a log call.
     serde_json::to_string(&line).unwrap_or_else(|_| "{}".to_owned())
 }
 

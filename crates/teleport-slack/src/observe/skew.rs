@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 pub enum Side {
     /// By the `Date` of each answer.
     Slack,
-    /// By the creation of requests that the open watch tells first; shows only that ours is behind.
+    /// By the creation time of requests that the open watch sends first; shows only that ours is behind.
     Teleport,
 }
 
@@ -27,7 +27,7 @@ impl Side {
     }
 }
 
-/// The other clocks, less ours: what each side's last answer told, at the least.
+/// The least difference to each other clock that the side's last answer shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skews([Option<SignedDuration>; 2]);
 

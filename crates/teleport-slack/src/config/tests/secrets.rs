@@ -45,7 +45,7 @@ severity = "INFO"
 format = "text"
 "#;
 
-/// What tells them from anything else in a message.
+/// The part that distinguishes them from everything else in a message.
 const MARK: &str = "k9MarkerQ7";
 
 /// One secret of each kind, with the marker in it.
@@ -117,16 +117,16 @@ fn one_in_an_unknown_key_or_its_value_or_a_comment_is_not_shown() {
         for line in [
             format!("\"{secret}\" = 1"),
             format!("\"{secret}\" = \"x\""),
-            format!("colour = \"{secret}\""),
+            format!("color = \"{secret}\""),
             format!("[\"{secret}\"]"),
             format!("[log.\"{secret}\"]"),
             format!("[[\"{secret}\"]]"),
-            format!("colour = [{{ a = \"{secret}\" }}]"),
+            format!("color = [{{ a = \"{secret}\" }}]"),
         ] {
             check_hidden(&format!("{FILE}{line}\n"), MARK);
         }
         // Beside another mistake.
-        check_hidden(&format!("{FILE}colour = 1 # {secret}\n"), MARK);
+        check_hidden(&format!("{FILE}color = 1 # {secret}\n"), MARK);
     }
 }
 
