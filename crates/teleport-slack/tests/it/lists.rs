@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
+use access_sim::teleport::fixture::{Fixture, Rule};
 use access_sim::teleport::presets::{TCTL, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};
-use access_sim::teleport::world::{Fixture, Rule};
 use access_sim::teleport::{Options, ServerVersion};
 use futures_util::future;
 use tonic::Code;
@@ -75,10 +75,10 @@ fn too_many_records_for_one_message_do_not_stop_the_watch() {
             line.contains("retry_in_s=") && line.contains("an hour after its access was to end"),
             "{line}"
         );
-        let figures = daemon.metrics().await;
-        assert!(figures["failed_lists_total{list=\"records\"}"] >= 2.0, "{figures:?}");
-        assert_eq!(figures["failed_lists_total{list=\"requests\"}"], 0.0);
-        assert_eq!(figures["ready"], 1.0);
+        let metrics = daemon.metrics().await;
+        assert!(metrics["failed_lists_total{list=\"records\"}"] >= 2.0, "{metrics:?}");
+        assert_eq!(metrics["failed_lists_total{list=\"requests\"}"], 0.0);
+        assert_eq!(metrics["ready"], 1.0);
         approve(&bed, &after);
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
         assert_eq!(daemon.times_logged("Watcher connected"), 1, "{}", daemon.log_tail());

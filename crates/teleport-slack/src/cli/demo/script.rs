@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use access_core::interaction::controls;
-use access_sim::slack::people::{ActionError, ActionOutcome};
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::{ActionError, ActionOutcome};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
