@@ -91,11 +91,11 @@ impl VoterLoader {
     pub fn new(
         slack: slack::Client,
         our: AppInstallation,
-        people: Arc<UserLookup>,
+        users: Arc<UserLookup>,
         rules: Arc<Rules>,
     ) -> Self {
         let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, installation: our, users: people, rules, log_once: LogOnce::default() }
+        Self { slack, groups, installation: our, users, rules, log_once: LogOnce::default() }
     }
 
     /// The reviewer of an account.
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_read_is_as_old_as_its_oldest_part() {
+    async fn a_snapshot_is_as_old_as_its_oldest_read() {
         let seconds = Duration::from_secs;
         let account = SlackUserId::new("U0BOB");
         let knows = |read: &mut VoterSnapshot| {
@@ -272,7 +272,7 @@ mod tests {
         assert!(knows(&mut read), "ten seconds");
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!knows(&mut read), "and no more: not ten from when the account was read");
-        // What was read before is not made younger by what is added.
+        // A later read does not make an earlier one younger.
         read.renew(Instant::now());
         read.voters.insert(account.clone(), None);
         tokio::time::advance(seconds(6)).await;
