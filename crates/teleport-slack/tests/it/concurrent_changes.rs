@@ -6,10 +6,10 @@ use std::time::Duration;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
-use access_sim::teleport::world::Rule;
 use tonic::Code;
 
 use crate::deciding::v18_options;

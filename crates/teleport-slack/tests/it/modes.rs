@@ -5,10 +5,10 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};
-use access_sim::teleport::world::Rule;
 use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::Threshold;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
-use access_sim::teleport::world::Threshold;
 
 use crate::harness::*;
 
