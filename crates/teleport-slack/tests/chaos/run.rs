@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_sim::call_sequence::CallSequence;
 use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::Options;
-use access_sim::teleport::world::Role;
+use access_sim::teleport::fixture::Role;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
