@@ -157,7 +157,7 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
             }
         }
         let not_found =
-            ["Nobody in this Slack workspace", "correct it in the configuration", "invite the person"];
+            ["No user in this Slack workspace", "correct it in the configuration", "invite the person"];
         until_logged_once(&bed, &daemon, "recipient=unknown@example.com", &not_found).await;
         until_logged_once(&bed, &daemon, "recipient=U0UNKNOWN", &not_found).await;
         until_logged_once(&bed, &daemon, "recipient=left@example.com", &not_found).await;
@@ -188,7 +188,7 @@ fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
         let id =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let not_found = "Nobody in this Slack workspace";
+        let not_found = "No user in this Slack workspace";
         for (subject, words, expected) in [
             ("place=C0NONE", "channel_not_found", "ERROR"),
             ("recipient=unknown@example.com", not_found, "ERROR"),

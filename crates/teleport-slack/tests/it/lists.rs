@@ -116,7 +116,7 @@ fn too_many_requests_for_one_message_hide_no_new_request() {
         for id in &hostile[..4] {
             bed.teleport.delete(TCTL, id).unwrap();
         }
-        bed.until(&daemon, "the whole list", || daemon.find_logged("=Complete")).await;
+        bed.until(&daemon, "the whole list", || daemon.find_logged("completeness=Complete")).await;
         bed.until_logged(&daemon, "Ready").await;
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
         daemon.stop().await;
@@ -154,8 +154,10 @@ fn a_failing_list_is_retried_while_the_watch_goes_on() {
             until_logged_times(&bed, &daemon, "Listing requests failed", 3).await;
             let line = daemon.find_logged("Listing requests failed").unwrap();
             assert!(line.contains("WARN") && line.contains("are shown as they come"), "{line}");
-            bed.until(&daemon, "the next list", || (daemon.times_logged("=Complete") >= 2).then_some(()))
-                .await;
+            bed.until(&daemon, "the next list", || {
+                (daemon.times_logged("completeness=Complete") >= 2).then_some(())
+            })
+            .await;
             assert_eq!(daemon.metrics().await["ready"], 1.0);
             daemon.stop().await;
         }
@@ -233,7 +235,7 @@ fn unreadable_rights_expire_no_message() {
             bed.teleport.faults().inject(method, refused, Repeat::UntilCleared);
             set_verbs(&bed, &["read"]);
             bed.teleport.faults().end_watches(&WatchEnd::Clean);
-            let line = bed.until_logged(&daemon, "=Unknown").await;
+            let line = bed.until_logged(&daemon, "completeness=Unknown").await;
             let warning = daemon.find_logged("cannot be known").unwrap_or_default();
             assert!(
                 warning.contains("WARN") && warning.contains("verbs: ['list', 'read']"),
