@@ -1,5 +1,5 @@
-//! What is asked before anything else begins, until there is an answer. What ends the start and what is waited for is
-//! `causes`'; a refusal is told at once with its remedy, and tried again inside.
+//! What the daemon asks both sides before anything else begins, until there is an answer. `causes` says what ends the start
+//! and what the daemon waits for. It logs a refusal at once, with its remedy, and tries again.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Dur
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
 /// clock to be set.
 pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     loop {
         let source = source.clone();
         // The files may lie on a drive that hangs.
@@ -41,14 +41,14 @@ pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, 
         };
         let words =
             format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
-        let pause = waiting.next_delay(cause, error, &words)?;
+        let pause = retry.next_delay(cause, error, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
 pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pong, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     let mut renewed = teleport.identity_renewals();
     loop {
         let error = match teleport.ping().await {
@@ -66,13 +66,13 @@ pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pon
             _ => "Teleport does not answer",
         };
         let words = format!("{what}: {}", chain(&error));
-        let pause = waiting.next_delay(cause, error, &words)?;
+        let pause = retry.next_delay(cause, error, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // It may be just what was missing.
             _ = renewed.changed() => {}
         }
-        // Not on a line that may be dead.
+        // Not over a connection that may be dead.
         teleport.reconnect();
     }
 }
@@ -90,7 +90,7 @@ fn cause_of(error: &TeleportError) -> Cause {
 
 /// Asks Slack who we are until it answers and the token may do what nothing works without.
 pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Result<AuthTest, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     loop {
         // What refuses the question is not Slack: something else answers at slack.api_url.
         let auth = call_slack(slack, Cause::Address, || slack.auth_test()).await?;
@@ -99,13 +99,12 @@ pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Resu
             return Ok(auth);
         };
         let words = format!("{missing}; this is waited for");
-        let pause = waiting.next_delay(Cause::Scope, missing, &words)?;
+        let pause = retry.next_delay(Cause::Scope, missing, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Asks Slack until it answers. That it refuses the token is told by whoever minds the token (`runtime/tokens`), here only
-/// waited for.
+/// Asks Slack until it answers. `token_reloader` logs that Slack refuses the token; this function only waits.
 ///
 /// # Errors
 /// A question that is refused, with `refused` as its cause, if that ends the start.
@@ -114,8 +113,8 @@ pub(crate) async fn call_slack<T>(
     refused: Cause,
     ask: impl AsyncFn() -> Result<T, SlackError>,
 ) -> Result<T, ExitError> {
-    let mut waiting = StartupRetry::default();
-    let mut standing = slack.token_status();
+    let mut retry = StartupRetry::default();
+    let mut token_status = slack.token_status();
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
@@ -123,30 +122,30 @@ pub(crate) async fn call_slack<T>(
         };
         if error.refuses_token() {
             // An answer that came before the token was replaced is waited for no longer.
-            let _ = standing.wait_for(|standing| standing.rejection.is_none()).await;
+            let _ = token_status.wait_for(|token_status| token_status.rejection.is_none()).await;
             continue;
         }
-        let told_with_remedy = error.with_remedy().to_string();
+        let with_remedy = error.with_remedy().to_string();
         let (cause, what) = match error.retry() {
             Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
             Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),
             Retry::After(delay) => {
-                warn!(retry_in_s = delay.as_secs(), "{told_with_remedy}");
+                warn!(retry_in_s = delay.as_secs(), "{with_remedy}");
                 tokio::time::sleep(delay).await;
                 continue;
             }
             Retry::Backoff => (Cause::Unavailable, "Slack does not answer"),
         };
-        let words = format!("{what}: {told_with_remedy}");
-        let pause = waiting.next_delay(cause, told_with_remedy, &words)?;
+        let words = format!("{what}: {with_remedy}");
+        let pause = retry.next_delay(cause, with_remedy, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = standing.changed() => {}
+            _ = token_status.changed() => {}
         }
     }
 }
 
-/// Tells what is waited for: each new cause at once, the same one every tenth time.
+/// Logs what the start waits for: each new cause at once, the same one every tenth time.
 #[derive(Default)]
 pub(crate) struct StartupRetry {
     failures: u32,

@@ -7,20 +7,21 @@ use access_core::domain::recipients::is_slack_id;
 use access_core::domain::role_pattern::RolePattern;
 use access_core::policy::{Approver, ReasonPolicy, Rule};
 
+use super::names::{is_user_group_id, looks_like_user_id, strip_mention, user_name_problem};
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
+use super::source::choice;
 use super::users::MappingConfig;
-use super::validate::choice;
 
-/// More approvals than this is a slip of the pen.
+/// More approvals than this is a typo.
 const MAX_APPROVALS: i64 = 100;
 
 /// One rule; `None` if something is wrong with it.
-pub(super) fn rule(table: &mut TableReader<'_, '_>, ways: &MappingConfig) -> Option<Rule> {
+pub(super) fn rule(table: &mut TableReader<'_, '_>, mapping: &MappingConfig) -> Option<Rule> {
     let teleport_only = table.flag("teleport_only").given().is_some_and(|entry| entry.value);
     let roles = roles(table);
-    let approvers = approvers(table, ways, teleport_only);
+    let approvers = approvers(table, mapping, teleport_only);
     // How many people are in a group only Slack knows.
     let is_group = |approver: &Approver| matches!(approver, Approver::Group(_));
     let most = approvers.as_ref().filter(|all| !all.iter().any(is_group)).map(Vec::len);
@@ -56,28 +57,28 @@ fn roles(table: &mut TableReader<'_, '_>) -> Option<Vec<RolePattern>> {
 
 fn approvers(
     table: &mut TableReader<'_, '_>,
-    ways: &MappingConfig,
+    mapping: &MappingConfig,
     teleport_only: bool,
 ) -> Option<Vec<Approver>> {
     let names = names(table, "approvers", "name the Teleport users who may approve")?;
     let report = table.report();
     warn_case_duplicates(&names, report);
-    let read: Vec<_> = names.iter().map(|entry| approver(entry, ways, teleport_only, report)).collect();
+    let read: Vec<_> = names.iter().map(|entry| approver(entry, mapping, teleport_only, report)).collect();
     read.into_iter().collect()
 }
 
-/// Somebody whom a rule names, if the text can be one and somebody in Slack can be that one.
+/// The approver that a rule names, if the text can be one and a Slack user can be that one.
 fn approver(
     entry: &Entry<String>,
-    ways: &MappingConfig,
+    mapping: &MappingConfig,
     teleport_only: bool,
     report: &mut Report,
 ) -> Option<Approver> {
     if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }
-    let wrong = approver_problem(&entry.value, ways)
-        .or_else(|| (!teleport_only).then(|| ways.unmapped_problem(&entry.value)).flatten());
+    let wrong = approver_problem(&entry.value, mapping)
+        .or_else(|| (!teleport_only).then(|| mapping.unmapped_problem(&entry.value)).flatten());
     match wrong {
         None => Some(Approver::User(entry.value.clone())),
         Some((cause, remedy)) => {
@@ -87,20 +88,15 @@ fn approver(
     }
 }
 
-/// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
-pub(super) fn is_user_group_id(name: &str) -> bool {
-    is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-/// Why nobody can be named so, and what to write instead.
-fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, String)> {
+/// Why this is no approver's name, and what to write instead.
+fn approver_problem(text: &str, mapping: &MappingConfig) -> Option<(&'static str, String)> {
     const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
     if let Some(mentioned) = strip_mention(text, "<!subteam^") {
         return Some(("this is how a message mentions a user group", format!("write {}", quote(mentioned))));
     }
     let slack_user = strip_mention(text, "<@").unwrap_or(text);
-    if looks_like_user_id(slack_user) && !ways.contains_user(text) {
-        let remedy = match ways.teleport_user_of(slack_user) {
+    if looks_like_user_id(slack_user) && !mapping.contains_user(text) {
+        let remedy = match mapping.teleport_user_of(slack_user) {
             Some(user) => format!("write {}", quote(user)),
             None => "write the name of that person's Teleport user".to_owned(),
         };
@@ -117,41 +113,6 @@ fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, S
         let is_channel = text.starts_with('#') || is_slack_id(text, &['C', 'G', 'D']) && text.len() >= 9;
         is_channel.then(|| ("this is a channel, and no channel decides", NAMED.to_owned()))
     })
-}
-
-/// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
-pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
-    let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
-    if let Some(address) = address {
-        return Some(("this is a link to an address", format!("write {}", quote(address))));
-    }
-    if text.trim() != text {
-        let cause = "there are blanks around it, which no user's name has";
-        return Some((cause, format!("write {}", quote(text.trim()))));
-    }
-    if text.chars().any(char::is_control) {
-        let cause = "there are line breaks or invisible characters in it";
-        return Some((cause, "write the user's name on one line, as `tctl users ls` shows it".to_owned()));
-    }
-    if text.starts_with('@') {
-        let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";
-        return Some(("this is a handle in Slack", remedy.to_owned()));
-    }
-    text.contains(['<', '>']).then(|| {
-        let remedy = "write the user's name as `tctl users ls` shows it";
-        ("this is no name of a Teleport user", remedy.to_owned())
-    })
-}
-
-/// What a message in Slack would mention: the part between the opening and `|` or `>`.
-fn strip_mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
-    let rest = text.trim().strip_prefix(opening)?;
-    rest.split(['|', '>']).next().filter(|inner| !inner.is_empty())
-}
-
-/// A Slack person's id; every real one has a digit.
-pub(super) fn looks_like_user_id(text: &str) -> bool {
-    is_slack_id(text, &['U', 'W']) && text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Two spellings of one name may be one person, whose second vote never counts.

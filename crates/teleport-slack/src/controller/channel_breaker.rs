@@ -54,7 +54,7 @@ impl ChannelBreaker {
         if now < probe_allowed_at {
             return Some(circuit.next_attempt.max(probe_allowed_at) + STAGGER - now);
         }
-        // A new operation, too: a user prober fixed the channel and makes a request sees at once that it helped.
+        // A new operation, too: a user who fixed the channel and makes a request sees at once that it helped.
         circuit.probing = Some(prober);
         circuit.last_attempt = now;
         None

@@ -63,7 +63,7 @@ impl HistoryResult {
 /// Searches for an in-doubt post.
 ///
 /// # Errors
-/// If Slack did not answer; then the post stays in in_doubt.
+/// If Slack did not answer; then the post stays in doubt.
 pub(super) async fn check_history(
     slack: &slack::Client,
     directory: &Directory,

@@ -130,7 +130,7 @@ impl SlackSender {
         Err(Deferred::failed(delay))
     }
 
-    /// Slack returned the address of another message, or one that cannot be recorded: the post stays in in_doubt. `place` is its
+    /// Slack returned the address of another message, or one that cannot be recorded: the post stays in doubt. `place` is its
     /// destination if it was just posted; an in-doubt post that was only searched for stays as it was.
     pub(super) fn on_address_conflict(
         &self,

@@ -98,7 +98,7 @@ pub struct Context {
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
     pub is_enterprise: bool,
-    /// Where the web UI is, if Teleport says it.
+    /// The address of the web UI, if Teleport reports it.
     pub web_proxy: Option<String>,
     /// Reviews in Slack, if they are on.
     pub review: Option<ReviewHandles>,
@@ -111,17 +111,17 @@ pub struct Context {
 /// What the controller needs for reviews in Slack.
 #[derive(Debug)]
 pub struct ReviewHandles {
-    /// Who may.
+    /// The review rules.
     pub rules: Arc<policy::Rules>,
-    /// Which call carries a decision, as configured.
+    /// Which call to Teleport applies a decision, as configured.
     pub setting: ModeSetting,
-    /// What this Teleport was found to accept.
+    /// Whether this Teleport takes reviews for users.
     pub can_submit: watch::Receiver<CanSubmitForUsers>,
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
     /// Requests with new votes.
     pub enqueued: mpsc::Receiver<RequestId>,
-    /// Who is who.
+    /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
 }
 
@@ -144,7 +144,7 @@ pub struct Controller {
     next_in_queue: mpsc::Receiver<RequestId>,
     lookup_updates: mpsc::Receiver<RequestId>,
     can_submit: watch::Receiver<CanSubmitForUsers>,
-    /// Before everything that is due.
+    /// A time before everything that is due: first in the queue.
     started_at: Instant,
     /// Slack takes the token again, or another one is in use.
     token_status: watch::Receiver<TokenStatus>,
@@ -174,9 +174,9 @@ impl Controller {
             metrics,
             clock,
         } = context;
-        let (tell_news, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
-        let people = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), people, tell_news);
+        let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
+        let users = review.as_ref().map(|review| Arc::clone(&review.users));
+        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx);
         // Without reviews in Slack these receivers never yield.
         let review = review.map(|r| {
             let can_submit = r.can_submit.clone();

@@ -50,7 +50,7 @@ pub(super) enum LookupErrorKind {
     Teleport(TeleportError),
 }
 
-/// Finds people.
+/// Looks up recipients.
 #[derive(Clone)]
 pub(super) struct RecipientLookup {
     directory: Directory,
@@ -102,10 +102,10 @@ type RequesterFuture = Shared<BoxFuture<'static, Result<Arc<Requester>, Teleport
 impl RecipientLookup {
     pub(super) fn new(
         directory: Directory,
-        people: Option<Arc<UserLookup>>,
+        users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
     ) -> Self {
-        Self { directory, users: people, updates: news }
+        Self { directory, users, updates: news }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
@@ -155,7 +155,7 @@ impl RecipientLookup {
 
     async fn fetch_requester(&self, user: &str) -> Result<Requester, TeleportError> {
         let accounts = match &self.users {
-            Some(people) => people.slack_accounts(user, true).await?,
+            Some(users) => users.slack_accounts(user, true).await?,
             None => Vec::new(),
         };
         Ok(Requester::new(user, accounts))
@@ -207,7 +207,7 @@ impl RecipientLookup {
         priority: &Priority,
     ) -> Result<Option<Arc<User>>, LookupErrorKind> {
         let accounts = match &self.users {
-            Some(people) => people.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
+            Some(users) => users.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
             None => Vec::new(),
         };
         if accounts.is_empty() {

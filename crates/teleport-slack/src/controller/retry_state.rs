@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
 
-/// Nothing waits longer without being looked at.
+/// The longest wait of an operation.
 const MAX_DELAY: Duration = Duration::from_secs(86_400);
 
 /// What the watcher observed of a request.

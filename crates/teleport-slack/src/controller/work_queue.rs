@@ -1,4 +1,4 @@
-//! The keyed schedule: which request to look at, and when.
+//! The keyed schedule: which request to reconcile, and when.
 //!
 //! The same key twice keeps the earlier time; a key that is being worked on is held back until that run ends.
 //! No clock and no task of its own: `now` is an argument, so every property is tested without waiting.

@@ -103,8 +103,8 @@ pub(super) fn without_quotes(text: &str) -> String {
 mod tests {
     use access_core::domain::decision::Decision;
     use access_core::domain::ids::RequestId;
+    use access_sim::teleport::fixture::Fixture;
     use access_sim::teleport::presets::PLUGIN_USER;
-    use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
 
     use super::super::error::ErrorKind;

@@ -85,9 +85,9 @@ fn allows_submitting(role: &RoleV6) -> bool {
 mod tests {
     use access_sim::teleport::call_log::Method;
     use access_sim::teleport::faults::{Fault, Repeat};
+    use access_sim::teleport::fixture::Fixture;
     use access_sim::teleport::presets::PLUGIN_USER;
     use access_sim::teleport::refusal::RpcError;
-    use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
     use tonic::Code;
 

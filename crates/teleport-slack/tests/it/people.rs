@@ -6,8 +6,8 @@ use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::{Rule, User};
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Rule, User};
 
 use crate::harness::deciding::*;
 use crate::harness::*;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::Threshold;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
-use access_sim::teleport::world::Threshold;
 
 use crate::harness::*;
 
@@ -117,7 +117,7 @@ fn an_in_doubt_post_is_found_in_an_archived_channel() {
         let id = bed.create_request();
         let posted = bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.set_archived("C0TEAM", true);
-        bed.until_logged(&daemon, "it is not made again").await;
+        bed.until_logged(&daemon, "not posting again").await;
         let name = format!("C0TEAM/{}", posted.ts);
         bed.until_recorded(&daemon, &id, |record| field(record, "messages") == name).await;
         daemon.stop().await;
@@ -160,7 +160,7 @@ fn an_in_doubt_post_is_found_in_a_renamed_channel() {
         let id = bed.create_request();
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.rename_channel("C0TEAM", "squad");
-        bed.until_logged(&daemon, "it is not made again").await;
+        bed.until_logged(&daemon, "not posting again").await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 2);
         assert_eq!(bed.slack.calls_of("conversations.list").len(), 1, "the channel id is remembered");
@@ -235,7 +235,7 @@ fn an_in_doubt_reply_to_a_deleted_message_is_dropped() {
         .await;
         assert!(field(&bed.record(&id), "x_delivery").contains(r#""x":true"#));
         let log = daemon.stop().await;
-        assert!(!log.contains("posted once more") && !log.contains("ERROR"), "{log}");
+        assert!(!log.contains("Posting a message again") && !log.contains("ERROR"), "{log}");
         assert!(bed.slack.all_messages().is_empty());
     });
 }

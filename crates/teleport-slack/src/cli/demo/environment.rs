@@ -1,4 +1,4 @@
-//! The demo's stage: a make-believe cluster and workspace, and the files with which the daemon joins them.
+//! The demo's environment: a simulated cluster and workspace, and the files with which the daemon joins them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the stage.
+    /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the environment.
     pub(super) async fn new(dir: Option<PathBuf>) -> Result<Self, ExitError> {
         let failed = |what: &'static str| {
             move |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(what))
@@ -45,13 +45,15 @@ impl Environment {
         let options = teleport::Options::demo();
         let teleport_version = options.reported_version.clone();
         let teleport =
-            TeleportSim::start(options).await.map_err(failed("cannot start the make-believe Teleport"))?;
+            TeleportSim::start(options).await.map_err(failed("cannot start the simulated Teleport"))?;
         let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
             .await
-            .map_err(failed("cannot start the make-believe Slack"))?;
-        let stage = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
-        stage.write_files().map_err(failed("cannot write the demo's certificates and configuration"))?;
-        Ok(stage)
+            .map_err(failed("cannot start the simulated Slack"))?;
+        let environment = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
+        environment
+            .write_files()
+            .map_err(failed("cannot write the demo's certificates and configuration"))?;
+        Ok(environment)
     }
 
     fn write_files(&self) -> io::Result<()> {
@@ -68,7 +70,7 @@ impl Environment {
 
     fn config_text(&self) -> String {
         format!(
-            "# Written by `teleport-slack demo`: joins the make-believe Teleport and Slack that it started.\n\
+            "# Written by `teleport-slack demo`: joins the simulated Teleport and Slack that it started.\n\
              \n\
              [teleport]\n\
              addr = \"{teleport}\"\n\
@@ -131,7 +133,7 @@ impl Environment {
         }
     }
 
-    /// The daemon, as `start` would run it with the files of this stage.
+    /// The daemon, as `start` would run it with the files of this environment.
     pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
         let loaded = config::load(&self.config_path())?;
         match App::start(&loaded.config, true, stop).await? {

@@ -43,7 +43,7 @@ fn refused(sender: &SlackSender, error: &SlackError, failures: u32) -> Deferred 
 }
 
 #[test]
-fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive() {
+fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
     let sender = sender();
     let coded = |method, code| SlackError::api_error(method, code);
     // Slack has answered, so it is there or never will be; or it may still be on its way.
@@ -79,7 +79,7 @@ fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive(
 }
 
 #[test]
-fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
+fn a_refused_post_is_retried_soon_and_then_less_often() {
     let sender = sender();
     let coded = |code| SlackError::api_error(POST, code);
     let cases: [(_, _, RangeInclusive<u64>); 8] = [
@@ -99,7 +99,7 @@ fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
 }
 
 #[test]
-fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_for_itself() {
+fn a_channel_error_counts_for_all_messages_and_a_message_error_for_itself() {
     let coded = |code| SlackError::api_error(POST, code);
     for (code, is_shut) in [
         ("not_in_channel", true),
@@ -126,14 +126,14 @@ fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_fo
 }
 
 #[test]
-fn a_wait_that_slack_asks_for_is_kept_to_the_second_and_is_no_failure() {
+fn a_retry_after_is_obeyed_to_the_second_and_is_no_failure() {
     let sender = sender();
     let not_yet = refused(&sender, &SlackError::api_error(POST, "ratelimited"), 50);
     assert_eq!((not_yet.delay, not_yet.is_failure), (Duration::from_secs(7), false));
 }
 
 #[test]
-fn a_message_is_given_up_when_it_is_gone_or_nobody_needs_it() {
+fn a_message_is_given_up_when_it_is_deleted_or_not_needed() {
     let coded = |code| SlackError::api_error(Method::ChatUpdate, code);
     for (error, while_listed, at_last) in [
         (coded("message_not_found"), true, true),

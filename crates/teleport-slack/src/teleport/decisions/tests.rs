@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{Fixture, User};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::RpcError as Spoken;
 use access_sim::teleport::request::{NewRequest, RequestState as Stored};
-use access_sim::teleport::world::{Fixture, User};
 use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use prost::Message;
 use tonic::Code;

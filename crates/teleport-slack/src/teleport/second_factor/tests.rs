@@ -1,9 +1,9 @@
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{self, CertOptions};
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{self, Fixture};
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
-use access_sim::teleport::world::{self, Fixture};
 use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use teleport_proto::auth::AuthPreferenceSpecV2;
 use tonic::Code;
@@ -32,7 +32,7 @@ fn the_names_on_the_certificate_show_who_signed() {
 
 #[tokio::test]
 async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the_only_factor() {
-    use world::SecondFactor::{Off, On, WebAuthn};
+    use fixture::SecondFactor::{Off, On, WebAuthn};
     let alice = certs::Signer::User("alice@example.com");
     let by_alice = || Signer::User("alice@example.com".to_owned());
     for (version, factor, signer, expected) in [
@@ -55,7 +55,7 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
 #[tokio::test]
 async fn what_the_cluster_does_not_show_is_not_known() {
     let (sim, client) =
-        signed_by(ServerVersion::V15, world::SecondFactor::Off, certs::Signer::User("alice@example.com"))
+        signed_by(ServerVersion::V15, fixture::SecondFactor::Off, certs::Signer::User("alice@example.com"))
             .await;
     for code in [Code::PermissionDenied, Code::Unimplemented] {
         sim.faults().inject(
@@ -94,7 +94,7 @@ fn words_and_lists_of_factors_are_read_and_unknown_ones_prove_nothing() {
 /// A plugin with a certificate that `signer` had signed.
 async fn signed_by(
     version: ServerVersion,
-    second_factor: world::SecondFactor,
+    second_factor: fixture::SecondFactor,
     signer: certs::Signer,
 ) -> (TeleportSim, Client) {
     let fixture = Fixture { second_factor, ..Fixture::golden() };

@@ -1,5 +1,5 @@
 use access_sim::teleport::call_log::Method;
-use access_sim::teleport::world::{Fixture, Rule, User};
+use access_sim::teleport::fixture::{Fixture, Rule, User};
 use access_sim::teleport::{Options, ServerVersion};
 use bytes::Bytes;
 use prost::Message;
