@@ -255,7 +255,7 @@ impl InteractionHandler {
         match self.slack.views_open(trigger, &view).await {
             Ok(()) => Outcome::ReasonRequested,
             Err(error) if !error.was_sent() => {
-                debug!(request = %asked.request, "Slack's wait lasts, so no modal is opened: {error}");
+                debug!(request = %command.request, "Slack's wait lasts, so no modal is opened: {error}");
                 Refusal::Timeout.into()
             }
             Err(error) => {
