@@ -1,6 +1,6 @@
 //! A text that must not be printed: tokens and signing secrets.
 //!
-//! It has no `Display`, and `Debug` hides it, so it can sit in any structure that is logged. Whoever needs the
+//! It has no `Display`, and `Debug` hides it, so it can sit in any structure that is logged. A caller that needs the
 //! text says so with [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
