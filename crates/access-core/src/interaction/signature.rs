@@ -2,7 +2,7 @@
 //! signatures that were used.
 //!
 //! Nothing here reads the body. What may be read afterwards is a [`Verified`], which
-//! [`crate::interaction::Interaction::read`] demands. A rejection tells neither the secret nor the right
+//! [`crate::interaction::Interaction::parse`] demands. A rejection reveals neither the secret nor the right
 //! signature.
 
 use std::collections::BTreeSet;

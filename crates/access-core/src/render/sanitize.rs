@@ -111,7 +111,7 @@ fn class(c: char) -> Class {
     }
 }
 
-/// Characters without an appearance of their own, or with one that nobody agreed on.
+/// Characters without an appearance of their own, or with one that differs between systems.
 fn is_invisible(c: char) -> bool {
     match c {
         // Bidirectional controls.

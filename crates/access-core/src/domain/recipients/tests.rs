@@ -160,7 +160,7 @@ fn of_those_who_could_not_be_told_a_few_are_named() {
     let mut unnotified = UnnotifiedReviewers::default();
     (0..95).for_each(|n| unnotified.push(&format!("unknown-{n}{}", "x".repeat(100))));
     assert_eq!((unnotified.names().len(), unnotified.more()), (5, 90));
-    assert!(unnotified.names().iter().all(|name| name.chars().count() <= 65), "{untold}");
+    assert!(unnotified.names().iter().all(|name| name.chars().count() <= 65), "{unnotified}");
     assert_eq!(unnotified.clone().truncated(), unnotified);
     let read: UnnotifiedReviewers =
         serde_json::from_str(&format!("{{\"n\":{:?}}}", vec!["a".repeat(9_000); 90])).unwrap();
