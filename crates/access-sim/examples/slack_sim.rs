@@ -17,9 +17,9 @@ use std::error::Error;
 use std::io::{Read, Write};
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
-use access_sim::slack::people::submit::SubmitResult;
-use access_sim::slack::people::{ActionError, ActionOutcome};
 use access_sim::slack::socket::SocketSelector;
+use access_sim::slack::users::submit::SubmitResult;
+use access_sim::slack::users::{ActionError, ActionOutcome};
 use access_sim::slack::workspace::Workspace;
 use access_sim::slack::{Options, SlackSim};
 use axum::extract::State;
@@ -144,7 +144,7 @@ async fn submit(State(sim): State<SlackSim>, Json(asked): Json<SubmitBody>) -> H
     let values: Vec<(&str, &str)> = values.collect();
     let submitted = sim.submit_view(&asked.user, &view.id, &values).await.map_err(refused)?;
     let (word, detail) = match submitted.result {
-        SubmitResult::Incomplete(complaints) => ("incomplete", json!(complaints)),
+        SubmitResult::Incomplete(errors) => ("incomplete", json!(errors)),
         SubmitResult::Closed => ("closed", Value::Null),
         SubmitResult::Cleared => ("cleared", Value::Null),
         SubmitResult::Errors(errors) => ("errors", json!(errors)),

@@ -1,7 +1,7 @@
 //! The calls of both simulators, numbered in the order in which they arrive, and the switch that makes the n-th hang.
 //!
-//! Give clones of one [`Order`] to both simulators. From the n-th call on nothing gets through until the switch is
-//! released, so that whoever is told can end the client between two calls of its choice. Other faults are each
+//! Give clones of one [`CallSequence`] to both simulators. From the n-th call on nothing gets through until the switch is
+//! released, so that the test that is notified can end the client between two calls of its choice. Other faults are each
 //! simulator's own. A call that is reset before it is read has no number.
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ pub struct NumberedCall {
     pub n: u64,
     /// When it came.
     pub time: Timestamp,
-    /// To whom.
+    /// To which side.
     pub side: Side,
     /// The method's name.
     pub method: String,

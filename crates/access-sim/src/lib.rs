@@ -1,4 +1,4 @@
-//! Pretends to be the world around the daemon: a Teleport auth server and a Slack workspace behind real
+//! Simulates what surrounds the daemon: a Teleport auth server and a Slack workspace behind real
 //! sockets, stricter than the real ones, for tests and for the demo.
 //!
 //! It knows nothing of the daemon's types. Modules in reading order.

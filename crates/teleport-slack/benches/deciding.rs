@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::ActionOutcome;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::request::RequestState;
 use jiff::Timestamp;

@@ -1,9 +1,43 @@
-//! What ends the program and what is waited for: one table, here and in `docs/operations.md`, which a test compares.
+//! Which causes end the program and for which the daemon waits. A test compares this table with `docs/operations.md`.
 //!
-//! What somebody can mend from outside is waited for inside, because a service manager that starts the daemon again every
-//! few seconds, or gives it up after five tries, helps nobody. What needs another configuration or another program ends it.
+//! The daemon waits for what an operator can fix from outside. A service manager would restart it every few seconds, or
+//! give up after five attempts. What needs another configuration or another program ends it.
 
-use crate::exit::Exit;
+use std::process::ExitCode;
+
+/// Why the process ends with a status other than 0.
+///
+/// The statuses follow `sysexits.h` where it has one. A service manager can so distinguish "fix the configuration" from
+/// "try again".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It failed while running: 1.
+    Failed,
+    /// The command line is wrong: 2.
+    Usage,
+    /// A file cannot be read or used: 77 (`EX_NOPERM`).
+    Credentials,
+    /// The configuration is wrong: 78 (`EX_CONFIG`).
+    Configuration,
+}
+
+impl Exit {
+    /// The status that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Credentials => 77,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
 
 /// Why the daemon cannot go on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,14 +72,14 @@ pub enum Cause {
     SecondSignal,
 }
 
-/// What is done about it.
+/// What the daemon does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorPolicy {
     /// The program ends.
     Ends(Exit),
-    /// It is told at once, with the remedy, and tried again inside with back-off.
+    /// The daemon logs it at once, with the remedy, and tries again with back-off.
     Retries,
-    /// What is in use stays; it is told, and looked at again.
+    /// What is in use stays in use; the daemon logs it and checks again.
     KeepsCurrent,
     /// It cannot happen any more.
     Impossible,
@@ -92,7 +126,7 @@ impl Cause {
         }
     }
 
-    /// What is done about it until both sides have answered for the first time.
+    /// What the daemon does about it until both sides have answered for the first time.
     pub fn at_start(self) -> ErrorPolicy {
         match self {
             Self::Usage => ErrorPolicy::Ends(Exit::Usage),
@@ -107,7 +141,7 @@ impl Cause {
         }
     }
 
-    /// What is done about it afterwards.
+    /// What the daemon does about it afterwards.
     pub fn while_running(self) -> ErrorPolicy {
         match self {
             Self::Usage | Self::Configuration | Self::Environment => ErrorPolicy::Impossible,
@@ -166,5 +200,11 @@ mod tests {
             })
             .collect();
         assert_eq!(rows, expected, "{}", expected.join("\n"));
+    }
+
+    #[test]
+    fn the_statuses_are_the_documented_ones() {
+        let codes = [Exit::Failed, Exit::Usage, Exit::Credentials, Exit::Configuration].map(Exit::code);
+        assert_eq!(codes, [1, 2, 77, 78]);
     }
 }

@@ -1,59 +1,26 @@
-//! How a command ends: its exit status, and the one place that prints an error with its causes.
+//! How a command ends: the one place that turns an error into an exit status and prints it with its causes.
 //!
-//! The statuses follow `sysexits.h` where it has one, so that a service manager can tell "fix the configuration"
-//! from "try again". Only `main` ends the process; everything else returns a [`Failure`].
+//! Only `main` ends the process; everything else returns an [`ExitError`].
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use tracing::error;
 
+pub use crate::causes::Exit;
 use crate::causes::{Cause, ErrorPolicy};
 use crate::config::ConfigError;
-use crate::observe::{Log, LogError};
 use access_core::domain::text;
 
 pub use access_core::domain::error_chain::chain;
 
-/// Why the process ends with something other than 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It failed while running: 1.
-    Failed,
-    /// The command line is wrong: 2.
-    Usage,
-    /// A file cannot be read or used: 77 (`EX_NOPERM`).
-    Credentials,
-    /// The configuration is wrong: 78 (`EX_CONFIG`).
-    Configuration,
-}
-
-impl Exit {
-    /// The status that the shell sees.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::Credentials => 77,
-            Self::Configuration => 78,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
-/// A command that did not succeed: what to tell the person and the exit status.
+/// A command that did not succeed: the error to print, and the exit status.
 #[derive(Debug)]
 pub struct ExitError {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
-    /// Who reads standard error has read it in the log.
+    /// The log went to standard error, so the error is there already.
     is_logged: bool,
 }
 
@@ -79,10 +46,10 @@ impl ExitError {
         self.exit
     }
 
-    /// The same, after it was said in the log: whoever reads a log must find there why it ends.
-    pub fn logged(self, log: &Log) -> Self {
+    /// Logs why the daemon ends. `print` stays silent then if the log goes to standard error.
+    pub fn logged(self, log_is_stderr: bool) -> Self {
         error!("The daemon ends: {}", chain(&*self.error));
-        Self { is_logged: log.is_stderr(), ..self }
+        Self { is_logged: log_is_stderr, ..self }
     }
 
     /// Writes the error and its causes to stderr, unless the log wrote them there. A closed stderr is nothing to fail about.
@@ -98,15 +65,14 @@ impl ExitError {
 
 impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
-        Self::new(error.exit(), error)
-    }
-}
-
-impl From<LogError> for ExitError {
-    fn from(error: LogError) -> Self {
         let exit = match &error {
-            LogError::Open { .. } => Exit::Credentials,
-            LogError::Thread(_) | LogError::AlreadyInitialized => Exit::Failed,
+            ConfigError::Forbidden { .. } => Exit::Credentials,
+            ConfigError::Invalid { findings, .. } if findings.are_of_named_files() => Exit::Credentials,
+            ConfigError::Missing { .. }
+            | ConfigError::Unreadable { .. }
+            | ConfigError::TooLarge { .. }
+            | ConfigError::NotText { .. }
+            | ConfigError::Invalid { .. } => Exit::Configuration,
         };
         Self::new(exit, error)
     }
@@ -160,11 +126,5 @@ mod tests {
         error: cannot open the log file /tmp/\u{1b}[2Jx
           caused by: disk on fire\u{7}
         ");
-    }
-
-    #[test]
-    fn the_statuses_are_the_documented_ones() {
-        let codes = [Exit::Failed, Exit::Usage, Exit::Credentials, Exit::Configuration].map(Exit::code);
-        assert_eq!(codes, [1, 2, 77, 78]);
     }
 }

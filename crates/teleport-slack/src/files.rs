@@ -1,7 +1,7 @@
 //! Reads the small files that the daemon is given: configuration, tokens, keys, certificates.
 //!
-//! Whether a file can be read is found out by reading it; modes do not tell, because access-control lists stand beside
-//! them. What others may do to it, the mode tells.
+//! The daemon finds out whether it can read a file by reading it: modes do not show it, because access-control lists
+//! exist beside them. The mode does show what others may do to the file.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -26,7 +26,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)
     Ok((bytes, mode_of(&metadata)))
 }
 
-/// Refuses a named pipe, which can hold up whoever opens it for ever.
+/// Refuses a named pipe, which can block the caller that opens it for ever.
 pub(crate) fn reject_pipe(path: &Path) -> io::Result<()> {
     let is_open = ALREADY_OPEN.iter().any(|open| path == Path::new(open))
         || ALREADY_OPEN_DIRS.iter().any(|below| path.starts_with(below));
@@ -35,7 +35,7 @@ pub(crate) fn reject_pipe(path: &Path) -> io::Result<()> {
             io::ErrorKind::InvalidInput,
             "it is a named pipe, and a regular file is wanted",
         )),
-        // What else is wrong, opening it tells.
+        // Opening it shows what else is wrong.
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn others_can_read(mode: u32) -> bool {
     mode & 0o004 != 0
 }
 
-/// Somebody but the owner may change it.
+/// Others than the owner may change it.
 pub(crate) fn others_can_write(mode: u32) -> bool {
     mode & 0o022 != 0
 }

@@ -1,6 +1,6 @@
 //! The daemon: configuration, clients for Teleport and Slack, the controller that joins them, the command line.
 //!
-//! It carries out what `access-core` decides. Modules from the top layer down; imports go down only.
+//! It applies what `access-core` decides. Modules from the top layer down; imports go down only.
 
 pub mod cli;
 pub mod app;

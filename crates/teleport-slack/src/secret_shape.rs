@@ -1,7 +1,9 @@
-//! Recognises texts that look like secrets, so that one in the wrong place is neither printed nor sent.
+//! Recognizes texts that look like secrets, so that one in the wrong place is neither printed nor sent.
 //!
 //! Two questions: [`secret_in`] is sure enough to refuse a value; [`may_be_shown`] is careful about what messages
 //! quote, where hiding too much costs little.
+
+use access_core::domain::text::is_invisible;
 
 /// The length of Slack's signing secrets, which are hexadecimal.
 const SIGNING_SECRET: usize = 32;
@@ -15,7 +17,7 @@ pub(crate) enum SecretKind {
     SlackToken,
     /// Exactly what Slack's signing secrets look like.
     SigningSecret,
-    /// The address of one of Slack's incoming webhooks: whoever knows it may post.
+    /// The address of one of Slack's incoming webhooks: everyone who knows it may post.
     Webhook,
     /// A private key in PEM.
     PrivateKey,
@@ -129,10 +131,6 @@ fn is_base64url(c: char) -> bool {
 /// `scheme://user:password@host`; the password may hold anything but white space.
 fn has_userinfo(text: &str) -> bool {
     text.split_whitespace().any(|word| word.split_once("://").is_some_and(|(_, rest)| rest.contains('@')))
-}
-
-fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
 }
 
 #[cfg(test)]

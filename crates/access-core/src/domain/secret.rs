@@ -1,7 +1,7 @@
 //! A text that must not be printed: tokens and signing secrets.
 //!
-//! It has no `Display`, and `Debug` hides it, so it can sit in any structure that is logged. A caller that needs the
-//! text says so with [`Secret::expose`], which is easy to search for.
+//! It has no `Display`, and `Debug` hides it, so it can sit in any structure that is logged. Code that
+//! needs the text calls [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
 use std::path::Path;

@@ -1,32 +1,142 @@
-//! External text made safe to show on the terminal and in the log, and cut to a length.
+//! External text: which of its characters hide something, and two of the three things that are done about them.
 //!
-//! Characters that move the cursor, start a line or change the reading direction are escaped. Slack has rules of its
-//! own; see [`crate::render`].
+//! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
+//! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
+//! show a placeholder instead (`render/sanitize.rs`).
 
-/// Whether a character is shown as an escape instead of itself.
-pub fn needs_escape(c: char) -> bool {
-    c.is_control()
+/// How a character looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Appearance {
+    Visible,
+    /// White space, line breaks included.
+    Blank,
+    /// Zero-width joiner and non-joiner: needed in emoji and in Persian or Indic words.
+    Joiner,
+    /// Variation selectors: choose the emoji or ideograph form of the character before.
+    Selector,
+    /// It has no appearance of its own, has one that nothing agrees on, or turns the reading direction.
+    Hidden,
+}
+
+fn appearance(c: char) -> Appearance {
+    match c {
+        '\u{200C}' | '\u{200D}' => Appearance::Joiner,
+        '\u{180B}'..='\u{180D}' | '\u{180F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' => {
+            Appearance::Selector
+        }
+        // The braille blank is a symbol to Unicode and a space to the eye.
+        '\u{2800}' => Appearance::Blank,
+        c if c.is_whitespace() => Appearance::Blank,
+        c if c.is_control() || is_listed(c) => Appearance::Hidden,
+        _ => Appearance::Visible,
+    }
+}
+
+/// The list; control characters, joiners and selectors come on top.
+fn is_listed(c: char) -> bool {
+    match c {
+        // Bidirectional controls.
+        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => true,
+        // Soft hyphen, zero-width space and no-break space, word joiner, invisible operators, joiners of
+        // graphemes, Hangul, Khmer and Mongolian fillers.
+        '\u{AD}' | '\u{034F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180E}' => true,
+        '\u{200B}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' => true,
+        '\u{3164}' | '\u{FEFF}' | '\u{FFA0}' => true,
+        // Controls of hieroglyphs, shorthand and musical notation.
+        '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' => true,
+        // Annotation and object specials.
+        '\u{FFF0}'..='\u{FFFC}' => true,
+        // Private use, unassigned planes, tags (a second alphabet that is never drawn).
+        '\u{E000}'..='\u{F8FF}' | '\u{40000}'..='\u{10FFFF}' => true,
+        // Non-characters.
+        '\u{FDD0}'..='\u{FDEF}' => true,
+        _ => u32::from(c) & 0xFFFE == 0xFFFE,
+    }
+}
+
+/// Whether the character shows nothing by itself, wherever it stands. White space is not meant.
+pub fn is_invisible(c: char) -> bool {
+    matches!(appearance(c), Appearance::Joiner | Appearance::Selector | Appearance::Hidden)
+}
+
+/// Whether the character is a space to the eye, or a line break.
+pub fn is_blank(c: char) -> bool {
+    appearance(c) == Appearance::Blank
+}
+
+/// Each character, and whether it hides something where it stands. Joiners and selectors do so unless they shape their
+/// neighbors. White space never does; each policy treats it in its own way.
+pub fn with_hidden(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+    let mut last = None;
+    let mut chars = text.chars().peekable();
+    std::iter::from_fn(move || {
+        let c = chars.next()?;
+        let is_hidden = match appearance(c) {
+            Appearance::Visible | Appearance::Blank => false,
+            Appearance::Joiner => !(may_join(last) && may_join(chars.peek().copied())),
+            Appearance::Selector => !may_be_selected(last),
+            Appearance::Hidden => true,
+        };
+        last = Some(c);
+        Some((c, is_hidden))
+    })
+}
+
+/// Whether a joiner means something next to this character. It never does in ASCII, where it would only make
+/// two different names look the same.
+fn may_join(neighbor: Option<char>) -> bool {
+    neighbor
+        .is_some_and(|c| !c.is_ascii() && matches!(appearance(c), Appearance::Visible | Appearance::Selector))
+}
+
+/// Whether a variation selector may follow: keycaps are built on ASCII digits, everything else is not ASCII.
+fn may_be_selected(before: Option<char>) -> bool {
+    before.is_some_and(|c| {
+        appearance(c) == Appearance::Visible
+            && (!c.is_ascii() || c.is_ascii_digit() || matches!(c, '#' | '*'))
+    })
+}
+
+/// The policy of the terminal and the log: each character, and whether an escape stands for it. That is so for what hides
+/// something and for what would start a new line or move the cursor.
+pub fn with_escapes(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+    with_hidden(text).map(|(c, is_hidden)| {
         // Line and paragraph separators.
-        || matches!(c, '\u{2028}' | '\u{2029}')
-        // Marks that turn the reading direction and so can disguise the text around them.
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c, is_hidden || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    })
 }
 
 /// Appends one character, escaped if needed.
-pub fn push_escaped(out: &mut String, c: char) {
-    if needs_escape(c) {
+pub fn push(out: &mut String, c: char, needs_escape: bool) {
+    if needs_escape {
         out.extend(c.escape_default());
     } else {
         out.push(c);
     }
 }
 
-/// The text on one line.
+/// The text on one line, for the terminal and the log.
 pub fn escape_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        push_escaped(&mut out, c);
+    for (c, needs_escape) in with_escapes(text) {
+        push(&mut out, c, needs_escape);
     }
+    out
+}
+
+/// The text on one line, for an error text: hidden characters dropped, any run of white space made one space.
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (c, is_hidden) in with_hidden(text) {
+        if c.is_whitespace() {
+            if !out.is_empty() && !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if !is_hidden {
+            out.push(c);
+        }
+    }
+    out.truncate(out.trim_end().len());
     out
 }
 
@@ -46,6 +156,14 @@ mod tests {
     fn control_and_bidi_characters_are_escaped() {
         assert_eq!(escape_line("a\nb\r\tc\u{1b}[2J\u{9b}\u{0}"), r"a\nb\r\tc\u{1b}[2J\u{9b}\u{0}");
         assert_eq!(escape_line("x\u{202e}gpj.exe\u{2028}y"), r"x\u{202e}gpj.exe\u{2028}y");
-        assert_eq!(escape_line("Zoë 👩‍💻 日本語 \\ \""), "Zoë 👩‍💻 日本語 \\ \"");
+        assert_eq!(escape_line("te\u{61c}am \u{200b}\u{feff}b"), r"te\u{61c}am \u{200b}\u{feff}b");
+        assert_eq!(escape_line("Zoë 👩‍💻 1️⃣ می‌خواهم 日本語 \\ \""), "Zoë 👩‍💻 1️⃣ می‌خواهم 日本語 \\ \"");
+        assert_eq!(escape_line("ad\u{200d}min\u{fe0f}"), r"ad\u{200d}min\u{fe0f}");
+    }
+
+    #[test]
+    fn hidden_characters_are_dropped() {
+        assert_eq!(one_line(" a\r\n\tb\u{0}\u{202e}c\u{200b}\u{61c} "), "a bc");
+        assert_eq!(one_line("s3c\u{200d}r3t 👩‍💻"), "s3cr3t 👩‍💻");
     }
 }

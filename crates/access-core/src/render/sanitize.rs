@@ -7,6 +7,7 @@
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::disarm::{unstyled, without_labels};
+use crate::domain::text;
 
 /// Stands for a run of characters that are not shown.
 const PLACEHOLDER: char = '\u{FFFD}';
@@ -20,18 +21,6 @@ const MAX_GRAPHEME_SCALARS: usize = 16;
 const BYTES_PER_UNIT: usize = 16;
 /// Stands for text that was left out.
 pub(super) const ELLIPSIS: char = '…';
-
-enum Class {
-    Plain,
-    Backtick,
-    Space,
-    LineBreak,
-    /// Zero-width joiner and non-joiner: needed in emoji and in Persian or Indic words.
-    Joiner,
-    /// Variation selectors: choose the emoji or ideograph form of the character before.
-    Selector,
-    Invisible,
-}
 
 /// `text` on one line, trimmed, with runs of white space made one space, and without our labels and signs. Where there is
 /// markup, `&`, `<` and `>` are left to escape and emphasis to disarm. Cleaning a second time changes nothing.
@@ -55,82 +44,33 @@ pub(super) fn sanitize(text: &str, wanted: usize) -> String {
 
 fn flatten(text: &str, max_bytes: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max_bytes));
-    let mut last = None;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
+    for (c, is_hidden) in text::with_hidden(text) {
         if out.len() > max_bytes {
             out.push(ELLIPSIS);
             break;
         }
-        match class(c) {
-            Class::Plain => out.push(unstyled(c)),
-            Class::Backtick => out.push(BACKTICK_LOOKALIKE),
-            Class::Space if out.is_empty() || out.ends_with(' ') => {}
-            Class::Space => out.push(' '),
-            Class::LineBreak if out.is_empty() || out.ends_with(LINE_BREAK) => {}
-            Class::LineBreak => {
-                out.truncate(out.trim_end_matches(' ').len());
-                out.push_str(LINE_BREAK);
+        match c {
+            _ if is_hidden => {
+                if !out.ends_with(PLACEHOLDER) {
+                    out.push(PLACEHOLDER);
+                }
             }
-            Class::Joiner if may_join(last) && may_join(chars.peek().copied()) => out.push(c),
-            Class::Selector if may_be_selected(last) => out.push(c),
-            Class::Joiner | Class::Selector | Class::Invisible if out.ends_with(PLACEHOLDER) => {}
-            Class::Joiner | Class::Selector | Class::Invisible => out.push(PLACEHOLDER),
+            '`' => out.push(BACKTICK_LOOKALIKE),
+            '\n' | '\r' | '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                if !out.is_empty() && !out.ends_with(LINE_BREAK) {
+                    out.truncate(out.trim_end_matches(' ').len());
+                    out.push_str(LINE_BREAK);
+                }
+            }
+            c if text::is_blank(c) => {
+                if !out.is_empty() && !out.ends_with(' ') {
+                    out.push(' ');
+                }
+            }
+            c => out.push(unstyled(c)),
         }
-        last = Some(c);
     }
     out
-}
-
-/// Whether a joiner means something next to this character. It never does in ASCII, where it would only make
-/// two different names look the same.
-fn may_join(neighbour: Option<char>) -> bool {
-    neighbour.is_some_and(|c| !c.is_ascii() && matches!(class(c), Class::Plain | Class::Selector))
-}
-
-/// Whether a variation selector may follow: keycaps are built on ASCII digits, everything else is not ASCII.
-fn may_be_selected(before: Option<char>) -> bool {
-    before.is_some_and(|c| {
-        matches!(class(c), Class::Plain) && (!c.is_ascii() || c.is_ascii_digit() || matches!(c, '#' | '*'))
-    })
-}
-
-fn class(c: char) -> Class {
-    match c {
-        '`' => Class::Backtick,
-        '\n' | '\r' | '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => Class::LineBreak,
-        '\u{200C}' | '\u{200D}' => Class::Joiner,
-        '\u{180B}'..='\u{180D}' | '\u{180F}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' => {
-            Class::Selector
-        }
-        // The braille blank is a symbol to Unicode and a space to the eye.
-        '\t' | '\u{2800}' => Class::Space,
-        c if c.is_whitespace() => Class::Space,
-        c if c.is_control() || is_invisible(c) => Class::Invisible,
-        _ => Class::Plain,
-    }
-}
-
-/// Characters without an appearance of their own, or with one that differs between systems.
-fn is_invisible(c: char) -> bool {
-    match c {
-        // Bidirectional controls.
-        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => true,
-        // Soft hyphen, zero-width space and no-break space, word joiner, invisible operators, joiners of
-        // graphemes, Hangul, Khmer and Mongolian fillers.
-        '\u{AD}' | '\u{034F}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180E}' => true,
-        '\u{200B}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' => true,
-        '\u{3164}' | '\u{FEFF}' | '\u{FFA0}' => true,
-        // Controls of hieroglyphs, shorthand and musical notation.
-        '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' => true,
-        // Annotation and object specials.
-        '\u{FFF0}'..='\u{FFFC}' => true,
-        // Private use, unassigned planes, tags (a second alphabet that is never drawn).
-        '\u{E000}'..='\u{F8FF}' | '\u{40000}'..='\u{10FFFF}' => true,
-        // Non-characters.
-        '\u{FDD0}'..='\u{FDEF}' => true,
-        _ => u32::from(c) & 0xFFFE == 0xFFFE,
-    }
 }
 
 #[cfg(test)]
@@ -191,6 +131,28 @@ mod tests {
         assert_sanitized("a\u{200B}b\u{FEFF}c\u{AD}d\u{2060}e", "a�b�c�d�e");
         assert_sanitized("a\u{FFF9}b\u{FFFB}c\u{FFFF}d\u{1FFFE}e", "a�b�c�d�e");
         assert_sanitized("a\u{E000}b\u{E0041}c\u{10FFFF}d\u{3164}e", "a�b�c�d�e");
+    }
+
+    /// White space aside, which each policy treats in its own way.
+    #[test]
+    fn the_terminal_error_texts_and_slack_agree_on_what_is_hidden() {
+        let neighbors = [("a", "b"), ("字", "字"), ("1", "é"), ("é\u{FE0F}", "é")];
+        for c in (char::MIN..=char::MAX).filter(|c| !text::is_blank(*c) && *c != PLACEHOLDER) {
+            // The planes without assigned characters do not depend on their neighbors.
+            let is_assigned = c < '\u{40000}' || ('\u{E0000}'..'\u{E1000}').contains(&c);
+            for (before, after) in neighbors.into_iter().take(if is_assigned { 4 } else { 1 }) {
+                let text = format!("{before}{c}{after}");
+                let is_escaped = text::escape_line(&text) != text;
+                let is_dropped = text::one_line(&text) != text;
+                let is_replaced = flatten(&text, usize::MAX).contains(PLACEHOLDER);
+                assert_eq!(
+                    (is_escaped, is_dropped),
+                    (is_replaced, is_replaced),
+                    "U+{:04X}: {text:?}",
+                    u32::from(c)
+                );
+            }
+        }
     }
 
     #[test]

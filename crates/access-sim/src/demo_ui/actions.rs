@@ -14,10 +14,10 @@ use tonic::Code;
 
 use super::{DemoSimulators, DemoUi, HttpError};
 use crate::teleport::audit::AuditEvent;
+use crate::teleport::fixture::{Fixture, User};
 use crate::teleport::presets::TCTL;
 use crate::teleport::refusal::RpcError;
 use crate::teleport::request::{AccessRequest, Decision, NewRequest, RequestState, Resource};
-use crate::teleport::world::{Fixture, User};
 
 /// The Teleport half of `GET /api/state`.
 #[derive(Serialize)]
@@ -41,20 +41,21 @@ struct UserView {
 
 /// What the cluster looks like now.
 pub(super) fn view(demo: &DemoSimulators) -> TeleportView {
-    let world = demo.teleport.fixture();
+    let fixture = demo.teleport.fixture();
     TeleportView {
         version: demo.teleport_version.clone(),
-        users: world.users.iter().filter_map(|user| user_view(&world, user)).collect(),
+        users: fixture.users.iter().filter_map(|user| user_view(&fixture, user)).collect(),
         requests: demo.teleport.requests(),
         audit: demo.teleport.audit(),
-        cluster: world.cluster,
+        cluster: fixture.cluster,
     }
 }
 
-fn user_view(world: &Fixture, user: &User) -> Option<UserView> {
-    let held = || user.roles.iter().filter_map(|name| world.role(name));
+fn user_view(fixture: &Fixture, user: &User) -> Option<UserView> {
+    let held = || user.roles.iter().filter_map(|name| fixture.role(name));
     let may_request = |role: &String| held().any(|held| held.allow.request.roles.contains(role));
-    let requestable: Vec<_> = world.roles.iter().map(|role| role.name.clone()).filter(may_request).collect();
+    let requestable: Vec<_> =
+        fixture.roles.iter().map(|role| role.name.clone()).filter(may_request).collect();
     let can_review = held().any(|role| !role.allow.review.is_empty());
     let has_part = can_review || !requestable.is_empty();
     has_part.then(|| UserView { name: user.name.clone(), roles: user.roles.clone(), requestable, can_review })

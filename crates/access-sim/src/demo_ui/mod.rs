@@ -30,11 +30,11 @@ use crate::teleport::TeleportSim;
 
 /// No action is larger; a reason of 4,096 characters fits many times over.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Changes that come closer together than this are told as one.
+/// Changes that come closer together than this are sent as one.
 const COALESCE: Duration = Duration::from_millis(30);
 /// Proxies and browsers give up on a stream that is silent for longer than about half a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long open connections may take to finish once the page is told to stop.
+/// How long open connections may take to finish once the page has to stop.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The two simulators that the page shows.
@@ -73,8 +73,8 @@ struct DemoUi {
     shutdown: CancellationToken,
 }
 
-/// The page's routes over `world`; its event streams end when `shutdown` is cancelled.
-pub fn router(world: DemoSimulators, shutdown: CancellationToken) -> Router {
+/// The page's routes over `simulators`; its event streams end when `shutdown` is cancelled.
+pub fn router(simulators: DemoSimulators, shutdown: CancellationToken) -> Router {
     Router::new()
         .route("/api/state", get(state))
         .route("/api/events", get(events))
@@ -89,7 +89,7 @@ pub fn router(world: DemoSimulators, shutdown: CancellationToken) -> Router {
         .fallback(get(|uri: Uri| async move { assets::serve(uri.path()) }))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(guard::check))
-        .with_state(DemoUi { simulators: world, shutdown })
+        .with_state(DemoUi { simulators, shutdown })
 }
 
 /// Serves the page until `shutdown` is cancelled; connections that are still open then have two seconds.
@@ -99,10 +99,10 @@ pub fn router(world: DemoSimulators, shutdown: CancellationToken) -> Router {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    world: DemoSimulators,
+    simulators: DemoSimulators,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = router(world, shutdown.clone());
+    let app = router(simulators, shutdown.clone());
     let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let too_slow = async {
         shutdown.cancelled().await;
@@ -122,10 +122,10 @@ struct UiState {
     version: u64,
 }
 
-async fn state(State(DemoUi { simulators: world, .. }): State<DemoUi>) -> Json<UiState> {
-    // Read before the contents, so that a change in between is told again rather than lost.
-    let version = world.teleport.changes().borrow().wrapping_add(*world.slack.changes().borrow());
-    Json(UiState { teleport: actions::view(&world), slack: world.slack.snapshot(), version })
+async fn state(State(DemoUi { simulators, .. }): State<DemoUi>) -> Json<UiState> {
+    // Read before the contents, so that a change in between is sent again rather than lost.
+    let version = simulators.teleport.changes().borrow().wrapping_add(*simulators.slack.changes().borrow());
+    Json(UiState { teleport: actions::view(&simulators), slack: simulators.slack.snapshot(), version })
 }
 
 async fn events(State(page): State<DemoUi>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

@@ -1,7 +1,7 @@
 //! What people do in Slack, as the page posts it: they press buttons, submit and close modals.
 //!
 //! What the client lets them do is the simulator's decision. What follows (a modal, an ephemeral message) is in
-//! the state that the page reads anyway; the answer here tells only what the client shows for the act itself.
+//! the state that the page reads anyway; the answer here holds only what the client shows for the act itself.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DemoUi, HttpError};
 use crate::slack::interactive::Warning;
-use crate::slack::people::ActionError;
-use crate::slack::people::elements::Confirm;
-use crate::slack::people::submit::SubmitResult;
+use crate::slack::users::ActionError;
+use crate::slack::users::elements::Confirm;
+use crate::slack::users::submit::SubmitResult;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
@@ -28,7 +28,7 @@ pub(super) struct ClickResponse {
     /// The question that comes first; nothing was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     confirm: Option<Confirm>,
-    /// Complaints about a submission, by block; the modal stays.
+    /// Errors of a submission, by block; the modal stays.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errors: BTreeMap<String, String>,
 }

@@ -26,12 +26,12 @@ impl TestBed {
         let teleport_version = options.reported_version.clone();
         let teleport = TeleportSim::start(options).await.unwrap();
         let slack = SlackSim::start(slack::Options::new(Workspace::demo())).await.unwrap();
-        let world = DemoSimulators { teleport, teleport_version, slack };
+        let simulators = DemoSimulators { teleport, teleport_version, slack };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, world.clone(), shutdown.clone()));
-        Self { simulators: world, addr, shutdown, server }
+        let server = tokio::spawn(serve(listener, simulators.clone(), shutdown.clone()));
+        Self { simulators, addr, shutdown, server }
     }
 
     async fn stop(self) {
@@ -115,7 +115,7 @@ async fn the_page_comes_with_a_strict_policy() {
 }
 
 #[tokio::test]
-async fn what_people_do_is_seen_in_the_state() {
+async fn what_users_do_is_seen_in_the_state() {
     let bed = TestBed::start().await;
     let before = bed.state().await;
     let id = bed.create_request().await;
@@ -170,7 +170,7 @@ async fn refusals_say_why_in_one_sentence() {
     };
     for (action, body, status, part) in [
         ("request", ask(json!({ "roles": ["root"] })), 422, "can not request role"),
-        ("request", ask(json!({ "user": "nobody" })), 404, "nobody"),
+        ("request", ask(json!({ "user": "unknown" })), 404, "unknown"),
         ("request", ask(json!({ "resources": ["web-01"] })), 422, "/cluster/kind/name"),
         ("request", ask(json!({ "duration": "-4h" })), 422, "a number and a unit"),
         ("request", ask(json!({ "duration": "soon" })), 422, "a number and a unit"),
@@ -220,7 +220,7 @@ async fn a_button_asks_first_and_then_says_what_became_of_the_click() {
     let warning = "This app is not configured to handle interactive responses.";
     assert_eq!((status, shown), (StatusCode::OK, json!({ "warning": warning })));
     // Who has no client, or does not see the channel, has nothing to press.
-    for user in ["U0DAN", "U0GIL", "nobody"] {
+    for user in ["U0DAN", "U0GIL", "unknown"] {
         let (status, answer) = bed.slack_action("click", click(user, true)).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{user}: {answer}");
         assert!(answer["error"].as_str().unwrap().starts_with("Slack: "), "{answer}");
@@ -271,7 +271,7 @@ async fn other_web_sites_are_kept_out() {
 }
 
 #[tokio::test]
-async fn a_change_on_either_side_is_told_and_the_stream_ends_with_the_page() {
+async fn a_change_on_either_side_is_sent_and_the_stream_ends_with_the_page() {
     let bed = TestBed::start().await;
     let response = bed.send(bed.request("GET", "/api/events").body(Body::empty()).unwrap()).await;
     assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -281,8 +281,8 @@ async fn a_change_on_either_side_is_told_and_the_stream_ends_with_the_page() {
         Some(String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap())
     };
     bed.create_request().await;
-    let told = next().await.unwrap();
-    assert!(told.contains("event: changed") && told.contains("{\"version\":"), "{told}");
+    let event = next().await.unwrap();
+    assert!(event.contains("event: changed") && event.contains("{\"version\":"), "{event}");
     bed.simulators.slack.say("C0DBA", "U0BOB", "hello", None).unwrap();
     assert!(next().await.unwrap().contains("event: changed"));
     bed.shutdown.cancel();

@@ -1,4 +1,4 @@
-//! The call log: what clients asked and what they were told, oldest first.
+//! The call log: what clients asked and the answers, oldest first.
 //!
 //! A call enters when it has been read and is completed when it is answered, so a test sees calls that hang.
 
@@ -38,9 +38,9 @@ pub struct Call {
     pub at: Instant,
     /// When the call arrived, on the wall clock.
     pub time: Timestamp,
-    /// The HTTP status sent; absent while the call is under way, or if the connection was cut instead.
+    /// The HTTP status sent; absent while the call is in flight, or if the connection was cut instead.
     pub status: Option<u16>,
-    /// What the workspace answered; null while under way and when nothing was done. A fault may have kept the
+    /// What the workspace answered; null while in flight and when nothing was done. A fault may have kept the
     /// client from seeing it.
     pub answer: Value,
     /// The fault that hit this call.

@@ -1,4 +1,4 @@
-//! Putting answers on the wire, whole or spoilt by a fault.
+//! Putting answers on the wire, whole or corrupted by a fault.
 
 use std::io;
 use std::time::Duration;
@@ -134,7 +134,7 @@ fn with_headers(body: Body, outcome: &Outcome, content_type: &'static str) -> Re
     response
 }
 
-/// The true answer with its body, or the name of its type, spoilt.
+/// The true answer with its body, or the name of its type, corrupted.
 fn corrupted(
     outcome: Option<Outcome>,
     content_type: &'static str,

@@ -1,6 +1,6 @@
-//! What a message does to the people who see it: whom it notifies, what it links, which dates it shows.
+//! What a message does to the users who see it: which users it notifies, what it links, which dates it shows.
 //!
-//! For tests that say "nobody was mentioned and nothing was linked except …", whatever a stranger wrote into a
+//! For tests that say "no user was mentioned and nothing was linked except …", whatever an external user wrote into a
 //! request. The reading of mrkdwn itself is in `mrkdwn.rs`.
 
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::mrkdwn::{self, Automatic};
 
-/// How Slack was told to treat the top-level text.
+/// How Slack was asked to treat the top-level text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Formatting {
     /// `none` switches off automatic links, `full` makes names into mentions.
@@ -81,8 +81,8 @@ pub struct Date {
 }
 
 impl Effects {
-    /// Whether nobody would be notified or named.
-    pub fn mentions_nobody(&self) -> bool {
+    /// Whether no user would be notified or named.
+    pub fn mentions_no_user(&self) -> bool {
         self.broadcasts.is_empty() && self.users.is_empty() && self.usergroups.is_empty()
     }
 
@@ -92,16 +92,16 @@ impl Effects {
         let parse = formatting.parse.as_deref();
         let names = parse == Some("full") || formatting.link_names == Some(true);
         mrkdwn::read(text, Automatic { urls: parse != Some("none"), names }, &mut effects);
-        blocks.iter().for_each(|block| visit(block, &mut effects));
+        blocks.iter().for_each(|block| collect(block, &mut effects));
         attachments.iter().for_each(|attachment| visit_attachment(attachment, &mut effects));
         effects
     }
 }
 
 /// Walks any part of Block Kit; `type` says what an object is.
-fn visit(value: &Value, effects: &mut Effects) {
+fn collect(value: &Value, effects: &mut Effects) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| visit(item, effects)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, effects)),
         Value::Object(fields) => visit_object(fields, effects),
         _ => {}
     }
@@ -113,7 +113,7 @@ fn visit_object(fields: &Map<String, Value>, effects: &mut Effects) {
     match kind {
         "plain_text" => return,
         "mrkdwn" => {
-            // Unless told `verbatim`, Slack links addresses and names in the text of blocks.
+            // Without `verbatim`, Slack links addresses and names in the text of blocks.
             let automatic = fields.get("verbatim").and_then(Value::as_bool) != Some(true);
             let automatic = Automatic { urls: automatic, names: automatic };
             mrkdwn::read(text("text").unwrap_or_default(), automatic, effects);
@@ -151,7 +151,7 @@ fn visit_object(fields: &Map<String, Value>, effects: &mut Effects) {
         }
         _ => {}
     }
-    fields.values().for_each(|inner| visit(inner, effects));
+    fields.values().for_each(|inner| collect(inner, effects));
 }
 
 /// Attachments are an older format with looser rules; every text in them is taken for mrkdwn.
@@ -161,7 +161,7 @@ fn visit_attachment(value: &Value, effects: &mut Effects) {
         Value::Object(fields) => {
             for (name, inner) in fields {
                 match (name.as_str(), inner) {
-                    ("blocks", blocks) => visit(blocks, effects),
+                    ("blocks", blocks) => collect(blocks, effects),
                     (name, Value::String(url)) if name.ends_with("_link") || name.ends_with("_url") => {
                         effects.links.push(Link::new(url, None, LinkKind::Written));
                     }

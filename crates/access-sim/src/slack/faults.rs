@@ -102,7 +102,7 @@ impl FaultRule {
     }
 }
 
-/// A fault to be carried out on one call.
+/// A fault to apply to one call.
 #[derive(Debug, Clone)]
 pub(super) struct ActiveFault {
     pub(super) fault: Fault,

@@ -1,9 +1,9 @@
-//! A Slack workspace behind a real socket: the Web API as raw JSON, stricter than Slack's own, and people who press
+//! A Slack workspace behind a real socket: the Web API as raw JSON, stricter than Slack's own, and users who press
 //! buttons.
 //!
 //! It shares no type with the client under test. Start with [`SlackSim`]; furnish it in `workspace.rs`; order
-//! trouble in `faults.rs`; assert on `snapshot.rs`, `effects.rs` and `calls.rs`. Calls travel `server.rs`,
-//! `web.rs`, `arguments.rs`, `methods/`, `state.rs`, `delivery.rs`. What people do is in `people/`, what Slack sends
+//! failures in `faults.rs`; assert on `snapshot.rs`, `effects.rs` and `call_log.rs`. Calls travel `server.rs`,
+//! `web.rs`, `arguments.rs`, `methods/`, `state.rs`, `delivery.rs`. What users do is in `users/`, what Slack sends
 //! of it in `interactive/` and `socket/`.
 
 pub mod workspace;
@@ -14,7 +14,7 @@ pub mod faults;
 pub mod limits;
 pub mod rate;
 pub mod arguments;
-pub mod people;
+pub mod users;
 pub mod interactive;
 pub mod socket;
 pub mod views;
@@ -160,16 +160,16 @@ impl SlackSim {
             timings: options.timings,
             call_sequence: options.call_sequence,
         });
-        let life = CancellationToken::new();
-        let running = run(listener, Arc::clone(&shared), life.child_token());
-        let errands = Tasks::default();
+        let shutdown = CancellationToken::new();
+        let running = run(listener, Arc::clone(&shared), shutdown.child_token());
+        let deliveries = Tasks::default();
         Ok(SlackSim {
             shared,
             addr,
             running: Arc::new(tokio::sync::Mutex::new(Some(running))),
-            _end: Arc::new((life.clone().drop_guard(), errands.cancel_on_drop())),
-            shutdown: life,
-            deliveries: errands,
+            _end: Arc::new((shutdown.clone().drop_guard(), deliveries.cancel_on_drop())),
+            shutdown,
+            deliveries,
         })
     }
 
@@ -299,7 +299,7 @@ impl SlackSim {
         self.modify(|state| state.bot.messages_tab = on);
     }
 
-    /// Starts the rate limits afresh, other ones or none.
+    /// Resets the rate limits to these, other ones or none.
     pub fn set_rate_limits(&self, limits: Option<RateLimits>) {
         self.modify(|state| state.limiter = RateLimiter::new(limits));
     }
@@ -345,8 +345,8 @@ impl SlackSim {
         self.modify(|state| state.users.insert(person.id.clone(), person));
     }
 
-    /// Takes an account away, so that Slack knows nobody by its id. Slack itself only deactivates; an id is unknown to it
-    /// for instance after a workspace moved into an organisation (assumed).
+    /// Takes an account away, so that Slack does not know its id. Slack itself only deactivates; an id is unknown to it
+    /// for instance after a workspace moved into an organization (assumed).
     pub fn remove_user(&self, id: &str) {
         self.modify(|state| state.users.remove(id));
     }
@@ -357,7 +357,7 @@ impl SlackSim {
     }
 
     /// Changes how the app is set up: secrets, request URL. Socket Mode is switched by
-    /// [`SlackSim::set_socket_mode`], which tells the sockets.
+    /// [`SlackSim::set_socket_mode`], which notifies the sockets.
     pub fn set_app(&self, change: impl FnOnce(&mut App)) {
         self.modify(|state| change(&mut state.app));
     }
@@ -367,7 +367,7 @@ impl SlackSim {
         self.set_app(|app| app.request_url = url.map(str::to_owned));
     }
 
-    /// Switches Socket Mode. Switched off, the open sockets are told so and closed.
+    /// Switches Socket Mode. Switched off, the open sockets get a message and are closed.
     pub fn set_socket_mode(&self, on: bool) {
         self.set_app(|app| app.socket_mode = on);
         if !on {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::effects::{Effects, Formatting};
 use super::message::Message;
-use super::people::elements::{self, Button};
 use super::state::{Conversation, State};
+use super::users::elements::{self, Button};
 use super::views::OpenView;
 use super::workspace::{ChannelKind, Posting, SlackUser, SlackUserKind, Team, UserGroup};
 
@@ -82,7 +82,7 @@ impl MessageView {
         }
     }
 
-    /// Whom the message mentions, what it links and which dates it shows.
+    /// Which users the message mentions, what it links and which dates it shows.
     pub fn effects(&self) -> Effects {
         Effects::of(&self.text, &self.formatting, &self.blocks, &self.attachments)
     }
@@ -128,7 +128,7 @@ pub struct ConversationView {
     pub kind: ChannelKind,
     /// Archived.
     pub archived: bool,
-    /// Shared with another organisation.
+    /// Shared with another organization.
     pub ext_shared: bool,
     /// Who may post.
     pub posting: Posting,

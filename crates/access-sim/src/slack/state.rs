@@ -124,12 +124,11 @@ impl State {
         times: Timings,
         public_addr: SocketAddr,
     ) -> Self {
-        let Workspace { team, enterprise, bot, app, users: people, channels, groups, edit_window } =
-            workspace;
+        let Workspace { team, enterprise, bot, app, users, channels, groups, edit_window } = workspace;
         let mut known = BTreeMap::new();
         let own = SlackUser::member(&bot.user_id, &bot.name).without_email().kind(SlackUserKind::Bot);
         let slackbot = SlackUser::member(SLACKBOT, "slackbot").without_email().kind(SlackUserKind::Slackbot);
-        for person in [own, slackbot].into_iter().chain(people) {
+        for person in [own, slackbot].into_iter().chain(users) {
             known.insert(person.id.clone(), person);
         }
         let conversations = channels
@@ -171,7 +170,7 @@ impl State {
         Err(ApiError::new(code))
     }
 
-    /// Whether the whole organisation installed the app.
+    /// Whether the whole organization installed the app.
     pub(super) fn is_enterprise_install(&self) -> bool {
         self.enterprise.as_ref().is_some_and(|enterprise| enterprise.installed)
     }

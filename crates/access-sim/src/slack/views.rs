@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::interactive::random_token;
-use super::people::elements::{self, Button};
+use super::users::elements::{self, Button};
 use super::workspace::{Bot, Team};
 
 /// Views above one another.
@@ -25,7 +25,7 @@ pub(super) struct View {
     content: Map<String, Value>,
     /// What is typed and chosen, by block and action, as it stands in `state.values`.
     pub(super) values: BTreeMap<String, BTreeMap<String, Value>>,
-    /// What the app complained of, by block.
+    /// The errors that the app returned, by block.
     pub(super) errors: BTreeMap<String, String>,
     /// Which opening or pushing of the workspace put it there.
     pub(super) number: u64,
@@ -235,7 +235,7 @@ pub struct OpenView {
     pub callback_id: String,
     /// What is typed and chosen, by block and action.
     pub values: BTreeMap<String, BTreeMap<String, Value>>,
-    /// What the app complained of, by block.
+    /// The errors that the app returned, by block.
     pub errors: BTreeMap<String, String>,
     /// The buttons within it.
     pub buttons: Vec<Button>,

@@ -40,14 +40,14 @@ pub struct Team {
     pub domain: String,
 }
 
-/// The Enterprise organisation that the team is one of.
+/// The Enterprise organization that the team is one of.
 #[derive(Debug, Clone, Serialize)]
 pub struct Enterprise {
     /// `E…`.
     pub id: String,
     /// The name people read.
     pub name: String,
-    /// Whether the organisation installed the app for all its teams, or this team for itself.
+    /// Whether the organization installed the app for all its teams, or this team for itself.
     pub installed: bool,
 }
 
@@ -114,7 +114,7 @@ pub enum TokenState {
     AccountInactive,
 }
 
-/// What sort of account a person has. A client must tell these apart before it trusts a click.
+/// What sort of account a user has. A client must distinguish these before it trusts a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlackUserKind {
@@ -131,7 +131,7 @@ pub enum SlackUserKind {
         /// True when no channel is shared with them (`is_stranger`).
         stranger: bool,
     },
-    /// A full member of another team of the same organisation.
+    /// A full member of another team of the same organization.
     Sister {
         /// The team they belong to.
         team_id: String,
@@ -163,7 +163,7 @@ pub struct SlackUser {
     pub email_confirmed: bool,
     /// What sort of account.
     pub kind: SlackUserKind,
-    /// The id in the whole organisation, for an account that has another one in the team; else it is `id`.
+    /// The id in the whole organization, for an account that has another one in the team; else it is `id`.
     pub enterprise_user_id: Option<String>,
 }
 
@@ -191,7 +191,7 @@ impl SlackUser {
         SlackUser { email: Some(email.to_owned()), ..self }
     }
 
-    /// The same person with another id in the whole organisation.
+    /// The same person with another id in the whole organization.
     pub fn known_to_enterprise_as(self, id: &str) -> Self {
         SlackUser { enterprise_user_id: Some(id.to_owned()), ..self }
     }
@@ -283,7 +283,7 @@ pub struct Channel {
     pub kind: ChannelKind,
     /// Archived channels take no messages and no edits.
     pub archived: bool,
-    /// Shared with another organisation: what is posted there leaves the team.
+    /// Shared with another organization: what is posted there leaves the team.
     pub ext_shared: bool,
     /// Who may post.
     pub posting: Posting,
@@ -322,7 +322,7 @@ impl Channel {
 pub struct Workspace {
     /// The team.
     pub team: Team,
-    /// The organisation it belongs to.
+    /// The organization it belongs to.
     pub enterprise: Option<Enterprise>,
     /// The app's bot.
     pub bot: Bot,
@@ -339,7 +339,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// A team with the bot and nobody else.
+    /// A team with the bot and no user.
     pub fn empty() -> Self {
         Workspace {
             team: Team { id: "T0DEMO".to_owned(), name: "Demo".to_owned(), domain: "demo".to_owned() },
@@ -417,7 +417,7 @@ impl Workspace {
         self
     }
 
-    /// Makes the team one of the organisation E0ORG, which installed the app for all its teams, or did not.
+    /// Makes the team one of the organization E0ORG, which installed the app for all its teams, or did not.
     pub fn in_enterprise(mut self, installed: bool) -> Self {
         self.enterprise = Some(Enterprise { id: "E0ORG".to_owned(), name: "Org".to_owned(), installed });
         self

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::fixture::Labels;
 use super::request::RequestState;
-use super::world::Labels;
 
 /// The kinds of event about access requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,4 +1,4 @@
-//! What lists show and watches tell: the store's content, on some releases a moment late.
+//! What lists show and watches report: the store's content, on some releases a moment late.
 //!
 //! 15.3.1 serves both from a cache that asks its store for changes once a second; a request asked for by its id
 //! is read from the store (`vectors/teleport-15-observed.md`, 5 to 9). Here each change reaches the
@@ -58,7 +58,7 @@ impl State {
         }
     }
 
-    /// Lets the cache see everything, as a server does that fills it anew.
+    /// Lets the cache see everything, as a server does that fills it again.
     pub(super) fn refresh_cache(&mut self) {
         while self.cache.next_due().is_some() {
             self.apply_next_change();

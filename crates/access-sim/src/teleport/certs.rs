@@ -1,7 +1,7 @@
 //! A throw-away certificate authority that makes certificates and key files like Teleport's.
 //!
 //! Two authorities as in Teleport: the host CA vouches for the auth server, the user CA for clients. Everything
-//! lives in memory and dies with the simulator. Tests that need a stranger make a second [`Authorities`].
+//! lives in memory and dies with the simulator. Tests that need another authority make a second [`Authorities`].
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::encoding::{CONTEXT_0, CONTEXT_1, OCTET_STRING, SEQUENCE, der, pem, take_der};
 use super::ssh::{PublicKey, certificate_line};
 
-/// The name that Teleport's clients verify when they were told no other.
+/// The name that Teleport's clients verify when they have no other.
 pub const API_DOMAIN: &str = "teleport.cluster.local";
 /// Attribute of a certificate's subject that holds the cluster's name.
 const OID_CLUSTER: [u64; 5] = [1, 3, 9999, 1, 7];

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 
 use super::audit::AuditKind;
+use super::fixture::{Labels, RequestConditions, Threshold, User, any_matches};
 use super::lifecycle::{require_reason_fits, text};
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, NewRequest, Raw, RequestState, Resource};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
-use super::world::{Labels, RequestConditions, Threshold, User, any_matches};
 
 /// Most resources in one request.
 const RESOURCE_LIMIT: usize = 300;
@@ -48,8 +48,8 @@ impl State {
         }
         let person = self.fixture.user(user, self.now);
         let person = person.ok_or_else(|| RpcError::not_found(format!("user {user:?} not found")))?;
-        let era = self.options.version;
-        require_reason_fits(era, "access request reason", &new.reason)?;
+        let version = self.options.version;
+        require_reason_fits(version, "access request reason", &new.reason)?;
         if new.resources.len() > RESOURCE_LIMIT {
             return Err(RpcError::bad_parameter(format!(
                 "access request names more than {RESOURCE_LIMIT} resources"
@@ -63,7 +63,7 @@ impl State {
         for name in &roles {
             let Some(role) = self.fixture.role(name) else {
                 // As observed (T18); the words and the code of earlier releases are assumed.
-                return Err(match era >= ServerVersion::V15 {
+                return Err(match version >= ServerVersion::V15 {
                     true => RpcError::bad_parameter(format!("invalid request TTL: role {name} is not found")),
                     false => RpcError::not_found("a requested role is not found"),
                 });
@@ -73,7 +73,7 @@ impl State {
         let times = self.times(&new, longest, &requestable)?;
         self.require_start_in_time(new.assume_start, times.access)?;
 
-        let (thresholds, role_thresholds) = thresholds(&roles, &requestable, era);
+        let (thresholds, role_thresholds) = thresholds(&roles, &requestable, version);
         let relevant = requestable.iter().filter(|c| roles.iter().any(|role| any_matches(&c.roles, role)));
         let mut suggested_reviewers = new.suggested_reviewers;
         let mut system_annotations = Labels::new();
@@ -107,7 +107,7 @@ impl State {
             assume_start: new.assume_start,
             max_duration: times.max_duration.map(|time| self.now + time),
             session_ttl: times.session.map(|time| self.now + time),
-            long_term: era == ServerVersion::V18 && new.long_term,
+            long_term: version == ServerVersion::V18 && new.long_term,
             raw: Raw::default(),
             revision: 0,
         })
@@ -222,10 +222,10 @@ impl State {
         longest: Duration,
         requestable: &[&RequestConditions],
     ) -> Result<RequestTimes, RpcError> {
-        let era = self.options.version;
+        let version = self.options.version;
         let wished = new.access_ttl.map_or(longest, |ttl| ttl.min(longest));
         let pending = |access: Duration| new.pending_ttl.unwrap_or(self.options.pending_ttl).min(access);
-        if era < ServerVersion::V15 {
+        if version < ServerVersion::V15 {
             return Ok(RequestTimes {
                 access: wished,
                 pending: pending(wished),
@@ -233,7 +233,7 @@ impl State {
                 session: None,
             });
         }
-        if era == ServerVersion::V18 {
+        if version == ServerVersion::V18 {
             return Ok(RequestTimes {
                 access: wished,
                 pending: pending(wished),
@@ -253,11 +253,11 @@ impl State {
         let allowed = requestable.iter().filter_map(|conditions| conditions.max_duration).max();
         let access = match (new.max_duration, allowed) {
             (Some(asked), Some(allowed)) => asked.min(allowed),
-            (Some(asked), None) if era == ServerVersion::V15_3 && asked < wished => asked,
+            (Some(asked), None) if version == ServerVersion::V15_3 && asked < wished => asked,
             _ => wished,
         };
         // T16, `create-pending-too-long`, `create-pending-beyond-access`.
-        let limits = [(era == ServerVersion::V15_3).then_some(MAX_PENDING), Some(access)];
+        let limits = [(version == ServerVersion::V15_3).then_some(MAX_PENDING), Some(access)];
         for limit in limits.into_iter().flatten() {
             if let Some(asked) = new.pending_ttl.filter(|asked| *asked > limit) {
                 return Err(RpcError::bad_parameter(format!(
@@ -304,10 +304,10 @@ fn go_duration(duration: Duration) -> String {
 fn thresholds(
     roles: &[String],
     requestable: &[&RequestConditions],
-    era: ServerVersion,
+    version: ServerVersion,
 ) -> (Vec<Threshold>, BTreeMap<String, Vec<Vec<u32>>>) {
     // From 15.1.9 on it has a name (`create`).
-    let name = if era >= ServerVersion::V15 { "default".to_owned() } else { String::new() };
+    let name = if version >= ServerVersion::V15 { "default".to_owned() } else { String::new() };
     let standard = [Threshold { name, approve: 1, deny: 1, ..Threshold::default() }];
     let or_standard = |list| if <[Threshold]>::is_empty(list) { standard.as_slice() } else { list };
     let mut all: Vec<Threshold> = Vec::new();
@@ -345,9 +345,9 @@ fn thresholds(
 }
 
 /// A request id: UUIDv4, from 15.3.1 on UUIDv7, whose order is that of creation to the quarter of a microsecond.
-pub(super) fn new_id(now: Timestamp, era: ServerVersion) -> String {
+pub(super) fn new_id(now: Timestamp, version: ServerVersion) -> String {
     let random = fastrand::u128(..);
-    let (value, version) = match era {
+    let (value, uuid_version) = match version {
         ServerVersion::V15_3 | ServerVersion::V18 => {
             let nanos = u128::try_from(now.as_nanosecond()).unwrap_or(0);
             let (millis, rest) = (nanos / 1_000_000, nanos % 1_000_000);
@@ -356,7 +356,7 @@ pub(super) fn new_id(now: Timestamp, era: ServerVersion) -> String {
         }
         ServerVersion::V6 | ServerVersion::V13 | ServerVersion::V15 => (random, 4),
     };
-    let value = value & !(0xf << 76) & !(0x3 << 62) | version << 76 | 0x2 << 62;
+    let value = value & !(0xf << 76) & !(0x3 << 62) | uuid_version << 76 | 0x2 << 62;
     let hex = format!("{value:032x}");
     let mut id = String::with_capacity(36);
     for (i, digit) in hex.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! `GenerateUserCerts`: a certificate for oneself, or for someone whom one may impersonate.
+//! `GenerateUserCerts`: a certificate for oneself, or for a user that the caller may impersonate.
 //!
 //! Only RSA keys in `authorized_keys` form, as Teleport 6 takes them; the newest releases want other fields
 //! that this project does not send, so there the call is refused.
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use rcgen::{PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
 
 use super::certs::{Authorities, Subject};
+use super::fixture::{User, any_matches};
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::rules::Caller;
 use super::ssh::{PublicKey, certificate_line};
 use super::state::State;
-use super::world::{User, any_matches};
 
 /// Someone else's RSA key, of which we know the public half.
 struct ForeignKey(Vec<u8>);

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use super::audit::AuditKind;
 use super::creation::new_id;
+use super::fixture::Labels;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, PromotedTo, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller};
 use super::state::State;
-use super::world::Labels;
 
 /// Longest reason that servers take from 15.1.9 on, in bytes.
 const MAX_REASON_BYTES: usize = 4096;
@@ -28,7 +28,7 @@ pub(super) struct StateChange {
     pub(super) assume_start: Option<Timestamp>,
 }
 
-/// What a state or a proposal of PROMOTED is told (`set-state-promoted`, `review-promoted`).
+/// The answer to a state or a proposal of PROMOTED (`set-state-promoted`, `review-promoted`).
 pub(super) const NOT_BY_PROMOTION: &str = "state promoted can be only set when promoting to access list";
 
 impl State {
@@ -161,8 +161,8 @@ impl State {
 }
 
 /// Refuses what is longer than servers take (`create-reason-too-long`, `set-state-reason-too-long`).
-pub(super) fn require_reason_fits(era: ServerVersion, what: &str, reason: &[u8]) -> Result<(), RpcError> {
-    if era < ServerVersion::V15 || reason.len() <= MAX_REASON_BYTES {
+pub(super) fn require_reason_fits(version: ServerVersion, what: &str, reason: &[u8]) -> Result<(), RpcError> {
+    if version < ServerVersion::V15 || reason.len() <= MAX_REASON_BYTES {
         return Ok(());
     }
     Err(RpcError::bad_parameter(format!("{what} is too long, max {MAX_REASON_BYTES} bytes")))

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use teleport_proto::auth as pb;
 
+use super::fixture::User;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, RequestState};
 use super::rules::{ACCESS_REQUEST, Caller, USER};
 use super::state::State;
 use super::wire;
-use super::world::User;
 
 /// Page length when the client names none.
 const DEFAULT_LIMIT: i32 = 1000;

@@ -1,10 +1,10 @@
-//! Pretends to be a Teleport auth server: gRPC over mutual TLS with a throw-away authority.
+//! Simulates a Teleport auth server: gRPC over mutual TLS with a throw-away authority.
 //!
-//! [`TeleportSim`] is the way in. Where a real server's behaviour is known it is kept, release by release
-//! ([`Era`]); where it is not, the simulator takes the stricter reading. Not simulated: second factors that
-//! somebody has, login, sessions, predicates other than the ones that [`world`] can express, HTTP/2 ping limits.
+//! [`TeleportSim`] is the way in. Where the behavior of a real server is known, the simulator keeps it, release by release
+//! ([`ServerVersion`]); where it is not, the simulator takes the stricter reading. Not simulated: second factors of
+//! users, login, sessions, predicates other than the ones that [`fixture`] can express, HTTP/2 ping limits.
 
-pub mod world;
+pub mod fixture;
 pub mod call_log;
 pub mod presets;
 pub mod request;

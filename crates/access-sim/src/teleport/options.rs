@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::call_log::Method;
-use super::world::Fixture;
+use super::fixture::Fixture;
 use crate::call_sequence::CallSequence;
 
 /// A stretch of Teleport's history; decides which methods exist and how strict the server is.
@@ -20,7 +20,7 @@ pub enum ServerVersion {
     /// Teleport 12 or 13: a streamed list. Reviews of resolved requests are refused, which is known for sure
     /// only of later releases.
     V13,
-    /// Teleport 15.1.9: an unknown caller is "not found", INIT tells the kinds watched, requests are made by
+    /// Teleport 15.1.9: an unknown caller is "not found", INIT names the kinds watched, requests are made by
     /// `CreateAccessRequestV2`. Replayed from `vectors/teleport-15.1.9`.
     V15,
     /// Teleport 15.3.1: a paged list that lags, requests that stay pending for days. Replayed from
@@ -74,7 +74,7 @@ impl ServerVersion {
 pub struct Options {
     /// Release.
     pub version: ServerVersion,
-    /// What Ping says; may disagree with `era`, as a vendor's build may.
+    /// What Ping says; may disagree with `version`, as a vendor's build may.
     pub reported_version: String,
     /// Users and roles.
     pub fixture: Fixture,
@@ -88,7 +88,7 @@ pub struct Options {
     pub access_ttl: Duration,
     /// How long after its expiry a request is still listed and its DELETE awaited; zero is prompt.
     pub delete_delay: Duration,
-    /// How long after a change lists still show, and watches have not told, what was before; a request asked for
+    /// How long after a change lists still show, and watches do not report, the new state; a request asked for
     /// by its id is always as stored. A second on 15.3.1, where it was measured.
     pub list_lag: Duration,
     /// By how much the server's clock is ahead of this machine's; negative: behind.
@@ -103,18 +103,18 @@ pub struct Options {
 
 impl Options {
     /// A cluster of that release with its own defaults, OSS and without a proxy.
-    pub fn new(era: ServerVersion, world: Fixture) -> Self {
+    pub fn new(version: ServerVersion, fixture: Fixture) -> Self {
         let hour = Duration::from_secs(3600);
         Self {
-            version: era,
-            reported_version: era.as_str().to_owned(),
-            fixture: world,
+            version,
+            reported_version: version.as_str().to_owned(),
+            fixture: fixture,
             advanced_access_workflows: false,
             proxy_public_addr: String::new(),
-            pending_ttl: if era >= ServerVersion::V15_3 { 24 * 7 * hour } else { hour },
+            pending_ttl: if version >= ServerVersion::V15_3 { 24 * 7 * hour } else { hour },
             access_ttl: 30 * hour,
             delete_delay: Duration::ZERO,
-            list_lag: if era == ServerVersion::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
+            list_lag: if version == ServerVersion::V15_3 { Duration::from_secs(1) } else { Duration::ZERO },
             clock_offset: SignedDuration::ZERO,
             plugin_data_afterlife: hour,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -128,11 +128,11 @@ impl Options {
     }
 
     /// The servers of `vectors/teleport-15.1.9` ([`Era::V15`]) and `vectors/teleport-15.3.1` ([`Era::V15_3`]).
-    pub fn golden_15(era: ServerVersion, advanced_access_workflows: bool) -> Self {
-        let name = if era == ServerVersion::V15 { "realnew" } else { "real153" };
+    pub fn golden_15(version: ServerVersion, advanced_access_workflows: bool) -> Self {
+        let name = if version == ServerVersion::V15 { "realnew" } else { "real153" };
         let edition = if advanced_access_workflows { "ent" } else { "oss" };
-        let world = Fixture::golden_15(&format!("{name}-{edition}"), advanced_access_workflows);
-        Self { advanced_access_workflows, ..Self::new(era, world) }
+        let fixture = Fixture::golden_15(&format!("{name}-{edition}"), advanced_access_workflows);
+        Self { advanced_access_workflows, ..Self::new(version, fixture) }
     }
 
     /// The cluster of the demo: Enterprise with a web proxy, answers like 6.2.1.

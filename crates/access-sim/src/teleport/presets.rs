@@ -1,12 +1,12 @@
-//! Ready-made worlds: the one that the golden vectors were taken from, and the one of the demo.
+//! Ready-made fixtures: the one that the golden vectors were taken from, and the one of the demo.
 
 use std::time::Duration;
 
-use super::world::{Conditions, Fixture, Impersonate, RequestConditions, Role, Rule, Threshold, User};
+use super::fixture::{Conditions, Fixture, Impersonate, RequestConditions, Role, Rule, Threshold, User};
 
 /// Plugin user with the rights that the guide gives it.
 pub const PLUGIN_USER: &str = "access-plugin";
-/// The caller that stands for `tctl` on the auth server's own machine: may do everything, is nobody's user.
+/// The caller that stands for `tctl` on the auth server's own machine: may do everything, is no user.
 /// Known to the simulator's handle only; no certificate has this name's rights.
 pub const TCTL: &str = "@tctl";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::world::{Labels, Threshold};
+use super::fixture::{Labels, Threshold};
 
 /// State of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -78,7 +78,7 @@ pub struct AccessRequest {
     /// Why it was decided so.
     #[serde(serialize_with = "lossy")]
     pub resolve_reason: Vec<u8>,
-    /// Annotations of whoever set the state.
+    /// Annotations of the caller that set the state.
     pub resolve_annotations: Labels,
     /// Annotations from the requester's roles.
     pub system_annotations: Labels,

@@ -1,16 +1,16 @@
-//! Who may do what: callers against the roles of the world.
+//! Who may do what: callers against the roles of the fixture.
 //!
-//! Roles are looked up in the world at each call, not in the certificate, so that a test may change them.
+//! Roles are looked up in the fixture at each call, not in the certificate, so that a test may change them.
 
 use tonic::Code;
 
 use super::call_log::Method;
 use super::certs::host_name;
+use super::fixture::{Conditions, Role, SecondFactor, User, any_matches};
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::AccessRequest;
 use super::state::State;
-use super::world::{Conditions, Role, SecondFactor, User, any_matches};
 
 pub(super) const ACCESS_REQUEST: &str = "access_request";
 pub(super) const PLUGIN_DATA: &str = "access_plugin_data";
@@ -57,7 +57,7 @@ impl Caller {
 impl State {
     /// The caller's own record; `None` for `tctl`, which has none.
     ///
-    /// From 15.1.9 on somebody unknown is NotFound and not PermissionDenied (`ping-user-deleted`,
+    /// From 15.1.9 on an unknown user is NotFound and not PermissionDenied (`ping-user-deleted`,
     /// `list-without-certificate`), a locked user is refused everything, Ping included (`ping-locked`). That
     /// earlier releases lock in the same way is assumed.
     pub(super) fn user_record(&self, caller: &Caller) -> Result<Option<&User>, RpcError> {
@@ -173,7 +173,7 @@ impl State {
         self.fixture.roles_of(user).any(|role| !role.allow.review.is_empty())
     }
 
-    /// Whether the user may review all roles of the request, which must not be his own.
+    /// Whether the user may review all roles of the request, which must not be their own.
     pub(super) fn may_review(&self, user: &User, request: &AccessRequest) -> bool {
         request.user != user.name
             && request.roles.iter().all(|role| {
@@ -194,11 +194,11 @@ impl State {
     }
 
     /// Refuses methods that the release does not have.
-    pub(super) fn require_method(era: ServerVersion, method: Method) -> Result<(), RpcError> {
-        if era.serves(method) {
+    pub(super) fn require_method(version: ServerVersion, method: Method) -> Result<(), RpcError> {
+        if version.serves(method) {
             return Ok(());
         }
-        let message = match (method, era) {
+        let message = match (method, version) {
             // Refused by hand there (`create-old-method`); of 18 it is assumed that the method is gone.
             (Method::CreateAccessRequest, ServerVersion::V15 | ServerVersion::V15_3) => {
                 "access request creation API has changed, please update your client to v14 or newer"

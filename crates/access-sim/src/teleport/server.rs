@@ -1,6 +1,6 @@
 //! The listener: mutual TLS, one identity per connection, HTTP/2 for [`super::service`].
 //!
-//! No certificate is let in (as nobody); a certificate of another authority, an expired one, a chain, or a
+//! A client without a certificate is let in (without a user); a certificate of another authority, an expired one, a chain, or a
 //! client that does not speak HTTP/2 is not. Pings are not limited, unlike at the real server.
 
 use std::io;
@@ -61,7 +61,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     cluster: Arc<Cluster>,
     tls: TlsAcceptor,
-    era: ServerVersion,
+    version: ServerVersion,
     tasks: Tasks,
 ) {
     loop {
@@ -71,12 +71,18 @@ pub(super) async fn accept(
             continue;
         };
         if !cluster.faults.refuses_connections() {
-            tasks.spawn(serve(stream, Arc::clone(&cluster), tls.clone(), era, tasks.part()));
+            tasks.spawn(serve(stream, Arc::clone(&cluster), tls.clone(), version, tasks.part()));
         }
     }
 }
 
-async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: ServerVersion, tasks: Tasks) {
+async fn serve(
+    stream: TcpStream,
+    cluster: Arc<Cluster>,
+    tls: TlsAcceptor,
+    version: ServerVersion,
+    tasks: Tasks,
+) {
     // The calls of a connection end with it, hung ones and watch streams included.
     let _end_calls = tasks.cancel_on_drop();
     if stream.set_nodelay(true).is_err() {
@@ -94,7 +100,7 @@ async fn serve(stream: TcpStream, cluster: Arc<Cluster>, tls: TlsAcceptor, era: 
     };
     let Some(caller) = caller else { return };
 
-    let service = Service { cluster, version: era };
+    let service = Service { cluster, version };
     let (auth, users) = (AuthServiceServer::new(service.clone()), UsersServiceServer::new(service));
     let handler = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         let lost = LostAnswer::default();

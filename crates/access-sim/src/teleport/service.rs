@@ -96,10 +96,10 @@ impl Service {
 }
 
 /// The client's version, if it names one, must be a semantic version and not too old.
-fn require_version(era: ServerVersion, metadata: &MetadataMap) -> Result<(), RpcError> {
+fn require_version(server: ServerVersion, metadata: &MetadataMap) -> Result<(), RpcError> {
     let Some(version) = metadata.get("version") else { return Ok(()) };
     let version = version.to_str().unwrap_or_default();
-    if major_version(version).is_some_and(|major| major >= era.minimum_client_major()) {
+    if major_version(version).is_some_and(|major| major >= server.minimum_client_major()) {
         return Ok(());
     }
     Err(RpcError::denied(format!("client version {version:?} is unsupported")))
@@ -165,11 +165,11 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestFilter>,
     ) -> Result<Response<pb::AccessRequests>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::GetAccessRequests, request, |state, caller, filter| {
             let found = state.find_requests(caller, &filter)?;
             Ok(pb::AccessRequests {
-                access_requests: found.iter().map(|item| wire::request(item, era)).collect(),
+                access_requests: found.iter().map(|item| wire::request(item, version)).collect(),
             })
         })
         .await
@@ -181,10 +181,10 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestFilter>,
     ) -> Result<Response<Self::GetAccessRequestsV2Stream>, Status> {
-        let era = self.version;
+        let version = self.version;
         let found = self.serve(Method::GetAccessRequestsV2, request, |state, caller, filter| {
             let found = state.find_requests(caller, &filter)?;
-            Ok(found.iter().map(|item| wire::request(item, era)).collect::<Vec<_>>())
+            Ok(found.iter().map(|item| wire::request(item, version)).collect::<Vec<_>>())
         });
         found.await.map(streamed)
     }
@@ -193,10 +193,10 @@ impl AuthService for Service {
         &self,
         request: Request<pb::ListAccessRequestsRequest>,
     ) -> Result<Response<pb::ListAccessRequestsResponse>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::ListAccessRequests, request, |state, caller, list| {
             let (page, next_key) = state.list_requests(caller, &list)?;
-            let access_requests = page.iter().map(|item| wire::request(item, era)).collect();
+            let access_requests = page.iter().map(|item| wire::request(item, version)).collect();
             Ok(pb::ListAccessRequestsResponse { access_requests, next_key })
         })
         .await
@@ -206,10 +206,10 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataFilter>,
     ) -> Result<Response<pb::PluginDataSeq>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::GetPluginData, request, |state, caller, filter| {
             let found = state.find_plugin_data(caller, &filter.kind, &filter.resource, &filter.plugin)?;
-            let plugin_data = found.iter().map(|(id, item)| wire::plugin_data(id, item, era)).collect();
+            let plugin_data = found.iter().map(|(id, item)| wire::plugin_data(id, item, version)).collect();
             Ok(pb::PluginDataSeq { plugin_data })
         })
         .await
@@ -219,9 +219,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::PluginDataUpdateParams>,
     ) -> Result<Response<()>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::UpdatePluginData, request, |state, caller, update| {
-            state.update_plugin_data(caller, wire::from_update(update, era))
+            state.update_plugin_data(caller, wire::from_update(update, version))
         })
         .await
     }
@@ -230,10 +230,10 @@ impl AuthService for Service {
         &self,
         request: Request<pb::RequestStateSetter>,
     ) -> Result<Response<()>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::SetAccessRequestState, request, |state, caller, setter| {
             state.require_second_factor(caller)?;
-            state.set_state(caller, &setter.id, wire::from_setter(&setter, era)?)
+            state.set_state(caller, &setter.id, wire::from_setter(&setter, version)?)
         })
         .await
     }
@@ -242,14 +242,14 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessReviewSubmission>,
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::SubmitAccessReview, request, |state, caller, submission| {
             // Reviews joined that list in a release after 15.3.1 (`vectors/teleport-15.1.9` has one without).
-            if era == ServerVersion::V18 {
+            if version == ServerVersion::V18 {
                 state.require_second_factor(caller)?;
             }
-            let review = wire::from_review(&submission.review.unwrap_or_default(), era)?;
-            Ok(wire::request(&state.review(caller, &submission.request_id, review)?, era))
+            let review = wire::from_review(&submission.review.unwrap_or_default(), version)?;
+            Ok(wire::request(&state.review(caller, &submission.request_id, review)?, version))
         })
         .await
     }
@@ -258,9 +258,9 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<()>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::CreateAccessRequest, request, |state, caller, message| {
-            let (id, user, _, new) = wire::from_request(message, state.now, era)?;
+            let (id, user, _, new) = wire::from_request(message, state.now, version)?;
             if id.is_empty() {
                 return Err(RpcError::bad_parameter("missing parameter Name"));
             }
@@ -273,15 +273,15 @@ impl AuthService for Service {
         &self,
         request: Request<pb::AccessRequestV3>,
     ) -> Result<Response<pb::AccessRequestV3>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::CreateAccessRequestV2, request, |state, caller, message| {
-            let (_, user, dry_run, new) = wire::from_request(message, state.now, era)?;
-            let id = new_id(state.now, era);
+            let (_, user, dry_run, new) = wire::from_request(message, state.now, version)?;
+            let id = new_id(state.now, version);
             let made = match dry_run {
                 true => state.draft(caller, &user, id, new)?,
                 false => state.create(caller, &user, id, new)?,
             };
-            let mut answer = wire::request(&made, era);
+            let mut answer = wire::request(&made, version);
             if let Some(spec) = &mut answer.spec {
                 spec.dry_run = dry_run;
             }
@@ -323,18 +323,18 @@ impl AuthService for Service {
         &self,
         request: Request<()>,
     ) -> Result<Response<Self::GetCurrentUserRolesStream>, Status> {
-        let era = self.version;
+        let version = self.version;
         let found = self.serve(Method::GetCurrentUserRoles, request, |state, caller, ()| {
             let roles = state.own_roles(caller)?;
-            Ok(roles.into_iter().map(|role| wire::role(role, era)).collect::<Vec<_>>())
+            Ok(roles.into_iter().map(|role| wire::role(role, version)).collect::<Vec<_>>())
         });
         found.await.map(streamed)
     }
 
     async fn get_role(&self, request: Request<pb::GetRoleRequest>) -> Result<Response<pb::RoleV6>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::GetRole, request, |state, caller, which| {
-            Ok(wire::role(state.find_role(caller, &which.name)?, era))
+            Ok(wire::role(state.find_role(caller, &which.name)?, version))
         })
         .await
     }
@@ -343,10 +343,10 @@ impl AuthService for Service {
         &self,
         request: Request<()>,
     ) -> Result<Response<pb::AuthPreferenceV2>, Status> {
-        let era = self.version;
+        let version = self.version;
         self.serve(Method::GetAuthPreference, request, |state, caller, ()| {
             state.user_record(caller)?;
-            Ok(wire::auth_preference(state.fixture.second_factor, era))
+            Ok(wire::auth_preference(state.fixture.second_factor, version))
         })
         .await
     }

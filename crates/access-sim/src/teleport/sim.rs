@@ -17,6 +17,7 @@ use super::call_log::CallLog;
 use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
 use super::creation::new_id;
 use super::faults::Faults;
+use super::fixture::Fixture;
 use super::impersonate::subject;
 use super::lifecycle::{StateChange, text};
 use super::options::{Options, ServerVersion};
@@ -26,7 +27,6 @@ use super::review::Submission;
 use super::rules::Caller;
 use super::server;
 use super::state::Cluster;
-use super::world::Fixture;
 use crate::tasks::Tasks;
 
 /// A simulated cluster. Clones share it; when the last one is dropped everything ends.
@@ -59,21 +59,14 @@ impl TeleportSim {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let era = options.version;
+        let version = options.version;
         let cluster = Arc::new(Cluster::new(options)?);
         let tls = server::tls(&cluster.authorities)?;
         let tasks = Tasks::default();
         tasks.spawn(run_expiry(Arc::clone(&cluster)));
         let _stop = tasks.cancel_on_drop();
-        let sim = Self(Arc::new(Inner {
-            cluster,
-            addr,
-            version: era,
-            tls,
-            tasks,
-            listener: Mutex::new(None),
-            _stop,
-        }));
+        let sim =
+            Self(Arc::new(Inner { cluster, addr, version, tls, tasks, listener: Mutex::new(None), _stop }));
         sim.serve(listener);
         Ok(sim)
     }
@@ -210,7 +203,7 @@ impl TeleportSim {
         self.0.cluster.with(|state| state.promote(id, title))
     }
 
-    /// Has a request told with these numbers from now on, which the watchers see; false if there is none.
+    /// Shows a request with these numbers from now on, which the watchers see; false if there is none.
     pub fn set_raw(&self, id: &str, raw: Raw) -> bool {
         self.0.cluster.with(|state| {
             let Some(request) = state.requests.get(id) else { return false };
@@ -238,7 +231,7 @@ impl TeleportSim {
         entry.unwrap_or_default().iter().map(|(key, value)| (text(key), text(value))).collect()
     }
 
-    /// Replaces a plugin's notes past all checks, to plant rubbish or another program's record.
+    /// Replaces a plugin's notes past all checks, to plant invalid data or another program's record.
     ///
     /// # Errors
     /// When neither notes nor the request exist.

@@ -12,13 +12,13 @@ use super::cache::Cache;
 use super::call_log::{CallLog, Changes};
 use super::certs::Authorities;
 use super::faults::Faults;
+use super::fixture::Fixture;
 use super::options::Options;
 use super::plugin_data::PluginItem;
 use super::request::AccessRequest;
 use super::rules::Caller;
 use super::watch::Watchers;
 use super::wire;
-use super::world::Fixture;
 use crate::call_sequence::CallSequence;
 
 /// Lines of audit kept; a demo may run for days.
@@ -52,7 +52,7 @@ impl State {
         self.revision
     }
 
-    /// Stores a request and tells the watchers.
+    /// Stores a request and notifies the watchers.
     pub(super) fn put(&mut self, mut request: AccessRequest) {
         request.revision = self.next_revision();
         let event = wire::put_event(&request, self.options.version);
@@ -66,7 +66,7 @@ impl State {
         self.next_expiry = Some(self.next_expiry.map_or(at, |next| next.min(at)));
     }
 
-    /// Forgets a request and tells the watchers.
+    /// Forgets a request and notifies the watchers.
     pub(super) fn remove(&mut self, id: &str) -> Option<AccessRequest> {
         let request = self.requests.remove(id)?;
         self.changed = true;

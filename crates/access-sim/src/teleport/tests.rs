@@ -18,7 +18,7 @@ use super::{Options, TeleportSim};
 mod golden;
 mod golden_15;
 mod calls;
-mod eras;
+mod versions;
 mod raw;
 mod since_15;
 mod plugin_data;

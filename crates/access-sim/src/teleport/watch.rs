@@ -34,7 +34,7 @@ struct Filter {
     state: Option<String>,
 }
 
-/// A watch that may be opened: what its stream tells, and what INIT says of it.
+/// A watch that may be opened: what its stream sends, and what INIT says of it.
 #[derive(Debug)]
 pub(super) struct GrantedWatch {
     filters: Vec<Filter>,

@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use prost_types::Timestamp as PbTimestamp;
 use teleport_proto::auth as pb;
 
+use super::fixture::{Conditions, Labels, Role, Rule, SecondFactor, User};
 use super::lifecycle::{StateChange, text};
 use super::options::ServerVersion;
 use super::plugin_data::{Entry, PluginItem, PluginUpdate};
 use super::refusal::RpcError;
 use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
 use super::review::Submission;
-use super::world::{Conditions, Labels, Role, Rule, SecondFactor, User};
 
 /// Seconds of Go's zero time, which unset times are written as.
 pub(super) const YEAR_ONE: i64 = -62_135_596_800;
@@ -34,8 +34,8 @@ fn text_list(list: &[Bytes]) -> Vec<String> {
 }
 
 /// 6.2.1 stores JSON, in which what is not UTF-8 becomes U+FFFD; from 15.1.9 on it passes unchanged (T9).
-fn stored(bytes: &[u8], era: ServerVersion) -> Vec<u8> {
-    if era >= ServerVersion::V15 { bytes.to_vec() } else { text(bytes).into_bytes() }
+fn stored(bytes: &[u8], version: ServerVersion) -> Vec<u8> {
+    if version >= ServerVersion::V15 { bytes.to_vec() } else { text(bytes).into_bytes() }
 }
 
 pub(super) fn time(time: Timestamp) -> PbTimestamp {
@@ -68,7 +68,7 @@ fn from_state(state: i32) -> Result<RequestState, RpcError> {
         Ok(pb::RequestState::Approved) => Ok(RequestState::Approved),
         Ok(pb::RequestState::Denied) => Ok(RequestState::Denied),
         Ok(pb::RequestState::Promoted) => Ok(RequestState::Promoted),
-        // `set-state-none`; what an unknown number is told is assumed.
+        // `set-state-none`; the answer to an unknown number is assumed.
         Ok(pb::RequestState::None) | Err(_) => Err(RpcError::bad_parameter("missing request state")),
     }
 }
@@ -88,18 +88,18 @@ fn from_labels(labels: Option<&pb::LabelValues>) -> Labels {
     labels.map(|labels| labels.values.iter().map(entry).collect()).unwrap_or_default()
 }
 
-fn metadata(name: &str, expires: Option<Timestamp>, revision: i64, era: ServerVersion) -> pb::Metadata {
-    let id = if era == ServerVersion::V18 { 0 } else { revision };
+fn metadata(name: &str, expires: Option<Timestamp>, revision: i64, version: ServerVersion) -> pb::Metadata {
+    let id = if version == ServerVersion::V18 { 0 } else { revision };
     // A random UUID with each write, as 15.1.9 and 15.3.1 do it; 6.2.1 knows none. Of 12, 13 and 18 it is assumed.
     let unique = format!("{:08x}-0000-4000-8000-{:012x}", revision >> 48, revision & 0xffff_ffff_ffff);
-    let has_revision = revision != 0 && !matches!(era, ServerVersion::V6 | ServerVersion::V13);
+    let has_revision = revision != 0 && !matches!(version, ServerVersion::V6 | ServerVersion::V13);
     let revision = if has_revision { unique } else { String::new() };
     let (name, expires) = (bytes(name), expires.map(time));
     pb::Metadata { name, namespace: "default".to_owned(), expires, id, revision: bytes(&revision) }
 }
 
-pub(super) fn request(request: &AccessRequest, era: ServerVersion) -> pb::AccessRequestV3 {
-    let modern = era == ServerVersion::V18;
+pub(super) fn request(request: &AccessRequest, version: ServerVersion) -> pb::AccessRequestV3 {
+    let modern = version == ServerVersion::V18;
     let thresholds = request.thresholds.iter().map(|threshold| pb::AccessReviewThreshold {
         name: bytes(&threshold.name),
         filter: bytes(&threshold.filter()),
@@ -119,7 +119,7 @@ pub(super) fn request(request: &AccessRequest, era: ServerVersion) -> pb::Access
         sub_kind: String::new(),
         version: "v3".to_owned(),
         // The newest servers keep a request's own expiry in the spec alone.
-        metadata: Some(metadata(&request.id, (!modern).then_some(request.expiry), request.revision, era)),
+        metadata: Some(metadata(&request.id, (!modern).then_some(request.expiry), request.revision, version)),
         spec: Some(pb::AccessRequestSpecV3 {
             user: bytes(&request.user),
             roles: byte_list(&request.roles),
@@ -136,7 +136,7 @@ pub(super) fn request(request: &AccessRequest, era: ServerVersion) -> pb::Access
                 .reviews
                 .iter()
                 .map(|item| {
-                    let sent = review(item, era);
+                    let sent = review(item, version);
                     let proposed_state = request.raw.proposed.unwrap_or(sent.proposed_state);
                     pb::AccessReview { proposed_state, ..sent }
                 })
@@ -148,8 +148,8 @@ pub(super) fn request(request: &AccessRequest, era: ServerVersion) -> pb::Access
             },
             requested_resource_ids: resources,
             dry_run: false,
-            max_duration: (era >= ServerVersion::V15).then(|| time_or_zero(request.max_duration)),
-            session_ttl: (era >= ServerVersion::V15).then(|| time_or_zero(request.session_ttl)),
+            max_duration: (version >= ServerVersion::V15).then(|| time_or_zero(request.max_duration)),
+            session_ttl: (version >= ServerVersion::V15).then(|| time_or_zero(request.session_ttl)),
             access_list: request
                 .promoted_to
                 .as_ref()
@@ -170,8 +170,8 @@ fn resource(resource: &Resource) -> pb::ResourceId {
     }
 }
 
-fn review(review: &Review, era: ServerVersion) -> pb::AccessReview {
-    let submitted_by = review.submitted_by.as_deref().filter(|_| era == ServerVersion::V18);
+fn review(review: &Review, version: ServerVersion) -> pb::AccessReview {
+    let submitted_by = review.submitted_by.as_deref().filter(|_| version == ServerVersion::V18);
     pb::AccessReview {
         author: bytes(&review.author),
         roles: byte_list(&review.roles),
@@ -199,8 +199,8 @@ pub(super) fn init_event(kinds: Vec<pb::WatchKind>) -> pb::Event {
     pb::Event { r#type: pb::Operation::Init.into(), resource: Some(pb::event::Resource::WatchStatus(status)) }
 }
 
-pub(super) fn put_event(item: &AccessRequest, era: ServerVersion) -> pb::Event {
-    let resource = pb::event::Resource::AccessRequest(request(item, era));
+pub(super) fn put_event(item: &AccessRequest, version: ServerVersion) -> pb::Event {
+    let resource = pb::event::Resource::AccessRequest(request(item, version));
     pb::Event { r#type: pb::Operation::Put.into(), resource: Some(resource) }
 }
 
@@ -223,7 +223,7 @@ fn entries(entry: &Entry) -> Vec<pb::StringEntry> {
     entry.iter().map(field).collect()
 }
 
-pub(super) fn plugin_data(id: &str, item: &PluginItem, era: ServerVersion) -> pb::PluginDataV3 {
+pub(super) fn plugin_data(id: &str, item: &PluginItem, version: ServerVersion) -> pb::PluginDataV3 {
     let plugin = |(plugin, entry): (&String, &Entry)| pb::PluginEntry {
         key: bytes(plugin),
         value: Some(pb::PluginDataEntry { data: entries(entry) }),
@@ -232,7 +232,7 @@ pub(super) fn plugin_data(id: &str, item: &PluginItem, era: ServerVersion) -> pb
         kind: "plugin_data".to_owned(),
         sub_kind: "access_request".to_owned(),
         version: "v3".to_owned(),
-        metadata: Some(metadata(id, Some(item.expires), item.revision, era)),
+        metadata: Some(metadata(id, Some(item.expires), item.revision, version)),
         spec: Some(pb::PluginDataSpecV3 { entries: item.entries.iter().map(plugin).collect() }),
     }
 }
@@ -252,9 +252,9 @@ pub(super) fn user(user: &User) -> pb::UserV2 {
 }
 
 /// A role; releases before the newest have no `submit_for_users` and drop it.
-pub(super) fn role(role: &Role, era: ServerVersion) -> pb::RoleV6 {
+pub(super) fn role(role: &Role, version: ServerVersion) -> pb::RoleV6 {
     let side = |side: &Conditions| {
-        let for_users = if era == ServerVersion::V18 { side.submit_for_users.as_slice() } else { &[] };
+        let for_users = if version == ServerVersion::V18 { side.submit_for_users.as_slice() } else { &[] };
         let rule = |rule: &Rule| pb::Rule {
             resources: byte_list(&rule.resources),
             verbs: byte_list(&rule.verbs),
@@ -268,7 +268,7 @@ pub(super) fn role(role: &Role, era: ServerVersion) -> pb::RoleV6 {
     pb::RoleV6 {
         kind: "role".to_owned(),
         version: "v6".to_owned(),
-        metadata: Some(metadata(&role.name, None, 0, era)),
+        metadata: Some(metadata(&role.name, None, 0, version)),
         spec: Some(pb::RoleSpecV6 { allow: Some(side(&role.allow)), deny: Some(side(&role.deny)) }),
     }
 }
@@ -277,12 +277,12 @@ pub(super) fn role(role: &Role, era: ServerVersion) -> pb::RoleV6 {
 pub(super) fn from_request(
     message: pb::AccessRequestV3,
     now: Timestamp,
-    era: ServerVersion,
+    version: ServerVersion,
 ) -> Result<(String, String, bool, NewRequest), RpcError> {
     let (spec, metadata) = (message.spec.unwrap_or_default(), message.metadata.unwrap_or_default());
     // How far ahead a wish lies; 6.2.1 is asked without wishes, so what it makes of them is not known.
     let ahead = |instant: Option<&PbTimestamp>| {
-        let instant = from_time(instant).filter(|_| era >= ServerVersion::V15)?;
+        let instant = from_time(instant).filter(|_| version >= ServerVersion::V15)?;
         Duration::try_from(instant.duration_since(now)).ok()
     };
     if from_state(spec.state)? != RequestState::Pending {
@@ -290,7 +290,7 @@ pub(super) fn from_request(
     }
     let new = NewRequest {
         roles: text_list(&spec.roles),
-        reason: stored(&spec.request_reason, era),
+        reason: stored(&spec.request_reason, version),
         suggested_reviewers: text_list(&spec.suggested_reviewers),
         resources: spec
             .requested_resource_ids
@@ -313,11 +313,11 @@ pub(super) fn from_request(
 
 pub(super) fn from_setter(
     message: &pb::RequestStateSetter,
-    era: ServerVersion,
+    version: ServerVersion,
 ) -> Result<StateChange, RpcError> {
     Ok(StateChange {
         state: from_state(message.state)?,
-        reason: stored(&message.reason, era),
+        reason: stored(&message.reason, version),
         delegator: text(&message.delegator),
         annotations: from_labels(message.annotations.as_ref()),
         roles: text_list(&message.roles),
@@ -325,8 +325,8 @@ pub(super) fn from_setter(
     })
 }
 
-pub(super) fn from_review(review: &pb::AccessReview, era: ServerVersion) -> Result<Submission, RpcError> {
-    if (!review.roles.is_empty() && era < ServerVersion::V15)
+pub(super) fn from_review(review: &pb::AccessReview, version: ServerVersion) -> Result<Submission, RpcError> {
+    if (!review.roles.is_empty() && version < ServerVersion::V15)
         || review.annotations.as_ref().is_some_and(|labels| !labels.values.is_empty())
     {
         let message = "reviews of some of the roles, or with annotations, are not implemented";
@@ -335,7 +335,7 @@ pub(super) fn from_review(review: &pb::AccessReview, era: ServerVersion) -> Resu
     Ok(Submission {
         author: text(&review.author),
         proposed: from_state(review.proposed_state)?,
-        reason: stored(&review.reason, era),
+        reason: stored(&review.reason, version),
         roles: text_list(&review.roles),
         assume_start: from_time(review.assume_start_time.as_ref()),
         by_plugin: review.is_submitted_by_plugin,
@@ -343,8 +343,8 @@ pub(super) fn from_review(review: &pb::AccessReview, era: ServerVersion) -> Resu
     })
 }
 
-pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: ServerVersion) -> PluginUpdate {
-    let set = |entry: &pb::StringEntry| (stored(&entry.key, era), stored(&entry.value, era));
+pub(super) fn from_update(message: pb::PluginDataUpdateParams, version: ServerVersion) -> PluginUpdate {
+    let set = |entry: &pb::StringEntry| (stored(&entry.key, version), stored(&entry.value, version));
     PluginUpdate {
         set: message.set.iter().map(set).collect(),
         // Compared as sent, so that what a test planted raw can be expected raw.
@@ -356,7 +356,7 @@ pub(super) fn from_update(message: pb::PluginDataUpdateParams, era: ServerVersio
 }
 
 /// The preference's second factor: a word, and of the newest releases a list instead (assumed: that the word is empty then).
-pub(super) fn auth_preference(factor: SecondFactor, era: ServerVersion) -> pb::AuthPreferenceV2 {
+pub(super) fn auth_preference(factor: SecondFactor, version: ServerVersion) -> pb::AuthPreferenceV2 {
     use pb::SecondFactorType::{Otp, Webauthn};
     let (word, list) = match factor {
         SecondFactor::Off => ("off", vec![]),
@@ -364,7 +364,7 @@ pub(super) fn auth_preference(factor: SecondFactor, era: ServerVersion) -> pb::A
         SecondFactor::WebAuthn => ("webauthn", vec![Webauthn.into()]),
     };
     let (word, list) =
-        if era == ServerVersion::V18 && !list.is_empty() { ("", list) } else { (word, vec![]) };
+        if version == ServerVersion::V18 && !list.is_empty() { ("", list) } else { (word, vec![]) };
     pb::AuthPreferenceV2 {
         spec: Some(pb::AuthPreferenceSpecV2 { second_factor: word.into(), second_factors: list }),
     }

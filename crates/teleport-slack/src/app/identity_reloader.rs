@@ -1,6 +1,6 @@
 //! Notices renewed certificate files while the daemon runs, and moves the client to them.
 //!
-//! It looks at the files again and again, because they are replaced in many ways (tbot writes them anew,
+//! It looks at the files again and again, because they are replaced in many ways (tbot rewrites them,
 //! Kubernetes swaps a link, people copy) that have only this in common: time, length or inode changes. Files
 //! that are half written, damaged or not accepted by the server change nothing: the identity in use stays.
 //! What makes an identity valid is in `identity.rs`; how an open watch moves is in `watch.rs`.
@@ -59,7 +59,7 @@ impl Reloader {
         Self { client, metrics, source, current, loaded_stamps: None, unusable: None, notices_sent: 0 }
     }
 
-    /// Looks at the files now and then every `interval`, until told to stop.
+    /// Looks at the files now and then every `interval`, until the stop.
     pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
         let looking = async {
             let mut ticks = tokio::time::interval(interval);
@@ -91,7 +91,7 @@ impl Reloader {
 
     async fn try_adopt(&mut self, stamps: Vec<FileStamp>, found: Identity) {
         if found.is_same_as(&self.current) {
-            if self.unusable.take().is_some_and(|trouble| trouble.logged) {
+            if self.unusable.take().is_some_and(|unusable| unusable.logged) {
                 info!("The certificate files hold the identity in use again");
             }
             self.loaded_stamps = Some(stamps);
@@ -99,7 +99,7 @@ impl Reloader {
         }
         match self.client.try_identity(&found).await {
             Err(error) if is_rejection(&error) => self.keep_current(stamps, &chain(&error)),
-            // While the server is away nobody can tell, but the files are the newest there is.
+            // While the server is away the daemon cannot check, but the files are the newest there are.
             Ok(()) | Err(_) => {
                 info!(
                     user = found.user(),
@@ -115,18 +115,18 @@ impl Reloader {
         }
     }
 
-    /// Stays with the identity in use. Told only if the files do not change until the next look, because they
-    /// may just be on the way, one after the other.
+    /// Stays with the identity in use. Logs it only if the files do not change until the next look, because a program may
+    /// still be writing them, one after the other.
     fn keep_current(&mut self, stamps: Vec<FileStamp>, cause: &str) {
         self.loaded_stamps = None;
-        match self.unusable.as_mut().filter(|trouble| trouble.stamps == stamps) {
+        match self.unusable.as_mut().filter(|unusable| unusable.stamps == stamps) {
             None => {
                 debug!("The certificate files changed and cannot be used yet: {cause}");
                 self.unusable = Some(UnusableFiles { stamps, logged: false });
             }
-            Some(trouble) if trouble.logged => {}
-            Some(trouble) => {
-                trouble.logged = true;
+            Some(unusable) if unusable.logged => {}
+            Some(unusable) => {
+                unusable.logged = true;
                 warn!(
                     certificate_until = %self.current.not_after(),
                     "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \

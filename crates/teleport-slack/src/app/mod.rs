@@ -43,10 +43,10 @@ pub struct App {
 impl App {
     /// Connects both sides and starts the tasks. A side that is merely away is waited for.
     ///
-    /// Returns `None` if told to stop meanwhile.
+    /// Returns `None` if stopped meanwhile.
     ///
     /// # Errors
-    /// What no waiting mends (`causes`): files that cannot be used, a server that is too old, a wrong address. The
+    /// What no waiting fixes (`causes`): files that cannot be used, a server that is too old, a wrong address. The
     /// failure's text names the thing and the remedy.
     ///
     /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
@@ -72,7 +72,7 @@ impl App {
         let metrics = Metrics::new();
         let mut tasks = Tasks::new(stop.clone());
         if let Some(address) = config.diagnostics {
-            // From the beginning, to tell what is waited for.
+            // From the beginning, to show what the start waits for.
             let bound = Diagnostics::bind(address)
                 .await
                 .map_err(|error| ExitError::from_cause(error.cause(), error))?;
@@ -157,10 +157,10 @@ impl App {
         self.ready.clone()
     }
 
-    /// Works until told to stop, and then until what is under way has ended (15 s at most).
+    /// Works until the stop, and then until what is in progress has ended (15 s at most).
     ///
     /// # Errors
-    /// If a task died, which is a fault of this program.
+    /// If a task died, which is a bug in this program.
     pub async fn run(self) -> Result<(), ExitError> {
         self.tasks.run().await.map_err(|died| ExitError::from_cause(Cause::Bug, died))
     }

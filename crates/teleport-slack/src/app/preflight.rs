@@ -1,7 +1,8 @@
-//! What can be said at start about the Slack side: scopes that are missing, recipients that cannot be told.
+//! Checks of the Slack side at start: missing scopes, recipients that cannot be notified.
 //!
-//! A missing scope that every message needs is waited for (`startup`). Everything else is a warning, because nothing is missing yet
-//! and Slack may be put right while the daemon runs; when a message cannot be delivered for it, that is an error, told once.
+//! The daemon waits for a missing scope that every message needs (`startup`). Everything else is a warning: no message is
+//! missing yet, and an operator may fix Slack while the daemon runs. Once a message cannot be delivered for it, the daemon
+//! logs an error, once.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +34,7 @@ pub(crate) fn warn_missing_scopes(auth: &AuthTest, rules: &Rules) {
         if !has(scope) && names_people {
             warn!(
                 scope,
-                "The Slack token lacks a scope: recipients and suggested reviewers named by e-mail cannot be told; add it under OAuth & Permissions of the Slack app and install the app again"
+                "The Slack token lacks a scope: recipients and suggested reviewers named by e-mail cannot be notified; add it under OAuth & Permissions of the Slack app and install the app again"
             );
         }
     }
@@ -45,7 +46,7 @@ pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) 
     let names_group =
         rules.0.iter().flat_map(|rule| &rule.approvers).any(|a| matches!(a, Approver::Group(_)));
     let needed = [
-        ("users:read", true, "nobody can decide in Slack, because who clicks cannot be looked up"),
+        ("users:read", true, "no user can decide in Slack, because the user who clicks cannot be looked up"),
         (
             "usergroups:read",
             names_group,
@@ -62,8 +63,8 @@ pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) 
     }
 }
 
-/// Looks at each configured recipient and says which cannot be told, and why; and once what could not be looked at.
-/// Nothing that it learns of people is remembered: who is told is looked up when there is something to tell.
+/// Looks up each configured recipient, and logs which cannot be notified and why; and once what could not be looked up.
+/// It remembers nothing about users: the daemon looks recipients up when it has something to post.
 pub(crate) async fn check_recipients(
     slack: &slack::Client,
     directory: &Directory,
@@ -84,7 +85,7 @@ pub(crate) async fn check_recipients(
     let may_look = has("channels:read") || has("groups:read");
     if names_channels && !may_look {
         info!(
-            "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; what cannot be posted to is told when there is something to post"
+            "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; the log names those that cannot be posted to when there is something to post"
         );
     }
     if !names.is_empty() && has("channels:read") {
@@ -152,7 +153,7 @@ fn check_user(recipient: &Recipient, found: Result<Option<User>, SlackError>) ->
         }
         Some(_) => {}
         None => {
-            warn!(%recipient, "Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person");
+            warn!(%recipient, "No user in this Slack workspace matches this recipient; correct it in the configuration, or invite the person");
         }
     }
     Ok(())

@@ -34,16 +34,16 @@ use crate::supervise::tasks::Tasks;
 use crate::{slack, teleport};
 use access_core::domain::secret::Secret;
 
-/// Clicks that wait to be worked on; beyond this Slack tells the person to try again.
+/// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
 const INTERACTIONS_CAPACITY: usize = 256;
-/// Requests that wait to be looked at because somebody voted; beyond this the watch tells.
+/// Requests that wait for a reconcile because of a vote; beyond this the watch leads to it.
 const ENQUEUE_CAPACITY: usize = 1_024;
 
 /// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
 /// called, like everything that is wrong with a configuration.
 ///
 /// # Errors
-/// If nothing does TLS and nobody said that this is meant.
+/// If nothing does TLS and the command line does not allow that.
 pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
     match &config.transport {
         ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
@@ -79,7 +79,7 @@ pub(crate) async fn start(
     let (wakes_tx, wakes) = mpsc::channel(ENQUEUE_CAPACITY);
     let submitting = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
     if setting != ModeSetting::Resolver {
-        // Before the first card, so that none is drawn with buttons that lead nowhere.
+        // Before the first message, so that none gets buttons that lead nowhere.
         submitting.check().await;
         let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
         tasks.start("review support", async move { submitting.check_periodically(&stop).await });
@@ -173,7 +173,7 @@ pub(crate) async fn start(
     Ok(review)
 }
 
-/// Does something until told to stop.
+/// Runs the task until the stop.
 fn run_until_stopped(
     stop: &CancellationToken,
     task: impl Future<Output = ()> + Send + 'static,
@@ -184,13 +184,13 @@ fn run_until_stopped(
     }
 }
 
-/// Tells how many connections there are for clicks.
+/// Reports how many connections are open for interactions.
 async fn report_connections(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
     let count = async {
         loop {
             metrics.socket_mode_connections(*links.borrow_and_update());
             if links.changed().await.is_err() {
-                // The connections ended for good, as they do when told to stop.
+                // The connections ended for good, as they do at the stop.
                 std::future::pending::<()>().await;
             }
         }
@@ -198,7 +198,7 @@ async fn report_connections(mut links: latest::Receiver<usize>, metrics: Metrics
     stop.run_until_cancelled(count).await;
 }
 
-/// Who we are, so that clicks meant for others can be told apart.
+/// Which app and workspace we are, to refuse interactions that are meant for others.
 async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<AppInstallation, ExitError> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
@@ -208,7 +208,7 @@ async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<Ap
     let Some(app_id) = app_id else {
         return Err(ExitError::from_cause(
             Cause::Configuration,
-            "Slack does not say which app the token belongs to, so clicks cannot be told from another app's; use the app's bot token (xoxb-…) with the scope users:read",
+            "Slack does not say which app the token belongs to, so clicks cannot be distinguished from another app's; use the app's bot token (xoxb-…) with the scope users:read",
         ));
     };
     Ok(AppInstallation {

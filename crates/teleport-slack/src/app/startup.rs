@@ -1,5 +1,5 @@
-//! What is asked before anything else begins, until there is an answer. What ends the start and what is waited for is
-//! `causes`'; a refusal is told at once with its remedy, and tried again inside.
+//! What the daemon asks both sides before anything else begins, until there is an answer. `causes` says what ends the start
+//! and what the daemon waits for. It logs a refusal at once, with its remedy, and tries again.
 
 use std::time::Duration;
 
@@ -104,8 +104,7 @@ pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Resu
     }
 }
 
-/// Asks Slack until it answers. That it refuses the token is told by whoever minds the token (`runtime/tokens`), here only
-/// waited for.
+/// Asks Slack until it answers. `token_reloader` logs that Slack refuses the token; this function only waits.
 ///
 /// # Errors
 /// A question that is refused, with `refused` as its cause, if that ends the start.
@@ -126,19 +125,19 @@ pub(crate) async fn call_slack<T>(
             let _ = standing.wait_for(|standing| standing.rejection.is_none()).await;
             continue;
         }
-        let told_with_remedy = error.with_remedy().to_string();
+        let with_remedy = error.with_remedy().to_string();
         let (cause, what) = match error.retry() {
             Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
             Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),
             Retry::After(delay) => {
-                warn!(retry_in_s = delay.as_secs(), "{told_with_remedy}");
+                warn!(retry_in_s = delay.as_secs(), "{with_remedy}");
                 tokio::time::sleep(delay).await;
                 continue;
             }
             Retry::Backoff => (Cause::Unavailable, "Slack does not answer"),
         };
-        let words = format!("{what}: {told_with_remedy}");
-        let pause = waiting.next_delay(cause, told_with_remedy, &words)?;
+        let words = format!("{what}: {with_remedy}");
+        let pause = waiting.next_delay(cause, with_remedy, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = standing.changed() => {}
@@ -146,7 +145,7 @@ pub(crate) async fn call_slack<T>(
     }
 }
 
-/// Tells what is waited for: each new cause at once, the same one every tenth time.
+/// Logs what the start waits for: each new cause at once, the same one every tenth time.
 #[derive(Default)]
 pub(crate) struct StartupRetry {
     failures: u32,

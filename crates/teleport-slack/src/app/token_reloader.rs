@@ -1,5 +1,5 @@
-//! Slack's secrets while the daemon runs: a new one in its file is taken up without a hand, and a bot token that Slack
-//! refuses is told once, with what helps, and tried again.
+//! Slack's secrets while the daemon runs. The daemon takes up a new secret from its file without an operator. It logs once,
+//! with the remedy, that Slack refuses the bot token, and tries again.
 //!
 //! Files are compared by their contents, every two seconds: they are replaced in many ways. What is seen for the first time
 //! may be half written, so only what is there at two looks counts.
@@ -37,8 +37,8 @@ pub(crate) async fn keep_bot_token_current(
     known: KnownBot,
     metrics: Metrics,
 ) {
-    let told = report_token_state(slack.clone(), token.clone(), metrics);
-    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), told);
+    let reporting = report_token_state(slack.clone(), token.clone(), metrics);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
@@ -51,7 +51,7 @@ pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<
 enum SecretConsumer {
     /// The bot token's.
     Client { slack: slack::Client, known: KnownBot },
-    /// Whoever looks what the secret is whenever it is needed.
+    /// A component that reads the secret each time it needs it.
     Receiver { kind: TokenKind, first: Secret, secret: latest::Sender<Secret> },
 }
 
@@ -85,8 +85,8 @@ impl SecretConsumer {
     }
 }
 
-/// Whether a new token may take the place of the one that the daemon started with. While Slack is away nobody can tell,
-/// but it is the newest there is.
+/// Whether a new token may take the place of the one that the daemon started with. While Slack is away the daemon cannot
+/// check, but the token is the newest there is.
 fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -> Result<(), String> {
     match (known, found) {
         (Some(known), Ok(found)) if (&known.team_id, &known.user_id) != (&found.team_id, &found.user_id) => {
@@ -181,7 +181,7 @@ struct FileState {
 #[derive(Debug, PartialEq)]
 enum FileChange {
     Unchanged,
-    /// What was told to be there is not there any more.
+    /// The problem that was logged is gone.
     Restored,
     New(Secret),
     Unusable(String),
@@ -194,9 +194,9 @@ impl FileState {
 
     fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
         if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
-            let was_told = self.logged;
+            let was_logged = self.logged;
             *self = Self::new(self.current.clone());
-            return if was_told { FileChange::Restored } else { FileChange::Unchanged };
+            return if was_logged { FileChange::Restored } else { FileChange::Unchanged };
         }
         if self.last.as_ref() != Some(&found) {
             // It may be on its way.
@@ -213,7 +213,7 @@ impl FileState {
         }
     }
 
-    /// Whether it was not told yet; it counts as told then.
+    /// Whether it is not in the log yet; it counts as logged from then on.
     fn should_log(&mut self) -> bool {
         !std::mem::replace(&mut self.logged, true)
     }

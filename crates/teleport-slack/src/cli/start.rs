@@ -13,10 +13,10 @@ use crate::exit::{ExitError, chain};
 use crate::observe::{self, Log};
 use crate::supervise::signals::{SignalAction, Signals};
 
-/// Threads that work on tasks. The daemon mostly waits; two let a slow task hold up nobody.
+/// Threads that work on tasks. The daemon mostly waits; with two, a slow task does not hold up the others.
 const WORKER_THREADS: usize = 2;
 
-/// What `start` can be told.
+/// The arguments of `start`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The configuration file.
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<(), ExitError> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
     let done = runtime.block_on(serve(args));
-    // What is still running was told to stop and had its time.
+    // What is still running had its time to stop.
     runtime.shutdown_background();
     done
 }
@@ -46,12 +46,12 @@ async fn serve(args: Args) -> Result<(), ExitError> {
     let mut signals = Signals::install().map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
     let (loaded, log) = {
         let args = args.clone();
-        // A file may lie on a drive that hangs, or be a pipe that nobody writes to.
+        // A file may lie on a drive that hangs, or be a pipe without a writer.
         let mut reading = tokio::task::spawn_blocking(move || load(&args));
         loop {
             tokio::select! {
                 read = &mut reading => break read.map_err(|error| ExitError::from_cause(Cause::Environment, error))??,
-                wish = signals.next() => match wish {
+                request = signals.next() => match request {
                     // The log is opened in a moment.
                     SignalAction::ReopenLog(_) => {}
                     SignalAction::Stop(_) | SignalAction::StopNow(_) => return Ok(()),
@@ -61,7 +61,7 @@ async fn serve(args: Args) -> Result<(), ExitError> {
     };
     observe::log_panics(&log);
     let done = run_with_signals(&args, &loaded, &log, &mut signals).await;
-    done.map_err(|failure| failure.logged(&log))
+    done.map_err(|failure| failure.logged(log.is_stderr()))
 }
 
 /// All that is read before anything is begun. Blocks.
@@ -88,14 +88,14 @@ async fn run_with_signals(
                 }
                 return done;
             }
-            wish = signals.next() => match wish {
+            request = signals.next() => match request {
                 SignalAction::ReopenLog(signal) => reopen_log(log, signal),
                 SignalAction::Stop(signal) => {
                     info!("Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
                 SignalAction::StopNow(signal) => {
-                    let words = format!("{signal} received again, so what was under way is left unfinished; the next start takes it up");
+                    let words = format!("{signal} received again, so what was in progress is left unfinished; the next start resumes it");
                     return Err(ExitError::from_cause(Cause::SecondSignal, words));
                 }
             },
@@ -103,7 +103,7 @@ async fn run_with_signals(
     }
 }
 
-/// Opens the log file anew, and says so: in the new file, if that can be had.
+/// Reopens the log file, and logs it: in the new file, if it can be opened.
 fn reopen_log(log: &Log, signal: &'static str) {
     let reopening = log.reopener();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
@@ -111,10 +111,10 @@ fn reopen_log(log: &Log, signal: &'static str) {
         const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates and token files are noticed without a signal";
         match reopening.reopen() {
             Ok(Some(path)) => {
-                info!("{signal} received: the log file {} was opened anew; {REST}", path.display())
+                info!("{signal} received: the log file {} was reopened; {REST}", path.display())
             }
             Ok(None) => {
-                info!("{signal} received: the log is no file, so there was nothing to open anew; {REST}")
+                info!("{signal} received: the log is no file, so there was nothing to reopen; {REST}")
             }
             Err(error) => {
                 error!("{signal} received, but the log stays where it was: {}; {REST}", chain(&error))

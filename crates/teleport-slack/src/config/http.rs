@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::address::{parse_listen, parse_public};
+use super::address::parse_public;
 use super::modes::{Sensitivity, checked_path};
-use super::raw::{Entry, Field, TableReader};
-use super::report::{Report, quote};
+use super::raw::{Field, TableReader};
+use super::report::quote;
 use super::schema;
-use super::validate::Source;
+use super::source::{Source, listen_addr};
 
-/// Where the callback listener listens unless told otherwise, as in the Go plugin.
+/// Where the callback listener listens by default, as in the Go plugin.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8081);
 
 /// The callback listener.
@@ -94,19 +94,4 @@ pub(super) fn listener(
     let listener =
         listen_addr.filter(|_| sound).map(|listen_addr| HttpConfig { listen_addr, public_addr, tls });
     (listener, line)
-}
-
-/// Where to listen, for `[http]` and `[diagnostics]`.
-pub(super) fn listen_addr(entry: &Entry<String>, report: &mut Report) -> Option<SocketAddr> {
-    parse_listen(&entry.value)
-        .map_err(|wrong| {
-            let cause = format!("{} does not work: {wrong}", quote(&entry.value));
-            report.error(
-                Some(entry.line),
-                &entry.key,
-                cause,
-                "write it as \"127.0.0.1:9091\", or \":9091\" for all",
-            );
-        })
-        .ok()
 }

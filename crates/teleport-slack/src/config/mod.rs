@@ -9,6 +9,7 @@ mod address;
 mod http;
 mod log;
 mod modes;
+mod names;
 mod raw;
 mod recipient;
 mod report;
@@ -16,6 +17,7 @@ mod review;
 mod role;
 mod rule;
 mod schema;
+mod source;
 mod token;
 mod users;
 mod validate;
@@ -34,8 +36,9 @@ pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
 pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
-pub use self::token::{ReadTokenFile, TokenFile, TokenKind, reread};
-use crate::exit::Exit;
+use self::source::Source;
+pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
+pub use self::token::{TokenKind, reread};
 use crate::files;
 use access_core::domain::secret::Secret;
 
@@ -53,7 +56,7 @@ pub struct Config {
     pub teleport: TeleportConfig,
     /// The workspace.
     pub slack: SlackConfig,
-    /// Who is told of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
+    /// The recipients of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
     /// lists.
     pub role_to_recipients: Vec<(RolePattern, Vec<Recipient>)>,
     /// Deciding in Slack; `None` if it is off.
@@ -65,7 +68,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Who is told of which request.
+    /// Which recipients get which request.
     pub fn rules(&self) -> Rules {
         Rules { always: self.slack.recipients.clone(), by_role: self.role_to_recipients.clone() }
     }
@@ -101,13 +104,13 @@ pub enum Credentials {
 pub struct SlackConfig {
     /// The bot token, `xoxb-…`.
     pub token: Secret,
-    /// Who is told, each once, in the order of the file.
+    /// The recipients, each once, in the order of the file.
     pub recipients: Vec<Recipient>,
     /// The Web API's address.
     pub api_url: ApiUrl,
 }
 
-/// A valid configuration, and what is odd about it.
+/// A valid configuration, and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     /// The configuration.
@@ -175,21 +178,6 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// The exit status for it.
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::Forbidden { .. } => Exit::Credentials,
-            Self::Invalid { findings, .. } if findings.are_of_named_files() => Exit::Credentials,
-            Self::Missing { .. }
-            | Self::Unreadable { .. }
-            | Self::TooLarge { .. }
-            | Self::NotText { .. }
-            | Self::Invalid { .. } => Exit::Configuration,
-        }
-    }
-}
-
 struct Shown<'a> {
     path: &'a Path,
     findings: &'a Diagnostics,
@@ -214,26 +202,17 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    check(&text, &validate::Source { path, mode, read: &read_token_file, mode_of: &files::mode })
+    check(&text, &Source { path, mode, read: &read_token_file, mode_of: &files::mode })
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    check(text, &validate::Source { path, mode: None, read, mode_of: &|_| None })
+    check(text, &Source { path, mode: None, read, mode_of: &|_| None })
 }
 
-fn check(text: &str, source: &validate::Source<'_>) -> Result<Loaded, ConfigError> {
+fn check(text: &str, source: &Source<'_>) -> Result<Loaded, ConfigError> {
     match validate::config(text, source) {
         Ok((config, warnings)) => Ok(Loaded { config, warnings }),
         Err(findings) => Err(ConfigError::Invalid { path: source.path.to_owned(), findings }),
     }
-}
-
-/// Reads a token file from the disk.
-pub fn read_token_file(path: &Path) -> io::Result<TokenFile> {
-    let (bytes, mode) = files::read(path, token::MAX_TOKEN_FILE)?;
-    // The library's own error would be fine, but it carries the bytes.
-    let text =
-        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
-    Ok(TokenFile { text: Secret::new(text), mode })
 }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use super::raw::Entry;
 use super::report::{Report, quote};
-use super::validate::{Source, path_of};
+use super::source::{Source, path_of};
 use crate::files::{others_can_read, others_can_write};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sensitivity {
-    /// A token, a signing secret or a private key: nobody else may even read it.
+    /// A token, a signing secret or a private key: others may not even read it.
     Secret,
-    /// What is public, but decides whom the daemon trusts or who may decide: nobody else may change it.
+    /// What is public, but decides which servers the daemon trusts or who may decide: others may not change it.
     Integrity,
 }
 

@@ -464,7 +464,7 @@ fn report_wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValu
     report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}{bare}"));
 }
 
-/// A key that the operator chose, or that nobody knows, for a message: short, on one line, and no secret that was
+/// A key that the operator chose, or that is not in the schema, for a message: short, on one line, and no secret that was
 /// pasted in its place.
 fn display_key(written: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

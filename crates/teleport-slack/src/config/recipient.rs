@@ -1,4 +1,4 @@
-//! What to tell an operator about a recipient that cannot be one. The form itself is `access_core`'s to know.
+//! The remedies for a recipient that cannot be one. The form itself is `access_core`'s to know.
 
 use access_core::domain::recipients::{InvalidRecipient, Recipient, is_slack_id};
 

@@ -51,7 +51,7 @@ impl Diagnostics {
     }
 
     /// Whether nothing is wrong but files that the configuration names.
-    pub(super) fn are_of_named_files(&self) -> bool {
+    pub(crate) fn are_of_named_files(&self) -> bool {
         self.0.iter().all(|finding| finding.in_named_file)
     }
 
@@ -141,14 +141,14 @@ pub(super) fn quote(text: &str) -> String {
         return "(not shown: it looks like a secret)".to_owned();
     }
     let mut out = String::from("\"");
-    for (index, character) in text.chars().enumerate() {
+    for (index, (character, needs_escape)) in text::with_escapes(text).enumerate() {
         if index == MAX_QUOTED {
             out.push('…');
             break;
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c => text::push_escaped(&mut out, c),
+            c => text::push(&mut out, c, needs_escape),
         }
     }
     out.push('"');
@@ -175,6 +175,7 @@ mod tests {
         let cases = [
             ("team", "\"team\""),
             ("a\nb\u{1b}[2J", "\"a\\nb\\u{1b}[2J\""),
+            ("te\u{61c}am \u{200b}\u{202e}b", "\"te\\u{61c}am \\u{200b}\\u{202e}b\""),
             ("say \"hi\"", "\"say \\\"hi\\\"\""),
             ("my xoxb-12-34", HIDDEN),
             ("XAPP-1-A", HIDDEN),
@@ -194,7 +195,7 @@ mod tests {
         let mut report = Report::default();
         report.error(None, "slack", "missing", "add it");
         for line in (1..=60).rev() {
-            report.error(Some(line), "k", "wrong", "mend");
+            report.error(Some(line), "k", "wrong", "fix it");
         }
         let findings = report.finish(Some(())).expect_err("there are mistakes");
         struct Shown(Diagnostics);
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(findings.as_slice().first().and_then(|finding| finding.line), Some(1));
         assert_eq!(findings.as_slice().last().and_then(|finding| finding.line), None);
         let shown = Shown(findings).to_string();
-        assert!(shown.starts_with("\n  f.toml:1: k: wrong\n      mend\n  f.toml:2: k:"), "{shown}");
+        assert!(shown.starts_with("\n  f.toml:1: k: wrong\n      fix it\n  f.toml:2: k:"), "{shown}");
         assert!(shown.ends_with("… and 11 more"), "{shown}");
     }
 }

@@ -1,6 +1,6 @@
 //! `[review]`: whether people may decide in Slack, who, and how Slack's clicks arrive.
 //!
-//! Checked for form and sense only. Who may decide what is carried out elsewhere, from these values.
+//! Checked for form and sense only. `access_core::policy` decides from these values who may decide what.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::Report;
 use super::rule::rule;
 use super::schema;
+use super::source::{Source, choice};
 use super::token::{self, TokenKind};
 use super::users::{self, MappingConfig};
-use super::validate::{Source, choice};
 use access_core::domain::secret::Secret;
 
 /// Deciding in Slack, when it is enabled.

@@ -1,4 +1,4 @@
-//! What to tell an operator about a text that cannot name roles. The language itself is `access_core`'s to know.
+//! The remedies for a text that cannot name roles. The language itself is `access_core`'s to know.
 
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
 

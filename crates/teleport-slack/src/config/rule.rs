@@ -7,13 +7,14 @@ use access_core::domain::recipients::is_slack_id;
 use access_core::domain::role_pattern::RolePattern;
 use access_core::policy::{Approver, ReasonPolicy, Rule};
 
+use super::names::{is_user_group_id, looks_like_user_id, strip_mention, user_name_problem};
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
+use super::source::choice;
 use super::users::MappingConfig;
-use super::validate::choice;
 
-/// More approvals than this is a slip of the pen.
+/// More approvals than this is a typo.
 const MAX_APPROVALS: i64 = 100;
 
 /// One rule; `None` if something is wrong with it.
@@ -66,7 +67,7 @@ fn approvers(
     read.into_iter().collect()
 }
 
-/// Somebody whom a rule names, if the text can be one and somebody in Slack can be that one.
+/// The approver that a rule names, if the text can be one and a Slack user can be that one.
 fn approver(
     entry: &Entry<String>,
     ways: &MappingConfig,
@@ -87,12 +88,7 @@ fn approver(
     }
 }
 
-/// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
-pub(super) fn is_user_group_id(name: &str) -> bool {
-    is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-/// Why nobody can be named so, and what to write instead.
+/// Why this is no approver's name, and what to write instead.
 fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, String)> {
     const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
     if let Some(mentioned) = strip_mention(text, "<!subteam^") {
@@ -117,41 +113,6 @@ fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, S
         let is_channel = text.starts_with('#') || is_slack_id(text, &['C', 'G', 'D']) && text.len() >= 9;
         is_channel.then(|| ("this is a channel, and no channel decides", NAMED.to_owned()))
     })
-}
-
-/// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
-pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
-    let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
-    if let Some(address) = address {
-        return Some(("this is a link to an address", format!("write {}", quote(address))));
-    }
-    if text.trim() != text {
-        let cause = "there are blanks around it, which no user's name has";
-        return Some((cause, format!("write {}", quote(text.trim()))));
-    }
-    if text.chars().any(char::is_control) {
-        let cause = "there are line breaks or invisible characters in it";
-        return Some((cause, "write the user's name on one line, as `tctl users ls` shows it".to_owned()));
-    }
-    if text.starts_with('@') {
-        let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";
-        return Some(("this is a handle in Slack", remedy.to_owned()));
-    }
-    text.contains(['<', '>']).then(|| {
-        let remedy = "write the user's name as `tctl users ls` shows it";
-        ("this is no name of a Teleport user", remedy.to_owned())
-    })
-}
-
-/// What a message in Slack would mention: the part between the opening and `|` or `>`.
-fn strip_mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
-    let rest = text.trim().strip_prefix(opening)?;
-    rest.split(['|', '>']).next().filter(|inner| !inner.is_empty())
-}
-
-/// A Slack person's id; every real one has a digit.
-pub(super) fn looks_like_user_id(text: &str) -> bool {
-    is_slack_id(text, &['U', 'W']) && text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Two spellings of one name may be one person, whose second vote never counts.

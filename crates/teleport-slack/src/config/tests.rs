@@ -8,6 +8,7 @@ use access_core::policy::{self, Approver, ReasonPolicy, Rule};
 use proptest::prelude::*;
 
 use super::*;
+use crate::exit::{Exit, ExitError};
 
 mod go_files;
 mod modes;
@@ -200,9 +201,9 @@ fn of_an_old_file_only_what_had_buttons_has_them() {
             .replace("recipients =", "secret = \"s\"\nrecipients =")
     };
     assert!(config(&slack("")).review.expect("it had buttons").is_legacy);
-    // It is told not to, or has a [review] of its own, or no way for clicks.
-    let told = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
-    assert_eq!(config(&told).review, None);
+    // notify_only, a [review] of its own, or no way for clicks.
+    let notify_only = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
+    assert_eq!(config(&notify_only).review, None);
     for more in ["[review]\n", "[review]\nenabled = false\n"] {
         assert_eq!(config(&slack(more)).review, None, "{more}");
     }
@@ -317,6 +318,14 @@ listen_addr = "127.0.0.1:9091"
         is_legacy: false,
     };
     assert_eq!(config.review, Some(expected));
+}
+
+#[test]
+fn hidden_characters_of_a_recipient_are_escaped() {
+    let text = with("").replace("[\"team\"]", "[\"te\u{61c}am \u{200b}\u{202e}b\"]");
+    let shown = crate::exit::Chain(&parsed(&text).unwrap_err()).to_string();
+    assert!(shown.contains(r#""te\u{61c}am \u{200b}\u{202e}b""#), "{shown}");
+    assert!(!shown.contains(['\u{61c}', '\u{200b}', '\u{202e}']), "{shown}");
 }
 
 #[test]
@@ -699,8 +708,9 @@ fn load_tells_the_ways_a_file_can_fail_apart() {
         path
     };
     let error = load(&dir.path().join("none.toml")).unwrap_err();
-    assert!(matches!(error, ConfigError::Missing { .. }) && error.exit() == Exit::Configuration, "{error}");
+    assert!(matches!(error, ConfigError::Missing { .. }), "{error}");
     assert!(error.to_string().contains("teleport-slack configure"), "{error}");
+    assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
     let error = load(dir.path()).unwrap_err();
     assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
     let error = load(&at("big.toml", &vec![b'#'; 1024 * 1024 + 1])).unwrap_err();
@@ -711,7 +721,7 @@ fn load_tells_the_ways_a_file_can_fail_apart() {
     assert!(matches!(error, ConfigError::Invalid { .. }), "{error}");
     let forbidden =
         ConfigError::Forbidden { path: "x".into(), source: io::Error::from(io::ErrorKind::PermissionDenied) };
-    assert_eq!(forbidden.exit(), Exit::Credentials);
+    assert_eq!(ExitError::from(forbidden).exit(), Exit::Credentials);
 
     let token = at("token", b"xoxb-from-file\n");
     let text = with("").replace("xoxb-1", token.to_str().unwrap());
@@ -806,7 +816,7 @@ proptest! {
                 format!("{error}\n{error:?}")
             }
         };
-        // Half of it is enough to complain about.
+        // Half of it is enough for an error.
         let (half, _) = SECRET.split_at(SECRET.len() / 2);
         prop_assert!(!shown.contains(half), "a secret is shown in {shown}\nfor {text}");
     }

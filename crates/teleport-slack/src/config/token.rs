@@ -1,6 +1,6 @@
 //! Slack's secrets in the configuration: which kind a token is, and reading it from a file.
 //!
-//! Messages here never show any part of the value beyond the prefix that tells its kind.
+//! Messages here never show any part of the value beyond the prefix that shows its kind.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,24 +8,9 @@ use std::path::{Path, PathBuf};
 use super::modes::{self, Sensitivity};
 use super::raw::Entry;
 use super::report::{Report, quote, quote_whole};
-use super::validate::Source;
+use super::source::{Source, read_token_file};
 use crate::secret_shape::{SecretKind, secret_in};
 use access_core::domain::secret::Secret;
-
-/// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
-pub(super) const MAX_TOKEN_FILE: u64 = 16 * 1024;
-
-/// What reading a token file gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenFile {
-    /// Its contents, as a secret of unknown form.
-    pub text: Secret,
-    /// Its permission bits, where the system has them.
-    pub mode: Option<u32>,
-}
-
-/// How token files are read: from the disk in `load`, from a table in tests.
-pub type ReadTokenFile<'a> = &'a dyn Fn(&Path) -> io::Result<TokenFile>;
 
 /// Which secret a key must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +39,7 @@ impl TokenKind {
 /// # Errors
 /// What is wrong, in words without any part of the contents.
 pub fn reread(kind: TokenKind, path: &Path) -> Result<Secret, String> {
-    let file = super::read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    let file = read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let text = file.text.expose().trim();
     check(kind, text).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
     Ok(Secret::from_file(text, path))

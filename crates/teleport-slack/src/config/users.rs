@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
 
+use super::names::{is_user_group_id, looks_like_user_id, user_name_problem};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::quote;
-use super::rule::{is_user_group_id, looks_like_user_id, user_name_problem};
 
 /// The ways that are configured.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ impl MappingConfig {
         self.explicit.get(&SlackUserId::new(slack_user)).map(String::as_str)
     }
 
-    /// If nobody in Slack can ever be recognised as this Teleport user: that, and what to do. Whom a trait names only
+    /// If no Slack user can ever be mapped to this Teleport user: that, and what to do. Which user a trait names only
     /// Teleport knows.
     pub(super) fn unmapped_problem(&self, user: &str) -> Option<(&'static str, String)> {
         let is_address = user.split_once('@').is_some_and(|(name, at)| !name.is_empty() && !at.is_empty());

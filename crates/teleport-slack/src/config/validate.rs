@@ -3,13 +3,10 @@
 //! `[review]` and `[http]` are in `review.rs` and `http.rs`. Nothing is opened here but token files; whether
 //! certificates exist and hosts answer is for the clients to find out.
 
-use std::path::{Path, PathBuf};
-
 use access_core::domain::recipients::Recipient;
 use access_core::domain::role_pattern::RolePattern;
 
 use super::address::{ApiUrl, TeleportAddr};
-use super::http::listen_addr;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::raw::{Document, Entry, Field, TableReader};
@@ -18,20 +15,9 @@ use super::report::{Diagnostic, Diagnostics, Report, quote, quote_whole};
 use super::review::{LegacySlackKeys, review};
 use super::role::{PatternPosition, role_pattern};
 use super::schema;
-use super::token::{self, ReadTokenFile, TokenKind};
+use super::source::{Source, choice, listen_addr, path_of};
+use super::token::{self, TokenKind};
 use super::{Config, Credentials, SlackConfig, TeleportConfig};
-
-/// What the file's text comes with.
-pub(super) struct Source<'a> {
-    /// Where it stands; relative paths start at its folder.
-    pub(super) path: &'a Path,
-    /// Its permission bits, if it has any.
-    pub(super) mode: Option<u32>,
-    /// How token files are read.
-    pub(super) read: ReadTokenFile<'a>,
-    /// The permission bits of other files, if they are there.
-    pub(super) mode_of: &'a dyn Fn(&Path) -> Option<u32>,
-}
 
 /// The configuration and its warnings, or every mistake.
 pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
@@ -238,7 +224,7 @@ fn role_to_recipients(root: &mut TableReader<'_, '_>) -> Option<Vec<(RolePattern
     Some(by_role)
 }
 
-/// Requests that nobody would be told of are worth a word, though suggested reviewers still are.
+/// Warns if requests would have no recipients, though suggested reviewers still get them.
 fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
     if !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
         return;
@@ -293,35 +279,4 @@ fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig>
     let severity = choice(&mut table, "severity", &SEVERITIES);
     let format = choice(&mut table, "format", &FORMATS);
     Some(LogConfig { output: output?, severity: severity?, format: format? })
-}
-
-/// A path; a relative one starts at the configuration file.
-pub(super) fn path_of(entry: &Entry<String>, source: &Source<'_>) -> PathBuf {
-    source.path.parent().unwrap_or(Path::new("")).join(&entry.value)
-}
-
-/// One of a few words; the default if the key is absent.
-pub(super) fn choice<T: Copy + Default>(
-    table: &mut TableReader<'_, '_>,
-    name: &'static str,
-    words: &[(&str, T)],
-) -> Option<T> {
-    match table.text(name).unless_empty() {
-        Field::Absent => Some(T::default()),
-        Field::Bad => None,
-        Field::Given(entry) => {
-            let found = words.iter().find(|(word, _)| entry.value.eq_ignore_ascii_case(word));
-            if found.is_none() {
-                let names: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                let cause = format!("{} is not one of its values", quote(&entry.value));
-                table.report().error(
-                    Some(entry.line),
-                    &entry.key,
-                    cause,
-                    format!("write {}", names.join(" or ")),
-                );
-            }
-            found.map(|(_, value)| *value)
-        }
-    }
 }

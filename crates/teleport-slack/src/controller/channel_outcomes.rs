@@ -1,5 +1,6 @@
-//! What each place last answered to posts, as far as it is certain, and what was told and tried there for messages in
-//! doubt. What follows from it is `access_core::record::claim`'s; who asks is `in_doubt`.
+//! The last certain answer of each destination to posts, and the last log line and probe for its in-doubt messages.
+//!
+//! `access_core::record::claim` draws the conclusions; `in_doubt` asks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,17 +10,17 @@ use access_core::record::claim::LastResponses;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Between two questions whether a place answers, whoever asks.
+/// The minimum time between two probes of one destination.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// Between two lines about messages in doubt in one place.
+/// The minimum time between two log lines about in-doubt messages of one destination.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// A place of which nothing was heard for so long is forgotten: then nothing is certain of it, which delays a message in
-/// doubt and doubles none.
+/// A destination unused for this long is forgotten. Then nothing is certain about it, which delays an in-doubt message but
+/// duplicates none.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
-/// Places remembered at most.
+/// Destinations remembered at most.
 const MAX_CHANNELS: usize = 10_000;
 
-/// The places that were posted to.
+/// The destinations of posts.
 #[derive(Debug, Default)]
 pub(super) struct ChannelStates(HashMap<String, ChannelState>);
 
@@ -29,62 +30,62 @@ struct ChannelState {
     last_used: Instant,
     probed_at: Option<Instant>,
     logged_at: Option<Instant>,
-    /// Messages found in doubt there since the last line, each time that one was.
+    /// How often a message there was found in doubt since the last log line.
     unlogged: u32,
 }
 
 impl ChannelStates {
-    /// What came of a post there that can be written down.
-    pub(super) fn on_posted(&mut self, place: &str, outcome: &Outcome) {
+    /// Remembers the outcome of a post that can be recorded.
+    pub(super) fn on_posted(&mut self, destination: &str, outcome: &Outcome) {
         let now = Timestamp::now();
-        // A channel given by its name is known by its id from now on.
+        // A channel configured by name is also remembered by its id.
         let by_id = match outcome {
-            Outcome::Posted { channel, .. } if channel.as_str() != place => Some(channel.as_str()),
+            Outcome::Posted { channel, .. } if channel.as_str() != destination => Some(channel.as_str()),
             Outcome::Posted { .. } | Outcome::Replied { .. } => None,
             _ => return,
         };
-        for place in by_id.into_iter().chain([place]) {
-            self.entry(place).last_responses.posted_at = Some(now);
+        for destination in by_id.into_iter().chain([destination]) {
+            self.entry(destination).last_responses.posted_at = Some(now);
         }
     }
 
-    /// A message was refused in so many words.
-    pub(super) fn on_refused(&mut self, place: &str) {
-        self.entry(place).last_responses.refused_at = Some(Timestamp::now());
+    /// Slack explicitly refused a message.
+    pub(super) fn on_refused(&mut self, destination: &str) {
+        self.entry(destination).last_responses.refused_at = Some(Timestamp::now());
     }
 
-    /// What is certain of a place.
-    pub(super) fn last_responses(&self, place: &str) -> LastResponses {
-        self.0.get(place).map(|place| place.last_responses).unwrap_or_default()
+    /// The last certain answers of a destination.
+    pub(super) fn last_responses(&self, destination: &str) -> LastResponses {
+        self.0.get(destination).map(|destination| destination.last_responses).unwrap_or_default()
     }
 
-    /// Whether the place may be asked now; then it counts as asked.
-    pub(super) fn may_probe(&mut self, place: &str) -> bool {
-        let place = self.entry(place);
+    /// Whether the destination may be probed now; if so, it counts as probed.
+    pub(super) fn may_probe(&mut self, destination: &str) -> bool {
+        let destination = self.entry(destination);
         let now = Instant::now();
-        let may = place.probed_at.is_none_or(|asked| asked + PROBE_INTERVAL <= now);
+        let may = destination.probed_at.is_none_or(|probed| probed + PROBE_INTERVAL <= now);
         if may {
-            place.probed_at = Some(now);
+            destination.probed_at = Some(now);
         }
         may
     }
 
-    /// Whether it is time to tell of a message in doubt, and of how many since the last time.
-    pub(super) fn should_log(&mut self, place: &str) -> Option<u32> {
-        let place = self.entry(place);
+    /// Whether to log an in-doubt message now: the number of in-doubt messages since the last log line.
+    pub(super) fn should_log(&mut self, destination: &str) -> Option<u32> {
+        let destination = self.entry(destination);
         let now = Instant::now();
-        place.unlogged = place.unlogged.saturating_add(1);
-        if place.logged_at.is_some_and(|told| told + LOG_INTERVAL > now) {
+        destination.unlogged = destination.unlogged.saturating_add(1);
+        if destination.logged_at.is_some_and(|logged| logged + LOG_INTERVAL > now) {
             return None;
         }
-        place.logged_at = Some(now);
-        Some(std::mem::take(&mut place.unlogged))
+        destination.logged_at = Some(now);
+        Some(std::mem::take(&mut destination.unlogged))
     }
 
-    fn entry(&mut self, place: &str) -> &mut ChannelState {
+    fn entry(&mut self, destination: &str) -> &mut ChannelState {
         let now = Instant::now();
-        if self.0.len() >= MAX_CHANNELS && !self.0.contains_key(place) {
-            self.0.retain(|_, place| place.last_used + FORGET_AFTER > now);
+        if self.0.len() >= MAX_CHANNELS && !self.0.contains_key(destination) {
+            self.0.retain(|_, destination| destination.last_used + FORGET_AFTER > now);
             if self.0.len() >= MAX_CHANNELS {
                 self.0.clear();
             }
@@ -97,7 +98,7 @@ impl ChannelStates {
             logged_at: None,
             unlogged: 0,
         };
-        let found = self.0.entry(place.to_owned()).or_insert(new);
+        let found = self.0.entry(destination.to_owned()).or_insert(new);
         found.last_used = now;
         found
     }
@@ -111,47 +112,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_was_taken_speaks_for_the_channels_name_and_id() {
-        let mut places = ChannelStates::default();
-        assert_eq!(places.last_responses("team"), LastResponses::default());
+    fn an_accepted_message_counts_for_the_channels_name_and_id() {
+        let mut states = ChannelStates::default();
+        assert_eq!(states.last_responses("team"), LastResponses::default());
         let (key, shown) = (RecipientKey::new("#team"), None);
         let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
-        places.on_posted("team", &Outcome::Posted { key, channel, ts, displayed: shown });
-        let answers = ["team", "C1"].map(|place| places.last_responses(place));
+        states.on_posted("team", &Outcome::Posted { key, channel, ts, displayed: shown });
+        let answers = ["team", "C1"].map(|destination| states.last_responses(destination));
         assert!(
             answers[0].posted_at.is_some() && answers[0] == answers[1] && answers[0].refused_at.is_none()
         );
-        places.on_refused("C1");
+        states.on_refused("C1");
         assert!(
-            places.last_responses("C1").refused_at.is_some()
-                && places.last_responses("team").refused_at.is_none()
+            states.last_responses("C1").refused_at.is_some()
+                && states.last_responses("team").refused_at.is_none()
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_place_is_asked_and_told_of_now_and_then() {
-        let mut places = ChannelStates::default();
+    async fn probes_and_log_lines_of_a_destination_are_rate_limited() {
+        let mut states = ChannelStates::default();
         assert_eq!(
-            (places.may_probe("C1"), places.may_probe("C1"), places.may_probe("C2")),
+            (states.may_probe("C1"), states.may_probe("C1"), states.may_probe("C2")),
             (true, false, true)
         );
         assert_eq!(
-            [places.should_log("C1"), places.should_log("C1"), places.should_log("C2")],
+            [states.should_log("C1"), states.should_log("C1"), states.should_log("C2")],
             [Some(1), None, Some(1)]
         );
         tokio::time::advance(PROBE_INTERVAL).await;
-        assert!(places.may_probe("C1"));
-        assert_eq!(places.should_log("C1"), None);
+        assert!(states.may_probe("C1"));
+        assert_eq!(states.should_log("C1"), None);
         tokio::time::advance(LOG_INTERVAL).await;
-        assert_eq!(places.should_log("C1"), Some(3));
+        assert_eq!(states.should_log("C1"), Some(3));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_forgotten() {
-        let mut places = ChannelStates::default();
+    async fn destinations_are_forgotten() {
+        let mut states = ChannelStates::default();
         for n in 0..3 * MAX_CHANNELS {
-            places.on_refused(&format!("C{n}"));
-            assert!(places.0.len() <= MAX_CHANNELS);
+            states.on_refused(&format!("C{n}"));
+            assert!(states.0.len() <= MAX_CHANNELS);
         }
     }
 }

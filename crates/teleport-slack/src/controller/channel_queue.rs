@@ -1,8 +1,8 @@
-//! Who may post into a place when: one message at a time, in the order in which the requests were made; and one a
-//! second after Slack said "too many" of that place.
+//! Which operation may post into a channel, and when: one message at a time, in the order in which the requests were made,
+//! and one a second after Slack rate-limited that channel.
 //!
-//! How many messages a channel takes at once Slack does not tell, so a place is served without delay until it says
-//! so. Those who wait keep their place in the line, also while Slack is away. No clock of its own: `now` is an argument.
+//! Slack does not document how many messages a channel takes at once, so a channel has no delay until Slack limits it.
+//! Waiting operations keep their position, also during an outage of Slack. This file has no clock: `now` is an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,53 +14,54 @@ use tokio::time::Instant;
 
 /// Slack's figure: one message a second into a channel.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A place where nobody waited for so long is served without delay again.
+/// A channel where no operation waited for this long has no delay again.
 const RESET_AFTER: Duration = Duration::from_secs(10);
-/// A call that takes longer no longer holds up those behind it.
+/// A call that takes longer no longer blocks the operations behind it.
 const MAX_BLOCKING: Duration = Duration::from_secs(1);
-/// Whoever does not come when it is their turn loses it after this time: another daemon did the errand, or nobody needs it
-/// any more.
+/// An operation that does not start at its turn loses the turn after this time: another daemon applied it, or it is not
+/// needed any more.
 const TURN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Whoever waits for something else, such as the end of a pause, is waited for if that ends within this time.
+/// An operation that waits for something else, such as the end of a pause, blocks the others only if that ends within this
+/// time.
 const LOOKAHEAD: Duration = Duration::from_secs(1);
-/// After so many failures in a row the next one is let past once: what is wrong may be the message, not the place.
+/// After this many failures in a row the next operation may pass once: the cause may be the message, not the channel.
 const FAILURES_BEFORE_BYPASS: u32 = 3;
-/// So many are at hand for their turn.
+/// How many reconciles may stay and wait for their turn.
 const MAX_PARKED: usize = 4;
-/// Those who wait in one place, and are counted before another; more come again later.
+/// Limits of the operations that wait for one channel, and of those counted before another; more come again later.
 const MAX_WAITERS: usize = 10_000;
 const MAX_POSITION: usize = 1_000;
-/// With more lines than this, those in which nobody waits are looked for and forgotten.
+/// With more queues than this, the idle ones are removed.
 const MAX_QUEUES: usize = 1_000;
 
-/// One message's place in the line.
+/// One message's position in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct QueuedOperation {
     /// When its request was made.
     pub(super) created: Option<Timestamp>,
-    /// The request.
+    /// Its request.
     pub(super) id: RequestId,
-    /// What of it.
+    /// The operation of that request.
     pub(super) operation: Operation,
 }
 
-/// The lines of all places where somebody posts or waits.
+/// The queues of all channels with a post in flight or waiting.
 #[derive(Debug, Default)]
 pub(super) struct ChannelQueues(HashMap<String, ChannelQueue>);
 
-/// Those who wait for one place.
+/// The operations that wait for one channel.
 #[derive(Debug)]
 struct ChannelQueue {
-    /// Nobody begins earlier.
+    /// No post begins earlier.
     not_before: Instant,
-    /// Whether Slack asked to go slowly.
+    /// Whether Slack rate-limited the channel.
     is_throttled: bool,
-    /// Who posts now, and since when.
+    /// The operation that posts now, and since when.
     in_flight: Option<(QueuedOperation, Instant)>,
     waiters: BTreeMap<QueuedOperation, Waiter>,
-    /// Who failed last, and how often in a row.
+    /// The operation that failed last, and how often in a row.
     last_failure: Option<(QueuedOperation, u32)>,
-    /// Who lets others past.
+    /// The operation that lets others pass.
     bypassed: Option<QueuedOperation>,
 }
 
@@ -70,12 +71,12 @@ struct Waiter {
     due: Instant,
     /// Whether it waits for nothing but its turn.
     is_ready: bool,
-    /// Whether its visit stays until then, so that nobody need call it.
+    /// Whether its reconcile stays until then, so that it need not be woken.
     is_parked: bool,
 }
 
 impl Waiter {
-    /// Whether those behind it wait for it.
+    /// Whether the operations behind it wait for it.
     fn is_blocking(self, now: Instant) -> bool {
         self.due + TURN_TIMEOUT > now && (self.is_ready || self.due <= now + LOOKAHEAD)
     }
@@ -100,7 +101,7 @@ impl ChannelQueue {
         }
     }
 
-    /// How many are before it.
+    /// How many operations are before it.
     fn position(&self, caller: &QueuedOperation, now: Instant) -> u32 {
         let before = self.waiters.range(..caller).take(MAX_POSITION);
         let count = before
@@ -108,7 +109,7 @@ impl ChannelQueue {
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
 
-    /// Those who are to come now, or to be at hand, and are not here.
+    /// The requests to wake now, or to have ready, that are not parked here.
     fn next_to_wake(&self, now: Instant) -> Vec<RequestId> {
         if self.not_before > now {
             return Vec::new();
@@ -122,171 +123,173 @@ impl ChannelQueue {
 }
 
 impl ChannelQueues {
-    /// `None` if it is the errand's turn; else how long it waits at most. Its place in the line is kept. Asking alone does
+    /// `None` if it is the operation's turn; else how long it waits at most. It keeps its position. Asking alone does
     /// not begin anything.
     pub(super) fn required_wait(
         &mut self,
-        place: &str,
+        channel: &str,
         caller: &QueuedOperation,
         now: Instant,
     ) -> Option<Duration> {
-        let line = self.0.get_mut(place)?;
-        let is_idle = line.in_flight.is_none() && line.waiters.is_empty();
-        if is_idle && line.not_before + RESET_AFTER <= now {
-            self.0.remove(place);
+        let queue = self.0.get_mut(channel)?;
+        let is_idle = queue.in_flight.is_none() && queue.waiters.is_empty();
+        if is_idle && queue.not_before + RESET_AFTER <= now {
+            self.0.remove(channel);
             return None;
         }
-        let mut earliest = line.not_before;
-        match &line.in_flight {
+        let mut earliest = queue.not_before;
+        match &queue.in_flight {
             Some((busy, _)) if busy == caller => {}
             Some((_, since)) => earliest = earliest.max(*since + MAX_BLOCKING),
             None => {}
         }
-        let rank = line.position(caller, now);
-        if rank == 0 && earliest <= now {
+        let position = queue.position(caller, now);
+        if position == 0 && earliest <= now {
             return None;
         }
-        let step = if line.is_throttled { INTERVAL } else { MAX_BLOCKING };
-        let due = earliest.max(now) + step * rank;
-        line.insert(caller, due, true);
+        let step = if queue.is_throttled { INTERVAL } else { MAX_BLOCKING };
+        let due = earliest.max(now) + step * position;
+        queue.insert(caller, due, true);
         Some(due - now)
     }
 
-    /// The errand begins to post.
-    pub(super) fn begin(&mut self, place: &str, caller: &QueuedOperation, now: Instant) {
+    /// The operation begins to post.
+    pub(super) fn begin(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) {
         if self.0.len() > MAX_QUEUES {
             self.evict_idle(now);
         }
-        let line = self.0.entry(place.to_owned()).or_insert_with(|| ChannelQueue::new(now));
-        line.waiters.remove(caller);
-        line.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
-        line.in_flight = Some((caller.clone(), now));
+        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        queue.waiters.remove(caller);
+        queue.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
+        queue.in_flight = Some((caller.clone(), now));
     }
 
-    /// One message leaves.
-    pub(super) fn consume(&mut self, place: &str, now: Instant) {
-        if let Some(line) = self.0.get_mut(place).filter(|line| line.is_throttled) {
-            line.not_before = line.not_before.max(now + INTERVAL);
+    /// One message is sent.
+    pub(super) fn consume(&mut self, channel: &str, now: Instant) {
+        if let Some(queue) = self.0.get_mut(channel).filter(|queue| queue.is_throttled) {
+            queue.not_before = queue.not_before.max(now + INTERVAL);
         }
     }
 
-    /// Whether it is so near its turn that its visit may stay for it, and whether it is its turn.
-    pub(super) fn try_park(&mut self, place: &str, caller: &QueuedOperation, now: Instant) -> Option<bool> {
-        let line = self.0.get_mut(place)?;
-        let rank = line.position(caller, now);
-        let is_free = line.in_flight.as_ref().is_none_or(|(_, since)| *since + MAX_BLOCKING <= now)
-            && line.not_before <= now;
-        let is_near = !line.is_throttled && usize::try_from(rank).is_ok_and(|rank| rank < MAX_PARKED);
-        let waiting = line.waiters.get_mut(caller)?;
+    /// Whether the operation is so near its turn that its reconcile may stay, and whether its turn has come.
+    pub(super) fn try_park(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) -> Option<bool> {
+        let queue = self.0.get_mut(channel)?;
+        let position = queue.position(caller, now);
+        let is_free = queue.in_flight.as_ref().is_none_or(|(_, since)| *since + MAX_BLOCKING <= now)
+            && queue.not_before <= now;
+        let is_near =
+            !queue.is_throttled && usize::try_from(position).is_ok_and(|position| position < MAX_PARKED);
+        let waiting = queue.waiters.get_mut(caller)?;
         waiting.is_parked = is_near;
-        is_near.then_some(rank == 0 && is_free)
+        is_near.then_some(position == 0 && is_free)
     }
 
-    /// Its visit does not stay any longer.
-    pub(super) fn unpark(&mut self, place: &str, caller: &QueuedOperation) {
-        if let Some(waiting) = self.0.get_mut(place).and_then(|line| line.waiters.get_mut(caller)) {
+    /// Its reconcile does not stay any longer.
+    pub(super) fn unpark(&mut self, channel: &str, caller: &QueuedOperation) {
+        if let Some(waiting) = self.0.get_mut(channel).and_then(|queue| queue.waiters.get_mut(caller)) {
             waiting.is_parked = false;
         }
     }
 
-    /// Whoever began has ended, whatever came of it. Returns who is to come now.
-    pub(super) fn end(&mut self, place: &str, caller: &QueuedOperation, now: Instant) -> Vec<RequestId> {
-        let Some(line) = self.0.get_mut(place) else { return Vec::new() };
-        if line.in_flight.as_ref().is_none_or(|(busy, _)| busy != caller) {
+    /// The operation that posts has ended, with any outcome. Returns the requests to wake now.
+    pub(super) fn end(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) -> Vec<RequestId> {
+        let Some(queue) = self.0.get_mut(channel) else { return Vec::new() };
+        if queue.in_flight.as_ref().is_none_or(|(busy, _)| busy != caller) {
             return Vec::new();
         }
-        line.in_flight = None;
-        if line.waiters.is_empty()
-            && line.last_failure.is_none()
-            && line.not_before <= now
-            && !line.is_throttled
+        queue.in_flight = None;
+        if queue.waiters.is_empty()
+            && queue.last_failure.is_none()
+            && queue.not_before <= now
+            && !queue.is_throttled
         {
-            self.0.remove(place);
+            self.0.remove(channel);
             return Vec::new();
         }
-        line.next_to_wake(now)
+        queue.next_to_wake(now)
     }
 
-    /// The same for all that one request began.
+    /// The same for all operations of one request.
     pub(super) fn end_all(&mut self, id: &RequestId, now: Instant) -> Vec<RequestId> {
-        let is_its = |line: &ChannelQueue| line.in_flight.as_ref().is_some_and(|(busy, _)| busy.id == *id);
-        let begun = self.0.iter().filter(|(_, line)| is_its(line));
-        let begun: Vec<_> =
-            begun.filter_map(|(place, line)| Some((place.clone(), line.in_flight.clone()?.0))).collect();
-        begun.iter().flat_map(|(place, caller)| self.end(place, caller, now)).collect()
+        let is_its = |queue: &ChannelQueue| queue.in_flight.as_ref().is_some_and(|(busy, _)| busy.id == *id);
+        let begun = self.0.iter().filter(|(_, queue)| is_its(queue));
+        let begun: Vec<_> = begun
+            .filter_map(|(channel, queue)| Some((channel.clone(), queue.in_flight.clone()?.0)))
+            .collect();
+        begun.iter().flat_map(|(channel, caller)| self.end(channel, caller, now)).collect()
     }
 
-    /// It comes again at `due`; until then it waits for something else, or for what all wait for (`is_ready`).
+    /// The operation comes again at `due`. Until then it waits for something else, or for what all wait for (`is_ready`).
     pub(super) fn requeue(
         &mut self,
-        place: &str,
+        channel: &str,
         caller: &QueuedOperation,
         due: Instant,
         is_ready: bool,
         now: Instant,
     ) {
         self.0
-            .entry(place.to_owned())
+            .entry(channel.to_owned())
             .or_insert_with(|| ChannelQueue::new(now))
             .insert(caller, due, is_ready);
     }
 
-    /// It waits for something that may take long, or for nothing.
-    pub(super) fn remove(&mut self, place: &str, caller: &QueuedOperation) {
-        if let Some(line) = self.0.get_mut(place) {
-            line.waiters.remove(caller);
+    /// The operation waits for something that may take long, or for nothing.
+    pub(super) fn remove(&mut self, channel: &str, caller: &QueuedOperation) {
+        if let Some(queue) = self.0.get_mut(channel) {
+            queue.waiters.remove(caller);
         }
     }
 
-    /// The place took a message.
-    pub(super) fn on_accepted(&mut self, place: &str, caller: &QueuedOperation) {
-        if let Some(line) = self.0.get_mut(place) {
-            line.last_failure = None;
-            if line.bypassed.as_ref() == Some(caller) {
-                line.bypassed = None;
+    /// The channel accepted a message.
+    pub(super) fn on_accepted(&mut self, channel: &str, caller: &QueuedOperation) {
+        if let Some(queue) = self.0.get_mut(channel) {
+            queue.last_failure = None;
+            if queue.bypassed.as_ref() == Some(caller) {
+                queue.bypassed = None;
             }
         }
     }
 
-    /// Slack, or the way to it, failed for a while. Whoever met it comes again at `due`; those behind wait for it, but not
-    /// for ever.
-    pub(super) fn on_failure(&mut self, place: &str, caller: &QueuedOperation, due: Instant, now: Instant) {
-        let line = self.0.entry(place.to_owned()).or_insert_with(|| ChannelQueue::new(now));
-        line.insert(caller, due, false);
-        let times = match &line.last_failure {
+    /// Slack, or the connection to it, failed for a while. The operation comes again at `due`; those behind wait for it, but
+    /// not for ever.
+    pub(super) fn on_failure(&mut self, channel: &str, caller: &QueuedOperation, due: Instant, now: Instant) {
+        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        queue.insert(caller, due, false);
+        let times = match &queue.last_failure {
             Some((before, times)) if before == caller => times + 1,
             _ => 1,
         };
-        line.last_failure = Some((caller.clone(), times));
+        queue.last_failure = Some((caller.clone(), times));
         if times.is_multiple_of(FAILURES_BEFORE_BYPASS) {
-            line.bypassed = Some(caller.clone());
+            queue.bypassed = Some(caller.clone());
             return;
         }
-        // Another one failed, too, so it is the place: the first in the line tries it.
+        // Another operation failed, too, so the cause is the channel: the first in the queue tries it.
         let first =
-            line.bypassed.take().and_then(|first| line.waiters.get(&first)).map_or(due, |first| first.due);
-        line.not_before = line.not_before.max(first);
+            queue.bypassed.take().and_then(|first| queue.waiters.get(&first)).map_or(due, |first| first.due);
+        queue.not_before = queue.not_before.max(first);
     }
 
-    /// Slack asked to wait in `place` until `from`. Whoever met it keeps its place in the line, if it is in it.
+    /// Slack rate-limited `channel` until `from`. The caller keeps its position in the queue, if it has one.
     pub(super) fn throttle(
         &mut self,
-        place: &str,
+        channel: &str,
         caller: Option<&QueuedOperation>,
         from: Instant,
         now: Instant,
     ) {
         self.evict_idle(now);
-        let line = self.0.entry(place.to_owned()).or_insert_with(|| ChannelQueue::new(now));
-        (line.not_before, line.is_throttled) = (line.not_before.max(from), true);
-        caller.inspect(|caller| line.insert(caller, from, true));
+        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        (queue.not_before, queue.is_throttled) = (queue.not_before.max(from), true);
+        caller.inspect(|caller| queue.insert(caller, from, true));
     }
 
-    /// Forgets lines in which nobody waits any more.
+    /// Forgets idle queues.
     fn evict_idle(&mut self, now: Instant) {
-        self.0.retain(|_, line| {
-            line.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
-            line.in_flight.is_some() || !line.waiters.is_empty() || line.not_before + RESET_AFTER > now
+        self.0.retain(|_, queue| {
+            queue.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
+            queue.in_flight.is_some() || !queue.waiters.is_empty() || queue.not_before + RESET_AFTER > now
         });
     }
 }

@@ -1,8 +1,7 @@
-//! Carries out a plan's errands under a claim, and records what came of each as soon as it is there.
+//! Applies a plan's operations under a claim, and records each outcome as soon as it is known.
 //!
-//! The order that keeps every promise: the claim and the posts that are about to be made are written, then the calls
-//! are made, then what came of them is written and the claim given up. Whatever dies in between leaves a doubt on
-//! record, never a secret.
+//! The order matters: first the claim and the posts to make are recorded, then the calls are made, then the outcomes are
+//! recorded and the claim is released. A crash in between leaves an in-doubt post on record, never an unknown one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,15 +31,15 @@ use crate::teleport;
 use crate::teleport::error::ErrorKind;
 use crate::teleport::plugin_data::{Fields, modify_record};
 
-/// What is about to be done, and on what knowledge.
+/// The operations to apply, and the record that they were planned on.
 pub(super) struct PlannedWrite<'a> {
     /// The record as it was read.
     pub(super) expected: &'a Fields,
-    /// What Teleport says, if that is news.
+    /// The request in Teleport, if it changed.
     pub(super) known: Option<&'a AccessRequest>,
-    /// What is about to be done.
+    /// The operations to apply.
     pub(super) operations: Vec<(Operation, Vec<Step>)>,
-    /// The posts among it, and where.
+    /// The posts among them, and their destinations.
     pub(super) posts: Vec<(Operation, String)>,
     /// When the request was made.
     pub(super) created: Option<Timestamp>,
@@ -48,18 +47,18 @@ pub(super) struct PlannedWrite<'a> {
 
 /// Whether the claim was taken.
 pub(super) enum ClaimResult {
-    /// It was.
+    /// The claim is ours.
     Acquired(Lease),
-    /// Somebody else works on the request; look again then.
+    /// Another daemon works on the request; reconcile again at this time.
     HeldByOther(Timestamp),
-    /// The record is not what it was.
+    /// The record changed since it was read.
     RecordChanged,
     /// The request vanished and has no record.
     NoRecord,
 }
 
-/// Errands of one request that are under way at once, of the outbox's 16 calls: a request with a hundred recipients must
-/// not make all others wait until the last of them is told.
+/// Operations of one request in flight at once, of the sender's 16 calls: a request with a hundred recipients must not make
+/// all others wait until the last recipient is notified.
 const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
 /// Takes claims, applies operations under them and records the outcomes.
@@ -74,23 +73,23 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Takes the claim, unless somebody else holds it or the record changed since it was read.
+    /// Takes the claim, unless another daemon holds it or the record changed since it was read.
     pub(super) async fn acquire(
         &self,
         id: &RequestId,
         intent: &PlannedWrite<'_>,
         record: &Record,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Result<ClaimResult, ReconcileError> {
         let now = self.clock.now();
-        let watched = memory.observe_claim(record.claim.as_ref());
+        let watched = retry_state.observe_claim(record.claim.as_ref());
         let acquire = may_acquire(record.claim.as_ref(), self.holder.name(), watched, now);
         if let Acquire::Wait(left) = acquire {
             return Ok(ClaimResult::HeldByOther(later(now, left)));
         }
         let mut lease = self.holder.lease();
         let mut is_changed = false;
-        let unsaved = &memory.unrecorded;
+        let unsaved = &retry_state.unrecorded;
         let written = modify_record(&self.teleport, id, |data| {
             is_changed = data != intent.expected;
             if is_changed {
@@ -101,7 +100,7 @@ impl Executor {
                 record.update_known(known);
             }
             unsaved.iter().for_each(|outcome| record.apply(outcome));
-            // Its time runs from the write, not from the read before it.
+            // The lease starts at the write, not at the read before it.
             lease = self.holder.lease();
             record.acquire(lease.claim.clone(), intent.posts.iter().cloned());
             Some(record.encode())
@@ -112,10 +111,10 @@ impl Executor {
             Ok(_) => {
                 if acquire == Acquire::Expired {
                     self.metrics.claim_taken_over();
-                    info!(request = %id, "Whoever worked on this request (another teleport-slack, or an earlier run of this one) has not been heard of; taking over");
+                    info!(request = %id, "The claim of another instance (or of an earlier run) expired; taking over this request");
                 }
-                memory.unrecorded.clear();
-                memory.observe_claim(None);
+                retry_state.unrecorded.clear();
+                retry_state.observe_claim(None);
                 if lease.may_start_call() {
                     self.log_once.clear(STAGE_WRITE);
                 } else if self.log_once.should_log(STAGE_WRITE, "slow") {
@@ -125,43 +124,43 @@ impl Executor {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 debug!(request = %id, "The request is gone and has no record");
-                memory.unrecorded.clear();
+                retry_state.unrecorded.clear();
                 Ok(ClaimResult::NoRecord)
             }
             Err(error) => {
                 // It may have been written all the same; but nothing was posted.
                 let since = lease.claim.acquired_at;
-                let errands = intent.posts.iter().map(|(errand, _)| errand.clone());
-                memory.unrecorded.extend(
-                    errands.map(|errand| Outcome::NotAttempted { operation: errand, attempted_at: since }),
+                let operations = intent.posts.iter().map(|(operation, _)| operation.clone());
+                retry_state.unrecorded.extend(
+                    operations.map(|operation| Outcome::NotAttempted { operation, attempted_at: since }),
                 );
                 Err(ReconcileError::write(error))
             }
         }
     }
 
-    /// Runs errands side by side, a few at a time, records each outcome as soon as it is there, and gives the claim up.
+    /// Runs operations concurrently, a few at a time, records each outcome as soon as it is known, and releases the claim.
     ///
-    /// If Teleport cannot record, the rest is still awaited and kept for the next visit.
+    /// If Teleport cannot record, the other outcomes are still awaited and kept for the next reconcile.
     pub(super) async fn execute(
         &self,
         id: &RequestId,
         intent: PlannedWrite<'_>,
         mut record: Record,
         lease: &Lease,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Result<(), ReconcileError> {
         let mut waiting: VecDeque<_> = intent.operations.into();
         let mut running = FuturesUnordered::new();
         let posts = &intent.posts;
-        let begin = |(errand, steps), memory: &RetryState| {
-            let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-            let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.clone());
-            let caller = QueuedOperation { created: intent.created, id: id.clone(), operation: errand };
+        let begin = |(operation, steps), retry_state: &RetryState| {
+            let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
+            let place = posts.iter().find(|(post, _)| *post == operation).map(|(_, place)| place.clone());
+            let caller = QueuedOperation { created: intent.created, id: id.clone(), operation };
             self.execute_operation(caller, steps, place, failures, lease)
         };
         let first = waiting.drain(..waiting.len().min(MAX_CONCURRENT_OPERATIONS));
-        running.extend(first.map(|errand| begin(errand, memory)));
+        running.extend(first.map(|operation| begin(operation, retry_state)));
         let mut result = Ok(());
         while let Some(first) = running.next().await {
             let mut ended = vec![first];
@@ -169,19 +168,23 @@ impl Executor {
                 ended.push(next);
             }
             for (caller, mut outcomes, mut not_yet) in ended {
-                let errand = caller.operation.clone();
-                let place = posts.iter().find(|(post, _)| *post == errand).map(|(_, place)| place.as_str());
-                let misfits = outcomes.extract_if(.., |outcome| !can_be_recorded(&record, outcome)).count();
-                if misfits > 0 && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. })) {
-                    let failures = memory.failures.get(&errand).copied().unwrap_or(0);
-                    let misplaced = self.sender.on_address_conflict(
+                let operation = caller.operation.clone();
+                let place =
+                    posts.iter().find(|(post, _)| *post == operation).map(|(_, place)| place.as_str());
+                let unrecordable =
+                    outcomes.extract_if(.., |outcome| !can_be_recorded(&record, outcome)).count();
+                if unrecordable > 0
+                    && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. }))
+                {
+                    let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
+                    let conflict = self.sender.on_address_conflict(
                         id,
-                        &errand,
+                        &operation,
                         place,
                         lease.claim.acquired_at,
                         failures,
                     );
-                    (outcomes, not_yet) = (misplaced.0, Some(misplaced.1));
+                    (outcomes, not_yet) = (conflict.0, Some(conflict.1));
                 }
                 if let Some(place) = place {
                     outcomes.iter().for_each(|outcome| self.sender.on_posted(place, &caller, outcome));
@@ -189,15 +192,15 @@ impl Executor {
                 outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.remember_channel_id(outcome));
                 match not_yet {
-                    Some(not_yet) => memory.defer(errand, &not_yet),
-                    None => memory.record_progress(&errand, &outcomes),
+                    Some(not_yet) => retry_state.defer(operation, &not_yet),
+                    None => retry_state.record_progress(&operation, &outcomes),
                 }
-                memory.unrecorded.extend(outcomes);
-                running.extend(waiting.pop_front().map(|errand| begin(errand, memory)));
+                retry_state.unrecorded.extend(outcomes);
+                running.extend(waiting.pop_front().map(|operation| begin(operation, retry_state)));
             }
             let done = running.is_empty().then_some(&lease.claim);
             if result.is_ok() {
-                result = self.record_outcomes(id, None, done, memory).await.map(|_| ());
+                result = self.record_outcomes(id, None, done, retry_state).await.map(|_| ());
             }
         }
         result
@@ -225,28 +228,28 @@ impl Executor {
         }
         let tried = caller.operation.clone();
         place.inspect(|place| self.sender.end(place, &caller));
-        // What was in doubt before is not, if this message went well or an earlier one of the same thread.
+        // An earlier in-doubt post is resolved if this message, or an earlier one of the same thread, succeeded.
         let is_first = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Replied { .. }));
         outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.effect), &caller.operation) {
-            (Some(Effect::Unknown { final_at: ripe, destination: place, is_accepted }), _) => {
-                let (place, ripe, is_accepted) = (place.clone(), *ripe, *is_accepted);
+            (Some(Effect::Unknown { final_at, destination: place, is_accepted }), _) => {
+                let (place, final_at, is_accepted) = (place.clone(), *final_at, *is_accepted);
                 Outcome::InDoubt {
                     operation: tried,
                     destination: place,
                     attempted_at: since,
-                    final_at: ripe,
+                    final_at,
                     is_accepted,
                     is_first,
                 }
             }
-            // Told by two, perhaps. No record shows that of replies, so the thread is looked at.
+            // Perhaps two daemons replied. No record shows that of replies, so the thread is checked.
             (None, Operation::Reply(channel, _)) if lease.has_expired() => {
-                let (place, ripe, is_accepted) = (channel.to_string(), Timestamp::now(), false);
+                let (place, final_at, is_accepted) = (channel.to_string(), Timestamp::now(), false);
                 Outcome::InDoubt {
                     operation: tried,
                     destination: place,
                     attempted_at: since,
-                    final_at: ripe,
+                    final_at,
                     is_accepted,
                     is_first,
                 }
@@ -261,24 +264,23 @@ impl Executor {
         (caller, outcomes, not_yet)
     }
 
-    /// Writes down what Teleport said (with the record as it was read before) and what Slack confirmed, and gives a
-    /// claim up. Returns whether there is a
-    /// record to write to: none if the request vanished and never had one.
+    /// Records what Teleport said (with the record as it was read before) and what Slack confirmed, and releases a claim.
+    /// Returns whether there is a record to write to: none if the request vanished and never had one.
     pub(super) async fn record_outcomes(
         &self,
         id: &RequestId,
         known: Option<(&AccessRequest, &Record)>,
         done: Option<&Claim>,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Result<bool, ReconcileError> {
-        if known.is_none() && done.is_none() && memory.unrecorded.is_empty() {
+        if known.is_none() && done.is_none() && retry_state.unrecorded.is_empty() {
             return Ok(true);
         }
-        let unsaved = &memory.unrecorded;
+        let unsaved = &retry_state.unrecorded;
         let written = modify_record(&self.teleport, id, |data| {
             let mut record = Record::decode(id, data).0;
-            // If somebody was told of a decision since we looked, it is ours that is old: not the decision was taken
-            // back. Another visit follows.
+            // If another daemon displayed a decision since the read, our state is the stale one: the decision was not
+            // revoked. Another reconcile follows.
             let is_good = |known: &AccessRequest, read: &Record| {
                 read.is_decided() || !is_stale(known, record.known.as_ref())
             };
@@ -300,7 +302,7 @@ impl Executor {
             }
             Err(error) => return Err(ReconcileError::write(error)),
         };
-        memory.unrecorded.clear();
+        retry_state.unrecorded.clear();
         self.log_once.clear(STAGE_WRITE);
         Ok(exists)
     }
@@ -315,7 +317,7 @@ impl Executor {
     }
 }
 
-/// Whether a message's address can be written down as that recipient's.
+/// Whether a message's address can be recorded as that recipient's.
 fn can_be_recorded(record: &Record, outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Posted { key, channel, ts, .. } => record.accepts(key, channel, ts),

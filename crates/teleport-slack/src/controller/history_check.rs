@@ -1,5 +1,4 @@
-//! Looks in Slack for a post whose outcome nobody recorded, by the mark that it was posted with, or by its words if the
-//! mark is gone.
+//! Searches Slack for a post whose outcome was not recorded: by its metadata, or by its text if the metadata is gone.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +13,25 @@ use crate::slack::error::{Retry, SlackError};
 use crate::slack::history::{Author, MessageTag, OwnMessage, Window};
 use crate::slack::{self, Metadata};
 
-/// The `event_type` of our messages' marks.
+/// The `event_type` of our messages' metadata.
 const EVENT_TYPE: &str = "teleport_access_request";
 const REQUEST: &str = "request_id";
 const RECIPIENT: &str = "recipient";
 const REVIEW: &str = "review";
 const VOTE: &str = "vote";
 
-/// The mark of a message that tells a recipient of a request.
+/// The metadata of a request message to one recipient.
 pub(super) fn message_metadata(id: &RequestId, key: &RecipientKey) -> Metadata {
     build_metadata(id, RECIPIENT, key.to_string())
 }
 
-/// The mark of a reply that tells a review or a vote.
-pub(super) fn reply_metadata(id: &RequestId, told: RepliesPosted) -> Metadata {
-    let kind = match told {
+/// The metadata of a thread reply with a review or a vote.
+pub(super) fn reply_metadata(id: &RequestId, replies: RepliesPosted) -> Metadata {
+    let kind = match replies {
         RepliesPosted::Reviews(_) => REVIEW,
         RepliesPosted::Votes(_) => VOTE,
     };
-    build_metadata(id, kind, told.count().to_string())
+    build_metadata(id, kind, replies.count().to_string())
 }
 
 fn build_metadata(id: &RequestId, key: &str, value: String) -> Metadata {
@@ -40,18 +39,18 @@ fn build_metadata(id: &RequestId, key: &str, value: String) -> Metadata {
     Metadata { event_type: EVENT_TYPE.to_owned(), payload }
 }
 
-/// What was found of a post.
+/// The result of the search for a post.
 #[derive(Debug)]
 pub(super) enum HistoryResult {
-    /// It is there.
+    /// The post is there.
     Found(Vec<Outcome>),
-    /// It is there more than once: these replies are too many.
+    /// The post is there more than once: these replies are the duplicates.
     Duplicates(ChannelId, Vec<MessageTs>),
-    /// It is not there.
+    /// The post is not there.
     NotFound,
-    /// The message whose thread it went to was deleted.
+    /// The message of its thread was deleted.
     ThreadDeleted(Outcome),
-    /// We cannot look, for this reason.
+    /// The bot cannot read the history, for this reason.
     NoAccess(String),
 }
 
@@ -61,10 +60,10 @@ impl HistoryResult {
     }
 }
 
-/// Looks for what a doubt is about.
+/// Searches for an in-doubt post.
 ///
 /// # Errors
-/// If Slack did not answer; then the doubt stays.
+/// If Slack did not answer; then the post stays in doubt.
 pub(super) async fn check_history(
     slack: &slack::Client,
     directory: &Directory,
@@ -72,15 +71,15 @@ pub(super) async fn check_history(
     id: &RequestId,
     search: &HistoryQuery,
 ) -> Result<HistoryResult, SlackError> {
-    let doubt = &search.in_doubt;
+    let in_doubt = &search.in_doubt;
     match find_in_history(slack, directory, author, id, search).await {
         Ok(None) => Ok(HistoryResult::NoAccess(format!(
             "no public channel is called {} any more; name channels by their ids (C...), which stay",
-            doubt.destination
+            in_doubt.destination
         ))),
         Ok(Some(found)) => Ok(found),
         Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
-            Ok(match &doubt.operation {
+            Ok(match &in_doubt.operation {
                 Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
                     HistoryResult::ThreadDeleted(Outcome::Unreachable {
                         channel: channel.clone(),
@@ -95,7 +94,7 @@ pub(super) async fn check_history(
     }
 }
 
-/// Whether Slack said "no" to the look itself: a scope is missing, or the bot is not in the channel.
+/// Whether Slack refused the search itself: a scope is missing, or the bot is not in the channel.
 fn denies_history(error: &SlackError) -> bool {
     match error.retry() {
         Retry::Never => error.code().is_some(),
@@ -106,7 +105,7 @@ fn denies_history(error: &SlackError) -> bool {
     }
 }
 
-/// What there is of it; `None` if its conversation cannot be found.
+/// The search result; `None` if the conversation cannot be found.
 async fn find_in_history(
     slack: &slack::Client,
     directory: &Directory,
@@ -114,12 +113,16 @@ async fn find_in_history(
     id: &RequestId,
     search: &HistoryQuery,
 ) -> Result<Option<HistoryResult>, SlackError> {
-    let doubt = &search.in_doubt;
-    let window =
-        |channel, thread| Window { channel, thread, from: doubt.first_attempted_at, until: doubt.final_at };
-    match &doubt.operation {
+    let in_doubt = &search.in_doubt;
+    let window = |channel, thread| Window {
+        channel,
+        thread,
+        from: in_doubt.first_attempted_at,
+        until: in_doubt.final_at,
+    };
+    match &in_doubt.operation {
         Operation::Post(key) => {
-            let Some(channel) = resolve_conversation(slack, directory, &doubt.destination).await? else {
+            let Some(channel) = resolve_conversation(slack, directory, &in_doubt.destination).await? else {
                 return Ok(None);
             };
             let own = slack.own_messages(author, EVENT_TYPE, window(&channel, None)).await?;
@@ -144,7 +147,7 @@ async fn find_in_history(
     }
 }
 
-/// The conversation that a post to this place goes to; `None` if there is none.
+/// The conversation of this destination; `None` if there is none.
 async fn resolve_conversation(
     slack: &slack::Client,
     directory: &Directory,
@@ -159,8 +162,8 @@ async fn resolve_conversation(
     }
 }
 
-/// Our messages that tell this recipient of this request. One whose mark is gone counts if there is no better one and it
-/// is known to be nobody else's.
+/// Our messages about this request to this recipient. A message without metadata counts if no other matches and it belongs
+/// to no other recipient.
 fn matching_messages(
     id: &RequestId,
     key: &RecipientKey,
@@ -168,8 +171,8 @@ fn matching_messages(
     is_other: impl Fn(&MessageTs) -> bool,
 ) -> Vec<MessageTs> {
     let is_it = |own: &&OwnMessage| match &own.tag {
-        MessageTag::Metadata(mark) => {
-            has_value(mark, REQUEST, id.as_str()) && has_value(mark, RECIPIENT, key.as_str())
+        MessageTag::Metadata(metadata) => {
+            has_value(metadata, REQUEST, id.as_str()) && has_value(metadata, RECIPIENT, key.as_str())
         }
         MessageTag::Content { .. } => false,
     };
@@ -186,9 +189,8 @@ fn matching_messages(
     own.iter().find(is_like_it).map(|own| own.ts.clone()).into_iter().collect()
 }
 
-/// Whether a message with these texts tells of this request: its blocks have the line with the id, or it has none and the
-/// id stands below its first line. That line and the others may hold what the requester wrote, such as another
-/// request's id.
+/// Whether a message with this text is about this request: its blocks have the line with the id, or it has no blocks and the
+/// id stands below the first line. All lines may hold what the requester wrote, such as another request's id.
 fn mentions_request(id: &RequestId, text: &str, blocks: &[String]) -> bool {
     let Some(id) = id.as_token() else { return false };
     if blocks.is_empty() {
@@ -200,20 +202,20 @@ fn mentions_request(id: &RequestId, text: &str, blocks: &[String]) -> bool {
     blocks.iter().flat_map(|block| block.lines()).any(|found| found == line)
 }
 
-/// Our replies about this request, and what each tells; oldest first, as they were given. Those whose mark is gone are
-/// known by the words that the thread `lacks`.
+/// Our replies about this request, and the review or vote of each; oldest first, as they were given. Replies without
+/// metadata are matched by the texts that the thread `lacks`.
 fn matching_replies(
     id: &RequestId,
     own: &[OwnMessage],
     lacks: &[(Message, RepliesPosted)],
 ) -> Vec<(MessageTs, RepliesPosted)> {
     let mut lacks: Vec<_> = lacks.iter().collect();
-    let told = |own: &OwnMessage| match &own.tag {
-        MessageTag::Metadata(mark) => {
-            let count = |kind: &str| mark.get(kind)?.parse().ok();
-            let told =
+    let parse = |own: &OwnMessage| match &own.tag {
+        MessageTag::Metadata(metadata) => {
+            let count = |kind: &str| metadata.get(kind)?.parse().ok();
+            let replies =
                 count(REVIEW).map(RepliesPosted::Reviews).or_else(|| count(VOTE).map(RepliesPosted::Votes));
-            told.filter(|_| has_value(mark, REQUEST, id.as_str()))
+            replies.filter(|_| has_value(metadata, REQUEST, id.as_str()))
         }
         MessageTag::Content { text, .. } if own.is_reply => {
             let n = lacks.iter().position(|(message, _)| message.text() == text)?;
@@ -223,30 +225,30 @@ fn matching_replies(
     };
     own.iter()
         .map(|own| own.ts.clone())
-        .zip(own.iter().map(told))
-        .filter_map(|(ts, told)| Some((ts, told?)))
+        .zip(own.iter().map(parse))
+        .filter_map(|(ts, replies)| Some((ts, replies?)))
         .collect()
 }
 
-/// The replies that tell what an earlier one told.
+/// The replies with the same review or vote as an earlier one.
 fn duplicates(replies: &[(MessageTs, RepliesPosted)]) -> Vec<MessageTs> {
-    let is_told = |n: usize| replies[..n].iter().any(|(_, told)| *told == replies[n].1);
-    (0..replies.len()).filter(|n| is_told(*n)).map(|n| replies[n].0.clone()).collect()
+    let is_repeated = |n: usize| replies[..n].iter().any(|(_, earlier)| *earlier == replies[n].1);
+    (0..replies.len()).filter(|n| is_repeated(*n)).map(|n| replies[n].0.clone()).collect()
 }
 
-fn has_value(mark: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
-    mark.get(key).is_some_and(|found| found == value)
+fn has_value(metadata: &BTreeMap<String, String>, key: &str, value: &str) -> bool {
+    metadata.get(key).is_some_and(|found| found == value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn marked(ts: &str, mark: Metadata) -> OwnMessage {
+    fn marked(ts: &str, metadata: Metadata) -> OwnMessage {
         OwnMessage {
             ts: MessageTs::new(ts),
-            is_reply: mark.payload.contains_key(REVIEW),
-            tag: MessageTag::Metadata(mark.payload),
+            is_reply: metadata.payload.contains_key(REVIEW),
+            tag: MessageTag::Metadata(metadata.payload),
         }
     }
 
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_message_for_this_request_and_recipient_is_it() {
+    fn only_the_message_for_this_request_and_recipient_matches() {
         let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
         let all = [
             marked("1.1", message_metadata(&RequestId::new("r2"), &key)),
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_whose_mark_is_gone_is_known_by_the_line_with_the_id() {
+    fn a_message_without_metadata_is_matched_by_the_line_with_the_id() {
         let line = "*ID*: r1\n*Cluster*: demo";
         check(&[worded("1.1", "x", &["You have", line])], &["1.1"]);
         check(&[worded("1.1", "x\n*Approve*: `tsh request review --approve r1`", &[])], &["1.1"]);
@@ -306,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rendered_is_known_by_its_words() {
+    fn rendered_messages_are_matched_by_their_text() {
         use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
         use access_core::render::request_message::{
             Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
@@ -358,12 +360,13 @@ mod tests {
             marked("1.3", reply_metadata(&RequestId::new("r2"), RepliesPosted::Votes(7))),
             marked("1.4", build_metadata(&id, REVIEW, "-1".into())),
         ];
-        let told: Vec<_> = matching_replies(&id, &all, &[]).into_iter().map(|(_, told)| told).collect();
-        assert_eq!(told, [RepliesPosted::Reviews(1), RepliesPosted::Votes(2)]);
+        let replies: Vec<_> =
+            matching_replies(&id, &all, &[]).into_iter().map(|(_, replies)| replies).collect();
+        assert_eq!(replies, [RepliesPosted::Reviews(1), RepliesPosted::Votes(2)]);
     }
 
     #[test]
-    fn replies_whose_mark_is_gone_are_known_by_their_words() {
+    fn replies_without_metadata_are_matched_by_their_text() {
         use access_core::domain::request::Review;
         use access_core::render::thread_reply::review_reply;
         let vote = |name: &str| {
@@ -386,7 +389,7 @@ mod tests {
         ];
         let found = matching_replies(&RequestId::new("r1"), &all, &lacks);
         let expected = [("1.2", RepliesPosted::Reviews(2)), ("1.3", RepliesPosted::Reviews(3))];
-        assert_eq!(found, expected.map(|(ts, told)| (MessageTs::new(ts), told)));
+        assert_eq!(found, expected.map(|(ts, replies)| (MessageTs::new(ts), replies)));
     }
 
     #[test]
@@ -396,14 +399,14 @@ mod tests {
             ("1.2", RepliesPosted::Votes(1)),
             ("1.3", RepliesPosted::Reviews(2)),
         ]
-        .map(|(ts, told)| (MessageTs::new(ts), told));
+        .map(|(ts, replies)| (MessageTs::new(ts), replies));
         assert_eq!(duplicates(&all), []);
         let again = [
             ("1.4", RepliesPosted::Votes(1)),
             ("1.5", RepliesPosted::Reviews(1)),
             ("1.6", RepliesPosted::Votes(1)),
         ]
-        .map(|(ts, told)| (MessageTs::new(ts), told));
+        .map(|(ts, replies)| (MessageTs::new(ts), replies));
         let found = duplicates(&[&all[..], &again].concat());
         assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), ["1.4", "1.5", "1.6"]);
     }

@@ -1,7 +1,7 @@
-//! Clears up what is in doubt: looks for a post whose outcome nobody recorded, and says whether it is made once more
-//! where nobody can look.
+//! Resolves in-doubt posts: looks for a post whose outcome was not recorded, and decides whether to post again if the bot
+//! cannot read the history.
 //!
-//! How the look is done: `settle`. When a blind repetition is right: `access_core::record::claim`.
+//! `history_check` searches. `access_core::record::claim` decides when posting again without a search is right.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ use crate::observe::seconds;
 use crate::slack::error::Retry;
 use crate::slack::method::Method;
 
-/// Nobody can look, and Slack was not seen to answer in that place since.
+/// The bot cannot read the history, and Slack has not answered posts to that destination since.
 const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
-/// What to grant so that the bot can look.
+/// The scopes that let the bot read the history.
 const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
 
 impl SlackSender {
-    /// Looks whether a post was made whose outcome nobody recorded.
+    /// Looks for a post whose outcome was not recorded.
     pub(super) async fn verify_post(
         &self,
         caller: &QueuedOperation,
@@ -39,48 +39,48 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
         let id = &caller.id;
-        let (errand, place) = (&search.in_doubt.operation, &search.in_doubt.destination);
-        let settled =
-            Outcome::Resolved { operation: errand.clone(), attempted_at: search.in_doubt.attempted_at };
+        let (operation, place) = (&search.in_doubt.operation, &search.in_doubt.destination);
+        let resolved =
+            Outcome::Resolved { operation: operation.clone(), attempted_at: search.in_doubt.attempted_at };
         match history_check::check_history(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(HistoryResult::Found(mut outcomes)) => {
                 self.metrics.in_doubt_post_resolved(InDoubtResult::Found);
-                info!(request = %id, %place, "Slack had carried out a post whose answer was lost; it is not made again");
-                outcomes.push(settled);
+                info!(request = %id, %place, "Found an unconfirmed message in the channel history; not posting again");
+                outcomes.push(resolved);
                 Ok(outcomes)
             }
-            Ok(HistoryResult::Duplicates(channel, doubles)) => {
-                for ts in doubles {
+            Ok(HistoryResult::Duplicates(channel, duplicates)) => {
+                for ts in duplicates {
                     if !lease.may_start_call() {
                         return Err(Deferred::not_attempted(Duration::ZERO));
                     }
-                    let withdrawn = self.delete(id, channel.clone(), ts).await;
-                    withdrawn.map_err(|error| self.on_error(caller, place, &error, failures))?;
+                    let deleted = self.delete(id, channel.clone(), ts).await;
+                    deleted.map_err(|error| self.on_error(caller, place, &error, failures))?;
                 }
-                // The next look finds the rest.
+                // The next check finds the rest.
                 Err(Deferred::not_attempted(Duration::ZERO))
             }
             Ok(HistoryResult::NotFound) => {
                 let left = search.in_doubt.final_at.duration_since(Timestamp::now());
                 let left = Duration::try_from(left).unwrap_or_default();
                 if !left.is_zero() {
-                    debug!(request = %id, %place, look_again_in_s = left.as_secs_f32(), "A post whose answer was lost is not there yet");
+                    debug!(request = %id, %place, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
                 }
                 self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %place, "A post whose answer was lost never arrived; it is made again");
+                info!(request = %id, %place, "Unconfirmed message not found in the channel history; posting again");
                 let now = Instant::now();
                 self.queues().requeue(place, caller, now, true, now);
-                Ok(vec![settled])
+                Ok(vec![resolved])
             }
             Ok(HistoryResult::ThreadDeleted(lost)) => {
                 self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %place, "Somebody deleted the message, so it is not kept current any more");
-                Ok(vec![lost, settled])
+                info!(request = %id, %place, "A user deleted the message, so it is not updated any more");
+                Ok(vec![lost, resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) if !search.is_wanted => {
-                debug!(request = %id, %place, "Nobody needs a post any more whose answer was lost: {reason}");
-                Ok(vec![settled])
+                debug!(request = %id, %place, "An unconfirmed message is not needed any more: {reason}");
+                Ok(vec![resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) => {
                 self.on_no_access(caller, search, &reason, failures, lease).await
@@ -94,7 +94,7 @@ impl SlackSender {
         }
     }
 
-    /// Nobody can look: whether the post is made once more.
+    /// The bot cannot read the history: decides whether to post again.
     async fn on_no_access(
         &self,
         caller: &QueuedOperation,
@@ -103,25 +103,25 @@ impl SlackSender {
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
-        let (id, doubt) = (&caller.id, &search.in_doubt);
-        let (place, attempts) = (&doubt.destination, doubt.attempts);
-        let is_worth_it = || doubt.should_retry(self.channels().last_responses(place));
-        // Where nothing else is posted, nothing else would ever show that Slack answers again.
+        let (id, in_doubt) = (&caller.id, &search.in_doubt);
+        let (place, attempts) = (&in_doubt.destination, in_doubt.attempts);
+        let should_retry = || in_doubt.should_retry(self.channels().last_responses(place));
+        // Without other posts to this destination, only a probe can show that Slack answers again.
         let is_open = self.blocked_for(Method::ChatPostMessage).is_none() && lease.may_start_call();
-        if !is_worth_it() && !doubt.is_accepted && is_open && self.channels().may_probe(place) {
+        if !should_retry() && !in_doubt.is_accepted && is_open && self.channels().may_probe(place) {
             self.probe(place).await;
         }
-        if is_worth_it() {
+        if should_retry() {
             self.metrics.possible_duplicate();
-            warn!(request = %id, %place, attempts, "A message is posted once more although it may be there already, because the bot cannot look; grant the scopes {HISTORY_SCOPES} to rule doubles out: {reason}");
-            let operation = doubt.operation.clone();
-            return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: doubt.attempted_at }]);
+            warn!(request = %id, %place, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
+            let operation = in_doubt.operation.clone();
+            return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
         let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         match self.channels().should_log(place) {
             Some(times) => {
-                warn!(request = %id, %place, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack does not say what became of it, and the bot cannot look; it is posted again when Slack is seen to answer there; grant the scopes {HISTORY_SCOPES} so that the bot can look: {reason}");
+                warn!(request = %id, %place, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again when Slack answers there; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
             }
             None => {
                 debug!(request = %id, %place, attempts, retry_in_s, "A message is still in doubt: {reason}");
@@ -131,12 +131,12 @@ impl SlackSender {
         Err(Deferred::failed(delay))
     }
 
-    /// A message was posted or found whose address is another message's, or cannot be written down: it stays in doubt.
-    /// `place` is where it was posted, if it was; a doubt that was looked into is left as it was.
+    /// Slack returned the address of another message, or one that cannot be recorded: the post stays in doubt. `place` is its
+    /// destination if it was just posted; an in-doubt post that was only searched for stays as it was.
     pub(super) fn on_address_conflict(
         &self,
         id: &RequestId,
-        errand: &Operation,
+        operation: &Operation,
         place: Option<&str>,
         since: Timestamp,
         failures: u32,
@@ -145,7 +145,7 @@ impl SlackSender {
         let retry_in_s = seconds(delay);
         warn!(request = %id, place, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
         let unclear = place.map(|place| Outcome::InDoubt {
-            operation: errand.clone(),
+            operation: operation.clone(),
             destination: place.to_owned(),
             attempted_at: since,
             final_at: Timestamp::now(),
@@ -155,7 +155,7 @@ impl SlackSender {
         (unclear.into_iter().collect(), Deferred::failed(delay))
     }
 
-    /// Asks whether Slack gives whole answers to posts into a place.
+    /// Checks whether Slack answers posts to a destination.
     async fn probe(&self, place: &str) {
         let Some(error) = self.slack.probe_post(place).await else { return };
         debug!(%place, "Asked Slack whether it answers: {error}");

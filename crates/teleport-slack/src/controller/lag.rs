@@ -1,11 +1,11 @@
-//! Which requests are behind: something that is to be shown, recorded or decided could not be yet. For the metrics only.
+//! Which requests are behind: something could not be displayed, recorded or decided yet. For the metrics only.
 
 use std::collections::{BTreeSet, HashMap};
 
 use access_core::domain::ids::RequestId;
 use tokio::time::Instant;
 
-/// The requests that are behind, each with the end of the first visit that left it so.
+/// The requests that are behind, each with the end of the first reconcile that left it so.
 #[derive(Debug, Default)]
 pub(super) struct Lag {
     since: HashMap<RequestId, Instant>,
@@ -13,7 +13,7 @@ pub(super) struct Lag {
 }
 
 impl Lag {
-    /// What a visit that ended at `now` left.
+    /// Records whether a reconcile that ended at `now` left the request behind.
     pub(super) fn record(&mut self, id: &RequestId, is_behind: bool, now: Instant) {
         if !is_behind {
             if let Some(since) = self.since.remove(id) {
@@ -25,7 +25,7 @@ impl Lag {
         }
     }
 
-    /// Since when the one is behind that is so for longest.
+    /// The earliest time since when a request is behind.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.order.first().map(|(since, _)| *since)
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_is_told_until_it_caught_up() {
+    fn the_oldest_is_reported_until_it_caught_up() {
         let (mut behind, start) = (Lag::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let [a, b] = ["a", "b"].map(RequestId::new);
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(behind.oldest(), Some(at(2)));
         behind.record(&a, true, at(5));
         behind.record(&b, false, at(6));
-        assert_eq!(behind.oldest(), Some(at(5)), "it is behind anew");
+        assert_eq!(behind.oldest(), Some(at(5)), "it is behind again");
         behind.record(&a, false, at(7));
         assert!(behind.since.is_empty() && behind.order.is_empty());
     }

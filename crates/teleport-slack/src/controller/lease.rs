@@ -1,4 +1,4 @@
-//! This process's share of the claims (`access_core::record::claim`): its name, its turns, and how long one lasts.
+//! This process's share of the claims (`access_core::record::claim`): its name, its generations, and how long one lasts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,20 +33,20 @@ impl Holder {
 
     /// To be called before the claim is written: the time runs from now on.
     pub(super) fn lease(&self) -> Lease {
-        let turn = self.next_generation.fetch_add(1, Ordering::Relaxed);
-        let claim = Claim { holder: self.name.clone(), generation: turn, acquired_at: Timestamp::now() };
+        let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
+        let claim = Claim { holder: self.name.clone(), generation, acquired_at: Timestamp::now() };
         Lease { claim, started_at: Instant::now() }
     }
 }
 
 impl Lease {
-    /// Whether a call may still begin. Both clocks are asked: one of them stands still while a machine sleeps, the other
-    /// while somebody sets it.
+    /// Whether a call may still begin. Both clocks must agree: the monotonic clock stops while the machine sleeps, and the
+    /// wall clock jumps when it is set.
     pub(super) fn may_start_call(&self) -> bool {
         self.is_younger_than(CLAIM_BUDGET)
     }
 
-    /// Whether somebody else may have taken the claim over since and done the same work.
+    /// Whether another daemon may have taken the claim over since and applied the same operations.
     pub(super) fn has_expired(&self) -> bool {
         !self.is_younger_than(CLAIM_TIMEOUT)
     }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_time_ends_by_the_clock_that_nobody_sets() {
+    async fn its_time_ends_by_the_monotonic_clock() {
         let lease = Holder::new().lease();
         tokio::time::advance(CLAIM_BUDGET - TICK).await;
         assert!(lease.may_start_call());
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_time_ends_by_the_wall_clock_and_when_that_was_set_back() {
+    async fn its_time_ends_by_the_wall_clock_and_when_the_wall_clock_was_set_back() {
         let work = SignedDuration::try_from(CLAIM_BUDGET).unwrap();
         for (ago, is_good) in [(work / 2, true), (work, false), (-work / 2, true), (-work * 2, false)] {
             let mut lease = Holder::new().lease();

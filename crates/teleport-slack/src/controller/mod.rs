@@ -1,13 +1,13 @@
-//! The shell around the decisions: it owns the tasks, the queue and the time.
+//! The controller: it owns the tasks, the queue and the clock of the reconciles.
 //!
 //! ```text
-//!   Teleport ──stream──▶ watcher ──updates──▶ dispatcher ──(id, what is listed)──▶ visits (many at once, one an id)
-//!                                              ▲   ▲                                 │
-//!                                      sweep ──┘   └────── when to look again ◀──────┘──▶ Slack, the record
+//!   Teleport ──stream──▶ watcher ──updates──▶ controller ──(id, observed)──▶ reconciles (many at once, one an id)
+//!                                              ▲   ▲                              │
+//!                                     resync ──┘   └── when to reconcile again ◀──┘──▶ Slack, the record
 //! ```
 //!
-//! The dispatcher is the only owner of what Teleport lists, of the queue and of the memory between visits, so
-//! nothing here is locked. Each update only wakes an id; the visit looks at what is (`reconciler`).
+//! The controller alone owns what Teleport lists, the queue and the retry states, so nothing here is locked. Each update
+//! only enqueued an id; the reconcile reads the current state (`reconciler`).
 
 mod in_doubt;
 mod recipients;
@@ -69,72 +69,72 @@ use crate::teleport::visibility::Visibility;
 use crate::teleport::watcher::WatchUpdate;
 use crate::{slack, teleport};
 
-/// Requests about whose people there is news and who wait for their turn.
+/// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
-/// Visits under way at once.
+/// Reconciles in progress at once.
 const MAX_CONCURRENT_RECONCILES: usize = 64;
-/// Every request is looked at again this often although nothing woke it.
+/// Every request is reconciled again this often although nothing woke it.
 const RESYNC_PERIOD: Duration = Duration::from_secs(600);
-/// How long visits under way may go on after the daemon was told to stop.
+/// How long reconciles in progress may go on after the daemon is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
-/// Requests whose turn it is, before the dispatcher takes them up; more come when their waits end.
+/// Requests whose turn it is, before the controller queues them; more come when their waits end.
 const NEXT_IN_QUEUE_CAPACITY: usize = 1_000;
-/// A visit that panicked is tried again after this long.
+/// A reconcile that panicked is tried again after this long.
 const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
-/// What the dispatcher needs to work.
+/// What the controller needs.
 pub struct Context {
-    /// The way to Teleport's records.
+    /// The Teleport client.
     pub teleport: teleport::Client,
-    /// The way to Slack.
+    /// The Slack client.
     pub slack: slack::Client,
-    /// Who we are there.
+    /// This app as the author of messages.
     pub author: Author,
-    /// Slack's people and channels, cached.
+    /// Slack's users and channels, cached.
     pub directory: Directory,
-    /// Who is told.
+    /// Which recipients to notify.
     pub rules: Rules,
     /// The cluster's name.
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
     pub is_enterprise: bool,
-    /// Where the web UI is, if Teleport says it.
+    /// The address of the web UI, if Teleport reports it.
     pub web_proxy: Option<String>,
-    /// Deciding in Slack, if that is on.
+    /// Reviews in Slack, if they are on.
     pub review: Option<ReviewHandles>,
-    /// Where everything is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What time it is.
+    /// The wall clock.
     pub clock: Clock,
 }
 
-/// What the dispatcher needs to know of deciding in Slack.
+/// What the controller needs for reviews in Slack.
 #[derive(Debug)]
 pub struct ReviewHandles {
-    /// Who may.
+    /// The review rules.
     pub rules: Arc<policy::Rules>,
-    /// Which call carries a decision, as configured.
+    /// Which call to Teleport applies a decision, as configured.
     pub setting: ModeSetting,
-    /// What this Teleport was found to accept.
+    /// Whether this Teleport takes reviews for users.
     pub can_submit: watch::Receiver<CanSubmitForUsers>,
-    /// Makes verdicts over votes and carries them out.
+    /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
-    /// Requests on which somebody voted.
+    /// Requests with new votes.
     pub enqueued: mpsc::Receiver<RequestId>,
-    /// Who is who.
+    /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
 }
 
-/// The dispatcher: keeps every request's messages true.
+/// Keeps every request's messages up to date.
 pub struct Controller {
     reconciler: Arc<Reconciler>,
     current: HashMap<RequestId, Arc<Observation>>,
-    /// What is not listed any more, while its messages are not yet finished.
+    /// Requests that are not listed any more and whose messages are not final yet.
     removed: HashMap<RequestId, Observed>,
     retry_states: HashMap<RequestId, RetryState>,
     queue: WorkQueue<RequestId>,
     lag: Lag,
-    /// Those of which nobody is told what is so.
+    /// Requests without any up-to-date message.
     stalled: Lag,
     in_progress: JoinSet<Reconciled>,
     request_by_task: HashMap<Id, RequestId>,
@@ -144,24 +144,23 @@ pub struct Controller {
     next_in_queue: mpsc::Receiver<RequestId>,
     lookup_updates: mpsc::Receiver<RequestId>,
     can_submit: watch::Receiver<CanSubmitForUsers>,
-    /// Before everything that is due.
+    /// A time before everything that is due: first in the queue.
     started_at: Instant,
     /// Slack takes the token again, or another one is in use.
     token_status: watch::Receiver<TokenStatus>,
     /// Teleport lets the plugin in again.
     readmissions: watch::Receiver<u64>,
-    /// Requests that were being visited when that happened, and look at everything once more.
+    /// Requests whose reconcile was in progress at that moment, and that retry everything after it.
     retry_when_done: HashSet<RequestId>,
     token_recoveries: u64,
 }
 
-/// What comes back from a visit.
+/// The result of a reconcile.
 type Reconciled = (RequestId, RetryState, Option<Timestamp>);
 
 impl Controller {
-    /// A dispatcher that has seen nothing yet. `ready` turns true when all that Teleport listed at first was
-    /// put on the queue.
-    pub fn new(surroundings: Context, ready: watch::Sender<bool>) -> Self {
+    /// A controller that has observed nothing yet. `ready` turns true when all requests of the first list are queued.
+    pub fn new(context: Context, ready: watch::Sender<bool>) -> Self {
         let Context {
             teleport,
             slack,
@@ -174,34 +173,30 @@ impl Controller {
             review,
             metrics,
             clock,
-        } = surroundings;
-        let (tell_news, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
-        let people = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), people, tell_news);
-        // Without deciding in Slack nobody sends, and the receivers stay silent.
+        } = context;
+        let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
+        let users = review.as_ref().map(|review| Arc::clone(&review.users));
+        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx);
+        // Without reviews in Slack these receivers never yield.
         let review = review.map(|r| {
-            let submit = r.can_submit.clone();
-            let deciding = ReviewContext {
-                rules: r.rules,
-                setting: r.setting,
-                can_submit: submit,
-                resolver: r.resolver,
-            };
-            (deciding, r.can_submit, r.enqueued)
+            let can_submit = r.can_submit.clone();
+            let review_context =
+                ReviewContext { rules: r.rules, setting: r.setting, can_submit, resolver: r.resolver };
+            (review_context, r.can_submit, r.enqueued)
         });
-        let (review, submit, wakes) = match review {
-            Some((deciding, submit, wakes)) => (Some(deciding), submit, wakes),
+        let (review, can_submit, enqueued) = match review {
+            Some((review_context, can_submit, enqueued)) => (Some(review_context), can_submit, enqueued),
             None => (None, watch::channel(CanSubmitForUsers::default()).1, mpsc::channel(1).1),
         };
         let (mut standing, admitted) = (slack.token_status(), teleport.readmissions());
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
-        let outbox = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
+        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
         let log_once = Arc::new(LogOnce::default());
         let executor = Executor {
             teleport: teleport.clone(),
             holder: Holder::new(),
-            sender: outbox,
+            sender,
             directory: directory.clone(),
             log_once: Arc::clone(&log_once),
             metrics: metrics.clone(),
@@ -233,10 +228,10 @@ impl Controller {
             in_progress: JoinSet::new(),
             request_by_task: HashMap::new(),
             ready,
-            enqueued: wakes,
+            enqueued,
             next_in_queue: called,
             lookup_updates: news,
-            can_submit: submit,
+            can_submit,
             started_at: Instant::now(),
             token_status: standing,
             readmissions: admitted,
@@ -245,13 +240,14 @@ impl Controller {
         }
     }
 
-    /// Works until told to stop, then lets the visits under way finish, for at most 15 s.
+    /// Runs until `stop`, then lets the reconciles in progress finish, for at most 15 s.
     pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
-        let mut sweep = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut resync = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
+        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clocks = ClockPair::of(&self.reconciler.clock);
-        let mut look = tokio::time::interval_at(Instant::now() + CLOCK_CHECK_INTERVAL, CLOCK_CHECK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock_check =
+            tokio::time::interval_at(Instant::now() + CLOCK_CHECK_INTERVAL, CLOCK_CHECK_INTERVAL);
+        clock_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_ready();
             let next_due = self.queue.next_due();
@@ -267,10 +263,10 @@ impl Controller {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
                 Some(id) = self.enqueued.recv() => self.queue.enqueue_at(id, Instant::now()),
-                // Those behind wait for it.
+                // The operations behind it wait.
                 Some(id) = self.next_in_queue.recv() => self.queue.enqueue_at(id, self.started_at),
                 Some(id) = self.lookup_updates.recv() => self.queue.enqueue_at(id, Instant::now()),
-                // Another mode draws other cards.
+                // Another mode renders other messages.
                 Ok(()) = self.can_submit.changed() => self.resync(),
                 Ok(()) = self.token_status.changed() => {
                     let turns = self.token_status.borrow_and_update().recoveries;
@@ -281,8 +277,8 @@ impl Controller {
                 Ok(()) = self.readmissions.changed() => self.retry_all_now(),
                 Some(ended) = self.in_progress.join_next_with_id() => self.on_reconciled(ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
-                _ = sweep.tick() => self.resync(),
-                _ = look.tick() => self.check_clock(&mut clocks),
+                _ = resync.tick() => self.resync(),
+                _ = clock_check.tick() => self.check_clock(&mut clocks),
                 // All senders gone: the watcher ended, and its owner reports that.
                 else => break,
             }
@@ -293,11 +289,11 @@ impl Controller {
     fn apply(&mut self, update: WatchUpdate) {
         let now = Instant::now();
         match update {
-            WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told } => {
-                self.apply_list(requests, extent, &told);
+            WatchUpdate::Snapshot { requests, completeness, already_reported } => {
+                self.apply_list(requests, completeness, &already_reported);
             }
             WatchUpdate::Records(records) => {
-                // Requests that are gone, and whose record still promises something.
+                // Deleted requests whose record still needs work.
                 for (id, data) in records {
                     if !self.current.contains_key(&id) && self.reconciler.needs_reconcile(&id, &data) {
                         self.queue.enqueue_at(id, now);
@@ -317,12 +313,12 @@ impl Controller {
                 self.removed.insert(id.clone(), Observed::Deleted(last));
                 self.queue.enqueue_at(id, now);
             }
-            // What is listed stays as it was; the watcher said why and tries again.
+            // The list stays as it was; the watcher logs the cause and reconnects.
             WatchUpdate::Disconnected { .. } => {}
         }
     }
 
-    /// A request that the open watch tells first was made after the list, so just now by Teleport's clock.
+    /// A request that the open watch reports first was created after the list, so just now by Teleport's clock.
     fn observe_creation(&self, request: &AccessRequest) {
         let is_new = !self.current.contains_key(&request.id) && !self.removed.contains_key(&request.id);
         if let Some(created) = request.created.filter(|_| is_new && *self.ready.borrow()) {
@@ -331,25 +327,25 @@ impl Controller {
         }
     }
 
-    /// Takes a list in. What it lacks is doubted if it is whole, and else nothing.
+    /// Applies a list. Requests that a complete list lacks are checked; an incomplete list proves nothing.
     fn apply_list(
         &mut self,
         mut requests: Vec<AccessRequest>,
-        extent: Completeness,
-        told: &HashSet<RequestId>,
+        completeness: Completeness,
+        already_reported: &HashSet<RequestId>,
     ) {
         let now = Instant::now();
         let count = requests.len();
         let mut before = HashMap::new();
-        if extent == Completeness::Complete {
+        if completeness == Completeness::Complete {
             before = std::mem::take(&mut self.current);
-            self.current.extend(before.extract_if(|id, _| told.contains(id)));
+            self.current.extend(before.extract_if(|id, _| already_reported.contains(id)));
         }
-        if extent == Completeness::Unknown {
+        if completeness == Completeness::Unknown {
             let listed: HashSet<_> = requests.iter().map(|request| &request.id).collect();
-            let waits = |sighting: &Observation| sighting.request.state == RequestState::Pending;
-            let mut waiting = self.current.iter().filter(|(_, sighting)| waits(sighting));
-            if waiting.any(|(id, _)| !told.contains(id) && !listed.contains(id)) {
+            let waits = |observation: &Observation| observation.request.state == RequestState::Pending;
+            let mut waiting = self.current.iter().filter(|(_, observation)| waits(observation));
+            if waiting.any(|(id, _)| !already_reported.contains(id) && !listed.contains(id)) {
                 self.reconciler
                     .metrics
                     .absence_unconfirmed(&Visibility::Unknown("the log says why".to_owned()));
@@ -364,12 +360,12 @@ impl Controller {
             self.current.insert(id.clone(), Observation::now(request));
             self.queue.enqueue_at(id, now + Duration::from_nanos(n));
         }
-        for (id, sighting) in before {
-            self.removed.insert(id.clone(), Observed::Unlisted(Some(sighting)));
+        for (id, observation) in before {
+            self.removed.insert(id.clone(), Observed::Unlisted(Some(observation)));
             self.queue.enqueue_at(id, now);
         }
-        debug!(requests = count, ?extent, "Listed the access requests");
-        if extent == Completeness::Partial {
+        debug!(requests = count, ?completeness, "Listed the access requests");
+        if completeness == Completeness::Partial {
             return;
         }
         self.reconciler.metrics.stage_reached(Stage::Listed);
@@ -381,38 +377,38 @@ impl Controller {
     fn start_ready(&mut self) {
         while self.in_progress.len() < MAX_CONCURRENT_RECONCILES {
             let Some(id) = self.queue.pop_due(Instant::now()) else { return };
-            let mut memory = self.retry_states.remove(&id).unwrap_or_default();
-            self.reconciler.metrics.pending_operations_changed(-memory.pending_operations());
+            let mut retry_state = self.retry_states.remove(&id).unwrap_or_default();
+            self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
             let seen = match self.current.get(&id) {
-                Some(sighting) => Observed::Present(Arc::clone(sighting)),
+                Some(observation) => Observed::Present(Arc::clone(observation)),
                 None => self.removed.get(&id).cloned().unwrap_or(Observed::Unlisted(None)),
             };
             let reconciler = Arc::clone(&self.reconciler);
             let key = id.clone();
-            let visit = self.in_progress.spawn(async move {
-                let next = reconciler.reconcile(&id, &seen, &mut memory).await;
-                (id, memory, next)
+            let task = self.in_progress.spawn(async move {
+                let next = reconciler.reconcile(&id, &seen, &mut retry_state).await;
+                (id, retry_state, next)
             });
-            self.request_by_task.insert(visit.id(), key);
+            self.request_by_task.insert(task.id(), key);
         }
     }
 
     fn on_reconciled(&mut self, ended: Result<(Id, Reconciled), tokio::task::JoinError>) {
         match ended {
-            Ok((task, (id, mut memory, next))) => {
+            Ok((task, (id, mut retry_state, next))) => {
                 self.request_by_task.remove(&task);
                 if self.retry_when_done.remove(&id) {
-                    memory.retry_now();
+                    retry_state.retry_now();
                     self.queue.enqueue_at(id.clone(), Instant::now());
                 }
-                self.reconciler.metrics.pending_operations_changed(memory.pending_operations());
-                self.lag.record(&id, memory.is_lagging(), Instant::now());
-                self.stalled.record(&id, memory.is_stalled(), Instant::now());
-                if self.current.contains_key(&id) || !memory.is_empty() {
-                    self.retry_states.insert(id.clone(), memory);
+                self.reconciler.metrics.pending_operations_changed(retry_state.pending_operations());
+                self.lag.record(&id, retry_state.is_lagging(), Instant::now());
+                self.stalled.record(&id, retry_state.is_stalled(), Instant::now());
+                if self.current.contains_key(&id) || !retry_state.is_empty() {
+                    self.retry_states.insert(id.clone(), retry_state);
                 }
                 if next.is_none() {
-                    // Finished: either it is still listed, or its messages tell the end.
+                    // Finished: either it is still listed, or its messages display the end.
                     self.removed.remove(&id);
                 }
                 self.queue.done(id, next.map(|at| to_instant(at, self.reconciler.clock.now())));
@@ -423,18 +419,18 @@ impl Controller {
                 self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
-                error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A visit to this request panicked; this is a fault of teleport-slack, please report it");
+                error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");
                 self.queue.done(id, Some(Instant::now() + PANIC_BACKOFF));
             }
         }
     }
 
-    /// What waits for a time waits for the wrong one if the clock was set.
+    /// After the clock was set, every wait for a time is wrong.
     fn check_clock(&mut self, clocks: &mut ClockPair) {
         if let Some(by) = clocks.detect_jump(&self.reconciler.clock) {
             let way = if by.is_negative() { "back" } else { "forward" };
             warn!(
-                "This machine's clock was set {way} by {} s (or the machine slept); every request is looked at again",
+                "This machine's clock was set {way} by {} s (or the machine slept); every request is reconciled again",
                 by.as_secs().unsigned_abs()
             );
             self.reconciler.metrics.on_clock_jump(by);
@@ -446,16 +442,16 @@ impl Controller {
         let now = Instant::now();
         let known = self.current.keys().chain(self.retry_states.keys()).cloned();
         let ids: HashSet<_> = known.chain(self.queue.keys()).collect();
-        debug!(requests = ids.len(), "Looking at every request again");
+        debug!(requests = ids.len(), "Reconciling every request again");
         ids.into_iter().for_each(|id| self.queue.enqueue_at(id, now));
     }
 
-    /// What was refused may succeed now, so nothing waits any longer.
+    /// Refused operations may succeed now, so nothing waits any longer.
     fn retry_all_now(&mut self) {
         self.reconciler.executor.sender.reset_breaker();
-        for memory in self.retry_states.values_mut() {
-            self.reconciler.metrics.pending_operations_changed(-memory.pending_operations());
-            memory.retry_now();
+        for retry_state in self.retry_states.values_mut() {
+            self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
+            retry_state.retry_now();
         }
         self.retry_when_done.extend(self.request_by_task.values().cloned());
         self.resync();
@@ -466,12 +462,12 @@ impl Controller {
         if left == 0 {
             return;
         }
-        info!(visits = left, "Finishing what is under way");
+        info!("Draining {left} reconciliations");
         let finish = async { while self.in_progress.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN_TIMEOUT, finish).await.is_err() {
             warn!(
-                visits = self.in_progress.len(),
-                "Not all was finished in time; the next start takes it up again"
+                left = self.in_progress.len(),
+                "Stopped before all reconciliations finished; the next start resumes them"
             );
         }
     }

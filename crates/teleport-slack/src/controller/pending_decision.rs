@@ -1,5 +1,5 @@
-//! A visit's part in decisions by votes: carries out what was decided and nobody told Teleport, because whoever took
-//! the deciding vote died, Teleport was away, or the last that was needed is a review in Teleport.
+//! Applies decisions by votes that Teleport does not have yet, during a reconcile. The instance that took the deciding vote
+//! may have died, Teleport may have been unavailable, or the last vote needed was a review in Teleport.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,17 +25,17 @@ use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
 use crate::teleport::decisions::DecideError;
 
-/// Something that a verdict depends on cannot be read, or the votes do not suffice after all.
+/// Something that the verdict depends on cannot be read, or the votes do not suffice after all.
 const UNDECIDED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(300) };
 
-/// Where Teleport can fail us beside reading and writing records.
+/// The stage at which Teleport can fail beside reading and writing records.
 const DECIDING: &str = "deciding";
 
-/// What came of it.
+/// The result of a pending decision.
 pub(super) enum PendingDecision {
-    /// Look again then, if at all.
+    /// Check again at this time, if at all.
     CheckAt(Option<Timestamp>),
-    /// The record is not what it was.
+    /// The record changed.
     RecordChanged,
 }
 
@@ -60,60 +60,60 @@ impl ReviewContext {
         listed: Option<&AccessRequest>,
         record: &Record,
         (clock, log_once): (&Clock, &LogOnce),
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
-        // Votes decide only where the rules do; elsewhere Teleport judges, whatever is in the record.
+        // Votes decide only where the rules do; elsewhere Teleport decides, whatever is in the record.
         let may_resolve = self.mode() == Some(Mode::Resolver);
         let pending = listed.filter(|request| may_resolve && request.state == RequestState::Pending);
         let Some(waiting) = pending else {
-            memory.decision_retry = None;
+            retry_state.decision_retry = None;
             return Ok(PendingDecision::CheckAt(None));
         };
         let now = clock.now();
         match next_evaluation(record, waiting, &self.rules, now) {
             NextEvaluation::Never => {
-                memory.decision_retry = None;
+                retry_state.decision_retry = None;
                 return Ok(PendingDecision::CheckAt(None));
             }
             NextEvaluation::At(at) => return Ok(PendingDecision::CheckAt(Some(at))),
             NextEvaluation::Now => {}
         }
         let seen = (record.votes.count(), waiting.reviews.len());
-        let last = memory.decision_retry.take().filter(|last| last.counts == seen);
+        let last = retry_state.decision_retry.take().filter(|last| last.counts == seen);
         if let Some(left) = last.as_ref().and_then(DecisionRetry::left) {
-            memory.decision_retry = last;
+            retry_state.decision_retry = last;
             return Ok(PendingDecision::CheckAt(Some(later(now, left))));
         }
         let failures = last.map_or(1, |last| last.failures.saturating_add(1));
-        let mut again = |backoff: Backoff, is_owed| {
+        let mut retry = |backoff: Backoff, is_owed| {
             let delay = backoff.delay(failures, fastrand::u64(..));
-            memory.decision_retry =
+            retry_state.decision_retry =
                 Some(DecisionRetry { counts: seen, failures, retry_at: Instant::now() + delay, is_owed });
             (delay, PendingDecision::CheckAt(Some(later(clock.now(), delay))))
         };
         match self.resolver.resolve_if_pending(id, VoterSnapshot::empty()).await {
             Ok(ResolveResult::Applied(resolution)) => {
                 log_once.clear(DECIDING);
-                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Carried out what votes in Slack had decided");
+                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Applied the decision of the votes in Slack");
                 Ok(PendingDecision::RecordChanged)
             }
-            // The news of it is on its way to us.
+            // The watcher will report it.
             Ok(ResolveResult::AlreadyResolved(_) | ResolveResult::Deleted) => {
                 Ok(PendingDecision::CheckAt(None))
             }
             Ok(ResolveResult::NeedsMoreVotes(_) | ResolveResult::Refused(_)) => {
-                again(UNDECIDED_BACKOFF, false);
+                retry(UNDECIDED_BACKOFF, false);
                 Ok(PendingDecision::RecordChanged)
             }
             Err(ResolveError::Unreadable(refusal)) => {
-                let (delay, next) = again(UNDECIDED_BACKOFF, false);
+                let (delay, next) = retry(UNDECIDED_BACKOFF, false);
                 if log_once.should_log(id.as_str(), refusal.kind()) {
                     warn!(request = %id, why = refusal.kind(), retry_in_s = seconds(delay), "Votes in Slack may have decided this request, and what that depends on cannot be read; nothing is decided until it can");
                 }
                 Ok(next)
             }
             Err(ResolveError::Record(error)) => Err(ReconcileError::write(error)),
-            // Meanwhile the messages are kept true.
+            // Meanwhile the messages stay up to date.
             Err(ResolveError::Decide(error)) => {
                 let (backoff, place, is_refusal) = match &error {
                     DecideError::Failed(error) => {
@@ -124,14 +124,14 @@ impl ReviewContext {
                         (TELEPORT_DENIED_BACKOFF, id.as_str(), true)
                     }
                 };
-                let (delay, next) = again(backoff, true);
+                let (delay, next) = retry(backoff, true);
                 let (retry_in_s, cause) = (seconds(delay), crate::exit::chain(&error));
                 if !log_once.should_log(place, &error.to_string()) {
                     debug!(request = %id, retry_in_s, "{cause}");
                 } else if is_refusal {
-                    error!(request = %id, retry_in_s, "What votes in Slack decided cannot be carried out: {cause}");
+                    error!(request = %id, retry_in_s, "Cannot apply the decision of the votes in Slack: {cause}");
                 } else {
-                    warn!(request = %id, retry_in_s, "What votes in Slack decided cannot be carried out yet: {cause}");
+                    warn!(request = %id, retry_in_s, "Cannot apply the decision of the votes in Slack yet: {cause}");
                 }
                 Ok(next)
             }

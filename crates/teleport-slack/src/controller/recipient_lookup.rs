@@ -1,8 +1,8 @@
-//! Looks people up beside the visits: a visit that needs somebody who is not known yet goes on without, gives its place up, and
-//! the request is woken when there is news.
+//! Looks up recipients in the background. A reconcile that needs a user who is not known yet goes on without them and ends,
+//! and the request is woken when there are results.
 //!
-//! Whom to tell is decided in `access_core::domain::recipients`. Who goes first is the directory's business: those whom the
-//! configuration names, then the requesters in turn.
+//! `access_core::domain::recipients` decides which recipients to notify. The directory decides the order: recipients of the
+//! configuration first, then the requesters in priority.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,12 +25,12 @@ use crate::slack::error::{Retry, SlackError};
 use crate::slack::objects::User;
 use crate::teleport::error::TeleportError;
 
-/// Somebody who is not in Slack today may be tomorrow.
+/// A user who is not in Slack today may be tomorrow.
 const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);
 /// The directory does not answer.
 const LOOKUP_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
-/// A recipient and where that is.
+/// A recipient and their destination.
 pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
 
 /// A recipient who was not found.
@@ -46,41 +46,41 @@ pub(super) enum LookupErrorKind {
     NoSuchUser,
     Deactivated,
     Slack(SlackError),
-    /// Teleport does not say who the requester is, or the reviewer.
+    /// Teleport did not return the requester or the reviewer.
     Teleport(TeleportError),
 }
 
-/// Finds people.
+/// Looks up recipients.
 #[derive(Clone)]
 pub(super) struct RecipientLookup {
     directory: Directory,
-    /// Who is who, where deciding in Slack is on.
+    /// Maps users, where reviews in Slack are on.
     users: Option<Arc<UserLookup>>,
-    /// Requests about whose people there is news.
+    /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
 }
 
 type LookupResult = Result<ResolvedRecipient, LookupError>;
 
-/// Look-ups under way for one request.
+/// Look-ups in progress for one request.
 #[derive(Debug)]
 pub(super) struct PendingLookups {
     results: mpsc::UnboundedReceiver<LookupResult>,
-    /// Ends with this.
+    /// Dropping it stops the look-ups.
     _task: JoinSet<()>,
 }
 
-/// What is known so far.
+/// The results so far.
 #[derive(Debug, Default)]
 pub(super) struct LookupProgress {
-    /// Who was found or not, since it was last asked.
+    /// Results since the last call.
     pub(super) results: Vec<LookupResult>,
-    /// The look-ups that are still under way.
+    /// The look-ups that are still in progress.
     pub(super) pending: Option<PendingLookups>,
 }
 
 impl PendingLookups {
-    /// What came of it by now.
+    /// The results so far.
     pub(super) fn take_results(mut self) -> LookupProgress {
         let mut outcomes = Vec::new();
         loop {
@@ -102,28 +102,29 @@ type RequesterFuture = Shared<BoxFuture<'static, Result<Arc<Requester>, Teleport
 impl RecipientLookup {
     pub(super) fn new(
         directory: Directory,
-        people: Option<Arc<UserLookup>>,
+        users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
     ) -> Self {
-        Self { directory, users: people, updates: news }
+        Self { directory, users, updates: news }
     }
 
-    /// Begins to look these people up, of whom the configuration names some; what is remembered is there at once.
+    /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
+    /// returned at once.
     pub(super) async fn start(
         &self,
         request: &AccessRequest,
         wanted: Vec<(Recipient, bool)>,
     ) -> LookupProgress {
         let (this, user) = (self.clone(), request.user.clone());
-        let asked: RequesterFuture =
+        let requester: RequesterFuture =
             async move { this.fetch_requester(&user).await.map(Arc::new) }.boxed().shared();
         let own: Arc<str> = request.user.as_str().into();
         let mut running: FuturesUnordered<_> = wanted
             .into_iter()
             .map(|(recipient, is_configured)| {
-                let turn =
+                let priority =
                     if is_configured { Priority::Operator } else { Priority::Requester(Arc::clone(&own)) };
-                self.clone().resolve(recipient, turn, asked.clone())
+                self.clone().resolve(recipient, priority, requester.clone())
             })
             .collect();
         let mut outcomes = Vec::new();
@@ -134,39 +135,44 @@ impl RecipientLookup {
                 Poll::Pending => break,
             }
         }
-        let (tell, told) = mpsc::unbounded_channel();
+        let (sender, results) = mpsc::unbounded_channel();
         let (news, id) = (self.updates.clone(), request.id.clone());
         let mut task = JoinSet::new();
         task.spawn(async move {
             while let Some(outcome) = running.next().await {
                 let is_found = outcome.is_ok();
-                let _ = tell.send(outcome);
+                let _ = sender.send(outcome);
                 if is_found {
-                    // A full channel means that there is news of others; the last word waits for its place.
+                    // A full channel means that other requests have results; the final update below waits for capacity.
                     let _ = news.try_send(id.clone());
                 }
             }
-            drop(tell);
+            drop(sender);
             let _ = news.send(id).await;
         });
-        LookupProgress { results: outcomes, pending: Some(PendingLookups { results: told, _task: task }) }
+        LookupProgress { results: outcomes, pending: Some(PendingLookups { results, _task: task }) }
     }
 
     async fn fetch_requester(&self, user: &str) -> Result<Requester, TeleportError> {
         let accounts = match &self.users {
-            Some(people) => people.slack_accounts(user, true).await?,
+            Some(users) => users.slack_accounts(user, true).await?,
             None => Vec::new(),
         };
         Ok(Requester::new(user, accounts))
     }
 
-    async fn resolve(self, recipient: Recipient, turn: Priority, asked: RequesterFuture) -> LookupResult {
+    async fn resolve(
+        self,
+        recipient: Recipient,
+        priority: Priority,
+        requester: RequesterFuture,
+    ) -> LookupResult {
         let user = match &recipient {
             Recipient::Email(email) => {
-                self.directory.by_email(email, turn).await.map_err(LookupErrorKind::Slack)
+                self.directory.by_email(email, priority).await.map_err(LookupErrorKind::Slack)
             }
-            Recipient::User(id) => self.directory.by_id(id, turn).await.map_err(LookupErrorKind::Slack),
-            Recipient::Reviewer(name) => self.resolve_reviewer(name, &turn).await,
+            Recipient::User(id) => self.directory.by_id(id, priority).await.map_err(LookupErrorKind::Slack),
+            Recipient::Reviewer(name) => self.resolve_reviewer(name, &priority).await,
             Recipient::ChannelId(place) | Recipient::ChannelName(place) => {
                 return Ok((recipient.clone(), ResolvedTo::Channel(place.clone())));
             }
@@ -178,7 +184,7 @@ impl RecipientLookup {
             Err(why) => Err(why),
         };
         let found = match user {
-            Ok(user) => asked.await.map_err(LookupErrorKind::Teleport).map(|requester| {
+            Ok(user) => requester.await.map_err(LookupErrorKind::Teleport).map(|requester| {
                 let ids = [Some(user.id.clone()), user.enterprise_user_id.as_deref().map(SlackUserId::new)]
                     .into_iter()
                     .flatten()
@@ -194,23 +200,23 @@ impl RecipientLookup {
         }
     }
 
-    /// By the links of deciders; only whom neither table nor trait names, by the address.
+    /// By the user mapping of reviewers; users that neither table nor trait names, by their address.
     async fn resolve_reviewer(
         &self,
         name: &str,
-        turn: &Priority,
+        priority: &Priority,
     ) -> Result<Option<Arc<User>>, LookupErrorKind> {
         let accounts = match &self.users {
-            Some(people) => people.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
+            Some(users) => users.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
             None => Vec::new(),
         };
         if accounts.is_empty() {
             let Ok(Recipient::Email(email)) = Recipient::parse(name) else { return Ok(None) };
-            return self.directory.by_email(&email, turn.clone()).await.map_err(LookupErrorKind::Slack);
+            return self.directory.by_email(&email, priority.clone()).await.map_err(LookupErrorKind::Slack);
         }
         let mut last = None;
         for id in accounts {
-            let found: Result<_, SlackError> = self.directory.by_id(&id, turn.clone()).await;
+            let found: Result<_, SlackError> = self.directory.by_id(&id, priority.clone()).await;
             let found = found.map_err(LookupErrorKind::Slack)?;
             if found.as_ref().is_some_and(|user| !user.deleted) {
                 return Ok(found);
@@ -235,23 +241,23 @@ impl LookupError {
         }
     }
 
-    /// The cause in a word or a sentence, by which a repeated complaint is known.
+    /// The cause, by which a repeated log line is recognized.
     pub(super) fn cause(&self) -> String {
         match &self.kind {
-            LookupErrorKind::NoSuchUser => "nobody".to_owned(),
+            LookupErrorKind::NoSuchUser => "no such user".to_owned(),
             LookupErrorKind::Deactivated => "deactivated".to_owned(),
             LookupErrorKind::Slack(error) => error.to_string(),
             LookupErrorKind::Teleport(error) => error.to_string(),
         }
     }
 
-    /// Says it in the log. A person whom the configuration names and who is not there is an error, like a channel
-    /// that is not there (`outbox.rs`): somebody must act, and until then messages are missing. Of a suggested
-    /// reviewer it is a warning, because a requester's slip is nothing that an operator could mend.
+    /// Logs it. A missing user that the configuration names is an error, like a missing channel (`sender`): an operator must
+    /// act, and until then messages are missing. A missing suggested reviewer is a warning, because an operator cannot fix a
+    /// requester's typo.
     pub(super) fn log(&self, delay: Duration, is_configured: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
         let (words, is_error) = match &self.kind {
-            LookupErrorKind::NoSuchUser => ("Nobody in this Slack workspace goes by this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
+            LookupErrorKind::NoSuchUser => ("No user in this Slack workspace matches this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
             LookupErrorKind::Deactivated => {
                 ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
             }
@@ -260,7 +266,7 @@ impl LookupError {
                 matches!(error.retry(), Retry::Never | Retry::NeedsOperator),
             ),
             LookupErrorKind::Teleport(error) => {
-                (format!("Cannot tell whether the recipient is the requester: {}", crate::exit::chain(error)), false)
+                (format!("Cannot determine whether the recipient is the requester: {}", crate::exit::chain(error)), false)
             }
         };
         if is_error {

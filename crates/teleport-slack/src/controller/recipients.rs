@@ -1,6 +1,6 @@
-//! From the recipients of a request to places in Slack, and what is said of those who have none.
+//! Resolves the recipients of a request to destinations in Slack, and logs those that have none.
 //!
-//! Whom to tell is decided in `access_core::domain::recipients`; where people are, `lookups` finds.
+//! `access_core::domain::recipients` decides which recipients to notify; `recipient_lookup` finds the users.
 
 use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::{self, Destination, Recipient, ResolvedTo, Rules, UnnotifiedReviewers};
@@ -13,11 +13,11 @@ use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::LogOnce;
 use crate::slack::directory::Directory;
 
-/// The recipients of one request, and how they fared so far.
+/// The recipients of one request, and which of them have a message.
 #[derive(Debug, Default)]
 pub(super) struct RequestRecipients {
     list: recipients::RecipientList,
-    /// Those who have no message yet.
+    /// Recipients without a message.
     undelivered: Vec<Recipient>,
     should_notify: bool,
 }
@@ -26,48 +26,49 @@ impl RequestRecipients {
     pub(super) fn of(listed: Option<&AccessRequest>, record: &Record, rules: &Rules) -> Self {
         let Some(listed) = listed.filter(|_| !record.is_from_go_plugin()) else { return Self::default() };
         let names = recipients::recipients(listed, rules);
-        let untold = names.recipients.iter().filter(|r| !record.is_delivered(&[r.key()])).cloned().collect();
-        Self { list: names, undelivered: untold, should_notify: true }
+        let unnotified =
+            names.recipients.iter().filter(|r| !record.is_delivered(&[r.key()])).cloned().collect();
+        Self { list: names, undelivered: unnotified, should_notify: true }
     }
 
-    /// The people to be looked up, and whether the configuration names them: all of them as soon as one who is `due` was
-    /// not told, because two names may lead to the same person.
+    /// The users to look up, and whether the configuration names them: all of them as soon as one who is `due` has no
+    /// message, because two names may lead to the same user.
     pub(super) fn users_to_resolve(
         &self,
         rules: &Rules,
-        memory: &RetryState,
+        retry_state: &RetryState,
         due: impl Fn(&Operation) -> bool,
     ) -> Vec<(Recipient, bool)> {
-        let is_person = |r: &&Recipient| {
-            let is_person = matches!(r, Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_));
-            is_person && !memory.requester_keys.contains(&r.key())
+        let is_user = |r: &&Recipient| {
+            let is_user = matches!(r, Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_));
+            is_user && !retry_state.requester_keys.contains(&r.key())
         };
-        if !self.undelivered.iter().filter(is_person).any(|r| due(&Operation::Post(r.key()))) {
+        if !self.undelivered.iter().filter(is_user).any(|r| due(&Operation::Post(r.key()))) {
             return Vec::new();
         }
         let waits = |r: &&Recipient| !self.undelivered.contains(r) || due(&Operation::Post(r.key()));
-        let wanted = self.list.recipients.iter().filter(is_person).filter(waits);
+        let wanted = self.list.recipients.iter().filter(is_user).filter(waits);
         wanted.map(|r| (r.clone(), rules.named().any(|named| named == r))).collect()
     }
 
-    /// Suggested reviewers who could not be told, as far as is known.
-    fn unnotified_reviewers(&self, memory: &RetryState) -> UnnotifiedReviewers {
-        let mut untold = self.list.unaddressable.clone();
+    /// Suggested reviewers who could not be notified, as far as is known.
+    fn unnotified_reviewers(&self, retry_state: &RetryState) -> UnnotifiedReviewers {
+        let mut unnotified = self.list.unaddressable.clone();
         for recipient in &self.undelivered {
             if let Recipient::Reviewer(name) = recipient
-                && memory.unresolved.contains(&recipient.key())
+                && retry_state.unresolved.contains(&recipient.key())
             {
-                untold.push(name);
+                unnotified.push(name);
             }
         }
-        untold
+        unnotified
     }
 
-    /// Where to post: channels at once, people as far as they were found.
+    /// The destinations: channels at once, users as far as they were found.
     pub(super) fn destinations(
         &self,
         directory: &Directory,
-        people: &[ResolvedRecipient],
+        users: &[ResolvedRecipient],
     ) -> Vec<Destination> {
         let place = |recipient: &Recipient| match recipient {
             Recipient::ChannelId(id) => Some(ResolvedTo::Channel(id.clone())),
@@ -76,7 +77,7 @@ impl RequestRecipients {
                 Some(ResolvedTo::Channel(known.unwrap_or_else(|| name.clone())))
             }
             Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_) => {
-                people.iter().find(|(r, _)| r == recipient).map(|(_, found)| found.clone())
+                users.iter().find(|(r, _)| r == recipient).map(|(_, found)| found.clone())
             }
         };
         let found: Vec<_> =
@@ -84,89 +85,90 @@ impl RequestRecipients {
         recipients::destinations(&found)
     }
 
-    /// Says, once a request, what is odd about its audience.
+    /// Logs warnings about the recipients, once a request.
     pub(super) fn log_recipient_warnings(&self, id: &RequestId) {
         if !self.should_notify {
             return;
         }
         let recipients::RecipientList { recipients, omitted: left_out, .. } = &self.list;
         if recipients.is_empty() {
-            warn!(request = %id, "Nobody is told of this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
+            warn!(request = %id, "No recipients for this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
         }
         if *left_out > 0 {
-            warn!(request = %id, left_out, "The request has more recipients than teleport-slack tells; the last suggested reviewers are left out");
+            warn!(request = %id, left_out, "The request has more recipients than teleport-slack notifies; the last suggested reviewers are left out");
         }
     }
 
-    /// Looks for whoever is to be told, without waiting. Returns whether all is known by now.
+    /// Looks up the recipients to notify, without waiting. Returns whether all look-ups ended.
     pub(super) async fn resolve(
         &self,
         listed: Option<&AccessRequest>,
         lookup: &RecipientLookup,
         rules: &Rules,
         log_once: &LogOnce,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> bool {
         let Some(listed) = listed else {
-            (memory.pending_lookups, memory.resolved) = (None, Vec::new());
+            (retry_state.pending_lookups, retry_state.resolved) = (None, Vec::new());
             return true;
         };
-        let looked = match memory.pending_lookups.take() {
-            Some(looking) => looking.take_results(),
+        let progress = match retry_state.pending_lookups.take() {
+            Some(pending) => pending.take_results(),
             None => {
-                memory.resolved.clear();
-                let wanted = self.users_to_resolve(rules, memory, |operation| memory.is_due(operation));
+                retry_state.resolved.clear();
+                let wanted =
+                    self.users_to_resolve(rules, retry_state, |operation| retry_state.is_due(operation));
                 if wanted.is_empty() {
                     return true;
                 }
                 lookup.start(listed, wanted).await
             }
         };
-        for outcome in looked.results {
+        for outcome in progress.results {
             match outcome {
                 Ok((recipient, found)) => {
-                    memory.unresolved.remove(&recipient.key());
+                    retry_state.unresolved.remove(&recipient.key());
                     if found == ResolvedTo::Requester {
-                        memory.requester_keys.insert(recipient.key());
+                        retry_state.requester_keys.insert(recipient.key());
                     }
-                    memory.resolved.push((recipient, found));
+                    retry_state.resolved.push((recipient, found));
                 }
-                Err(missing) => self.record_unresolved(missing, log_once, memory),
+                Err(missing) => self.record_unresolved(missing, log_once, retry_state),
             }
         }
-        memory.pending_lookups = looked.pending;
-        memory.pending_lookups.is_none()
+        retry_state.pending_lookups = progress.pending;
+        retry_state.pending_lookups.is_none()
     }
 
-    /// Remembers who was not found, and says so once a cause.
-    fn record_unresolved(&self, missing: LookupError, log_once: &LogOnce, memory: &mut RetryState) {
+    /// Remembers a recipient who was not found, and logs each cause once.
+    fn record_unresolved(&self, missing: LookupError, log_once: &LogOnce, retry_state: &mut RetryState) {
         if !self.undelivered.contains(&missing.recipient) {
             return;
         }
         let key = missing.recipient.key();
-        let errand = Operation::Post(key.clone());
-        let failures = memory.failures.get(&errand).copied().unwrap_or(0);
+        let operation = Operation::Post(key.clone());
+        let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
         let delay = missing.delay(failures);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
         if is_reviewer && matches!(missing.kind, LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated) {
-            // All of them are told in one line (`note_untold`).
-            memory.unresolved.insert(key);
+            // One line names all of them (`record_unnotified_reviewers`).
+            retry_state.unresolved.insert(key);
         } else if log_once.should_log(key.as_str(), &missing.cause()) {
             missing.log(delay, !is_reviewer);
         }
-        memory.defer(errand, &Deferred::failed(delay));
+        retry_state.defer(operation, &Deferred::failed(delay));
     }
 
-    /// Has those written down who could not be told, for the message to name them, and names them once in the log.
-    pub(super) fn record_unnotified_reviewers(&self, record: &mut Record, memory: &mut RetryState) {
-        let untold = self.unnotified_reviewers(memory);
-        if untold == record.unnotified {
+    /// Records the suggested reviewers who could not be notified, so that the message names them, and logs them once.
+    pub(super) fn record_unnotified_reviewers(&self, record: &mut Record, retry_state: &mut RetryState) {
+        let unnotified = self.unnotified_reviewers(retry_state);
+        if unnotified == record.unnotified {
             return;
         }
-        if let Some(known) = record.known.as_ref().filter(|_| !untold.is_empty()) {
-            warn!(request = %known.id, "Suggested reviewers could not be told: {untold}; nobody active in this Slack workspace goes by these names: correct them in Teleport, or link them under [review.users]");
+        if let Some(known) = record.known.as_ref().filter(|_| !unnotified.is_empty()) {
+            warn!(request = %known.id, "Suggested reviewers could not be notified: {unnotified}; no active user of this Slack workspace has these names: correct them in Teleport, or link them under [review.users]");
         }
-        memory.unrecorded.push(Outcome::Unnotified(untold.clone()));
-        record.unnotified = untold;
+        retry_state.unrecorded.push(Outcome::Unnotified(unnotified.clone()));
+        record.unnotified = unnotified;
     }
 }

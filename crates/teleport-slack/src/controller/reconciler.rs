@@ -1,7 +1,7 @@
-//! One visit to one request: facts → plan → steps → record, until the plan is empty; then when to look again.
+//! One reconcile of one request: facts → plan → steps → record, until the plan is empty; then when to reconcile again.
 //!
-//! It is given an id and what Teleport lists under it, never an event, and chooses nothing: the choices are
-//! `access_core::plan`'s. Who calls it, and when: `runtime/mod.rs`.
+//! The input is an id and what Teleport lists under it, never an event. `access_core::plan` makes the choices;
+//! `controller/mod.rs` schedules.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,14 +35,14 @@ use crate::slack::directory::Directory;
 use crate::supervise::clock::Clock;
 use crate::teleport;
 
-/// A visit ends after this many rounds although there is more to do, so that a request that keeps changing
-/// does not starve the others; it is visited again at once.
+/// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
+/// starve the others. It is queued again at once.
 const MAX_PASSES: usize = 8;
-/// How long a visit stays for its turn.
+/// How long a reconcile waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(1);
-/// When to look for news of people that nobody brought.
+/// When to check for look-up results without a wake-up.
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
-/// What every visit needs.
+/// What every reconcile needs.
 pub(super) struct Reconciler {
     pub(super) teleport: teleport::Client,
     pub(super) executor: Executor,
@@ -60,29 +60,32 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    /// Brings Slack in line with Teleport for one request. Returns when to look again.
-    #[tracing::instrument(level = "debug", name = "visit", skip_all, fields(request = %id))]
+    /// Brings Slack in line with Teleport for one request. Returns when to reconcile again.
+    #[tracing::instrument(level = "debug", name = "reconcile", skip_all, fields(request = %id))]
     pub(super) async fn reconcile(
         &self,
         id: &RequestId,
-        seen: &Observed,
-        memory: &mut RetryState,
+        observed: &Observed,
+        retry_state: &mut RetryState,
     ) -> Option<Timestamp> {
-        let rounds = self.run_passes(id, seen, memory).await;
+        let result = self.run_passes(id, observed, retry_state).await;
         self.executor.sender.end_all(id);
-        match rounds {
+        match result {
             Ok(next) => {
                 self.metrics.reconcile_ended(ReconcileResult::Success);
-                memory.failed_reconciles = 0;
+                retry_state.failed_reconciles = 0;
                 if next.is_none() {
-                    memory.reset();
+                    retry_state.reset();
                 }
                 next
             }
-            Err(trouble) => {
+            Err(failure) => {
                 self.metrics.reconcile_ended(ReconcileResult::Error);
-                memory.failed_reconciles += 1;
-                Some(later(self.clock.now(), self.on_teleport_error(id, &trouble, memory.failed_reconciles)))
+                retry_state.failed_reconciles += 1;
+                Some(later(
+                    self.clock.now(),
+                    self.on_teleport_error(id, &failure, retry_state.failed_reconciles),
+                ))
             }
         }
     }
@@ -90,105 +93,108 @@ impl Reconciler {
     async fn run_passes(
         &self,
         id: &RequestId,
-        seen: &Observed,
-        memory: &mut RetryState,
+        observed: &Observed,
+        retry_state: &mut RetryState,
     ) -> Result<Option<Timestamp>, ReconcileError> {
-        let listed = match seen {
-            Observed::Present(sighting) => Some(&sighting.request),
+        let listed = match observed {
+            Observed::Present(observation) => Some(&observation.request),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
-        let made = listed.and_then(|request| request.created);
-        let mut ahead = listed.map(|_| self.start_order.begin(made, id));
+        let created = listed.and_then(|request| request.created);
+        let mut ahead = listed.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
             let data = self.teleport.get_record(id).await.map_err(ReconcileError::read)?;
             self.log_once.clear(STAGE_READ);
-            let (mut record, rubbish) = Record::decode(id, &data);
-            if !rubbish.is_empty() && self.log_once.should_log(id.as_str(), "rubbish") {
-                warn!(request = %id, keys = ?rubbish, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
+            let (mut record, invalid) = Record::decode(id, &data);
+            if !invalid.is_empty() && self.log_once.should_log(id.as_str(), "invalid") {
+                warn!(request = %id, keys = ?invalid, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
             }
-            memory.drop_resolved(&record);
-            memory.unrecorded.iter().for_each(|outcome| record.apply(outcome));
-            let word =
-                refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, seen, &record).await?;
-            let listed = word.current();
-            // What was last seen of a vanished request may be newer than what was remembered, or older.
-            let last = word.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
+            retry_state.drop_resolved(&record);
+            retry_state.unrecorded.iter().for_each(|outcome| record.apply(outcome));
+            let presence =
+                refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, observed, &record)
+                    .await?;
+            let listed = presence.current();
+            // The last observation of a deleted request may be newer than the record, or older.
+            let last = presence.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
             let last = last.filter(|last| record.known.as_ref() != Some(last));
             let last = last.filter(|last| !is_stale(last, record.known.as_ref()));
             if last.is_some() {
                 record.known.clone_from(&last);
             }
 
-            let resolve_at = match self.apply_pending_decision(id, listed, &record, memory).await? {
+            let resolve_at = match self.apply_pending_decision(id, listed, &record, retry_state).await? {
                 PendingDecision::CheckAt(at) => at,
                 PendingDecision::RecordChanged => continue,
             };
-            let audience = RequestRecipients::of(listed, &record, &self.rules);
-            if !std::mem::replace(&mut memory.warned, true) {
-                audience.log_recipient_warnings(id);
+            let recipients = RequestRecipients::of(listed, &record, &self.rules);
+            if !std::mem::replace(&mut retry_state.warned, true) {
+                recipients.log_recipient_warnings(id);
             }
-            let is_all_known =
-                audience.resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, memory).await;
-            let targets = audience.destinations(&self.directory, &memory.resolved);
+            let is_all_known = recipients
+                .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
+                .await;
+            let targets = recipients.destinations(&self.directory, &retry_state.resolved);
             if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
-                audience.record_unnotified_reviewers(&mut record, memory);
+                recipients.record_unnotified_reviewers(&mut record, retry_state);
             }
-            let requester: Vec<_> = memory.requester_keys.iter().cloned().collect();
+            let requester: Vec<_> = retry_state.requester_keys.iter().cloned().collect();
 
             let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
-            memory.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
-            let replan = |memory: &RetryState| {
-                let waits = memory.retry_times(self.clock.now());
+            retry_state.messages =
+                kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
+            let replan = |retry_state: &RetryState| {
+                let waits = retry_state.retry_times(self.clock.now());
                 let mut plan = plan(&self.plan_input(listed, &record, &targets, &requester, &waits));
-                if let Presence::Unconfirmed = word {
+                if let Presence::Unconfirmed = presence {
                     drop_unconfirmed(&mut plan, record.known.as_ref(), self.clock.now());
                 }
                 plan.requeue_at =
-                    plan.requeue_at.into_iter().chain(refetch_at(&word, self.clock.now())).min();
+                    plan.requeue_at.into_iter().chain(refetch_at(&presence, self.clock.now())).min();
                 plan
             };
-            let mut plan = replan(memory);
+            let mut plan = replan(retry_state);
             if let Some(ahead) = &ahead {
                 ahead.wait_for_earlier().await;
             }
-            self.defer_or_wait_for_turn(id, made, &mut plan, memory).await;
+            self.defer_or_wait_for_turn(id, created, &mut plan, retry_state).await;
             ahead = None;
-            if plan.waits_for_names && plan.operations.is_empty() && memory.has_retries() {
-                // The name must wait longer than was thought, so the others need not.
-                plan = replan(memory);
-                self.defer_blocked(id, made, &mut plan, memory);
+            if plan.waits_for_names && plan.operations.is_empty() && retry_state.has_retries() {
+                // The post by name waits longer than planned, so the others need not wait for it.
+                plan = replan(retry_state);
+                self.defer_blocked(id, created, &mut plan, retry_state);
             }
             let known = plan.request_to_record.as_ref().or(last.as_ref());
             if plan.operations.is_empty() {
-                // A claim of ours that could not be given up.
+                // A claim of ours that could not be released.
                 let done = record.claim.as_ref().filter(|claim| claim.holder == self.executor.holder.name());
                 if !self
                     .executor
-                    .record_outcomes(id, known.map(|known| (known, &record)), done, memory)
+                    .record_outcomes(id, known.map(|known| (known, &record)), done, retry_state)
                     .await?
                 {
                     return Ok(None);
                 }
-                // The request is woken when there is news of its people; until then its place is for others.
+                // Look-up results wake the request; until then others may run.
                 let news = (!is_all_known).then(|| later(self.clock.now(), LOOKUP_RECHECK));
-                let wanted = audience.users_to_resolve(&self.rules, memory, |_| true);
-                let next = next_reconcile(plan.requeue_at, &wanted, &memory.retry_times(self.clock.now()));
+                let wanted = recipients.users_to_resolve(&self.rules, retry_state, |_| true);
+                let next =
+                    next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(self.clock.now()));
                 return Ok(next.into_iter().chain(resolve_at).chain(news).min());
             }
             self.executor.sender.wait_for_capacity().await;
             let posts = plan.posts().collect();
-            let intent =
-                PlannedWrite { expected: &data, known, operations: plan.operations, posts, created: made };
-            let lease = match self.executor.acquire(id, &intent, &record, memory).await? {
+            let intent = PlannedWrite { expected: &data, known, operations: plan.operations, posts, created };
+            let lease = match self.executor.acquire(id, &intent, &record, retry_state).await? {
                 ClaimResult::Acquired(lease) => lease,
                 ClaimResult::HeldByOther(until) => return Ok(Some(until)),
                 ClaimResult::RecordChanged => continue,
-                // A message now could never be kept true. If the request is still listed, its end is on the way.
+                // A message now could never be updated. If the request is still listed, its deletion will be reported.
                 ClaimResult::NoRecord => return Ok(None),
             };
-            self.executor.execute(id, intent, record, &lease, memory).await?;
+            self.executor.execute(id, intent, record, &lease, retry_state).await?;
         }
-        debug!(request = %id, "There is more to do; others first");
+        debug!(request = %id, "There is more to do; other requests first");
         Ok(Some(self.clock.now()))
     }
 
@@ -197,55 +203,55 @@ impl Reconciler {
         id: &RequestId,
         listed: Option<&AccessRequest>,
         record: &Record,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
         let Some(review) = &self.review else {
-            memory.decision_retry = None;
+            retry_state.decision_retry = None;
             return Ok(PendingDecision::CheckAt(None));
         };
-        review.apply_pending_decision(id, listed, record, (&self.clock, &self.log_once), memory).await
+        review.apply_pending_decision(id, listed, record, (&self.clock, &self.log_once), retry_state).await
     }
 
-    /// Takes errands out of the plan that must wait for their turn in Slack. If none is left and one is near its turn, that
-    /// is waited for a moment, which is cheaper than another visit.
+    /// Removes operations from the plan that must wait for their turn in Slack. If none is left and one is near its turn, waits
+    /// for it a moment, which is cheaper than another reconcile.
     async fn defer_or_wait_for_turn(
         &self,
         id: &RequestId,
-        made: Option<Timestamp>,
+        created: Option<Timestamp>,
         plan: &mut Plan,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) {
         let until = Instant::now() + TURN_WAIT;
-        let mut held = self.defer_blocked(id, made, plan, memory);
+        let mut held = self.defer_blocked(id, created, plan, retry_state);
         while plan.operations.is_empty()
             && Instant::now() < until
-            && self.executor.sender.wait_for_turn(id, made, &held, until).await
+            && self.executor.sender.wait_for_turn(id, created, &held, until).await
         {
             plan.operations = held;
-            held = self.defer_blocked(id, made, plan, memory);
+            held = self.defer_blocked(id, created, plan, retry_state);
         }
     }
 
-    /// Takes errands out of the plan that must wait, and returns them.
+    /// Removes operations from the plan that must wait, and returns them.
     fn defer_blocked(
         &self,
         id: &RequestId,
-        made: Option<Timestamp>,
+        created: Option<Timestamp>,
         plan: &mut Plan,
-        memory: &mut RetryState,
+        retry_state: &mut RetryState,
     ) -> Vec<(Operation, Vec<Step>)> {
         let now = self.clock.now();
         let mut first = plan.requeue_at;
-        memory.queued.clear();
-        let held = plan.operations.extract_if(.., |(errand, steps)| {
-            let caller = QueuedOperation { created: made, id: id.clone(), operation: errand.clone() };
+        retry_state.queued.clear();
+        let held = plan.operations.extract_if(.., |(operation, steps)| {
+            let caller = QueuedOperation { created, id: id.clone(), operation: operation.clone() };
             let wait = steps.first().and_then(|step| self.executor.sender.reserve(&caller, step));
-            if let Some(Wait { delay, is_queued: is_turn }) = wait {
+            if let Some(Wait { delay, is_queued }) = wait {
                 let until = later(now, delay);
-                if is_turn {
-                    memory.queued.insert(errand.clone());
+                if is_queued {
+                    retry_state.queued.insert(operation.clone());
                 } else {
-                    memory.retry_after(errand.clone(), delay);
+                    retry_state.retry_after(operation.clone(), delay);
                 }
                 first = Some(first.map_or(until, |first| first.min(until)));
             }
@@ -286,19 +292,19 @@ impl Reconciler {
         }
     }
 
-    /// Whether a vanished request's messages need a visit, judged by a record that was listed in bulk.
+    /// Whether the messages of a deleted request need a reconcile, by a record that was listed in bulk.
     pub(super) fn needs_reconcile(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
         let record = Record::decode(id, data).0;
         !plan(&self.plan_input(None, &record, &[], &[], &BTreeMap::new())).is_empty()
     }
 
-    fn on_teleport_error(&self, id: &RequestId, trouble: &ReconcileError, failures: u32) -> Duration {
-        let ReconcileError { stage: place, source: error } = trouble;
+    fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
+        let ReconcileError { stage, source: error } = failure;
         let (backoff, is_refusal) = retry_policy(error.kind());
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = crate::exit::chain(error);
-        if !self.log_once.should_log(place, &error.to_string()) {
+        if !self.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");
@@ -309,12 +315,12 @@ impl Reconciler {
     }
 }
 
-/// The earliest of the plan's own wish and the people who are to be looked up again.
+/// The earliest of the plan's own time and the look-ups to repeat.
 fn next_reconcile(
-    look_again: Option<Timestamp>,
+    planned: Option<Timestamp>,
     wanted: &[(Recipient, bool)],
     waits: &BTreeMap<Operation, Timestamp>,
 ) -> Option<Timestamp> {
     let lookups = wanted.iter().filter_map(|(r, _)| waits.get(&Operation::Post(r.key()))).copied();
-    lookups.chain(look_again).min()
+    lookups.chain(planned).min()
 }

@@ -1,8 +1,8 @@
-//! What Teleport says of a request at this moment, where what we were told may not be the last word.
+//! Fetches a request again where the last list or event may be out of date.
 //!
-//! Lists lag, other daemons are told earlier, clocks differ, and without rights Teleport lists nothing. So whatever
-//! would take something back is asked for by the request's id first, and what is not found counts as gone only if
-//! the rights prove it (`teleport::rights`).
+//! Lists lag, other daemons see events earlier, clocks differ, and without rights Teleport lists nothing. So a request is
+//! fetched by its id before anything is taken back. A request that is not found counts as deleted only if the rights prove
+//! it (`teleport::rights`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,35 +22,35 @@ use crate::supervise::clock::Clock;
 use crate::teleport;
 use crate::teleport::error::TeleportError;
 
-/// What Teleport says.
+/// Whether the request exists in Teleport.
 #[derive(Debug)]
 pub(super) enum Presence {
-    /// It is there, like this.
+    /// The request exists.
     Present(Arc<Observation>),
-    /// It is gone; before, if we saw it, it was like this.
+    /// The request was deleted, with its last state, if seen.
     Deleted(Option<Arc<Observation>>),
-    /// It is not shown to us, which proves nothing.
+    /// Teleport does not show the request, which proves nothing.
     Unconfirmed,
 }
 
 impl Presence {
     pub(super) fn current(&self) -> Option<&AccessRequest> {
         match self {
-            Self::Present(sighting) => Some(&sighting.request),
+            Self::Present(observation) => Some(&observation.request),
             Self::Deleted(_) | Self::Unconfirmed => None,
         }
     }
 
-    /// How the request was before it went.
+    /// The last state of a deleted request.
     pub(super) fn last_seen(&self) -> Option<&AccessRequest> {
         match self {
-            Self::Deleted(Some(sighting)) => Some(&sighting.request),
+            Self::Deleted(Some(observation)) => Some(&observation.request),
             Self::Present(_) | Self::Deleted(None) | Self::Unconfirmed => None,
         }
     }
 }
 
-/// Asks for the request by its id if what was told may be out of date or may mean nothing.
+/// Fetches the request by its id if the last observation may be out of date or may prove nothing.
 pub(super) async fn refetch_if_stale(
     teleport: &teleport::Client,
     (clock, log_once): (&Clock, &LogOnce),
@@ -62,13 +62,13 @@ pub(super) async fn refetch_if_stale(
         Observed::Deleted(last) => return Ok(Presence::Deleted(last.clone())),
         Observed::Unlisted(None) if record.known.is_none() => return Ok(Presence::Deleted(None)),
         Observed::Unlisted(last) => last.clone(),
-        Observed::Present(sighting) => {
+        Observed::Present(observation) => {
             let shown = record.deliveries.iter().filter_map(|d| Some(d.displayed.as_ref()?.phase));
-            let is_stale = needs_refetch(&sighting.request, record.known.as_ref(), shown);
-            if !is_stale && !has_expired(&sighting.request, clock.now()) {
-                return Ok(Presence::Present(Arc::clone(sighting)));
+            let is_stale = needs_refetch(&observation.request, record.known.as_ref(), shown);
+            if !is_stale && !has_expired(&observation.request, clock.now()) {
+                return Ok(Presence::Present(Arc::clone(observation)));
             }
-            Some(Arc::clone(sighting))
+            Some(Arc::clone(observation))
         }
     };
     match teleport.get_request(id).await {
@@ -81,12 +81,12 @@ pub(super) async fn refetch_if_stale(
                 debug!(request = %id, "A request is not found: {error}");
             }
             match seen {
-                // Nothing better than what was told.
-                Observed::Present(sighting)
-                    if !has_expired(&sighting.request, clock.now())
-                        || sighting.observed_at.elapsed() < PENDING_CONFIRMATION_TTL =>
+                // The last observation is the best there is.
+                Observed::Present(observation)
+                    if !has_expired(&observation.request, clock.now())
+                        || observation.observed_at.elapsed() < PENDING_CONFIRMATION_TTL =>
                 {
-                    Ok(Presence::Present(Arc::clone(sighting)))
+                    Ok(Presence::Present(Arc::clone(observation)))
                 }
                 _ => Ok(Presence::Unconfirmed),
             }
@@ -95,23 +95,23 @@ pub(super) async fn refetch_if_stale(
     }
 }
 
-/// Whether our clock says that a pending request is over. Only Teleport knows.
+/// Whether a pending request has expired by our clock. Only Teleport knows for sure.
 fn has_expired(request: &AccessRequest, now: Timestamp) -> bool {
     expires_at(request).is_some_and(|end| end <= now)
 }
 
-/// When to ask again about a pending request that is over by our clock alone.
-pub(super) fn refetch_at(word: &Presence, now: Timestamp) -> Option<Timestamp> {
-    let Presence::Present(sighting) = word else { return None };
-    if !has_expired(&sighting.request, now) {
+/// When to fetch a pending request again that has expired by our clock alone.
+pub(super) fn refetch_at(presence: &Presence, now: Timestamp) -> Option<Timestamp> {
+    let Presence::Present(observation) = presence else { return None };
+    if !has_expired(&observation.request, now) {
         return None;
     }
-    let left: Duration = PENDING_CONFIRMATION_TTL.saturating_sub(sighting.observed_at.elapsed());
+    let left: Duration = PENDING_CONFIRMATION_TTL.saturating_sub(observation.observed_at.elapsed());
     Some(later(now, left))
 }
 
-/// Takes out of a plan what would show that the request is gone, which is not proved: until its own time is over only
-/// posts in doubt are looked for.
+/// Removes operations that would display the request as deleted, which is not proved: until it expires, the plan only
+/// checks in-doubt posts.
 pub(super) fn drop_unconfirmed(plan: &mut Plan, known: Option<&AccessRequest>, now: Timestamp) {
     let Some(known) = known.filter(|known| known.state == RequestState::Pending) else { return };
     if has_expired(known, now) {

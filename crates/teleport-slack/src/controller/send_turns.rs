@@ -1,6 +1,6 @@
-//! Whose turn it is to call Slack: what a step must wait for, and who is told when that is over.
+//! Which operation may call Slack next: what a step must wait for, and which request is woken when that is over.
 //!
-//! The lines are `pace`'s, places that refuse everything are `doors`'; who calls is `outbox`.
+//! `channel_queue` keeps the queues, `channel_breaker` the channels that refuse everything; `sender` calls.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use crate::slack::method::Method;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wait {
     pub(super) delay: Duration,
-    /// Whether it is its turn in the line, which may come earlier; then the dispatcher is told.
+    /// Whether it waits for its turn in the queue, which may come earlier; then the controller is notified.
     pub(super) is_queued: bool,
 }
 
 impl SlackSender {
-    /// What the step must wait for, if it must. Its place in the line is kept.
+    /// What the step must wait for, if anything. It keeps its position in the queue.
     pub(super) fn required_wait(&self, caller: &QueuedOperation, step: &Step) -> Option<Wait> {
         let (method, place) = method_and_destination(step);
         let now = Instant::now();
@@ -49,8 +49,8 @@ impl SlackSender {
         Some(Wait { delay, is_queued: false })
     }
 
-    /// The same, asked before the claim is taken, which would otherwise be taken for nothing: if there is nothing to wait
-    /// for, those behind wait until [`Outbox::end`].
+    /// The same before the claim is taken, which would otherwise be taken for nothing. If there is nothing to wait for, the
+    /// operations behind it wait until [`SlackSender::end`].
     pub(super) fn reserve(&self, caller: &QueuedOperation, step: &Step) -> Option<Wait> {
         let wait = self.required_wait(caller, step);
         let (method, place) = method_and_destination(step);
@@ -60,13 +60,13 @@ impl SlackSender {
         wait
     }
 
-    /// Whoever posts there has ended; whose turn it is now is told.
+    /// The post into `place` has ended; wakes the requests whose turn it is now.
     pub(super) fn end(&self, place: &str, caller: &QueuedOperation) {
         let next = self.queues().end(place, caller, Instant::now());
         self.notify_next(next);
     }
 
-    /// The same for whatever was reserved for a request and not used.
+    /// The same for everything that was reserved for a request and not used.
     pub(super) fn end_all(&self, id: &RequestId) {
         let next = self.queues().end_all(id, Instant::now());
         self.notify_next(next);
@@ -78,18 +78,18 @@ impl SlackSender {
         self.send_ended.notify_waiters();
     }
 
-    /// Stays until it may be the turn of one of these, if one is near, but not longer than `until`. Returns whether it is
-    /// worth asking again.
+    /// Waits until one of these may have its turn, if one is near, but not longer than `until`. Returns whether to ask
+    /// again.
     pub(super) async fn wait_for_turn(
         &self,
         id: &RequestId,
-        made: Option<Timestamp>,
+        created: Option<Timestamp>,
         held: &[(Operation, Vec<Step>)],
         until: Instant,
     ) -> bool {
-        let waits = held.iter().filter_map(|(errand, steps)| {
+        let waits = held.iter().filter_map(|(operation, steps)| {
             let (method, place) = method_and_destination(steps.first()?);
-            let caller = QueuedOperation { created: made, id: id.clone(), operation: errand.clone() };
+            let caller = QueuedOperation { created, id: id.clone(), operation: operation.clone() };
             (method == Method::ChatPostMessage).then_some((place, caller))
         });
         let waits: Vec<_> = waits.collect();
@@ -105,7 +105,7 @@ impl SlackSender {
         !near.is_empty()
     }
 
-    /// A post there went well and can be written down.
+    /// A post into `place` succeeded and can be recorded.
     pub(super) fn on_posted(&self, place: &str, caller: &QueuedOperation, outcome: &Outcome) {
         self.channels().on_posted(place, outcome);
         if matches!(outcome, Outcome::Posted { .. } | Outcome::Replied { .. }) {

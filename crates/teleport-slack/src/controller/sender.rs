@@ -1,7 +1,7 @@
-//! Carries out single steps towards Slack and says when a failed one may be tried again.
+//! Applies single steps in Slack and decides when a failed one may be tried again.
 //!
-//! It obeys `Retry-After` for the method it was said of and slows down for the place (`pace`), limits how many calls
-//! are under way, and complains about each cause once. What to do is decided in `access_core::plan`.
+//! It obeys `Retry-After` for its method and slows down for the channel (`channel_queue`), limits the calls in flight, and
+//! logs each cause once. `access_core::plan` decides what to do.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,21 +34,21 @@ use crate::slack::history::Author;
 use crate::slack::method::Method;
 use crate::slack::{self, PostMessage};
 
-/// Calls to Slack under way at once: well below what Slack's limits let through in a second, and enough that
-/// one slow channel does not hold up the others.
+/// Calls to Slack in flight at once: well below Slack's limits for a second, and enough that one slow channel does not block
+/// the others.
 const MAX_CONCURRENT_CALLS: usize = 16;
-/// Passing faults: soon again, then a few times a minute.
+/// Transient errors: again soon, then a few times a minute.
 const TRANSIENT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
-/// The outcome of a post is not known: it may be there already, so it is not hurried.
+/// The outcome of a post is not known. It may be there already, so the retry need not hurry.
 const AMBIGUOUS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
-/// Refused credentials: an operator must act, so look now and then.
+/// Refused credentials: an operator must act, so retry now and then.
 const UNAUTHORIZED_BACKOFF: Backoff =
     Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
-/// Refused as long as nobody changes anything in Slack (invites the bot, unarchives the channel): who does that now sees
-/// it work soon, and nothing is hammered.
+/// Refused until a user changes something in Slack (invites the bot, unarchives the channel). That user sees the effect
+/// soon, and there is no tight retry loop.
 const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 
-/// The way to Slack.
+/// Sends messages to Slack.
 #[derive(Debug)]
 pub(super) struct SlackSender {
     pub(super) slack: slack::Client,
@@ -62,7 +62,7 @@ pub(super) struct SlackSender {
     log_once: LogOnce,
     /// Requests whose turn it is.
     pub(super) next_in_queue: mpsc::Sender<RequestId>,
-    /// Told when somebody ended.
+    /// Notified when a post ended.
     pub(super) send_ended: Notify,
     pub(super) metrics: Metrics,
 }
@@ -70,7 +70,7 @@ pub(super) struct SlackSender {
 /// Why a call was not made, or failed.
 enum SendError {
     Slack(SlackError),
-    /// The claim's time is over.
+    /// The lease of the claim expired.
     LeaseExpired,
 }
 
@@ -81,7 +81,7 @@ impl From<SlackError> for SendError {
 }
 
 impl SlackSender {
-    /// `turns` is told whose turn it is.
+    /// `turns` receives the requests whose turn it is.
     pub(super) fn new(
         slack: slack::Client,
         directory: Directory,
@@ -105,17 +105,17 @@ impl SlackSender {
         }
     }
 
-    /// What was refused may be let in now.
+    /// Refusing channels may accept messages now.
     pub(super) fn reset_breaker(&self) {
         *self.breaker() = ChannelBreaker::default();
     }
 
-    /// Waits until a call could be made at once, so that a claim's time is not spent in a queue.
+    /// Waits until a call could be made at once, so that the lease is not spent in a queue.
     pub(super) async fn wait_for_capacity(&self) {
         drop(self.call_permits.acquire().await.expect("the semaphore is never closed"));
     }
 
-    /// Makes one call. `failures` counts the failures of this errand in a row.
+    /// Makes one call. `failures` counts the failures of this operation in a row.
     pub(super) async fn execute_step(
         &self,
         caller: &QueuedOperation,
@@ -175,7 +175,7 @@ impl SlackSender {
                 self.metrics.operation_ended(OperationResult::Failed(error.retry()));
                 self.record_refusal(&place, &error);
                 if error.retry() == Retry::Never && !affects_channel(&error) {
-                    // What is wrong is the message, so the place takes others.
+                    // The cause is the message, so the channel takes others.
                     self.breaker().close(&log_scope(method, &place));
                 }
                 if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
@@ -244,13 +244,13 @@ impl SlackSender {
         let metadata = Some(reply_metadata(id, replies));
         let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
         match self.slack.post_message(post).await {
-            // The record keeps only how many there are, so where it is does not matter.
+            // The record keeps only the number of replies, so the address does not matter.
             Err(error) if error.is_accepted() => {
                 debug!(request = %id, %channel, "Slack took the reply: {error}");
             }
             posted => drop(posted?),
         }
-        info!(request = %id, %channel, review = replies.count(), "Told the review in the thread");
+        info!(request = %id, %channel, review = replies.count(), "Posted the review as a thread reply");
         Ok((Outcome::Replied { channel, ts, replies }, OperationResult::Replied))
     }
 
@@ -262,31 +262,31 @@ impl SlackSender {
     ) -> Result<(Outcome, OperationResult), SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
         self.metrics.duplicate_deleted();
-        warn!(request = %id, %channel, "Two daemons had told the same recipient at the same time; the second message is taken back");
+        warn!(request = %id, %channel, "Two instances notified the same recipient; deleted the duplicate");
         Ok((Outcome::Deleted { channel, ts }, OperationResult::Deleted))
     }
 
-    /// Says that Slack refuses the layout; the short message follows if there is time left for it.
+    /// Logs that Slack refuses the layout; the short message follows if the lease has time left.
     fn allow_fallback(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), SendError> {
         warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
         if lease.may_start_call() { Ok(()) } else { Err(SendError::LeaseExpired) }
     }
 
-    /// Says that a message is given up: of a deleted one each time, of what an operator can change once a place.
+    /// Logs that a message cannot be updated: a deleted one each time, a cause that an operator can fix once a channel.
     fn log_unreachable(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
         let is_deleted = is_unreachable(error, false);
         if is_deleted && error.method() == Method::ChatUpdate {
-            info!(request = %id, %place, %ts, "Somebody deleted the message, so it is not kept current any more");
+            info!(request = %id, %place, %ts, "A user deleted the message, so it is not updated any more");
         } else if !is_deleted
             && self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
         {
-            error!(request = %id, %place, %ts, "A message stays as it is: {}", error.with_remedy());
+            error!(request = %id, %place, %ts, "Cannot update the message any more: {}", error.with_remedy());
         } else {
-            debug!(request = %id, %place, %ts, "A message stays as it is: {error}");
+            debug!(request = %id, %place, %ts, "Cannot update the message any more: {error}");
         }
     }
 
-    /// How long `method` may not be called, if Slack said so.
+    /// How long `method` must not be called, if Slack said so.
     pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
         let gates = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = gates.get(&method)?.saturating_duration_since(Instant::now());
@@ -309,7 +309,7 @@ impl SlackSender {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what is certain after a post that failed.
+    /// Remembers a certain refusal of a post.
     pub(super) fn record_refusal(&self, place: &str, error: &SlackError) {
         let is_certain = error.retry() == Retry::Never && error.code().is_some();
         if error.method() == Method::ChatPostMessage && is_certain {
@@ -363,31 +363,22 @@ impl SlackSender {
         } else {
             warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         }
-        let fate = if is_unclear {
+        let effect = if is_unclear {
             let now = Timestamp::now();
-            let ripe = if error.has_response() {
+            let final_at = if error.has_response() {
                 now
             } else {
                 now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
             };
-            Effect::Unknown {
-                final_at: ripe,
-                destination: place.to_owned(),
-                is_accepted: error.is_accepted(),
-            }
+            Effect::Unknown { final_at, destination: place.to_owned(), is_accepted: error.is_accepted() }
         } else {
             Effect::NotApplied
         };
-        Deferred {
-            delay,
-            is_failure: !matches!(error.retry(), Retry::After(_)),
-            is_queued: false,
-            effect: fate,
-        }
+        Deferred { delay, is_failure: !matches!(error.retry(), Retry::After(_)), is_queued: false, effect }
     }
 }
 
-/// The method that a step begins with, and the place that it is about.
+/// The method that a step begins with, and its destination.
 pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
     match step {
         Step::Post { post_to, .. } => (Method::ChatPostMessage, post_to.clone()),
@@ -404,7 +395,7 @@ pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
     }
 }
 
-/// What complaints are about: a place that takes messages may still refuse edits.
+/// The scope of log lines: a channel that takes messages may still refuse edits.
 pub(super) fn log_scope(method: Method, place: &str) -> String {
     match method {
         Method::ChatUpdate => format!("edits in {place}"),
@@ -412,7 +403,7 @@ pub(super) fn log_scope(method: Method, place: &str) -> String {
     }
 }
 
-/// The message that the step keeps true, and whether this is the last that there is to show.
+/// The message that the step updates, and whether this is its final state.
 fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
     match step {
         Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
@@ -421,8 +412,8 @@ fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
     }
 }
 
-/// Whether the message is out of reach for good: it was deleted; or it may not be edited, and the request is over, so that
-/// nobody need ask again and again until the rules are changed.
+/// Whether the message can never be updated: it was deleted, or it may not be edited and the request is over, so retries
+/// until the workspace's rules change make no sense.
 fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
     match error.code() {
         Some("message_not_found" | "thread_not_found") => true,
@@ -431,7 +422,7 @@ fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
     }
 }
 
-/// Whether the place takes nothing at all, whatever the message.
+/// Whether the channel refuses every message.
 fn affects_channel(error: &SlackError) -> bool {
     matches!(
         error.code(),
@@ -448,7 +439,7 @@ fn affects_channel(error: &SlackError) -> bool {
     )
 }
 
-/// Whether it is the layout that Slack does not like, not the message.
+/// Whether Slack refuses the layout, not the message.
 fn rejects_layout(error: &SlackError) -> bool {
     matches!(
         error.code(),

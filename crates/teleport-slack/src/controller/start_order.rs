@@ -1,5 +1,6 @@
-//! Lets visits that began earlier to requests that were made earlier get in line first: reading takes now longer, now
-//! shorter, and who posts first is decided by who is in line (`pace`).
+//! Lets reconciles that began earlier, of requests that were made earlier, join the channel queue first.
+//!
+//! Reads take different times, and the channel queue (`channel_queue`) decides who posts first.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,12 +10,12 @@ use access_core::domain::ids::RequestId;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-/// Nobody is waited for longer, such as one whose record Teleport is slow to give.
+/// The longest wait for an earlier reconcile, such as one whose record Teleport is slow to return.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
 type Key = (Option<Timestamp>, RequestId);
 
-/// The visits that have not yet got in line.
+/// The reconciles that have not joined the queue yet.
 #[derive(Debug, Default)]
 pub(super) struct StartOrder {
     in_progress: Mutex<InProgress>,
@@ -23,12 +24,12 @@ pub(super) struct StartOrder {
 
 #[derive(Debug, Default)]
 struct InProgress {
-    /// By the age of the request; the number tells which visit began first.
+    /// By the age of the request; the number shows which reconcile began first.
     reconciles: BTreeMap<Key, u64>,
     next_number: u64,
 }
 
-/// One visit that has not yet got in line; it has when this is dropped.
+/// One reconcile that has not joined the queue yet; dropping the guard means that it has.
 #[derive(Debug)]
 pub(super) struct OrderGuard<'a> {
     order: &'a StartOrder,
@@ -37,14 +38,14 @@ pub(super) struct OrderGuard<'a> {
 }
 
 impl StartOrder {
-    /// A visit begins to a request that was made then.
-    pub(super) fn begin(&self, made: Option<Timestamp>, id: &RequestId) -> OrderGuard<'_> {
-        let key = (made, id.clone());
-        let mut under_way = self.lock();
-        let number = under_way.next_number;
-        under_way.next_number += 1;
-        under_way.reconciles.insert(key.clone(), number);
-        drop(under_way);
+    /// A reconcile begins, of a request made at `created`.
+    pub(super) fn begin(&self, created: Option<Timestamp>, id: &RequestId) -> OrderGuard<'_> {
+        let key = (created, id.clone());
+        let mut in_progress = self.lock();
+        let number = in_progress.next_number;
+        in_progress.next_number += 1;
+        in_progress.reconciles.insert(key.clone(), number);
+        drop(in_progress);
         OrderGuard { order: self, key, number }
     }
 
@@ -54,7 +55,7 @@ impl StartOrder {
 }
 
 impl OrderGuard<'_> {
-    /// Waits for those who are before it, but not for long.
+    /// Waits for the earlier reconciles, but not for long.
     pub(super) async fn wait_for_earlier(&self) {
         let wait = async {
             loop {
@@ -65,7 +66,7 @@ impl OrderGuard<'_> {
                 changed.await;
             }
         };
-        // Whoever is late may still come first if nothing is under way.
+        // A late reconcile may still be first if no post is in flight.
         tokio::time::timeout(MAX_WAIT, wait).await.ok();
     }
 
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_older_requests_that_were_begun_earlier_are_waited_for() {
+    async fn a_reconcile_waits_only_for_older_requests_that_began_earlier() {
         let all = StartOrder::default();
         let id = RequestId::new;
         let [one, three, two] =
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_waited_for_for_long() {
+    async fn the_wait_for_an_earlier_reconcile_is_short() {
         let all = StartOrder::default();
         let _slow = all.begin(made(1), &RequestId::new("1"));
         let other = all.begin(made(2), &RequestId::new("2"));

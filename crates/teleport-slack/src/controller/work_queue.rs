@@ -1,4 +1,4 @@
-//! The keyed schedule: which request to look at, and when.
+//! The keyed schedule: which request to reconcile, and when.
 //!
 //! The same key twice keeps the earlier time; a key that is being worked on is held back until that run ends.
 //! No clock and no task of its own: `now` is an argument, so every property is tested without waiting.
@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         }
     }
 
-    /// The next key that is due and not being worked on; it counts as being worked on until [`Queue::finish`].
+    /// The next key that is due and not being worked on; it counts as being worked on until [`WorkQueue::done`].
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<K> {
         while let Some(Reverse((at, key))) = self.heap.peek().cloned() {
             if self.is_superseded(at, &key) {
@@ -163,11 +163,11 @@ mod tests {
     proptest! {
         /// Whatever the order of wakes, starts and finishes: no key runs twice at once, no wake is lost.
         #[test]
-        fn no_wake_is_lost_and_no_key_runs_twice(story in proptest::collection::vec((0..3u8, 0..4u8, 0..9u64), 0..60)) {
+        fn no_wake_is_lost_and_no_key_runs_twice(steps in proptest::collection::vec((0..3u8, 0..4u8, 0..9u64), 0..60)) {
             let (mut queue, mut now) = (WorkQueue::new(), Instant::now());
             let mut running: HashSet<u8> = HashSet::new();
             let mut owed: HashSet<u8> = HashSet::new();
-            for (action, key, seconds) in story {
+            for (action, key, seconds) in steps {
                 match action {
                     0 => {
                         queue.enqueue_at(key, now + Duration::from_secs(seconds));

@@ -1,6 +1,6 @@
 //! The callback listener's key and certificate: read from files, and read again when the files change.
 //!
-//! Whoever renews certificates writes two files, one after the other, perhaps slowly. So files that do not fit are
+//! A program that renews certificates writes two files, one after the other, perhaps slowly. So files that do not fit are
 //! not an event until they have stayed the same from one look to the next; until then, and after it, the certificate in
 //! use stays in use. Connections that exist keep the certificate they began with.
 
@@ -67,7 +67,7 @@ struct State {
     config: Arc<ServerConfig>,
     /// The files that the certificate in use came from.
     in_use: FileStamps,
-    /// The files that could not be used at the last look, and whether that was told.
+    /// The files that could not be used at the last look, and whether that was logged.
     rejected: Option<(FileStamps, bool)>,
 }
 
@@ -125,7 +125,7 @@ impl Certificates {
     }
 }
 
-/// What tells one state of the two files from another; `None` for a file that is not there.
+/// What distinguishes one state of the two files from another; `None` for a file that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FileStamps([Option<FileStamp>; 2]);
 

@@ -1,7 +1,7 @@
 //! What others ask about the daemon: does it live, is it ready, what did it count.
 //!
 //! `/healthz` answers as long as the process does anything, `/readyz` says what stands in the way, `/metrics` is what
-//! `observe::metrics` holds. All of it is read only and tells of no request, person or secret; it has neither TLS nor
+//! `observe::metrics` holds. All of it is read only and names no request, user or secret; it has neither TLS nor
 //! a password, so it is meant for this machine or a closed network.
 
 use std::net::SocketAddr;
@@ -49,17 +49,17 @@ impl Diagnostics {
         Ok(Self { socket, address })
     }
 
-    /// Where it listens; tells the port if port 0 was asked for.
+    /// Where it listens; with the real port if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until told to stop, and then what was begun (3 s at most).
+    /// Answers until the stop, and then finishes what was begun (3 s at most).
     pub async fn run(self, metrics: Metrics, stop: CancellationToken) {
         info!("Serving health and metrics on http://{}", self.address);
         let mut open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
         if timeout(DRAIN_TIMEOUT, open.drain()).await.is_err() {
-            debug!("Somebody who asked about health was slow to read; given up");
+            debug!("A client of the diagnostics listener was slow to read; closed its connection");
         }
     }
 }
@@ -74,13 +74,13 @@ fn router(metrics: Metrics) -> Router {
 }
 
 async fn readiness(State(metrics): State<Metrics>) -> (StatusCode, String) {
-    let troubles = metrics.health().unready_reasons(Instant::now(), Timestamp::now());
-    if troubles.is_empty() {
+    let reasons = metrics.health().unready_reasons(Instant::now(), Timestamp::now());
+    if reasons.is_empty() {
         let notes = metrics.health().warnings();
         let notes: String = notes.iter().map(|note| format!("but {note}\n")).collect();
         (StatusCode::OK, format!("ready\n{notes}"))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", troubles.join("; ")))
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", reasons.join("; ")))
     }
 }
 

@@ -33,7 +33,7 @@ pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 /// How long the handler is waited for. Slack gives up after 3 s in all.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Handlers at work at one time, those included whose callers were told 503 or hung up.
+/// Handlers at work at one time, those included whose callers got 503 or hung up.
 const MAX_CONCURRENT: usize = 256;
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
@@ -49,7 +49,7 @@ pub struct SignatureHeaders {
 /// What to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallbackResponse {
-    /// Taken: 200 without a body. Closes a dialogue.
+    /// Taken: 200 without a body. Closes a modal.
     Ack,
     /// Taken: 200 with JSON, such as a `response_action`.
     AckWith(Value),
@@ -57,7 +57,7 @@ pub enum CallbackResponse {
     Unauthorized,
     /// Authentic, but not understood: 400.
     BadRequest,
-    /// Too busy to take it: 503. Slack tells the person that it failed.
+    /// Too busy to take it: 503. Slack shows the user that it failed.
     Unavailable,
 }
 
@@ -91,12 +91,12 @@ impl HandlerPool {
         match timeout(RESPONSE_TIMEOUT, task).await {
             Ok(Ok(answer)) => answer.unwrap_or(CallbackResponse::Unavailable).into_response(),
             Ok(Err(_panicked)) => {
-                error!("Handling a callback panicked; this is a fault of teleport-slack, please report it");
+                error!("Handling a callback panicked; this is a bug in teleport-slack; please report it");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
             Err(_) => {
                 warn!(
-                    "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack told the person that it failed"
+                    "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"
                 );
                 CallbackResponse::Unavailable.into_response()
             }

@@ -36,7 +36,7 @@ const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
     evict_after: Duration::from_millis(500),
 };
 
-/// How long requests under way are waited for when told to stop.
+/// How long a listener that stops waits for requests in progress.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often the key and certificate are looked at.
@@ -72,7 +72,7 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    /// What kind of trouble it is.
+    /// What kind of error it is.
     pub fn cause(&self) -> Cause {
         match self {
             Self::Bind { .. } => Cause::Environment,
@@ -82,8 +82,8 @@ impl ListenError {
 }
 
 impl Listener {
-    /// Takes the address and reads the key and certificate. Without `tls`, whoever can listen in on the network
-    /// reads the callbacks: meant for a proxy on the same machine that ends TLS.
+    /// Takes the address and reads the key and certificate. Without `tls`, everyone who can listen in on the network
+    /// can read the callbacks: meant for a proxy on the same machine that ends TLS.
     ///
     /// # Errors
     ///
@@ -97,17 +97,17 @@ impl Listener {
         Ok(Self { socket, address, certificates, reload_every: RELOAD_EVERY })
     }
 
-    /// Where it listens; tells the port if port 0 was asked for.
+    /// Where it listens; with the real port if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until told to stop, and then until the requests under way have been answered (3 s at most).
+    /// Serves until the stop, and then until the requests in progress have been answered (3 s at most).
     ///
     /// `handler` is given the two headers of the signature and the body as it came, of at most
     /// [`interactivity::MAX_BODY_BYTES`]. Nothing was checked yet: checking the signature comes first. It should answer
-    /// within [`interactivity::ANSWER_LIMIT`], after which Slack is told 503; it is then not cut short, nor is it when
-    /// the caller hangs up, but goes on to its end. If it panics, 500 is answered and the listener goes on.
+    /// within [`interactivity::RESPONSE_TIMEOUT`], after which Slack gets 503. The handler is not cut short then, nor when the
+    /// caller hangs up, but goes on to its end. If it panics, 500 is answered and the listener goes on.
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
@@ -140,7 +140,7 @@ impl Listener {
     }
 }
 
-/// Takes an address; tells the port if port 0 was asked for.
+/// Binds an address; returns the real port if port 0 was asked for.
 async fn bind(
     address: SocketAddr,
     purpose: &'static str,

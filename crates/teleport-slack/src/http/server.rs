@@ -44,10 +44,10 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub(super) const MAX_HEADERS: usize = 64;
 
-/// How long to wait when the system has no connection to give, for want of file descriptors mostly.
+/// How long to wait when the system has no connection to give, mostly because file descriptors are missing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often the same trouble with connections is told.
+/// How often the same problem with connections is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which listener it is, for the log, and how much it takes.
@@ -64,7 +64,7 @@ pub(super) struct ListenerLimits {
     pub(super) evict_after: Duration,
 }
 
-/// Connections that were not at their end when the listener was told to stop.
+/// Connections that were still open when the listener stopped.
 pub(super) struct OpenConnections {
     limits: ListenerLimits,
     connections: JoinSet<()>,
@@ -79,7 +79,7 @@ impl OpenConnections {
     }
 }
 
-/// Serves until told to stop; no connection is accepted afterwards. `tls` gives the configuration of the moment.
+/// Serves until the stop; no connection is accepted afterwards. `tls` gives the configuration of the moment.
 pub(super) async fn serve(
     socket: TcpListener,
     port: ListenerLimits,
@@ -165,7 +165,7 @@ impl ListenerLimits {
     fn log_panic(self, ended: Result<(), JoinError>) {
         if ended.is_err_and(|error| error.is_panic()) {
             error!(
-                "A connection of the {} panicked; this is a fault of teleport-slack, please report it",
+                "A connection of the {} panicked; this is a bug in teleport-slack; please report it",
                 self.name
             );
         }
@@ -222,10 +222,10 @@ struct LogInterval {
 }
 
 impl LogInterval {
-    /// Whether it is time to tell it (again).
+    /// Whether it is time to log it (again).
     fn should_log(&mut self) -> bool {
         let now = Instant::now();
-        let is_news = self.logged_at.is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL);
+        let is_news = self.logged_at.is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL);
         if is_news {
             self.logged_at = Some(now);
         }

@@ -136,7 +136,7 @@ async fn answers_are_what_the_handler_says() {
     let running = Running::start(|_, body: Bytes| async move {
         match &*body {
             b"json" => CallbackResponse::AckWith(json!({"response_action": "errors"})),
-            b"unauthorised" => CallbackResponse::Unauthorized,
+            b"unauthorized" => CallbackResponse::Unauthorized,
             b"bad" => CallbackResponse::BadRequest,
             b"busy" => CallbackResponse::Unavailable,
             _ => CallbackResponse::Ack,
@@ -147,7 +147,7 @@ async fn answers_are_what_the_handler_says() {
     check_status(&answer, "200");
     assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{\"response_action\":\"errors\"}"), "{answer}");
-    for (body, status) in [("unauthorised", "401"), ("bad", "400"), ("busy", "503"), ("", "200")] {
+    for (body, status) in [("unauthorized", "401"), ("bad", "400"), ("busy", "503"), ("", "200")] {
         let answer = running.exchange(callback(body)).await;
         check_status(&answer, status);
         assert!(answer.ends_with("\r\n\r\n"), "{answer}");
@@ -225,7 +225,7 @@ async fn large_bodies_are_refused_without_reading_them() {
 async fn slow_requests_are_cut_off() {
     let running = Running::start(never).await;
     // A drop now and then keeps nothing alive.
-    let dribble = |head: &'static str, body: &'static str| {
+    let send_slowly = |head: &'static str, body: &'static str| {
         let connecting = running.connect();
         async move {
             let begun = Instant::now();
@@ -246,8 +246,11 @@ async fn slow_requests_are_cut_off() {
         }
     };
     let head = "POST / HTTP/1.1\r\nX-Slack-Request-Timestamp: 1\r\nX-Slack-Signature: 1\r\nContent-Length: 9999\r\n\r\n";
-    let ((silent, after_1), (in_head, after_2), (in_body, after_3)) =
-        tokio::join!(dribble("", ""), dribble("POST / HTTP/1.1\r\n", "X: 1\r\n"), dribble(head, "x"));
+    let ((silent, after_1), (in_head, after_2), (in_body, after_3)) = tokio::join!(
+        send_slowly("", ""),
+        send_slowly("POST / HTTP/1.1\r\n", "X: 1\r\n"),
+        send_slowly(head, "x")
+    );
     assert_eq!((silent.as_str(), in_head.as_str()), ("", ""));
     check_status(&in_body, "408");
     for after in [after_1, after_2, after_3] {
@@ -393,7 +396,7 @@ async fn connections_beyond_the_limit_wait() {
     for mut stream in asking {
         check_status(&answer(&mut stream).await, "200");
     }
-    assert_eq!(log.count("listener is full"), 1, "told once: {}", log.text());
+    assert_eq!(log.count("listener is full"), 1, "logged once: {}", log.text());
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! What a person asks for, whether by a button or by the dialogue that followed it.
+//! The decision that a user asks for, by a button or by the modal that followed it.
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
 
-/// One decision, whichever way it came.
+/// One decision, by a button or a modal.
 pub(crate) struct DecisionCommand {
     pub(crate) interaction: Interaction,
     pub(crate) origin: Origin,
@@ -16,14 +16,14 @@ pub(crate) struct DecisionCommand {
     pub(crate) ts: MessageTs,
     /// The Teleport cluster that the message names, if it does.
     pub(crate) cluster: Option<ShownCluster>,
-    /// Given with a dialogue.
+    /// Given in a modal.
     pub(crate) reason: Option<String>,
     pub(crate) trigger_id: Option<String>,
     pub(crate) response_url: Option<ResponseUrl>,
 }
 
 impl DecisionCommand {
-    /// Who asks, and where to answer.
+    /// The user, and where to reply.
     pub(crate) fn sender(&self) -> Sender {
         Sender {
             user: self.user.clone(),
@@ -33,23 +33,23 @@ impl DecisionCommand {
     }
 }
 
-/// What is asked for; `None` if nothing.
+/// The decision that an interaction asks for; `None` if it asks for none.
 pub(crate) fn decision_command(interaction: Interaction) -> Option<DecisionCommand> {
     match &interaction {
-        Interaction::ButtonPress(click) => {
-            let click = click.clone();
+        Interaction::ButtonPress(press) => {
+            let press = press.clone();
             Some(DecisionCommand {
                 interaction,
-                origin: click.origin,
-                user: click.user,
-                request: click.request,
-                decision: click.decision,
-                channel: click.channel,
-                ts: click.ts,
-                cluster: click.cluster,
+                origin: press.origin,
+                user: press.user,
+                request: press.request,
+                decision: press.decision,
+                channel: press.channel,
+                ts: press.ts,
+                cluster: press.cluster,
                 reason: None,
-                trigger_id: click.trigger_id,
-                response_url: click.response_url,
+                trigger_id: press.trigger_id,
+                response_url: press.response_url,
             })
         }
         Interaction::Submission(submission) => {

@@ -1,8 +1,8 @@
-//! Reads what a verdict depends on, afresh for each decision: the request, its record, and who the person is in Slack
-//! and in Teleport. User groups are read only if it comes to them ([`crate::review::voters`]).
+//! Reads what a verdict depends on, again for each decision: the request, its record, and the user in Slack and in Teleport.
+//! User groups are read only if they matter ([`crate::review::voters`]).
 //!
-//! It judges only what makes the rest pointless to read: a message that is none of ours, a person who is nobody's
-//! user. Whether the person may is `access_core::policy`'s; what follows is `clicks`'.
+//! It refuses only what makes further reads pointless: a message that is not ours, or an account without a Teleport user.
+//! `access_core::policy` decides whether the user may; `handler` applies it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,65 +22,65 @@ use crate::review::voters::teleport_refusal;
 use crate::teleport;
 use crate::teleport::error::TeleportError;
 
-/// What is not there yet (a decision that Teleport did not confirm, a message that was posted this moment) is
-/// looked for again this often, with a pause in between.
+/// How often to check again for what is not there yet, with a pause in between: a decision that Teleport did not confirm, or
+/// a message that was just posted.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// What was read for a verdict.
+/// The facts of a verdict.
 pub(crate) struct DecisionFacts {
     /// The request as Teleport lists it; `None` if it does not.
     pub(crate) current: Option<AccessRequest>,
     pub(crate) record: Record,
     pub(crate) reviewer: Reviewer,
-    /// The user groups that the person is in, if it came to them.
+    /// The user groups of the user, if they matter.
     pub(crate) groups: Option<Vec<String>>,
-    /// Since when the person was read, and the groups asked for.
+    /// When the reads of the user and the groups began.
     pub(crate) read_at: Instant,
 }
 
-/// Reads.
+/// Loads facts.
 #[derive(Debug)]
 pub struct FactsLoader {
-    /// The way to Teleport.
+    /// The Teleport client.
     pub teleport: teleport::Client,
-    /// What this app is.
+    /// Where this app is installed.
     pub installation: AppInstallation,
-    /// Tells messages of other clusters.
+    /// Recognizes messages of other clusters.
     pub clusters: Clusters,
-    /// Who is who, and what votes come to.
+    /// Identifies voters and evaluates votes.
     pub resolver: Arc<Resolver>,
 }
 
 impl FactsLoader {
-    /// Everything the verdict depends on, as it is now.
-    pub(crate) async fn load(&self, asked: &DecisionCommand) -> Result<DecisionFacts, Refusal> {
+    /// The current facts of the verdict.
+    pub(crate) async fn load(&self, command: &DecisionCommand) -> Result<DecisionFacts, Refusal> {
         let unreachable = |error: TeleportError| {
-            warn!(request = %asked.request, "A click could not be judged: {}", crate::exit::chain(&error));
+            warn!(request = %command.request, "Cannot evaluate an interaction: {}", crate::exit::chain(&error));
             teleport_refusal(&error)
         };
-        let listed = self.teleport.get_request(&asked.request).await.map_err(unreachable)?;
-        let record = self.load_matching_record(asked).await.map_err(unreachable)??;
+        let listed = self.teleport.get_request(&command.request).await.map_err(unreachable)?;
+        let record = self.load_matching_record(command).await.map_err(unreachable)??;
 
         let since = Instant::now();
-        let person = self.resolver.voters.reviewer(&asked.user).await?;
-        Ok(DecisionFacts { current: listed, record, reviewer: person, groups: None, read_at: since })
+        let reviewer = self.resolver.voters.reviewer(&command.user).await?;
+        Ok(DecisionFacts { current: listed, record, reviewer, groups: None, read_at: since })
     }
 
-    /// The request's record, which must list the message. One that was posted this moment may not be noted yet, so
-    /// it is looked for a few times.
+    /// The request's record, which must list the message. A message that was just posted may not be recorded yet, so this
+    /// tries a few times.
     async fn load_matching_record(
         &self,
-        asked: &DecisionCommand,
+        command: &DecisionCommand,
     ) -> Result<Result<Record, Refusal>, TeleportError> {
-        let mut looks = 0;
+        let mut retries = 0;
         loop {
-            let data = self.teleport.get_record(&asked.request).await?;
-            let record = Record::decode(&asked.request, &data).0;
-            match check_message(&asked.interaction, &self.installation, &record) {
+            let data = self.teleport.get_record(&command.request).await?;
+            let record = Record::decode(&command.request, &data).0;
+            match check_message(&command.interaction, &self.installation, &record) {
                 Ok(()) => return Ok(Ok(record)),
-                Err(OriginMismatch::Message) if looks < MAX_ATTEMPTS => looks += 1,
-                Err(foreign) => return Ok(Err(self.clusters.refusal(foreign, asked))),
+                Err(OriginMismatch::Message) if retries < MAX_ATTEMPTS => retries += 1,
+                Err(mismatch) => return Ok(Err(self.clusters.refusal(mismatch, command))),
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }

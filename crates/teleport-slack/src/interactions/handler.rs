@@ -1,7 +1,7 @@
-//! Works on one interaction after the other's acknowledgement: who is this, may he, then do it, then answer.
+//! Handles one interaction after its acknowledgement: identifies the user, checks the policy, applies the decision, replies.
 //!
-//! Everything a verdict depends on is read afresh. The verdict is `access_core::policy`'s; what is sent to Teleport
-//! is confirmed by Teleport before anybody is told. Whatever happens, the person gets one answer.
+//! All facts of a verdict are read again. `access_core::policy` gives the verdict. Teleport confirms a decision before the
+//! user gets the reply. Whatever happens, the user gets one reply.
 
 use std::sync::Arc;
 
@@ -41,43 +41,43 @@ use crate::teleport::error::ErrorKind;
 use crate::teleport::plugin_data::modify_record;
 use crate::teleport::refusal::Refusal as TeleportRefusal;
 
-/// A vote that may or may not have been recorded is written this often.
+/// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
-/// While others vote at the same time, their accounts are read so often before the person is told to try again.
+/// How often to read the accounts of other users teleport_user vote at the same time, before the reply asks the user to try again.
 const MAX_READS: u32 = 5;
 
-/// What deciding in Slack needs.
+/// Handles reviews in Slack.
 #[derive(Debug)]
 pub struct InteractionHandler {
-    /// The way to Teleport.
+    /// The Teleport client.
     pub teleport: teleport::Client,
-    /// The way to Slack.
+    /// The Slack client.
     pub slack: slack::Client,
-    /// The ways to whoever clicked.
+    /// Replies to users.
     pub responder: Responder,
-    /// Reads what a verdict depends on.
+    /// Reads the facts of a verdict.
     pub facts: FactsLoader,
-    /// What this app is.
+    /// Where this app is installed.
     pub installation: AppInstallation,
-    /// Makes verdicts over votes and carries them out.
+    /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
-    /// Who may.
+    /// The review rules.
     pub rules: Arc<Rules>,
-    /// Which call carries a decision.
+    /// Which call to Teleport applies a decision.
     pub setting: ModeSetting,
-    /// Whether this Teleport can take reviews at all; the cards follow it.
+    /// Whether this Teleport takes reviews at all; the messages follow it.
     pub review_support: Arc<ReviewSupport>,
     /// Requests whose record changed.
     pub enqueue: mpsc::Sender<RequestId>,
-    /// Where clicks are counted.
+    /// The metrics.
     pub metrics: Metrics,
 }
 
-/// What became of it.
+/// The result of an interaction.
 enum Outcome {
     Accepted(Accepted),
     Refused(Refusal),
-    /// The dialogue is open; the answer comes with it.
+    /// The modal is open; the reply follows its submission.
     ReasonRequested,
 }
 
@@ -88,37 +88,37 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    /// Works until told to stop, and then until what was acknowledged is done, for at most 15 s.
+    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most 15 s.
     pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
         run_worker_pool(incoming, stop, Arc::new(self)).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
-        let Some(asked) = decision_command(interaction) else { return };
-        if let Err(foreign) = check_origin(&asked.origin, &self.installation) {
-            let refusal = Refusal::from(foreign);
+        let Some(command) = decision_command(interaction) else { return };
+        if let Err(mismatch) = check_origin(&command.origin, &self.installation) {
+            let refusal = Refusal::from(mismatch);
             self.metrics.interaction_ended(InteractionResult::Refused(&refusal));
-            warn!(slack_user = %asked.user, request = %asked.request, "A click came through another app or workspace ({foreign:?}), so nothing is decided by it");
-            // What came through another app is not ours to answer: the message is that app's, and so is its address.
-            if foreign != OriginMismatch::App {
-                self.responder.refuse(&asked.sender(), &refusal).await;
+            warn!(slack_user = %command.user, request = %command.request, "An interaction came through another app or workspace ({mismatch:?}), so it decides nothing");
+            // An interaction through another app is not ours to answer: the message and its address are that app's.
+            if mismatch != OriginMismatch::App {
+                self.responder.refuse(&command.sender(), &refusal).await;
             }
             return;
         }
-        let (outcome, who) = self.decide(&asked).await;
-        let (verdict, click) = match &outcome {
+        let (outcome, teleport_user) = self.decide(&command).await;
+        let (verdict, result) = match &outcome {
             Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
             Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
             Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
         };
-        self.metrics.interaction_ended(click);
+        self.metrics.interaction_ended(result);
         info!(
-            slack_user = %asked.user,
-            teleport_user = who.as_deref().unwrap_or(""),
-            request = %asked.request,
-            decision = asked.decision.action_id(),
-            channel = %asked.channel,
+            slack_user = %command.user,
+            teleport_user = teleport_user.as_deref().unwrap_or(""),
+            request = %command.request,
+            decision = command.decision.action_id(),
+            channel = %command.channel,
             verdict,
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Click"
@@ -128,40 +128,40 @@ impl InteractionHandler {
             Outcome::Refused(refusal) => refused(refusal),
             Outcome::ReasonRequested => return,
         };
-        self.responder.respond(&asked.sender(), &answer).await;
+        self.responder.respond(&command.sender(), &answer).await;
     }
 
-    /// Reads, judges, carries out. The second value is the Teleport user, if known.
-    async fn decide(&self, asked: &DecisionCommand) -> (Outcome, Option<String>) {
+    /// Reads the facts, takes the verdict and applies it. The second value is the Teleport user, if known.
+    async fn decide(&self, command: &DecisionCommand) -> (Outcome, Option<String>) {
         let now = Timestamp::now();
-        if let Interaction::Submission(submission) = &asked.interaction
+        if let Interaction::Submission(submission) = &command.interaction
             && let Err(refusal) = check_modal_age(&submission.modal, now)
         {
             return (refusal.into(), None);
         }
-        let mut known = match with_read_timeout(self.facts.load(asked)).await {
-            Ok(known) => known,
+        let mut facts = match with_read_timeout(self.facts.load(command)).await {
+            Ok(facts) => facts,
             Err(refusal) => return (refusal.into(), None),
         };
-        let who = Some(known.reviewer.user.clone());
+        let teleport_user = Some(facts.reviewer.user.clone());
         let submit = self.review_support.status();
         let outcome =
-            match self.apply_verdict(asked, &mut known, mode(self.setting, submit, &self.rules)).await {
-                Err(NotPermittedForUser) => self.fall_back_to_rules(asked, &mut known).await,
+            match self.apply_verdict(command, &mut facts, mode(self.setting, submit, &self.rules)).await {
+                Err(NotPermittedForUser) => self.fall_back_to_rules(command, &mut facts).await,
                 Ok(outcome) => outcome,
             };
-        (outcome, who)
+        (outcome, teleport_user)
     }
 
-    /// After Teleport said that we may not submit this review. If it cannot take any, the rules judge where `auto`
-    /// says so. Else it takes none for this person, and the rules are no way around that.
-    async fn fall_back_to_rules(&self, asked: &DecisionCommand, known: &mut DecisionFacts) -> Outcome {
+    /// Teleport refused to take this review from us. If it takes none at all, the rules decide in mode `auto`. Else it takes
+    /// none for this user, and the rules must not bypass that.
+    async fn fall_back_to_rules(&self, command: &DecisionCommand, facts: &mut DecisionFacts) -> Outcome {
         if self.review_support.check().await == CanSubmitForUsers::Yes {
-            return Refusal::NotOnBehalf { user: known.reviewer.user.clone() }.into();
+            return Refusal::NotOnBehalf { user: facts.reviewer.user.clone() }.into();
         }
         match mode(self.setting, CanSubmitForUsers::No, &self.rules) {
             Some(Mode::Resolver) => {
-                let outcome = self.apply_verdict(asked, known, Some(Mode::Resolver)).await;
+                let outcome = self.apply_verdict(command, facts, Some(Mode::Resolver)).await;
                 outcome.unwrap_or(Outcome::Refused(Refusal::NotPossible))
             }
             Some(Mode::Reviewer) | None => Refusal::NotPossible.into(),
@@ -170,25 +170,25 @@ impl InteractionHandler {
 
     async fn apply_verdict(
         &self,
-        asked: &DecisionCommand,
-        known: &mut DecisionFacts,
+        command: &DecisionCommand,
+        facts: &mut DecisionFacts,
         mode: Option<Mode>,
     ) -> Result<Outcome, NotPermittedForUser> {
         for _ in 0..MAX_ATTEMPTS {
             let verdict = decide(&Facts {
                 mode,
                 rules: &self.rules,
-                current: known.current.as_ref(),
-                record: &known.record,
-                reviewer: &known.reviewer,
-                groups: known.groups.as_deref().map_or(Groups::Unread, Groups::Read),
-                decision: asked.decision,
-                reason: asked.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
-                channel: &asked.channel,
-                ts: &asked.ts,
+                current: facts.current.as_ref(),
+                record: &facts.record,
+                reviewer: &facts.reviewer,
+                groups: facts.groups.as_deref().map_or(Groups::Unread, Groups::Read),
+                decision: command.decision,
+                reason: command.reason.as_deref().map_or(Reason::NotAsked, Reason::Given),
+                channel: &command.channel,
+                ts: &command.ts,
                 now: Timestamp::now(),
             });
-            let Some(request) = known.current.as_ref() else {
+            let Some(request) = facts.current.as_ref() else {
                 return Ok(match verdict {
                     Verdict::Refused(refusal) => refusal.into(),
                     _ => Refusal::Deleted.into(),
@@ -197,65 +197,65 @@ impl InteractionHandler {
             match verdict {
                 Verdict::Refused(refusal) => return Ok(refusal.into()),
                 Verdict::ReadGroups => {
-                    match with_read_timeout(self.resolver.voters.groups(&known.reviewer, request)).await {
+                    match with_read_timeout(self.resolver.voters.groups(&facts.reviewer, request)).await {
                         Ok((groups, since)) => {
-                            known.groups = Some(groups);
-                            known.read_at = known.read_at.min(since);
+                            facts.groups = Some(groups);
+                            facts.read_at = facts.read_at.min(since);
                         }
                         Err(refusal) => return Ok(refusal.into()),
                     }
                 }
                 Verdict::AskReason { required } => {
-                    return Ok(self.open_reason_modal(asked, request, required).await);
+                    return Ok(self.open_reason_modal(command, request, required).await);
                 }
                 Verdict::SubmitReview { author, decision, reason } => {
-                    let review = SubmitReview { id: asked.request.clone(), author, decision, reason };
+                    let review = SubmitReview { id: command.request.clone(), author, decision, reason };
                     return self.submit_review(review).await;
                 }
                 Verdict::Vote(vote) => {
-                    let groups = known.groups.clone().unwrap_or_default();
-                    let voter = Voter { reviewer: known.reviewer.clone(), groups };
+                    let groups = facts.groups.clone().unwrap_or_default();
+                    let voter = Voter { reviewer: facts.reviewer.clone(), groups };
                     return Ok(self
-                        .record_vote(asked, request, vote, VoterSnapshot::of(voter, known.read_at))
+                        .record_vote(command, request, vote, VoterSnapshot::of(voter, facts.read_at))
                         .await);
                 }
                 Verdict::ApplyPendingDecision => {
-                    if let Some(outcome) = self.resolve_earlier_decision(asked).await {
+                    if let Some(outcome) = self.resolve_earlier_decision(command).await {
                         return Ok(outcome);
                     }
-                    match with_read_timeout(self.facts.load(asked)).await {
-                        Ok(again) => *known = again,
+                    match with_read_timeout(self.facts.load(command)).await {
+                        Ok(again) => *facts = again,
                         Err(refusal) => return Ok(refusal.into()),
                     }
                 }
             }
         }
-        // What was read changed each time.
+        // The facts changed each time.
         Ok(Refusal::Timeout.into())
     }
 
     async fn open_reason_modal(
         &self,
-        asked: &DecisionCommand,
+        command: &DecisionCommand,
         request: &AccessRequest,
         required: bool,
     ) -> Outcome {
-        let dialogue = ModalState {
-            request: asked.request.clone(),
-            decision: asked.decision,
-            channel: asked.channel.clone(),
-            ts: asked.ts.clone(),
+        let modal = ModalState {
+            request: command.request.clone(),
+            decision: command.decision,
+            channel: command.channel.clone(),
+            ts: command.ts.clone(),
             opened_at: Timestamp::now(),
             required,
             cluster: self.facts.clusters.own().clone(),
         };
-        let (Some(view), Some(trigger)) = (reason_modal(request, &dialogue), &asked.trigger_id) else {
+        let (Some(view), Some(trigger)) = (reason_modal(request, &modal), &command.trigger_id) else {
             return Refusal::UnknownOrigin.into();
         };
         match self.slack.views_open(trigger, &view).await {
             Ok(()) => Outcome::ReasonRequested,
             Err(error) => {
-                warn!(request = %asked.request, "The dialogue could not be opened: {}", error.with_remedy());
+                warn!(request = %command.request, "Cannot open the modal: {}", error.with_remedy());
                 Refusal::Timeout.into()
             }
         }
@@ -292,14 +292,14 @@ impl InteractionHandler {
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
                     Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(&review.id).await,
-                    _ => not_carried_out(&error),
+                    _ => refusal_if_not_applied(&error),
                 };
                 Ok(outcome.into())
             }
         }
     }
 
-    /// What became of a request that is not pending any more.
+    /// The refusal for a request that is not pending any more.
     async fn refusal_if_resolved(&self, id: &RequestId) -> Refusal {
         match self.teleport.get_request(id).await {
             Ok(Some(request)) => already_resolved(request),
@@ -308,10 +308,10 @@ impl InteractionHandler {
         }
     }
 
-    /// Takes the vote by compare-and-swap, and resolves the request if it decides.
+    /// Records the vote by compare-and-swap, and resolves the request if the vote decides.
     async fn record_vote(
         &self,
-        asked: &DecisionCommand,
+        command: &DecisionCommand,
         request: &AccessRequest,
         vote: Vote,
         mut read: VoterSnapshot,
@@ -321,8 +321,8 @@ impl InteractionHandler {
         let (mut failures, mut reads) = (0, 0);
         let written = loop {
             let voters = read.voters();
-            let written = modify_record(&self.teleport, &asked.request, |data| {
-                let mut record = Record::decode(&asked.request, data).0;
+            let written = modify_record(&self.teleport, &command.request, |data| {
+                let mut record = Record::decode(&command.request, data).0;
                 let result = add_vote(&mut record, &vote, request, &self.rules, voters);
                 let changes = matches!(result, VoteResult::Counted(_) | VoteResult::Decisive(_));
                 counted = Some(result);
@@ -333,7 +333,7 @@ impl InteractionHandler {
             may_be_in |=
                 matches!(&written, Err(error) if error.kind() == ErrorKind::Retry && counted.is_some());
             match &written {
-                // It may be in: `cast` knows its own vote, so writing it again asks and tells.
+                // It may be recorded: `add_vote` recognizes its own vote, so a second write finds out.
                 Err(error) if error.kind() == ErrorKind::Retry && may_be_in && failures < MAX_WRITES => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -349,19 +349,19 @@ impl InteractionHandler {
                         if !may_be_in {
                             return refusal.into();
                         }
-                        // Perhaps it is in: the messages follow what is written.
-                        let _ = self.enqueue.try_send(asked.request.clone());
+                        // Perhaps it is recorded: the messages follow the record.
+                        let _ = self.enqueue.try_send(command.request.clone());
                         return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
                     }
                 }
                 _ => break written,
             }
         };
-        // The card counts votes, and a vote that decided is carried out by a visit if we cannot; a full channel
-        // means that the request is looked at soon anyway.
-        let _ = self.enqueue.try_send(asked.request.clone());
+        // The message counts votes, and a reconcile applies a deciding vote if we cannot. A full channel means that the
+        // request is reconciled soon anyway.
+        let _ = self.enqueue.try_send(command.request.clone());
         if let Err(error) = written {
-            warn!(request = %asked.request, "A vote could not be recorded: {}", crate::exit::chain(&error));
+            warn!(request = %command.request, "Cannot record a vote: {}", crate::exit::chain(&error));
             return match error.kind() {
                 ErrorKind::NotFound => Refusal::Deleted.into(),
                 _ if may_be_in => Outcome::Accepted(Accepted::Unconfirmed(vote.decision)),
@@ -371,10 +371,10 @@ impl InteractionHandler {
             };
         }
         match counted {
-            Some(VoteResult::Counted(standing)) => {
-                Outcome::Accepted(Accepted::Counted(vote.decision, standing))
+            Some(VoteResult::Counted(tally)) => Outcome::Accepted(Accepted::Counted(vote.decision, tally)),
+            Some(VoteResult::Decisive(_)) => {
+                self.resolve_own_vote(&command.request, vote.decision, read).await
             }
-            Some(VoteResult::Decisive(_)) => self.resolve_own_vote(&asked.request, vote.decision, read).await,
             Some(VoteResult::Duplicate(decision)) => {
                 Refusal::AlreadyVoted { decision, in_slack: true }.into()
             }
@@ -389,7 +389,7 @@ impl InteractionHandler {
         }
     }
 
-    /// Carries out what the person's own vote decided.
+    /// Applies the decision of the user's own vote.
     async fn resolve_own_vote(&self, id: &RequestId, decision: Decision, read: VoterSnapshot) -> Outcome {
         match self.resolver.resolve_if_pending(id, read).await {
             Ok(ResolveResult::Applied(resolution)) => {
@@ -400,28 +400,26 @@ impl InteractionHandler {
             }
             Ok(ResolveResult::AlreadyResolved(request)) => already_resolved(*request).into(),
             Ok(ResolveResult::Deleted) => Refusal::Deleted.into(),
-            Ok(ResolveResult::NeedsMoreVotes(standing)) => {
-                Outcome::Accepted(Accepted::Counted(decision, standing))
-            }
+            Ok(ResolveResult::NeedsMoreVotes(tally)) => Outcome::Accepted(Accepted::Counted(decision, tally)),
             Ok(ResolveResult::Refused(refusal)) => refusal.into(),
             Err(ResolveError::Unreadable(_)) => Outcome::Accepted(Accepted::Unconfirmed(decision)),
-            Err(unfinished) => match self.on_resolve_error(id, unfinished).await {
+            Err(unresolved) => match self.on_resolve_error(id, unresolved).await {
                 Refusal::SecondFactor => Outcome::Accepted(Accepted::LacksSecondFactor(decision)),
                 Refusal::TeleportForbids | Refusal::TeleportRefused => {
                     Outcome::Accepted(Accepted::NotApplied(decision))
                 }
-                // A visit tries again.
+                // A reconcile tries again.
                 Refusal::TeleportUnreachable => Outcome::Accepted(Accepted::Pending(decision)),
                 refusal => refusal.into(),
             },
         }
     }
 
-    /// Carries out what others decided before, if it still holds. `None` if the person may vote now.
-    async fn resolve_earlier_decision(&self, asked: &DecisionCommand) -> Option<Outcome> {
-        match self.resolver.resolve_if_pending(&asked.request, VoterSnapshot::empty()).await {
-            Ok(ResolveResult::Applied(resolution)) if resolution.decision == asked.decision => {
-                Some(Outcome::Accepted(Accepted::Resolved(asked.decision)))
+    /// Applies an earlier decision of other users, if it still holds. `None` if the user may vote now.
+    async fn resolve_earlier_decision(&self, command: &DecisionCommand) -> Option<Outcome> {
+        match self.resolver.resolve_if_pending(&command.request, VoterSnapshot::empty()).await {
+            Ok(ResolveResult::Applied(resolution)) if resolution.decision == command.decision => {
+                Some(Outcome::Accepted(Accepted::Resolved(command.decision)))
             }
             Ok(ResolveResult::Applied(resolution)) => {
                 let Resolution { decision, delegator, reason, .. } = resolution;
@@ -432,30 +430,30 @@ impl InteractionHandler {
             Ok(ResolveResult::NeedsMoreVotes(_)) => None,
             Ok(ResolveResult::Refused(refusal)) => Some(refusal.into()),
             Err(ResolveError::Decide(error)) if error.is_ambiguous() => {
-                warn!(request = %asked.request, "It is not known whether the decision was carried out: {}", crate::exit::chain(&error));
-                Some(Outcome::Accepted(Accepted::Unconfirmed(asked.decision)))
+                warn!(request = %command.request, "It is not known whether the decision was applied: {}", crate::exit::chain(&error));
+                Some(Outcome::Accepted(Accepted::Unconfirmed(command.decision)))
             }
-            // The person's own vote is not in yet, so nothing may be said of it.
-            Err(unfinished) => Some(self.on_resolve_error(&asked.request, unfinished).await.into()),
+            // The user's own vote is not recorded yet, so the reply must not mention it.
+            Err(unresolved) => Some(self.on_resolve_error(&command.request, unresolved).await.into()),
         }
     }
 
-    /// Why a decision that is recorded could not be carried out.
-    async fn on_resolve_error(&self, id: &RequestId, unfinished: ResolveError) -> Refusal {
-        let error = match unfinished {
+    /// Why a recorded decision could not be applied.
+    async fn on_resolve_error(&self, id: &RequestId, unresolved: ResolveError) -> Refusal {
+        let error = match unresolved {
             ResolveError::Unreadable(refusal) => return refusal,
             ResolveError::Record(error) => DecideError::Failed(error),
             ResolveError::Decide(error) => error,
         };
-        warn!(request = %id, "The decision is recorded and could not be carried out: {}", crate::exit::chain(&error));
+        warn!(request = %id, "The decision is recorded but could not be applied: {}", crate::exit::chain(&error));
         match error.refusal() {
             Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(id).await,
             Some(TeleportRefusal::NotFound) => Refusal::Deleted,
-            _ => not_carried_out(&error),
+            _ => refusal_if_not_applied(&error),
         }
     }
 
-    /// Looks a few times whether Teleport has what it did not confirm.
+    /// Checks a few times whether Teleport applied what it did not confirm.
     async fn await_confirmation(
         &self,
         id: &RequestId,
@@ -492,23 +490,23 @@ impl JobHandler<Received> for Arc<InteractionHandler> {
         }
     }
 
-    async fn on_aborted(self, who: Option<Sender>) {
-        if let Some(sender) = who {
+    async fn on_aborted(self, sender: Option<Sender>) {
+        if let Some(sender) = sender {
             self.responder.refuse(&sender, &Refusal::Interrupted).await;
         }
     }
 }
 
-/// What was read, unless it took too long.
+/// Limits the time of a read.
 async fn with_read_timeout<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Refusal::Timeout))
 }
 
-/// Teleport said that the daemon may not submit this review.
+/// Teleport does not permit the daemon to submit this review.
 struct NotPermittedForUser;
 
-/// What to tell of a decision that Teleport did not take, where no more particular sentence fits.
-fn not_carried_out(error: &DecideError) -> Refusal {
+/// The refusal for a decision that Teleport did not take, where no more specific one fits.
+fn refusal_if_not_applied(error: &DecideError) -> Refusal {
     match (error.refusal(), error) {
         (Some(TeleportRefusal::MfaRequired), _) => Refusal::SecondFactor,
         (Some(TeleportRefusal::AccessDenied(_) | TeleportRefusal::NotPermitted), _) => {
@@ -520,7 +518,7 @@ fn not_carried_out(error: &DecideError) -> Refusal {
     }
 }
 
-/// What to tell of a request that is not pending any more.
+/// The refusal for a request that is not pending any more.
 fn already_resolved(request: AccessRequest) -> Refusal {
     match Decision::of_state(request.state) {
         Some(decision) => {

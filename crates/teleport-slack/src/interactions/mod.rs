@@ -1,7 +1,7 @@
-//! From bytes that claim to be Slack's to one decision and one answer.
+//! From bytes that claim to be from Slack to one decision and one reply.
 //!
-//! Order: `receiver` (signature, replay, repetition) → `command` (what is asked) → `facts` (what the verdict depends on) →
-//! `handler` (verdict, call to Teleport) → `respond` (what the person reads).
+//! Order: `receiver` (signature, replay, repetition) → `command` (the decision) → `facts` (what the verdict depends on) →
+//! `handler` (verdict, call to Teleport) → `respond` (the reply to the user).
 
 pub mod respond;
 pub(crate) mod command;

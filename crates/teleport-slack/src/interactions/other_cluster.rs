@@ -1,7 +1,7 @@
-//! Clicks on messages of other Teleport clusters: whoever pressed is told which cluster it is and what helps, and so is the
-//! log, once for each cluster.
+//! Interactions with messages of other Teleport clusters: the reply names the cluster and the remedy, and so does the log,
+//! once for each cluster.
 //!
-//! They come when daemons of two clusters use one Slack app, which hands each click to either.
+//! They arrive when daemons of two clusters share one Slack app, because Slack sends each interaction to either daemon.
 
 use access_core::interaction::OriginMismatch;
 use access_core::interaction::shown_cluster::ShownCluster;
@@ -12,36 +12,36 @@ use tracing::warn;
 use super::command::DecisionCommand;
 use crate::observe::log_once::LogOnce;
 
-/// The cluster that the daemon works for, and which others were told of.
+/// The daemon's cluster, and the other clusters that were logged.
 #[derive(Debug)]
 pub struct Clusters {
     own: ShownCluster,
-    told: LogOnce,
+    log_once: LogOnce,
 }
 
 impl Clusters {
     /// `own` is the cluster's name as Teleport gives it.
     pub fn new(own: &str) -> Self {
-        Self { own: shown_cluster(own), told: LogOnce::default() }
+        Self { own: shown_cluster(own), log_once: LogOnce::default() }
     }
 
-    /// Our own, for a dialogue that another cluster's daemon may be handed.
+    /// The daemon's cluster, for a modal that Slack may send to another cluster's daemon.
     pub(crate) fn own(&self) -> &ShownCluster {
         &self.own
     }
 
-    /// Why nothing is decided by something that is not about one of our messages.
-    pub(crate) fn refusal(&self, foreign: OriginMismatch, asked: &DecisionCommand) -> Refusal {
-        let refusal = Refusal::from(foreign).or_other_cluster(asked.cluster.as_ref(), &self.own);
+    /// The refusal of an interaction that is not about one of our messages.
+    pub(crate) fn refusal(&self, mismatch: OriginMismatch, command: &DecisionCommand) -> Refusal {
+        let refusal = Refusal::from(mismatch).or_other_cluster(command.cluster.as_ref(), &self.own);
         if let Refusal::OtherCluster { cluster, own } = &refusal
-            && self.told.should_log("clusters", cluster)
+            && self.log_once.should_log("clusters", cluster)
         {
             warn!(
                 cluster = cluster.as_str(),
                 own = own.as_str(),
-                slack_user = %asked.user,
-                request = %asked.request,
-                "A click came on a message of another Teleport cluster, so nothing was decided by it: daemons of both clusters use one Slack app, and Slack hands a click to either, so clicks on messages of this cluster are lost in the same way; give each Teleport cluster a Slack app of its own"
+                slack_user = %command.user,
+                request = %command.request,
+                "An interaction came from a message of another Teleport cluster, so it decided nothing: daemons of both clusters use one Slack app, and Slack sends an interaction to either, so interactions with messages of this cluster are lost in the same way; give each Teleport cluster a Slack app of its own"
             );
         }
         refusal

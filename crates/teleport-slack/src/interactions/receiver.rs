@@ -1,7 +1,7 @@
-//! From bytes that claim to be Slack's to interactions that are worked on once: signature, replay, reading,
-//! repetition. The acknowledgement leaves at once; the work is `clicks`'.
+//! From bytes that claim to be from Slack to interactions that are handled once: signature, replay, parsing, deduplication.
+//! The acknowledgement leaves at once; `handler` does the work.
 //!
-//! Both transports end here. What an interaction is and whether a signature is right is `access_core`'s.
+//! Both transports end here. `access_core` parses interactions and verifies signatures.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -28,30 +28,30 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::slack::socket_mode::Envelope;
 use access_core::domain::secret::Secret;
 
-/// Signatures remembered: all that can be used within their five minutes at 60 clicks a second.
+/// Signatures remembered: all that are valid within their five minutes at 60 interactions a second.
 const REPLAY_CACHE_CAPACITY: usize = 20_000;
-/// Interactions remembered, so that one that is delivered again is not worked on again: Slack repeats within minutes.
+/// Interactions remembered, so that one that is delivered again is not handled again: Slack repeats within minutes.
 const DEDUP_CAPACITY: usize = 20_000;
 
-/// How long a click that Slack has no use for an answer to waits for a place among those that are worked on.
+/// How long an interaction that is already acknowledged waits for a free worker.
 const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same once the daemon was told to stop: whoever clicked must still be told.
+/// The same once the daemon stops: the user must still get a reply.
 const SHUTDOWN_ENQUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long before its answer is due a dialogue is answered that found no place.
+/// How long before its deadline a modal submission without a free worker is answered.
 const ACK_MARGIN: Duration = Duration::from_millis(500);
 
-/// What is to be worked on.
+/// What is to be handled.
 #[derive(Debug)]
 pub enum Received {
-    /// Something that a person did.
+    /// A user's interaction.
     Interaction(Box<Interaction>),
-    /// Something that this person did and that cannot be read, or is none of ours, but was acknowledged: nobody else
-    /// says that it failed.
+    /// An interaction of this user that cannot be read or is not ours, but was acknowledged: only this daemon can say that
+    /// it failed.
     Unrecognized(Sender),
 }
 
 impl Received {
-    /// Who waits for an answer.
+    /// The user who waits for a reply.
     pub(crate) fn sender(&self) -> Option<Sender> {
         match self {
             Self::Interaction(interaction) => interaction.sender(),
@@ -60,15 +60,15 @@ impl Received {
     }
 }
 
-/// What is to be done with an interaction, decided from its bytes alone.
+/// How to treat an interaction, decided by its bytes alone.
 enum Classified {
-    /// This is the answer to it.
+    /// Answer it with this.
     Answered(CallbackResponse),
-    /// To be worked on; `None` for what may come as often as it likes.
+    /// Handle it; `None` if it may repeat without limit.
     Handle(Received, Option<InteractionKey>),
 }
 
-/// Takes what the transports bring.
+/// Receives interactions from the transports.
 #[derive(Debug)]
 pub struct InteractionReceiver {
     interactions: mpsc::Sender<Received>,
@@ -81,19 +81,19 @@ pub struct InteractionReceiver {
     metrics: Metrics,
 }
 
-/// The last so many occasions. Of each only a keyed hash is kept, so that a busy day costs half a megabyte: that two
-/// are taken for one happens once in 10^15 clicks, and such a click does nothing.
+/// The keys of the last interactions. Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
+/// happens once in 10^15 interactions, and that interaction does nothing.
 #[derive(Debug, Default)]
 struct DedupCache {
-    key: RandomState,
+    hasher: RandomState,
     order: VecDeque<u64>,
     seen: HashSet<u64>,
 }
 
 impl DedupCache {
-    /// `false` if it is known already.
-    fn insert(&mut self, occasion: &InteractionKey) -> bool {
-        let hash = self.key.hash_one(occasion);
+    /// `false` if the key is known already.
+    fn insert(&mut self, key: &InteractionKey) -> bool {
+        let hash = self.hasher.hash_one(key);
         if !self.seen.insert(hash) {
             return false;
         }
@@ -106,26 +106,26 @@ impl DedupCache {
         true
     }
 
-    fn remove(&mut self, occasion: &InteractionKey) {
-        let hash = self.key.hash_one(occasion);
+    fn remove(&mut self, key: &InteractionKey) {
+        let hash = self.hasher.hash_one(key);
         self.seen.remove(&hash);
         self.order.retain(|known| *known != hash);
     }
 }
 
 impl InteractionReceiver {
-    /// Hands interactions on to `clicks`; counts those that are not handed on, and tells those who clicked.
+    /// Passes interactions on to `handler`. Counts those that it rejects, and replies to their users.
     pub fn new(
-        clicks: mpsc::Sender<Received>,
-        our: AppInstallation,
-        answers: Responder,
+        interactions: mpsc::Sender<Received>,
+        installation: AppInstallation,
+        responder: Responder,
         metrics: Metrics,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            interactions: clicks,
-            installation: our,
-            responder: answers,
+            interactions,
+            installation,
+            responder,
             stop,
             replay_cache: Mutex::new(ReplayCache::new(REPLAY_CACHE_CAPACITY)),
             dedup: Mutex::default(),
@@ -134,7 +134,7 @@ impl InteractionReceiver {
         }
     }
 
-    /// A callback over HTTP: nothing of it is believed, nor parsed, before its signature is right.
+    /// Receives a callback over HTTP. It is neither trusted nor parsed before its signature is verified.
     pub fn receive_callback(
         &self,
         secret: &Secret,
@@ -153,8 +153,8 @@ impl InteractionReceiver {
             }
         };
         self.log_once.clear("callback");
-        if let Some(seal) = verified.signature()
-            && !self.replay_cache.lock().unwrap_or_else(PoisonError::into_inner).insert(seal, now)
+        if let Some(signature) = verified.signature()
+            && !self.replay_cache.lock().unwrap_or_else(PoisonError::into_inner).insert(signature, now)
         {
             self.metrics.interaction_ended(InteractionResult::InvalidSignature);
             self.log_rejection("replay", "", "A callback was refused: its signature was used before");
@@ -163,9 +163,9 @@ impl InteractionReceiver {
         let Ok(interaction) = self.parse(&verified) else { return CallbackResponse::BadRequest };
         match self.classify(interaction) {
             Classified::Answered(answer) => answer,
-            Classified::Handle(incoming, occasion) => {
+            Classified::Handle(incoming, key) => {
                 if self.interactions.try_send(incoming).is_err() {
-                    self.reject_overload(occasion.as_ref(), "Slack tells the person so");
+                    self.reject_overload(key.as_ref(), "Slack shows an error to the user");
                     return CallbackResponse::Unavailable;
                 }
                 CallbackResponse::Ack
@@ -173,34 +173,34 @@ impl InteractionReceiver {
         }
     }
 
-    /// An envelope over Socket Mode. A click was acknowledged already, so it waits for its turn; a dialogue was
-    /// not, and what this returns goes into its acknowledgement.
+    /// Receives an envelope over Socket Mode. A button press is acknowledged already, so it waits for its turn. A modal
+    /// submission is not; the returned value goes into its acknowledgement.
     pub async fn receive_envelope(&self, envelope: &Envelope) -> Option<Value> {
         let payload = envelope.payload.to_string();
-        let sorted = match self.parse(&Verified::from_socket(payload.as_bytes())) {
+        let classified = match self.parse(&Verified::from_socket(payload.as_bytes())) {
             Ok(interaction) => self.classify(interaction),
             Err(malformed) if malformed.is_modal => return Some(notice(&Refusal::UnknownOrigin)),
-            // If not even its sender can be read, nobody can be answered.
+            // Without a readable sender no reply is possible.
             Err(malformed) => Classified::Handle(Received::Unrecognized(malformed.sender?), None),
         };
-        let (incoming, occasion) = match sorted {
+        let (incoming, key) = match classified {
             Classified::Answered(CallbackResponse::AckWith(answer)) => return Some(answer),
             Classified::Answered(_) => return None,
-            Classified::Handle(incoming, occasion) => (incoming, occasion),
+            Classified::Handle(incoming, key) => (incoming, key),
         };
         let sender = incoming.sender();
         let due = envelope.respond_by.map(|due| due.checked_sub(ACK_MARGIN).unwrap_or(due));
-        let patience = async {
+        let deadline = async {
             let until = due.unwrap_or_else(|| Instant::now() + ENQUEUE_TIMEOUT);
-            let _told_to_stop = self.stop.run_until_cancelled(sleep_until(until)).await;
+            let _stopped = self.stop.run_until_cancelled(sleep_until(until)).await;
             sleep_until(until.min(Instant::now() + SHUTDOWN_ENQUEUE_TIMEOUT)).await;
         };
         tokio::select! {
             biased;
             taken = self.interactions.send(incoming) => if taken.is_ok() { return None },
-            () = patience => {}
+            () = deadline => {}
         }
-        self.reject_overload(occasion.as_ref(), "nothing was decided, and the person is told to try again");
+        self.reject_overload(key.as_ref(), "nothing was decided, and the reply asks the user to try again");
         if due.is_some() {
             return Some(keep_open(&Refusal::TooBusy));
         }
@@ -216,60 +216,60 @@ impl InteractionReceiver {
             self.metrics.interaction_ended(InteractionResult::InvalidPayload);
             let user = malformed.sender.as_ref().map_or("unknown", |sender| sender.user.as_str());
             let text = format!(
-                "{malformed} (Slack user {user}), so nothing was done; if clicks of people fail, please report it"
+                "{malformed} (Slack user {user}), so nothing was done; if interactions of users fail, please report it"
             );
             self.log_rejection("interaction", malformed.part, &text);
         }
         read
     }
 
-    /// What is new and to be worked on; else the answer to it.
+    /// Classifies an interaction: new ones are to be handled, others are answered.
     fn classify(&self, interaction: Interaction) -> Classified {
         match &interaction {
             Interaction::Submission(submission) => {
-                if let Err(foreign) = check_origin(&submission.origin, &self.installation) {
-                    let refusal = Refusal::from(foreign);
+                if let Err(mismatch) = check_origin(&submission.origin, &self.installation) {
+                    let refusal = Refusal::from(mismatch);
                     self.metrics.interaction_ended(InteractionResult::Refused(&refusal));
-                    warn!(slack_user = %submission.user, request = %submission.modal.request, "A dialogue came through another app or workspace ({foreign:?}), so nothing is decided by it");
+                    warn!(slack_user = %submission.user, request = %submission.modal.request, "A modal submission came through another app or workspace ({mismatch:?}), so it decides nothing");
                     return Classified::Answered(CallbackResponse::AckWith(notice(&refusal)));
                 }
                 if submission.lacks_reason() {
-                    // Not an occasion yet: the same dialogue will be sent again.
-                    debug!(slack_user = %submission.user, request = %submission.modal.request, "A dialogue came without its reason and stays open");
+                    // Not remembered yet: the same modal will be submitted again.
+                    debug!(slack_user = %submission.user, request = %submission.modal.request, "A modal submission lacks its reason; the modal stays open");
                     return Classified::Answered(CallbackResponse::AckWith(reason_missing()));
                 }
             }
             Interaction::Ignored(Ignored::OtherAction(Some(sender))) => {
-                debug!(slack_user = %sender.user, "Somebody pressed what is none of our buttons");
+                debug!(slack_user = %sender.user, "A user pressed a button that is not ours");
                 return Classified::Handle(Received::Unrecognized(sender.clone()), None);
             }
             Interaction::Ignored(Ignored::OtherModal) => {
                 return Classified::Answered(CallbackResponse::AckWith(notice(&Refusal::UnknownOrigin)));
             }
-            // The browser answers the link; nobody waits for an answer to the others.
+            // The browser answers the link; the others need no answer.
             Interaction::Ignored(Ignored::Link | Ignored::OtherAction(None) | Ignored::OtherType)
             | Interaction::ButtonPress(_) => {}
         }
-        let Some(occasion) = interaction.key() else { return Classified::Answered(CallbackResponse::Ack) };
-        let mut occasions = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
-        if !occasions.insert(&occasion) {
+        let Some(key) = interaction.key() else { return Classified::Answered(CallbackResponse::Ack) };
+        let mut dedup = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+        if !dedup.insert(&key) {
             self.metrics.interaction_ended(InteractionResult::Duplicate);
             debug!("An interaction was delivered again");
             return Classified::Answered(CallbackResponse::Ack);
         }
-        Classified::Handle(Received::Interaction(Box::new(interaction)), Some(occasion))
+        Classified::Handle(Received::Interaction(Box::new(interaction)), Some(key))
     }
 
-    /// Forgets it, so that the person may try again.
-    fn reject_overload(&self, occasion: Option<&InteractionKey>, consequence: &str) {
-        if let Some(occasion) = occasion {
-            self.dedup.lock().unwrap_or_else(PoisonError::into_inner).remove(occasion);
+    /// Forgets the interaction, so that the user may try again.
+    fn reject_overload(&self, key: Option<&InteractionKey>, consequence: &str) {
+        if let Some(key) = key {
+            self.dedup.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         }
         self.metrics.interaction_ended(InteractionResult::Overloaded);
-        warn!("Too many clicks at once; this one was turned away: {consequence}");
+        warn!("Too many interactions in progress; rejected this one: {consequence}");
     }
 
-    /// Tells each cause once, so that nobody who can send something can fill the log; the rest is for DEBUG.
+    /// Logs each cause once, so that no sender can fill the log; repetitions are logged at DEBUG.
     fn log_rejection(&self, about: &str, cause: &str, text: &str) {
         if self.log_once.should_log(about, cause) {
             warn!("{text}");
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
     use crate::slack::{Client, ClientOptions};
 
-    fn occasion(view: usize) -> InteractionKey {
+    fn key(view: usize) -> InteractionKey {
         InteractionKey::Submission { user: SlackUserId::new("U1"), view_id: format!("V{view}") }
     }
 
@@ -301,25 +301,25 @@ mod tests {
         let mut recent = DedupCache::default();
         let last = DEDUP_CAPACITY + 10;
         for view in 0..=last {
-            assert!(recent.insert(&occasion(view)));
-            assert!(!recent.insert(&occasion(view)), "delivered again");
+            assert!(recent.insert(&key(view)));
+            assert!(!recent.insert(&key(view)), "delivered again");
         }
-        assert!(!recent.insert(&occasion(last - DEDUP_CAPACITY + 1)), "the oldest that is kept");
+        assert!(!recent.insert(&key(last - DEDUP_CAPACITY + 1)), "the oldest that is kept");
         assert_eq!((recent.order.len(), recent.seen.len()), (DEDUP_CAPACITY, DEDUP_CAPACITY));
-        assert!(recent.insert(&occasion(0)), "forgotten");
+        assert!(recent.insert(&key(0)), "forgotten");
     }
 
     #[test]
-    fn an_interaction_that_was_turned_away_may_come_again() {
+    fn a_rejected_interaction_may_come_again() {
         let mut recent = DedupCache::default();
-        assert!(recent.insert(&occasion(1)));
-        recent.remove(&occasion(1));
+        assert!(recent.insert(&key(1)));
+        recent.remove(&key(1));
         assert_eq!((recent.order.len(), recent.seen.len()), (0, 0));
-        assert!(recent.insert(&occasion(1)));
+        assert!(recent.insert(&key(1)));
     }
 
-    /// An intake whose clicks nobody works on, with room for `room`.
-    async fn intake(
+    /// A receiver without a handler, with a queue of `room` interactions.
+    async fn receiver(
         room: usize,
         stop: &CancellationToken,
     ) -> (InteractionReceiver, mpsc::Receiver<Received>, SlackSim) {
@@ -328,19 +328,23 @@ mod tests {
         let sim = SlackSim::start(Options::new(workspace)).await.unwrap();
         let options =
             ClientOptions { api_url: sim.api_url(), ..ClientOptions::new(Secret::new(sim.token())) };
-        let our = AppInstallation {
+        let installation = AppInstallation {
             app_id: "A0OURS".to_owned(),
             team_id: "T0US".to_owned(),
             enterprise_id: None,
             is_org_install: false,
         };
-        let (clicks, incoming) = mpsc::channel(room);
-        let answers = Responder::new(Client::new(options).unwrap());
-        (InteractionReceiver::new(clicks, our, answers, Metrics::new(), stop.clone()), incoming, sim)
+        let (interactions, incoming) = mpsc::channel(room);
+        let responder = Responder::new(Client::new(options).unwrap());
+        (
+            InteractionReceiver::new(interactions, installation, responder, Metrics::new(), stop.clone()),
+            incoming,
+            sim,
+        )
     }
 
     fn envelope(kind: &str, answer_by: Option<Instant>) -> Envelope {
-        let dialogue = ModalState {
+        let modal = ModalState {
             request: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
             decision: Decision::Approve,
             channel: ChannelId::new("C0TEAM"),
@@ -352,38 +356,38 @@ mod tests {
         let payload = json!({
             "type": kind, "user": {"id": "U0BOB"}, "team": {"id": "T0US"}, "api_app_id": "A0OURS",
             "container": {"channel_id": "C0TEAM", "message_ts": "1795363190.000001"},
-            "actions": [{"action_id": "approve", "value": dialogue.request, "action_ts": "1.1"}],
-            "view": {"id": "V1", "callback_id": "reason", "private_metadata": dialogue.encode()},
+            "actions": [{"action_id": "approve", "value": modal.request, "action_ts": "1.1"}],
+            "view": {"id": "V1", "callback_id": "reason", "private_metadata": modal.encode()},
         });
         Envelope { payload, respond_by: answer_by }
     }
 
     #[tokio::test]
-    async fn a_dialogue_that_finds_no_place_stays_open() {
-        let (intake, mut incoming, _sim) = intake(1, &CancellationToken::new()).await;
-        assert_eq!(intake.receive_envelope(&envelope("block_actions", None)).await, None);
+    async fn a_modal_without_a_free_worker_stays_open() {
+        let (receiver, mut incoming, _sim) = receiver(1, &CancellationToken::new()).await;
+        assert_eq!(receiver.receive_envelope(&envelope("block_actions", None)).await, None);
         let due = Instant::now() + Duration::from_secs(2);
-        let answer = intake.receive_envelope(&envelope("view_submission", Some(due))).await;
+        let answer = receiver.receive_envelope(&envelope("view_submission", Some(due))).await;
         assert_eq!(answer, Some(keep_open(&Refusal::TooBusy)));
         assert!(Instant::now() < due, "in time for its acknowledgement");
         // And can be sent again.
         assert!(incoming.recv().await.is_some());
-        assert_eq!(intake.receive_envelope(&envelope("view_submission", Some(due))).await, None);
+        assert_eq!(receiver.receive_envelope(&envelope("view_submission", Some(due))).await, None);
         assert!(matches!(incoming.recv().await, Some(Received::Interaction(_))));
     }
 
     #[tokio::test]
-    async fn a_click_that_finds_no_place_before_the_end_is_answered() {
+    async fn a_button_press_without_a_free_worker_before_the_stop_gets_a_reply() {
         let stop = CancellationToken::new();
-        let (intake, _incoming, sim) = intake(1, &stop).await;
-        assert_eq!(intake.receive_envelope(&envelope("shortcut", None)).await, None);
+        let (receiver, _incoming, sim) = receiver(1, &stop).await;
+        assert_eq!(receiver.receive_envelope(&envelope("shortcut", None)).await, None);
         stop.cancel();
-        assert_eq!(intake.receive_envelope(&envelope("block_actions", None)).await, None);
+        assert_eq!(receiver.receive_envelope(&envelope("block_actions", None)).await, None);
         // Not in the channel, so in a direct message.
-        let told = sim.messages(&sim.dm_with("U0BOB").unwrap());
-        let told: Vec<_> = told.into_iter().map(|message| message.text).collect();
+        let replies = sim.messages(&sim.dm_with("U0BOB").unwrap());
+        let replies: Vec<_> = replies.into_iter().map(|message| message.text).collect();
         assert_eq!(
-            told,
+            replies,
             ["Too many people decide at this moment, so nothing was decided; try again in a minute."]
         );
     }

@@ -1,5 +1,5 @@
-//! Tells one person what became of what they did, and nobody else: at the address that came with it, else beside the
-//! message, else in a direct message.
+//! Replies to the user of an interaction, visible to that user only: at its response URL, else next to the message, else in
+//! a direct message.
 
 use access_core::interaction::Sender;
 use access_core::policy::refusal::Refusal;
@@ -11,39 +11,39 @@ use crate::slack::error::SlackError;
 use crate::slack::{self, PostMessage};
 use access_core::domain::secret::Secret;
 
-/// The ways to a person.
+/// Sends replies to users.
 #[derive(Clone, Debug)]
 pub struct Responder(slack::Client);
 
 impl Responder {
-    /// Through this client.
+    /// Replies with this client.
     pub fn new(slack: slack::Client) -> Self {
         Self(slack)
     }
 
-    /// Says why nothing was decided.
+    /// Replies with the reason why nothing was decided.
     pub(crate) async fn refuse(&self, sender: &Sender, refusal: &Refusal) {
         self.respond(sender, &refused(refusal)).await;
     }
 
-    /// Says it once, by the first way that leads to the person. That none did is for the log.
+    /// Replies once, in the first way that works. Logs it if none does.
     pub(crate) async fn respond(&self, sender: &Sender, message: &Message) {
         let user = &sender.user;
         if let Some(url) = &sender.response_url {
             match self.0.respond(&Secret::new(url.as_str()), message).await {
                 Ok(()) => return,
-                Err(error) => debug!(slack_user = %user, "Answering another way: {error}"),
+                Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
             }
         }
         if let Some(channel) = &sender.channel {
             match self.0.post_ephemeral(channel, user, message).await {
                 Ok(()) => return,
-                Err(error) => debug!(slack_user = %user, "Answering another way: {error}"),
+                Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
             }
         }
-        // Who reads a public channel without being in it sees nothing there; the app's direct message remains.
+        // A reader of a public channel who is no member sees nothing there; the app's direct message remains.
         if let Err(error) = self.send_direct_message(sender, message).await {
-            warn!(slack_user = %user, "The person could not be answered: {}", error.with_remedy());
+            warn!(slack_user = %user, "Cannot reply to the Slack user: {}", error.with_remedy());
         }
     }
 

@@ -11,7 +11,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Listens to everything and is never used. With one listener alone, tracing takes a line that is first reached on
-/// another thread, where nobody listens, for one that nobody wants, and we would wait for it in vain.
+/// another thread, which has no listener, for an unwanted one. The test would then wait for it without success.
 static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
     LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
 
@@ -26,7 +26,7 @@ pub(crate) struct Captured {
 struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// Whoever logs it.
+    /// From every crate.
     pub(crate) fn start() -> Self {
         Self::collect(|_| true)
     }

@@ -1,7 +1,7 @@
-//! How the daemon is: how far its start got, whether it hears Teleport, how long its certificate lasts.
+//! The state of the daemon: how far its start got, whether the watch on Teleport is open, when its certificate expires.
 //!
-//! Whoever finds out tells [`super::metrics::Metrics`], which keeps it here; the ages among the metrics and the
-//! answer to "are you ready" are worked out of it at the moment somebody asks. It decides nothing and starts nothing.
+//! [`super::metrics::Metrics`] keeps the state here. The ages among the metrics and the answer of `/readyz` are computed
+//! from it on each request. This module decides nothing and starts nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub struct Health {
     state: Arc<Mutex<State>>,
 }
 
-/// What is known at one moment.
+/// The state at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) stage: Stage,
@@ -80,7 +80,7 @@ impl Sockets {
     }
 }
 
-/// How it stands with what should always be open: the stream of changes, Socket Mode.
+/// The state of a connection that should always be open: the watch, Socket Mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum StreamState {
     /// It was never open.
@@ -98,39 +98,39 @@ impl Health {
     /// `now` and `time` are the same moment by the two clocks.
     pub fn unready_reasons(&self, now: Instant, time: Timestamp) -> Vec<String> {
         let state = self.state();
-        let mut troubles = Vec::new();
+        let mut reasons = Vec::new();
         match state.stage {
-            Stage::Teleport => troubles.push("Teleport has not answered yet".to_owned()),
-            Stage::Slack => troubles.push("Slack has not answered yet".to_owned()),
-            Stage::List => troubles.push("the access requests were not listed yet".to_owned()),
+            Stage::Teleport => reasons.push("Teleport has not answered yet".to_owned()),
+            Stage::Slack => reasons.push("Slack has not answered yet".to_owned()),
+            Stage::List => reasons.push("the access requests were not listed yet".to_owned()),
             Stage::Listed => {}
         }
         if let Some((since, cause)) = &state.list_failing {
             let failing = now.saturating_duration_since(*since);
             if state.stage < Stage::Listed || failing > UNREADY_AFTER {
-                troubles
+                reasons
                     .push(format!("listing the access requests fails for {} s: {cause}", failing.as_secs()));
             }
         }
-        troubles.extend(state.hidden.clone());
+        reasons.extend(state.hidden.clone());
         if let StreamState::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
             if lost > UNREADY_AFTER {
-                troubles.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
+                reasons.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
             }
         }
-        // Half of what was configured does not work then, and a rollout with a wrong app token must not go on. Nothing
-        // is stopped by it: requests are still shown, and other replicas take the clicks.
+        // Half of the configuration does not work then, and a rollout with a wrong app token must stop. The daemon
+        // goes on: it shows requests, and other replicas take the clicks.
         match state.sockets.map(|sockets| sockets.state) {
             Some(StreamState::Never) => {
-                troubles.push(
+                reasons.push(
                     "no Socket Mode connection was opened yet, so clicks do not arrive here".to_owned(),
                 );
             }
             Some(StreamState::Lost(since)) => {
                 let lost = now.saturating_duration_since(since);
                 if lost > UNREADY_AFTER {
-                    troubles.push(format!(
+                    reasons.push(format!(
                         "no Socket Mode connection is open for {} s, so clicks do not arrive here",
                         lost.as_secs()
                     ));
@@ -138,26 +138,26 @@ impl Health {
             }
             Some(StreamState::Open) | None => {}
         }
-        // Nothing that is due: nothing that fails. So an idle daemon is ready.
+        // An idle daemon has nothing due that could fail, so it is ready.
         if let Some(since) = state.stalled_since {
             let failing = now.saturating_duration_since(since);
             if failing > UNREADY_AFTER {
-                troubles
+                reasons
                     .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
             }
         }
         if state.token_rejected {
-            troubles.push("Slack refuses the bot token".to_owned());
+            reasons.push("Slack refuses the bot token".to_owned());
         }
         if let Some(left) = state.certificate_left(time)
             && !left.is_positive()
         {
-            troubles.push("the certificate for Teleport has expired".to_owned());
+            reasons.push("the certificate for Teleport has expired".to_owned());
         }
-        troubles
+        reasons
     }
 
-    /// What is wrong and keeps the daemon from nothing.
+    /// What is wrong and does not make the daemon unready.
     pub fn warnings(&self) -> Vec<String> {
         self.state().skews.warnings().collect()
     }
@@ -186,59 +186,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thing_that_is_missing_is_named_and_nothing_else() {
+    fn each_reason_for_being_unready_is_named_and_no_other() {
         let (health, now, time) = (Health::default(), Instant::now(), Timestamp::now());
         let at = |seconds| now + Duration::from_secs(seconds);
-        let troubles = |at: Instant| health.unready_reasons(at, time).join("; ");
-        assert_eq!(troubles(now), "Teleport has not answered yet");
+        let reasons = |at: Instant| health.unready_reasons(at, time).join("; ");
+        assert_eq!(reasons(now), "Teleport has not answered yet");
         health.update(|state| state.stage = Stage::Slack);
-        assert_eq!(troubles(now), "Slack has not answered yet");
+        assert_eq!(reasons(now), "Slack has not answered yet");
         health.update(|state| state.stage = Stage::List);
-        assert_eq!(troubles(now), "the access requests were not listed yet");
+        assert_eq!(reasons(now), "the access requests were not listed yet");
         health.update(|state| {
             state.stage = Stage::Listed;
             state.watch = StreamState::Open;
             state.certificate_expires = Some(time + SignedDuration::from_secs(1));
         });
-        assert_eq!(troubles(at(1_000)), "");
+        assert_eq!(reasons(at(1_000)), "");
 
-        // A loss that is soon mended is nobody's concern.
+        // A short loss does not make the daemon unready.
         health.update(|state| state.watch = StreamState::Lost(now));
-        assert_eq!(troubles(at(60)), "");
-        assert_eq!(troubles(at(61)), "the watch on Teleport is lost for 61 s");
+        assert_eq!(reasons(at(60)), "");
+        assert_eq!(reasons(at(61)), "the watch on Teleport is lost for 61 s");
         health.update(|state| state.watch = StreamState::Open);
         let sockets = |open, second| {
             health.update(|s| s.sockets = Some(s.sockets.unwrap_or_default().with_open(open, at(second))));
         };
         sockets(0, 0);
-        assert_eq!(troubles(now), "no Socket Mode connection was opened yet, so clicks do not arrive here");
+        assert_eq!(reasons(now), "no Socket Mode connection was opened yet, so clicks do not arrive here");
         sockets(1, 10);
-        assert_eq!(troubles(at(1_000)), "");
+        assert_eq!(reasons(at(1_000)), "");
         sockets(2, 20);
         // The loss begins with the first of them.
         sockets(0, 30);
         sockets(0, 50);
-        assert_eq!(troubles(at(90)), "");
+        assert_eq!(reasons(at(90)), "");
         assert_eq!(
-            troubles(at(91)),
+            reasons(at(91)),
             "no Socket Mode connection is open for 61 s, so clicks do not arrive here"
         );
         sockets(1, 100);
-        assert_eq!(troubles(at(1_000)), "");
+        assert_eq!(reasons(at(1_000)), "");
         // What fails at some request's every recipient, until it is done or gone.
         health.update(|state| state.stalled_since = Some(at(100)));
-        assert_eq!(troubles(at(160)), "");
-        assert_eq!(troubles(at(161)), "what was due has failed at every recipient for 61 s");
+        assert_eq!(reasons(at(160)), "");
+        assert_eq!(reasons(at(161)), "what was due has failed at every recipient for 61 s");
         health.update(|state| state.stalled_since = None);
-        assert_eq!(troubles(at(1_000)), "");
-        // A refused token mends itself never, so it is told at once.
+        assert_eq!(reasons(at(1_000)), "");
+        // A refused token does not become valid by itself, so it is reported at once.
         health.update(|state| state.token_rejected = true);
-        assert_eq!(troubles(now), "Slack refuses the bot token");
+        assert_eq!(reasons(now), "Slack refuses the bot token");
         health.update(|state| state.token_rejected = false);
         health.update(|state| state.watch = StreamState::Lost(now));
         health.update(|state| state.certificate_expires = Some(time));
         assert_eq!(
-            troubles(at(61)),
+            reasons(at(61)),
             "the watch on Teleport is lost for 61 s; the certificate for Teleport has expired"
         );
     }

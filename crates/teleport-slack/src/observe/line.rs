@@ -109,9 +109,9 @@ pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fie
 }
 
 /// `2026-11-22T16:00:00Z INFO  Watcher connected after_ms=12`
-fn text(colour: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
+fn text(color: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
     let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
-    let (on, off) = if colour { (color_code(level), "\u{1b}[0m") } else { ("", "") };
+    let (on, off) = if color { (color_code(level), "\u{1b}[0m") } else { ("", "") };
     // Writing to a String cannot fail.
     let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), text::escape_line(&fields.message));
     for (name, value) in &fields.values {
@@ -135,17 +135,19 @@ fn color_code(level: Level) -> &'static str {
 
 /// Bare if it reads as one word, else in quotes, so that no value can pass for another field.
 fn push_value(out: &mut String, text: &str) {
-    let plain = |c: char| !c.is_whitespace() && !text::needs_escape(c) && !matches!(c, '"' | '=' | '\\');
-    if !text.is_empty() && text.chars().all(plain) {
+    let is_plain = |(c, needs_escape): (char, bool)| {
+        !needs_escape && !c.is_whitespace() && !matches!(c, '"' | '=' | '\\')
+    };
+    if !text.is_empty() && text::with_escapes(text).all(is_plain) {
         out.push_str(text);
         return;
     }
     out.push('"');
-    for c in text.chars() {
+    for (c, needs_escape) in text::with_escapes(text) {
         if matches!(c, '"' | '\\') {
             out.push('\\');
         }
-        text::push_escaped(out, c);
+        text::push(out, c, needs_escape);
     }
     out.push('"');
 }
@@ -166,7 +168,7 @@ fn json(now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
         target,
         fields: fields.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
-    // Texts and numbers under text keys always serialise; an empty object is better than a panic in a log call.
+    // Texts and numbers under text keys always serialize; an empty object is better than a panic in a log call.
     serde_json::to_string(&line).unwrap_or_else(|_| "{}".to_owned())
 }
 

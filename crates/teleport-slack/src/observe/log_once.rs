@@ -1,33 +1,36 @@
-//! What the log was told already: each cause once a place, until the place works again.
+//! Logs each cause once per scope (a channel, a recipient, …), until the scope works again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Complaints remembered; beyond this the stories are forgotten and may be told again.
+/// Scopes remembered; beyond this all are forgotten and may be logged again.
 const MAX_SCOPES: usize = 1_000;
 
-/// What was already complained about, by place; each cause is told once until the place works again.
+/// Causes logged per scope; a scope whose cause always differs must not flood the log.
+const MAX_CAUSES: usize = 20;
+
+/// The causes that are in the log already, by scope; each is logged once until the scope works again.
 #[derive(Debug, Default)]
 pub(crate) struct LogOnce(Mutex<HashMap<String, Vec<String>>>);
 
 impl LogOnce {
     /// Whether this is news.
-    pub(crate) fn should_log(&self, place: &str, cause: &str) -> bool {
+    pub(crate) fn should_log(&self, scope: &str, cause: &str) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_SCOPES && !open.contains_key(place) {
+        if open.len() >= MAX_SCOPES && !open.contains_key(scope) {
             open.clear();
         }
-        let causes = open.entry(place.to_owned()).or_default();
-        let is_news = !causes.iter().any(|known| known == cause) && causes.len() < 20;
+        let causes = open.entry(scope.to_owned()).or_default();
+        let is_news = !causes.iter().any(|known| known == cause) && causes.len() < MAX_CAUSES;
         if is_news {
             causes.push(cause.to_owned());
         }
         is_news
     }
 
-    /// The place works; whether there were complaints about it.
-    pub(crate) fn clear(&self, place: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(place).is_some()
+    /// The scope works again. Returns whether a cause was logged for it.
+    pub(crate) fn clear(&self, scope: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(scope).is_some()
     }
 }
 
@@ -36,18 +39,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_told_once_until_the_place_works() {
-        let complaints = LogOnce::default();
-        assert!(complaints.should_log("#team", "not_in_channel"));
-        assert!(!complaints.should_log("#team", "not_in_channel"));
-        assert!(complaints.should_log("#team", "is_archived"));
-        assert!(complaints.should_log("#ops", "not_in_channel"));
-        assert!(complaints.clear("#team"));
-        assert!(!complaints.clear("#team"));
-        assert!(complaints.should_log("#team", "not_in_channel"));
+    fn each_cause_is_logged_once_until_the_scope_works() {
+        let log_once = LogOnce::default();
+        assert!(log_once.should_log("#team", "not_in_channel"));
+        assert!(!log_once.should_log("#team", "not_in_channel"));
+        assert!(log_once.should_log("#team", "is_archived"));
+        assert!(log_once.should_log("#ops", "not_in_channel"));
+        assert!(log_once.clear("#team"));
+        assert!(!log_once.clear("#team"));
+        assert!(log_once.should_log("#team", "not_in_channel"));
         for n in 0..3 * MAX_SCOPES {
-            complaints.should_log(&format!("#c{n}"), "is_archived");
+            log_once.should_log(&format!("#c{n}"), "is_archived");
         }
-        assert!(complaints.0.lock().unwrap().len() <= MAX_SCOPES);
+        assert!(log_once.0.lock().unwrap().len() <= MAX_SCOPES);
     }
 }

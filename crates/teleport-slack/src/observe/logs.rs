@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::line::{self, Fields, Style};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput, Severity};
+use crate::exit::{Exit, ExitError};
 use crate::files;
 
 #[cfg(test)]
@@ -50,6 +51,16 @@ pub enum LogError {
     AlreadyInitialized,
 }
 
+impl From<LogError> for ExitError {
+    fn from(error: LogError) -> Self {
+        let exit = match &error {
+            LogError::Open { .. } => Exit::Credentials,
+            LogError::Thread(_) | LogError::AlreadyInitialized => Exit::Failed,
+        };
+        Self::new(exit, error)
+    }
+}
+
 /// The log of the process; keep it to the end, where its last lines are written.
 #[must_use = "dropping it closes the log"]
 pub struct Log {
@@ -59,7 +70,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// How to open the log's file anew.
+    /// How to reopen the log's file.
     pub fn reopener(&self) -> LogReopener {
         self.reopener.clone()
     }
@@ -70,7 +81,7 @@ impl Log {
     }
 }
 
-/// Opens the log's file anew: whoever rotates logs has renamed it.
+/// Reopens the log's file after a program that rotates logs has renamed it.
 #[derive(Clone)]
 pub struct LogReopener {
     sink: Sink,
@@ -93,15 +104,15 @@ impl LogReopener {
 
 /// Sets up logging for the whole process; `debug` overrides the configured severity.
 pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = |terminal: bool| Style { format: config.format, color: terminal && !no_colour };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let style = |terminal: bool| Style { format: config.format, color: terminal && !no_color };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
         LogOutput::Stdout => (style(io::stdout().is_terminal()), Box::new(io::stdout())),
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
         LogOutput::File(path) => (style(false), Box::new(open(path)?)),
     };
-    let owned_up = move |count| line::dropped_notice(style, Timestamp::now(), count);
-    let (sink, guard) = sink::start(out, owned_up).map_err(LogError::Thread)?;
+    let notice = move |count| line::dropped_notice(style, Timestamp::now(), count);
+    let (sink, guard) = sink::start(out, notice).map_err(LogError::Thread)?;
     let severity = if debug { Severity::Debug } else { config.severity };
     subscriber(sink.clone(), style, severity, Timestamp::now)
         .try_init()
@@ -115,14 +126,14 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
 }
 
 /// From now on a panic is a line of the log, whichever task it ends, and goes to standard error only if that is another
-/// place or somebody asked for a back-trace.
+/// place or `RUST_BACKTRACE` asks for a back-trace.
 pub fn log_panics(log: &Log) {
     let (before, is_stderr) = (std::panic::take_hook(), log.is_stderr());
     let wants_trace = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
     std::panic::set_hook(Box::new(move |panic| {
         let words = panic.payload_as_str().unwrap_or("it did not say why");
         let at = panic.location().map(ToString::to_string);
-        error!(at, "A thread panicked: {words}; this is a fault of teleport-slack, please report it");
+        error!(at, "A thread panicked: {words}; this is a bug in teleport-slack; please report it");
         if !is_stderr || wants_trace {
             before(panic);
         }
@@ -154,7 +165,7 @@ fn open(path: &Path) -> Result<File, LogError> {
     let fail = |source| LogError::Open { path: path.to_owned(), source };
     files::reject_pipe(path).map_err(fail)?;
     let mut file = options.open(path).map_err(fail)?;
-    // Whoever wrote last may have died, or met a full disk, in the middle of a line.
+    // The last writer may have died, or met a full disk, in the middle of a line.
     if ends_mid_line(path) {
         let _ = file.write_all(b"\n");
     }
@@ -165,7 +176,7 @@ fn open(path: &Path) -> Result<File, LogError> {
 fn ends_mid_line(path: &Path) -> bool {
     let last = || {
         let mut last = [b'\n'];
-        // A pipe could not even be opened, as long as nobody writes to it.
+        // A pipe could not even be opened as long as it has no reader.
         if !std::fs::metadata(path)?.is_file() {
             return Ok(last);
         }

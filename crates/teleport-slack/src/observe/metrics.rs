@@ -1,8 +1,8 @@
 //! What is counted and measured, and under which names: the only file that knows them. (Their labels: `labels`.)
 //!
-//! One [`Metrics`] is made at start, and a clone is given to whoever has something to count when it is made; nothing
-//! is global. Labels are closed lists, so that no request, person or channel makes a series of its own. Ages are
-//! worked out when they are asked for. What the figures tell an operator: `docs/metrics.md`.
+//! One [`Metrics`] is made at start, and each component that counts gets a clone; nothing is global. Labels are closed
+//! lists, so that no request, user or channel makes a series of its own. Ages are computed on each request.
+//! `docs/metrics.md` explains the metrics to operators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use crate::teleport::observer::{List, Observer as TeleportObserver};
 use crate::teleport::visibility::{Visibility, describe_visibility};
 use labels::{failure_label, slack_results};
 
+mod clock;
 mod labels;
 
 pub use labels::{InDoubtResult, InteractionResult, OperationResult, ReconcileResult};
@@ -73,15 +74,15 @@ struct Counters {
 impl Metrics {
     /// Nothing counted yet.
     pub fn new() -> Self {
-        let (health, mut counted) = (Health::default(), Counters::default());
+        let (health, mut counters) = (Health::default(), Counters::default());
         let mut registry = Registry::with_prefix(PREFIX);
-        counted.register(&mut registry);
+        counters.register(&mut registry);
         registry.register_collector(Box::new(HealthCollector(health.clone())));
-        counted.registry = registry;
-        Self { counters: Arc::new(counted), health }
+        counters.registry = registry;
+        Self { counters: Arc::new(counters), health }
     }
 
-    /// What stands between the daemon and its being ready.
+    /// The state of the daemon, which decides whether it is ready.
     pub fn health(&self) -> &Health {
         &self.health
     }
@@ -94,8 +95,8 @@ impl Metrics {
     }
 
     /// One step towards Slack ended.
-    pub fn operation_ended(&self, delivery: OperationResult) {
-        increment(&self.counters.operations, [("result", delivery.label())]);
+    pub fn operation_ended(&self, result: OperationResult) {
+        increment(&self.counters.operations, [("result", result.label())]);
     }
 
     /// A step that failed before is tried again.
@@ -103,27 +104,27 @@ impl Metrics {
         self.counters.retries.inc();
     }
 
-    /// Nobody knows whether a post succeeded.
+    /// A post ended without an answer, so its outcome is unknown.
     pub fn post_in_doubt(&self) {
         self.counters.in_doubt_posts.inc();
     }
 
-    /// The history of a channel told about a post whose outcome was not known.
-    pub fn in_doubt_post_resolved(&self, settled: InDoubtResult) {
-        increment(&self.counters.in_doubt_posts_resolved, [("history", settled.label())]);
+    /// The history of a channel resolved a post whose outcome was unknown.
+    pub fn in_doubt_post_resolved(&self, result: InDoubtResult) {
+        increment(&self.counters.in_doubt_posts_resolved, [("history", result.label())]);
     }
 
-    /// Something is posted that may be there already, because nothing tells.
+    /// A message is posted that may be there already, because nothing shows whether it is.
     pub fn possible_duplicate(&self) {
         self.counters.possible_duplicates.inc();
     }
 
-    /// A message that turned out to be a second one was taken away.
+    /// A duplicate message was deleted.
     pub fn duplicate_deleted(&self) {
         self.counters.duplicates_deleted.inc();
     }
 
-    /// Another copy's claim had run out and was taken over.
+    /// The claim of another instance expired and was taken over.
     pub fn claim_taken_over(&self) {
         self.counters.claim_takeovers.inc();
     }
@@ -138,7 +139,7 @@ impl Metrics {
         self.health.update(|state| state.hidden = Some(describe_visibility(sight)));
     }
 
-    /// Clicks arrive over Socket Mode, and so many connections are open now.
+    /// Interactions arrive over Socket Mode, and this many connections are open.
     pub fn socket_mode_connections(&self, open: usize) {
         self.health.update(|state| {
             state.sockets = Some(state.sockets.unwrap_or_default().with_open(open, Instant::now()))
@@ -155,39 +156,38 @@ impl Metrics {
         self.health.update(|state| state.certificate_expires = Some(until));
     }
 
-    /// How the queue of requests stands: how many are on it, how many are being visited, when the first of those
-    /// on it is due, since when the one is behind that is so for longest, and since when the one failed at every
-    /// recipient that did for longest.
+    /// The state of the work queue: its length, how many reconciles are active, when the next one is due, since when the
+    /// longest lagging request lags, and since when the longest stalled one failed at every recipient.
     pub fn work_queue(
         &self,
         queued: usize,
-        visiting: usize,
+        active: usize,
         next_due: Option<Instant>,
-        behind_since: Option<Instant>,
-        stuck_since: Option<Instant>,
+        lagging_since: Option<Instant>,
+        stalled_since: Option<Instant>,
     ) {
         set(&self.counters.workqueue_depth, queued);
-        set(&self.counters.active_reconciles, visiting);
+        set(&self.counters.active_reconciles, active);
         self.health.update(|state| {
             state.next_due = next_due;
-            state.lagging_since = behind_since;
-            state.stalled_since = stuck_since;
+            state.lagging_since = lagging_since;
+            state.stalled_since = stalled_since;
         });
     }
 
-    /// So many more errands wait to be tried again or for their turn (fewer, if negative).
+    /// This many more operations wait for a retry or for their turn (fewer, if negative).
     pub fn pending_operations_changed(&self, change: i64) {
         self.counters.pending_operations.inc_by(change);
     }
 
-    /// A visit to a request ended.
-    pub fn reconcile_ended(&self, visit: ReconcileResult) {
-        increment(&self.counters.reconciles, [("result", visit.label())]);
+    /// A reconcile of a request ended.
+    pub fn reconcile_ended(&self, result: ReconcileResult) {
+        increment(&self.counters.reconciles, [("result", result.label())]);
     }
 
-    /// An interaction was worked on or turned away.
-    pub fn interaction_ended(&self, click: InteractionResult<'_>) {
-        let (verdict, reason) = click.labels();
+    /// An interaction was handled or rejected.
+    pub fn interaction_ended(&self, interaction: InteractionResult<'_>) {
+        let (verdict, reason) = interaction.labels();
         increment(&self.counters.interactions, [("verdict", verdict), ("reason", reason)]);
     }
 }
@@ -334,17 +334,17 @@ impl Counters {
 
     /// A counter that is first seen at one hides its first step from `rate`.
     fn init_series(&self) {
-        for delivery in OperationResult::all() {
-            ensure_series(&self.operations, [("result", delivery.label())]);
+        for result in OperationResult::all() {
+            ensure_series(&self.operations, [("result", result.label())]);
         }
-        for settled in [InDoubtResult::Found, InDoubtResult::NotFound] {
-            ensure_series(&self.in_doubt_posts_resolved, [("history", settled.label())]);
+        for result in [InDoubtResult::Found, InDoubtResult::NotFound] {
+            ensure_series(&self.in_doubt_posts_resolved, [("history", result.label())]);
         }
         for list in [List::Requests, List::Records] {
             ensure_series(&self.failed_lists, [("list", list.name())]);
         }
-        for visit in [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Panic] {
-            ensure_series(&self.reconciles, [("result", visit.label())]);
+        for result in [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Panic] {
+            ensure_series(&self.reconciles, [("result", result.label())]);
         }
         for (verdict, reason) in InteractionResult::all() {
             ensure_series(&self.interactions, [("verdict", verdict), ("reason", reason)]);
@@ -375,7 +375,7 @@ fn set(gauge: &Gauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-/// What depends on the moment at which it is asked for.
+/// The metrics that are computed on each request.
 #[derive(Debug)]
 struct HealthCollector(Health);
 

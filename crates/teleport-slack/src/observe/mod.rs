@@ -1,7 +1,7 @@
-//! What the daemon tells about itself: log lines, figures, and whether it is well.
+//! What the daemon reports about itself: log lines, metrics, and its health.
 //!
-//! `logs.rs` sets logging up, `line.rs` is the form of a line, `sink.rs` gets lines out without ever holding up
-//! whoever logs. `metrics.rs` counts, `health.rs` knows how the daemon is; both are served by `http`.
+//! `logs.rs` sets logging up, `line.rs` is the form of a line, and `sink.rs` writes lines without ever making the code that
+//! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon; `http` serves both.
 
 pub mod health;
 #[cfg(test)]

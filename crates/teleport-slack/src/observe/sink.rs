@@ -1,5 +1,5 @@
-//! Gets log lines out. Whoever logs never waits: lines are queued, a thread of its own writes them, and what does
-//! not fit is counted and owned up to once writing works again.
+//! Writes log lines. Code that logs never waits: lines are queued, and a separate thread writes them. Lines that do not
+//! fit are counted, and a notice reports them once writing works again.
 //!
 //! A log that is full, closed or never read costs lines, not the daemon. A line that could be written only in part is
 //! ended before the next one, so that lines never run together.
@@ -61,15 +61,15 @@ pub(super) struct LogGuard {
     grace: Duration,
 }
 
-/// Starts the thread that writes to `out`. `owned_up` makes the line that tells how many lines were lost.
+/// Starts the thread that writes to `out`. `dropped_notice` makes the line that reports how many lines were dropped.
 pub(super) fn start(
     out: Box<dyn Write + Send>,
-    owned_up: impl Fn(u64) -> String + Send + 'static,
+    dropped_notice: impl Fn(u64) -> String + Send + 'static,
 ) -> io::Result<(Sink, LogGuard)> {
     let shared = Arc::new(Shared::default());
     let theirs = Arc::clone(&shared);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        write_all(&theirs, Out { writer: out, has_partial_line: false }, &owned_up);
+        write_all(&theirs, Out { writer: out, has_partial_line: false }, &dropped_notice);
         theirs.lock().ended = true;
         theirs.ended.notify_all();
     })?;
@@ -77,7 +77,7 @@ pub(super) fn start(
 }
 
 impl Sink {
-    /// Queues a line, or counts it as lost.
+    /// Queues a line, or counts it as dropped.
     pub(super) fn push(&self, line: String) {
         let mut state = self.0.lock();
         if state.closed || state.bytes.saturating_add(line.len()) > MAX_QUEUED_BYTES {
@@ -126,7 +126,7 @@ impl Out {
         outcome.is_ok()
     }
 
-    /// `write_all` that tells how far it came.
+    /// `write_all` that also returns how many bytes it wrote.
     fn write(&mut self, mut bytes: &[u8]) -> (usize, io::Result<()>) {
         let whole = bytes.len();
         while !bytes.is_empty() {
@@ -141,7 +141,7 @@ impl Out {
     }
 }
 
-fn write_all(shared: &Shared, mut out: Out, owned_up: &impl Fn(u64) -> String) {
+fn write_all(shared: &Shared, mut out: Out, dropped_notice: &impl Fn(u64) -> String) {
     loop {
         let mut state = shared.lock();
         while state.queue.is_empty() && !state.closed {
@@ -152,15 +152,20 @@ fn write_all(shared: &Shared, mut out: Out, owned_up: &impl Fn(u64) -> String) {
         }
         let jobs = std::mem::take(&mut state.queue);
         state.bytes = 0;
-        let lost = std::mem::take(&mut state.dropped);
+        let dropped = std::mem::take(&mut state.dropped);
         drop(state);
-        let unwritten = write_batch(&mut out, jobs, lost, owned_up);
+        let unwritten = write_batch(&mut out, jobs, dropped, dropped_notice);
         shared.lock().dropped += unwritten;
     }
 }
 
-/// Writes lines and says how many could not be, those lost before included as long as nobody was told.
-fn write_batch(out: &mut Out, jobs: VecDeque<Job>, mut lost: u64, owned_up: &impl Fn(u64) -> String) -> u64 {
+/// Writes lines. Returns how many were dropped, earlier ones included as long as no notice reports them.
+fn write_batch(
+    out: &mut Out,
+    jobs: VecDeque<Job>,
+    mut dropped: u64,
+    dropped_notice: &impl Fn(u64) -> String,
+) -> u64 {
     for job in jobs {
         let line = match job {
             Job::Write(line) => line,
@@ -170,14 +175,14 @@ fn write_batch(out: &mut Out, jobs: VecDeque<Job>, mut lost: u64, owned_up: &imp
                 continue;
             }
         };
-        // Lost lines are owned up to in front of the first line that can be written again.
-        if lost > 0 && out.write_line(&owned_up(lost)) {
-            lost = 0;
+        // The notice stands before the first line that can be written again.
+        if dropped > 0 && out.write_line(&dropped_notice(dropped)) {
+            dropped = 0;
         }
-        if lost > 0 || !out.write_line(&line) {
-            lost += 1;
+        if dropped > 0 || !out.write_line(&line) {
+            dropped += 1;
         }
     }
     let _ = out.writer.flush();
-    lost
+    dropped
 }

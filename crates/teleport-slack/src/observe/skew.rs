@@ -1,19 +1,16 @@
-//! Says, once, that this machine's clock differs from Slack's or Teleport's, and when it does no more.
+//! How far this machine's clock is from Slack's and Teleport's, and the sentence about it.
 //!
-//! What an answer tells of the other side's clock is worked out in `access_core::domain::skew`.
+//! `access_core::domain::skew` computes from an answer what the other side's clock shows; `metrics/clock.rs` logs it.
 
-use access_core::domain::skew::{Offset, TOLERANCE};
+use access_core::domain::skew::TOLERANCE;
 use jiff::SignedDuration;
-use tracing::{info, warn};
-
-use super::metrics::Metrics;
 
 /// Whose clock ours is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// By the `Date` of each answer.
     Slack,
-    /// By the creation of requests that the open watch tells first; shows only that ours is behind.
+    /// By the creation time of requests that the open watch sends first; shows only that ours is behind.
     Teleport,
 }
 
@@ -30,7 +27,7 @@ impl Side {
     }
 }
 
-/// The other clocks, less ours: what each side's last answer told, at the least.
+/// The least difference to each other clock that the side's last answer shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skews([Option<SignedDuration>; 2]);
 
@@ -44,7 +41,7 @@ impl Skews {
         Side::ALL.into_iter().filter_map(move |side| describe(side, self.of(side)?))
     }
 
-    fn set(&mut self, side: Side, skew: SignedDuration) -> Option<SignedDuration> {
+    pub(super) fn set(&mut self, side: Side, skew: SignedDuration) -> Option<SignedDuration> {
         self.0[side as usize].replace(skew)
     }
 
@@ -57,7 +54,7 @@ impl Skews {
 }
 
 /// The sentence, if there is something to say.
-fn describe(side: Side, skew: SignedDuration) -> Option<String> {
+pub(super) fn describe(side: Side, skew: SignedDuration) -> Option<String> {
     if skew.abs() <= TOLERANCE {
         return None;
     }
@@ -67,26 +64,4 @@ fn describe(side: Side, skew: SignedDuration) -> Option<String> {
         "this machine's clock is {seconds} s {way} {}'s; set it, and keep it set by NTP (times in messages, signatures and certificates depend on it)",
         side.name()
     ))
-}
-
-impl Metrics {
-    /// What an answer of the other side told of its clock.
-    pub fn observe_clock(&self, side: Side, offset: Offset) {
-        let skew = offset.least();
-        let mut before = None;
-        self.health().update(|state| before = state.skews.set(side, skew));
-        let was_told = before.is_some_and(|before| describe(side, before).is_some());
-        match describe(side, skew) {
-            Some(words) if !was_told => {
-                warn!("{}{}", words[..1].to_uppercase(), &words[1..]);
-            }
-            None if was_told => info!("This machine's clock agrees with {}'s again", side.name()),
-            _ => {}
-        }
-    }
-
-    /// This machine's clock was set, forward by so much.
-    pub fn on_clock_jump(&self, by: SignedDuration) {
-        self.health().update(|state| state.skews.shift(by));
-    }
 }

@@ -1,7 +1,7 @@
-//! Who a person is at this moment, what Teleport can do for them, and the decision that their votes come to.
+//! Which Teleport user a Slack user is, whether Teleport takes reviews for users, and the decision that votes reach.
 //!
-//! Both the interactions and the controller need it: a click applies a decision, and a reconcile applies one that nobody
-//! applied. What counts, `access_core::policy` says.
+//! Both the interactions and the controller need it: an interaction applies a decision, and a reconcile applies one that is
+//! still pending. `access_core::policy` holds the rules.
 
 pub mod users;
 pub mod resolver;

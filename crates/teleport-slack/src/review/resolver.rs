@@ -1,8 +1,8 @@
-//! Carries out what votes in Slack decided: makes the verdict again from what is now, sets the request's state, lets
-//! Teleport confirm it, and takes that down.
+//! Applies decisions by votes in Slack: evaluates the current votes again, sets the request's state, lets Teleport confirm
+//! it, and records that.
 //!
-//! Called by whoever took the deciding vote (`clicks`), by the visits if that one died (`reconciler`), and by a click
-//! that meets a decision nobody carried out. A mark in the record says only that there was enough once.
+//! Three callers: the interaction with the deciding vote (`handler`), a reconcile if that instance died (`controller`), and
+//! an interaction that meets a pending decision. A mark in the record says only that the votes sufficed once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +20,10 @@ use crate::teleport::decisions::{DecideError, SetState};
 use crate::teleport::error::TeleportError;
 use crate::teleport::plugin_data::{Modified, modify_record};
 
-/// While others vote and review at the same time, the verdict is made so often before it is left to a later visit.
+/// How often the votes are evaluated while other users vote and review, before a later reconcile takes over.
 const MAX_ATTEMPTS: u32 = 8;
 
-/// What became of a decision by votes.
+/// The result of a decision by votes.
 #[derive(Debug)]
 pub(crate) enum ResolveResult {
     /// Teleport confirmed it.
@@ -32,42 +32,42 @@ pub(crate) enum ResolveResult {
     AlreadyResolved(Box<AccessRequest>),
     /// The request is gone.
     Deleted,
-    /// By what is now more is needed; the votes are in, and others can vote.
+    /// The current votes do not suffice; they are recorded, and other users can vote.
     NeedsMoreVotes(Tally),
-    /// By what is now nobody may decide it in Slack.
+    /// By the current state no user may decide it in Slack.
     Refused(Refusal),
 }
 
-/// Why it is not known what becomes of a decision by votes; nothing was decided.
+/// Why a decision by votes has no result yet; nothing was decided.
 #[derive(Debug)]
 pub(crate) enum ResolveError {
     /// Something that the verdict depends on cannot be read.
     Unreadable(Refusal),
-    /// Teleport did not take it, or did not say so.
+    /// Teleport did not take the decision, or did not confirm it.
     Decide(DecideError),
     /// The record could not be read or written.
     Record(TeleportError),
 }
 
-/// Makes verdicts over votes, and carries them out.
+/// Evaluates votes and applies decisions.
 #[derive(Debug)]
 pub struct Resolver {
-    /// The way to Teleport.
+    /// The Teleport client.
     pub teleport: teleport::Client,
-    /// Reads who the voters are now.
+    /// Reads the current identities of voters.
     pub voters: VoterLoader,
-    /// Who may decide.
+    /// The review rules.
     pub rules: Arc<Rules>,
-    /// Who works on a request's decision.
+    /// The requests whose decision is in progress.
     pub in_progress: InProgress,
 }
 
-/// One lock per request: a reconcile and clicks may come to the same decision at once, and each would set the state.
+/// One lock per request: a reconcile and interactions may reach the same decision at once, and each would set the state.
 #[derive(Debug, Default)]
 pub struct InProgress(Mutex<HashMap<RequestId, Arc<tokio::sync::Mutex<()>>>>);
 
 impl InProgress {
-    /// Waits until nobody else in this process works on the request's decision, and keeps others out.
+    /// Waits until no other task of this process works on the request's decision, and keeps other tasks out.
     async fn lock(&self, id: &RequestId) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,19 +80,19 @@ impl InProgress {
 }
 
 impl Resolver {
-    /// Carries out what the votes on `id` come to now, or takes the mark of a decision away that does not hold.
-    /// `read` is what was just read of voters. Only where the rules decide.
+    /// Applies the decision that the votes on `id` reach now, or removes the mark of a decision that does not hold. `read`
+    /// holds the voters just read. Only for requests that the rules decide.
     pub(crate) async fn resolve_if_pending(
         &self,
         id: &RequestId,
         mut read: VoterSnapshot,
     ) -> Result<ResolveResult, ResolveError> {
         let _alone = self.in_progress.lock(id).await;
-        let mut standing = None;
+        let mut tally = None;
         for _ in 0..MAX_ATTEMPTS {
             let data = self.teleport.get_record(id).await.map_err(ResolveError::Record)?;
             let record = Record::decode(id, &data).0;
-            // After the record and the voters, so that nothing lies between it and the decision but a mark.
+            // After the record and the voters, so that only a mark lies between this read and the decision.
             let found = self.teleport.get_request(id).await.map_err(DecideError::Failed);
             let Some(request) = found.map_err(ResolveError::Decide)? else {
                 return Ok(ResolveResult::Deleted);
@@ -102,12 +102,12 @@ impl Resolver {
                 return Ok(ResolveResult::AlreadyResolved(Box::new(request)));
             }
             if record.is_decided() || record.votes.are_outlived(&request) {
-                // Decided when the record was read, or since the votes were given, and open now: somebody took the
-                // decision back.
+                // Decided when the record was read, or since the votes were given, and pending now: the decision was
+                // revoked.
                 let is_same = |now: &Record| now.known == record.known && now.votes == record.votes;
                 let noted = self.record_state(id, &request, is_same).await.map_err(ResolveError::Record)?;
                 if matches!(noted, Modified::Written(_)) && !record.is_decided() {
-                    warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and taken back while no teleport-slack saw it. Those votes count no more; whoever gave them can vote again");
+                    warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and taken back while no teleport-slack saw it. Those votes count no more; their voters can vote again");
                 }
                 continue;
             }
@@ -131,18 +131,18 @@ impl Resolver {
                             return Ok(ResolveResult::NeedsMoreVotes(open));
                         }
                         Some(Err(refusal)) => return Ok(ResolveResult::Refused(refusal)),
-                        // Marked, as any deciding vote is before Teleport is told; or there are new votes.
+                        // Marked, as any deciding vote is before the call to Teleport; or there are new votes.
                         Some(Ok(VoteEvaluation::Decided(_) | VoteEvaluation::NeedsAccounts(_))) | None => {}
                     }
-                    standing = Some(access_core::policy::tally_votes(&self.rules, &request, &record.votes));
+                    tally = Some(access_core::policy::tally_votes(&self.rules, &request, &record.votes));
                     continue;
                 }
             };
             return self.set_state(id, resolution).await;
         }
-        // Others were faster each time, and whoever comes next looks again.
-        match standing {
-            Some(standing) => Ok(ResolveResult::NeedsMoreVotes(standing)),
+        // Other instances were faster each time; the next caller evaluates again.
+        match tally {
+            Some(tally) => Ok(ResolveResult::NeedsMoreVotes(tally)),
             None => Err(ResolveError::Unreadable(Refusal::Timeout)),
         }
     }
@@ -156,17 +156,17 @@ impl Resolver {
             annotations: resolution.annotations.clone(),
         };
         let decided = self.teleport.set_state(&set).await.map_err(ResolveError::Decide)?;
-        // From now on these votes have had their effect, whatever becomes of the request. If this cannot be written,
-        // the visit that follows does it.
+        // From now on these votes are spent, whatever happens to the request. If this cannot be recorded, the next
+        // reconcile does it.
         let is_ours =
             |now: &Record| now.votes.decided_by().is_some_and(|vote| matches_vote(&resolution, vote));
         if let Err(error) = self.record_state(id, &decided, is_ours).await {
-            debug!(request = %id, "That Teleport took the decision is written down later: {}", crate::exit::chain(&error));
+            debug!(request = %id, "That Teleport took the decision is recorded later: {}", crate::exit::chain(&error));
         }
         Ok(ResolveResult::Applied(resolution))
     }
 
-    /// Writes down what Teleport says of the request, if the record is what it must be for that.
+    /// Records the state of the request in Teleport, if the record still fits.
     async fn record_state(
         &self,
         id: &RequestId,
@@ -183,7 +183,7 @@ impl Resolver {
         .await
     }
 
-    /// Makes the verdict on the record as it is when it is written, and its mark with it.
+    /// Evaluates the votes of the record at the moment of the write, and sets or removes its mark.
     async fn write_evaluation(
         &self,
         id: &RequestId,
@@ -211,7 +211,7 @@ impl Resolver {
     }
 }
 
-/// Whether the mark on this vote stands for this resolution.
+/// Whether the mark on this vote belongs to this resolution.
 fn matches_vote(resolution: &Resolution, vote: &access_core::record::votes::Vote) -> bool {
     vote.user == resolution.delegator && vote.decision == resolution.decision && vote.at == resolution.at
 }
@@ -223,18 +223,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_at_a_time_works_on_a_requests_decision() {
+    async fn one_task_at_a_time_works_on_a_requests_decision() {
         let (progress, one, other) = (InProgress::default(), RequestId::new("r1"), RequestId::new("r2"));
         let first = progress.lock(&one).await;
         assert!(progress.lock(&one).now_or_never().is_none(), "two would set the state twice");
-        assert!(progress.lock(&other).now_or_never().is_some(), "another request waits for nobody");
+        assert!(progress.lock(&other).now_or_never().is_some(), "another request does not wait");
         drop(first);
         assert!(progress.lock(&one).now_or_never().is_some());
         drop(progress.lock(&other).await);
-        assert_eq!(
-            progress.0.lock().unwrap().len(),
-            1,
-            "of requests that nobody works on only the last is kept"
-        );
+        assert_eq!(progress.0.lock().unwrap().len(), 1, "of idle requests only the last is kept");
     }
 }

@@ -1,8 +1,7 @@
-//! Knows whether this Teleport can take reviews for users at all, and keeps knowing it: at the start, every ten
-//! minutes, and when a review was refused.
+//! Checks whether this Teleport takes reviews for users at all: at the start, every ten minutes, and after a refused review.
 //!
-//! It looks at what says nothing about persons (`teleport/reviewing`). The cards and the clicks go by it; in mode
-//! `auto` the rules decide only while it says "impossible".
+//! The check involves no users (`teleport::review_support`). Messages and interactions follow it. In mode `auto` the rules
+//! decide only while it says "impossible".
 
 use std::time::Duration;
 
@@ -20,14 +19,14 @@ use crate::teleport::review_support::ReviewSupportStatus;
 use crate::teleport::second_factor::SecondFactor;
 use crate::teleport::signer::Signer;
 
-/// How often it is looked again: a server may be upgraded, a role changed.
+/// How often to check again: a server may be upgraded, a role changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// How often it is looked whether a right that is missing is there.
+/// How often to check for a missing right.
 const DENIED_CHECK_INTERVAL: Duration = Duration::from_secs(15);
-/// How long one look may take; what was known stands if it takes longer.
+/// How long one check may take; the last result stands if it takes longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is known, and how to know it again.
+/// The last result, and how to check again.
 #[derive(Debug)]
 pub struct ReviewSupport {
     teleport: teleport::Client,
@@ -38,22 +37,22 @@ pub struct ReviewSupport {
 }
 
 impl ReviewSupport {
-    /// Nothing is ruled out before the first look.
+    /// Nothing is ruled out before the first check.
     pub fn new(teleport: teleport::Client, setting: ModeSetting, rules: usize) -> Self {
         Self { teleport, setting, rule_count: rules, status: watch::Sender::new(CanSubmitForUsers::Yes) }
     }
 
-    /// What is known, and told when it changes.
+    /// The last result, with changes.
     pub fn subscribe(&self) -> watch::Receiver<CanSubmitForUsers> {
         self.status.subscribe()
     }
 
-    /// What was seen last.
+    /// The last result.
     pub(crate) fn status(&self) -> CanSubmitForUsers {
         *self.status.borrow()
     }
 
-    /// Looks now; at most 10 s. If Teleport does not say, what was known stands.
+    /// Checks now, for at most 10 s. Without an answer of Teleport the last result stands.
     pub async fn check(&self) -> CanSubmitForUsers {
         let found = match timeout(CHECK_TIMEOUT, self.teleport.review_support()).await {
             Ok(Ok(found)) => found,
@@ -74,14 +73,14 @@ impl ReviewSupport {
         now
     }
 
-    /// Looks every ten minutes until told to stop.
+    /// Checks every ten minutes until `stop`.
     pub async fn check_periodically(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
             self.check().await;
         }
     }
 
-    /// Says, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
+    /// Logs, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
     pub async fn watch_permission(&self) {
         let mut is_missing = false;
         loop {
@@ -93,7 +92,7 @@ impl ReviewSupport {
             let may = if rules_decide { self.teleport.may_resolve().await } else { Ok(None) };
             match may {
                 Ok(Some(false)) if !std::mem::replace(&mut is_missing, true) => error!(
-                    "Nobody can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
+                    "No user can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
                     Call::SetAccessRequestState.required_permission().unwrap_or_default()
                 ),
                 Ok(Some(true)) if std::mem::take(&mut is_missing) => {
@@ -106,21 +105,21 @@ impl ReviewSupport {
         }
     }
 
-    /// Says, from the start on, that Teleport will refuse every decision for want of a second factor. Does not end.
+    /// Logs, from the start on, that Teleport will refuse every decision without a second factor. Does not end.
     pub async fn mind_second_factor(&self) {
         let mut renewed = self.teleport.identity_renewals();
         let mut known = SecondFactor::NotAsked;
         loop {
-            let somebody_decides = match self.setting {
+            let can_decide = match self.setting {
                 ModeSetting::Resolver => true,
                 ModeSetting::Auto => self.rule_count > 0 || self.status() == CanSubmitForUsers::Yes,
                 ModeSetting::Reviewer => self.status() == CanSubmitForUsers::Yes,
             };
-            if somebody_decides {
+            if can_decide {
                 match self.teleport.second_factor().await {
                     Ok(found) if found == known => {}
                     Ok(found) => {
-                        tell_second_factor(&found);
+                        log_second_factor(&found);
                         known = found;
                     }
                     Err(error) => {
@@ -148,33 +147,33 @@ impl ReviewSupport {
                 format!("its release {release} is too old; upgrade it to one that has submit_for_users")
             }
             ReviewSupportStatus::NotEnterprise => "reviews need Teleport Enterprise".to_owned(),
-            ReviewSupportStatus::NoPermission => "none of this plugin's roles names anybody; give one of them allow.review_requests.submit_for_users".to_owned(),
+            ReviewSupportStatus::NoPermission => "none of this plugin's roles names any user; give one of them allow.review_requests.submit_for_users".to_owned(),
         };
         match (self.setting, self.rule_count) {
             (ModeSetting::Auto, 0) => warn!(
-                "Nobody can decide in Slack, and no buttons are drawn: there is no [[review.rule]], and this Teleport takes no reviews for users: {cause}, or add rules"
+                "No user can decide in Slack, and no buttons are drawn: there is no [[review.rule]], and this Teleport takes no reviews for users: {cause}, or add rules"
             ),
             (ModeSetting::Auto, rules) => info!(
                 rules,
                 "The rules decide in Slack, because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\""
             ),
             (ModeSetting::Reviewer, _) => warn!(
-                "Nobody can decide in Slack (review.mode = \"reviewer\"), because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\" and add rules"
+                "No user can decide in Slack (review.mode = \"reviewer\"), because this Teleport takes no reviews for users: {cause}, or set review.mode = \"resolver\" and add rules"
             ),
             (ModeSetting::Resolver, _) => {}
         }
     }
 }
 
-fn tell_second_factor(found: &SecondFactor) {
+fn log_second_factor(found: &SecondFactor) {
     match found {
         SecondFactor::Asked(signer) => {
-            warn!("Nobody can decide in Slack: {MFA_REMEDY}; this one was signed {signer}");
+            warn!("No user can decide in Slack: {MFA_REMEDY}; this one was signed {signer}");
         }
         SecondFactor::Unknown(signer @ Signer::User(_)) => info!(
-            "The plugin's certificate was signed {signer}, and Teleport does not tell which second factors there are: if WebAuthn is the only one, it refuses each decision in Slack, and the log then says what helps"
+            "The plugin's certificate was signed {signer}, and Teleport does not report which second factors there are: if WebAuthn is the only one, it refuses each decision in Slack, and the log then says what helps"
         ),
-        // Who signed is not known either.
+        // The signer is not known either.
         SecondFactor::Unknown(_) => {}
         SecondFactor::NotAsked => info!("Teleport asks the plugin for no second factor any more"),
     }

@@ -1,13 +1,11 @@
-//! Reads the Teleport users who can matter for a Slack account, as they are now, without reading all of them for
-//! every click.
+//! Reads the current Teleport users that may belong to a Slack account, without reading all users for every interaction.
 //!
-//! All are listed only where the trait is a link or nobody has exactly the name that a link says, and at most once a minute
-//! for people who are found: the list makes
-//! an index, and whom it finds is read again by name. Where the index finds nobody, or the users do not bear it
-//! out, it must be no older than seconds. So a trait that was taken away counts at once, and one that was given
-//! counts within seconds; only a second user who is given the same Slack id may go unnoticed, for a minute.
+//! All users are listed only if a trait maps them, or if no user has exactly the mapped name. For accounts that are found,
+//! one listing serves for a minute: it makes an index, and the users that the index finds are read again by name. If the
+//! index finds no user, or the users do not confirm it, it must be at most seconds old. So a removed trait counts at once,
+//! and a new one within seconds. Only a second user with the same Slack id may go unnoticed for a minute.
 //!
-//! Who the person is, `access_core::policy::identity` tells.
+//! `access_core::policy::identity` decides which user it is.
 
 use std::time::Duration;
 
@@ -25,9 +23,9 @@ use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::TeleportError;
 use crate::teleport::users;
 
-/// How old an index may be that finds somebody.
+/// The maximum age of an index that finds a user.
 const MAX_AGE_HIT: Duration = Duration::from_secs(60);
-/// How old one may be that finds nobody, so that strangers who click cause one listing in this time at most.
+/// The maximum age of an index that finds no user, so that external users cause at most one listing in this time.
 const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 
 /// Teleport's users.
@@ -37,15 +35,15 @@ pub struct UserLookup {
     mapping: UserMapping,
     /// The last listing.
     snapshot: watch::Sender<Option<UserSnapshot>>,
-    /// Somebody waits for a new one.
+    /// A caller waits for a new listing.
     refresh_requested: Notify,
     log_once: LogOnce,
 }
 
-/// What came of listing all users.
+/// The result of listing all users.
 #[derive(Clone, Debug)]
 struct UserSnapshot {
-    /// When it was begun.
+    /// When the listing began.
     started_at: Instant,
     index: Result<std::sync::Arc<UserIndex>, TeleportError>,
 }
@@ -62,13 +60,12 @@ impl UserLookup {
         }
     }
 
-    /// How people are linked.
+    /// How Slack users map to Teleport users.
     pub(crate) fn mapping(&self) -> &UserMapping {
         &self.mapping
     }
 
-    /// Lists all users whenever that is wanted, until told to stop. One listing serves all who wait, and is not given
-    /// up when they are.
+    /// Lists all users on demand, until `stop`. One listing serves all callers that wait, and goes on if they give up.
     pub async fn refresh_on_demand(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(self.refresh_requested.notified()).await.is_some() {
             let asked = Instant::now();
@@ -81,8 +78,8 @@ impl UserLookup {
         }
     }
 
-    /// The Slack accounts of a Teleport user, by the table and the trait. Of the requester they are read as they are now;
-    /// of others the last listing will do, so that made-up names cost no calls.
+    /// The Slack accounts of a Teleport user, by the table and the trait. The requester is read again; for other users the
+    /// last listing suffices, so that invented names cost no calls.
     pub(crate) async fn slack_accounts(
         &self,
         user: &str,
@@ -94,7 +91,7 @@ impl UserLookup {
         }
         let now = if is_requester { Some(self.teleport.get_user(user).await) } else { None };
         let by_trait = match now {
-            // Who may not read one user may not list them either, which says what both need.
+            // A plugin that may not read one user may not list them either; that error names the rights for both.
             None | Some(Err(_)) => self
                 .fresh_index(Instant::now(), MAX_AGE_HIT)
                 .await
@@ -110,7 +107,7 @@ impl UserLookup {
                 accounts.extend(by_trait);
                 Ok(accounts)
             }
-            // For telling people, whatever the refusal's words mean, what the table says is good enough.
+            // For notifications the table suffices, whatever the refusal means.
             Err(error)
                 if matches!(
                     error.denied(),
@@ -134,7 +131,7 @@ impl UserLookup {
                 self.log_once.clear("users");
                 Ok(Some(users))
             }
-            // Only for want of this right: a plugin that is shut out knows nothing, and so nobody may decide.
+            // Only if this right is missing: a plugin without any access knows nothing, and so no user may decide.
             Err(error) if error.denied() == Some(AccessDenied::MissingPermission) => {
                 self.log_unreadable(&error);
                 Ok(None)
@@ -145,8 +142,8 @@ impl UserLookup {
 
     fn log_unreadable(&self, error: &TeleportError) {
         // Without the trait, names are then taken unchecked, which is allowed.
-        if self.mapping.id_trait.is_some() && self.log_once.should_log("users", "unauthorised") {
-            warn!("People cannot be found by slack_user_id_trait: {error}");
+        if self.mapping.id_trait.is_some() && self.log_once.should_log("users", "unauthorized") {
+            warn!("Cannot map Slack users by slack_user_id_trait: {error}");
         } else {
             debug!("Teleport's users may not be read: {error}");
         }
@@ -161,7 +158,7 @@ impl UserLookup {
         if !named.is_incomplete(&found, &self.mapping) {
             return Ok(found);
         }
-        // Somebody may be called so but for the capitals; that is worth a list where one is allowed.
+        // A user's name may differ in capitals only; that is worth a listing where one is allowed.
         match self.find_in_snapshot(profile).await {
             Err(error) if error.denied() == Some(AccessDenied::MissingPermission) => {
                 debug!("Teleport's users may not be listed, to see who differs in capitals: {error}");
@@ -206,7 +203,7 @@ impl UserLookup {
         }
     }
 
-    /// Those of them who exist, as they are now.
+    /// The current users among the candidates.
     async fn fetch(&self, candidates: &Candidates) -> Result<Vec<TeleportUser>, TeleportError> {
         let mut found = Vec::new();
         for name in candidates.names() {
@@ -216,7 +213,7 @@ impl UserLookup {
     }
 }
 
-/// In the core's words.
+/// The core's type of the same user.
 fn to_core(user: users::TeleportUser) -> TeleportUser {
     TeleportUser { name: user.name, traits: user.traits, expires: user.expires }
 }

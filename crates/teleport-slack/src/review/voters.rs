@@ -1,8 +1,8 @@
-//! Reads who somebody is at this moment: the account in Slack, the Teleport user that it is linked to, and the user
-//! groups that matter. The same for a person who clicks and, before a decision, for each who voted earlier.
+//! Reads the current identity of a Slack user: the account in Slack, its Teleport user, and the user groups that matter.
+//! This happens for the user of an interaction and, before a decision, for each earlier voter.
 //!
-//! Whatever cannot be read is a refusal, and nothing is decided without it; only what Slack says is gone for good is no
-//! reason to wait (`docs/decisions/0011`). User groups may be ten seconds old.
+//! Anything that cannot be read is a refusal, and nothing is decided without it. Only what Slack reports as gone for good is
+//! no reason to wait (`docs/decisions/0011`). User groups may be ten seconds old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,9 @@ use crate::slack::usergroups::{Membership, UserGroups, is_gone};
 use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::{ErrorKind, TeleportError};
 
-/// How long reading whatever a verdict needs may take; after it nothing was decided.
+/// How long reads for a verdict may take; after that nothing is decided.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// What was read counts as now for so long, from when it was asked for; of user groups, too, which are remembered.
+/// How long a read counts as current, from the start of the call; also for cached user groups.
 const MAX_AGE: Duration = Duration::from_secs(10);
 /// Accounts read at once for one verdict.
 const MAX_CONCURRENT_READS: usize = 8;
@@ -36,20 +36,20 @@ const MAX_CONCURRENT_READS: usize = 8;
 /// Reads accounts, links and groups.
 #[derive(Debug)]
 pub struct VoterLoader {
-    /// The way to Slack.
+    /// The Slack client.
     pub slack: slack::Client,
-    /// Who is in which user group.
+    /// The members of user groups.
     pub groups: UserGroups,
     /// What this app is.
     pub installation: AppInstallation,
-    /// Who is who.
+    /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
-    complaints: LogOnce,
+    log_once: LogOnce,
 }
 
-/// What was read of voters for one verdict, and since when.
+/// The voters read for one verdict, and since when.
 #[derive(Debug)]
 pub(crate) struct VoterSnapshot {
     voters: Voters,
@@ -57,19 +57,19 @@ pub(crate) struct VoterSnapshot {
 }
 
 impl VoterSnapshot {
-    /// Nothing yet.
+    /// No voters yet.
     pub(crate) fn empty() -> Self {
         Self { voters: Voters::default(), read_at: Instant::now() }
     }
 
-    /// This person, whom somebody began to read at `since`.
+    /// This voter, whose read began at `since`.
     pub(crate) fn of(voter: Voter, since: Instant) -> Self {
         let mut voters = Voters::default();
         voters.insert(voter.reviewer.slack_user.clone(), Some(voter));
         Self { voters, read_at: since }
     }
 
-    /// What still counts as now.
+    /// The voters that still count as current.
     pub(crate) fn voters(&mut self) -> &Voters {
         if self.read_at.elapsed() > MAX_AGE {
             *self = Self::empty();
@@ -77,7 +77,7 @@ impl VoterSnapshot {
         &self.voters
     }
 
-    /// Makes room for what was read since `began`, of which the oldest part was asked for then.
+    /// Prepares for voters whose oldest read began at `began`.
     fn renew(&mut self, began: Instant) {
         if self.read_at.elapsed() > MAX_AGE {
             *self = Self { voters: Voters::default(), read_at: began };
@@ -87,38 +87,38 @@ impl VoterSnapshot {
 }
 
 impl VoterLoader {
-    /// Reads nothing yet.
+    /// A loader that has read nothing yet.
     pub fn new(
         slack: slack::Client,
         our: AppInstallation,
-        people: Arc<UserLookup>,
+        users: Arc<UserLookup>,
         rules: Arc<Rules>,
     ) -> Self {
         let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, installation: our, users: people, rules, complaints: LogOnce::default() }
+        Self { slack, groups, installation: our, users, rules, log_once: LogOnce::default() }
     }
 
-    /// The person behind an account.
+    /// The reviewer of an account.
     ///
     /// # Errors
-    /// If it is none that may act, or that cannot be told.
+    /// If the account may not review, or if that cannot be determined.
     pub(crate) async fn reviewer(&self, account: &SlackUserId) -> Result<Reviewer, Refusal> {
         let profile = match self.slack.user_info(account).await {
             Ok(Some(user)) => SlackProfile::from(&user),
             Ok(None) => return Err(Refusal::AccountIneligible(AccountIneligible::External)),
             Err(error) if is_lasting(&error) => {
-                // Whoever clicks: it is the app that lacks something.
-                self.tell_once("people", "Slack does not tell who people are, so nobody can decide", &error);
-                return Err(lacking(&error, "users:read").unwrap_or(Refusal::SlackForbids));
+                // It concerns all users: the app lacks something.
+                self.log_error_once("people", "Slack does not identify users, so no user can decide", &error);
+                return Err(scope_missing(&error, "users:read").unwrap_or(Refusal::SlackForbids));
             }
             Err(error) => {
-                warn!(slack_user = %account, "Slack does not tell who this is, so nothing is decided: {}", error.with_remedy());
+                warn!(slack_user = %account, "Slack does not identify this user, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
             }
         };
-        self.complaints.clear("people");
+        self.log_once.clear("people");
         let users = self.users.candidate_users(&profile).await.map_err(|error| {
-            warn!(slack_user = %account, "Teleport does not tell who this is, so nothing is decided: {}", crate::exit::chain(&error));
+            warn!(slack_user = %account, "Teleport does not identify this user, so nothing is decided: {}", crate::exit::chain(&error));
             match error.denied() {
                 Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized) => Refusal::UsersUnreadable,
                 _ => teleport_refusal(&error),
@@ -128,11 +128,10 @@ impl VoterLoader {
         identify(account, &profile, &self.installation, self.users.mapping(), users, Timestamp::now())
     }
 
-    /// The user groups on which it depends whether the person may decide the request, as far as the person is in them
-    /// and they are needed; and since when that is known.
+    /// The user groups of the reviewer that are needed to decide the request, and since when they are known.
     ///
     /// # Errors
-    /// If it depends on a group that cannot be read: [`Refusal::GroupGone`] only if that can never change.
+    /// If a needed group cannot be read: [`Refusal::GroupGone`] only if that can never change.
     pub(crate) async fn groups(
         &self,
         person: &Reviewer,
@@ -144,7 +143,7 @@ impl VoterLoader {
         for group in self.rules.groups_to_check(request, &person.user) {
             match self.groups.members(group).await {
                 Ok(Membership { people, asked }) => {
-                    self.complaints.clear(group);
+                    self.log_once.clear(group);
                     since = since.min(asked);
                     if person.accounts().iter().any(|id| people.contains(id)) {
                         own.push(group.to_owned());
@@ -153,17 +152,17 @@ impl VoterLoader {
                         }
                     }
                 }
-                // Not knowing is neither being a member nor being none.
+                // An unreadable group proves neither membership nor its absence.
                 Err(error) if is_lasting(&error) => {
                     let what = format!(
                         "The user group {group}, which a rule names, cannot be read, so nothing is decided that depends on it"
                     );
-                    self.tell_once(group, &what, &error);
+                    self.log_error_once(group, &what, &error);
                     if is_gone(&error) {
                         gone = Some(Refusal::GroupGone);
                     } else {
                         let lasting = Refusal::GroupsUnreadable { is_lasting: true };
-                        unread = Some(lacking(&error, "usergroups:read").unwrap_or(lasting));
+                        unread = Some(scope_missing(&error, "usergroups:read").unwrap_or(lasting));
                     }
                 }
                 Err(error) => {
@@ -179,9 +178,9 @@ impl VoterLoader {
         unread.or(gone).map_or(Ok((own, since)), Err)
     }
 
-    /// Tells what somebody must mend, once until it works again.
-    fn tell_once(&self, place: &str, what: &str, error: &SlackError) {
-        if self.complaints.should_log(place, error.code().unwrap_or_default()) {
+    /// Logs what an operator must fix, once until it works again.
+    fn log_error_once(&self, scope: &str, what: &str, error: &SlackError) {
+        if self.log_once.should_log(scope, error.code().unwrap_or_default()) {
             error!("{what}: {}", error.with_remedy());
         }
     }
@@ -247,8 +246,8 @@ fn is_lasting(error: &SlackError) -> bool {
     matches!(error.retry(), Retry::Never | Retry::NeedsOperator)
 }
 
-/// What to tell if it is for want of this scope.
-fn lacking(error: &SlackError, scope: &'static str) -> Option<Refusal> {
+/// The refusal to show if this scope is missing.
+fn scope_missing(error: &SlackError, scope: &'static str) -> Option<Refusal> {
     (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
 }
 
@@ -257,7 +256,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_read_is_as_old_as_its_oldest_part() {
+    async fn a_snapshot_is_as_old_as_its_oldest_read() {
         let seconds = Duration::from_secs;
         let account = SlackUserId::new("U0BOB");
         let knows = |read: &mut VoterSnapshot| {
@@ -273,7 +272,7 @@ mod tests {
         assert!(knows(&mut read), "ten seconds");
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!knows(&mut read), "and no more: not ten from when the account was read");
-        // What was read before is not made younger by what is added.
+        // A later read does not make an earlier one younger.
         read.renew(Instant::now());
         read.voters.insert(account.clone(), None);
         tokio::time::advance(seconds(6)).await;

@@ -4,6 +4,7 @@
 //! that echoes our request would otherwise put the token into the log.
 
 use access_core::domain::secret::Secret;
+use access_core::domain::text;
 
 /// What stands where a token stood.
 const PLACEHOLDER: &str = "[secret]";
@@ -31,35 +32,12 @@ impl Redactor {
     /// The text on one line, without invisible characters and tokens, cut to `max` characters.
     pub(super) fn redact(&self, raw: &str, max: usize) -> String {
         // Characters first: a token with a zero-width space inside must not slip through the search below.
-        let mut line = one_line(raw);
+        let mut line = text::one_line(raw);
         for secret in self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty()) {
             line = line.replace(secret, PLACEHOLDER);
         }
         truncate(&redact_tokens(&line), max)
     }
-}
-
-/// Invisible characters dropped, any run of white space made one space.
-fn one_line(raw: &str) -> String {
-    let mut line = String::new();
-    for c in raw.chars() {
-        if c.is_whitespace() {
-            if !line.is_empty() && !line.ends_with(' ') {
-                line.push(' ');
-            }
-        } else if !is_invisible(c) {
-            line.push(c);
-        }
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
-/// Control characters, and those that hide or reorder text.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{00AD}' | '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}')
-        || matches!(c, '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
 /// Replaces anything that looks like a Slack token.

@@ -1,7 +1,7 @@
-//! The wall clock, and whether somebody set it.
+//! The wall clock, and whether it was set.
 //!
-//! Times that others keep (a request's end) are on the wall clock, and the daemon sleeps by one that nobody sets. When
-//! the two part, every wait that was worked out from the wall clock is wrong.
+//! Times from outside (a request's end) are on the wall clock, but the daemon sleeps by a monotonic clock. When the two
+//! part, every wait that was computed from the wall clock is wrong.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Signals: what each asks of the daemon. None that an operator or a service manager sends ends it silently.
 //!
-//! The first wish to stop is obeyed in order, a second one at once. `timeout` and service managers signal a process and
-//! then its whole group, so what comes within a second of the first wish is the same wish.
+//! The first request to stop is obeyed in order, a second one at once. `timeout` and service managers signal a process and
+//! then its whole group, so what comes within a second of the first request is the same request.
 
 use std::io;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// A signal this soon after the first wish to stop belongs to it.
+/// A signal this soon after the first request to stop belongs to it.
 const REPEAT_WINDOW: Duration = Duration::from_secs(1);
 
 /// What a signal asks for; each names the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAction {
-    /// To stop: finish what is under way.
+    /// To stop: finish what is in progress.
     Stop(&'static str),
-    /// To stop at once, although something is under way.
+    /// To stop at once, although something is in progress.
     StopNow(&'static str),
-    /// To open the log file anew. `SIGHUP` mostly; `SIGUSR1` and `SIGUSR2` are what other programs take for it, and
-    /// they would end the process otherwise.
+    /// To reopen the log file. `SIGHUP` mostly; other programs take `SIGUSR1` and `SIGUSR2` for it, and these would end
+    /// the process otherwise.
     ReopenLog(&'static str),
 }
 
@@ -37,7 +37,7 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to catch them. Must be called within a Tokio runtime, before anything else is done: as process 1 of a
-    /// container, and for whoever reloads a daemon that is still starting.
+    /// container, and for a reload while the daemon is still starting.
     ///
     /// # Errors
     /// Whatever the operating system says; in practice never.
@@ -53,7 +53,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next wish.
+    /// Waits for the next request.
     pub async fn next(&mut self) -> SignalAction {
         loop {
             let [first, second] = &mut self.user;
@@ -65,13 +65,13 @@ impl Signals {
                 _ = first.recv() => return SignalAction::ReopenLog("SIGUSR1"),
                 _ = second.recv() => return SignalAction::ReopenLog("SIGUSR2"),
             };
-            if let Some(wish) = self.on_stop_signal(stop, Instant::now()) {
-                return wish;
+            if let Some(request) = self.on_stop_signal(stop, Instant::now()) {
+                return request;
             }
         }
     }
 
-    /// What a signal to stop means, if it is not the same wish once more.
+    /// What a signal to stop means, if it is not the same request once more.
     fn on_stop_signal(&mut self, name: &'static str, now: Instant) -> Option<SignalAction> {
         match self.stop_requested_at {
             None => {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_within_a_second_is_the_same_wish() {
+    async fn what_comes_within_a_second_is_the_same_request() {
         let (mut signals, start) = (Signals::install().unwrap(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(signals.on_stop_signal("SIGTERM", at(0)), Some(SignalAction::Stop("SIGTERM")));

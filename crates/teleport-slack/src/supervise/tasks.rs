@@ -1,11 +1,11 @@
-//! The only place that starts tasks: each has a name and an owner, and none ends unseen.
+//! The long-lived tasks: each has a name and an owner, and none ends unnoticed.
 
 use std::future::Future;
 
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// The long-lived tasks of the daemon. If one of them ends before it was told to, the daemon stops in order.
+/// The long-lived tasks of the daemon. If one of them ends before the stop, the daemon stops in order.
 #[derive(Debug)]
 pub struct Tasks {
     set: JoinSet<()>,
@@ -15,19 +15,19 @@ pub struct Tasks {
 
 /// A task ended that should have gone on.
 #[derive(Debug, thiserror::Error)]
-#[error("the task {name:?} {how}; this is a fault of teleport-slack, please report it")]
+#[error("the task {name:?} {how}; this is a bug in teleport-slack; please report it")]
 pub struct TaskError {
     name: &'static str,
     how: &'static str,
 }
 
 impl Tasks {
-    /// No tasks; `stop` tells them to end.
+    /// No tasks; they end when `stop` is canceled.
     pub fn new(stop: CancellationToken) -> Self {
         Self { set: JoinSet::new(), names: Vec::new(), stop }
     }
 
-    /// Starts a task that runs until it is told to stop.
+    /// Starts a task that runs until the stop.
     pub fn start(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let id = self.set.spawn(task).id();
         self.names.push((id, name));
@@ -36,7 +36,7 @@ impl Tasks {
     /// Waits until all tasks have ended.
     ///
     /// # Errors
-    /// [`TaskDied`] as soon as one ends on its own or panics; the others are then told to stop and awaited.
+    /// [`TaskError`] if one ends on its own or panics; the others are then stopped and awaited.
     pub async fn run(mut self) -> Result<(), TaskError> {
         let mut outcome = Ok(());
         while let Some(ended) = self.set.join_next_with_id().await {

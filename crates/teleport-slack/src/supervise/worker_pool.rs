@@ -1,6 +1,6 @@
-//! Works on what comes in, several at a time; told to stop, it first finishes what was acknowledged.
+//! Works on incoming items, several at a time. After the stop it first finishes what was acknowledged.
 //!
-//! What the work is, `clicks` says; what comes in and is acknowledged, `intake`.
+//! `interactions/handler.rs` does the work; `interactions/receiver.rs` receives and acknowledges the items.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,37 +12,37 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Clicks worked on at once.
+/// Items worked on at once.
 const MAX_CONCURRENT: usize = 64;
-/// How long what was begun may go on after the daemon was told to stop.
+/// How long the work may go on after the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long it may then take to tell those whose clicks are given up.
+/// How long the replies to the users of aborted items may then take.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What is done with each item.
 pub(crate) trait JobHandler<T>: Clone {
-    /// Who waits for an answer.
+    /// The user who waits for an answer.
     type ReplyTo: Send + 'static;
 
-    /// Who waits for this one.
+    /// The user who waits for the answer to this item.
     fn reply_to(&self, item: &T) -> Self::ReplyTo;
 
-    /// Works on it, to the answer.
+    /// Works on the item until it is answered.
     fn handle(self, item: T) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Says that the work ended before its outcome was known.
-    fn on_aborted(self, who: Self::ReplyTo) -> impl Future<Output = ()> + Send + 'static;
+    /// Replies that the work ended before its outcome was known.
+    fn on_aborted(self, reply_to: Self::ReplyTo) -> impl Future<Output = ()> + Send + 'static;
 }
 
-/// Works on each of `items` until told to stop, and then on those that still come, because what came over a
-/// socket is acknowledged by then. Ends when nobody can bring more and all is done, or 15 s after it was told to; those
-/// who still wait are then told so, within 3 s, as is whoever's work panicked.
-pub(crate) async fn run_worker_pool<T, S: JobHandler<T>>(
+/// Works on each of `items` until the stop, and then on those that still come, because items from a socket are
+/// acknowledged by then. Ends when all senders are gone and all work is done, or 15 s after the stop. The users who still
+/// wait then get a reply within 3 s. The user of an item whose work panics gets one too.
+pub(crate) async fn run_worker_pool<T, H: JobHandler<T>>(
     mut items: mpsc::Receiver<T>,
     stop: CancellationToken,
-    shift: S,
+    handler: H,
 ) {
-    let mut work = WorkerPool { handler: shift, tasks: JoinSet::new(), reply_to: HashMap::new() };
+    let mut work = WorkerPool { handler, tasks: JoinSet::new(), reply_to: HashMap::new() };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -52,7 +52,7 @@ pub(crate) async fn run_worker_pool<T, S: JobHandler<T>>(
     }
     let finish = async {
         loop {
-            // A place first: an item that was taken out and waits for one would be lost when the time is up.
+            // A free worker first: an item that was taken out and waits for one would be lost at the time-out.
             while work.tasks.len() >= MAX_CONCURRENT {
                 let ended = work.tasks.join_next_with_id().await;
                 ended.into_iter().for_each(|ended| work.on_ended(ended));
@@ -66,48 +66,47 @@ pub(crate) async fn run_worker_pool<T, S: JobHandler<T>>(
     };
     if timeout(DRAIN_TIMEOUT, finish).await.is_err() {
         warn!(
-            "Clicks were still being worked on and are given up; those who clicked are told to look and to click again"
+            "Stopped before all clicks were handled; the users get a reply that asks them to look and to click again"
         );
         items.close();
         let left = std::iter::from_fn(|| items.try_recv().ok()).collect();
         if timeout(NOTIFY_TIMEOUT, work.abort(left)).await.is_err() {
-            warn!("Not all of those who clicked could be told");
+            warn!("Not every user whose click was not handled could be notified");
         }
     }
 }
 
-struct WorkerPool<S: JobHandler<T>, T> {
-    handler: S,
+struct WorkerPool<H: JobHandler<T>, T> {
+    handler: H,
     tasks: JoinSet<()>,
-    reply_to: HashMap<Id, S::ReplyTo>,
+    reply_to: HashMap<Id, H::ReplyTo>,
 }
 
-impl<S: JobHandler<T>, T> WorkerPool<S, T> {
+impl<H: JobHandler<T>, T> WorkerPool<H, T> {
     fn spawn(&mut self, item: T) {
-        let who = self.handler.reply_to(&item);
+        let reply_to = self.handler.reply_to(&item);
         let task = self.tasks.spawn(self.handler.clone().handle(item));
-        self.reply_to.insert(task.id(), who);
+        self.reply_to.insert(task.id(), reply_to);
     }
 
     fn on_ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let who = self.reply_to.remove(&id);
+        let reply_to = self.reply_to.remove(&id);
         if ended.is_err_and(|error| error.is_panic()) {
-            tracing::error!(
-                "Working on a click panicked; this is a fault of teleport-slack, please report it"
-            );
-            if let Some(who) = who {
-                self.tasks.spawn(self.handler.clone().on_aborted(who));
+            tracing::error!("Working on a click panicked; this is a bug in teleport-slack; please report it");
+            if let Some(reply_to) = reply_to {
+                self.tasks.spawn(self.handler.clone().on_aborted(reply_to));
             }
         }
     }
 
-    /// Ends what is being worked on, and tells those who wait for it or for what was `left`.
+    /// Ends the work, and replies to the users who wait for it or for an item that was `left`.
     async fn abort(mut self, left: Vec<T>) {
         self.tasks.shutdown().await;
         let waiting = left.iter().map(|item| self.handler.reply_to(item)).chain(self.reply_to.into_values());
-        let mut telling: JoinSet<()> = waiting.map(|who| self.handler.clone().on_aborted(who)).collect();
-        while telling.join_next().await.is_some() {}
+        let mut replies: JoinSet<()> =
+            waiting.map(|reply_to| self.handler.clone().on_aborted(reply_to)).collect();
+        while replies.join_next().await.is_some() {}
     }
 }
 
@@ -122,11 +121,11 @@ mod tests {
 
     use super::*;
 
-    /// Does its work and counts what was done; those who were told that theirs was not are noted.
+    /// Does its work, and records the users who got the reply that theirs was not done.
     #[derive(Clone)]
     struct Test<F> {
         work: F,
-        told: Arc<Mutex<Vec<usize>>>,
+        notified: Arc<Mutex<Vec<usize>>>,
     }
 
     impl<F, W> Test<F>
@@ -135,7 +134,7 @@ mod tests {
         W: Future<Output = ()> + Send + 'static,
     {
         fn new(work: F) -> Self {
-            Self { work, told: Arc::default() }
+            Self { work, notified: Arc::default() }
         }
     }
 
@@ -154,8 +153,8 @@ mod tests {
             (self.work)(item)
         }
 
-        async fn on_aborted(self, who: usize) {
-            self.told.lock().unwrap().push(who);
+        async fn on_aborted(self, user: usize) {
+            self.notified.lock().unwrap().push(user);
         }
     }
 
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_acknowledged_is_done_although_it_comes_after_the_stop() {
+    async fn acknowledged_items_are_handled_even_after_the_stop() {
         let (bring, items) = mpsc::channel(1);
         let (stop, done) = (CancellationToken::new(), Arc::default());
         stop.cancel();
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_is_begun_at_once_than_may_be() {
+    async fn no_more_items_are_handled_at_once_than_allowed() {
         let (bring, items) = mpsc::channel(4 * MAX_CONCURRENT);
         let (stop, done) = (CancellationToken::new(), Arc::default());
         for number in 0..=2 * MAX_CONCURRENT {
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_does_not_end_is_not_waited_for_forever_and_everybody_is_told() {
+    async fn work_that_does_not_end_is_aborted_and_every_user_is_notified() {
         let waiting = 2 * MAX_CONCURRENT;
         let (bring, items) = mpsc::channel(waiting);
         let (stop, began) = (CancellationToken::new(), Instant::now());
@@ -220,17 +219,17 @@ mod tests {
             async move { never.notified().await }
         };
         stop.cancel();
-        let shift = Test::new(hanging);
-        run_worker_pool(items, stop, shift.clone()).await;
+        let handler = Test::new(hanging);
+        run_worker_pool(items, stop, handler.clone()).await;
         assert_eq!(began.elapsed(), DRAIN_TIMEOUT);
-        assert!(bring.try_send(0).is_err(), "and nobody can bring more");
-        let mut told = shift.told.lock().unwrap().clone();
-        told.sort_unstable();
-        assert_eq!(told, (0..waiting).collect::<Vec<_>>());
+        assert!(bring.try_send(0).is_err(), "and no sender can add more");
+        let mut notified = handler.notified.lock().unwrap().clone();
+        notified.sort_unstable();
+        assert_eq!(notified, (0..waiting).collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_is_told_and_ends_nothing_else() {
+    async fn a_panic_notifies_its_user_and_ends_nothing_else() {
         let (bring, items) = mpsc::channel(2);
         let done = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&done);
@@ -249,9 +248,9 @@ mod tests {
             stop.cancel();
             drop(bring);
         };
-        let shift = Test::new(panicking);
-        tokio::join!(run_worker_pool(items, stop.clone(), shift.clone()), bringing);
+        let handler = Test::new(panicking);
+        tokio::join!(run_worker_pool(items, stop.clone(), handler.clone()), bringing);
         assert_eq!(done.load(Ordering::Relaxed), 2);
-        assert_eq!(*shift.told.lock().unwrap(), [0], "whoever's work it was is told");
+        assert_eq!(*handler.notified.lock().unwrap(), [0], "the user of that item");
     }
 }

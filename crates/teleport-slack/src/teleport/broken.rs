@@ -1,4 +1,4 @@
-//! What a failed call says: the server's own words, or, of a connection that broke, ours in place of the libraries'.
+//! The text of a failed call: the server's own words; for a broken connection ours, in place of the libraries'.
 
 use std::error::Error;
 use std::io;
@@ -57,18 +57,18 @@ mod tests {
     use crate::teleport::error::{Call, TeleportError};
 
     #[test]
-    fn a_cut_line_is_told_in_our_words() {
-        let told = |error: io::Error| {
+    fn a_cut_connection_has_our_own_words() {
+        let text_of = |error: io::Error| {
             TeleportError::from_status(Call::WatchEvents, &Status::from_error(Box::new(error))).to_string()
         };
         let library =
             "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest";
-        let text = told(io::Error::new(io::ErrorKind::UnexpectedEof, library));
+        let text = text_of(io::Error::new(io::ErrorKind::UnexpectedEof, library));
         assert!(text.contains("cut from outside") && text.contains("idle time-out"), "{text}");
         assert!(!text.contains("close_notify") && !text.contains("://"), "{text}");
-        let text = told(io::Error::from(io::ErrorKind::ConnectionReset));
+        let text = text_of(io::Error::from(io::ErrorKind::ConnectionReset));
         assert!(text.ends_with("the connection was reset, by the server's machine or by something between"));
-        let text = told(io::Error::other("odd: see https://docs.rs/h2"));
-        assert!(text.contains("odd: see") && !text.contains("docs.rs"), "{text}");
+        let text = text_of(io::Error::other("unusual: see https://docs.rs/h2"));
+        assert!(text.contains("unusual: see") && !text.contains("docs.rs"), "{text}");
     }
 }

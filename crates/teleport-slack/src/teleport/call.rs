@@ -23,7 +23,7 @@ pub enum Call {
     GetPluginData,
     /// Writing plugin data.
     UpdatePluginData,
-    /// Reviewing a request in a person's name.
+    /// Reviewing a request in a user's name.
     SubmitAccessReview,
     /// Resolving a request past all reviews.
     SetAccessRequestState,
@@ -37,7 +37,7 @@ pub enum Call {
     GetCurrentUserRoles,
     /// One role of our own identity.
     GetRole,
-    /// How people log in.
+    /// How users log in.
     GetAuthPreference,
 }
 
@@ -111,10 +111,10 @@ impl Call {
     pub(super) fn reduce_size_hint(self) -> &'static str {
         match self {
             Self::GetPluginData => {
-                "it has the records of all requests, and each goes an hour after its access was to end; look for somebody who makes very many requests or very long ones, and for other plugins that keep much"
+                "it has the records of all requests, and each goes an hour after its access was to end; look for a user who makes very many requests or very long ones, and for other plugins that keep much"
             }
             _ => {
-                "look for somebody who makes very many access requests or very long ones, and delete them with `tctl request rm`"
+                "look for a user who makes very many access requests or very long ones, and delete them with `tctl request rm`"
             }
         }
     }

@@ -50,14 +50,14 @@ pub(super) struct Shared {
     pub(super) uses_users_service: AtomicBool,
     /// How often the identity was renewed.
     identity_renewals: latest::Sender<u64>,
-    /// The server does not let us in at all.
+    /// The server rejects our identity on every call.
     is_access_denied: AtomicBool,
     /// How often it let us in again.
     readmissions: latest::Sender<u64>,
     observer: Arc<dyn Observer>,
 }
 
-/// The connection, and what the next one is made with.
+/// The connection, and what the next one needs.
 #[derive(Debug)]
 struct Connection {
     tls: Arc<ClientConfig>,
@@ -101,8 +101,8 @@ impl Client {
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
-        let mut line = self.connection_mut();
-        line.channel = connect::open(&self.shared.addr, Arc::clone(&line.tls));
+        let mut connection = self.connection_mut();
+        connection.channel = connect::open(&self.shared.addr, Arc::clone(&connection.tls));
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
@@ -151,7 +151,7 @@ impl Client {
     }
 
     /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
-    /// started; what else may be wrong with the line is not told here. At most 8 s.
+    /// started; other errors of the connection do not count here. At most 8 s.
     pub(super) async fn check_release(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
         match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
-    /// answer will do: this asks whether the line is alive, not whether the server is well. At most 8 s.
+    /// answer will do: this checks the connection, not the health of the server. At most 8 s.
     pub(super) async fn check_liveness(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
         let error = match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {

@@ -1,7 +1,7 @@
 //! The connection to the auth server: address, TCP, mutual TLS, HTTP/2 keep-alive.
 //!
 //! We dial ourselves and hand tonic a ready stream, because tonic's own connector forgets why TLS failed.
-//! What is wrong is told apart here, once: [`ConnectProblem`]. Calls are in `mod.rs`.
+//! [`ConnectErrorKind`] is the only place that distinguishes what is wrong. Calls are in `client.rs`.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CERTIFICATE_ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often HTTP/2 asks whether the connection lives. Teleport forbids asking more often than once a minute; a
-/// silent watch is looked after sooner, by calls (`watch.rs`).
+/// silent watch is probed sooner, by calls (`watcher.rs`).
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long the answer to that may take before the connection counts as lost.
@@ -88,7 +88,7 @@ pub enum ConnectErrorKind {
     /// The server's certificate is from a CA that is not ours.
     #[error(
         "its certificate is not from a CA of our identity; check that this is the auth server (a proxy's web port \
-         shows another certificate) and of the right cluster, and sign the identity anew if the cluster's host CA \
+         shows another certificate) and of the right cluster, and sign the identity again if the cluster's host CA \
          was rotated"
     )]
     UnknownIssuer,
@@ -132,7 +132,7 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectErrorKind {
-    /// Whether something else than an auth server answers, so that the address is to be mended, not the identity.
+    /// Whether something else than an auth server answers, so that the operator must fix the address, not the identity.
     pub fn is_wrong_address(self) -> bool {
         matches!(self, Self::ServerName | Self::UnexpectedCertificate | Self::NotTls | Self::NotHttp2)
     }

@@ -1,7 +1,7 @@
 //! From the wire to `access_core`'s words. Total: whatever decodes as protobuf converts, and nothing panics.
 //!
 //! Texts that are not UTF-8 are shown with replacement characters. Nothing is converted back: messages that
-//! were read are trimmed and must not be written. What we write is built in `decide.rs` and `record.rs`.
+//! were read are trimmed and must not be written. `decisions.rs` and `plugin_data.rs` build what we write.
 
 use std::collections::BTreeMap;
 

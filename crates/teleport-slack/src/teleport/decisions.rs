@@ -67,7 +67,7 @@ pub struct SetState {
     pub annotations: BTreeMap<String, Vec<String>>,
 }
 
-/// A decision that was not carried out, or may not have been.
+/// A decision that was not applied, or may not have been.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DecideError {
     /// Teleport refused; nothing was changed.
@@ -83,7 +83,7 @@ pub enum DecideError {
         message: String,
     },
 
-    /// Teleport answered, but did not show the decision; it must not be told as done.
+    /// Teleport answered, but did not show the decision; it must not be reported as done.
     #[error("Teleport answered {call} for request {id}, but the decision is not confirmed: {cause}")]
     NotConfirmed {
         /// The method.
@@ -94,8 +94,8 @@ pub enum DecideError {
         cause: String,
     },
 
-    /// The call failed. If its kind is [`Kind::Retry`] the decision may have been carried out nevertheless: read
-    /// the request again.
+    /// The call failed. If its kind is [`ErrorKind::Retry`], Teleport may have applied the decision nevertheless:
+    /// read the request again.
     #[error(transparent)]
     Failed(#[from] TeleportError),
 }
@@ -109,7 +109,7 @@ impl DecideError {
         }
     }
 
-    /// Whether the decision may have been carried out although this is an error.
+    /// Whether Teleport may have applied the decision although this is an error.
     pub fn is_ambiguous(&self) -> bool {
         match self {
             Self::Refused { .. } => false,
@@ -179,8 +179,8 @@ impl Client {
                     seconds: now.as_second(),
                     nanos: now.subsec_nanosecond(),
                 }),
-                // A server that does not know this flag takes the call for an attempt to speak for somebody
-                // else, and refuses. It fills in `submitted_by` itself.
+                // A server that does not know this flag takes the call for an attempt to review as another
+                // user, and refuses. It fills in `submitted_by` itself.
                 is_submitted_by_plugin: true,
                 ..wire::AccessReview::default()
             }),

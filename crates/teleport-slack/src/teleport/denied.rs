@@ -2,7 +2,8 @@
 //!
 //! A server says "not found" of two things: of what was asked for, and of who asked. Releases from 15 on answer a deleted
 //! plugin user, and a caller without a certificate, with the code NotFound on every call, Ping included (observed on 15.1.9).
-//! Whoever took that for the first would believe that a request is gone. Refused decisions about a person are `refusal`'s.
+//! A caller that took the second for the first would believe that a request is gone. `refusal.rs` reads refused decisions
+//! about a user.
 
 use tonic::Code;
 
@@ -11,7 +12,7 @@ use super::call::Call;
 /// Why the plugin is not let in, or not to this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccessDenied {
-    /// Refused without a word why. That is how a lock is told, and by servers before 15 also a deleted user.
+    /// Refused without a reason. So servers answer a locked user, and servers before 15 also a deleted one.
     Locked,
     /// The plugin's own user is gone.
     UserDeleted,
@@ -21,7 +22,7 @@ pub enum AccessDenied {
     MfaRequired,
     /// A verb is missing: the server names the action that it does not permit.
     MissingPermission,
-    /// Refused in words that are not known. They say nothing, least of all that a right is missing.
+    /// Refused in unknown words. They prove nothing, least of all that a right is missing.
     Unrecognized,
 }
 
@@ -34,7 +35,7 @@ impl AccessDenied {
         match code {
             Code::PermissionDenied | Code::Unauthenticated => {}
             Code::NotFound if says_denied => return Some(Self::UserDeleted),
-            // What Teleport calls a caller of whom it knows nothing.
+            // Teleport's name for an unknown caller.
             Code::NotFound if message.contains(r#"user "nop" not found"#) => {
                 return Some(Self::NoCertificate);
             }
@@ -102,8 +103,8 @@ pub(super) fn without_quotes(text: &str) -> String {
 mod tests {
     use access_core::domain::decision::Decision;
     use access_core::domain::ids::RequestId;
+    use access_sim::teleport::fixture::Fixture;
     use access_sim::teleport::presets::PLUGIN_USER;
-    use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
 
     use super::super::error::ErrorKind;
@@ -113,14 +114,14 @@ mod tests {
     use crate::teleport::scripted_server::sim_client;
 
     #[tokio::test]
-    async fn a_plugin_that_is_shut_out_takes_nothing_for_gone() {
-        for era in [ServerVersion::V15, ServerVersion::V15_3] {
-            let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
+    async fn a_rejected_plugin_takes_nothing_for_gone() {
+        for version in [ServerVersion::V15, ServerVersion::V15_3] {
+            let (sim, client) = sim_client(Options::new(version, Fixture::golden()), PLUGIN_USER).await;
             for (denied, shut_out) in [
                 (AccessDenied::Locked, Fixture { locked: vec![PLUGIN_USER.to_owned()], ..Fixture::golden() }),
                 (AccessDenied::UserDeleted, Fixture { users: Vec::new(), ..Fixture::golden() }),
             ] {
-                sim.edit_fixture(|world| *world = shut_out);
+                sim.edit_fixture(|fixture| *fixture = shut_out);
                 let id = RequestId::new("11111111-2222-4333-8444-555555555555");
                 let errors = [
                     client.ping().await.unwrap_err(),
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asked_is_told_from_what_was_asked_for() {
+    fn an_unknown_caller_differs_from_an_unknown_request() {
         use Code::{NotFound, PermissionDenied as No};
         for (code, message, expected) in [
             // As captured from 15.1.9 and 6.2.1.
@@ -184,7 +185,7 @@ mod tests {
             (Code::Unavailable, "access denied", Some(AccessDenied::Locked)),
             (Code::FailedPrecondition, "access denied", None),
             (Code::Unknown, "the backend is away", None),
-            // Names cannot pretend to be words.
+            // Names are not taken for words.
             (NotFound, r#"access request "access denied" not found"#, None),
             (NotFound, r#"user "x\" access denied \"y" not found"#, None),
             (

@@ -1,8 +1,8 @@
 //! What can go wrong between us and Teleport, and what a caller may do about it: [`TeleportError::kind`].
 //!
 //! The texts are whole: they carry the server's own words (shortened, without control characters) and have
-//! no source to print after them. Connection problems are told apart in `channel.rs`, problems with the
-//! identity's files in `identity.rs`.
+//! no source to print after them. `connect.rs` distinguishes connection errors, `identity.rs` errors
+//! of the identity's files.
 
 use std::error::Error;
 use std::time::Duration;
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_texts_are_tamed() {
+    fn foreign_texts_are_shortened_and_have_no_control_characters() {
         let hostile = format!("one\ntwo\u{1b}[31m{}", "🔥".repeat(10_000));
         let text = TeleportError::from_status(Call::Ping, &Status::unknown(hostile)).to_string();
         assert!(text.contains("one two [31m🔥"), "{text}");

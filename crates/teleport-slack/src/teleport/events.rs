@@ -1,7 +1,7 @@
 //! The stream of changes to access requests.
 //!
-//! It has no memory: what happened before it was opened is not told, so a list has to follow its opening.
-//! `watch.rs` does that and opens it again when it ends.
+//! It has no memory: it does not report what happened before it was opened, so a list has to follow its opening.
+//! `watcher.rs` does that and opens it again when it ends.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub struct EventStream {
 }
 
 impl Client {
-    /// Opens the stream; every change from now on will be told. At most 30 s.
+    /// Opens the stream; it reports every change from now on. At most 30 s.
     pub async fn watch(&self) -> Result<EventStream, TeleportError> {
         // Without a filter: one on the state would swallow the very events that resolve a request.
         let kind = WatchKind { kind: ACCESS_REQUEST.to_owned(), ..WatchKind::default() };
@@ -70,7 +70,7 @@ impl Client {
 }
 
 impl EventStream {
-    /// The next change; `None` when the server ends the stream. Waits without limit: `watch.rs` sees to it that
+    /// The next change; `None` when the server ends the stream. Waits without limit: `watcher.rs` sees to it that
     /// the connection lives. An event that cannot be understood is an error, never
     /// skipped: open a new watch and list.
     pub async fn next(&mut self) -> Result<Option<Event>, TeleportError> {

@@ -1,8 +1,8 @@
 //! Who we are to Teleport: a private key, a client certificate and the CAs that we trust, read from files.
 //!
-//! Everything that would make the server turn us away for certain is found here, by file and with a remedy,
+//! Everything that would make the server reject us for certain is found here, by file and with a remedy,
 //! before any connection is made. Key material never leaves this file except inside rustls. That the files are
-//! renewed while the daemon runs is noticed in `reload.rs`.
+//! renewed while the daemon runs is noticed in `app/identity_reloader.rs`.
 
 use std::fmt;
 use std::io;
@@ -242,7 +242,7 @@ pub enum IdentityError {
         file: PathBuf,
     },
 
-    /// The certificate names nobody.
+    /// The certificate names no user.
     #[error(
         "the certificate in {} names no Teleport user (its subject has no CN); {}",
         .file.display(), RENEW_REMEDY
@@ -309,7 +309,7 @@ fn describe_key(key: UnusableKey) -> &'static str {
     }
 }
 
-/// The parts of an identity and the files to blame.
+/// The parts of an identity and the files that errors name.
 struct IdentityParts<'a> {
     key: Bundle,
     key_file: &'a Path,
@@ -334,7 +334,7 @@ impl IdentityParts<'_> {
         let certificates = std::iter::once(&certificate).chain(&self.cas).cloned().collect();
         let certified = CertifiedKey::new(vec![certificate], key);
         match certified.keys_match() {
-            // A key that cannot tell its public half is left for the handshake to judge.
+            // Some keys cannot show their public half; the handshake checks them.
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(rustls::Error::InconsistentKeys(_)) => {
                 return Err(IdentityError::KeyMismatch { key: self.key_file.to_path_buf(), crt: crt_file() });
@@ -400,7 +400,7 @@ const COMMON_NAME: &str = "2.5.4.3";
 const ORGANIZATION: &str = "2.5.4.10";
 /// Teleport's own attribute for the cluster that a certificate is meant for.
 const TELEPORT_CLUSTER: &str = "1.3.9999.1.7";
-/// Teleport's own attribute for whoever had somebody else's certificate signed.
+/// Teleport's own attribute for the user that had another user's certificate signed.
 const TELEPORT_IMPERSONATOR: &str = "1.3.9999.2.7";
 
 /// The first attribute with this object identifier that is not empty.

@@ -1,7 +1,7 @@
 //! Lists what there is beside an open watch: the requests, then the records, each as often as it takes.
 //!
-//! A list that fails ends nothing: the watch goes on, what it tells is worked on, and the list is made again, ever more
-//! rarely. What it means that something is not listed, `rights.rs` finds out and the listener decides.
+//! A list that fails ends nothing: the watch and its receiver go on, and the list is made again, ever more rarely.
+//! `rights.rs` finds out what an absence from the list means; the receiver decides.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) enum ListStep {
     Records(Vec<(RequestId, Fields)>),
 }
 
-/// How much of what there is a list of requests tells.
+/// How much of the existing requests a list contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     /// All: what is not listed is gone, or was made this moment.
@@ -43,22 +43,23 @@ pub enum Completeness {
     Partial,
 }
 
-/// Lists until everything was told in full.
+/// Lists until every list was complete.
 pub(super) fn list_steps(client: Client) -> impl Stream<Item = ListStep> {
-    let (tell, told) = mpsc::channel(1);
-    let told = stream::unfold(told, |mut told| async move { told.recv().await.map(|part| (part, told)) });
-    let work = async move { list(&client, &tell).await };
-    // Polled together; the work itself says nothing.
-    stream::select(told, work.into_stream().filter_map(|_| future::ready(None)))
+    let (sink, steps) = mpsc::channel(1);
+    let steps =
+        stream::unfold(steps, |mut steps| async move { steps.recv().await.map(|step| (step, steps)) });
+    let work = async move { list(&client, &sink).await };
+    // Polled together; the work itself yields nothing.
+    stream::select(steps, work.into_stream().filter_map(|_| future::ready(None)))
 }
 
-/// `None` if nobody listens.
-async fn list(client: &Client, tell: &Sender<ListStep>) -> Option<()> {
+/// `None` if the receiver is gone.
+async fn list(client: &Client, sink: &Sender<ListStep>) -> Option<()> {
     let (mut failures, mut record_failures) = (0, 0);
     let mut wait_for_records;
     loop {
-        tell.send(ListStep::Started).await.ok()?;
-        let (requests, extent, trouble) = match requests(client).await {
+        sink.send(ListStep::Started).await.ok()?;
+        let (requests, completeness, error) = match requests(client).await {
             Ok(listed) => listed,
             Err(error) => {
                 failures += 1;
@@ -66,17 +67,17 @@ async fn list(client: &Client, tell: &Sender<ListStep>) -> Option<()> {
                 continue;
             }
         };
-        tell.send(ListStep::Requests(requests, extent)).await.ok()?;
+        sink.send(ListStep::Requests(requests, completeness)).await.ok()?;
         // Also beside a list that is not whole: some of what is recorded is over by its own time.
-        wait_for_records = records(client, tell, &mut record_failures).await?;
-        let Some(trouble) = trouble else { break };
+        wait_for_records = records(client, sink, &mut record_failures).await?;
+        let Some(error) = error else { break };
         failures += 1;
-        tokio::time::sleep(log_failure(client, List::Requests, &trouble, failures)).await;
+        tokio::time::sleep(log_failure(client, List::Requests, &error, failures)).await;
     }
     client.observer().list_succeeded(List::Requests);
     while let Some(wait) = wait_for_records {
         tokio::time::sleep(wait).await;
-        wait_for_records = records(client, tell, &mut record_failures).await?;
+        wait_for_records = records(client, sink, &mut record_failures).await?;
     }
     Some(())
 }
@@ -86,7 +87,7 @@ async fn requests(
     client: &Client,
 ) -> Result<(Vec<AccessRequest>, Completeness, Option<TeleportError>), TeleportError> {
     let found = client.list_requests().await?;
-    let (extent, trouble) = match (found.only_pending, client.visibility().await) {
+    let (completeness, error) = match (found.only_pending, client.visibility().await) {
         (Some(too_large), _) => (Completeness::Partial, Some(too_large)),
         (None, Ok(Visibility::All)) => (Completeness::Complete, None),
         (None, Ok(visibility @ Visibility::Partial(_))) => {
@@ -99,14 +100,14 @@ async fn requests(
         }
         (None, Err(error)) => (Completeness::Unknown, Some(error)),
     };
-    Ok((found.requests, extent, trouble))
+    Ok((found.requests, completeness, error))
 }
 
-/// Tries once; answers how long to wait before another try is due, if one is.
-async fn records(client: &Client, tell: &Sender<ListStep>, failures: &mut u32) -> Option<Option<Duration>> {
+/// Tries once; returns how long to wait before the next try, if one is due.
+async fn records(client: &Client, sink: &Sender<ListStep>, failures: &mut u32) -> Option<Option<Duration>> {
     match client.list_records().await {
         Ok(records) => {
-            tell.send(ListStep::Records(records)).await.ok()?;
+            sink.send(ListStep::Records(records)).await.ok()?;
             client.observer().list_succeeded(List::Records);
             *failures = 0;
             Some(None)
@@ -118,7 +119,7 @@ async fn records(client: &Client, tell: &Sender<ListStep>, failures: &mut u32) -
     }
 }
 
-/// Says each time that a list failed; answers how long to wait before the next.
+/// Logs each time that a list failed; returns how long to wait before the next.
 fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
     client.observer().list_failed(what, error);
     let wait = RETRY_BACKOFF.delay(failures, fastrand::u64(..));

@@ -1,4 +1,4 @@
-//! The Teleport side: everything the daemon asks of, and hears from, a Teleport auth server.
+//! The Teleport side: all calls to a Teleport auth server, and the watch on its access requests.
 //!
 //! The only folder that knows tonic, prost and Teleport's certificates; what leaves it is in `access_core`'s words. It
 //! decides nothing, does not touch Slack, and reports what it does to an [`observer::Observer`]. Reading order:

@@ -1,4 +1,4 @@
-//! What the client reports while it works, for whoever counts or shows it.
+//! What the client reports while it works, for metrics and health.
 //!
 //! The implementer must return at once: it is called between a call's answer and its caller.
 

@@ -89,13 +89,13 @@ pub enum Modified {
     Written(Fields),
 }
 
-/// Changes a record as a whole, whoever else writes it at the same time.
+/// Changes a record as a whole, even if other programs write it at the same time.
 ///
 /// `change` gets the record and answers the whole record that it should be, or `None` to leave it. It must be
-/// pure: when somebody else was faster it runs again on what he left, and only the last answer counts.
+/// pure: when another writer was faster it runs again on that record, and only the last answer counts.
 ///
-/// Fails with [`TeleportError::Contended`] after 10 tries (2 to 3 s). After an error of [`Kind::Retry`] the
-/// record may or may not have been written: let `change` recognise its own work.
+/// Fails with [`TeleportError::Contended`] after 10 tries (2 to 3 s). After an error of [`ErrorKind::Retry`] the
+/// record may or may not have been written: let `change` recognize its own work.
 pub async fn modify_record(
     client: &Client,
     id: &RequestId,
@@ -113,7 +113,7 @@ pub async fn modify_record(
         match client.update_record(id, &edit.set, &edit.expect).await {
             Ok(()) => return Ok(Modified::Written(edit.result)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                tracing::debug!(request = %id, attempt, "the record changed under our hands, deciding again");
+                tracing::debug!(request = %id, attempt, "the record changed in between; deciding again");
             }
             Err(error) => return Err(error),
         }

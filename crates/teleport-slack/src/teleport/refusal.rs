@@ -1,7 +1,7 @@
 //! What it means when Teleport refuses a decision, read from the status code and the server's words.
 //!
-//! The words are not part of any contract: they are looked at without case and without the names in them, and
-//! whatever is not recognised is a refusal all the same. What to tell a person about it is decided elsewhere.
+//! The words are not part of any contract: the comparison ignores case and the names in them, and unknown words are a
+//! refusal all the same. `access_core::policy::refusal` decides what the user reads.
 
 use tonic::{Code, Status};
 
@@ -11,26 +11,26 @@ use super::denied::{AccessDenied, mentions_mfa, without_quotes};
 /// Why Teleport refused a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// The server does not let this plugin submit reviews, for users at all or for this one; the words do not tell
+    /// The server does not let this plugin submit reviews, for users at all or for this one; the words do not say
     /// which. [`super::review_support`] does.
     NotSupported,
     /// The plugin's role may not set the state of requests.
     NotPermitted,
-    /// The plugin itself is not let in, to no call: locked, deleted, or without a certificate.
+    /// Teleport rejects the plugin itself, on every call: locked, deleted, or without a certificate.
     AccessDenied(AccessDenied),
-    /// The user may not review this request: not eligible, the requester himself, or a bot.
+    /// The user may not review this request: not eligible, the requester, or a bot.
     AuthorNotEligible,
     /// The user reviewed it before; the first review counts.
     AlreadyReviewed,
     /// The request is not pending any more.
     AlreadyResolved,
-    /// There is no such Teleport user, or his login has expired.
+    /// There is no such Teleport user, or their login has expired.
     AuthorUnknown,
     /// Long-term requests are decided in Teleport only.
     LongTerm,
     /// The request is gone.
     NotFound,
-    /// The cluster wants a second factor from the plugin: [`Denied::Mfa`].
+    /// The cluster wants a second factor from the plugin: [`AccessDenied::MfaRequired`].
     MfaRequired,
     /// Anything else, unknown words included.
     Other,
@@ -74,10 +74,10 @@ pub(super) fn classify(call: Call, status: &Status, user: &str) -> Option<Refusa
     if unknown || say(&["expired"]) {
         // Of the two things that may be missing, requests are named in words and users also in paths. Another
         // user than ours is the plugin's own.
-        let names_nobody = words.len() == message.len();
+        let names_no_user = words.len() == message.len();
         if !say(&["access request", "access_request"])
             && message.contains("user")
-            && (about_user || names_nobody)
+            && (about_user || names_no_user)
         {
             return Some(Refusal::AuthorUnknown);
         }

@@ -29,7 +29,7 @@ const MAX_REQUESTS: usize = 100_000;
 /// How long one piece of a list may take: a page, or the next message of a stream. One message may be the whole list.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a whole list may take. Changes are told meanwhile.
+/// How long a whole list may take. The watcher reports changes meanwhile.
 const LIST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The requests that were listed.

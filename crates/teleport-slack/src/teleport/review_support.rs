@@ -1,8 +1,8 @@
 //! Whether this Teleport can take reviews that the daemon submits for users: its release, its edition, and the
 //! daemon's own roles.
 //!
-//! These say nothing about any person, which is why they are asked for: the words of a refused review would not tell
-//! "for nobody" from "not for this one". What follows from it is `access_core::policy`'s.
+//! The daemon asks because these hold for every user. The words of a refused review do not distinguish "for no user" from
+//! "not for this user". `access_core::policy` draws the conclusions.
 
 use teleport_proto::auth::RoleV6;
 use tonic::{Response, Status};
@@ -33,7 +33,7 @@ impl Client {
     /// Asks the server who it is and, if it could, which roles we have. At most 15 s for each.
     ///
     /// # Errors
-    /// If the server does not say who it is, or breaks off while it tells our roles; nothing is known then.
+    /// If the server does not say who it is, or breaks off while it lists our roles; nothing is known then.
     pub async fn review_support(&self) -> Result<ReviewSupportStatus, TeleportError> {
         let pong = self.ping().await?;
         if let Some(ruled_out) = ruled_out_by_server(&pong) {
@@ -42,7 +42,7 @@ impl Client {
         match self.run_call(Call::GetCurrentUserRoles, CALL_TIMEOUT, self.has_submit_permission()).await {
             Ok(true) => Ok(ReviewSupportStatus::MaybeSupported),
             Ok(false) => Ok(ReviewSupportStatus::NoPermission),
-            // Not being told rules nothing out.
+            // A server that does not say rules nothing out.
             Err(error) if matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Unimplemented) => {
                 Ok(ReviewSupportStatus::MaybeSupported)
             }
@@ -85,25 +85,25 @@ fn allows_submitting(role: &RoleV6) -> bool {
 mod tests {
     use access_sim::teleport::call_log::Method;
     use access_sim::teleport::faults::{Fault, Repeat};
+    use access_sim::teleport::fixture::Fixture;
     use access_sim::teleport::presets::PLUGIN_USER;
     use access_sim::teleport::refusal::RpcError;
-    use access_sim::teleport::world::Fixture;
     use access_sim::teleport::{Options, ServerVersion};
     use tonic::Code;
 
     use super::*;
     use crate::teleport::scripted_server::sim_client;
 
-    fn options(era: ServerVersion, enterprise: bool, for_users: &[&str]) -> Options {
-        let mut world = Fixture::golden();
-        let role = world.role_mut("access-plugin").unwrap();
+    fn options(version: ServerVersion, enterprise: bool, for_users: &[&str]) -> Options {
+        let mut fixture = Fixture::golden();
+        let role = fixture.role_mut("access-plugin").unwrap();
         role.allow.submit_for_users = for_users.iter().map(|name| (*name).to_owned()).collect();
-        Options { advanced_access_workflows: enterprise, ..Options::new(era, world) }
+        Options { advanced_access_workflows: enterprise, ..Options::new(version, fixture) }
     }
 
     #[tokio::test]
-    async fn release_edition_and_role_tell() {
-        for (era, enterprise, for_users, expected) in [
+    async fn release_edition_and_role_decide() {
+        for (version, enterprise, for_users, expected) in [
             (
                 ServerVersion::V6,
                 true,
@@ -115,9 +115,9 @@ mod tests {
             (ServerVersion::V18, true, &[], ReviewSupportStatus::NoPermission),
             (ServerVersion::V18, true, &["bob@example.com"], ReviewSupportStatus::MaybeSupported),
         ] {
-            let (_sim, client) = sim_client(options(era, enterprise, for_users), PLUGIN_USER).await;
+            let (_sim, client) = sim_client(options(version, enterprise, for_users), PLUGIN_USER).await;
             let found = client.review_support().await.unwrap();
-            assert_eq!(found, expected, "{era:?} {enterprise} {for_users:?}");
+            assert_eq!(found, expected, "{version:?} {enterprise} {for_users:?}");
         }
     }
 
@@ -125,14 +125,14 @@ mod tests {
     async fn a_right_that_is_given_later_is_seen() {
         let (sim, client) = sim_client(options(ServerVersion::V18, true, &[]), PLUGIN_USER).await;
         assert_eq!(client.review_support().await.unwrap(), ReviewSupportStatus::NoPermission);
-        sim.edit_fixture(|world| {
-            world.role_mut("access-plugin").unwrap().allow.submit_for_users = vec!["*".to_owned()];
+        sim.edit_fixture(|fixture| {
+            fixture.role_mut("access-plugin").unwrap().allow.submit_for_users = vec!["*".to_owned()];
         });
         assert_eq!(client.review_support().await.unwrap(), ReviewSupportStatus::MaybeSupported);
     }
 
     #[tokio::test]
-    async fn not_being_told_rules_nothing_out() {
+    async fn an_unknown_answer_rules_nothing_out() {
         let (sim, client) = sim_client(options(ServerVersion::V18, true, &[]), PLUGIN_USER).await;
         for code in [Code::PermissionDenied, Code::Unimplemented] {
             let fault = Fault::Error(RpcError::new(code, "no"));

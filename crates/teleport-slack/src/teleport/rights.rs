@@ -1,9 +1,9 @@
-//! Whether Teleport shows us all access requests: asked of our own roles, because no list tells.
+//! Whether Teleport shows us all access requests. The daemon reads it from its own roles, because no list says so.
 //!
 //! A list is never refused. Without the right to see all, Teleport answers with what the caller asked for or may
 //! review, for a plugin mostly nothing, and says OK; a request that is asked for by its id is not found either. So
 //! an absence means something only together with the rights. Measured: `list` and `read` are needed, one's own roles
-//! are told without any right.
+//! are shown without any right.
 
 use teleport_proto::auth::{GetRoleRequest, RoleConditions, RoleV6, Rule};
 use tonic::{Response, Status};
@@ -23,15 +23,15 @@ impl Client {
     /// Asks the server for our own roles. At most 15 s a call.
     ///
     /// # Errors
-    /// If the server does not answer, or breaks off; what it refuses to tell is [`Sight::Unknown`].
+    /// If the server does not answer, or breaks off; what it refuses to show is [`Visibility::Unknown`].
     pub async fn visibility(&self) -> Result<Visibility, TeleportError> {
-        let sight = match self.own_roles().await {
+        let visibility = match self.own_roles().await {
             Ok(roles) => evaluate_roles(&roles, &READ_VERBS),
             Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
             Err(error) => Visibility::Unknown(error.to_string()),
         };
-        self.observer().visibility_found(&sight);
-        Ok(sight)
+        self.observer().visibility_found(&visibility);
+        Ok(visibility)
     }
 
     /// Whether our roles let us set the state of requests; `None` if that cannot be known. At most 15 s a call.
@@ -54,13 +54,13 @@ impl Client {
     /// that was taken away before it cannot be missed.
     ///
     /// # Errors
-    /// [`TeleportError::Hidden`] if we do not, or if it cannot be known.
+    /// [`TeleportError::NotVisible`] if we do not, or if it cannot be known.
     pub(super) async fn confirm_absence(&self) -> Result<(), TeleportError> {
         match self.visibility().await? {
             Visibility::All => Ok(()),
-            sight => {
-                self.observer().absence_unconfirmed(&sight);
-                Err(TeleportError::NotVisible { visibility: sight })
+            visibility => {
+                self.observer().absence_unconfirmed(&visibility);
+                Err(TeleportError::NotVisible { visibility })
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Whether Teleport will ask the daemon for a second factor, which no program has: known from the cluster's preference and
-//! from who had our certificate signed.
+//! from the signer of our certificate.
 //!
 //! From release 15 on, setting a request's state is an administrative action. Where WebAuthn is the only second factor it
 //! is refused to a certificate that a person signed, and taken from one that was signed on the auth server (both measured
@@ -21,12 +21,12 @@ pub enum SecondFactor {
     NotAsked,
     /// It asks, because this is who had our certificate signed.
     Asked(Signer),
-    /// It asks if the cluster has WebAuthn only, which it does not tell.
+    /// It asks if the cluster has WebAuthn only, which it does not say.
     Unknown(Signer),
 }
 
 impl Client {
-    /// Whether decisions will be refused for want of a second factor. Asks at most two questions, 15 s each.
+    /// Whether Teleport will refuse decisions because a second factor is missing. At most two calls, 15 s each.
     ///
     /// # Errors
     /// If the server does not answer, or breaks off.
@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-/// Whether the cluster has second factors and one-time codes are none of them; `None` if that cannot be told.
+/// Whether the cluster has second factors and one-time codes are none of them; `None` if the answer does not say.
 fn only_webauthn(preference: &AuthPreferenceV2) -> Option<bool> {
     let spec = preference.spec.as_ref()?;
     if !spec.second_factors.is_empty() {

@@ -11,12 +11,12 @@ pub enum Signer {
     Bot,
     /// This user, for the plugin's.
     User(String),
-    /// It names nobody: the plugin's user logged in, or an old release signed it.
+    /// It names no one else: the plugin's user logged in, or an old release signed it.
     Unnamed,
 }
 
 impl Signer {
-    /// By the names on a certificate: its user, and whoever had it signed for that user.
+    /// By the names on a certificate: its user, and the user that had it signed for them.
     pub(super) fn of(user: &str, impersonator: Option<&str>) -> Self {
         let is_bot = |name: &str| name.starts_with("bot-");
         match impersonator {

@@ -67,7 +67,7 @@ fn fields(pairs: &[(&str, &str)]) -> Fields {
 }
 
 #[tokio::test]
-async fn ping_tells_who_the_server_is() {
+async fn ping_shows_who_the_server_is() {
     let (_server, client, _) = serve(|_, _| {
         Reply::one(&wire::PingResponse {
             cluster_name: "local-site".into(),
@@ -204,7 +204,7 @@ async fn a_missing_request_is_none() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_with_its_rule() {
+async fn a_missing_permission_is_reported_with_its_rule() {
     const WORDS: &str = "access denied to perform action 'read' on 'access_request'";
     let (_server, client, calls) = serve(|_, _| Reply::Status(PERMISSION_DENIED, WORDS)).await;
     let error = client.list_requests().await.unwrap_err();
@@ -218,7 +218,7 @@ async fn a_missing_permission_is_told_with_its_rule() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_changes_and_skips_the_rest() {
+async fn a_watch_reports_changes_and_skips_the_rest() {
     let (events, stream) = mpsc::channel(16);
     let stream = Mutex::new(Some(stream));
     let (_server, client, _) = serve(move |_, message| {
@@ -293,7 +293,7 @@ async fn a_new_identity_leaves_an_open_watch_alone() {
     events.send(Bytes::new()).await.unwrap();
     let mut watch = client.watch().await.unwrap();
 
-    client.use_identity(&TestCa::new("stranger").identity("access-plugin"));
+    client.use_identity(&TestCa::new("other-site").identity("access-plugin"));
     let error = client.ping().await.unwrap_err();
     assert!(matches!(error, TeleportError::Connect(_)), "the new identity is used: {error}");
     client.use_identity(&authority.identity("access-plugin"));
@@ -324,7 +324,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
 #[derive(Default)]
 struct PluginData {
     slack: BTreeMap<String, Fields>,
-    /// Somebody else's writes, each done just before one of ours.
+    /// Writes of another program, each done just before one of ours.
     others: Vec<Fields>,
 }
 

@@ -3,7 +3,7 @@
 /// How much of a foreign text goes into one of ours, in characters.
 const MAX_QUOTE_CHARS: usize = 400;
 
-/// A foreign text, fit for a log line: of bearable length and without control characters.
+/// A foreign text, fit for a log line: shortened and without control characters.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted: String =
         text.chars().take(MAX_QUOTE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -1,6 +1,6 @@
 //! Teleport's users: who a Slack person is there, and until when.
 //!
-//! Two services of the server tell it; the older one is tried first, because every release so far has it. Which
+//! Two services of the server answer that; the older one is tried first, because every release so far has it. Which
 //! Slack person is which user is decided elsewhere.
 
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ pub enum Visibility {
 }
 
 /// Why an absence proves nothing, and what to do.
-pub fn describe_visibility(sight: &Visibility) -> String {
-    let why = match sight {
+pub fn describe_visibility(visibility: &Visibility) -> String {
+    let why = match visibility {
         Visibility::All => return "Teleport shows the plugin's user all access requests".to_owned(),
         Visibility::Partial(verbs) => {
             let (verbs, s) = (verbs.join(" and "), if verbs.len() > 1 { "s" } else { "" });

@@ -1,10 +1,10 @@
-//! Keeps watching: connect, watch, list, tell the changes; on any end say so and begin again.
+//! Keeps watching: connects, watches, lists and reports the changes; reports any end and begins again.
 //!
-//! Needs no memory of what it told before: after each opening it tells a list of all there is (`listing.rs`), and
-//! whoever listens compares. The stream goes on whatever a list does. It never waits for a slow listener while a stream is open (the server keeps only 64 events for
-//! us): what is not taken yet is kept here, the newest per request. When the identity is renewed it opens the
-//! next watch, on the new connection, before it leaves the present one. A stream that stays silent proves nothing,
-//! and HTTP/2 may ask only once a minute whether the line lives, so small calls are made meanwhile.
+//! It needs no memory of what it reported before: after each opening it reports a list of all requests (`listing.rs`), and
+//! the receiver compares. The stream goes on whatever a list does. The watcher never waits for a slow receiver while a
+//! stream is open, because the server keeps only 64 events for us: it keeps what the receiver has not taken, the newest
+//! per request. When the identity is renewed, it opens the next watch on the new connection before it leaves the present
+//! one. A silent stream proves nothing, and HTTP/2 may ping only once a minute, so the watcher makes small calls meanwhile.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
@@ -28,23 +28,23 @@ use super::listing::{Completeness, ListStep, list_steps};
 use super::observer::Observer;
 use super::plugin_data::Fields;
 
-/// The most requests with changes that the listener has not taken. Beyond it a full list is cheaper.
+/// The most requests with changes that the receiver has not taken. Beyond it a full list is cheaper.
 const MAX_PENDING: usize = 10_000;
 
-/// What a watch told so long before a list began may be newer than the list, and stands against it: lists were seen to
-/// be up to a second old (15.3.1).
+/// A change that a watch reported so long before a list began may be newer than the list, and wins against it: lists were
+/// seen to be up to a second old (15.3.1).
 const LIST_STALENESS: Duration = Duration::from_secs(2);
 
-/// What a watcher tells.
+/// What a watcher reports.
 #[derive(Debug)]
 pub enum WatchUpdate {
     /// A list of all access requests.
     Snapshot {
         /// Those that are listed.
         requests: Vec<AccessRequest>,
-        /// Whether what was told before and is not in here is gone.
+        /// Whether a request that was reported before and is not in here is gone.
         completeness: Completeness,
-        /// Of these the list says nothing: changes of them were told while it was made, or just before.
+        /// The list leaves these out: the watcher reported their changes while the list was made, or just before.
         already_reported: HashSet<RequestId>,
     },
     /// All records, those of requests that are gone included.
@@ -55,10 +55,10 @@ pub enum WatchUpdate {
     Removed {
         /// Which.
         id: RequestId,
-        /// How it changed just before, where that was not told on its own.
+        /// How it changed just before, where that was not reported on its own.
         last_change: Option<Box<AccessRequest>>,
     },
-    /// The connection is lost or could not be made; the next that is told is a snapshot or another loss.
+    /// The connection is lost or could not be made; the next update is a snapshot or another loss.
     Disconnected {
         /// Why.
         error: TeleportError,
@@ -73,15 +73,15 @@ pub struct WatcherTimings {
     /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
     /// balancer's patience with quiet connections, longer than a server that accepts and drops.
     pub stable_after: Duration,
-    /// A stream that told nothing for so long is looked after. With the 8 s that the server has to answer, a dead
-    /// line is noticed within 23 s.
+    /// A stream that was silent for so long is probed. With the 8 s that the server has to answer, the watcher notices
+    /// a dead connection within 23 s.
     pub probe_after: Duration,
 }
 
 impl Default for WatcherTimings {
     fn default() -> Self {
         Self {
-            // Nobody hears of a new request meanwhile, so not for long, however often it happens.
+            // No recipient learns of a new request meanwhile, so the wait stays short, however often it happens.
             backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
             stable_after: Duration::from_secs(10),
             probe_after: Duration::from_secs(15),
@@ -102,7 +102,7 @@ impl Watcher {
         Self { client, timings: delays }
     }
 
-    /// Watches until it is cancelled or nobody listens any more.
+    /// Watches until it is cancelled or the receiver is gone.
     pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
         let Self { client, timings: delays } = self;
         let open = || {
@@ -110,7 +110,7 @@ impl Watcher {
             async move {
                 let opened = client.watch().await;
                 if let Err(TeleportError::Deadline { .. }) = opened {
-                    // A line that died would be tried again and again.
+                    // A dead connection would be tried again and again.
                     client.reconnect();
                 }
                 // The server may not be the one of the start; an older one may also refuse the watch in its own way.
@@ -142,9 +142,9 @@ fn events(
     stream::try_unfold(watch, next).inspect_ok(move |_| observer.watch_event())
 }
 
-/// One watch after the other; ends when nobody listens. `open` answers an open stream of events and the lists
+/// One watch after the other; ends when the receiver is gone. `open` returns an open stream of events, and the lists
 /// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
-/// `probe` fails if the line is dead; `lost` is told of each loss.
+/// `probe` fails if the connection is dead; `lost` is called at each loss.
 async fn watch_forever<Opening, Probing, Events, Parts>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
@@ -159,16 +159,16 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     Parts: Stream<Item = ListStep>,
 {
     let mut losses: u32 = 0;
-    // What the present outage was last complained about; each kind of trouble is told loudly once. The outage
+    // The kind that the present outage last logged; each kind of error is logged loudly once. The outage
     // is over when there was a list.
-    let mut complaint = None;
+    let mut logged_kind = None;
     let mut opened = None;
     loop {
         let watch = match opened.take() {
             Some(watch) => Ok(watch),
             None => {
                 renewed.mark_unchanged();
-                // A server may take long until it is ready to watch; a dead line is not waited for as long.
+                // A server may take long until it is ready to watch; a dead connection is not waited for as long.
                 tokio::select! {
                     opened = open() => opened,
                     error = connection_lost(&probe, delays.probe_after) => Err(error),
@@ -181,7 +181,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                 let began = Instant::now();
                 let parts = parts.inspect(|part| {
                     if let ListStep::Requests(..) = part {
-                        complaint = None;
+                        logged_kind = None;
                     }
                 });
                 let silence = || connection_lost(&probe, delays.probe_after);
@@ -203,7 +203,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
         lost();
         losses = losses.saturating_add(1);
         let wait = delays.backoff.delay(losses, fastrand::u64(..));
-        log_watch_failure(&error, wait, complaint.replace(error.kind()));
+        log_watch_failure(&error, wait, logged_kind.replace(error.kind()));
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;
         }
@@ -215,7 +215,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     }
 }
 
-/// Looks now and then whether the line lives; ends when it does not.
+/// Checks now and then whether the connection lives; ends when it does not.
 async fn connection_lost<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
 where
     Probing: Future<Output = Result<(), TeleportError>>,
@@ -230,12 +230,12 @@ where
 
 async fn identity_renewed(renewed: &mut latest::Receiver<u64>) {
     if renewed.changed().await.is_err() {
-        // Nobody is left who could renew anything.
+        // No client is left that could renew anything.
         std::future::pending().await
     }
 }
 
-/// Says why the watch is lost: loudly if this kind of trouble is new.
+/// Logs why the watch is lost: loudly if this kind of error is new.
 fn log_watch_failure(error: &TeleportError, wait: Duration, before: Option<ErrorKind>) {
     let kind = error.kind();
     let seconds = wait.as_secs_f64();
@@ -250,7 +250,7 @@ fn log_watch_failure(error: &TeleportError, wait: Duration, before: Option<Error
 
 /// How a watch ended.
 enum Ended<Watch> {
-    /// Nobody listens any more.
+    /// The receiver is gone.
     Unheard,
     /// The identity was renewed, and this watch is open in its place.
     Replaced(Watch),
@@ -259,9 +259,9 @@ enum Ended<Watch> {
 
 /// One watch, to its end.
 ///
-/// Events are told from the first moment, whatever becomes of the lists: one that came while a list was on its way may
-/// be in it already, or be newer, so the list leaves its request out. What was not told when the watch is replaced is in
-/// the next one's list. `silence` begins anew with each event.
+/// It reports events from the first moment, whatever becomes of the lists. An event that came while a list was in flight
+/// may be in it already, or be newer, so the list leaves its request out. What it has not reported when the watch is
+/// replaced is in the next watch's list. `silence` begins again with each event.
 async fn watch_once<Opening, Watch, Silence>(
     events: impl Stream<Item = Result<Event, TeleportError>>,
     parts: impl Stream<Item = ListStep>,
@@ -281,7 +281,7 @@ where
     let mut next = pin!(OptionFuture::from(None));
     let mut silent = pin!(silence());
     loop {
-        let something_to_tell = lists.has_pending() || !waiting.is_empty();
+        let has_updates = lists.has_pending() || !waiting.is_empty();
         let lost = tokio::select! {
             event = events.next() => match event {
                 Some(Ok(event)) => {
@@ -300,7 +300,7 @@ where
                 lists.add(part);
                 continue;
             }
-            room = sink.reserve(), if something_to_tell => {
+            room = sink.reserve(), if has_updates => {
                 let Ok(room) = room else { return Ended::Unheard };
                 if let Some(update) = lists.pop().or_else(|| waiting.pop()) {
                     room.send(update);
@@ -308,7 +308,7 @@ where
                 continue;
             }
             error = &mut silent => error,
-            () = sink.closed(), if !something_to_tell => return Ended::Unheard,
+            () = sink.closed(), if !has_updates => return Ended::Unheard,
             () = identity_renewed(renewed) => {
                 next.set(Some(open()).into());
                 continue;
@@ -327,7 +327,7 @@ where
     }
 }
 
-/// Lists that were not told yet, the newest of each kind; and which requests changed since the present one began.
+/// Lists that were not reported yet, the newest of each kind; and which requests changed since the present one began.
 #[derive(Default)]
 struct PendingLists {
     snapshot: Option<WatchUpdate>,
@@ -344,7 +344,7 @@ impl PendingLists {
         self.changed.insert(id.clone(), Instant::now());
     }
 
-    /// While a list is on its way, all that changed is remembered: as much as the listener keeps of them.
+    /// Forgets old changes; not while a list is in flight, when all that changed is remembered.
     fn drop_stale(&mut self) {
         self.changed.retain(|_, at| at.elapsed() < LIST_STALENESS);
     }
@@ -355,12 +355,11 @@ impl PendingLists {
                 self.is_listing = true;
                 self.drop_stale();
             }
-            ListStep::Requests(mut requests, extent) => {
+            ListStep::Requests(mut requests, completeness) => {
                 self.is_listing = false;
-                let told: HashSet<_> = self.changed.keys().cloned().collect();
-                requests.retain(|request| !told.contains(&request.id));
-                self.snapshot =
-                    Some(WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told });
+                let already_reported: HashSet<_> = self.changed.keys().cloned().collect();
+                requests.retain(|request| !already_reported.contains(&request.id));
+                self.snapshot = Some(WatchUpdate::Snapshot { requests, completeness, already_reported });
             }
             ListStep::Records(records) => self.records = Some(WatchUpdate::Records(records)),
         }
@@ -375,7 +374,8 @@ impl PendingLists {
     }
 }
 
-/// Changes that were not told yet: the newest per request (a deletion with the change before it), in the order in which the requests first changed.
+/// Changes that were not reported yet: the newest per request (a deletion with the change before it), in the order in which
+/// the requests first changed.
 #[derive(Default)]
 struct Coalescer {
     order: VecDeque<RequestId>,

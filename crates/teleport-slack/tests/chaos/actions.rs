@@ -1,4 +1,4 @@
-//! How the acts of a schedule are carried out: what people do, and what is broken.
+//! Executes the actions of a schedule: what users do, and which faults occur.
 
 use std::time::Duration;
 
@@ -16,28 +16,28 @@ use crate::replica::Replica;
 use crate::run::{CreatedRequest, Run};
 use crate::schedule::{Action, Side};
 
-/// How long a person waits for an answer.
+/// How long a user waits for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Run {
-    pub(crate) async fn execute(&self, act: Action) {
-        let result = match &act {
+    pub(crate) async fn execute(&self, action: Action) {
+        let result = match &action {
             Action::Click { request, by, copy, approve } => self.click(*request, by, *copy, *approve).await,
-            Action::Proxy { replica, side, freeze: dead, lasts } => {
-                self.event_log.record(None, format!("{act:?}"));
-                let line = match side {
+            Action::Proxy { replica, side, freeze, lasts } => {
+                self.event_log.record(None, format!("{action:?}"));
+                let proxy = match side {
                     Side::Teleport => &self.replicas[*replica].proxy,
                     Side::Slack => &self.slack_proxy,
                 };
-                disrupt(line, *dead, *lasts).await;
-                "the line is back".to_owned()
+                disrupt(proxy, *freeze, *lasts).await;
+                "the connection is back".to_owned()
             }
             Action::Restart { replica, signal, downtime: away } => {
-                self.event_log.record(None, format!("{act:?}"));
+                self.event_log.record(None, format!("{action:?}"));
                 describe_done(self.replicas[*replica].restart(signal, *away).await)
             }
             Action::Pause { replica, lasts } => {
-                self.event_log.record(None, format!("{act:?}"));
+                self.event_log.record(None, format!("{action:?}"));
                 describe_done(self.replicas[*replica].pause(*lasts).await)
             }
             Action::EndWatches { losing, after } => {
@@ -48,33 +48,33 @@ impl Run {
                 self.bed.teleport.faults().end_watches(&WatchEnd::Error(refusal));
                 String::new()
             }
-            _ => self.execute_now(&act),
+            _ => self.execute_now(&action),
         };
-        self.event_log.record(self.request_of(&act), format!("{act:?} {result}"));
+        self.event_log.record(self.request_of(&action), format!("{action:?} {result}"));
     }
 
-    /// The request that a line of the diary is about.
-    fn request_of(&self, act: &Action) -> Option<usize> {
-        match act {
+    /// The request that a line of the event log is about.
+    fn request_of(&self, action: &Action) -> Option<usize> {
+        match action {
             Action::Create { .. } => Some(self.requests.lock().unwrap().len() - 1),
-            _ => act.request(),
+            _ => action.request(),
         }
     }
 
-    fn execute_now(&self, act: &Action) -> String {
+    fn execute_now(&self, action: &Action) -> String {
         let (teleport, slack) = (&self.bed.teleport, &self.bed.slack);
-        match act {
+        match action {
             Action::Create { by, role, expires } => {
                 let new = NewRequest { pending_ttl: *expires, ..NewRequest::roles(&[role], "because") };
                 let id = teleport.request_access(by, new).unwrap();
-                let places = match role.strip_prefix("prod-") {
+                let destinations = match role.strip_prefix("prod-") {
                     Some(number) => vec![format!("C0N{number}")],
                     None => vec!["C0TEAM".to_owned(), "U0BOB".to_owned()],
                 };
                 let asked = CreatedRequest {
                     id: id.clone(),
                     requester: by,
-                    destinations: places,
+                    destinations,
                     created: Timestamp::now(),
                     is_finished: false,
                 };
@@ -87,7 +87,7 @@ impl Run {
             }
             Action::Resolve { request, approve } => {
                 let state = if *approve { RequestState::Approved } else { RequestState::Denied };
-                // Nobody changes what is decided.
+                // No user changes a decided request.
                 match teleport.request(&self.id(*request)) {
                     Some(now) if now.state == RequestState::Pending => {
                         describe_result(teleport.set_state(TCTL, &self.id(*request), state, "by hand", ""))
@@ -102,7 +102,7 @@ impl Run {
                 String::new()
             }
             Action::Teleport { method, fault, calls } => {
-                // One at a time: faults of a method that is seldom called must not pile up to an outage without end.
+                // One at a time: the faults of a rarely called method must not add up to an endless outage.
                 teleport.faults().clear_method(*method);
                 teleport.faults().inject(*method, fault.clone(), Repeat::Next(*calls));
                 String::new()
@@ -119,24 +119,24 @@ impl Run {
         }
     }
 
-    async fn click(&self, request: usize, who: &str, copy: usize, approve: bool) -> String {
-        let (id, place) = {
+    async fn click(&self, request: usize, user: &str, copy: usize, approve: bool) -> String {
+        let (id, destination) = {
             let asked = self.requests.lock().unwrap();
-            let CreatedRequest { id, destinations: places, .. } = &asked[request];
-            (id.clone(), places[copy.min(places.len() - 1)].clone())
+            let CreatedRequest { id, destinations, .. } = &asked[request];
+            (id.clone(), destinations[copy.min(destinations.len() - 1)].clone())
         };
         if self.transport == Transport::Http {
-            // As a balancer before the replicas would: any that is there.
+            // Like a load balancer, choose any replica that runs.
             let Some(url) = self.replicas.iter().find_map(Replica::callback_url) else {
                 return "no replica takes callbacks".to_owned();
             };
             self.bed.slack.set_request_url(Some(&url));
         }
-        let Some(card) = self.bed.messages_about(&place, &id).pop() else {
+        let Some(message) = self.bed.messages_about(&destination, &id).pop() else {
             return "sees no message".to_owned();
         };
         let button = if approve { "approve" } else { "deny" };
-        let seen = match self.bed.slack.click(who, &card.channel, &card.ts, button).confirmed().await {
+        let seen = match self.bed.slack.click(user, &message.channel, &message.ts, button).confirmed().await {
             Ok(seen) => seen,
             Err(cannot) => return cannot.to_string(),
         };
@@ -144,23 +144,23 @@ impl Run {
             return warning.to_string();
         }
         match seen.ephemeral_within(REPLY_TIMEOUT).await {
-            // Perhaps the answer to another click of theirs.
+            // This may be the reply to another click of the same user.
             Some(message) => format!("sees {:?}", message.text),
-            None => "was told nothing".to_owned(),
+            None => "got no reply".to_owned(),
         }
     }
 }
 
-/// Cuts or freezes a line for a while.
-async fn disrupt(line: &TcpProxy, dead: bool, lasts: Duration) {
-    if dead {
-        line.freeze();
+/// Cuts or freezes a proxied connection for a while.
+async fn disrupt(proxy: &TcpProxy, freeze: bool, lasts: Duration) {
+    if freeze {
+        proxy.freeze();
         tokio::time::sleep(lasts).await;
-        line.thaw();
+        proxy.thaw();
     } else {
-        line.cut().await;
+        proxy.cut().await;
         tokio::time::sleep(lasts).await;
-        line.restore().await.unwrap();
+        proxy.restore().await.unwrap();
     }
 }
 

@@ -5,11 +5,11 @@ use crate::harness::run_test;
 use crate::run::run;
 use crate::settings::Settings;
 
-/// How long things go wrong if the environment does not say; the calm afterwards is as long again.
+/// How long the faults last unless the environment says otherwise; the calm afterwards takes about as long.
 const SECONDS: u64 = 40;
 
 #[test]
-fn nothing_is_lost_doubled_or_left_untrue_at_random() {
+fn random_faults_lose_duplicate_and_falsify_nothing() {
     let counts: Vec<_> = match std::env::var_os("CHAOS_REPLICAS") {
         Some(_) => vec![1],
         None => (1..=3).collect(),
@@ -20,13 +20,13 @@ fn nothing_is_lost_doubled_or_left_untrue_at_random() {
             println!("{}", settings.command());
         }
         let ends = futures_util::future::join_all(all.iter().map(run)).await;
-        let mut stories = Vec::new();
+        let mut reports = Vec::new();
         for end in ends {
             match end {
                 Ok(summary) => println!("{summary}"),
-                Err(story) => stories.push(story),
+                Err(report) => reports.push(report),
             }
         }
-        assert!(stories.is_empty(), "{}", stories.join("\n\n"));
+        assert!(reports.is_empty(), "{}", reports.join("\n\n"));
     });
 }

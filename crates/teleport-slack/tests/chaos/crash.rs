@@ -1,5 +1,5 @@
-//! The daemon is killed at every call of a request's whole life, before the call is done and after it, and started
-//! again: in the end everything is as if nothing had happened.
+//! Kills the daemon at every call of a scenario, before and after the call, and restarts it. In the end everything must
+//! be as without the crash.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,80 +16,80 @@ use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspac
 use crate::harness::*;
 use crate::observed::{ExpectedState, ObservedMessages};
 
-/// Lives led at once: they wait most of the time, for what a dead daemon claimed to lapse.
+/// Concurrent runs: they wait most of the time, until the claim of a dead daemon expires.
 const CONCURRENT_RUNS: usize = 24;
-/// No step of a life takes longer, with the wait for a dead daemon's claim and a busy machine.
+/// No step of a run takes longer, including the wait for a dead daemon's claim and a busy machine.
 const STEP_TIMEOUT: Duration = Duration::from_secs(90);
-/// A person who sees nothing happen clicks again after this long.
+/// A user who sees no change clicks again after this long.
 const CLICK_AGAIN_AFTER: Duration = Duration::from_secs(4);
 const DESTINATIONS: [&str; 2] = ["C0TEAM", "U0BOB"];
 const CAROL: &str = "carol@example.com";
 
-/// A request's life, and how it must look in the end.
+/// What happens to a request, and how it must look in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scenario {
-    /// carol asks, two approvals are needed: bob and dave review in Teleport.
+    /// carol creates a request that needs two approvals: bob and dave review in Teleport.
     Reviews,
-    /// alice asks, bob presses Approve.
+    /// alice creates a request, bob presses Approve.
     Click,
 }
 
-/// Where the daemon is killed.
+/// The call at which the daemon is killed.
 type CrashPoint = (u64, HangAt);
 
 #[test]
-fn killed_before_any_call_of_a_life_with_reviews() {
+fn killed_before_any_call_of_a_request_with_reviews() {
     run_test(killed_at_every_call(Scenario::Reviews, HangAt::Before));
 }
 
 #[test]
-fn killed_after_any_call_of_a_life_with_reviews() {
+fn killed_after_any_call_of_a_request_with_reviews() {
     run_test(killed_at_every_call(Scenario::Reviews, HangAt::After));
 }
 
 #[test]
-fn killed_before_any_call_of_a_life_with_a_click() {
+fn killed_before_any_call_of_a_request_with_a_click() {
     run_test(killed_at_every_call(Scenario::Click, HangAt::Before));
 }
 
 #[test]
-fn killed_after_any_call_of_a_life_with_a_click() {
+fn killed_after_any_call_of_a_request_with_a_click() {
     run_test(killed_at_every_call(Scenario::Click, HangAt::After));
 }
 
-async fn killed_at_every_call(tale: Scenario, stop: HangAt) {
-    let undisturbed = run_scenario(tale, None).await;
+async fn killed_at_every_call(scenario: Scenario, hang_at: HangAt) {
+    let undisturbed = run_scenario(scenario, None).await;
     assert!(undisturbed.violations.is_empty(), "without any crash:\n{}", undisturbed.report);
     let calls = undisturbed.calls;
-    assert!(calls > 20, "a whole life has more than {calls} calls");
-    let lives = futures_util::stream::iter(1..=calls).map(|n| run_scenario(tale, Some((n, stop))));
-    let lives: Vec<_> = lives.buffer_unordered(CONCURRENT_RUNS).collect().await;
-    let crashed = lives.iter().filter(|life| life.crashed).count() as u64;
-    // The number of calls differs a little from life to life.
-    assert!(crashed * 10 >= calls * 8, "of {calls} calls only {crashed} were met");
-    let mut failed: Vec<_> = lives.iter().filter(|life| !life.violations.is_empty()).collect();
-    failed.sort_by_key(|life| life.crash.map(|(n, _)| n));
-    println!("{tale:?}, killed {stop:?} each of {calls} calls: {} wrong", failed.len());
+    assert!(calls > 20, "a whole run has more than {calls} calls");
+    let runs = futures_util::stream::iter(1..=calls).map(|n| run_scenario(scenario, Some((n, hang_at))));
+    let runs: Vec<_> = runs.buffer_unordered(CONCURRENT_RUNS).collect().await;
+    let crashed = runs.iter().filter(|run| run.crashed).count() as u64;
+    // The number of calls differs a little between runs.
+    assert!(crashed * 10 >= calls * 8, "of {calls} calls only {crashed} were reached");
+    let mut failed: Vec<_> = runs.iter().filter(|run| !run.violations.is_empty()).collect();
+    failed.sort_by_key(|run| run.crash.map(|(n, _)| n));
+    println!("{scenario:?}, killed {hang_at:?} each of {calls} calls: {} wrong", failed.len());
     let Some(first) = failed.first() else { return };
     let mut list = String::new();
-    for life in &failed {
+    for run in &failed {
         writeln!(
             list,
             "  call {:?}, {}: {}",
-            life.crash.unwrap().0,
-            life.crashed_call,
-            life.violations.join("; ")
+            run.crash.unwrap().0,
+            run.crashed_call,
+            run.violations.join("; ")
         )
         .unwrap();
     }
     panic!(
-        "{tale:?}: killed {stop:?} a call, {} of {crashed} lives ended wrong\n{list}\nThe first of them:\n{}",
+        "{scenario:?}: killed {hang_at:?} a call, {} of {crashed} runs ended wrong\n{list}\nThe first of them:\n{}",
         failed.len(),
         first.report
     );
 }
 
-/// How a life went.
+/// The result of a run.
 struct CrashRun {
     crash: Option<CrashPoint>,
     /// Calls in all.
@@ -101,26 +101,26 @@ struct CrashRun {
     report: String,
 }
 
-/// Leads one life and judges it.
-async fn run_scenario(tale: Scenario, crash: Option<CrashPoint>) -> CrashRun {
+/// Executes one run and checks it.
+async fn run_scenario(scenario: Scenario, crash: Option<CrashPoint>) -> CrashRun {
     let order = CallSequence::default();
-    let bed = tale.test_bed(order.clone()).await;
-    if let Some((n, stop)) = crash {
-        order.hang_at(n, stop);
+    let bed = scenario.test_bed(order.clone()).await;
+    if let Some((n, hang_at)) = crash {
+        order.hang_at(n, hang_at);
     }
-    let config = tale.config(&bed);
+    let config = scenario.config(&bed);
     let first = bed.launch(&config);
     let over = CancellationToken::new();
     let people = async {
-        let mut wrong: Vec<_> = tale.play(&bed).await.err().into_iter().collect();
-        let end = || Some(tale.violations(&bed)).filter(Vec::is_empty).map(drop);
+        let mut wrong: Vec<_> = scenario.play(&bed).await.err().into_iter().collect();
+        let end = || Some(scenario.violations(&bed)).filter(Vec::is_empty).map(drop);
         if wrong.is_empty() && wait_until(&bed, end).await.is_err() {
-            wrong = tale.violations(&bed);
+            wrong = scenario.violations(&bed);
         }
         over.cancel();
         wrong
     };
-    let fate = async {
+    let crash_and_restart = async {
         tokio::select! {
             biased;
             () = order.until_hanging() => {}
@@ -131,8 +131,8 @@ async fn run_scenario(tale: Scenario, crash: Option<CrashPoint>) -> CrashRun {
         order.release();
         (bed.launch(&config), log)
     };
-    let (mut wrong, (daemon, mut log)) = tokio::join!(people, fate);
-    // Before that it may not hear a signal, and it may still spoil what is right.
+    let (mut wrong, (daemon, mut log)) = tokio::join!(people, crash_and_restart);
+    // Before that it may not handle signals, and it may still break a correct state.
     if wait_until_within(STEP_TIMEOUT, &bed, Some(&daemon), || daemon.find_logged("Ready")).await.is_err() {
         wrong.push("started again, the daemon was never ready".to_owned());
     }
@@ -147,7 +147,7 @@ async fn run_scenario(tale: Scenario, crash: Option<CrashPoint>) -> CrashRun {
         wrong.push("a task panicked".to_owned());
     }
     if wrong.is_empty() {
-        wrong = tale.violations(&bed);
+        wrong = scenario.violations(&bed);
     }
     let crashed = order.is_hanging() && crash.is_some();
     let calls = order.calls();
@@ -155,7 +155,7 @@ async fn run_scenario(tale: Scenario, crash: Option<CrashPoint>) -> CrashRun {
     let at = at.map_or_else(String::new, |call| format!("{} {}", call.method, call.subject));
     let listed: Vec<_> = calls.iter().map(ToString::to_string).collect();
     let story = format!(
-        "{tale:?}, killed at {crash:?}\n{}\n--- calls\n{}\n--- log\n{log}",
+        "{scenario:?}, killed at {crash:?}\n{}\n--- calls\n{}\n--- log\n{log}",
         wrong.join("\n"),
         listed.join("\n")
     );
@@ -179,21 +179,24 @@ impl Scenario {
         }
     }
 
-    /// What people do, each step when they see the one before.
+    /// What users do; each step waits for the visible result of the one before.
     async fn play(self, bed: &TestBed) -> Result<(), String> {
         match self {
             Self::Reviews => {
                 let id = bed.teleport.request_access(CAROL, NewRequest::roles(&["admin"], "two needed"));
                 let id = id.unwrap();
-                self.until(bed, "every place told", |shown| {
-                    shown.for_request(&id).len() >= DESTINATIONS.len()
+                self.until(bed, "a message at every destination", |observed| {
+                    observed.for_request(&id).len() >= DESTINATIONS.len()
                 })
                 .await?;
                 bed.teleport.review(BOB, &id, Decision::Approve, "looks fine").unwrap();
-                let told = |shown: &ObservedMessages| {
-                    shown.for_request(&id).iter().filter(|card| !card.replies.is_empty()).count()
+                let with_replies = |observed: &ObservedMessages| {
+                    observed.for_request(&id).iter().filter(|entry| !entry.replies.is_empty()).count()
                 };
-                self.until(bed, "bob's review told", |shown| told(shown) >= DESTINATIONS.len()).await?;
+                self.until(bed, "replies about bob's review", |observed| {
+                    with_replies(observed) >= DESTINATIONS.len()
+                })
+                .await?;
                 bed.teleport.review(DAVE, &id, Decision::Approve, "go").unwrap();
             }
             Self::Click => {
@@ -204,13 +207,15 @@ impl Scenario {
                     if Instant::now() > deadline {
                         return Err("bob's clicks decided nothing".to_owned());
                     }
-                    self.until(bed, "#team told", |shown| !shown.for_request(&id).is_empty()).await?;
-                    let cards = ObservedMessages::of(bed);
-                    // Of two copies the newer one is in the record.
-                    let card = cards.for_request(&id).iter().rfind(|card| card.message.channel == "C0TEAM");
-                    if let Some(card) = card {
-                        // He is answered, or warned, or sees nothing; then he looks at the request.
-                        let click = bed.slack.click("U0BOB", "C0TEAM", &card.message.ts, "approve");
+                    self.until(bed, "the message in #team", |observed| !observed.for_request(&id).is_empty())
+                        .await?;
+                    let observed = ObservedMessages::of(bed);
+                    // The newer one of two messages is in the record.
+                    let entry =
+                        observed.for_request(&id).iter().rfind(|entry| entry.message.channel == "C0TEAM");
+                    if let Some(entry) = entry {
+                        // Bob gets a reply or a warning, or sees nothing; then bob looks at the request.
+                        let click = bed.slack.click("U0BOB", "C0TEAM", &entry.message.ts, "approve");
                         let _ = click.confirmed().await;
                     }
                     let _ =
@@ -228,17 +233,17 @@ impl Scenario {
         holds: impl Fn(&ObservedMessages) -> bool,
     ) -> Result<(), String> {
         let seen = wait_until(bed, || holds(&ObservedMessages::of(bed)).then_some(())).await;
-        seen.map_err(|()| format!("waited {STEP_TIMEOUT:?} in vain for {what}"))
+        seen.map_err(|()| format!("waited {STEP_TIMEOUT:?} without success for {what}"))
     }
 
-    /// What is not as it must be in the end.
+    /// The violations at the end.
     fn violations(self, bed: &TestBed) -> Vec<String> {
         let [request] = &bed.teleport.requests()[..] else { return vec!["one request was made".to_owned()] };
         let replies: &[&str] = match self {
             Self::Reviews => &["bob@example.com reviewed the request at", "dave@example.com reviewed"],
             Self::Click => &["bob@example.com reviewed the request in Slack"],
         };
-        let truth = ExpectedState {
+        let expected = ExpectedState {
             id: &request.id,
             destinations: &DESTINATIONS,
             statuses: &["✅ APPROVED"],
@@ -246,12 +251,12 @@ impl Scenario {
             replies: replies.iter().map(|text| (*text).to_owned()).collect(),
             must_exist: true,
         };
-        let mut wrong = truth.violations(bed, &ObservedMessages::of(bed));
+        let mut wrong = expected.violations(bed, &ObservedMessages::of(bed));
         let record = bed.record(&request.id);
         let reviews = if self == Self::Reviews { "2" } else { "" };
         for (key, value) in [("resolution", "APPROVED"), ("reviews_count", reviews)] {
             let is = field(&record, key);
-            // Without reviews the count may be absent or nought.
+            // Without reviews the count may be absent or zero.
             if is != value && !(value.is_empty() && is == "0") {
                 wrong.push(format!("the record's {key} is {is:?}, not {value:?}"));
             }
@@ -265,12 +270,12 @@ impl Scenario {
     }
 }
 
-/// Waits until both simulators are as wished.
+/// Waits until the simulators satisfy a condition.
 async fn wait_until<T>(bed: &TestBed, look: impl FnMut() -> Option<T>) -> Result<T, ()> {
     wait_until_within(STEP_TIMEOUT, bed, None, look).await
 }
 
-/// The same within another limit; also looks after each line of a daemon's log.
+/// The same with another limit; also checks after each line of a daemon's log.
 async fn wait_until_within<T>(
     limit: Duration,
     bed: &TestBed,

@@ -1,5 +1,4 @@
-//! What happened in a run and when, and the story of one request told from it, from the simulators' calls and from
-//! the daemons' logs.
+//! The event log of a run. The timeline of one request merges it with the simulators' calls and the daemons' logs.
 
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard};
@@ -10,16 +9,16 @@ use jiff::Timestamp;
 
 use crate::run::{CreatedRequest, Run};
 
-/// A line of the diary.
+/// A line of the event log.
 #[derive(Clone, Debug)]
 struct Entry {
     at: Timestamp,
-    /// The request that it is about, by its number; else it may concern any.
+    /// The number of the request that it is about; `None` if it may concern any.
     request: Option<usize>,
     text: String,
 }
 
-/// The diary of a run.
+/// The event log of a run.
 pub(crate) struct EventLog {
     begun: Timestamp,
     entries: Mutex<Vec<Entry>>,
@@ -52,8 +51,7 @@ impl EventLog {
         at.duration_since(self.begun).as_secs_f64()
     }
 
-    /// Everything about one request in the order of time: what people did, what went wrong meanwhile, the calls, and
-    /// the daemons' own words.
+    /// Everything about one request in the order of time: user actions, faults, calls, and lines of the daemons' logs.
     pub(crate) fn request_timeline(
         &self,
         run: &Run,
@@ -65,13 +63,14 @@ impl EventLog {
         let mut lines: Vec<(Timestamp, String)> = Vec::new();
         let own = |entry: &&Entry| entry.request.is_none_or(|request| request == number);
         for entry in self.entries().iter().filter(own) {
-            // What went wrong before it existed is not its story.
+            // Faults from before its creation do not concern it.
             if entry.at >= asked.created || entry.request.is_some() {
                 lines.push((entry.at, entry.text.clone()));
             }
         }
-        let cards = crate::observed::ObservedMessages::of(bed);
-        let names: Vec<_> = cards.for_request(&asked.id).iter().map(|card| card.message.ts.clone()).collect();
+        let observed = crate::observed::ObservedMessages::of(bed);
+        let names: Vec<_> =
+            observed.for_request(&asked.id).iter().map(|found| found.message.ts.clone()).collect();
         let calls = bed.slack.calls();
         for call in run.call_sequence.calls() {
             match call.side {
@@ -91,21 +90,21 @@ impl EventLog {
             for line in log.lines().filter(|line| line.contains(&asked.id)) {
                 let (time, words) = line.split_once(' ').unwrap_or(("", line));
                 if let Ok(second) = time.parse::<Timestamp>() {
-                    // The log has whole seconds: at the end of it everything in it has happened.
+                    // The log has whole seconds; by the end of a second, everything logged in it has happened.
                     let at = second + jiff::SignedDuration::from_millis(999);
                     lines.push((at, format!("        replica {replica}: {}", words.trim())));
                 }
             }
         }
         lines.sort_by_key(|(at, _)| *at);
-        let mut story = String::new();
+        let mut timeline = String::new();
         for (at, text) in lines {
-            writeln!(story, "{:>8.3} {text}", self.second(at)).unwrap();
+            writeln!(timeline, "{:>8.3} {text}", self.second(at)).unwrap();
         }
-        writeln!(story, "record: {:#?}", bed.record(&asked.id)).unwrap();
+        writeln!(timeline, "record: {:#?}", bed.record(&asked.id)).unwrap();
         let listed = serde_json::to_string(&bed.teleport.request(&asked.id)).unwrap();
-        writeln!(story, "in Teleport: {listed}").unwrap();
-        story
+        writeln!(timeline, "in Teleport: {listed}").unwrap();
+        timeline
     }
 }
 
@@ -117,12 +116,12 @@ fn is_about(call: &Call, id: &str, names: &[String]) -> bool {
 fn describe_call(call: &Call) -> String {
     let text =
         |name: &str| call.arguments.get(name).map_or(String::new(), |value| format!(" {name}={value}"));
-    let shown: Vec<_> = ["channel", "ts", "thread_ts"].into_iter().map(text).collect();
+    let arguments_shown: Vec<_> = ["channel", "ts", "thread_ts"].into_iter().map(text).collect();
     let fault = call.fault.as_deref().map_or(String::new(), |fault| format!(" FAULT {fault}"));
     let done = match (call.succeeded(), call.answer.get("ts")) {
         (true, Some(ts)) => format!(" done, ts={ts}"),
         (true, None) => " done".to_owned(),
         (false, _) => format!(" not done {}", call.error().unwrap_or_default()),
     };
-    format!("{}{}{fault}{done}", call.method, shown.concat())
+    format!("{}{}{fault}{done}", call.method, arguments_shown.concat())
 }

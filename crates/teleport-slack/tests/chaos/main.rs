@@ -1,13 +1,13 @@
-//! The hard suites: the daemon is killed between any two calls (`crash`), and everything goes wrong at random
-//! (`at_random`). What must hold afterwards is the same in both.
+//! The stress suites: `crash` kills the daemon at every call, and `at_random` makes everything fail at random. The same
+//! must hold afterwards in both.
 //!
-//! Stories that can be told in order are in `tests/it`, whose bed this borrows.
+//! Tests with a fixed order of events are in `tests/it`, whose harness this uses.
 
 #![expect(clippy::unwrap_used, reason = "in a test, an unwrap that fails is a failed test")]
-#![expect(clippy::print_stdout, reason = "for people: what a run came to, and how to have it again")]
+#![expect(clippy::print_stdout, reason = "for people: the result of a run, and the command that repeats it")]
 
 #[path = "../it/harness/mod.rs"]
-#[expect(dead_code, reason = "the bed of the stories, of which less is needed here")]
+#[expect(dead_code, reason = "the harness of `it`, of which less is needed here")]
 mod harness;
 
 mod observed;

@@ -1,4 +1,4 @@
-//! What must hold when a run has calmed down: of every request, of every vote, of everybody who was told something.
+//! What must hold after the faults of a run: for every request, every vote and every reply to a user.
 
 use access_sim::slack::call_log::Call;
 use access_sim::teleport::audit::{AuditEvent, AuditKind};
@@ -9,10 +9,10 @@ use crate::harness::*;
 use crate::observed::{ExpectedState, ObservedMessages};
 use crate::run::{CreatedRequest, Run};
 
-/// Something that is not as it must be.
+/// A difference from what must hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
-    /// The request's number, if it is about one.
+    /// The number of the request, if it concerns one.
     pub(crate) request: Option<usize>,
     what: String,
 }
@@ -32,9 +32,9 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Everything that is wrong now.
+/// All current violations.
 pub(crate) fn find_violations(run: &Run) -> Vec<Violation> {
-    let shown = ObservedMessages::of(&run.bed);
+    let observed = ObservedMessages::of(&run.bed);
     let asked = run.requests.lock().unwrap().clone();
     let audit = run.bed.teleport.audit();
     let answers = run.bed.slack.calls_of("response_url");
@@ -45,13 +45,13 @@ pub(crate) fn find_violations(run: &Run) -> Vec<Violation> {
             .filter(|line| line.request_id == asked.id && line.kind != AuditKind::Create)
             .collect();
         let votes = votes(field(&run.bed.record(&asked.id), "x_votes"));
-        let mut what = check_messages(run, asked, &decided, &votes, &shown);
+        let mut what = check_messages(run, asked, &decided, &votes, &observed);
         what.extend(check_decisions(run, asked, &decided, &votes));
         let here = |call: &&Call, ts: &str| {
-            shown
+            observed
                 .for_request(&asked.id)
                 .iter()
-                .any(|card| card.message.ts == ts && call.channel.as_ref() == Some(&card.message.channel))
+                .any(|entry| entry.message.ts == ts && call.channel.as_ref() == Some(&entry.message.channel))
         };
         for call in &answers {
             if let Some(answered) = call.answers.as_ref().filter(|answered| here(&call, &answered.ts)) {
@@ -83,10 +83,10 @@ fn check_messages(
     asked: &CreatedRequest,
     decided: &[&AuditEvent],
     votes: &Votes,
-    shown: &ObservedMessages,
+    observed: &ObservedMessages,
 ) -> Vec<String> {
     let listed = run.bed.teleport.request(&asked.id);
-    // What was last heard of a request that is gone; the daemon may have been away for the last of it.
+    // The last state of a request that is gone; the daemon may have been down and have missed it.
     let last = decided.last().map_or(RequestState::Pending, |line| line.state);
     let statuses: &[&str] = match (listed.as_ref().map(|request| request.state), last) {
         (Some(RequestState::Pending), _) => &["⏳ PENDING"],
@@ -101,16 +101,16 @@ fn check_messages(
     let reviews = reviewers.map(|author| format!("{author} reviewed the request at"));
     let voted = votes.users.iter().map(|user| format!("{user} reviewed the request in Slack"));
     let is_pending = listed.as_ref().is_some_and(|request| request.state == RequestState::Pending);
-    let places: Vec<_> = asked.destinations.iter().map(String::as_str).collect();
-    let truth = ExpectedState {
+    let destinations: Vec<_> = asked.destinations.iter().map(String::as_str).collect();
+    let expected = ExpectedState {
         id: &asked.id,
-        destinations: &places,
+        destinations: &destinations,
         statuses,
         has_buttons: is_pending,
         replies: reviews.chain(voted).collect(),
         must_exist: listed.is_some(),
     };
-    truth.violations(&run.bed, shown)
+    expected.violations(&run.bed, observed)
 }
 
 /// Whether `user` may decide in Slack on a request of `requester`.
@@ -144,7 +144,7 @@ fn check_decisions(run: &Run, asked: &CreatedRequest, decided: &[&AuditEvent], v
     wrong
 }
 
-/// Whether what `slack_user` was told of his own decision is so.
+/// Whether the reply to `slack_user` about their own decision is true.
 fn check_reply(
     asked: &CreatedRequest,
     slack_user: &str,
@@ -159,14 +159,14 @@ fn check_reply(
     }
     let mut wrong = Vec::new();
     if !may_decide(&user, asked.requester) {
-        wrong.push(format!("{user}, who may not decide, was told {text:?}"));
+        wrong.push(format!("{user}, who may not decide, got the reply {text:?}"));
     }
     let names = |line: &&&AuditEvent| {
         line.delegator.as_ref() == Some(&user)
             || line.annotations.get("teleport_users").is_some_and(|users| users.contains(&user))
     };
     if !votes.users.contains(&user) && !decided.iter().any(|line| names(&line)) {
-        wrong.push(format!("{user} was told {text:?} and there is no such vote"));
+        wrong.push(format!("{user} got the reply {text:?} and there is no such vote"));
     }
     wrong
 }

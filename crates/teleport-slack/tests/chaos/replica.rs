@@ -1,4 +1,4 @@
-//! One of the daemons of a run, with a line of its own to Teleport that can be cut: started, killed, frozen, started again.
+//! One daemon of a run, with its own proxy to Teleport, which can be cut. It is started, killed, frozen and restarted.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use access_sim::tcp_proxy::TcpProxy;
 
 use crate::harness::*;
 
-/// How long a daemon may take to be ready at the start, when nothing is wrong yet.
+/// How long a daemon may take to become ready at the start, before any fault.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Replica {
@@ -18,15 +18,15 @@ pub(crate) struct Replica {
     config: PathBuf,
     secret: String,
     pub(crate) proxy: TcpProxy,
-    /// Held by whoever does something to it, so that nothing happens twice at once.
+    /// The action in progress holds the lock, so that no two act on the daemon at once.
     daemon: tokio::sync::Mutex<Option<Daemon>>,
-    /// Of the present or the last life.
+    /// Of the current process, or of the last one.
     pid: AtomicU32,
-    /// Where this life takes callbacks, once that is known.
+    /// Where this process takes callbacks, once that is known.
     callbacks: Mutex<Option<String>>,
-    /// What earlier lives logged.
+    /// The logs of earlier processes.
     earlier_logs: Mutex<Vec<String>>,
-    /// What a daemon may not do.
+    /// What the daemon did wrong.
     violations: Mutex<Vec<String>>,
 }
 
@@ -62,7 +62,7 @@ impl Replica {
         daemon
     }
 
-    /// SIGKILL or SIGTERM, then nothing for a while, then a new life. `false` if something else is being done to it.
+    /// SIGKILL or SIGTERM, a downtime, then a new process. Returns `false` if another action is in progress.
     pub(crate) async fn restart(&self, signal: &str, away: Duration) -> bool {
         let Ok(mut daemon) = self.daemon.try_lock() else { return false };
         *self.callbacks.lock().unwrap() = None;
@@ -72,7 +72,7 @@ impl Replica {
         true
     }
 
-    /// Ends it for good, in order. Returns all that it ever logged, life by life, and what it did wrong.
+    /// Stops the daemon for good, in order. Returns its logs, one per process, and what it did wrong.
     pub(crate) async fn finish(&self) -> (Vec<String>, Vec<String>) {
         let daemon = self.daemon.lock().await.take();
         self.stop_and_check(daemon, "TERM").await;
@@ -88,9 +88,9 @@ impl Replica {
             None => daemon.signal(signal),
         }
         let (status, log) = daemon.wait_for_any_exit().await;
-        // Before its first line it may not listen to signals yet.
+        // Before its first line the daemon may not handle signals yet.
         if signal == "TERM" && !status.success() && !log.is_empty() {
-            self.record_violation(&format!("was told to stop and ended with {status}"));
+            self.record_violation(&format!("got SIGTERM and ended with {status}"));
         }
         if log.contains("panicked") {
             self.record_violation("panicked");
@@ -117,7 +117,7 @@ impl Replica {
         true
     }
 
-    /// Where it takes callbacks, if it is there and does.
+    /// Where it takes callbacks, if it runs and takes any.
     pub(crate) fn callback_url(&self) -> Option<String> {
         let daemon = self.daemon.try_lock().ok()?;
         let mut known = self.callbacks.lock().unwrap();
@@ -129,7 +129,7 @@ impl Replica {
         known.clone()
     }
 
-    /// What it uses now; nothing if it is not running.
+    /// Its current usage; zeros if it is not running.
     pub(crate) fn usage(&self) -> Usage {
         Usage::of(self.pid.load(Ordering::Relaxed))
     }
@@ -143,7 +143,7 @@ impl Replica {
     }
 }
 
-/// What a process uses.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) resident_kib: u64,

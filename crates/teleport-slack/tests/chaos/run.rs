@@ -1,4 +1,4 @@
-//! Carries out a schedule against a bed with one or more daemons, lets everything calm down, and judges.
+//! Executes a schedule against a test bed with one or more daemons, ends all faults, and checks the result.
 
 use std::fmt::Write;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_sim::call_sequence::CallSequence;
 use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::Options;
-use access_sim::teleport::world::Role;
+use access_sim::teleport::fixture::Role;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
@@ -21,19 +21,19 @@ use crate::replica::{Replica, Usage};
 use crate::schedule::{CHANNELS, CLICKERS, TimedAction, schedule};
 use crate::settings::Settings;
 
-/// When nothing goes wrong any more, everything must be true within this time: the longest waits that the daemon
-/// allows itself after a few failures in a row are below it.
+/// After the last fault, everything must be up to date within this time. The daemon's longest waits after a few
+/// failures in a row are shorter.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(150);
-/// And stay true for this long, in which every claim of a dead daemon lapses.
+/// Everything must stay up to date for this long; every claim of a dead daemon expires in it.
 const STABLE_FOR: Duration = Duration::from_secs(15);
-/// In a long run, what happens by itself at the end, such as that a request expires, is shown within this time.
+/// In a long run, late changes such as the expiry of a request are shown within this time.
 const LATE_CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request lives in a long run.
+/// The lifetime of a request in a long run.
 const SOAK_REQUEST_TTL: Duration = Duration::from_secs(90);
-/// A daemon at rest may have grown by this factor.
+/// An idle daemon may have grown by this factor.
 const MAX_MEMORY_GROWTH: u64 = 3;
 
-/// Of admin requests two approvals are needed by the rule; everyone named may decide.
+/// Two approvals for admin requests; every named user may decide.
 fn review() -> String {
     let (_, rule) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
     let of = |text: &str, roles: &str| text.replace("[\"*\"]", roles);
@@ -41,35 +41,35 @@ fn review() -> String {
     format!("{usual}[[review.rule]]{}approvals = 2\n", of(rule, "[\"admin\"]"))
 }
 
-/// A request that was made.
+/// A created request.
 #[derive(Clone, Debug)]
 pub(crate) struct CreatedRequest {
     pub(crate) id: String,
     pub(crate) requester: &'static str,
-    /// Who is to be told: channels by id, people by theirs.
+    /// The expected destinations: channels and users, by their ids.
     pub(crate) destinations: Vec<String>,
     pub(crate) created: Timestamp,
-    /// In a long run: everything about it was cleared away, and it is not judged.
+    /// In a long run: everything about it was deleted, and it is not checked.
     pub(crate) is_finished: bool,
 }
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct Run {
     pub(crate) bed: TestBed,
     pub(crate) call_sequence: CallSequence,
     pub(crate) event_log: EventLog,
     pub(crate) requests: Mutex<Vec<CreatedRequest>>,
-    /// Everybody's line to Slack.
+    /// The connection of all replicas to Slack.
     pub(crate) slack_proxy: TcpProxy,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) transport: Transport,
 }
 
-/// Does it all; the error is the story of what went wrong.
+/// Executes a whole run; the error is a report of the violations.
 pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
-    let way = if settings.seed.is_multiple_of(2) { Transport::Http } else { Transport::Socket };
-    let order = CallSequence::default();
-    let mut cluster = Options { call_sequence: order.clone(), ..Options::golden() };
+    let transport = if settings.seed.is_multiple_of(2) { Transport::Http } else { Transport::Socket };
+    let call_sequence = CallSequence::default();
+    let mut cluster = Options { call_sequence: call_sequence.clone(), ..Options::golden() };
     let mut workspace = full_workspace();
     for n in 0..CHANNELS {
         cluster.fixture.roles.push(Role { name: format!("prod-{n}"), ..Role::default() });
@@ -77,32 +77,32 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     }
     if settings.is_soak() {
         cluster.access_ttl = SOAK_REQUEST_TTL;
-        // Longer than the judge asks for it.
+        // Longer than the oracle reads it.
         cluster.plugin_data_afterlife = 4 * SOAK_REQUEST_TTL;
     }
     let bed = TestBed::with_options(cluster, workspace).await;
     bed.sign_as(PLUGIN_RW);
-    bed.slack.set_socket_mode(way == Transport::Socket);
+    bed.slack.set_socket_mode(transport == Transport::Socket);
     let logs = if settings.is_soak() { "INFO" } else { "DEBUG" };
-    // What Slack hands out leads through the line too.
-    let line = TcpProxy::start(bed.slack.addr()).await.unwrap();
-    bed.slack.set_public_addr(line.addr());
-    let mut config = bed.review_config(way, &review()).replace("DEBUG", logs);
+    // The addresses that Slack hands out lead through the proxy too.
+    let slack_proxy = TcpProxy::start(bed.slack.addr()).await.unwrap();
+    bed.slack.set_public_addr(slack_proxy.addr());
+    let mut config = bed.review_config(transport, &review()).replace("DEBUG", logs);
     if settings.rate > 1 {
         let channels = (0..CHANNELS).map(|n| format!("\"prod-{n}\" = \"C0N{n}\"\n"));
         config = config.replace(r#"recipients = ["team", "bob@example.com"]"#, "");
         config += &format!("[role_to_recipients]\n{}", channels.collect::<String>());
     }
-    let config = config.replace(&bed.slack.addr().to_string(), &line.addr().to_string());
+    let config = config.replace(&bed.slack.addr().to_string(), &slack_proxy.addr().to_string());
     let starting = (1..=settings.replicas).map(|number| Replica::start(&bed, number, &config));
     let replicas = futures_util::future::join_all(starting).await;
     let run = Run {
-        call_sequence: order,
-        slack_proxy: line,
+        call_sequence,
+        slack_proxy,
         event_log: EventLog::new(),
         requests: Mutex::default(),
         replicas,
-        transport: way,
+        transport,
         bed,
     };
     let idle = run.usage();
@@ -127,14 +127,14 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
     }
     let mut logs = Vec::new();
     for replica in &run.replicas {
-        let (past, complaints) = replica.finish().await;
+        let (past, violations) = replica.finish().await;
         logs.extend(past.into_iter().map(|log| (replica.number, log)));
-        // First: what a daemon did to itself explains the rest.
-        wrong.splice(0..0, complaints.into_iter().map(Violation::without_request));
+        // First: a daemon's own failure explains the rest.
+        wrong.splice(0..0, violations.into_iter().map(Violation::without_request));
     }
     let asked = run.requests.lock().unwrap().clone();
     let summary = format!(
-        "{} requests, {} messages, {} calls, {} answers to clicks, {} lives of {} replicas by {way:?}; true after {:.1} s; \
+        "{} requests, {} messages, {} calls, {} replies to clicks, {} processes of {} replicas over {transport:?}; up to date after {:.1} s; \
          {}",
         asked.len(),
         run.bed.slack.all_messages().len(),
@@ -145,30 +145,30 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         took.as_secs_f32(),
         describe_usage(&idle, &full),
     );
-    if std::env::var_os("CHAOS_DIARY").is_some() {
+    if std::env::var_os("CHAOS_EVENT_LOG").is_some() {
         println!("{}", run.event_log.full_text());
     }
     if wrong.is_empty() {
         return Ok(summary);
     }
-    let mut story =
-        format!("{} things are wrong; again with\n  {}\n{summary}\n", wrong.len(), settings.command());
+    let mut report =
+        format!("{} violations; repeat with\n  {}\n{summary}\n", wrong.len(), settings.command());
     for wrong in wrong.iter().take(30) {
-        writeln!(story, "- {wrong}").unwrap();
+        writeln!(report, "- {wrong}").unwrap();
     }
-    let mut told: Vec<_> = wrong.iter().filter_map(|wrong| wrong.request).collect();
-    told.dedup();
-    for number in told.into_iter().take(2) {
+    let mut affected: Vec<_> = wrong.iter().filter_map(|wrong| wrong.request).collect();
+    affected.dedup();
+    for number in affected.into_iter().take(2) {
         let one = run.event_log.request_timeline(&run, number, &asked[number], &logs);
-        writeln!(story, "\nThe story of request {number}, {}:\n{one}", asked[number].id).unwrap();
+        writeln!(report, "\nThe timeline of request {number}, {}:\n{one}", asked[number].id).unwrap();
     }
-    Err(story)
+    Err(report)
 }
 
 impl Run {
     async fn run_schedule(&self, schedule: &[TimedAction], is_soak: bool) {
         let begun = Instant::now();
-        let mut under_way = FuturesUnordered::new();
+        let mut in_progress = FuturesUnordered::new();
         let minute = Duration::from_secs(60);
         let mut minutes = tokio::time::interval_at(begun + minute, minute);
         for timed in schedule {
@@ -177,16 +177,16 @@ impl Run {
             loop {
                 tokio::select! {
                     () = &mut due => break,
-                    Some(()) = under_way.next() => {}
+                    Some(()) = in_progress.next() => {}
                     now = minutes.tick(), if is_soak => self.report_minute((now - begun).as_secs() / 60),
                 }
             }
-            under_way.push(self.execute(timed.action.clone()));
+            in_progress.push(self.execute(timed.action.clone()));
         }
-        while under_way.next().await.is_some() {}
+        while in_progress.next().await.is_some() {}
     }
 
-    /// Waits until nothing is wrong any more, or long enough; returns what still is.
+    /// Waits until there is no violation, or until the limit; returns the remaining ones.
     async fn until_consistent(&self, limit: Duration) -> Vec<Violation> {
         let deadline = Instant::now() + limit;
         loop {
@@ -202,7 +202,7 @@ impl Run {
         self.replicas.iter().map(Replica::usage).collect()
     }
 
-    /// Once a minute of a long run: says how things are, and clears away what is over, as Teleport does by itself.
+    /// Once a minute of a long run: prints the state, and deletes what is finished, as Teleport does by itself.
     fn report_minute(&self, minute: u64) {
         let usage: Vec<_> = self.usage().iter().map(ToString::to_string).collect();
         let (open, messages) = (self.bed.teleport.requests().len(), self.bed.slack.all_messages());
@@ -213,7 +213,7 @@ impl Run {
             messages.len(),
         );
         let over = Timestamp::now() - jiff::SignedDuration::try_from(2 * SOAK_REQUEST_TTL).unwrap();
-        // Replies first: the head of a thread leaves something behind as long as there are any.
+        // Replies first: the parent of a thread leaves a tombstone as long as it has replies.
         let (replies, heads): (Vec<_>, Vec<_>) =
             messages.iter().filter(|m| m.posted_at < over).partition(|m| m.thread_ts.is_some());
         for message in replies.into_iter().chain(heads) {

@@ -1,5 +1,5 @@
-//! From a seed to a schedule: what people do and what goes wrong, and when. Nothing here looks at a clock or at
-//! what happened, so one seed always gives the same.
+//! From a seed to a schedule of user actions and faults. Nothing here reads a clock or earlier results, so one seed
+//! always gives the same schedule.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use tonic::Code;
 
 use crate::settings::Settings;
 
-/// People look at the last so many requests.
+/// Users act on this many of the last requests.
 const RECENT: usize = 12;
-/// Who presses buttons: two who may, the requester of most requests, and three who never may.
+/// The users who press buttons: two approvers, the requester of most requests, and three who never may decide.
 pub(crate) const CLICKERS: [&str; 6] = ["U0BOB", "U0DAVE", "U0ALICE", "U0CAROL", "U0GIL", "U0EVE"];
-/// With more than a request a second, each goes to one of so many channels: Slack takes one message a second in each.
+/// With more than one request a second, each goes to one of these channels: Slack takes one message a second in each.
 pub(crate) const CHANNELS: usize = 50;
 
-/// An act and its time since the beginning.
+/// An action and its time since the beginning.
 #[derive(Clone, Debug)]
 pub(crate) struct TimedAction {
     pub(crate) at: Duration,
     pub(crate) action: Action,
 }
 
-/// Something that happens. Requests are numbered in the order in which they are made.
+/// A user action or a fault. Requests are numbered in the order of their creation.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Create {
@@ -46,7 +46,7 @@ pub(crate) enum Action {
     Delete {
         request: usize,
     },
-    /// On the first message about it, or on the second.
+    /// On the first message about the request, or on the second.
     Click {
         request: usize,
         by: &'static str,
@@ -67,12 +67,12 @@ pub(crate) enum Action {
     Conflicts {
         calls: u32,
     },
-    /// Every watch ends; before that, for a while, the next events reach nobody.
+    /// Every watch ends; before that, for a while, the next events are dropped.
     EndWatches {
         losing: u32,
         after: Duration,
     },
-    /// A replica's line to Teleport, or everybody's to Slack, is cut or goes dead, and comes back.
+    /// A replica's connection to Teleport, or that of all replicas to Slack, is cut or frozen, and restored.
     Proxy {
         replica: usize,
         side: Side,
@@ -92,7 +92,7 @@ pub(crate) enum Action {
     },
 }
 
-/// One end of the daemon's lines.
+/// The remote end of a daemon's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Teleport,
@@ -100,7 +100,7 @@ pub(crate) enum Side {
 }
 
 impl Action {
-    /// Its name in `CHAOS_WITHOUT`; requests are always made.
+    /// Its name in `CHAOS_WITHOUT`; requests are always created.
     fn kind(&self) -> &'static str {
         match self {
             Self::Create { .. } => "requests",
@@ -134,34 +134,34 @@ impl Action {
 /// The whole schedule of a run.
 pub(crate) fn schedule(settings: &Settings) -> Vec<TimedAction> {
     let mut rng = Rng::with_seed(settings.seed);
-    let (mut acts, mut asked, mut at) = (Vec::new(), 0, Duration::ZERO);
+    let (mut actions, mut created, mut at) = (Vec::new(), 0, Duration::ZERO);
     loop {
-        // One act of four is a request.
+        // One action in four creates a request.
         at += Duration::from_micros(rng.u64(50_000..450_000)) / settings.rate;
         if at > settings.duration {
             break;
         }
-        let act = random_action(&mut rng, asked, settings);
-        asked += usize::from(matches!(act, Action::Create { .. }));
-        acts.push(TimedAction { at, action: act });
+        let action = random_action(&mut rng, created, settings);
+        created += usize::from(matches!(action, Action::Create { .. }));
+        actions.push(TimedAction { at, action });
     }
-    acts.retain(|timed| !settings.without.iter().any(|kind| kind == timed.action.kind()));
-    acts
+    actions.retain(|timed| !settings.without.iter().any(|kind| kind == timed.action.kind()));
+    actions
 }
 
-fn random_action(rng: &mut Rng, asked: usize, settings: &Settings) -> Action {
+fn random_action(rng: &mut Rng, created: usize, settings: &Settings) -> Action {
     let millis = |rng: &mut Rng, range: std::ops::Range<u64>| Duration::from_millis(rng.u64(range));
-    let first = asked.saturating_sub(RECENT);
-    let request = if asked == 0 { 0 } else { rng.usize(first..asked) };
-    // Buttons are pressed while they are new, mostly before somebody else decides.
-    let newest = if asked == 0 { 0 } else { rng.usize(asked.saturating_sub(4)..asked) };
+    let first = created.saturating_sub(RECENT);
+    let request = if created == 0 { 0 } else { rng.usize(first..created) };
+    // Users press new buttons, mostly before another user decides.
+    let newest = if created == 0 { 0 } else { rng.usize(created.saturating_sub(4)..created) };
     let replica = rng.usize(..settings.replicas);
-    // More requests do not mean more faults, and one daemon alone must be there most of the time.
+    // More requests do not mean more faults, and a single daemon must run most of the time.
     let fails = rng.u32(..settings.rate) == 0;
     let crashes = fails && (settings.replicas > 1 || rng.bool());
     let approve = rng.f32() < 0.7;
     let by = if rng.bool() { "bob@example.com" } else { "dave@example.com" };
-    let chance = rng.u32(if asked == 0 { 0..1 } else { 0..100 });
+    let chance = rng.u32(if created == 0 { 0..1 } else { 0..100 });
     match chance {
         0..25 => {
             let role = rng.usize(..CHANNELS);
@@ -186,8 +186,8 @@ fn random_action(rng: &mut Rng, asked: usize, settings: &Settings) -> Action {
         }
         90..93 if crashes => {
             let side = if rng.bool() { Side::Teleport } else { Side::Slack };
-            let dead = rng.bool();
-            Action::Proxy { replica, side, freeze: dead, lasts: millis(rng, 100..6_000) }
+            let freeze = rng.bool();
+            Action::Proxy { replica, side, freeze, lasts: millis(rng, 100..6_000) }
         }
         93..95 if crashes => Action::Restart { replica, signal: "KILL", downtime: millis(rng, 0..3_000) },
         95 if crashes => Action::Restart { replica, signal: "TERM", downtime: millis(rng, 0..3_000) },
@@ -196,7 +196,7 @@ fn random_action(rng: &mut Rng, asked: usize, settings: &Settings) -> Action {
             Action::Pause { replica, lasts: millis(rng, 500..longest) }
         }
         _ => {
-            // Those who may click more often.
+            // The approvers click more often.
             let by = CLICKERS[if rng.bool() { rng.usize(..2) } else { rng.usize(..CLICKERS.len()) }];
             // The second is in bob's direct messages.
             let copy = if by == "U0BOB" { rng.usize(..2) } else { 0 };
@@ -253,7 +253,7 @@ fn teleport_fault(rng: &mut Rng) -> Action {
         Method::WatchEvents,
     ];
     let method = METHODS[rng.usize(..METHODS.len())];
-    // A list may take a minute before the daemon gives it up, which no run has.
+    // The daemon gives up a list after a minute, which is longer than a run has.
     let may_hang = !matches!(method, Method::GetAccessRequests | Method::WatchEvents);
     let fault = match rng.u32(..8) {
         0..3 => TeleportFault::unavailable(),
@@ -268,7 +268,7 @@ fn teleport_fault(rng: &mut Rng) -> Action {
 }
 
 #[test]
-fn a_seed_gives_one_schedule_and_less_of_it_is_a_part_of_it() {
+fn a_seed_gives_one_schedule_and_a_shorter_run_is_a_part_of_it() {
     let settings = |seconds, without: &[&str]| Settings {
         seed: 7,
         duration: Duration::from_secs(seconds),
@@ -276,13 +276,16 @@ fn a_seed_gives_one_schedule_and_less_of_it_is_a_part_of_it() {
         rate: 1,
         without: without.iter().map(|kind| (*kind).to_owned()).collect(),
     };
-    let acts = |settings: &Settings| -> Vec<String> {
+    let actions = |settings: &Settings| -> Vec<String> {
         schedule(settings).iter().map(|timed| format!("{timed:?}")).collect()
     };
-    let whole = acts(&settings(60, &[]));
+    let whole = actions(&settings(60, &[]));
     assert!(whole.len() > 100, "{whole:#?}");
-    assert_eq!(acts(&settings(60, &[])), whole);
-    assert!(whole.starts_with(&acts(&settings(20, &[]))));
-    let mildly = acts(&settings(60, &["kills", "slack"]));
-    assert!(mildly.len() < whole.len() && mildly.iter().all(|act| whole.contains(act)));
+    assert_eq!(actions(&settings(60, &[])), whole);
+    assert!(whole.starts_with(&actions(&settings(20, &[]))));
+    let without_two_kinds = actions(&settings(60, &["kills", "slack"]));
+    assert!(
+        without_two_kinds.len() < whole.len()
+            && without_two_kinds.iter().all(|action| whole.contains(action))
+    );
 }

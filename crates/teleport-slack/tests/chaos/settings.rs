@@ -1,4 +1,4 @@
-//! What a run is made of, from the environment: enough to have a failed one again, or a smaller one.
+//! The settings of a run, from the environment: enough to repeat a failed run, or a smaller one.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) struct Settings {
     /// Gives the schedule, action by action and fault by fault.
     pub(crate) seed: u64,
-    /// How long things go on and go wrong; a shorter run has the beginning of the same schedule.
+    /// How long actions and faults last; a shorter run has the beginning of the same schedule.
     pub(crate) duration: Duration,
     pub(crate) replicas: usize,
     /// Requests a second, on average.
@@ -33,13 +33,12 @@ impl Settings {
         }
     }
 
-    /// Whether it is long enough to watch memory and files: what is over is then cleared away, and the daemons
-    /// log less.
+    /// Whether it is long enough to watch memory and files. Finished requests are then deleted, and the daemons log less.
     pub(crate) fn is_soak(&self) -> bool {
         self.duration > Duration::from_secs(600)
     }
 
-    /// The command that does the same again.
+    /// The command that repeats the run.
     pub(crate) fn command(&self) -> String {
         let Self { seed, duration: length, replicas, rate, without } = self;
         let without = match without.is_empty() {

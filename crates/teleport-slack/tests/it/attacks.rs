@@ -1,6 +1,6 @@
 //! Attacks that must decide nothing: forged and repeated clicks, users without the right, late clicks, and input made
-//! to break the daemon. Clicks at the same time and during outages are in the tests of concurrency. Each test checks
-//! that Teleport's state, reviews, audit log and votes do not change, and that the daemon goes on.
+//! to break the daemon. Clicks at the same time and during outages are in `concurrency`. Each test checks that
+//! Teleport's state, reviews, audit log and votes do not change, and that the daemon goes on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use access_sim::slack::faults as slack;
 use access_sim::slack::interactive::Warning;
 use access_sim::slack::interactive::forgery::{Alteration, Forgery, Signature, Stamp};
-use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::ActionOutcome;
 use access_sim::slack::workspace::{SlackUser, SlackUserKind, UserGroup};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};

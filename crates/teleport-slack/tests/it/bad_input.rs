@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind};
+use access_sim::teleport::fixture::{Conditions, Fixture, RequestConditions, Role, User};
 use access_sim::teleport::request::{Decision, NewRequest, Resource};
-use access_sim::teleport::world::{Conditions, Fixture, RequestConditions, Role, User};
 use access_sim::teleport::{Options, ServerVersion};
 
 use crate::harness::*;
@@ -157,7 +157,7 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
             }
         }
         let not_found =
-            ["Nobody in this Slack workspace", "correct it in the configuration", "invite the person"];
+            ["No user in this Slack workspace", "correct it in the configuration", "invite the person"];
         until_logged_once(&bed, &daemon, "recipient=unknown@example.com", &not_found).await;
         until_logged_once(&bed, &daemon, "recipient=U0UNKNOWN", &not_found).await;
         until_logged_once(&bed, &daemon, "recipient=left@example.com", &not_found).await;
@@ -180,20 +180,20 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
 #[test]
 fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
     run_test(async {
-        let gone = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
-        let bed = TestBed::with_options(Options::golden(), workspace().add_user(gone)).await;
+        let deactivated = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
+        let bed = TestBed::with_options(Options::golden(), workspace().add_user(deactivated)).await;
         let rules = r#"recipients = ["C0NONE", "unknown@example.com", "U0GONE", "C0TEAM"]"#;
         let daemon = bed.start(rules).await;
         let suggested_reviewers = vec!["typo@example.com".to_owned()];
         let id =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        let not_found = "Nobody in this Slack workspace";
+        let not_found = "No user in this Slack workspace";
         for (subject, words, expected) in [
             ("place=C0NONE", "channel_not_found", "ERROR"),
             ("recipient=unknown@example.com", not_found, "ERROR"),
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
-            ("could not be told: typo@example.com;", "correct them in Teleport", "WARN"),
+            ("could not be notified: typo@example.com;", "correct them in Teleport", "WARN"),
         ] {
             assert_eq!(log_level_of(&bed, &daemon, subject, &[words]).await, expected, "{}", daemon.log());
         }
@@ -231,7 +231,7 @@ fn hostile_fixture() -> Fixture {
 /// Asserts that no user is mentioned, nothing is linked, emphasized or left unescaped, and dates are the daemon's.
 fn assert_harmless(message: &MessageView) {
     let effects = message.effects();
-    assert!(effects.mentions_nobody(), "{effects:?}");
+    assert!(effects.mentions_no_user(), "{effects:?}");
     assert_eq!((&effects.channels, &effects.links, &effects.unrecognised), (&vec![], &vec![], &vec![]));
     assert!(effects.dates.iter().all(|date| date.timestamp > 1_000_000_000), "{effects:?}");
     let whole = format!("{}{}", message.text, serde_json::to_string(&message.blocks).unwrap());
@@ -343,7 +343,7 @@ fn oversized_fields_are_truncated_and_counted() {
             assert!(!message.truncated);
         }
         // The requester chooses the suggested reviewers, so their number is bounded.
-        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack tells").await;
+        let line = bed.until_logged(&daemon, "has more recipients than teleport-slack notifies").await;
         assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
         let other = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use access_sim::slack::interactive::Warning;
-use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::ActionOutcome;
 use access_sim::teleport::request::RequestState;
 
 use crate::harness::deciding::*;

@@ -1,8 +1,8 @@
 //! Names that differ only in capitals: refused with the true reason, or accepted if the operator allows it and no other
 //! user matches.
 
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::Rule;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -59,7 +59,7 @@ fn ignore_email_case_accepts_other_capitals_if_one_user_matches() {
             let twin = fixture.user_mut(CAROL).unwrap().clone();
             fixture
                 .users
-                .push(access_sim::teleport::world::User { name: "carol@example.com".to_owned(), ..twin });
+                .push(access_sim::teleport::fixture::User { name: "carol@example.com".to_owned(), ..twin });
         });
         let other = bed.create_request();
         let message = bed.until_clickable(&daemon, "C0TEAM", &other).await;

@@ -134,9 +134,9 @@ fn clocks_that_agree_are_not_logged() {
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, PENDING).await;
         assert_eq!(daemon.get("/readyz").await.1, "ready\n");
-        let figures = daemon.metrics().await;
+        let metrics = daemon.metrics().await;
         for side in ["Slack", "Teleport"] {
-            assert!(figures[&format!("clock_skew_seconds{{side=\"{side}\"}}")].abs() <= 1.0, "{figures:?}");
+            assert!(metrics[&format!("clock_skew_seconds{{side=\"{side}\"}}")].abs() <= 1.0, "{metrics:?}");
         }
         assert!(!daemon.stop().await.contains("This machine's clock"));
     });

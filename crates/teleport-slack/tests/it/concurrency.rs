@@ -8,8 +8,8 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::socket::SocketSelector;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Threshold;
 use access_sim::teleport::request::RequestState;
-use access_sim::teleport::world::Threshold;
 use serde_json::json;
 
 use crate::deciding::v18_options;

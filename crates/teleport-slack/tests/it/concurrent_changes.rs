@@ -6,10 +6,10 @@ use std::time::Duration;
 use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
-use access_sim::teleport::world::Rule;
 use tonic::Code;
 
 use crate::deciding::v18_options;
@@ -150,7 +150,7 @@ fn a_decision_that_the_daemon_may_not_apply_is_reported() {
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport."
         );
-        let line = bed.until_logged(&daemon, "could not be carried out").await;
+        let line = bed.until_logged(&daemon, "could not be applied").await;
         assert!(line.contains("{resources: ['access_request'], verbs: ['update']}"), "{line}");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
         // Once it is allowed, the vote of an approver or a reconcile applies it.
@@ -190,13 +190,13 @@ fn messages_stay_current_while_a_decision_cannot_be_applied() {
             assert!(replies[2].text.starts_with("dave@example.com reviewed the request"), "{replies:?}");
             let tries = || bed.teleport.call_log().count(method);
             assert!(tries() >= 2, "the click, and the reconcile");
-            bed.until_logged(&daemon, "cannot be carried out").await;
+            bed.until_logged(&daemon, "Cannot apply the decision").await;
             let before = tries();
             bed.until_within(Duration::from_secs(30), &daemon, "another try", || {
                 (tries() > before).then_some(())
             })
             .await;
-            assert_eq!(daemon.times_logged("cannot be carried out"), 1, "{}", daemon.log());
+            assert_eq!(daemon.times_logged("Cannot apply the decision"), 1, "{}", daemon.log());
             bed.teleport.faults().clear();
             bed.until_within(Duration::from_secs(60), &daemon, "the approval", || {
                 (bed.teleport.request(&id)?.state == RequestState::Approved).then_some(())

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
-use access_sim::slack::people::submit::SubmitResult;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::submit::SubmitResult;
 use access_sim::teleport::audit::AuditKind;
+use access_sim::teleport::fixture::{Fixture, Rule};
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
-use access_sim::teleport::world::{Fixture, Rule};
 use access_sim::teleport::{Options, ServerVersion};
 use serde_json::json;
 

@@ -26,11 +26,11 @@ const TELEPORT_METHODS: [(Method, &str); 5] = [
 ];
 
 /// The sum over all series of a metric that have these labels.
-fn sum_of(figures: &MetricValues, name: &str, label: &str) -> f64 {
+fn sum_of(metrics: &MetricValues, name: &str, label: &str) -> f64 {
     let wanted = |series: &str| {
         series.strip_prefix(name).is_some_and(|labels| labels.starts_with('{') && labels.contains(label))
     };
-    figures.iter().filter(|(series, _)| wanted(series)).map(|(_, value)| value).sum()
+    metrics.iter().filter(|(series, _)| wanted(series)).map(|(_, value)| value).sum()
 }
 
 #[test]
@@ -76,30 +76,30 @@ fn metrics_agree_with_what_slack_and_teleport_saw() {
         ]);
         // The last responses may still be in flight.
         let agree = async || {
-            let figures = daemon.metrics().await;
-            let got = |name: &&str| figures.get(*name).copied();
+            let metrics = daemon.metrics().await;
+            let got = |name: &&str| metrics.get(*name).copied();
             let is_wanted = wanted.iter().all(|(name, value)| got(name) == Some(*value));
             let slack = SLACK_METHODS.iter().all(|method| {
                 let seen = bed.slack.calls_of(method).len();
-                sum_of(&figures, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
+                sum_of(&metrics, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
             });
             let teleport = TELEPORT_METHODS.iter().all(|(method, name)| {
                 let seen = bed.teleport.call_log().count(*method);
-                sum_of(&figures, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
+                sum_of(&metrics, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
             });
-            (is_wanted && slack && teleport).then_some(figures)
+            (is_wanted && slack && teleport).then_some(metrics)
         };
-        let figures = poll_until("the figures", daemon.log_changes(), agree).await;
+        let metrics = poll_until("the metrics", daemon.log_changes(), agree).await;
 
-        assert!(figures["watch_last_event_age_seconds"] < 30.0);
-        assert!(figures["queue_oldest_due_age_seconds"] < 5.0);
-        assert!(figures["certificate_left_seconds"] > 60.0);
-        assert!(figures["visits_total{result=\"done\"}"] >= 4.0);
+        assert!(metrics["watch_last_event_age_seconds"] < 30.0);
+        assert!(metrics["queue_oldest_due_age_seconds"] < 5.0);
+        assert!(metrics["certificate_left_seconds"] > 60.0);
+        assert!(metrics["visits_total{result=\"done\"}"] >= 4.0);
         assert_eq!(
-            sum_of(&figures, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))),
+            sum_of(&metrics, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))),
             1.0
         );
-        for series in figures.keys() {
+        for series in metrics.keys() {
             let names_request = [&approved, &pending, &last].iter().any(|id| series.contains(id.as_str()));
             assert!(!names_request && !series.contains("C0TEAM") && !series.contains("bob"), "{series}");
         }
@@ -148,8 +148,8 @@ fn readiness_reports_a_missing_socket_mode_connection() {
         bed.until_logged(&daemon, "Ready").await;
         let is = async |open: f64, answer: (StatusCode, &str)| {
             poll_until(answer.1, daemon.log_changes(), async || {
-                let figures = daemon.metrics().await;
-                let values = (figures.get("socket_mode_connections"), figures["ready"] == 1.0);
+                let metrics = daemon.metrics().await;
+                let values = (metrics.get("socket_mode_connections"), metrics["ready"] == 1.0);
                 let (status, words) = daemon.get("/readyz").await;
                 let is_current = values == (Some(&open), status == StatusCode::OK);
                 (is_current && (status, words.trim_end()) == answer).then_some(())
@@ -165,8 +165,8 @@ fn readiness_reports_a_missing_socket_mode_connection() {
         let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
         bed.until_logged(&daemon, "Ready").await;
         let two_and_ready = async || {
-            let figures = daemon.metrics().await;
-            let both = figures.get("socket_mode_connections") == Some(&2.0) && figures["ready"] == 1.0;
+            let metrics = daemon.metrics().await;
+            let both = metrics.get("socket_mode_connections") == Some(&2.0) && metrics["ready"] == 1.0;
             both.then_some(())
         };
         poll_until("two connections", daemon.log_changes(), two_and_ready).await;
@@ -202,22 +202,22 @@ fn waiting_operations_are_counted_with_their_age() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
-        let figures = async |is_wanted: fn(f64, f64) -> bool| {
+        let metrics = async |is_wanted: fn(f64, f64) -> bool| {
             let poll = async || {
-                let figures = daemon.metrics().await;
-                let got = (figures["waiting_errands"], figures["waiting_errands_oldest_age_seconds"]);
+                let metrics = daemon.metrics().await;
+                let got = (metrics["waiting_errands"], metrics["waiting_errands_oldest_age_seconds"]);
                 is_wanted(got.0, got.1).then_some(got)
             };
-            poll_until("the figures", daemon.log_changes(), poll).await
+            poll_until("the metrics", daemon.log_changes(), poll).await
         };
-        figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        metrics(|waiting, age| waiting == 0.0 && age == 0.0).await;
         bed.slack
             .faults()
             .add(FaultRule::new("chat.postMessage", Fault::RateLimited { retry_after: 3 }).times(1));
         let id = bed.create_request();
-        figures(|waiting, age| waiting == 1.0 && age > 0.0).await;
+        metrics(|waiting, age| waiting == 1.0 && age > 0.0).await;
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        figures(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        metrics(|waiting, age| waiting == 0.0 && age == 0.0).await;
         daemon.stop().await;
     });
 }
@@ -229,8 +229,8 @@ fn undelivered_age_grows_only_if_every_recipient_fails() {
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
         let age = async |is_wanted: fn(f64) -> bool| {
             let poll = async || {
-                let figures = daemon.metrics().await;
-                is_wanted(figures["undelivered_oldest_age_seconds"]).then_some(figures)
+                let metrics = daemon.metrics().await;
+                is_wanted(metrics["undelivered_oldest_age_seconds"]).then_some(metrics)
             };
             poll_until("the age", daemon.log_changes(), poll).await
         };
@@ -240,8 +240,8 @@ fn undelivered_age_grows_only_if_every_recipient_fails() {
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_warned(&daemon, "is_archived").await;
-        let figures = age(|age| age == 0.0).await;
-        assert!(figures["ready"] == 1.0);
+        let metrics = age(|age| age == 0.0).await;
+        assert!(metrics["ready"] == 1.0);
         // No recipient can be notified. How long that may last is tested with `observe/health`.
         bed.slack.set_archived("C0TEAM", true);
         bed.approve(&id);

@@ -2,8 +2,8 @@
 //! clicks that come through another team or organization.
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
-use access_sim::slack::people::submit::SubmitResult;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::submit::SubmitResult;
 use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, Workspace};
 use access_sim::teleport::Options;
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::{Fixture, Role};
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Fixture, Role};
 
 use crate::harness::*;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{CertOptions, Signer};
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{Fixture, SecondFactor};
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::RequestState;
-use access_sim::teleport::world::{Fixture, SecondFactor};
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
 use tonic::Code;
@@ -24,7 +24,8 @@ fn reviewer_mode_shows_no_buttons_if_teleport_takes_no_reviews() {
         let bed = TestBed::with_review().await;
         let review = with_reason_policy("required").replace("resolver", "reviewer");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let line = bed.until_warned(&daemon, "Nobody can decide in Slack (review.mode = \"reviewer\")").await;
+        let line =
+            bed.until_warned(&daemon, "No user can decide in Slack (review.mode = \"reviewer\")").await;
         assert!(line.contains("its release 6.2.1 is too old"), "{line}");
         let id = bed.create_request();
         let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
@@ -43,7 +44,7 @@ fn a_missing_right_to_decide_is_logged_at_start_and_when_granted() {
         bed.sign_as(PLUGIN_USER);
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let line = bed.until_warned(&daemon, "lacks the verb update on access_request").await;
-        assert!(line.contains(" ERROR Nobody can decide in Slack"), "{line}");
+        assert!(line.contains(" ERROR No user can decide in Slack"), "{line}");
         assert!(line.contains("{resources: ['access_request'], verbs: ['update']}"), "{line}");
         bed.teleport.edit_fixture(|fixture| {
             let mut rules = plugin_rules();
@@ -98,7 +99,7 @@ fn a_user_signed_certificate_is_logged_if_teleport_requires_webauthn() {
         let bed = bed_with_second_factor(ServerVersion::V15, SecondFactor::WebAuthn, false).await;
         sign_with(&bed, Signer::User(BOB));
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let line = bed.until_warned(&daemon, "Nobody can decide in Slack").await;
+        let line = bed.until_warned(&daemon, "No user can decide in Slack").await;
         assert!(line.contains(" WARN ") && line.contains(WEBAUTHN_REMEDY), "{line}");
         assert!(line.ends_with("this one was signed by bob@example.com"), "{line}");
 
@@ -108,7 +109,7 @@ fn a_user_signed_certificate_is_logged_if_teleport_requires_webauthn() {
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval is recorded, but Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, or decide the request in Teleport."
         );
-        let line = bed.until_logged(&daemon, "could not be carried out").await;
+        let line = bed.until_logged(&daemon, "could not be applied").await;
         assert!(line.contains("requires MFA verification") && line.contains(WEBAUTHN_REMEDY), "{line}");
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
 
@@ -198,7 +199,7 @@ fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
         for user in ["U0BOB", "U0DAVE"] {
             assert_eq!(bed.press_for_reply(&daemon, user, &message, "approve").await, expected);
         }
-        let line = bed.until_logged(&daemon, "Slack does not tell who people are").await;
+        let line = bed.until_logged(&daemon, "Slack does not identify users").await;
         let remedy =
             "add the missing scope under OAuth & Permissions of the Slack app, then install it again";
         assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
@@ -206,7 +207,7 @@ fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
         bed.assert_untouched(&daemon, &id);
         bed.slack.add_scope("users:read");
         bed.assert_bob_can_approve(&daemon, &message, &id).await;
-        assert_eq!(daemon.times_logged("Slack does not tell who people are"), 1, "{}", daemon.log());
+        assert_eq!(daemon.times_logged("Slack does not identify users"), 1, "{}", daemon.log());
         bed.stop_and_check_secrets(daemon).await;
     });
 }

@@ -17,7 +17,7 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 /// README's minimal scopes: the bot cannot read the history.
 const SCOPES_WITHOUT_HISTORY: [&str; 3] = ["chat:write", "users:read", "users:read.email"];
 /// What the log says while a message waits for Slack to answer.
-const WAITING_LOG_LINE: &str = "it is posted again when Slack is seen to answer there";
+const WAITING_LOG_LINE: &str = "it is posted again when Slack answers there";
 /// The pauses between history reads grow to half a minute.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -272,7 +272,7 @@ fn a_message_without_metadata_is_found_by_its_text() {
         })
         .await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 4, "{log}");
+        assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 4, "{log}");
         assert_eq!(bed.slack.all_messages().len(), 5);
     });
 }
@@ -309,7 +309,7 @@ fn posts_answered_with_the_same_address_are_not_repeated_endlessly() {
             let destinations = ["C0TEAM", "C0DBA", "U0BOB"];
             bed.until_within(PROBE_TIMEOUT, &daemon, "history reads for those without an address", || {
                 let in_doubt = daemon.times_logged("A message may be there several times or not at all");
-                let found = daemon.times_logged("it is not made again");
+                let found = daemon.times_logged("not posting again");
                 (in_doubt >= 1 || found >= 2).then_some(())
             })
             .await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState, Resource};
-use access_sim::teleport::{Options, ServerVersion, world::Fixture};
+use access_sim::teleport::{Options, ServerVersion, fixture::Fixture};
 
 use crate::harness::*;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
+use access_sim::teleport::fixture::{Fixture, Rule};
 use access_sim::teleport::presets::{TCTL, plugin_rules};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};
-use access_sim::teleport::world::{Fixture, Rule};
 use access_sim::teleport::{Options, ServerVersion};
 use futures_util::future;
 use tonic::Code;
@@ -75,10 +75,10 @@ fn too_many_records_for_one_message_do_not_stop_the_watch() {
             line.contains("retry_in_s=") && line.contains("an hour after its access was to end"),
             "{line}"
         );
-        let figures = daemon.metrics().await;
-        assert!(figures["failed_lists_total{list=\"records\"}"] >= 2.0, "{figures:?}");
-        assert_eq!(figures["failed_lists_total{list=\"requests\"}"], 0.0);
-        assert_eq!(figures["ready"], 1.0);
+        let metrics = daemon.metrics().await;
+        assert!(metrics["failed_lists_total{list=\"records\"}"] >= 2.0, "{metrics:?}");
+        assert_eq!(metrics["failed_lists_total{list=\"requests\"}"], 0.0);
+        assert_eq!(metrics["ready"], 1.0);
         approve(&bed, &after);
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
         assert_eq!(daemon.times_logged("Watcher connected"), 1, "{}", daemon.log_tail());
@@ -116,7 +116,7 @@ fn too_many_requests_for_one_message_hide_no_new_request() {
         for id in &hostile[..4] {
             bed.teleport.delete(TCTL, id).unwrap();
         }
-        bed.until(&daemon, "the whole list", || daemon.find_logged("extent=Whole")).await;
+        bed.until(&daemon, "the whole list", || daemon.find_logged("completeness=Complete")).await;
         bed.until_logged(&daemon, "Ready").await;
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
         daemon.stop().await;
@@ -154,8 +154,10 @@ fn a_failing_list_is_retried_while_the_watch_goes_on() {
             until_logged_times(&bed, &daemon, "Listing requests failed", 3).await;
             let line = daemon.find_logged("Listing requests failed").unwrap();
             assert!(line.contains("WARN") && line.contains("are shown as they come"), "{line}");
-            bed.until(&daemon, "the next list", || (daemon.times_logged("extent=Whole") >= 2).then_some(()))
-                .await;
+            bed.until(&daemon, "the next list", || {
+                (daemon.times_logged("completeness=Complete") >= 2).then_some(())
+            })
+            .await;
             assert_eq!(daemon.metrics().await["ready"], 1.0);
             daemon.stop().await;
         }
@@ -233,7 +235,7 @@ fn unreadable_rights_expire_no_message() {
             bed.teleport.faults().inject(method, refused, Repeat::UntilCleared);
             set_verbs(&bed, &["read"]);
             bed.teleport.faults().end_watches(&WatchEnd::Clean);
-            let line = bed.until_logged(&daemon, "extent=Unknown").await;
+            let line = bed.until_logged(&daemon, "completeness=Unknown").await;
             let warning = daemon.find_logged("cannot be known").unwrap_or_default();
             assert!(
                 warning.contains("WARN") && warning.contains("verbs: ['list', 'read']"),

@@ -5,10 +5,10 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::teleport::audit::AuditKind;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{NewRequest, RequestState};
-use access_sim::teleport::world::Rule;
 use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 
@@ -118,7 +118,7 @@ fn no_buttons_are_shown_when_no_user_can_decide() {
         let (links, _) = review.split_once("[[review.rule]]").unwrap();
         let (daemon, _, message) = pending(&bed, links).await;
         assert_eq!(button_ids(&message), Vec::<&str>::new());
-        let line = bed.until_logged(&daemon, "Nobody can decide in Slack, and no buttons are drawn").await;
+        let line = bed.until_logged(&daemon, "No user can decide in Slack, and no buttons are drawn").await;
         assert!(line.contains("too old") && line.contains("or add rules"), "{line}");
         bed.stop_and_check_secrets(daemon).await;
     });

@@ -6,8 +6,8 @@ use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::{Rule, User};
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Rule, User};
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -113,7 +113,7 @@ fn suggested_reviewers_are_found_by_the_user_mapping_and_unknown_ones_are_named(
             })
             .await;
         }
-        let line = bed.until_warned(&daemon, "Suggested reviewers could not be told").await;
+        let line = bed.until_warned(&daemon, "Suggested reviewers could not be notified").await;
         assert!(
             line.contains("b.ruce, nobody@example.com, *x*;") && line.contains("[review.users]"),
             "{line}"
@@ -131,7 +131,7 @@ fn suggested_reviewers_are_found_by_the_user_mapping_and_unknown_ones_are_named(
         assert_eq!(bed.slack.calls_of("chat.update").len(), edits, "{}", daemon.log());
         assert_eq!(field(&bed.record(&id), "x_untold"), field(&record, "x_untold"));
         assert_eq!(bed.slack.all_messages().len(), messages + 2, "the next one's two");
-        assert_eq!(daemon.times_logged("Suggested reviewers could not be told"), 0, "{}", daemon.log());
+        assert_eq!(daemon.times_logged("Suggested reviewers could not be notified"), 0, "{}", daemon.log());
         bed.approve(&id);
         let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         assert!(!lines_of(&message).contains("Could not be told"), "it does not matter any more");

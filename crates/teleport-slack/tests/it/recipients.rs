@@ -35,8 +35,8 @@ fn every_configured_recipient_is_checked_at_start() {
             ("channel=#nowhere", "Slack knows no public channel of this name"),
             ("channel=#far", "The bot is not in the channel"),
             ("channel=C0NONE", "Slack knows no such channel"),
-            ("recipient=nobody@example.com", "Nobody in this Slack workspace goes by this recipient"),
-            ("recipient=U0NOBODY", "Nobody in this Slack workspace goes by this recipient"),
+            ("recipient=nobody@example.com", "No user in this Slack workspace matches this recipient"),
+            ("recipient=U0NOBODY", "No user in this Slack workspace matches this recipient"),
             ("recipient=U0EVE", "This recipient is deactivated"),
         ] {
             let named = |line: &&str| line.contains(words) && line.contains(who);
@@ -59,7 +59,7 @@ fn with_the_readmes_scopes_unchecked_recipients_are_logged_once() {
         let daemon = bed.start(rules).await;
         let line = bed.until_logged(&daemon, "Channels cannot be looked at when starting").await;
         assert!(line.contains("INFO") && line.contains("channels:read and groups:read"), "{line}");
-        bed.until_warned(&daemon, "Nobody in this Slack workspace goes by this recipient").await;
+        bed.until_warned(&daemon, "No user in this Slack workspace matches this recipient").await;
         let log = daemon.stop().await;
         assert_eq!(log.matches("cannot be looked at when starting").count(), 1, "{log}");
         let is_warning = |line: &&str| line.contains(" WARN ") && !line.contains("Configuration:");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::Options;
+use access_sim::teleport::fixture::Threshold;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, RequestState};
-use access_sim::teleport::world::Threshold;
 
 use crate::harness::*;
 
@@ -117,7 +117,7 @@ fn an_in_doubt_post_is_found_in_an_archived_channel() {
         let id = bed.create_request();
         let posted = bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.set_archived("C0TEAM", true);
-        bed.until_logged(&daemon, "it is not made again").await;
+        bed.until_logged(&daemon, "not posting again").await;
         let name = format!("C0TEAM/{}", posted.ts);
         bed.until_recorded(&daemon, &id, |record| field(record, "messages") == name).await;
         daemon.stop().await;
@@ -138,7 +138,7 @@ fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
         let id = bed.create_request();
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.rename_channel("C0TEAM", "squad");
-        let line = bed.until_logged(&daemon, "is posted once more although").await;
+        let line = bed.until_logged(&daemon, "Posting a message again although").await;
         assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
         assert_eq!(daemon.metrics().await["possible_doubles_total"], 1.0);
         daemon.stop().await;
@@ -160,7 +160,7 @@ fn an_in_doubt_post_is_found_in_a_renamed_channel() {
         let id = bed.create_request();
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.rename_channel("C0TEAM", "squad");
-        bed.until_logged(&daemon, "it is not made again").await;
+        bed.until_logged(&daemon, "not posting again").await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 2);
         assert_eq!(bed.slack.calls_of("conversations.list").len(), 1, "the channel id is remembered");
@@ -194,14 +194,14 @@ fn a_deleted_message_is_logged_once_and_not_posted_again() {
         bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains(&other.ts)).await;
         assert!(bed.slack.delete_message("C0TEAM", &ts));
         bed.approve(&id);
-        let line = bed.until_logged(&daemon, "Somebody deleted the message").await;
+        let line = bed.until_logged(&daemon, "A user deleted the message").await;
         assert!(line.contains("INFO") && line.contains("place=C0TEAM") && line.contains(&id), "{line}");
         let message = bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&daemon, &message, 1).await;
         // The remaining message shows the decision, so the record has it.
         bed.until_recorded(&daemon, &id, |record| field(record, "resolution") == "APPROVED").await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("Somebody deleted the message").count(), 1, "{log}");
+        assert_eq!(log.matches("A user deleted the message").count(), 1, "{log}");
         assert!(!log.contains("ERROR"), "{log}");
         // Neither another change nor another run posts it again.
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
@@ -235,7 +235,7 @@ fn an_in_doubt_reply_to_a_deleted_message_is_dropped() {
         .await;
         assert!(field(&bed.record(&id), "x_delivery").contains(r#""x":true"#));
         let log = daemon.stop().await;
-        assert!(!log.contains("posted once more") && !log.contains("ERROR"), "{log}");
+        assert!(!log.contains("Posting a message again") && !log.contains("ERROR"), "{log}");
         assert!(bed.slack.all_messages().is_empty());
     });
 }
@@ -255,7 +255,7 @@ fn a_message_too_old_to_update_is_logged_once_and_dropped_with_its_request() {
         bed.until_replies(&daemon, &message, 1).await;
         bed.teleport.delete(TCTL, &id).unwrap();
         bed.until_within(RECOVERY_TIMEOUT, &daemon, "the end", || {
-            daemon.find_logged("A message stays as it is")
+            daemon.find_logged("Cannot update the message any more")
         })
         .await;
         bed.until_recorded(&daemon, &id, |record| {

@@ -9,9 +9,9 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{Fixture, Rule, User};
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, Raw, RequestState};
-use access_sim::teleport::world::{Fixture, Rule, User};
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -289,10 +289,10 @@ fn without_the_right_to_read_users_the_trait_finds_no_user() {
                 "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it."
             );
         }
-        let line = bed.until_logged(&daemon, "People cannot be found by slack_user_id_trait").await;
+        let line = bed.until_logged(&daemon, "Cannot map Slack users by slack_user_id_trait").await;
         assert!(line.contains("{resources: ['user'], verbs: ['list', 'read']}"), "{line}");
         assert_eq!(
-            daemon.times_logged("People cannot be found by slack_user_id_trait"),
+            daemon.times_logged("Cannot map Slack users by slack_user_id_trait"),
             1,
             "{}",
             daemon.log()
@@ -351,7 +351,7 @@ fn an_unknown_refusal_is_no_missing_permission_and_decides_nothing() {
         }
         let unread = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(unread.starts_with("I may not read Teleport's users"), "{unread}");
-        let line = bed.until_logged(&daemon, "Teleport does not tell who this is").await;
+        let line = bed.until_logged(&daemon, "Teleport does not identify this user").await;
         assert!(line.contains("the moon") && line.contains("these words are not known here"), "{line}");
         assert!(line.len() < 2_000, "{line}");
         bed.assert_untouched(&daemon, &id);

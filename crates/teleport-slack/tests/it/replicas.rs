@@ -108,7 +108,7 @@ fn an_approval_is_shown_with_one_edit_and_one_reply() {
                 bed.until_replies(&daemons[0], &message, 1).await;
             }
         }
-        let [posted] = count_lines(daemons, ["Told the review"]).await;
+        let [posted] = count_lines(daemons, ["Posted the review as a thread reply"]).await;
         let edits = bed.slack.calls_of("chat.update");
         assert_eq!((posted, edits.len()), (15, 15), "{edits:#?}");
         assert_eq!(bed.slack.all_messages().len(), 30);
@@ -149,7 +149,7 @@ fn a_daemon_killed_after_slack_posted_is_replaced_and_its_post_is_found() {
         bed.approve(&id);
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&second, &message, 1).await;
-        let [posted, found] = count_lines(vec![second], [POSTED, "it is not made again"]).await;
+        let [posted, found] = count_lines(vec![second], [POSTED, "not posting again"]).await;
         assert_eq!((posted, found), (0, 1));
         assert_eq!(bed.slack.all_messages().len(), 2);
     });
@@ -260,7 +260,7 @@ fn a_frozen_daemons_late_post_is_deleted() {
         bed.until_replies(&second, &kept, 1).await;
         let withdrawn = "withdrawn_doubles_total";
         assert_eq!(first.metrics().await[withdrawn] + second.metrics().await[withdrawn], 1.0);
-        let [taken_back] = count_lines(vec![first, second], ["the second message is taken back"]).await;
+        let [taken_back] = count_lines(vec![first, second], ["deleted the duplicate"]).await;
         assert_eq!((taken_back, bed.slack.all_messages().len()), (1, 2));
     });
 }

@@ -1,8 +1,8 @@
 //! Teleport refuses the plugin itself: its user is locked or deleted. The daemon takes no request for gone, logs the
 //! remedy, and continues when Teleport accepts it again.
 
+use access_sim::teleport::fixture::Fixture;
 use access_sim::teleport::presets::PLUGIN_USER;
-use access_sim::teleport::world::Fixture;
 use access_sim::teleport::{Options, ServerVersion};
 
 use crate::harness::*;

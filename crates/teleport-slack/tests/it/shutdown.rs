@@ -24,7 +24,7 @@ fn work_in_progress_is_finished_and_recorded() {
             let id = bed.create_request();
             bed.until_recorded(&daemon, &id, |record| record.contains_key("x_request")).await;
             daemon.signal(signal);
-            bed.until_logged(&daemon, "Finishing what is under way").await;
+            bed.until_logged(&daemon, "Draining ").await;
             let late = bed.create_request();
             let (status, log) = daemon.wait_for_exit().await;
             assert!(status.success(), "{status}\n{log}");
@@ -57,7 +57,10 @@ fn work_that_takes_too_long_is_left_to_the_next_start() {
         daemon.signal("TERM");
         let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success(), "{status}\n{log}");
-        assert!(log.contains("Not all was finished in time; the next start takes it up again"), "{log}");
+        assert!(
+            log.contains("Stopped before all reconciliations finished; the next start resumes them"),
+            "{log}"
+        );
 
         bed.teleport.faults().clear();
         let daemon = bed.start(TEAM).await;
@@ -77,7 +80,7 @@ fn a_second_signal_ends_at_once_unless_it_repeats_the_first() {
         // `timeout` signals the process, and then its whole group.
         let twice = format!("kill -TERM {0}; sleep 0.02; kill -TERM {0}; kill -INT {0}", daemon.pid());
         assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
-        bed.until_logged(&daemon, "Finishing what is under way").await;
+        bed.until_logged(&daemon, "Draining ").await;
         let first = Instant::now();
         let is_over = || (first.elapsed() >= Duration::from_secs(1)).then_some(());
         bed.until(&daemon, "another wish", is_over).await;
@@ -113,7 +116,7 @@ async fn until_sighup_handled(pid: u32) {
 }
 
 const HUP: &str =
-    "SIGHUP received: the log is no file, so there was nothing to open anew; nothing else was taken up";
+    "SIGHUP received: the log is no file, so there was nothing to reopen; nothing else was taken up";
 
 #[test]
 fn a_hangup_ends_the_daemon_at_no_stage_of_the_start() {
@@ -183,7 +186,7 @@ fn a_hangup_reopens_the_log_file() {
         std::fs::rename(&file, &rotated).unwrap();
         daemon.signal("HUP");
         let words =
-            format!("INFO  SIGHUP received: the log file {} was opened anew; nothing else", file.display());
+            format!("INFO  SIGHUP received: the log file {} was reopened; nothing else", file.display());
         bed.until(&daemon, "the new file", || read(&file).contains(&words).then_some(())).await;
         // The log stays where it is if the daemon cannot create the file.
         std::fs::rename(&file, bed.dir.path().join("slack.log.2")).unwrap();

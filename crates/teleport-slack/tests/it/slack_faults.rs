@@ -106,8 +106,8 @@ fn every_failing_post_is_logged_and_ends_as_one_message() {
     run_test(async {
         let (log, figures) = notified_through_failures(None, |_| 1).await;
         assert_eq!(in_doubt_counts(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
-        assert_eq!(log.matches("Slack had carried out a post whose answer was lost").count(), 3, "{log}");
-        assert!(!log.contains("is posted once more although"), "{log}");
+        assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 3, "{log}");
+        assert!(!log.contains("Posting a message again although"), "{log}");
     });
 }
 
@@ -118,7 +118,7 @@ fn without_the_history_scopes_a_post_in_doubt_is_repeated_and_logged() {
         let copies = |was_done| if was_done { 2 } else { 1 };
         let (log, figures) = notified_through_failures(Some(&scopes), copies).await;
         assert_eq!(in_doubt_counts(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
-        let said = log.lines().find(|line| line.contains("is posted once more although")).unwrap();
+        let said = log.lines().find(|line| line.contains("Posting a message again although")).unwrap();
         assert!(
             said.contains("grant the scopes channels:history") && said.contains("missing_scope"),
             "{said}"

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
-use access_sim::teleport::world::Fixture;
+use access_sim::teleport::fixture::Fixture;
 use access_sim::teleport::{Options, ServerVersion};
 
 use crate::harness::*;

@@ -146,7 +146,7 @@ fn a_repeated_post_is_logged_once_though_the_record_cannot_be_written() {
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         assert_posted_once(&bed, &daemon, &id).await;
         let log = daemon.stop().await;
-        assert_eq!(log.matches("never arrived; it is made again").count(), 1, "{log}");
+        assert_eq!(log.matches("not found in the channel history; posting again").count(), 1, "{log}");
     });
 }
 

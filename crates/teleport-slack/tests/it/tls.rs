@@ -6,7 +6,7 @@ use std::path::Path;
 
 use access_sim::teleport::certs::{Authorities, CertOptions, KeyKind, Subject};
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
-use access_sim::teleport::{Options, ServerVersion, world::Fixture};
+use access_sim::teleport::{Options, ServerVersion, fixture::Fixture};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::harness::*;

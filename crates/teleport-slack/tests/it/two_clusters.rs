@@ -10,7 +10,7 @@ use crate::harness::deciding::*;
 use crate::harness::*;
 
 const OTHER_CLUSTER: &str = "This message is of the Teleport cluster “local-site”, and I work for “two.example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.";
-const LINE: &str = "A click came on a message of another Teleport cluster";
+const LINE: &str = "An interaction came from a message of another Teleport cluster";
 
 /// The usual cluster, `local-site`, and `two.example.com`, on one Slack.
 async fn two_clusters() -> (TestBed, TestBed) {

@@ -25,7 +25,7 @@ fn finds_every_mention_in_angle_brackets() {
     assert_eq!(effects.users, ["U1", "W2"]);
     assert_eq!(effects.channels, ["C3"]);
     assert_eq!(effects.usergroups, ["S4"]);
-    assert!(!effects.mentions_nobody());
+    assert!(!effects.mentions_no_user());
 }
 
 #[test]

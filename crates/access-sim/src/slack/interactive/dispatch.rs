@@ -136,23 +136,23 @@ async fn start_delivery(
         outcome: Outcome::Pending,
         request,
     };
-    let errand = DeliveryTask {
+    let task = DeliveryTask {
         shared: Arc::clone(&sim.shared),
         seq: sim.shared.interactions.begin(interaction, journey.bytes()),
         begun: now.instant,
     };
-    let seq = errand.seq;
+    let seq = task.seq;
     sim.shared.changed();
-    let (tell, told) = oneshot::channel();
-    sim.deliveries.spawn(errand.run(journey, tell));
-    // The errand tells before it ends, unless the simulator ends first.
-    let result = told.await.unwrap_or(Err(Warning::TimedOut));
+    let (sender, received) = oneshot::channel();
+    sim.deliveries.spawn(task.run(journey, sender));
+    // The task sends its result before it ends, unless the simulator ends first.
+    let result = received.await.unwrap_or(Err(Warning::TimedOut));
     DeliveryResult { seq, result }
 }
 
 type ResultSender = oneshot::Sender<Result<Value, Warning>>;
 
-/// One payload under way.
+/// One payload in flight.
 struct DeliveryTask {
     shared: Arc<Shared>,
     seq: u64,
@@ -160,18 +160,18 @@ struct DeliveryTask {
 }
 
 impl DeliveryTask {
-    async fn run(self, journey: Route, tell: ResultSender) {
+    async fn run(self, journey: Route, sender: ResultSender) {
         match journey {
-            Route::NotConfigured => self.finish(Err(Warning::NotConfigured), tell),
+            Route::NotConfigured => self.finish(Err(Warning::NotConfigured), sender),
             Route::Http { request, ca } => {
                 self.record_attempt();
                 let sent = timeout(self.shared.timings.ack, request.send(ca.as_deref())).await;
                 let result = sent.unwrap_or(Err(Warning::TimedOut)).and_then(|got| self.record_response(got));
-                self.finish(result, tell);
+                self.finish(result, sender);
             }
             Route::Socket { envelope_id, text, accepts_response: takes_answer } => {
                 let acknowledged = self.shared.sockets.expect_ack(&envelope_id, takes_answer);
-                self.deliver_by_socket(&text, acknowledged, tell).await;
+                self.deliver_by_socket(&text, acknowledged, sender).await;
                 self.shared.sockets.forget_ack(&envelope_id);
             }
         }
@@ -200,8 +200,8 @@ impl DeliveryTask {
         if status == 200 { Ok(response) } else { Err(Warning::Status(status)) }
     }
 
-    /// Notes what the person sees, and tells them.
-    fn finish(&self, result: Result<Value, Warning>, tell: ResultSender) {
+    /// Notes what the user sees, and sends them the result.
+    fn finish(&self, result: Result<Value, Warning>, sender: ResultSender) {
         let outcome = match &result {
             Ok(_) => Outcome::Acknowledged,
             Err(warning) => Outcome::Warned(warning.clone()),
@@ -212,17 +212,17 @@ impl DeliveryTask {
                 interaction.acknowledged_after = Some(self.begun.elapsed());
             }
         });
-        // Whoever acted may have stopped waiting.
-        let _ = tell.send(result);
+        // The caller may have stopped waiting.
+        let _ = sender.send(result);
     }
 
     async fn deliver_by_socket(
         &self,
         text: &str,
         mut acknowledged: oneshot::Receiver<Value>,
-        tell: ResultSender,
+        sender: ResultSender,
     ) {
-        let mut tell = Some(tell);
+        let mut sender = Some(sender);
         for _ in 0..MAX_DELIVERIES {
             let limit = Instant::now() + self.shared.timings.ack;
             if timeout_at(limit, self.shared.sockets.deliver(text)).await.is_ok() {
@@ -233,13 +233,13 @@ impl DeliveryTask {
                     interaction.response = answer.clone();
                     interaction.acknowledged_after = Some(self.begun.elapsed());
                 });
-                if let Some(tell) = tell.take() {
-                    self.finish(Ok(answer), tell);
+                if let Some(sender) = sender.take() {
+                    self.finish(Ok(answer), sender);
                 }
                 return;
             }
-            if let Some(tell) = tell.take() {
-                self.finish(Err(Warning::TimedOut), tell);
+            if let Some(sender) = sender.take() {
+                self.finish(Err(Warning::TimedOut), sender);
             }
         }
     }

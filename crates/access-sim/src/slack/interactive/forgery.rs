@@ -18,7 +18,7 @@ pub enum Signature {
     Secret(String),
     /// Slack, but the last hexadecimal digits are cut off.
     Truncated,
-    /// Nobody: the header is missing.
+    /// No one: the header is missing.
     Missing,
     /// The header says this.
     Text(String),
@@ -106,7 +106,7 @@ impl Alteration {
         Alteration::Set(pointers.iter().map(|pointer| ((*pointer).to_owned(), json!(id))).collect())
     }
 
-    /// It happened in an organisation-wide installation: `team` is null.
+    /// It happened in an organization-wide installation: `team` is null.
     pub fn no_team() -> Self {
         Alteration::Set(vec![
             ("/team".to_owned(), Value::Null),

@@ -1,6 +1,6 @@
-//! The `response_url`s in payloads: each takes five messages within half an hour, from whoever knows it.
+//! The `response_url`s in payloads: each takes five messages within half an hour, from any caller that knows it.
 //!
-//! Only what is true of the address is here; what is posted to it is carried out in `methods/response.rs`.
+//! This file keeps the addresses; `methods/response.rs` applies what is posted to them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

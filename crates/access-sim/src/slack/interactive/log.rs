@@ -39,7 +39,7 @@ pub enum DeliveryRoute {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The client shows that it is under way.
+    /// The client shows that it is in progress.
     Pending,
     /// The app acknowledged in time.
     Acknowledged,

@@ -1,8 +1,8 @@
-//! What Slack sends of its own accord when people act: signed requests or envelopes, and what goes with them.
+//! What Slack sends of its own accord when users act: signed requests or envelopes, and what goes with them.
 //!
-//! `payload.rs` says what is sent, `signature.rs` and `forgery.rs` how it is signed or spoilt, `dispatch.rs` which
+//! `payload.rs` says what is sent, `signature.rs` and `forgery.rs` how it is signed or corrupted, `dispatch.rs` which
 //! way it goes and for how long, `log.rs` what became of it. `triggers.rs` and `hooks.rs` hold what an app may do
-//! with a payload afterwards. Who acts, and what they see, is in `people/`; sockets are in `socket/`.
+//! with a payload afterwards. Who acts, and what they see, is in `users/`; sockets are in `socket/`.
 
 pub mod signature;
 pub mod forgery;
@@ -73,7 +73,7 @@ pub(super) fn random_token() -> String {
     let mut bytes = [0; 16];
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     if provider.secure_random.fill(&mut bytes).is_err() {
-        // Without the system's randomness a simulator may still go on; nobody real is behind these names.
+        // Without the system's randomness a simulator may still go on; no real user is behind these names.
         bytes = fastrand::u128(..).to_be_bytes();
     }
     signature::hex(&bytes)

@@ -28,9 +28,9 @@ fn envelope(state: &State, kind: &str, person: &SlackUser) -> Map<String, Value>
     fields
 }
 
-/// What is about a view comes under the team of whoever uses it; the view says which team's installation opened it
+/// What is about a view comes under the team of the user; the view says which team's installation opened it
 /// (bolt-python `request/internals.py` reads `app_installed_team_id` first, for this reason). What is about a message
-/// comes under the team of the app that posted it, whoever presses it (slackapi/java-slack-sdk#1041).
+/// comes under the team of the app that posted it, whichever user presses it (slackapi/java-slack-sdk#1041).
 fn of_view(state: &State, person: &SlackUser, view: &View, fields: &mut Map<String, Value>) {
     let mut shown = view.to_api(&state.team, &state.bot);
     if let (Some(home), false) = (person.home(), state.is_enterprise_install()) {
@@ -44,7 +44,7 @@ fn of_view(state: &State, person: &SlackUser, view: &View, fields: &mut Map<Stri
     fields.insert("view".to_owned(), Value::Object(shown));
 }
 
-/// Null where the whole organisation installed the app.
+/// Null where the whole organization installed the app.
 fn team(state: &State) -> Value {
     let mut team = json!({ "id": state.team.id, "domain": state.team.domain });
     match &state.enterprise {
@@ -111,7 +111,7 @@ pub(in crate::slack) fn view_submission(
     Value::Object(fields)
 }
 
-/// Someone closed a modal that asked to be told.
+/// Someone closed a modal that asked for it.
 pub(in crate::slack) fn view_closed(state: &State, person: &SlackUser, view: &View, cleared: bool) -> Value {
     let mut fields = envelope(state, "view_closed", person);
     of_view(state, person, view, &mut fields);

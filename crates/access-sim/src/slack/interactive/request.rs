@@ -144,7 +144,7 @@ async fn exchange(
             Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(unreachable)?;
         Ok(Received { status, body: body.to_bytes() })
     };
-    // A connection that ends is noticed by whoever waits for the answer.
+    // A connection that ends is noticed by the caller that waits for the answer.
     let drive = async {
         let _ = connection.await;
         std::future::pending::<()>().await;

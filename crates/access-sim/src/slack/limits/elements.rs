@@ -90,8 +90,8 @@ pub(super) fn interactive(value: &Value, pointer: String, findings: &mut LayoutE
         }
         _ => findings.add(&element.at("type"), "unsupported element type"),
     }
-    if let Some(dialogue) = element.get("confirm") {
-        confirm(dialogue, element.at("confirm"), findings);
+    if let Some(question) = element.get("confirm") {
+        confirm(question, element.at("confirm"), findings);
     }
 }
 

@@ -22,10 +22,10 @@ impl LayoutErrors {
         LayoutErrors { argument, messages: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, pointer: &str, complaint: &str) {
+    pub(super) fn add(&mut self, pointer: &str, text: &str) {
         if self.messages.len() < MAX_FINDINGS {
             let argument = self.argument;
-            self.messages.push(format!("[ERROR] {complaint} [json-pointer:/{argument}{pointer}]"));
+            self.messages.push(format!("[ERROR] {text} [json-pointer:/{argument}{pointer}]"));
         }
     }
 

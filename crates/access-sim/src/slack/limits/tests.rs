@@ -95,7 +95,7 @@ fn unknown_and_misspelt_things_are_refused() {
         "",
     );
     assert_rejected(actions(json!({ "type": "datepicker" })), "/elements/0/type");
-    assert_rejected(actions(button("colour", json!("red"))), "/elements/0/colour");
+    assert_rejected(actions(button("tint", json!("red"))), "/elements/0/tint");
     assert_rejected(json!({ "type": "divider", "a/b~c": 1 }), "/a~1b~0c");
 }
 

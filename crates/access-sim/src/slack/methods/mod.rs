@@ -220,7 +220,7 @@ pub(super) struct ScopeHeaders {
     pub(super) accepted: String,
 }
 
-/// Carries out a call. The headers are there as soon as the token is accepted.
+/// Runs a call. The headers are there as soon as the token is accepted.
 pub(super) fn call(
     state: &mut State,
     name: &str,

@@ -1,4 +1,4 @@
-//! What is posted to a `response_url`: an answer to an interaction, by whoever knows the address.
+//! What is posted to a `response_url`: an answer to an interaction, by any caller that knows the address.
 //!
 //! How long and how often an address is good is in `interactive/hooks.rs`.
 
@@ -32,7 +32,7 @@ const ARGUMENTS: &[&str] = &[
     "unfurl_media",
 ];
 
-/// Carries out one POST.
+/// Handles one POST.
 pub(in crate::slack) fn respond(
     state: &mut State,
     secret: &str,

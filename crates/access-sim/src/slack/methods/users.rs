@@ -20,7 +20,7 @@ pub(super) fn auth_test(state: &mut State, _arguments: &Arguments, _now: Moment)
     });
     if let Some(enterprise) = &state.enterprise {
         answer["enterprise_id"] = json!(enterprise.id);
-        // An organisation's token belongs to no team; its own id takes the place.
+        // An organization's token belongs to no team; its own id takes the place.
         if enterprise.installed {
             answer["team_id"] = json!(enterprise.id);
             answer["team"] = json!(enterprise.name);

@@ -71,7 +71,7 @@ pub(super) async fn run(
     stop.run_until_cancelled(whole_life).await;
 }
 
-/// Tells a client that it cannot stay.
+/// Informs a client that it cannot stay.
 async fn reject(socket: &mut Socket, reason: DisconnectReason) -> ConnectionEnd {
     match send(socket, Message::text(disconnect(reason))).await {
         ControlFlow::Continue(()) => close(socket).await,
@@ -159,7 +159,7 @@ impl<'a> Connection<'a> {
         match order {
             Command::Reset => return ControlFlow::Break(ConnectionEnd::Reset),
             Command::Silence => self.silent = true,
-            // Whatever else it is told, a silent socket swallows.
+            // A silent socket swallows every other command.
             _ if self.silent => {}
             Command::Text(text) => return send(socket, Message::text(text)).await,
             Command::Binary(bytes) => return send(socket, Message::binary(bytes)).await,
@@ -192,7 +192,7 @@ impl<'a> Connection<'a> {
             Some(Err(tungstenite::Error::ConnectionClosed)) | None => {
                 return ControlFlow::Break(ConnectionEnd::Closed);
             }
-            // A connection that breaks may be nobody's fault.
+            // A connection that breaks may be no side's fault.
             Some(Err(
                 tungstenite::Error::Io(_)
                 | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),

@@ -46,7 +46,7 @@ impl DisconnectReason {
     }
 }
 
-/// What a socket is told to do.
+/// A command to a socket.
 #[derive(Debug, Clone)]
 enum Command {
     Text(String),
@@ -174,7 +174,7 @@ impl Sockets {
         self.send_command(which, &Command::Huge(bytes));
     }
 
-    /// Tells all that Socket Mode was switched off.
+    /// Informs all sockets that Socket Mode was switched off.
     pub(super) fn disable(&self) {
         self.send_command(SocketSelector::All, &Command::Disconnect(DisconnectReason::LinkDisabled));
     }
@@ -226,9 +226,9 @@ impl Sockets {
         self.changed();
     }
 
-    fn record_protocol_error(&self, complaint: String) {
+    fn record_protocol_error(&self, text: String) {
         let mut table = self.table();
-        table.protocol_errors.push_back(complaint);
+        table.protocol_errors.push_back(text);
         if table.protocol_errors.len() > MAX_PROTOCOL_ERRORS {
             table.protocol_errors.pop_front();
         }
@@ -236,10 +236,10 @@ impl Sockets {
 
     /// Gets ready for the acknowledgement of an envelope.
     pub(super) fn expect_ack(&self, envelope_id: &str, takes_answer: bool) -> oneshot::Receiver<Value> {
-        let (tell, acknowledged) = oneshot::channel();
+        let (reply, acknowledged) = oneshot::channel();
         self.table()
             .pending
-            .insert(envelope_id.to_owned(), PendingAck { reply: tell, accepts_response: takes_answer });
+            .insert(envelope_id.to_owned(), PendingAck { reply, accepts_response: takes_answer });
         acknowledged
     }
 
@@ -272,7 +272,7 @@ impl Sockets {
     fn on_message(&self, text: &str) {
         match self.acknowledge(text) {
             Ok(()) => {}
-            Err(complaint) => self.record_protocol_error(complaint),
+            Err(text) => self.record_protocol_error(text),
         }
     }
 
@@ -299,7 +299,7 @@ impl Sockets {
             table.acknowledged.pop_front();
         }
         let refused = !pending.accepts_response && !answer.is_null();
-        // Whoever sent it may have given up.
+        // The sender may have given up.
         let _ = pending.reply.send(if refused { Value::Null } else { answer });
         if refused { Err("a payload where none is accepted".to_owned()) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! An app that listens for interactions: it keeps what it gets and answers as told.
+//! An app that listens for interactions: it keeps what it gets and answers as the test says.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -69,7 +69,7 @@ impl App {
         app
     }
 
-    /// An app whose router somebody else serves.
+    /// An app whose router the caller serves.
     pub(super) fn unserved(addr: SocketAddr) -> (Self, Tasks, Router) {
         let answer = Answer { status: 200, body: String::new(), pause: Duration::ZERO };
         let inner = Inner { received: Arc::default(), answer: Arc::new(Mutex::new(answer)) };

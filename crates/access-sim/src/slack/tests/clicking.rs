@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::interactive::{Timings, Warning};
-use super::super::people::ActionError;
+use super::super::users::ActionError;
 use super::super::workspace::{Channel, SlackUser, SlackUserKind, Workspace};
 use super::{button, post_button, section, start, start_with_app};
 
@@ -79,7 +79,7 @@ async fn the_client_asks_before_it_sends_when_the_app_wants_it() {
 }
 
 #[tokio::test]
-async fn nobody_presses_what_they_cannot_see() {
+async fn no_user_presses_what_they_cannot_see() {
     let away = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: false };
     let workspace = Workspace::demo()
         .add_user(SlackUser::member("U0AWAY", "away").kind(away))
@@ -91,8 +91,8 @@ async fn nobody_presses_what_they_cannot_see() {
     let refusal = async |user: &str, channel: &str, ts: &str, action: &str| {
         sim.click(user, channel, ts, action).await.unwrap_err()
     };
-    for nobody in ["U0NOBODY", "U0DAN", "U0BOT", "U0BOT2", "USLACKBOT"] {
-        assert_eq!(refusal(nobody, "C0DBA", &dba, "approve").await, ActionError::NoClient(nobody.to_owned()));
+    for absent in ["U0NOBODY", "U0DAN", "U0BOT", "U0BOT2", "USLACKBOT"] {
+        assert_eq!(refusal(absent, "C0DBA", &dba, "approve").await, ActionError::NoClient(absent.to_owned()));
     }
     let unseen = [("U0GIL", "C0DBA", &dba), ("U0AWAY", "C0DBA", &dba), ("U0ALICE", "C0SECRET", &secret)];
     for (user, channel, ts) in unseen {

@@ -72,7 +72,7 @@ async fn a_reset_before_does_nothing_and_a_reset_after_has_done_it() {
 }
 
 #[tokio::test]
-async fn spoilt_bodies_hide_an_answer_whose_work_is_done() {
+async fn corrupted_bodies_hide_an_answer_whose_work_is_done() {
     let (sim, client) = start(Workspace::demo()).await;
     sim.faults().add(rule(Fault::WrongContentType));
     let got = attempt(&client).await.unwrap();
@@ -141,7 +141,7 @@ async fn delays_come_before_or_after_the_work() {
         _ = attempt(&client) => panic!("the call is delayed"),
         () = wait_until(&sim, |sim| sim.faults().pending() == 0) => {}
     }
-    assert_eq!(sim.all_messages().len(), 1, "the delayed call has not been carried out");
+    assert_eq!(sim.all_messages().len(), 1, "the delayed call was not applied");
     sim.faults().add(rule(Fault::Delay(Duration::from_secs(3_600))).after_work());
     tokio::select! {
         _ = attempt(&client) => panic!("the answer is delayed"),

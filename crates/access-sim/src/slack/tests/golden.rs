@@ -1,4 +1,4 @@
-//! The calls a real bot made, replayed: they must be taken without complaint.
+//! The calls a real bot made, replayed: they must be accepted.
 
 use std::collections::HashMap;
 use std::path::Path;

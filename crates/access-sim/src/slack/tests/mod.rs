@@ -4,7 +4,7 @@ mod transport;
 mod posting;
 mod editing;
 mod reading;
-mod people;
+mod users;
 mod limited;
 mod faulty;
 mod golden;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::super::SlackSim;
 use super::super::interactive::forgery::{Alteration, Forgery};
 use super::super::interactive::{Timings, Warning};
-use super::super::people::ActionError;
-use super::super::people::submit::SubmitResult;
+use super::super::users::ActionError;
+use super::super::users::submit::SubmitResult;
 use super::super::views::OpenView;
 use super::super::workspace::Workspace;
 use super::app::App;
@@ -97,7 +97,7 @@ async fn views_are_checked() {
         ("/external_id", long(256), "/view/external_id"),
         ("/notify_on_close", json!("yes"), "/view/notify_on_close"),
         ("/type", json!("home"), "/view/type"),
-        ("/colour", json!("red"), "/view/colour"),
+        ("/tint", json!("red"), "/view/tint"),
         ("/blocks", many(101), "/view/blocks"),
         ("/blocks", json!([input, input]), "/view/blocks/1/block_id"),
         ("/blocks/0/label/text", long(2_001), "/view/blocks/0/label/text"),
@@ -203,12 +203,10 @@ async fn the_client_does_not_send_what_is_incomplete_unless_it_is_forced() {
     let before = app.received().len();
     for wrong in [String::new(), "x".repeat(101)] {
         let submitted = sim.submit_view("U0BOB", &opened.id, &[("reason", &wrong)]).await.unwrap();
-        assert!(
-            matches!(submitted.result, SubmitResult::Incomplete(complaints) if complaints.contains_key("why"))
-        );
+        assert!(matches!(submitted.result, SubmitResult::Incomplete(errors) if errors.contains_key("why")));
     }
-    let unknown = sim.submit_view("U0BOB", &opened.id, &[("colour", "red")]).await.unwrap_err();
-    assert_eq!(unknown, ActionError::NoElement("colour".to_owned()));
+    let unknown = sim.submit_view("U0BOB", &opened.id, &[("tint", "red")]).await.unwrap_err();
+    assert_eq!(unknown, ActionError::NoElement("tint".to_owned()));
     assert_eq!(app.received().len(), before);
     let forgery = Forgery::altered(Alteration::set("/view/private_metadata", json!("req-2")));
     let long = "x".repeat(50_000);
@@ -279,7 +277,7 @@ async fn answers_of_no_use_leave_the_modal_and_a_warning() {
 }
 
 #[tokio::test]
-async fn closing_is_told_only_on_request() {
+async fn closing_is_reported_only_on_request() {
     let (sim, client, app, ts) = start_with_button(Timings::default()).await;
     let opened = open(&sim, &client, &app, &ts, reason_modal()).await;
     let before = app.received().len();

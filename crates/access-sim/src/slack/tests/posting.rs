@@ -6,7 +6,7 @@ use super::super::workspace::{Channel, Posting, SlackUser, SlackUserKind, Worksp
 use super::{section, start};
 
 #[tokio::test]
-async fn posts_by_id_by_name_and_to_people() {
+async fn posts_by_id_by_name_and_to_users() {
     let (sim, client) = start(Workspace::demo()).await;
     for target in ["C0REQUESTS", "access-requests", "#access-requests"] {
         let got = client.ok("chat.postMessage", json!({ "channel": target, "text": "hi" })).await;
@@ -41,7 +41,7 @@ async fn timestamps_have_ten_and_six_digits_and_rise() {
 async fn refuses_where_the_bot_may_not_post() {
     let workspace = Workspace::demo()
         .add_user(
-            SlackUser::member("U0STRANGE", "stranger")
+            SlackUser::member("U0STRANGE", "external")
                 .kind(SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: true }),
         )
         .with_channel(Channel {

@@ -14,7 +14,7 @@ fn texts(got: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn info_tells_channels_apart() {
+async fn info_distinguishes_channels() {
     let (sim, client) = start(Workspace::demo()).await;
     let info =
         async |id: &str| client.ok("conversations.info", json!({ "channel": id })).await["channel"].clone();
@@ -236,6 +236,6 @@ async fn the_snapshot_nests_replies_and_keeps_blocks_verbatim() {
 
     let effects = sim.messages("C0REQUESTS")[0].effects();
     assert_eq!(effects.users, ["U0BOB"]);
-    assert!(!effects.mentions_nobody());
+    assert!(!effects.mentions_no_user());
     assert_eq!(effects.links[0].url, "https://a.example");
 }

@@ -11,8 +11,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::super::faults::{Fault, FaultRule};
 use super::super::interactive::forgery::{Alteration, Forgery};
 use super::super::interactive::{Timings, Warning};
-use super::super::people::submit::SubmitResult;
 use super::super::socket::SocketSelector;
+use super::super::users::submit::SubmitResult;
 use super::super::workspace::Workspace;
 use super::super::{Options, SlackSim};
 use super::app::App;
@@ -293,8 +293,8 @@ async fn an_eleventh_socket_is_turned_away() {
         sockets.push(connect(&sim, &client).await);
     }
     let mut eleventh = dial(&sim, &address(&sim, &client).await).await.unwrap();
-    let told = eleventh.next().await;
-    assert_eq!((&told["type"], &told["reason"]), (&json!("disconnect"), &json!("too_many_websockets")));
+    let message = eleventh.next().await;
+    assert_eq!((&message["type"], &message["reason"]), (&json!("disconnect"), &json!("too_many_websockets")));
     assert!(matches!(eleventh.frame().await, Ok(Message::Close(_))));
     sockets.pop();
     wait_until(&sim, |sim| sim.sockets().count() == 9).await;
@@ -350,7 +350,7 @@ async fn both_sides_ping_and_a_dead_client_is_dropped() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(sim.sockets().count(), 1, "whoever answers pings stays");
+    assert_eq!(sim.sockets().count(), 1, "a client that answers pings stays");
     // From here on nothing is read, so no ping is answered.
     wait_until(&sim, |sim| sim.sockets().count() == 0).await;
 }

@@ -10,10 +10,10 @@ use crate::teleport::ServerVersion;
 use crate::teleport::audit::AuditKind;
 use crate::teleport::call_log::Method;
 use crate::teleport::faults::{Fault, Repeat};
+use crate::teleport::fixture::{Conditions, Fixture, RequestConditions, Role, Rule, Threshold, User};
 use crate::teleport::presets::TCTL;
 use crate::teleport::refusal::RpcError;
 use crate::teleport::request::{Decision, NewRequest, RequestState, Resource};
-use crate::teleport::world::{Conditions, Fixture, RequestConditions, Role, Rule, Threshold, User};
 
 fn dba() -> NewRequest {
     NewRequest::roles(&["dba"], "because")
@@ -24,12 +24,12 @@ fn everything() -> pb::AccessRequestFilter {
 }
 
 #[tokio::test]
-async fn strangers_are_refused() {
+async fn unknown_callers_are_refused() {
     let sim = golden().await;
     let config = client_tls(&sim.authorities().host_ca_pem(), None);
-    let mut nobody = Client::new(channel(sim.addr(), config).await.unwrap());
-    assert_eq!(nobody.ping(pb::PingRequest {}).await.unwrap().into_inner().cluster_name, "local-site");
-    let refused = nobody.get_access_requests(everything()).await.unwrap_err();
+    let mut anonymous = Client::new(channel(sim.addr(), config).await.unwrap());
+    assert_eq!(anonymous.ping(pb::PingRequest {}).await.unwrap().into_inner().cluster_name, "local-site");
+    let refused = anonymous.get_access_requests(everything()).await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::PermissionDenied, "access denied"));
 
     let mut mallory = client(&sim, "mallory").await;
@@ -41,7 +41,7 @@ async fn strangers_are_refused() {
 
 #[tokio::test]
 async fn a_version_must_be_semver_and_not_too_old() {
-    for (era, version, accepted) in [
+    for (server, version, accepted) in [
         (ServerVersion::V6, "7.1.2", true),
         (ServerVersion::V6, "seven", false),
         (ServerVersion::V6, "1.2", false),
@@ -49,7 +49,7 @@ async fn a_version_must_be_semver_and_not_too_old() {
         (ServerVersion::V18, "7.1.2", false),
         (ServerVersion::V18, "", false),
     ] {
-        let sim = TeleportSim::start(Options::new(era, Fixture::golden())).await.unwrap();
+        let sim = TeleportSim::start(Options::new(server, Fixture::golden())).await.unwrap();
         let mut request = Request::new(pb::PingRequest {});
         request.metadata_mut().insert("version", version.parse().unwrap());
         let answer = client(&sim, PLUGIN).await.ping(request).await;
@@ -57,7 +57,7 @@ async fn a_version_must_be_semver_and_not_too_old() {
             answer.as_ref().err().map(|status| status.code()),
             (!accepted).then_some(Code::PermissionDenied)
         );
-        assert!(accepted || answer.unwrap_err().message().contains("unsupported"), "{era:?} {version:?}");
+        assert!(accepted || answer.unwrap_err().message().contains("unsupported"), "{server:?} {version:?}");
     }
 }
 
@@ -74,12 +74,12 @@ async fn users_are_shown_to_those_who_may_read_them() {
         Code::PermissionDenied
     );
 
-    sim.edit_fixture(|world| {
-        world.role_mut(PLUGIN).unwrap().allow.rules.push(reader);
-        let alice = world.user_mut(ALICE).unwrap();
+    sim.edit_fixture(|fixture| {
+        fixture.role_mut(PLUGIN).unwrap().allow.rules.push(reader);
+        let alice = fixture.user_mut(ALICE).unwrap();
         alice.traits.insert("slack_uid".into(), vec!["U1".into()]);
         let gone = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(1);
-        world.user_mut(DAVE).unwrap().expires = Some(gone);
+        fixture.user_mut(DAVE).unwrap().expires = Some(gone);
     });
     let alice = plugin.get_user(which(ALICE)).await.unwrap().into_inner();
     let spec = alice.spec.unwrap();
@@ -96,7 +96,7 @@ async fn users_are_shown_to_those_who_may_read_them() {
 }
 
 #[tokio::test]
-async fn people_see_their_own_and_what_they_may_review() {
+async fn users_see_their_own_and_what_they_may_review() {
     let sim = golden().await;
     sim.request_access(ALICE, dba()).unwrap();
     sim.request_access(CAROL, NewRequest::roles(&["admin"], "")).unwrap();
@@ -212,17 +212,17 @@ async fn thresholds_of_several_roles_must_all_be_reached() {
         Role { name: name.into(), allow: Conditions { request, ..Conditions::default() }, ..Role::default() }
     };
     let mut options = Options::golden();
-    let world = &mut options.fixture;
-    world.roles.push(asks("asks-dba", "dba", vec![seniors, crowd.clone()]));
-    world.roles.push(asks("asks-admin", "admin", vec![crowd]));
-    world.roles.push(Role { name: "senior".into(), ..Role::default() });
+    let fixture = &mut options.fixture;
+    fixture.roles.push(asks("asks-dba", "dba", vec![seniors, crowd.clone()]));
+    fixture.roles.push(asks("asks-admin", "admin", vec![crowd]));
+    fixture.roles.push(Role { name: "senior".into(), ..Role::default() });
     let user = |name: &str, roles: &[&str]| User {
         name: name.into(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         ..User::default()
     };
-    world.users.push(user("erin", &["asks-dba", "asks-admin"]));
-    world.users.push(user("grace", &["reviewer", "senior"]));
+    fixture.users.push(user("erin", &["asks-dba", "asks-admin"]));
+    fixture.users.push(user("grace", &["reviewer", "senior"]));
     let sim = TeleportSim::start(options).await.unwrap();
 
     let only_dba = sim.request_access("erin", dba()).unwrap();
@@ -267,7 +267,7 @@ async fn refusals_of_the_handle_are_those_of_the_server() {
 }
 
 #[tokio::test]
-async fn the_demo_world_has_its_people() {
+async fn the_demo_fixture_has_its_users() {
     let sim = TeleportSim::start(Options::demo()).await.unwrap();
     let ping = client(&sim, PLUGIN).await.ping(pb::PingRequest {}).await.unwrap().into_inner();
     assert_eq!(
@@ -286,11 +286,11 @@ async fn the_demo_world_has_its_people() {
 async fn what_a_role_denies_wins() {
     let sim = golden().await;
     let id = sim.request_access(ALICE, dba()).unwrap();
-    sim.edit_fixture(|world| {
+    sim.edit_fixture(|fixture| {
         let update = Rule { resources: vec!["access_request".into()], verbs: vec!["update".into()] };
-        world.role_mut("access-plugin-rw").unwrap().deny.rules.push(update);
-        world.role_mut("reviewer").unwrap().deny.review.push("db*".into());
-        world.role_mut("requester").unwrap().deny.request.roles.push("prod-a".into());
+        fixture.role_mut("access-plugin-rw").unwrap().deny.rules.push(update);
+        fixture.role_mut("reviewer").unwrap().deny.review.push("db*".into());
+        fixture.role_mut("requester").unwrap().deny.request.roles.push("prod-a".into());
     });
     let refused = sim.set_state("access-plugin-rw", &id, RequestState::Approved, "", "").unwrap_err();
     assert_eq!(refused.message, "access denied to perform action \"update\" on \"access_request\"");
@@ -329,11 +329,11 @@ async fn approval_may_grant_some_of_the_roles_and_denial_may_not() {
 }
 
 #[tokio::test]
-async fn nobody_reviews_or_on_the_newest_server_resolves_his_own_request() {
+async fn no_user_reviews_or_on_the_newest_server_resolves_their_own_request() {
     let sim = TeleportSim::start(Options::new(ServerVersion::V18, Fixture::golden())).await.unwrap();
-    sim.edit_fixture(|world| {
+    sim.edit_fixture(|fixture| {
         let roles = ["reviewer".to_owned(), "access-plugin-rw".to_owned()];
-        world.user_mut(ALICE).unwrap().roles.extend(roles);
+        fixture.user_mut(ALICE).unwrap().roles.extend(roles);
     });
     let id = sim.request_access(ALICE, dba()).unwrap();
     assert_eq!(sim.review(ALICE, &id, Decision::Approve, "").unwrap_err().code, Code::PermissionDenied);

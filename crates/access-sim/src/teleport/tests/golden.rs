@@ -85,7 +85,7 @@ impl Normalizer {
     }
 }
 
-/// What an event is about, enough to tell the events of one conversation apart.
+/// What an event is about, enough to distinguish the events of one conversation.
 fn label(event: &pb::Event) -> String {
     match &event.resource {
         None | Some(pb::event::Resource::WatchStatus(_)) => "init".to_owned(),

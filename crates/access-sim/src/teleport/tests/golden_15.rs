@@ -118,7 +118,7 @@ fn normalized(mut request: pb::AccessRequestV3) -> pb::AccessRequestV3 {
 }
 
 fn normalized_user(mut user: pb::UserV2) -> pb::UserV2 {
-    // Nobody asks for a user's revision, so the simulator has none.
+    // No caller asks for a user's revision, so the simulator has none.
     user.metadata.as_mut().unwrap().revision.clear();
     user.metadata.as_mut().unwrap().id = 0;
     if let Some(traits) = user.spec.as_mut().and_then(|spec| spec.traits.as_mut()) {
@@ -395,17 +395,17 @@ impl Replay {
     /// What happened between the steps by other means.
     fn between(&self, step: &Step) {
         match step.name.as_str() {
-            "ping-locked" => self.sim.edit_fixture(|world| world.locked.push(PLUGIN.to_owned())),
-            "ping-user-deleted" => self.sim.edit_fixture(|world| {
-                world.locked.clear();
-                world.users.retain(|user| user.name != PLUGIN);
+            "ping-locked" => self.sim.edit_fixture(|fixture| fixture.locked.push(PLUGIN.to_owned())),
+            "ping-user-deleted" => self.sim.edit_fixture(|fixture| {
+                fixture.locked.clear();
+                fixture.users.retain(|user| user.name != PLUGIN);
             }),
             _ => {}
         }
     }
 }
 
-/// What an event is about, enough to tell the events of one conversation apart.
+/// What an event is about, enough to distinguish the events of one conversation.
 fn label(event: &[u8]) -> String {
     match pb::Event::decode(event).unwrap().resource {
         None | Some(pb::event::Resource::WatchStatus(_)) => "init".to_owned(),
@@ -432,7 +432,7 @@ fn normalized_item(mut item: pb::PluginDataV3, made: &BTreeMap<String, Timestamp
     item
 }
 
-/// Replays one folder; the steps whose answers differ are told by their names.
+/// Replays one folder; returns the names of the steps whose answers differ.
 async fn replay(folder: &str, options: Options, steps_there: usize) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(folder);
     let mut replay = Replay {
@@ -482,7 +482,7 @@ async fn answers_as_15_1_9_did_with_the_flags_of_enterprise() {
     replay("teleport-15.1.9/enterprise", Options::golden_15(ServerVersion::V15, true), 33).await;
 }
 
-/// The captured lists follow writes by more than a second, so here they need not lag; that they do is in `eras`.
+/// The captured lists follow writes by more than a second, so here they need not lag; that they do is in `versions`.
 fn prompt(enterprise: bool) -> Options {
     Options { list_lag: Duration::ZERO, ..Options::golden_15(ServerVersion::V15_3, enterprise) }
 }

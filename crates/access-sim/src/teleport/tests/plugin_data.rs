@@ -119,11 +119,11 @@ async fn limits_and_faults_of_writing() {
 }
 
 #[tokio::test]
-async fn planted_rubbish_is_served_as_it_is() {
+async fn planted_invalid_data_is_served_as_it_is() {
     let sim = golden().await;
     let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
-    let rubbish = BTreeMap::from([(b"messages".to_vec(), b"\xff\xfe,,/".to_vec())]);
-    sim.set_plugin_data(&id, "slack", rubbish).unwrap();
+    let invalid = BTreeMap::from([(b"messages".to_vec(), b"\xff\xfe,,/".to_vec())]);
+    sim.set_plugin_data(&id, "slack", invalid).unwrap();
     let filter = pb::PluginDataFilter { kind: "access_request".into(), resource: id, plugin: "slack".into() };
     let found = client(&sim, PLUGIN).await.get_plugin_data(filter).await.unwrap().into_inner();
     let spec = found.plugin_data[0].spec.as_ref().unwrap();

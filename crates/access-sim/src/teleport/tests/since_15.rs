@@ -6,14 +6,17 @@ use tonic::Code;
 
 use super::*;
 use crate::teleport::ServerVersion;
+use crate::teleport::fixture::{Fixture, Rule};
 use crate::teleport::presets::TCTL;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
-use crate::teleport::world::{Fixture, Rule};
 
-async fn start_version(era: ServerVersion) -> TeleportSim {
-    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, Fixture::golden()) })
-        .await
-        .unwrap()
+async fn start_version(version: ServerVersion) -> TeleportSim {
+    TeleportSim::start(Options {
+        advanced_access_workflows: true,
+        ..Options::new(version, Fixture::golden())
+    })
+    .await
+    .unwrap()
 }
 
 fn code_and_message<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) {
@@ -23,47 +26,47 @@ fn code_and_message<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Co
 
 #[tokio::test]
 async fn a_deleted_user_is_not_found_from_15_on() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
             kinds: vec![pb::WatchKind { kind: "access_request".into(), ..Default::default() }],
             ..Default::default()
         };
         plugin.ping(pb::PingRequest {}).await.unwrap();
-        sim.edit_fixture(|world| world.users.retain(|user| user.name != PLUGIN));
-        let expected = match era >= ServerVersion::V15 {
+        sim.edit_fixture(|fixture| fixture.users.retain(|user| user.name != PLUGIN));
+        let expected = match version >= ServerVersion::V15 {
             true => (Code::NotFound, "access denied\n\tuser \"access-plugin\" not found".to_owned()),
             false => (Code::PermissionDenied, "access denied".to_owned()),
         };
-        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
-        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{version:?}");
+        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{version:?}");
         let filter = pb::PluginDataFilter { kind: "access_request".into(), ..Default::default() };
-        assert_eq!(code_and_message(plugin.get_plugin_data(filter).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_plugin_data(filter).await), expected, "{version:?}");
         let update = pb::PluginDataUpdateParams {
             kind: "access_request".into(),
             resource: "11111111-2222-4333-8444-555555555555".into(),
             plugin: "slack".into(),
             ..Default::default()
         };
-        assert_eq!(code_and_message(plugin.update_plugin_data(update).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.update_plugin_data(update).await), expected, "{version:?}");
         let setter = pb::RequestStateSetter {
             id: "x".into(),
             state: pb::RequestState::Approved.into(),
             ..Default::default()
         };
-        assert_eq!(code_and_message(plugin.set_access_request_state(setter).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.set_access_request_state(setter).await), expected, "{version:?}");
         let which = pb::GetUserRequest { name: PLUGIN.into(), with_secrets: false };
-        assert_eq!(code_and_message(plugin.get_user(which).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_user(which).await), expected, "{version:?}");
         let which = pb::GetRoleRequest { name: "access-plugin".into() };
-        assert_eq!(code_and_message(plugin.get_role(which).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.get_role(which).await), expected, "{version:?}");
     }
 }
 
 #[tokio::test]
 async fn a_lock_refuses_every_call_and_leaves_the_stream_open() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = pb::Watch {
             kinds: vec![pb::WatchKind { kind: "access_request".into(), ..Default::default() }],
@@ -71,14 +74,14 @@ async fn a_lock_refuses_every_call_and_leaves_the_stream_open() {
         };
         let mut events = plugin.watch_events(watch.clone()).await.unwrap().into_inner();
         events.message().await.unwrap().unwrap();
-        sim.edit_fixture(|world| world.locked.push(PLUGIN.to_owned()));
+        sim.edit_fixture(|fixture| fixture.locked.push(PLUGIN.to_owned()));
         let expected = (Code::PermissionDenied, "access denied".to_owned());
-        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{era:?}");
-        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{era:?}");
+        assert_eq!(code_and_message(plugin.ping(pb::PingRequest {}).await), expected, "{version:?}");
+        assert_eq!(code_and_message(plugin.watch_events(watch).await), expected, "{version:?}");
         sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let event = tokio::time::timeout(LIMIT, events.message()).await.expect("an event in time");
-        assert_eq!(event.unwrap().unwrap().r#type(), pb::Operation::Put, "{era:?}");
-        sim.edit_fixture(|world| world.locked.clear());
+        assert_eq!(event.unwrap().unwrap().r#type(), pb::Operation::Put, "{version:?}");
+        sim.edit_fixture(|fixture| fixture.locked.clear());
         plugin.ping(pb::PingRequest {}).await.unwrap();
     }
 }
@@ -96,8 +99,8 @@ async fn one_message_names_every_right_that_listing_users_lacks() {
         (vec!["list"], "access denied to perform action \"read\" on \"user\""),
     ] {
         let verbs = verbs.into_iter().map(str::to_owned).collect();
-        sim.edit_fixture(|world| {
-            let rules = &mut world.role_mut("access-plugin").unwrap().allow.rules;
+        sim.edit_fixture(|fixture| {
+            let rules = &mut fixture.role_mut("access-plugin").unwrap().allow.rules;
             rules.retain(|rule| rule.resources != ["user"]);
             rules.push(Rule { resources: vec!["user".into()], verbs });
         });
@@ -108,18 +111,18 @@ async fn one_message_names_every_right_that_listing_users_lacks() {
 
 #[tokio::test]
 async fn a_list_without_the_verbs_is_empty_and_never_refused() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let mut plugin = client(&sim, PLUGIN).await;
         for verbs in [vec![], vec!["read"], vec!["list"]] {
-            sim.edit_fixture(|world| {
-                world.role_mut("access-plugin").unwrap().allow.rules[0].verbs =
+            sim.edit_fixture(|fixture| {
+                fixture.role_mut("access-plugin").unwrap().allow.rules[0].verbs =
                     verbs.iter().map(|verb| (*verb).to_owned()).collect();
             });
             for id in [String::new(), id.clone()] {
                 let filter = pb::AccessRequestFilter { id, ..Default::default() };
-                let found = match era {
+                let found = match version {
                     ServerVersion::V6 => {
                         plugin.get_access_requests(filter).await.unwrap().into_inner().access_requests.len()
                     }
@@ -133,7 +136,7 @@ async fn a_list_without_the_verbs_is_empty_and_never_refused() {
                         plugin.list_access_requests(list).await.unwrap().into_inner().access_requests.len()
                     }
                 };
-                assert_eq!(found, 0, "{era:?} {verbs:?}");
+                assert_eq!(found, 0, "{version:?} {verbs:?}");
             }
         }
     }
@@ -141,8 +144,8 @@ async fn a_list_without_the_verbs_is_empty_and_never_refused() {
 
 #[tokio::test]
 async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let set = |state, reason: &str| sim.set_state(TCTL, &id, state, reason, "");
         set(RequestState::Approved, "fine").unwrap();
@@ -157,19 +160,22 @@ async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
             (request.state, request.resolve_reason.as_slice()),
             (RequestState::Pending, b"".as_slice())
         );
-        assert_eq!(request.expiry, request.access_expiry, "{era:?}: the end of the access stays");
+        assert_eq!(request.expiry, request.access_expiry, "{version:?}: the end of the access stays");
         set(RequestState::Denied, "no").unwrap();
-        assert!(set(RequestState::Pending, "").unwrap_err().message.contains("already denied"), "{era:?}");
+        assert!(
+            set(RequestState::Pending, "").unwrap_err().message.contains("already denied"),
+            "{version:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_state_set_again_without_a_reason_has_none() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
-        sim.edit_fixture(|world| {
-            world.role_mut("access-plugin").unwrap().allow.rules[0].verbs.push("update".into())
+        sim.edit_fixture(|fixture| {
+            fixture.role_mut("access-plugin").unwrap().allow.rules[0].verbs.push("update".into())
         });
         let mut plugin = client(&sim, PLUGIN).await;
         let annotation = pb::LabelEntry {
@@ -189,14 +195,14 @@ async fn a_state_set_again_without_a_reason_has_none() {
         setter.annotations = None;
         plugin.set_access_request_state(setter).await.unwrap();
         let request = sim.request(&id).unwrap();
-        assert_eq!((request.resolve_reason.len(), request.resolve_annotations.len()), (0, 0), "{era:?}");
+        assert_eq!((request.resolve_reason.len(), request.resolve_annotations.len()), (0, 0), "{version:?}");
     }
 }
 
 #[tokio::test]
-async fn ones_own_role_needs_no_right_and_tells_its_rules() {
-    for era in ServerVersion::ALL {
-        let sim = start_version(era).await;
+async fn ones_own_role_needs_no_right_and_shows_its_rules() {
+    for version in ServerVersion::ALL {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let which = |name: &str| pb::GetRoleRequest { name: name.to_owned() };
         let role = plugin.get_role(which("access-plugin")).await.unwrap().into_inner();
@@ -207,7 +213,7 @@ async fn ones_own_role_needs_no_right_and_tells_its_rules() {
         assert!(spec.deny.unwrap().rules.is_empty());
         let refused = code_and_message(plugin.get_role(which("reviewer")).await);
         let expected = "access denied to perform action \"read\" on \"role\"";
-        assert_eq!(refused, (Code::PermissionDenied, expected.to_owned()), "{era:?}");
+        assert_eq!(refused, (Code::PermissionDenied, expected.to_owned()), "{version:?}");
     }
 }
 
@@ -238,7 +244,7 @@ async fn the_list_of_15_3_lags_and_the_answer_by_id_does_not() {
     let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
     assert!(paged(&mut plugin, "").await.is_empty(), "not listed yet");
     assert_eq!(paged(&mut plugin, &id).await, [id.as_str()]);
-    // A watch that is opened now still tells it: whoever watches, then lists, misses nothing.
+    // A watch that is opened now still reports it: a client that watches, then lists, misses nothing.
     let mut events = plugin.watch_events(requests_watch()).await.unwrap().into_inner();
     events.message().await.unwrap().unwrap();
     assert!(paged(&mut plugin, "").await.is_empty(), "not listed yet");
@@ -284,8 +290,8 @@ async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_
 
 #[tokio::test]
 async fn several_kinds_are_watched_in_part_or_not_at_all() {
-    for era in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
-        let sim = start_version(era).await;
+    for version in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let watch = |kinds: &[&str], allow_partial_success| pb::Watch {
             kinds: kinds
@@ -302,11 +308,11 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
             assert_eq!(
                 code_and_message(plugin.watch_events(watch(kinds, partial)).await).1,
                 expected,
-                "{era:?}"
+                "{version:?}"
             );
         }
-        sim.edit_fixture(|world| {
-            world
+        sim.edit_fixture(|fixture| {
+            fixture
                 .role_mut("access-plugin")
                 .unwrap()
                 .allow
@@ -323,7 +329,7 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
             assert_eq!(
                 code_and_message(plugin.watch_events(watch(kinds, false)).await).1,
                 expected,
-                "{era:?}"
+                "{version:?}"
             );
         }
         assert_eq!(
@@ -338,23 +344,27 @@ async fn several_kinds_are_watched_in_part_or_not_at_all() {
         let Some(pb::event::Resource::WatchStatus(status)) =
             events.message().await.unwrap().unwrap().resource
         else {
-            panic!("{era:?}: INIT carries no WatchStatus")
+            panic!("{version:?}: INIT carries no WatchStatus")
         };
         let kinds: Vec<_> = status.spec.unwrap().kinds.into_iter().map(|kind| kind.kind).collect();
-        let rules = if era == ServerVersion::V18 { &["access_monitoring_rule"][..] } else { &[] };
-        assert_eq!(kinds, [&["access_request"], rules, &["role"]].concat(), "{era:?}");
+        let rules = if version == ServerVersion::V18 { &["access_monitoring_rule"][..] } else { &[] };
+        assert_eq!(kinds, [&["access_request"], rules, &["role"]].concat(), "{version:?}");
     }
 }
 
 #[tokio::test]
-async fn answers_of_15_3_tell_the_version() {
-    for (era, expected) in [(ServerVersion::V15, None), (ServerVersion::V15_3, Some("15.3.1"))] {
-        let sim = start_version(era).await;
+async fn answers_of_15_3_name_the_version() {
+    for (version, expected) in [(ServerVersion::V15, None), (ServerVersion::V15_3, Some("15.3.1"))] {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let ping = plugin.ping(pb::PingRequest {}).await.unwrap();
         let watch = plugin.watch_events(requests_watch()).await.unwrap();
         for headers in [ping.metadata(), watch.metadata()] {
-            assert_eq!(headers.get("version").map(|version| version.to_str().unwrap()), expected, "{era:?}");
+            assert_eq!(
+                headers.get("version").map(|version| version.to_str().unwrap()),
+                expected,
+                "{version:?}"
+            );
         }
     }
 }
@@ -362,8 +372,8 @@ async fn answers_of_15_3_tell_the_version() {
 /// T9.
 #[tokio::test]
 async fn reasons_pass_as_bytes_from_15_on_and_have_a_limit() {
-    for era in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
-        let sim = start_version(era).await;
+    for version in [ServerVersion::V15, ServerVersion::V15_3, ServerVersion::V18] {
+        let sim = start_version(version).await;
         let mut alice = client(&sim, ALICE).await;
         let wanted = |reason: Vec<u8>| pb::AccessRequestV3 {
             spec: Some(pb::AccessRequestSpecV3 {
@@ -377,9 +387,9 @@ async fn reasons_pass_as_bytes_from_15_on_and_have_a_limit() {
         };
         let made = alice.create_access_request_v2(wanted(b"\xff\xfe bad".to_vec())).await.unwrap();
         let made = made.into_inner();
-        assert_eq!(made.spec.unwrap().request_reason.as_ref(), b"\xff\xfe bad", "{era:?}");
+        assert_eq!(made.spec.unwrap().request_reason.as_ref(), b"\xff\xfe bad", "{version:?}");
         let id = String::from_utf8(made.metadata.unwrap().name.to_vec()).unwrap();
-        assert_eq!(sim.request(&id).unwrap().request_reason, b"\xff\xfe bad", "{era:?}");
+        assert_eq!(sim.request(&id).unwrap().request_reason, b"\xff\xfe bad", "{version:?}");
         alice.create_access_request_v2(wanted(vec![b'x'; 4096])).await.unwrap();
         let expected =
             (Code::InvalidArgument, "access request reason is too long, max 4096 bytes".to_owned());

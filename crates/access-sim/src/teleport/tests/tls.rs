@@ -34,7 +34,7 @@ async fn expired_unripe_and_foreign_certificates_do_not() {
     let sim = golden().await;
     let now = Timestamp::now();
     let hour = SignedDuration::from_hours(1);
-    let stranger = Authorities::new("local-site").unwrap();
+    let foreign = Authorities::new("local-site").unwrap();
     let who = Subject { user: PLUGIN, role: PLUGIN, traits_json: "null", impersonator: None };
     let expired =
         CertOptions { not_before: Some(now - hour * 2), not_after: Some(now - hour), ..Default::default() };
@@ -42,13 +42,13 @@ async fn expired_unripe_and_foreign_certificates_do_not() {
     for bad in [
         sim.credentials(PLUGIN, expired),
         sim.credentials(PLUGIN, unripe),
-        stranger.client(who, CertOptions::default()).unwrap(),
+        foreign.client(who, CertOptions::default()).unwrap(),
     ] {
         let config = client_tls(&sim.authorities().host_ca_pem(), Some(&bad));
         assert!(ping(&sim, config).await.is_err());
     }
     let good = sim.credentials(PLUGIN, CertOptions::default());
-    let error = ping(&sim, client_tls(&stranger.host_ca_pem(), Some(&good))).await.unwrap_err();
+    let error = ping(&sim, client_tls(&foreign.host_ca_pem(), Some(&good))).await.unwrap_err();
     assert!(error.contains("InvalidCertificate") || error.contains("invalid peer certificate"), "{error}");
 }
 

@@ -76,7 +76,7 @@ async fn wrong_watches_are_refused() {
     for (kinds, code) in [
         (vec![], Code::PermissionDenied),
         (vec![kind("node", &[])], Code::PermissionDenied),
-        (vec![kind("access_request", &[("colour", "red")])], Code::InvalidArgument),
+        (vec![kind("access_request", &[("color", "red")])], Code::InvalidArgument),
         (vec![kind("access_request", &[("state", "pending")])], Code::InvalidArgument),
     ] {
         assert_eq!(

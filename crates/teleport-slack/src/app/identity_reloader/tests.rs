@@ -11,7 +11,7 @@ use crate::config::TeleportAddr;
 use crate::observe::captured::Captured;
 use crate::teleport::observer::NoObserver;
 
-/// Two users of the golden cluster, so that the server's journal tells which identity a call was made with.
+/// Two users of the golden cluster, so that the server's event log shows which identity made a call.
 const FIRST: &str = "access-plugin";
 const SECOND: &str = "access-plugin-rw";
 
@@ -54,7 +54,7 @@ impl TestBed {
         self.reloader.check(Timestamp::now()).await;
     }
 
-    /// Whom the server takes us for.
+    /// The user that the server sees.
     async fn user(&self) -> String {
         self.reloader.client.ping().await.unwrap();
         self.sim.call_log().calls().pop().unwrap().user.unwrap()
@@ -133,8 +133,8 @@ async fn files_that_return_to_what_is_in_use_end_the_trouble() {
 async fn an_identity_that_the_server_refuses_is_not_used() {
     let log = Captured::own_crate();
     let mut bed = TestBed::new().await;
-    let stranger = TeleportSim::start(Options::golden()).await.unwrap();
-    let foreign = stranger.credentials(SECOND, CertOptions::default());
+    let other_cluster = TeleportSim::start(Options::golden()).await.unwrap();
+    let foreign = other_cluster.credentials(SECOND, CertOptions::default());
     let mut mixed = foreign.clone();
     mixed.cas_pem.clone_from(&bed.first.cas_pem);
     // From another cluster; from another cluster with our CAs; of a user who does not exist.

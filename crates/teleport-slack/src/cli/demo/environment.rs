@@ -1,4 +1,4 @@
-//! The demo's stage: a make-believe cluster and workspace, and the files with which the daemon joins them.
+//! The demo's environment: a simulated cluster and workspace, and the files with which the daemon joins them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,10 @@ impl Environment {
         let options = teleport::Options::demo();
         let teleport_version = options.reported_version.clone();
         let teleport =
-            TeleportSim::start(options).await.map_err(failed("cannot start the make-believe Teleport"))?;
+            TeleportSim::start(options).await.map_err(failed("cannot start the simulated Teleport"))?;
         let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
             .await
-            .map_err(failed("cannot start the make-believe Slack"))?;
+            .map_err(failed("cannot start the simulated Slack"))?;
         let stage = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
         stage.write_files().map_err(failed("cannot write the demo's certificates and configuration"))?;
         Ok(stage)
@@ -68,7 +68,7 @@ impl Environment {
 
     fn config_text(&self) -> String {
         format!(
-            "# Written by `teleport-slack demo`: joins the make-believe Teleport and Slack that it started.\n\
+            "# Written by `teleport-slack demo`: joins the simulated Teleport and Slack that it started.\n\
              \n\
              [teleport]\n\
              addr = \"{teleport}\"\n\

@@ -1,6 +1,7 @@
 //! `teleport-slack demo`: both simulators and the daemon in one process, joined by real sockets.
 //!
-//! The page is `access_sim::demo_ui`; what is set up is in `stage`, the folder of `--sandbox` in `sandbox`, the story that `--script` tells in `script`.
+//! The page is `access_sim::demo_ui`; `environment` sets both sides up, `sandbox` prepares the folder of `--sandbox`, and
+//! `script` plays the scenario of `--script`.
 
 mod sandbox;
 mod environment;
@@ -22,18 +23,18 @@ use crate::exit::{Exit, ExitError};
 use crate::observe;
 use crate::supervise::signals::Signals;
 
-/// What `demo` can be told.
+/// The arguments of `demo`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     teleport-slack demo                   open the page it names and play both sides\n  \
     teleport-slack demo --script          watch one request from start to end in the terminal\n  \
-    teleport-slack demo --sandbox /tmp/s  only the make-believe Teleport and Slack; then, in another terminal,\n                                        \
+    teleport-slack demo --sandbox /tmp/s  only the simulated Teleport and Slack; then, in another terminal,\n                                        \
     teleport-slack start -c /tmp/s/teleport-slack.toml")]
 pub struct Args {
     /// The port of the demo's page on 127.0.0.1; 0 takes a free one.
     #[arg(long, value_name = "N", default_value_t = 8484)]
     pub port: u16,
-    /// Play one scenario in the terminal, tell what happens, and end.
+    /// Play one scenario in the terminal, say what happens, and end.
     #[arg(long, conflicts_with_all = ["port", "sandbox"])]
     pub script: bool,
     /// Run the simulators alone, and leave in DIR what `start` needs to work with them: a new or empty folder, or one of
@@ -62,7 +63,7 @@ pub fn run(args: Args) -> Result<(), ExitError> {
 
 /// The simulators, the daemon and the page, until a signal.
 async fn run_demo(port: u16) -> Result<(), ExitError> {
-    // Before the address is told, so that whoever reads it may end the demo at once.
+    // Before the address is printed, so that a program that reads it may end the demo at once.
     let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
     let stage = Environment::new(None).await?;
@@ -77,13 +78,13 @@ async fn run_demo(port: u16) -> Result<(), ExitError> {
 
 /// The simulators and the page, until a signal; the daemon is started by hand.
 async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), ExitError> {
-    // Before the address is told, so that whoever reads it may end the demo at once.
+    // Before the address is printed, so that a program that reads it may end the demo at once.
     let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
     let stage = Environment::new(Some(dir)).await?;
     let config = stage.config_path();
     print(&format!(
-        "Teleport (make-believe) listens on {teleport}, Slack (make-believe) on {slack}.\n\
+        "Teleport (simulated) listens on {teleport}, Slack (simulated) on {slack}.\n\
          In another terminal: teleport-slack start -c {config}\n\
          The page for both sides is at http://{addr}/  Ctrl-C ends it.\n",
         teleport = stage.teleport.addr(),

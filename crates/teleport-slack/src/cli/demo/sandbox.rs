@@ -8,7 +8,7 @@ use crate::exit::{Exit, ExitError};
 
 /// Marks a folder as one that the demo made.
 const MARKER: &str = ".teleport-slack-demo";
-/// What the marker says to whoever finds it.
+/// The text of the marker, for people who find it.
 const MARKER_TEXT: &str = "`teleport-slack demo --sandbox` overwrites its files in this folder.\n";
 /// The files that the demo writes.
 pub(super) const FILES: [&str; 5] = ["auth.key", "auth.crt", "auth.cas", "auth_id", "teleport-slack.toml"];

@@ -1,11 +1,10 @@
-//! The story that `demo --script` tells: real calls on both sides, narrated. It fails if the daemon does not
-//! do its part.
+//! The scenario of `demo --script`: real calls on both sides, with comments. It fails if the daemon does not do its part.
 
 use std::time::Duration;
 
 use access_core::interaction::controls;
-use access_sim::slack::people::{ActionError, ActionOutcome};
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::{ActionError, ActionOutcome};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
@@ -24,22 +23,22 @@ const ALICE: &str = "alice@example.com";
 const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
 
-/// Plays the story. Ends with an error if any step does not come true.
+/// Plays the scenario. Ends with an error if any step fails.
 pub(super) async fn play() -> Result<(), ExitError> {
     let stage = Environment::new(None).await?;
     let stop = CancellationToken::new();
     tokio::select! {
         done = stage.run_daemon(stop.clone()) => {
             done?;
-            Err(ExitError::new(Exit::Failed, "the daemon ended before the story did"))
+            Err(ExitError::new(Exit::Failed, "the daemon ended before the scenario did"))
         }
-        told = run_scenario(&stage) => told,
+        done = run_scenario(&stage) => done,
     }
 }
 
 async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
     print_line(
-        "A make-believe Teleport cluster and Slack workspace are running, and the real daemon between them.",
+        "A simulated Teleport cluster and Slack workspace are running, and the real daemon between them.",
     )?;
     wait_until("the daemon to watch the cluster", stage, || (stage.teleport.watchers() > 0).then_some(()))
         .await?;
@@ -49,24 +48,24 @@ async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
     let asked = Instant::now();
     let dba =
         check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nightly restore")))?;
-    let card = wait_for_status(stage, &dba, "⏳ PENDING").await?;
+    let message = wait_for_status(stage, &dba, "⏳ PENDING").await?;
     print_line(&format!("   #access-requests, after {:.1?}:", asked.elapsed()))?;
-    print_message(&card)?;
+    print_message(&message)?;
     wait_until("bob's direct message", stage, || {
         let direct = stage.slack.dm_with("U0BOB")?;
         stage.slack.messages(&direct).into_iter().find(|message| is_about(message, &dba))
     })
     .await?;
-    print_line("   bob has the same in a direct message, because he is a recipient for dba.")?;
+    print_line("   bob has the same in a direct message, as a recipient for dba.")?;
 
     print_line(
         "\n2. bob approves on the Teleport side; every copy follows, and the thread says who it was.",
     )?;
     print_line(&format!("   bob$ tsh request review --approve --reason='looks fine' {dba}"))?;
     check_accepted(stage.teleport.review(BOB, &dba, Decision::Approve, "looks fine"))?;
-    let card = wait_for_status(stage, &dba, "✅ APPROVED (looks fine)").await?;
-    print_message(&card)?;
-    for reply in wait_for_replies(stage, &card, 1).await? {
+    let message = wait_for_status(stage, &dba, "✅ APPROVED (looks fine)").await?;
+    print_message(&message)?;
+    for reply in wait_for_replies(stage, &message, 1).await? {
         print_indented("   ↳ ", &reply.text)?;
     }
 
@@ -77,41 +76,41 @@ async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
     wait_for_status(stage, &admin, "⏳ PENDING").await?;
     check_accepted(stage.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
     let progress = wait_until("the count of approvals", stage, || {
-        let card = request_message(stage, &admin)?;
-        let text = block_text(&card, 3);
+        let message = request_message(stage, &admin)?;
+        let text = block_text(&message, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
     print_line(&format!("   After bob's approval the message says: {progress}"))?;
     check_accepted(stage.teleport.review(CAROL, &admin, Decision::Approve, "and by me"))?;
-    let card = wait_for_status(stage, &admin, "✅ APPROVED (and by me)").await?;
-    print_message(&card)?;
-    wait_for_replies(stage, &card, 2).await?;
+    let message = wait_for_status(stage, &admin, "✅ APPROVED (and by me)").await?;
+    print_message(&message)?;
+    wait_for_replies(stage, &message, 2).await?;
 
     decide_in_slack(stage).await?;
 
-    print_line("\n5. Refused, deleted, expired: each is told as what it was.")?;
+    print_line("\n5. Refused, deleted, expired: each is shown as what it was.")?;
     let reason = "<!channel> *urgent* `rm -rf /`\n*Status:* ✅ APPROVED";
     let denied = check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
     let pending = wait_for_status(stage, &denied, "⏳ PENDING").await?;
     print_line("   A hostile reason mentions nobody and forges no line:")?;
     print_message(&pending)?;
     check_accepted(stage.teleport.set_state(TCTL, &denied, RequestState::Denied, "not like this", ""))?;
-    let card = wait_for_status(stage, &denied, "❌ DENIED (not like this)").await?;
-    print_line(&format!("   {}", block_text(&card, 2)))?;
+    let message = wait_for_status(stage, &denied, "❌ DENIED (not like this)").await?;
+    print_line(&format!("   {}", block_text(&message, 2)))?;
     let deleted =
         check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")))?;
     wait_for_status(stage, &deleted, "⏳ PENDING").await?;
     check_accepted(stage.teleport.delete(TCTL, &deleted))?;
-    let card = wait_for_status(stage, &deleted, "⌛ EXPIRED").await?;
-    print_line(&format!("   {} {}", block_text(&card, 2), block_text(&card, 3)))?;
+    let message = wait_for_status(stage, &deleted, "⌛ EXPIRED").await?;
+    print_line(&format!("   {} {}", block_text(&message, 2), block_text(&message, 3)))?;
 
     let expired =
-        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nobody is there")))?;
+        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "out of hours")))?;
     wait_for_status(stage, &expired, "⏳ PENDING").await?;
     stage.teleport.expire_now(&expired);
-    let card = wait_for_status(stage, &expired, "⌛ EXPIRED").await?;
-    print_line(&format!("   {}", block_text(&card, 2)))?;
+    let message = wait_for_status(stage, &expired, "⌛ EXPIRED").await?;
+    print_line(&format!("   {}", block_text(&message, 2)))?;
 
     print_line("\n6. Teleport goes away, and a request is decided meanwhile.")?;
     let away = check_accepted(
@@ -121,8 +120,8 @@ async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
     stage.teleport.stop().await;
     check_accepted(stage.teleport.review(BOB, &away, Decision::Approve, "did you notice?"))?;
     stage.teleport.restart().await.map_err(|error| ExitError::new(Exit::Failed, error))?;
-    let card = wait_for_status(stage, &away, "✅ APPROVED (did you notice?)").await?;
-    print_line(&format!("   It is back: {}", block_text(&card, 2)))?;
+    let message = wait_for_status(stage, &away, "✅ APPROVED (did you notice?)").await?;
+    print_line(&format!("   It is back: {}", block_text(&message, 2)))?;
     print_line("\nThat was all. `teleport-slack demo` lets you play both sides yourself.")
 }
 
@@ -133,37 +132,37 @@ async fn decide_in_slack(stage: &Environment) -> Result<(), ExitError> {
     let id = check_accepted(
         stage.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")),
     )?;
-    let card = wait_for_status(stage, &id, "⏳ PENDING").await?;
-    let labels: Vec<_> = card.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
+    let message = wait_for_status(stage, &id, "⏳ PENDING").await?;
+    let labels: Vec<_> = message.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
     print_line(&format!("   Under the message: {}", labels.join(" ")))?;
 
-    // A click counts once the daemon has noted which message is whose; only a program is fast enough to be earlier.
+    // A click counts once the daemon has recorded its message; only a program is fast enough to be earlier.
     wait_until("the daemon to note its message", stage, || {
-        stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&card.ts)).then_some(())
+        stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&message.ts)).then_some(())
     })
     .await?;
-    print_line("   alice presses Approve. Only she sees the answer:")?;
-    let seen = check_acted(press_approve(stage, "U0ALICE", &card).await)?;
+    print_line("   alice presses Approve. Only alice sees the answer:")?;
+    let seen = check_acted(press_approve(stage, "U0ALICE", &message).await)?;
     print_indented("   ┆ ", &ephemeral_text(&seen).await?)?;
 
-    print_line("   bob presses Approve, confirms, and gives his reason in the dialogue that opens:")?;
-    print_indented("   ┆ ", &approve(stage, "U0BOB", &card, "seen the plan").await?)?;
+    print_line("   bob presses Approve, confirms, and gives his reason in the form that opens:")?;
+    print_indented("   ┆ ", &approve(stage, "U0BOB", &message, "seen the plan").await?)?;
     let progress = wait_until("the count of approvals", stage, || {
-        let card = request_message(stage, &id)?;
-        let text = block_text(&card, 3);
+        let message = request_message(stage, &id)?;
+        let text = block_text(&message, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
     print_line(&format!("   The message says: {progress}"))?;
     print_line("   carol does the same:")?;
-    print_indented("   ┆ ", &approve(stage, "U0CAROL", &card, "go on").await?)?;
+    print_indented("   ┆ ", &approve(stage, "U0CAROL", &message, "go on").await?)?;
 
-    let card = wait_for_status(stage, &id, "✅ APPROVED (go on)").await?;
+    let message = wait_for_status(stage, &id, "✅ APPROVED (go on)").await?;
     print_line(
         "   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:",
     )?;
-    print_message(&card)?;
-    for reply in wait_for_replies(stage, &card, 2).await? {
+    print_message(&message)?;
+    for reply in wait_for_replies(stage, &message, 2).await? {
         print_indented("   ↳ ", &reply.text)?;
     }
     let is_left = |message: &MessageView| message.buttons.iter().any(|button| button.action_id == APPROVE);
@@ -196,23 +195,23 @@ const APPROVE: &str = "approve";
 async fn press_approve(
     stage: &Environment,
     user: &str,
-    card: &MessageView,
+    message: &MessageView,
 ) -> Result<ActionOutcome, ActionError> {
-    stage.slack.click(user, &card.channel, &card.ts, APPROVE).confirmed().await
+    stage.slack.click(user, &message.channel, &message.ts, APPROVE).confirmed().await
 }
 
-/// Approves with a reason; returns what the person is told.
+/// Approves with a reason; returns the reply that the user sees.
 async fn approve(
     stage: &Environment,
     user: &str,
-    card: &MessageView,
+    message: &MessageView,
     reason: &str,
 ) -> Result<String, ExitError> {
-    let seen = check_acted(press_approve(stage, user, card).await)?;
-    let Some(dialogue) = seen.modal_within(TIMEOUT).await else {
-        return Err(timed_out("the dialogue for a reason"));
+    let seen = check_acted(press_approve(stage, user, message).await)?;
+    let Some(modal) = seen.modal_within(TIMEOUT).await else {
+        return Err(timed_out("the form for a reason"));
     };
-    let submitted = stage.slack.submit_view(user, &dialogue.id, &[(controls::REASON, reason)]).await;
+    let submitted = stage.slack.submit_view(user, &modal.id, &[(controls::REASON, reason)]).await;
     ephemeral_text(&submitted.map_err(|cause| ExitError::new(Exit::Failed, cause))?.outcome).await
 }
 
@@ -246,19 +245,19 @@ fn block_text(message: &MessageView, block: usize) -> String {
 async fn wait_for_status(stage: &Environment, id: &str, wanted: &str) -> Result<MessageView, ExitError> {
     let wanted = format!("*Status:* {wanted}");
     wait_until(&format!("the message to say {wanted:?}"), stage, || {
-        request_message(stage, id).filter(|card| block_text(card, 2) == wanted)
+        request_message(stage, id).filter(|message| block_text(message, 2) == wanted)
     })
     .await
 }
 
 async fn wait_for_replies(
     stage: &Environment,
-    card: &MessageView,
+    parent: &MessageView,
     count: usize,
 ) -> Result<Vec<MessageView>, ExitError> {
     wait_until("the replies in the thread", stage, || {
-        let mut thread = stage.slack.thread(&card.channel, &card.ts);
-        thread.retain(|message| message.ts != card.ts);
+        let mut thread = stage.slack.thread(&parent.channel, &parent.ts);
+        thread.retain(|message| message.ts != parent.ts);
         (thread.len() == count).then_some(thread)
     })
     .await
@@ -268,14 +267,14 @@ async fn wait_for_replies(
 async fn wait_until<T>(
     what: &str,
     stage: &Environment,
-    mut look: impl FnMut() -> Option<T>,
+    mut check: impl FnMut() -> Option<T>,
 ) -> Result<T, ExitError> {
     let (mut teleport, mut slack) = (stage.teleport.changes(), stage.slack.changes());
     let deadline = Instant::now() + TIMEOUT;
     loop {
         teleport.mark_unchanged();
         slack.mark_unchanged();
-        if let Some(found) = look() {
+        if let Some(found) = check() {
             return Ok(found);
         }
         let change = async {
@@ -293,19 +292,19 @@ async fn wait_until<T>(
 fn timed_out(what: &str) -> ExitError {
     ExitError::new(
         Exit::Failed,
-        format!("waited {TIMEOUT:?} in vain for {what}; this is a fault, please report it"),
+        format!("waited {TIMEOUT:?} for {what} without success; this is a bug, please report it"),
     )
 }
 
 fn check_accepted<T>(answer: Result<T, RpcError>) -> Result<T, ExitError> {
     answer.map_err(|refusal| {
-        ExitError::new(Exit::Failed, format!("the make-believe Teleport refused: {refusal:?}"))
+        ExitError::new(Exit::Failed, format!("the simulated Teleport refused: {refusal:?}"))
     })
 }
 
-fn print_message(card: &MessageView) -> Result<(), ExitError> {
-    for block in 0..card.blocks.len() {
-        print_indented("   │ ", &block_text(card, block))?;
+fn print_message(message: &MessageView) -> Result<(), ExitError> {
+    for block in 0..message.blocks.len() {
+        print_indented("   │ ", &block_text(message, block))?;
     }
     Ok(())
 }

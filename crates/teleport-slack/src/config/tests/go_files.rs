@@ -58,8 +58,8 @@ fn each_row_of_the_table_is_so() {
                 config.role_to_recipients == [(RolePattern::parse("*").unwrap(), team.to_vec())]
             }
             "the recipients of exactly that role" => {
-                let (role, told) = &config.role_to_recipients[0];
-                role.matches("dba") && !role.matches("dba2") && told.len() == 2
+                let (role, recipients) = &config.role_to_recipients[0];
+                role.matches("dba") && !role.matches("dba2") && recipients.len() == 2
             }
             "`listen_addr`" | "`public_addr`" => warned.contains(&format!("write {here}")),
             "ERROR" => config.log == log(LogOutput::Stderr, Severity::Error),

@@ -124,10 +124,8 @@ fn a_pipe_or_a_folder_is_an_error_at_once() {
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for path in [pipe.as_path(), dir.path()] {
         let error = load(path).unwrap_err();
-        assert!(
-            matches!(error, ConfigError::Unreadable { .. }) && error.exit() == Exit::Configuration,
-            "{error}"
-        );
+        assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+        assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
         let text = std::fs::read_to_string(&config).unwrap();
         let token = dir.path().join("token");
         std::fs::write(&config, text.replace(token.to_str().unwrap(), path.to_str().unwrap())).unwrap();

@@ -3,14 +3,14 @@
 use super::*;
 
 /// One recipient, as TOML has it.
-fn told(recipient: &str) -> String {
+fn with_recipients(recipient: &str) -> String {
     with("").replace("[\"team\"]", &format!("[{recipient}]"))
 }
 
 #[track_caller]
 fn check_recipient(written: &str, expected: &str) {
-    let mistake = mistake(&told(written));
-    let config = config(&told(advice(&mistake).trim_matches(['[', ']'])));
+    let mistake = mistake(&with_recipients(written));
+    let config = config(&with_recipients(advice(&mistake).trim_matches(['[', ']'])));
     let found: Vec<_> = config.slack.recipients.iter().map(ToString::to_string).collect();
     assert_eq!(found.join(" "), expected, "{written}: {mistake}");
 }
@@ -36,13 +36,13 @@ fn of_recipients() {
 #[test]
 fn a_user_group_is_no_channel_in_capitals() {
     for group in ["S0DBA", "S0123ABCD"] {
-        let mistake = mistake(&told(&format!("{group:?}")));
+        let mistake = mistake(&with_recipients(&format!("{group:?}")));
         insta::allow_duplicates! {
             let shown = mistake.replace(group, "GROUP").replace(&group.to_lowercase(), "group");
             insta::assert_snapshot!(shown, @r#"6: "GROUP": this is a user group, and a message goes to a channel or a person; write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "group""#);
         }
     }
-    assert!(!mistake(&told(r#""<!subteam^S0DBA|@dba>""#)).contains("write \""));
+    assert!(!mistake(&with_recipients(r#""<!subteam^S0DBA|@dba>""#)).contains("write \""));
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn of_paths() {
         let text = with("").replace("xoxb-1", name);
         let error = loaded(&text).unwrap_err().to_string();
         let literal = error.split("write ").nth(1).unwrap().trim();
-        let mended = loaded(&text.replace(&format!("{name:?}"), literal)).unwrap();
-        assert_eq!(mended.config.slack.token.expose(), "xoxb-1", "{error}");
+        let fixed = loaded(&text.replace(&format!("{name:?}"), literal)).unwrap();
+        assert_eq!(fixed.config.slack.token.expose(), "xoxb-1", "{error}");
     }
     // A word that is a file is not taken for the secret itself.
     let review = "[review]\nenabled = true\nslack_user_id_trait = \"t\"\nsigning_secret = \"signing\"\n";
@@ -110,8 +110,8 @@ fn of_paths() {
     // A log beside the configuration.
     let error = loaded(&with("[log]\noutput = \"slack.log\"\n")).unwrap_err().to_string();
     let literal = error.split(", or ").last().unwrap().split(" for a file").next().unwrap();
-    let mended = loaded(&with(&format!("[log]\noutput = {literal}\n"))).unwrap();
-    let LogOutput::File(log) = mended.config.log.output else { panic!("{error}") };
+    let fixed = loaded(&with(&format!("[log]\noutput = {literal}\n"))).unwrap();
+    let LogOutput::File(log) = fixed.config.log.output else { panic!("{error}") };
     assert_eq!(log.parent(), Some(dir.path()));
     std::fs::write(log, "it can be written").unwrap();
 }
@@ -131,9 +131,9 @@ fn warnings_do_not_contradict_each_other() {
 
 /// A file with a warning, and what its remedy makes of it.
 #[track_caller]
-fn check_ends(given: &str, mended: &str) {
+fn check_ends(given: &str, fixed: &str) {
     assert_ne!(warnings(given), "", "{given}");
-    assert_eq!(warnings(mended), "", "{}", warnings(given));
+    assert_eq!(warnings(fixed), "", "{}", warnings(given));
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn of_warnings() {
     check_ends(&slack("notify_only = true"), &with(""));
     check_ends(&with("").replace("addr", "auth_server"), &with(""));
     check_ends(&with("").replace("recipients = [\"team\"]", "channel = \"team\""), &with(""));
-    check_ends(&told(r#""team", "team""#), &with(""));
-    check_ends(&told(r#""DBA""#), &told(r#""dba""#));
+    check_ends(&with_recipients(r#""team", "team""#), &with(""));
+    check_ends(&with_recipients(r#""DBA""#), &with_recipients(r#""dba""#));
     check_ends(&with("").replace("recipients = [\"team\"]", ""), &with(""));
     check_ends(&with("[http]\nlisten_addr = \":1\"\n"), &with(""));
     let on = "[review]\nenabled = true\napp_token = \"xapp-1\"\n";

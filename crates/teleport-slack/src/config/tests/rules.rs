@@ -142,7 +142,7 @@ fn whom_a_configured_link_may_lead_to_is_accepted() {
     config(&with_key("slack_user_id_trait = \"slack_uid\"").replace("dave@example.com", "dave"));
     // A name that no address can equal.
     mistake(&with_key("allow_email_username_match = true").replace("dave@example.com", "dave"));
-    // Where Teleport judges, or nothing is decided in Slack, nobody needs to be led to.
+    // Where Teleport judges, or nothing is decided in Slack, no approver needs a mapping.
     config(&dave.replace("resolver", "reviewer"));
     config(&dave.replace("enabled = true", "enabled = false"));
     config(&format!("{dave}teleport_only = true\n"));

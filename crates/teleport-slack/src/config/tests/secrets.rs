@@ -45,7 +45,7 @@ severity = "INFO"
 format = "text"
 "#;
 
-/// What tells them from anything else in a message.
+/// The part that distinguishes them from everything else in a message.
 const MARK: &str = "k9MarkerQ7";
 
 /// One secret of each kind, with the marker in it.
@@ -81,10 +81,11 @@ fn replaced(text: &str, range: &std::ops::Range<usize>, by: &str) -> String {
 #[track_caller]
 fn check_hidden(text: &str, mark: &str) -> String {
     let Err(error) = parsed(text) else { panic!("it loaded:\n{text}") };
-    assert_eq!(error.exit(), Exit::Configuration);
+    let message = error.to_string();
     let shown = format!("{error}\n{error:?}\n{}", crate::exit::Chain(&error));
     assert!(!shown.contains(mark), "{shown}\nfor {text}");
-    error.to_string()
+    assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
+    message
 }
 
 #[test]
@@ -116,16 +117,16 @@ fn one_in_an_unknown_key_or_its_value_or_a_comment_is_not_shown() {
         for line in [
             format!("\"{secret}\" = 1"),
             format!("\"{secret}\" = \"x\""),
-            format!("colour = \"{secret}\""),
+            format!("color = \"{secret}\""),
             format!("[\"{secret}\"]"),
             format!("[log.\"{secret}\"]"),
             format!("[[\"{secret}\"]]"),
-            format!("colour = [{{ a = \"{secret}\" }}]"),
+            format!("color = [{{ a = \"{secret}\" }}]"),
         ] {
             check_hidden(&format!("{FILE}{line}\n"), MARK);
         }
         // Beside another mistake.
-        check_hidden(&format!("{FILE}colour = 1 # {secret}\n"), MARK);
+        check_hidden(&format!("{FILE}color = 1 # {secret}\n"), MARK);
     }
 }
 

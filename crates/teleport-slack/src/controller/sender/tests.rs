@@ -1,4 +1,4 @@
-//! What is told of a place, and what a failed call means for its errand.
+//! What is remembered of a channel, and what a failed call means for its operation.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +10,7 @@ use crate::slack::ClientOptions;
 use crate::slack::objects::AuthTest;
 use access_core::domain::secret::Secret;
 
-fn outbox() -> SlackSender {
+fn sender() -> SlackSender {
     let options = ClientOptions {
         api_url: "http://127.0.0.1:9/api/".into(),
         ..ClientOptions::new(Secret::new("xoxb-1"))
@@ -32,19 +32,19 @@ fn outbox() -> SlackSender {
 }
 
 fn caller(id: &str) -> QueuedOperation {
-    let errand = Operation::Post(RecipientKey::new("C0TEAM"));
-    QueuedOperation { created: None, id: RequestId::new(id), operation: errand }
+    let operation = Operation::Post(RecipientKey::new("C0TEAM"));
+    QueuedOperation { created: None, id: RequestId::new(id), operation }
 }
 
 const POST: Method = Method::ChatPostMessage;
 
-fn refused(outbox: &SlackSender, error: &SlackError, failures: u32) -> Deferred {
-    outbox.on_error(&caller("r1"), "C0TEAM", error, failures)
+fn refused(sender: &SlackSender, error: &SlackError, failures: u32) -> Deferred {
+    sender.on_error(&caller("r1"), "C0TEAM", error, failures)
 }
 
 #[test]
-fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive() {
-    let outbox = outbox();
+fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
+    let sender = sender();
     let coded = |method, code| SlackError::api_error(method, code);
     // Slack has answered, so it is there or never will be; or it may still be on its way.
     let (now, late) = (Some(SignedDuration::ZERO), Some(IN_DOUBT_AFTER_TIMEOUT));
@@ -64,10 +64,13 @@ fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive(
         (SlackError::timed_out(Method::ConversationsHistory, true), None),
     ] {
         let before = Timestamp::now();
-        match (refused(&outbox, &error, 0).effect, ripe_after) {
-            (Effect::Unknown { final_at: ripe, destination: place, is_accepted }, Some(after)) => {
+        match (refused(&sender, &error, 0).effect, ripe_after) {
+            (Effect::Unknown { final_at, destination: place, is_accepted }, Some(after)) => {
                 assert_eq!((place.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
-                assert!(ripe >= before + after && ripe <= Timestamp::now() + after, "{error}: {ripe}");
+                assert!(
+                    final_at >= before + after && final_at <= Timestamp::now() + after,
+                    "{error}: {final_at}"
+                );
             }
             (Effect::NotApplied, None) => {}
             (fate, _) => panic!("{error}: {fate:?}"),
@@ -76,8 +79,8 @@ fn only_a_post_that_may_have_been_made_is_in_doubt_and_as_long_as_it_may_arrive(
 }
 
 #[test]
-fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
-    let outbox = outbox();
+fn a_refused_post_is_retried_soon_and_then_less_often() {
+    let sender = sender();
     let coded = |code| SlackError::api_error(POST, code);
     let cases: [(_, _, RangeInclusive<u64>); 8] = [
         (coded("msg_too_long"), 0, 7..=15),
@@ -90,13 +93,13 @@ fn a_refusal_is_asked_about_soon_and_then_more_and_more_rarely() {
         (SlackError::timed_out(POST, false), 50, 10..=20),
     ];
     for (error, failures, seconds) in cases {
-        let not_yet = refused(&outbox, &error, failures);
+        let not_yet = refused(&sender, &error, failures);
         assert!(not_yet.is_failure && seconds.contains(&not_yet.delay.as_secs()), "{error}: {not_yet:?}");
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_for_itself() {
+fn a_channel_error_counts_for_all_messages_and_a_message_error_for_itself() {
     let coded = |code| SlackError::api_error(POST, code);
     for (code, is_shut) in [
         ("not_in_channel", true),
@@ -108,32 +111,32 @@ fn what_is_wrong_with_a_place_counts_for_all_and_what_is_wrong_with_a_message_fo
         ("invalid_metadata_format", false),
         ("brand_new", false),
     ] {
-        let outbox = outbox();
-        refused(&outbox, &coded(code), 0);
+        let sender = sender();
+        refused(&sender, &coded(code), 0);
         let other = Operation::Post(RecipientKey::new("C0TEAM"));
         let now = Instant::now();
-        let wait = outbox.breaker().required_wait("C0TEAM", &RequestId::new("other"), &other, now);
+        let wait = sender.breaker().required_wait("C0TEAM", &RequestId::new("other"), &other, now);
         assert_eq!(wait.is_some(), is_shut, "{code}: {wait:?}");
-        // The first wait is longer than the rest between two tries, or its own errand would meet it.
+        // The first wait is longer than the probe interval, or the operation itself would run into it.
         assert!(
-            refused(&outbox, &coded(code), 0).delay > crate::controller::channel_breaker::PROBE_INTERVAL,
+            refused(&sender, &coded(code), 0).delay > crate::controller::channel_breaker::PROBE_INTERVAL,
             "{code}"
         );
     }
 }
 
 #[test]
-fn a_wait_that_slack_asks_for_is_kept_to_the_second_and_is_no_failure() {
-    let outbox = outbox();
-    let not_yet = refused(&outbox, &SlackError::api_error(POST, "ratelimited"), 50);
+fn a_retry_after_is_obeyed_to_the_second_and_is_no_failure() {
+    let sender = sender();
+    let not_yet = refused(&sender, &SlackError::api_error(POST, "ratelimited"), 50);
     assert_eq!((not_yet.delay, not_yet.is_failure), (Duration::from_secs(7), false));
-    let left = outbox.blocked_for(POST).unwrap();
+    let left = sender.blocked_for(POST).unwrap();
     assert!(left > Duration::from_secs(6) && left <= Duration::from_secs(7), "{left:?}");
-    assert_eq!(outbox.blocked_for(Method::ChatUpdate), None);
+    assert_eq!(sender.blocked_for(Method::ChatUpdate), None);
 }
 
 #[test]
-fn a_message_is_given_up_when_it_is_gone_or_nobody_needs_it() {
+fn a_message_is_given_up_when_it_is_deleted_or_not_needed() {
     let coded = |code| SlackError::api_error(Method::ChatUpdate, code);
     for (error, while_listed, at_last) in [
         (coded("message_not_found"), true, true),

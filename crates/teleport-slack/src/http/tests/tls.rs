@@ -103,19 +103,19 @@ async fn broken_files_keep_the_old_certificate_and_are_told_once() {
     let certificates = Certificates::load(files.clone()).await.unwrap();
     let first = certificates.current();
     let log = Captured::start();
-    let told = || log.count("keeps its old certificate");
+    let logged = || log.count("keeps its old certificate");
 
     // Half of a renewal: not worth a word yet.
     fs::write(&files.key, &new.key).unwrap();
     certificates.reload_if_changed().await;
-    assert_eq!(told(), 0, "{}", log.text());
+    assert_eq!(logged(), 0, "{}", log.text());
     for _ in 0..3 {
         certificates.reload_if_changed().await;
     }
-    assert_eq!(told(), 1, "{}", log.text());
+    assert_eq!(logged(), 1, "{}", log.text());
     assert_eq!(log.count("cannot be used together"), 1, "{}", log.text());
 
-    // Another fault is told too, and the key never.
+    // Another fault is logged too, and the key never.
     fs::write(&files.key, new.key.replace("END", "STOP")).unwrap();
     for _ in 0..3 {
         certificates.reload_if_changed().await;
@@ -124,7 +124,7 @@ async fn broken_files_keep_the_old_certificate_and_are_told_once() {
     for _ in 0..3 {
         certificates.reload_if_changed().await;
     }
-    assert_eq!(told(), 3, "{}", log.text());
+    assert_eq!(logged(), 3, "{}", log.text());
     let secret = new.key.lines().nth(1).unwrap();
     assert!(!log.text().contains(secret), "{}", log.text());
     assert!(Arc::ptr_eq(&first, &certificates.current()));

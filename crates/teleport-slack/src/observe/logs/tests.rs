@@ -12,9 +12,9 @@ fn noon() -> Timestamp {
 }
 
 /// What is logged while `act` runs.
-fn logged(format: LogFormat, colour: bool, severity: Severity, act: impl FnOnce()) -> String {
+fn logged(format: LogFormat, color: bool, severity: Severity, act: impl FnOnce()) -> String {
     let (mut reader, writer) = pipe().unwrap();
-    let style = Style { format, color: colour };
+    let style = Style { format, color };
     let (sink, guard) =
         sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count)).unwrap();
     tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);

@@ -33,7 +33,7 @@ pub enum InDoubtResult {
     NotFound,
 }
 
-/// How one visit to a request ended.
+/// How one reconcile of a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
     /// All was done that could be done.
@@ -47,11 +47,11 @@ pub enum ReconcileResult {
 /// What became of one interaction.
 #[derive(Clone, Copy, Debug)]
 pub enum InteractionResult<'a> {
-    /// It was carried out.
+    /// The daemon applied it.
     Accepted(&'a Accepted),
-    /// It changed nothing, and the person was told why.
+    /// It changed nothing, and the user got the reason.
     Refused(&'a Refusal),
-    /// The person is asked for a reason; what they answer counts on its own.
+    /// The user is asked for a reason; the submitted form counts on its own.
     ReasonRequested,
     /// Its signature is not Slack's, or was used before.
     InvalidSignature,

@@ -33,7 +33,7 @@ fn the_document_lists_every_name_and_no_other() {
     metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode_connections(2);
     TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK);
-    let told: BTreeSet<_> = samples(&metrics)
+    let exported: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
         .collect();
@@ -41,7 +41,7 @@ fn the_document_lists_every_name_and_no_other() {
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
     let words = document.split(|c| !is_name(c)).filter(|word| word.starts_with(PREFIX) && *word != PREFIX);
     let documented: BTreeSet<_> = words.map(str::to_owned).collect();
-    assert_eq!(documented, told);
+    assert_eq!(documented, exported);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
         let before = samples(&metrics);
         assert!(before.contains(&(series.clone(), 0.0)), "{series} is not there from the start");
         step(&metrics.clone());
-        // That Teleport answered also tells when.
+        // An answer of Teleport also sets its time.
         let changed =
             samples(&metrics).into_iter().filter(|now| !before.contains(now) && !now.0.contains("_age_"));
         let changed: Vec<_> = changed.collect();

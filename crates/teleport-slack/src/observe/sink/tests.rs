@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use super::*;
 
-fn owned_up(count: u64) -> String {
+fn dropped_notice(count: u64) -> String {
     format!("lost {count}\n")
 }
 
 #[test]
 fn the_last_lines_are_written_before_the_guard_is_gone() {
     let (mut reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
+    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
     for number in 0..100 {
         sink.push(format!("{number}\n"));
     }
@@ -26,19 +26,19 @@ fn the_last_lines_are_written_before_the_guard_is_gone() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_costs_lines_and_no_time() {
+fn a_log_without_a_reader_costs_lines_and_no_time() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
+    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
     // More than the pipe, the queue and what the writer has taken from it hold together; this loop ends only if
-    // nobody waits.
+    // `push` never waits.
     let line = format!("{}\n", "x".repeat(1023));
     let sent = 3 * MAX_QUEUED_BYTES / line.len();
     for _ in 0..sent {
         sink.push(line.clone());
     }
-    // Someone reads again: one more line, in front of which the loss is owned up to.
-    let (tell, told) = mpsc::channel();
-    thread::spawn(move || BufReader::new(reader).lines().try_for_each(|line| tell.send(line.unwrap())));
+    // The reader reads again: the notice about the dropped lines stands before the next line.
+    let (send, received) = mpsc::channel();
+    thread::spawn(move || BufReader::new(reader).lines().try_for_each(|line| send.send(line.unwrap())));
     sink.push("after\n".to_owned());
     let limit = Instant::now() + Duration::from_secs(20);
     while sink.0.lock().bytes > 0 {
@@ -49,7 +49,7 @@ fn a_log_that_nobody_reads_costs_lines_and_no_time() {
     // Everything is awaited before the guard goes, which itself waits for a second only.
     let mut read = Vec::new();
     while read.last().is_none_or(|line| line != "last") {
-        read.push(told.recv_timeout(Duration::from_secs(20)).expect("the log goes on afterwards"));
+        read.push(received.recv_timeout(Duration::from_secs(20)).expect("the log goes on afterwards"));
     }
     drop(guard);
     let written = read.iter().filter(|line| line.len() == 1023).count();
@@ -63,8 +63,8 @@ fn a_log_that_nobody_reads_costs_lines_and_no_time() {
 fn a_closed_log_ends_nothing() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
-    let (sink, guard) = start(Box::new(writer), owned_up).unwrap();
-    sink.push("nobody hears this\n".to_owned());
+    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
+    sink.push("not written\n".to_owned());
     drop(guard);
     assert_eq!(sink.0.lock().dropped, 1);
 }
@@ -72,7 +72,7 @@ fn a_closed_log_ends_nothing() {
 #[test]
 fn the_end_does_not_wait_for_ever() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, mut guard) = start(Box::new(writer), owned_up).unwrap();
+    let (sink, mut guard) = start(Box::new(writer), dropped_notice).unwrap();
     guard.grace = Duration::from_millis(10);
     for _ in 0..MAX_QUEUED_BYTES / 1024 {
         sink.push("x".repeat(1024));
@@ -102,19 +102,23 @@ impl Write for Disk {
     }
 }
 
-/// What is in the log after these lines, and how many are still to be owned up to.
+/// What is in the log after these lines, and how many dropped lines are still to be reported.
 fn written(takes: &[usize], lines: &[&str], lost: u64) -> (String, u64) {
     let written = Arc::default();
     let disk = Disk { takes: takes.iter().copied().collect(), written: Arc::clone(&written) };
     let jobs = lines.iter().map(|line| Job::Write(format!("{line}\n"))).collect();
-    let lost =
-        write_batch(&mut Out { writer: Box::new(disk), has_partial_line: false }, jobs, lost, &owned_up);
+    let lost = write_batch(
+        &mut Out { writer: Box::new(disk), has_partial_line: false },
+        jobs,
+        lost,
+        &dropped_notice,
+    );
     let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     (text, lost)
 }
 
 #[test]
-fn a_log_that_is_writable_again_owns_up_to_what_is_missing() {
+fn a_log_that_is_writable_again_reports_the_dropped_lines() {
     let lines = ["one", "two", "three", "four"];
     assert_eq!(written(&[0, 0], &lines, 5), ("lost 7\nthree\nfour\n".to_owned(), 0));
     assert_eq!(written(&[0; 9], &lines, 0), (String::new(), 4));
@@ -127,7 +131,7 @@ fn lines_on_a_full_disk_do_not_run_together() {
     assert_eq!(written(&[1, 2], &lines, 0), ("one\ntwo\nthree\n".to_owned(), 0));
     // Full after two bytes, still full, then not: the end of the first line is lost, not the beginning of the next.
     assert_eq!(written(&[2, 0, 0], &lines, 0), ("on\nlost 2\nthree\n".to_owned(), 0));
-    // Even what is owned up to is torn.
+    // Even the notice is written in part only.
     assert_eq!(written(&[2, 0, 1, 3, 0], &lines, 0), ("on\nlos\nlost 2\nthree\n".to_owned(), 0));
     assert_eq!(written(&[2, 0, 1, 0, 0], &lines[..2], 0), ("on\n".to_owned(), 2));
 }
@@ -136,7 +140,7 @@ fn lines_on_a_full_disk_do_not_run_together() {
 fn each_line_goes_where_it_was_meant_for() {
     let [old, new] = [Arc::default(), Arc::default()];
     let disk = |written: &Arc<_>| Box::new(Disk { takes: VecDeque::new(), written: Arc::clone(written) });
-    let (sink, guard) = start(disk(&old), owned_up).unwrap();
+    let (sink, guard) = start(disk(&old), dropped_notice).unwrap();
     sink.push("before\n".to_owned());
     sink.switch_to(disk(&new));
     sink.push("after\n".to_owned());

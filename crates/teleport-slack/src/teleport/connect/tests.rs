@@ -129,9 +129,9 @@ async fn a_certificate_that_the_server_refuses() {
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
         assert!(error.detail.contains("CertificateExpired"), "the alert's name is kept: {error}");
 
-        let stranger = TestCa::new("stranger").client_pair("u");
-        let stranger = identity_of(&stranger, &authority.pem, Timestamp::now());
-        let error = connect_error(&server.client(&stranger)).await;
+        let foreign = TestCa::new("other-site").client_pair("u");
+        let foreign = identity_of(&foreign, &authority.pem, Timestamp::now());
+        let error = connect_error(&server.client(&foreign)).await;
         assert_eq!(error.kind, ConnectErrorKind::ClientCertificateRejected, "{error}");
     }
 }
@@ -206,12 +206,12 @@ async fn frame(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(u8, u8, Vec<
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_line_is_asked_once_a_minute_whether_it_lives_and_given_up_without_an_answer() {
+async fn an_idle_connection_is_pinged_once_a_minute_and_closed_without_an_answer() {
     const PING: u8 = 6;
     let (near, mut far) = tokio::io::duplex(1 << 16);
     let mut near = Some(TokioIo::new(near));
     let connector = tower::service_fn(move |_| {
-        let near = near.take().ok_or_else(|| io::Error::other("there is one line only"));
+        let near = near.take().ok_or_else(|| io::Error::other("there is one connection only"));
         async move { near }
     });
     let begun = Instant::now();

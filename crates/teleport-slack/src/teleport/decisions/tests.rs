@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{Fixture, User};
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::refusal::RpcError as Spoken;
 use access_sim::teleport::request::{NewRequest, RequestState as Stored};
-use access_sim::teleport::world::{Fixture, User};
 use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use prost::Message;
 use tonic::Code;
@@ -23,14 +23,14 @@ const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
 const DAVE: &str = "dave@example.com";
 
-fn enterprise(era: ServerVersion) -> Options {
-    Options { advanced_access_workflows: true, ..Options::new(era, Fixture::golden()) }
+fn enterprise(version: ServerVersion) -> Options {
+    Options { advanced_access_workflows: true, ..Options::new(version, Fixture::golden()) }
 }
 
 /// A newest Enterprise cluster whose plugin may submit reviews for everybody.
 async fn reviewer() -> (TeleportSim, Client) {
     let (sim, client) = sim_client(enterprise(ServerVersion::V18), PLUGIN).await;
-    sim.edit_fixture(|world| world.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
+    sim.edit_fixture(|fixture| fixture.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
     (sim, client)
 }
 
@@ -87,7 +87,7 @@ async fn a_denial_decides() {
 }
 
 #[tokio::test]
-async fn plugins_that_may_not_submit_are_told_so() {
+async fn plugins_that_may_not_submit_get_that_refusal() {
     let oss = Options::new(ServerVersion::V18, Fixture::golden());
     for options in [Options::golden(), enterprise(ServerVersion::V13), enterprise(ServerVersion::V18), oss] {
         let (sim, client) = sim_client(options, PLUGIN).await;
@@ -98,26 +98,33 @@ async fn plugins_that_may_not_submit_are_told_so() {
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_review_is_told_apart() {
+async fn each_refusal_of_a_review_is_distinguished() {
     let (sim, client) = reviewer().await;
     let id = create_request(&sim);
     let of = |author| review_of(author, &id);
-    assert_eq!(refusal(submit_as_reviewer(&client, &of(ALICE)).await), Refusal::AuthorNotEligible, "her own");
+    assert_eq!(
+        refusal(submit_as_reviewer(&client, &of(ALICE)).await),
+        Refusal::AuthorNotEligible,
+        "their own request"
+    );
     assert_eq!(refusal(submit_as_reviewer(&client, &of(CAROL)).await), Refusal::AuthorNotEligible);
-    assert_eq!(refusal(submit_as_reviewer(&client, &of("nobody@example.com")).await), Refusal::AuthorUnknown);
-    sim.edit_fixture(|world| {
+    assert_eq!(
+        refusal(submit_as_reviewer(&client, &of("unknown@example.com")).await),
+        Refusal::AuthorUnknown
+    );
+    sim.edit_fixture(|fixture| {
         let roles = vec!["reviewer".to_owned()];
         let expires = Some(Timestamp::now() - jiff::SignedDuration::from_hours(1));
         let person = |name: &str| User { name: name.into(), roles: roles.clone(), ..User::default() };
-        world.users.push(User { expires, sso: true, ..person("expired@example.com") });
-        world.users.push(User { bot: true, ..person("bot-ci") });
+        fixture.users.push(User { expires, sso: true, ..person("expired@example.com") });
+        fixture.users.push(User { bot: true, ..person("bot-ci") });
         // A requester who may review others' requests.
-        world.user_mut(ALICE).unwrap().roles.push("reviewer".into());
+        fixture.user_mut(ALICE).unwrap().roles.push("reviewer".into());
     });
     assert_eq!(
         refusal(submit_as_reviewer(&client, &of(ALICE)).await),
         Refusal::AuthorNotEligible,
-        "still her own"
+        "still their own request"
     );
     assert_eq!(
         refusal(submit_as_reviewer(&client, &of("expired@example.com")).await),
@@ -186,12 +193,12 @@ fn set_of(id: &RequestId, decision: Decision) -> SetState {
 }
 
 #[tokio::test]
-async fn a_state_is_set_in_a_persons_name_on_every_era() {
-    for era in ServerVersion::ALL {
+async fn a_state_is_set_in_a_users_name_on_every_version() {
+    for version in ServerVersion::ALL {
         for (decision, expected) in
             [(Decision::Approve, RequestState::Approved), (Decision::Deny, RequestState::Denied)]
         {
-            let (sim, client) = sim_client(Options::new(era, Fixture::golden()), RESOLVER).await;
+            let (sim, client) = sim_client(Options::new(version, Fixture::golden()), RESOLVER).await;
             let set = set_of(&create_request(&sim), decision);
             let request = client.set_state(&set).await.unwrap();
             assert_eq!((request.state, request.resolve_reason.as_str()), (expected, "by Slack"));
@@ -203,14 +210,14 @@ async fn a_state_is_set_in_a_persons_name_on_every_era() {
 }
 
 #[tokio::test]
-async fn each_refusal_of_a_state_is_told_apart() {
+async fn each_refusal_of_a_state_is_distinguished() {
     let (sim, client) = sim_client(Options::golden(), PLUGIN).await;
     let id = create_request(&sim);
     let error = client.set_state(&set_of(&id, Decision::Approve)).await.unwrap_err();
     assert_eq!(error.refusal(), Some(Refusal::NotPermitted));
     assert!(error.to_string().contains("{resources: ['access_request'], verbs: ['update']}"), "{error}");
 
-    sim.edit_fixture(|world| world.user_mut(PLUGIN).unwrap().roles.push(RESOLVER.into()));
+    sim.edit_fixture(|fixture| fixture.user_mut(PLUGIN).unwrap().roles.push(RESOLVER.into()));
     let gone = set_of(&RequestId::new("gone"), Decision::Approve);
     assert_eq!(refusal(client.set_state(&gone).await), Refusal::NotFound);
     let unnamed = SetState { delegator: String::new(), ..set_of(&id, Decision::Approve) };

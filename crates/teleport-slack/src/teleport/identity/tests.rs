@@ -164,7 +164,7 @@ fn each_missing_part_is_named() {
 }
 
 #[test]
-fn damage_is_told() {
+fn damage_is_reported() {
     let (authority, pair) = cluster();
     let cut: String = pair.crt.lines().take(5).collect::<Vec<_>>().join("\n");
     assert!(matches!(
@@ -197,9 +197,10 @@ fn what_does_not_belong_together_is_refused() {
         IdentityError::ManyCertificates { count: 2, .. }
     ));
     let key = KeyPair::generate().unwrap();
-    let nobody = authority.sign(&LeafParams { common_name: "", dns_names: &[], years: (2020, 2100) }, &key);
+    let without_name =
+        authority.sign(&LeafParams { common_name: "", dns_names: &[], years: (2020, 2100) }, &key);
     assert!(matches!(
-        load_files(&nobody.key, &nobody.crt, &authority.pem).unwrap_err(),
+        load_files(&without_name.key, &without_name.crt, &authority.pem).unwrap_err(),
         IdentityError::NoUser { .. }
     ));
 }

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use access_core::domain::ids::RequestId;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{Fixture, Rule as SimRule};
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
 use access_sim::teleport::request::NewRequest;
-use access_sim::teleport::world::{Fixture, Rule as SimRule};
 use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use bytes::Bytes;
 use teleport_proto::auth::RoleSpecV6;
@@ -33,15 +33,16 @@ fn visibility_of(roles: &[RoleV6]) -> Visibility {
 }
 
 #[tokio::test]
-async fn the_right_to_decide_is_told_from_none_and_from_not_knowing() {
-    for era in [ServerVersion::V6, ServerVersion::V15, ServerVersion::V18] {
+async fn the_right_to_decide_differs_from_none_and_from_not_knowing() {
+    for version in [ServerVersion::V6, ServerVersion::V15, ServerVersion::V18] {
         for (user, expected) in [(PLUGIN_USER, Some(false)), ("access-plugin-rw", Some(true))] {
-            let (sim, client) = sim_client(Options::new(era, Fixture::golden()), user).await;
-            assert_eq!(client.may_resolve().await.unwrap(), expected, "{era:?} {user}");
-            let method = if era == ServerVersion::V6 { Method::GetRole } else { Method::GetCurrentUserRoles };
+            let (sim, client) = sim_client(Options::new(version, Fixture::golden()), user).await;
+            assert_eq!(client.may_resolve().await.unwrap(), expected, "{version:?} {user}");
+            let method =
+                if version == ServerVersion::V6 { Method::GetRole } else { Method::GetCurrentUserRoles };
             let refusal = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
             sim.faults().inject(method, refusal, Repeat::Next(1));
-            assert_eq!(client.may_resolve().await.unwrap(), None, "{era:?}");
+            assert_eq!(client.may_resolve().await.unwrap(), None, "{version:?}");
         }
     }
 }
@@ -50,7 +51,7 @@ async fn the_right_to_decide_is_told_from_none_and_from_not_knowing() {
 fn both_verbs_are_needed_and_a_denial_wins() {
     let request = &["access_request"][..];
     let all = || rule(request, &["list", "read"], "");
-    let unsure = |sight: Visibility| matches!(sight, Visibility::Unknown(_));
+    let unsure = |visibility: Visibility| matches!(visibility, Visibility::Unknown(_));
     assert_eq!(visibility_of(&[]), Visibility::Partial(vec!["list", "read"]));
     assert_eq!(visibility_of(&[RoleV6::default()]), Visibility::Partial(vec!["list", "read"]));
     assert_eq!(visibility_of(&[role(vec![all()], vec![])]), Visibility::All);
@@ -78,32 +79,32 @@ fn both_verbs_are_needed_and_a_denial_wins() {
 }
 
 fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
-    sim.edit_fixture(|world| {
+    sim.edit_fixture(|fixture| {
         let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
         let rule = SimRule { resources: vec!["access_request".to_owned()], verbs };
-        world.role_mut("access-plugin").unwrap().allow.rules = vec![rule];
+        fixture.role_mut("access-plugin").unwrap().allow.rules = vec![rule];
     });
 }
 
 #[tokio::test]
-async fn in_every_era_an_absence_counts_only_with_the_rights() {
-    for era in ServerVersion::ALL {
+async fn in_every_version_an_absence_counts_only_with_the_rights() {
+    for version in ServerVersion::ALL {
         let metrics = Metrics::new();
-        let options = Options::new(era, Fixture::golden());
+        let options = Options::new(version, Fixture::golden());
         let (sim, client) = observed_sim_client(options, PLUGIN_USER, Arc::new(metrics.clone())).await;
         let unready = || {
             metrics.health().unready_reasons(tokio::time::Instant::now(), jiff::Timestamp::now()).join(" ")
         };
         let id = sim.request_access("alice@example.com", NewRequest::roles(&["dba"], "")).unwrap();
         let (id, gone) = (RequestId::new(id), RequestId::new("4b1d7a0e-0000-4000-8000-000000000000"));
-        assert_eq!(client.visibility().await.unwrap(), Visibility::All, "{era:?}");
-        assert!(client.get_request(&id).await.unwrap().is_some(), "{era:?}");
-        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+        assert_eq!(client.visibility().await.unwrap(), Visibility::All, "{version:?}");
+        assert!(client.get_request(&id).await.unwrap().is_some(), "{version:?}");
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{version:?}");
         for verb in READ_VERBS {
             set_verbs(&sim, &[verb]);
             for id in [&id, &gone] {
                 let error = client.get_request(id).await.unwrap_err();
-                assert!(matches!(error, TeleportError::NotVisible { .. }), "{era:?} {error}");
+                assert!(matches!(error, TeleportError::NotVisible { .. }), "{version:?} {error}");
                 let missing = READ_VERBS.into_iter().find(|other| *other != verb).unwrap();
                 assert!(error.to_string().contains(&format!("lacks the verb {missing} on")), "{error}");
                 assert!(error.to_string().contains("verbs: ['list', 'read']"), "{error}");
@@ -111,25 +112,25 @@ async fn in_every_era_an_absence_counts_only_with_the_rights() {
             assert!(unready().contains("lacks the verb"), "{}", unready());
         }
         set_verbs(&sim, &READ_VERBS);
-        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{version:?}");
         assert!(!unready().contains("lacks the verb"), "{}", unready());
     }
 }
 
 #[tokio::test]
 async fn rights_that_cannot_be_had_prove_nothing() {
-    for (era, method) in
+    for (version, method) in
         [(ServerVersion::V6, Method::GetRole), (ServerVersion::V18, Method::GetCurrentUserRoles)]
     {
-        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN_USER).await;
+        let (sim, client) = sim_client(Options::new(version, Fixture::golden()), PLUGIN_USER).await;
         let gone = RequestId::new("4b1d7a0e-0000-4000-8000-000000000000");
         let refusal = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
         sim.faults().inject(method, refusal, Repeat::Next(2));
-        assert!(matches!(client.visibility().await.unwrap(), Visibility::Unknown(_)), "{era:?}");
+        assert!(matches!(client.visibility().await.unwrap(), Visibility::Unknown(_)), "{version:?}");
         let error = client.get_request(&gone).await.unwrap_err();
-        assert!(error.to_string().contains("cannot be known"), "{era:?} {error}");
+        assert!(error.to_string().contains("cannot be known"), "{version:?} {error}");
         sim.faults().inject(method, Fault::unavailable(), Repeat::Next(1));
-        assert_eq!(client.get_request(&gone).await.unwrap_err().kind(), ErrorKind::Retry, "{era:?}");
-        assert!(client.get_request(&gone).await.unwrap().is_none(), "{era:?}");
+        assert_eq!(client.get_request(&gone).await.unwrap_err().kind(), ErrorKind::Retry, "{version:?}");
+        assert!(client.get_request(&gone).await.unwrap().is_none(), "{version:?}");
     }
 }

@@ -1,9 +1,9 @@
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{self, CertOptions};
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::{self, Fixture};
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::refusal::RpcError;
-use access_sim::teleport::world::{self, Fixture};
 use access_sim::teleport::{Options, ServerVersion, TeleportSim};
 use teleport_proto::auth::AuthPreferenceSpecV2;
 use tonic::Code;
@@ -14,7 +14,7 @@ use crate::config::Credentials;
 use crate::teleport::scripted_server::sim_client;
 
 #[test]
-fn who_signed_is_told_by_the_names_on_the_certificate() {
+fn the_names_on_the_certificate_show_who_signed() {
     let uuid = "de37d815-126c-49be-b542-1b843462b05d";
     for (user, impersonator, expected) in [
         ("access-plugin", Some(format!("{uuid}.example.com")), Signer::AuthHost),
@@ -32,10 +32,10 @@ fn who_signed_is_told_by_the_names_on_the_certificate() {
 
 #[tokio::test]
 async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the_only_factor() {
-    use world::SecondFactor::{Off, On, WebAuthn};
+    use fixture::SecondFactor::{Off, On, WebAuthn};
     let alice = certs::Signer::User("alice@example.com");
     let by_alice = || Signer::User("alice@example.com".to_owned());
-    for (era, factor, signer, expected) in [
+    for (version, factor, signer, expected) in [
         (ServerVersion::V15, WebAuthn, alice, SecondFactor::Asked(by_alice())),
         (ServerVersion::V15_3, WebAuthn, certs::Signer::Unnamed, SecondFactor::Asked(Signer::Unnamed)),
         (ServerVersion::V18, WebAuthn, alice, SecondFactor::Asked(by_alice())),
@@ -44,18 +44,18 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
         (ServerVersion::V15, On, alice, SecondFactor::NotAsked),
         (ServerVersion::V18, On, alice, SecondFactor::NotAsked),
         (ServerVersion::V18, Off, alice, SecondFactor::NotAsked),
-        // Before 15 nobody is asked.
+        // Before 15 Teleport asks no one.
         (ServerVersion::V13, WebAuthn, alice, SecondFactor::NotAsked),
     ] {
-        let (_sim, client) = signed_by(era, factor, signer).await;
-        assert_eq!(client.second_factor().await.unwrap(), expected, "{era:?} {factor:?} {signer:?}");
+        let (_sim, client) = signed_by(version, factor, signer).await;
+        assert_eq!(client.second_factor().await.unwrap(), expected, "{version:?} {factor:?} {signer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_the_cluster_does_not_tell_is_not_known() {
+async fn what_the_cluster_does_not_show_is_not_known() {
     let (sim, client) =
-        signed_by(ServerVersion::V15, world::SecondFactor::Off, certs::Signer::User("alice@example.com"))
+        signed_by(ServerVersion::V15, fixture::SecondFactor::Off, certs::Signer::User("alice@example.com"))
             .await;
     for code in [Code::PermissionDenied, Code::Unimplemented] {
         sim.faults().inject(
@@ -93,12 +93,12 @@ fn words_and_lists_of_factors_are_read_and_unknown_ones_prove_nothing() {
 
 /// A plugin with a certificate that `signer` had signed.
 async fn signed_by(
-    era: ServerVersion,
-    second_factor: world::SecondFactor,
+    version: ServerVersion,
+    second_factor: fixture::SecondFactor,
     signer: certs::Signer,
 ) -> (TeleportSim, Client) {
-    let world = Fixture { second_factor, ..Fixture::golden() };
-    let (sim, client) = sim_client(Options::new(era, world), PLUGIN_USER).await;
+    let fixture = Fixture { second_factor, ..Fixture::golden() };
+    let (sim, client) = sim_client(Options::new(version, fixture), PLUGIN_USER).await;
     let dir = tempfile::tempdir().unwrap();
     let credentials = sim.credentials(PLUGIN_USER, CertOptions { signer, ..CertOptions::default() });
     let file = dir.path().join("auth_id");

@@ -1,5 +1,5 @@
 use access_sim::teleport::call_log::Method;
-use access_sim::teleport::world::{Fixture, Rule, User};
+use access_sim::teleport::fixture::{Fixture, Rule, User};
 use access_sim::teleport::{Options, ServerVersion};
 use bytes::Bytes;
 use prost::Message;
@@ -21,9 +21,9 @@ fn traits(pairs: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn users_of_every_era_are_found_with_traits_and_end() {
-    for era in ServerVersion::ALL {
-        let (sim, client) = sim_client(Options::new(era, Fixture::golden()), PLUGIN).await;
+async fn users_of_every_version_are_found_with_traits_and_end() {
+    for version in ServerVersion::ALL {
+        let (sim, client) = sim_client(Options::new(version, Fixture::golden()), PLUGIN).await;
         let end: Timestamp = "2100-01-01T00:00:00.5Z".parse().unwrap();
         let erin = User {
             name: "erin@example.com".into(),
@@ -33,14 +33,14 @@ async fn users_of_every_era_are_found_with_traits_and_end() {
             sso: true,
             bot: false,
         };
-        sim.edit_fixture(|world| {
-            world.users.push(erin.clone());
-            world.role_mut(PLUGIN).unwrap().allow.rules.push(user_rule(&["list", "read"]));
+        sim.edit_fixture(|fixture| {
+            fixture.users.push(erin.clone());
+            fixture.role_mut(PLUGIN).unwrap().allow.rules.push(user_rule(&["list", "read"]));
         });
         let expected =
             TeleportUser { name: erin.name, roles: erin.roles, traits: erin.traits, expires: Some(end) };
         assert_eq!(client.get_user("erin@example.com").await.unwrap(), Some(expected.clone()));
-        assert_eq!(client.get_user("nobody").await.unwrap(), None);
+        assert_eq!(client.get_user("unknown").await.unwrap(), None);
         assert_eq!(client.get_user("Erin@example.com").await.unwrap(), None, "names are exact");
         let bob = client.get_user("bob@example.com").await.unwrap().unwrap();
         assert_eq!((bob.expires, bob.traits.len()), (None, 0));
@@ -133,12 +133,12 @@ async fn foreign_users_are_bounded_and_shown_lossily() {
             wire_user(&b"caf\xff"[..]).encode_to_vec().into(),
             UserV2::default().encode_to_vec().into(),
         ]),
-        _ => Reply::one(&wire_user("somebody else")),
+        _ => Reply::one(&wire_user("carol")),
     })
     .await;
     let names: Vec<String> = client.list_users().await.unwrap().into_iter().map(|user| user.name).collect();
     assert_eq!(names, ["caf\u{fffd}"]);
-    assert_eq!(client.get_user("bob").await.unwrap(), None, "the answer is about somebody else");
+    assert_eq!(client.get_user("bob").await.unwrap(), None, "the answer is about another user");
 
     let (_server, client) = serve(|method, _| match method {
         "teleport.users.v1.UsersService/ListUsers" => Reply::one(&users::ListUsersResponse {

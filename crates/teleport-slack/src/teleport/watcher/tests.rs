@@ -15,7 +15,7 @@ use crate::observe::captured::Captured;
 use crate::teleport::error::Call;
 use crate::teleport::scripted_server::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
 
-/// A request whose reason tells its versions apart.
+/// A request whose reason distinguishes its versions.
 fn request(id: &str, reason: &str) -> AccessRequest {
     AccessRequest {
         id: RequestId::new(id),
@@ -55,14 +55,17 @@ fn call_error(kind: ErrorKind) -> TeleportError {
 /// An update in one line.
 fn summary(update: WatchUpdate) -> String {
     match update {
-        WatchUpdate::Snapshot { requests, completeness: extent, already_reported: told } => {
+        WatchUpdate::Snapshot { requests, completeness, already_reported } => {
             let ids: Vec<_> = requests.iter().map(|request| request.id.as_str()).collect();
-            let mut told: Vec<_> = told.iter().map(RequestId::as_str).collect();
-            told.sort();
-            let extent =
-                if extent == Completeness::Complete { String::new() } else { format!(" {extent:?}") };
-            let told = if told.is_empty() { String::new() } else { format!(" but {}", told.join(" ")) };
-            format!("snapshot [{}]{extent}{told}", ids.join(" "))
+            let mut left_out: Vec<_> = already_reported.iter().map(RequestId::as_str).collect();
+            left_out.sort();
+            let extent = match completeness {
+                Completeness::Complete => String::new(),
+                partial => format!(" {partial:?}"),
+            };
+            let but =
+                if left_out.is_empty() { String::new() } else { format!(" but {}", left_out.join(" ")) };
+            format!("snapshot [{}]{extent}{but}", ids.join(" "))
         }
         WatchUpdate::Records(records) => format!("{} records", records.len()),
         WatchUpdate::Changed(request) => format!("changed {} {}", request.id, request.reason),
@@ -73,7 +76,7 @@ fn summary(update: WatchUpdate) -> String {
 }
 
 async fn next_summary(updates: &mut mpsc::Receiver<WatchUpdate>) -> String {
-    summary(updates.recv().await.expect("the watcher still tells"))
+    summary(updates.recv().await.expect("the watcher still runs"))
 }
 
 type Scripted =
@@ -131,12 +134,12 @@ async fn with_renewals(
     with_probe(probe_ok, script, delays, capacity, test).await;
 }
 
-/// A line that lives.
+/// A connection that lives.
 async fn probe_ok() -> Result<(), TeleportError> {
     Ok(())
 }
 
-/// The same for a test that says whether the line lives.
+/// The same for a test that says whether the connection lives.
 async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     probe: impl Fn() -> Probing,
     script: Vec<Scripted>,
@@ -170,7 +173,7 @@ async fn until_drained(events: &mpsc::Sender<Result<Event, TeleportError>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_told_whatever_becomes_of_the_list_and_stand_against_it() {
+async fn events_are_reported_whatever_becomes_of_the_list_and_win_against_it() {
     let (remote, scripted) = watch();
     with_script(vec![scripted], WatcherTimings::default(), 8, async |mut updates| {
         remote.start_listing();
@@ -178,11 +181,12 @@ async fn events_are_told_whatever_becomes_of_the_list_and_stand_against_it() {
             remote.events.send(Ok(event)).await.unwrap();
         }
         // No list is there, and none will be for a minute.
-        let mut told_first = vec![];
-        while told_first.len() < 2 || !told_first.iter().any(|line: &String| line.starts_with("gone b")) {
-            told_first.push(next_summary(&mut updates).await);
+        let mut first_updates = vec![];
+        while first_updates.len() < 2 || !first_updates.iter().any(|line: &String| line.starts_with("gone b"))
+        {
+            first_updates.push(next_summary(&mut updates).await);
         }
-        assert_eq!(told_first[0], "changed a 1");
+        assert_eq!(first_updates[0], "changed a 1");
         tokio::time::sleep(Duration::from_secs(60)).await;
         remote.events.send(Ok(put("c", "1"))).await.unwrap();
         assert_eq!(next_summary(&mut updates).await, "changed c 1");
@@ -197,7 +201,7 @@ async fn events_are_told_whatever_becomes_of_the_list_and_stand_against_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_may_lag_does_not_outweigh_what_was_told_just_before_it() {
+async fn a_list_that_may_lag_does_not_win_against_a_change_just_before_it() {
     let (remote, scripted) = watch();
     with_script(vec![scripted], WatcherTimings::default(), 8, async |mut updates| {
         for (id, pause) in [("long_ago", LIST_STALENESS), ("just_before", LIST_STALENESS / 2)] {
@@ -227,7 +231,7 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
         events.send(Ok(Event::Delete(RequestId::new("c")))).await.unwrap();
         // Room for one more event in the stream's queue shows that the last one was received.
         until_drained(&events).await;
-        // One was told before the listener was slow.
+        // One was reported before the receiver was slow.
         let mut rest = vec![next_summary(&mut updates).await];
         for newest in ["changed a 999", "changed b 999", "gone c, last 999"] {
             while !rest.iter().any(|line| line == newest) {
@@ -235,7 +239,7 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
             }
         }
         assert!(rest.len() <= 4, "{rest:?}");
-        assert!(updates.try_recv().is_err(), "nothing is told twice");
+        assert!(updates.try_recv().is_err(), "nothing is reported twice");
     })
     .await;
 }
@@ -260,7 +264,7 @@ async fn too_many_changes_begin_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_end_is_told_and_followed_by_a_new_snapshot() {
+async fn every_end_is_reported_and_followed_by_a_new_snapshot() {
     let (ended, first) = watch();
     let (failed, second) = watch();
     let (last, third) = watch();
@@ -282,7 +286,7 @@ async fn every_end_is_told_and_followed_by_a_new_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_told_before_a_loss_is_left_to_the_snapshot() {
+async fn what_was_not_reported_before_a_loss_is_left_to_the_snapshot() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
     with_script(vec![scripted, second], WatcherTimings::default(), 1, async |mut updates| {
@@ -367,7 +371,7 @@ async fn it_ends_when_nobody_listens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_trouble_of_an_outage_is_told_loudly_once() {
+async fn each_kind_of_error_of_an_outage_is_logged_loudly_once() {
     let log = Captured::own_crate();
     let (unlisted, first) = watch();
     let (healthy, second) = watch();
@@ -509,7 +513,7 @@ async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_is_looked_after_and_a_dead_line_ends_the_watch() {
+async fn a_silent_stream_is_probed_and_a_dead_connection_ends_the_watch() {
     let (probes, began) = (Mutex::new(Vec::new()), Instant::now());
     let probe = || {
         let mut probes = probes.lock().unwrap();
@@ -536,7 +540,7 @@ async fn a_silent_stream_is_looked_after_and_a_dead_line_ends_the_watch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
+async fn a_connection_that_dies_during_the_list_is_noticed_too() {
     let probe = || std::future::ready(Err(call_error(ErrorKind::Retry)));
     let (remote, first) = watch();
     with_probe(probe, vec![first], WatcherTimings::default(), 8, async |mut updates, _| {
@@ -549,7 +553,7 @@ async fn a_line_that_dies_while_the_list_is_on_its_way_is_noticed_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_dies_before_the_watch_is_open_is_not_waited_for() {
+async fn a_connection_that_dies_before_the_watch_is_open_is_not_waited_for() {
     let probe = || std::future::ready(Err(call_error(ErrorKind::Retry)));
     with_probe(probe, vec![], WatcherTimings::default(), 8, async |mut updates, _| {
         let began = Instant::now();

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
-use access_sim::slack::people::ActionOutcome;
 use access_sim::slack::snapshot::MessageView;
+use access_sim::slack::users::ActionOutcome;
 use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, Workspace};
 use access_sim::teleport::audit::{AuditEvent, AuditKind};
 use access_sim::teleport::certs::CertOptions;

@@ -1,7 +1,7 @@
 //! Who lives in the simulated cluster: users, roles and what the roles allow, as plain data.
 //!
-//! Names in Teleport's words, so that a world reads like the role YAML it stands for. What the data means is
-//! in `rules`; ready-made worlds are in [`super::presets`].
+//! Names in Teleport's words, so that a fixture reads like the role YAML it stands for. What the data means is
+//! in `rules`; ready-made fixtures are in [`super::presets`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,12 +21,12 @@ pub struct Fixture {
     pub users: Vec<User>,
     /// Every role, those that are only requested included.
     pub roles: Vec<Role>,
-    /// Names of users whom a lock keeps out: every call is refused, open streams live on.
+    /// Names of users that a lock keeps out: every call is refused, open streams live on.
     pub locked: Vec<String>,
     /// Single resources that exist, by name, with the roles that give access. If none is listed, every resource
     /// exists and any role gives access.
     pub resources: BTreeMap<String, Vec<String>>,
-    /// What people log in with beside their password.
+    /// What users log in with beside their password.
     pub second_factor: SecondFactor,
 }
 
@@ -81,7 +81,7 @@ pub struct Conditions {
     pub request: RequestConditions,
     /// `review_requests.roles`: patterns of roles whose requests may be reviewed.
     pub review: Vec<String>,
-    /// `review_requests.submit_for_users`: patterns of users for whom reviews may be sent.
+    /// `review_requests.submit_for_users`: patterns of users for whose requests a plugin may submit reviews.
     pub submit_for_users: Vec<String>,
     /// Who may be impersonated.
     pub impersonate: Impersonate,

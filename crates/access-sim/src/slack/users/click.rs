@@ -23,7 +23,7 @@ pub(super) enum Target {
     View(String),
 }
 
-/// A click, not carried out before it is awaited.
+/// A click, not sent before it is awaited.
 #[must_use = "a click does nothing until it is awaited"]
 #[derive(Clone)]
 pub struct Click {

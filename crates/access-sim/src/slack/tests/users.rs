@@ -6,7 +6,7 @@ use super::super::workspace::{SlackUser, SlackUserKind, Workspace};
 use super::start;
 
 #[tokio::test]
-async fn lookup_finds_people_by_email_but_no_deactivated_ones() {
+async fn lookup_finds_users_by_email_but_no_deactivated_ones() {
     let (sim, client) = start(Workspace::demo()).await;
     let find = async |email: &str| client.get("users.lookupByEmail", &[("email", email)]).await.json();
     let bob = find("bob@example.com").await;
@@ -17,7 +17,7 @@ async fn lookup_finds_people_by_email_but_no_deactivated_ones() {
     assert_eq!(find("BOB@Example.com").await["user"]["id"], "U0BOB");
     assert_eq!(find("gil@example.com").await["user"]["is_restricted"], json!(true));
     assert_eq!(find("eve@elsewhere.example").await["user"]["team_id"], "T0OTHER");
-    for missing in ["dan@example.com", "nobody@example.com", "bob"] {
+    for missing in ["dan@example.com", "unknown@example.com", "bob"] {
         assert_eq!(find(missing).await["error"], "users_not_found", "{missing}");
     }
     assert_eq!(find("").await["error"], "invalid_arguments");

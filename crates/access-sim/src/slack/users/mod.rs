@@ -24,8 +24,8 @@ use submit::Submission;
 /// Why someone cannot do what a test asks of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
-    /// No such person, or nobody who sits before a client: a bot, or a deactivated account.
-    #[error("{0} is nobody who can use a client")]
+    /// No such user, or one without a client: a bot, or a deactivated account.
+    #[error("{0} is no user that can use a client")]
     NoClient(String),
     /// The channel does not exist, or not for them.
     #[error("{user} cannot see {channel}")]
@@ -35,7 +35,7 @@ pub enum ActionError {
         /// The channel's id.
         channel: String,
     },
-    /// No such message, or an ephemeral one for somebody else.
+    /// No such message, or an ephemeral one for another user.
     #[error("there is no message {0} to be seen")]
     NoMessage(String),
     /// No such view in their client, or not the uppermost.
@@ -72,7 +72,7 @@ impl SlackSim {
         Submission::new(self.clone(), user, view_id, values)
     }
 
-    /// `user` closes the modal before them. The app is told only if it asked to be.
+    /// `user` closes the modal before them. The app learns of it only if it asked to.
     pub async fn close_view(&self, user: &str, view_id: &str) -> Result<ActionOutcome, ActionError> {
         submit::close(self, user, view_id).await
     }
@@ -112,7 +112,7 @@ impl SlackSim {
         self.views_of(user).pop()
     }
 
-    /// Someone reloads their client: ephemeral messages and modals are gone. Nobody is told.
+    /// A user reloads their client: ephemeral messages and modals are gone. The app does not learn of it.
     pub fn reload_client(&self, user: &str) {
         self.modify(|state| {
             state.ephemerals.clear(user);

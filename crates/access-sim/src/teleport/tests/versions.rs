@@ -5,25 +5,28 @@ use tonic::Code;
 
 use super::*;
 use crate::teleport::ServerVersion;
+use crate::teleport::fixture::Fixture;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
-use crate::teleport::world::Fixture;
 
-async fn start_version(era: ServerVersion) -> TeleportSim {
-    TeleportSim::start(Options { advanced_access_workflows: true, ..Options::new(era, Fixture::golden()) })
-        .await
-        .unwrap()
+async fn start_version(version: ServerVersion) -> TeleportSim {
+    TeleportSim::start(Options {
+        advanced_access_workflows: true,
+        ..Options::new(version, Fixture::golden())
+    })
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
 async fn each_release_has_its_own_list() {
-    for (era, expected) in [
+    for (version, expected) in [
         (ServerVersion::V6, [Code::Ok, Code::Unimplemented, Code::Unimplemented]),
         (ServerVersion::V13, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
         (ServerVersion::V15, [Code::Unimplemented, Code::Ok, Code::Unimplemented]),
         (ServerVersion::V15_3, [Code::Unimplemented, Code::Ok, Code::Ok]),
         (ServerVersion::V18, [Code::Unimplemented, Code::Ok, Code::Ok]),
     ] {
-        let sim = start_version(era).await;
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let code = |status: Option<tonic::Status>| status.map_or(Code::Ok, |status| status.code());
         let filter = pb::AccessRequestFilter::default;
@@ -32,7 +35,7 @@ async fn each_release_has_its_own_list() {
             code(plugin.get_access_requests_v2(filter()).await.err()),
             code(plugin.list_access_requests(pb::ListAccessRequestsRequest::default()).await.err()),
         ];
-        assert_eq!(found, expected, "{era:?}");
+        assert_eq!(found, expected, "{version:?}");
     }
 }
 
@@ -69,9 +72,9 @@ async fn pages_cover_everything_once() {
 
 #[tokio::test]
 async fn newer_servers_refuse_reviews_of_resolved_requests() {
-    for era in ServerVersion::ALL {
-        let expected = (era != ServerVersion::V6).then_some("already");
-        let sim = start_version(era).await;
+    for version in ServerVersion::ALL {
+        let expected = (version != ServerVersion::V6).then_some("already");
+        let sim = start_version(version).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         sim.review(BOB, &id, Decision::Approve, "").unwrap();
         match (sim.review(DAVE, &id, Decision::Deny, ""), expected) {
@@ -79,7 +82,7 @@ async fn newer_servers_refuse_reviews_of_resolved_requests() {
                 assert_eq!((request.state, request.reviews.len()), (RequestState::Approved, 2))
             }
             (Err(refusal), Some(word)) => assert!(refusal.message.contains(word), "{refusal}"),
-            (other, _) => panic!("{era:?}: {other:?}"),
+            (other, _) => panic!("{version:?}: {other:?}"),
         }
     }
 }
@@ -98,8 +101,8 @@ async fn the_newest_server_keeps_expiry_in_the_spec() {
 
 #[tokio::test]
 async fn only_the_newest_server_lets_plugins_submit_for_users() {
-    for era in [ServerVersion::V6, ServerVersion::V18] {
-        let sim = start_version(era).await;
+    for version in [ServerVersion::V6, ServerVersion::V18] {
+        let sim = start_version(version).await;
         let mut plugin = client(&sim, PLUGIN).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();
         let submission = |author: &'static str, submitted_by: &'static str| pb::AccessReviewSubmission {
@@ -114,8 +117,10 @@ async fn only_the_newest_server_lets_plugins_submit_for_users() {
         };
         let refused = plugin.submit_access_review(submission(BOB, "")).await.unwrap_err();
         assert!(refused.message().contains("on behalf of"), "{refused}");
-        sim.edit_fixture(|world| world.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
-        if era == ServerVersion::V6 {
+        sim.edit_fixture(|fixture| {
+            fixture.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]
+        });
+        if version == ServerVersion::V6 {
             assert_eq!(
                 plugin.submit_access_review(submission(BOB, "")).await.unwrap_err().code(),
                 Code::PermissionDenied
@@ -124,7 +129,7 @@ async fn only_the_newest_server_lets_plugins_submit_for_users() {
         }
         for (author, submitted_by, code) in [
             (ALICE, "", Code::PermissionDenied),
-            ("nobody@example.com", "", Code::NotFound),
+            ("unknown@example.com", "", Code::NotFound),
             (BOB, "other-plugin", Code::PermissionDenied),
         ] {
             let refused = plugin.submit_access_review(submission(author, submitted_by)).await.unwrap_err();
@@ -167,14 +172,14 @@ async fn the_server_picks_the_id_and_a_dry_run_stores_nothing() {
 
 #[tokio::test]
 async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_knows_that() {
-    for (era, expected) in [
+    for (version, expected) in [
         (ServerVersion::V6, Err(Code::Unimplemented)),
         (ServerVersion::V13, Ok(Vec::new())),
         (ServerVersion::V18, Ok(vec!["bob*"])),
     ] {
-        let sim = start_version(era).await;
-        sim.edit_fixture(|world| {
-            let role = world.role_mut("access-plugin").unwrap();
+        let sim = start_version(version).await;
+        sim.edit_fixture(|fixture| {
+            let role = fixture.role_mut("access-plugin").unwrap();
             role.allow.rules.clear();
             role.allow.submit_for_users = vec!["bob*".to_owned()];
         });
@@ -182,7 +187,7 @@ async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_know
         let mut roles = match plugin.get_current_user_roles(()).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => {
-                assert_eq!(Err(status.code()), expected, "{era:?}");
+                assert_eq!(Err(status.code()), expected, "{version:?}");
                 continue;
             }
         };
@@ -190,7 +195,7 @@ async fn ones_own_roles_need_no_right_and_name_users_only_where_the_release_know
         assert_eq!(role.metadata.unwrap().name, "access-plugin");
         let review = role.spec.unwrap().allow.unwrap().review_requests.unwrap();
         let expected: Vec<_> = expected.unwrap().into_iter().map(bytes::Bytes::from).collect();
-        assert_eq!(review.submit_for_users, expected, "{era:?}");
-        assert!(roles.message().await.unwrap().is_none(), "{era:?}");
+        assert_eq!(review.submit_for_users, expected, "{version:?}");
+        assert!(roles.message().await.unwrap().is_none(), "{version:?}");
     }
 }

@@ -24,7 +24,7 @@ pub struct Confirm {
 pub struct Button {
     /// The block it is in.
     pub block_id: String,
-    /// Empty if the app chose none; then nobody can press it here.
+    /// Empty if the app chose none; then no user can press it here.
     pub action_id: String,
     /// Its label.
     pub text: String,

@@ -18,7 +18,7 @@ use super::{ActionError, ActionOutcome, Baseline, ClientFeedback, elements, find
 /// By block.
 type FieldErrors = BTreeMap<String, String>;
 
-/// A submission, not carried out before it is awaited.
+/// A submission, not sent before it is awaited.
 #[must_use = "a submission does nothing until it is awaited"]
 #[derive(Clone)]
 pub struct Submission {
@@ -33,13 +33,13 @@ pub struct Submission {
 /// What the person sees after submitting.
 #[derive(Debug, Clone)]
 pub enum SubmitResult {
-    /// The client found it incomplete and sent nothing; complaints by block.
+    /// The client found it incomplete and sent nothing; errors by block.
     Incomplete(FieldErrors),
     /// The modal is closed; if one lay below it, that shows now.
     Closed,
     /// All modals are closed.
     Cleared,
-    /// The app complained, by block. The modal stays.
+    /// The app returned errors, by block. The modal stays.
     Errors(FieldErrors),
     /// The modal shows something else.
     Updated(Box<OpenView>),
@@ -91,9 +91,9 @@ impl Submission {
         let Submission { sim, user, view_id, forgery, .. } = self;
         let payload = match filled {
             FilledForm::Complete(payload) => payload,
-            FilledForm::Incomplete(complaints) => {
+            FilledForm::Incomplete(found) => {
                 let seen = ActionOutcome::new(&sim, &user, before, ClientFeedback::Nothing);
-                return Ok(Submitted { result: SubmitResult::Incomplete(complaints), outcome: seen });
+                return Ok(Submitted { result: SubmitResult::Incomplete(found), outcome: seen });
             }
         };
         let parcel = Delivery {
@@ -117,7 +117,7 @@ impl Submission {
         Ok(Submitted { result: answer, outcome: seen })
     }
 
-    /// Types everything into the view and makes the payload, or tells what the client complains of.
+    /// Types everything into the view and makes the payload, or returns the errors that the client shows.
     fn fill_in(&self) -> Result<(Baseline, FilledForm), ActionError> {
         let now = Moment::now();
         let mut state = self.sim.shared.state();
@@ -132,9 +132,9 @@ impl Submission {
             type_in(view, action_id, value)?;
         }
         view.errors.clear();
-        let complaints = if self.unchecked { BTreeMap::new() } else { validate(view) };
-        if !complaints.is_empty() {
-            return Ok((before, FilledForm::Incomplete(complaints)));
+        let found = if self.unchecked { BTreeMap::new() } else { validate(view) };
+        if !found.is_empty() {
+            return Ok((before, FilledForm::Incomplete(found)));
         }
         let view = view.clone();
         let trigger = state.triggers.create(&person.id, now.instant);
@@ -177,9 +177,9 @@ fn type_in(view: &mut View, action_id: &str, typed: &str) -> Result<(), ActionEr
     Ok(())
 }
 
-/// What the client complains of before it sends anything.
+/// The errors that the client shows before it sends anything.
 fn validate(view: &View) -> FieldErrors {
-    let mut complaints = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for block in inputs(view) {
         let (block_id, action_id) = (text(block, "/block_id"), text(block, "/element/action_id"));
         let value = view.values.get(block_id).and_then(|actions| actions.get(action_id));
@@ -190,16 +190,16 @@ fn validate(view: &View) -> FieldErrors {
             bound.and_then(|bound| usize::try_from(bound).ok())
         };
         let length = typed.map(|typed| typed.chars().count());
-        let complaint = match length {
+        let error = match length {
             None if chosen || block.get("optional") == Some(&json!(true)) => continue,
             None => "Please complete this required field.".to_owned(),
             Some(length) if length > bound("max_length").unwrap_or(3_000) => "This is too long.".to_owned(),
             Some(length) if length < bound("min_length").unwrap_or(0) => "This is too short.".to_owned(),
             Some(_) => continue,
         };
-        complaints.insert(block_id.to_owned(), complaint);
+        found.insert(block_id.to_owned(), error);
     }
-    complaints
+    found
 }
 
 /// What the app's answer does to the person's modals.
@@ -263,20 +263,20 @@ fn apply_response(
     }
 }
 
-/// The complaints in an answer: at least one, each about an input of the view.
+/// The errors in an answer: at least one, each about an input of the view.
 fn errors_for(view: &View, errors: Option<&Value>) -> Result<FieldErrors, Warning> {
     let bad = |reason: &str| Warning::BadAnswer(reason.to_owned());
     let errors = errors.and_then(Value::as_object).filter(|errors| !errors.is_empty());
-    let mut complaints = BTreeMap::new();
-    for (block_id, complaint) in errors.ok_or_else(|| bad("no errors"))? {
+    let mut found = BTreeMap::new();
+    for (block_id, error) in errors.ok_or_else(|| bad("no errors"))? {
         if !inputs(view).any(|block| text(block, "/block_id") == block_id) {
             return Err(bad("an error for a block that is no input of the view"));
         }
-        let complaint = complaint.as_str().filter(|complaint| !complaint.is_empty());
-        let complaint = complaint.ok_or_else(|| bad("an error without text"))?;
-        complaints.insert(block_id.clone(), complaint.to_owned());
+        let error = error.as_str().filter(|error| !error.is_empty());
+        let error = error.ok_or_else(|| bad("an error without text"))?;
+        found.insert(block_id.clone(), error.to_owned());
     }
-    Ok(complaints)
+    Ok(found)
 }
 
 /// Closes the uppermost modal, or all of them if it says so.
@@ -292,8 +292,8 @@ pub(super) async fn close(sim: &SlackSim, user: &str, view_id: &str) -> Result<A
         } else {
             state.views.pop(user);
         }
-        let told = view.flag("notify_on_close");
-        Ok((before, told.then(|| payload::view_closed(state, &person, &view, all))))
+        let notifies = view.flag("notify_on_close");
+        Ok((before, notifies.then(|| payload::view_closed(state, &person, &view, all))))
     })?;
     let Some(payload) = payload else {
         return Ok(ActionOutcome::new(sim, user, before, ClientFeedback::Nothing));

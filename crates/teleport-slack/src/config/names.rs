@@ -1,0 +1,45 @@
+//! What a name in `[review.users]` or in a rule can be: a Teleport user, a Slack user group, or neither.
+
+use access_core::domain::recipients::is_slack_id;
+
+use super::report::quote;
+
+/// A Slack user group's id. Teleport user names in capitals with a digit and nothing else are not known.
+pub(super) fn is_user_group_id(name: &str) -> bool {
+    is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
+pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
+    let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
+    if let Some(address) = address {
+        return Some(("this is a link to an address", format!("write {}", quote(address))));
+    }
+    if text.trim() != text {
+        let cause = "there are blanks around it, which no user's name has";
+        return Some((cause, format!("write {}", quote(text.trim()))));
+    }
+    if text.chars().any(char::is_control) {
+        let cause = "there are line breaks or invisible characters in it";
+        return Some((cause, "write the user's name on one line, as `tctl users ls` shows it".to_owned()));
+    }
+    if text.starts_with('@') {
+        let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";
+        return Some(("this is a handle in Slack", remedy.to_owned()));
+    }
+    text.contains(['<', '>']).then(|| {
+        let remedy = "write the user's name as `tctl users ls` shows it";
+        ("this is no name of a Teleport user", remedy.to_owned())
+    })
+}
+
+/// What a message in Slack would mention: the part between the opening and `|` or `>`.
+pub(super) fn strip_mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
+    let rest = text.trim().strip_prefix(opening)?;
+    rest.split(['|', '>']).next().filter(|inner| !inner.is_empty())
+}
+
+/// A Slack person's id; every real one has a digit.
+pub(super) fn looks_like_user_id(text: &str) -> bool {
+    is_slack_id(text, &['U', 'W']) && text.bytes().any(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,93 @@
+//! What the file's text comes with, and the readings that several tables share: paths, addresses, one word of a few.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::address::parse_listen;
+use super::raw::{Entry, Field, TableReader};
+use super::report::{Report, quote};
+use crate::files;
+use access_core::domain::secret::Secret;
+
+/// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
+const MAX_TOKEN_FILE: u64 = 16 * 1024;
+
+/// What reading a token file gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFile {
+    /// Its contents, as a secret of unknown form.
+    pub text: Secret,
+    /// Its permission bits, where the system has them.
+    pub mode: Option<u32>,
+}
+
+/// How token files are read: from the disk in `load`, from a table in tests.
+pub type ReadTokenFile<'a> = &'a dyn Fn(&Path) -> io::Result<TokenFile>;
+
+/// What the file's text comes with.
+pub(super) struct Source<'a> {
+    /// Where it stands; relative paths start at its folder.
+    pub(super) path: &'a Path,
+    /// Its permission bits, if it has any.
+    pub(super) mode: Option<u32>,
+    /// How token files are read.
+    pub(super) read: ReadTokenFile<'a>,
+    /// The permission bits of other files, if they are there.
+    pub(super) mode_of: &'a dyn Fn(&Path) -> Option<u32>,
+}
+
+/// Reads a token file from the disk.
+pub fn read_token_file(path: &Path) -> io::Result<TokenFile> {
+    let (bytes, mode) = files::read(path, MAX_TOKEN_FILE)?;
+    // The library's own error would be fine, but it carries the bytes.
+    let text =
+        String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
+    Ok(TokenFile { text: Secret::new(text), mode })
+}
+
+/// A path; a relative one starts at the configuration file.
+pub(super) fn path_of(entry: &Entry<String>, source: &Source<'_>) -> PathBuf {
+    source.path.parent().unwrap_or(Path::new("")).join(&entry.value)
+}
+
+/// One of a few words; the default if the key is absent.
+pub(super) fn choice<T: Copy + Default>(
+    table: &mut TableReader<'_, '_>,
+    name: &'static str,
+    words: &[(&str, T)],
+) -> Option<T> {
+    match table.text(name).unless_empty() {
+        Field::Absent => Some(T::default()),
+        Field::Bad => None,
+        Field::Given(entry) => {
+            let found = words.iter().find(|(word, _)| entry.value.eq_ignore_ascii_case(word));
+            if found.is_none() {
+                let names: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+                let cause = format!("{} is not one of its values", quote(&entry.value));
+                table.report().error(
+                    Some(entry.line),
+                    &entry.key,
+                    cause,
+                    format!("write {}", names.join(" or ")),
+                );
+            }
+            found.map(|(_, value)| *value)
+        }
+    }
+}
+
+/// Where to listen, for `[http]` and `[diagnostics]`.
+pub(super) fn listen_addr(entry: &Entry<String>, report: &mut Report) -> Option<SocketAddr> {
+    parse_listen(&entry.value)
+        .map_err(|wrong| {
+            let cause = format!("{} does not work: {wrong}", quote(&entry.value));
+            report.error(
+                Some(entry.line),
+                &entry.key,
+                cause,
+                "write it as \"127.0.0.1:9091\", or \":9091\" for all",
+            );
+        })
+        .ok()
+}
