@@ -60,7 +60,7 @@ pub struct Resolution {
     pub delegator: String,
     /// The reason of that vote; may be empty.
     pub reason: String,
-    /// Where and by whom it was decided, and why, for Teleport's audit log: each key with its values.
+    /// Where, by which users and why it was decided, for Teleport's audit log: each key with its values.
     pub annotations: BTreeMap<String, Vec<String>>,
     /// When it was decided.
     pub at: Timestamp,

@@ -156,7 +156,7 @@ fn the_requester_is_known_by_accounts_and_addresses() {
 }
 
 #[test]
-fn of_those_who_could_not_be_told_a_few_are_named() {
+fn a_few_unnotified_reviewers_are_named() {
     let mut unnotified = UnnotifiedReviewers::default();
     (0..95).for_each(|n| unnotified.push(&format!("unknown-{n}{}", "x".repeat(100))));
     assert_eq!((unnotified.names().len(), unnotified.more()), (5, 90));

@@ -195,7 +195,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn what_counted_is_told() {
+fn accepted_decisions_are_answered() {
     let standing = Tally { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
     use Decision::{Approve, Deny};
     let all = [
