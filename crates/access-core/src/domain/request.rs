@@ -65,7 +65,7 @@ pub struct AccessRequest {
 /// One writing of a request in Teleport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Another one with each write (`Metadata.Revision`): a word of [`super::ids::is_plain`].
+    /// Another one with each write (`Metadata.Revision`): an id of [`super::ids::is_id_charset`].
     #[serde(rename = "r")]
     pub revision: String,
     /// How many reviews it has, those included that neither approve nor deny.

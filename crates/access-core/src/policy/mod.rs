@@ -114,7 +114,7 @@ pub struct Facts<'a> {
 pub enum Groups<'a> {
     /// Not yet: most verdicts do not need them.
     Unread,
-    /// Those of [`Rules::groups_in_doubt`] that the person is a member of, as Slack says now.
+    /// Those of [`Rules::groups_to_check`] that the person is a member of, as Slack says now.
     Read(&'a [String]),
 }
 
@@ -315,7 +315,7 @@ impl<'a> Facts<'a> {
 /// Whether a modal that comes back is still young enough. One from the future is not.
 ///
 /// # Errors
-/// [`Refusal::StaleDialogue`].
+/// [`Refusal::ExpiredModal`].
 pub fn check_modal_age(modal: &ModalState, now: Timestamp) -> Result<(), Refusal> {
     let age = now.duration_since(modal.opened_at);
     let is_fresh = (-crate::domain::lifecycle::CLOCK_TOLERANCE..=MAX_MODAL_AGE).contains(&age);

@@ -1,6 +1,6 @@
 //! Counting: how many approvals and denials there are, how many are needed, and what follows from it now.
 //!
-//! [`ruling`] is the whole verdict over all votes. It is asked again, with what was just read of the voters, before
+//! [`evaluate_votes`] is the whole verdict over all votes. It is asked again, with what was just read of the voters, before
 //! every write that lets a vote decide and before every call that decides; a mark in the record alone decides
 //! nothing. Taking votes in is [`super::casting`]'s.
 

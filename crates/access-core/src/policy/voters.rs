@@ -19,7 +19,7 @@ pub(crate) mod samples;
 pub struct Voter {
     /// Who it is.
     pub reviewer: Reviewer,
-    /// Those of [`Rules::groups_in_doubt`] that it is a member of.
+    /// Those of [`Rules::groups_to_check`] that it is a member of.
     pub groups: Vec<String>,
 }
 

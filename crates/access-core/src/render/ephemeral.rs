@@ -36,7 +36,7 @@ pub enum Accepted {
 }
 
 impl Accepted {
-    /// Every word of [`Done::kind`].
+    /// Every word of [`Accepted::kind`].
     pub const KINDS: [&'static str; 7] = [
         "reviewed",
         "counted",
