@@ -1,7 +1,7 @@
-//! What is demanded of everything that is parsed and comes from outside, for any bytes whatever.
+//! The properties of everything that parses outside input, for arbitrary bytes.
 //!
-//! One function a target; each panics if something demanded does not hold. They are the whole of it: `fuzz_targets/`
-//! only joins them to the fuzzer, and `teleport-slack/tests/it/corpus.rs` runs them over the committed corpus.
+//! One function per target; each panics if a property does not hold. `fuzz_targets/` only connects them to the
+//! fuzzer, and `teleport-slack/tests/it/corpus.rs` runs them over the committed corpus.
 
 mod properties;
 

@@ -1,14 +1,14 @@
-//! How fast clicks are acknowledged and carried out, and whether any is lost when there are many: the built daemon
-//! against both simulators, over real sockets on this machine (`cargo bench -p teleport-slack --bench deciding`).
+//! How fast clicks are acknowledged and applied, and whether many clicks lose any: the built daemon against both
+//! simulators, over real sockets on this machine (`cargo bench -p teleport-slack --bench deciding`).
 //!
-//! Figures are printed, not judged, for machines differ. What is counted is judged: it ends with a failure if a vote is
-//! lost or doubled, or if a request is decided other than once.
+//! Times are printed, not checked, because machines differ. Counts are checked: the benchmark fails if a vote is lost or
+//! duplicated, or if a request is not decided exactly once.
 
-#![expect(clippy::unwrap_used, reason = "what fails to set the scene ends the benchmark")]
-#![expect(clippy::print_stdout, reason = "the figures are for whoever started it")]
+#![expect(clippy::unwrap_used, reason = "a failed set-up ends the benchmark")]
+#![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 #[path = "../tests/it/harness/mod.rs"]
-#[expect(dead_code, reason = "the stories use the rest of it")]
+#[expect(dead_code, reason = "the tests use the rest of it")]
 mod harness;
 
 use std::collections::BTreeMap;
@@ -32,9 +32,9 @@ const SINGLE: usize = 100;
 const REQUESTS: usize = 200;
 /// Clicks a second.
 const RATE: u32 = 200;
-/// How long everything may take to settle; on a busy machine much longer than expected.
+/// How long all work may take to finish; on a busy machine much longer than expected.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Who presses Approve on each of the requests; the votes of all three are needed.
+/// The users who press Approve on each request; all three votes are needed.
 const VOTERS: [(&str, &str); 3] = [("U0BOB", BOB), ("U0DAVE", DAVE), ("U0CAROL", "carol@example.com")];
 
 fn main() -> ExitCode {
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Starts the daemon as in production: Slack calls it, its log is not for finding faults, one channel is told.
+/// Starts the daemon as in production: Slack calls it, it logs at INFO, and one channel is the recipient.
 async fn start(bed: &TestBed, review: &str) -> Daemon {
     let config = bed.review_config(Transport::Http, review);
     let config = config.replace("\"DEBUG\"", "\"INFO\"").replace(", \"bob@example.com\"]", "]");
@@ -55,7 +55,7 @@ async fn start(bed: &TestBed, review: &str) -> Daemon {
     daemon
 }
 
-/// From a click to its acknowledgement and to Teleport, with nothing else to do.
+/// From a click to its acknowledgement and to Teleport, without other load.
 async fn one_at_a_time() {
     let bed = TestBed::with_review().await;
     let daemon = start(&bed, ANY_OF_THREE).await;
@@ -64,7 +64,7 @@ async fn one_at_a_time() {
         let id = bed.create_request();
         let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let seen = bed.press("U0BOB", &message, "approve").await;
-        // The next click must not meet calls that this one caused.
+        // The next click must not overlap calls that this one caused.
         bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
         bed.until_replies(&daemon, &message, 1).await;
         let interaction = bed.slack.interaction(seen.seq().unwrap()).unwrap();
@@ -83,42 +83,42 @@ async fn one_at_a_time() {
     println!("  deciding call to Teleport after {}", Figures::of(deciding));
 }
 
-/// One request under fire.
+/// A request that is clicked on.
 struct Target {
     id: String,
     message: MessageView,
 }
 
-/// What somebody's click came to.
-struct Pressed {
+/// The result of one click.
+struct ClickResult {
     request: usize,
     user: &'static str,
-    /// Absent if the button was gone already.
+    /// Absent if the button was already gone.
     acknowledged: Option<bool>,
     after: Option<Duration>,
 }
 
-/// Whether no vote was lost or doubled and each request was decided once.
+/// Whether no vote was lost or duplicated and each request was decided once.
 async fn many_at_once() -> bool {
     let bed = TestBed::with_review().await;
-    // Alice asks; carol decides in her stead.
+    // Alice is the requester, so carol replaces alice as an approver.
     let review = ANY_OF_THREE.replace("\"alice@example.com\"]", "\"carol@example.com\"]");
     let daemon = start(&bed, &format!("{review}\napprovals = {}", VOTERS.len())).await;
     let targets = targets(&bed, &daemon).await;
 
-    let (pressed, firing) = fire(&bed, &targets).await;
+    let (clicks, firing) = fire(&bed, &targets).await;
     let fired = Instant::now();
-    let acknowledged = pressed.iter().filter(|one| one.acknowledged == Some(true)).count();
-    let sent = pressed.iter().filter(|one| one.acknowledged.is_some()).count();
-    until_settled(&daemon, "every click is worked on", || {
+    let acknowledged = clicks.iter().filter(|one| one.acknowledged == Some(true)).count();
+    let sent = clicks.iter().filter(|one| one.acknowledged.is_some()).count();
+    until_settled(&daemon, "every click is handled", || {
         daemon.times_logged("Click slack_user=") >= acknowledged
     })
     .await;
     let working = fired.elapsed();
-    until_settled(&daemon, "every click is answered", || replies(&bed) >= acknowledged).await;
+    until_settled(&daemon, "every click has a reply", || replies(&bed) >= acknowledged).await;
     let log = daemon.stop().await;
 
-    let count = count_outcomes(&bed, &targets, &pressed);
+    let count = count_outcomes(&bed, &targets, &clicks);
     let took = |line: &str| {
         Some(Duration::from_millis(line.split_once("took_ms=")?.1.split(' ').next()?.parse().ok()?))
     };
@@ -127,22 +127,22 @@ async fn many_at_once() -> bool {
         firing.as_secs_f64(),
         rate(sent, firing)
     );
-    println!("  acknowledged                    {acknowledged}, turned away {}", sent - acknowledged);
-    println!("  acknowledged after              {}", Figures::of(pressed.iter().filter_map(|one| one.after)));
-    println!("  worked on for                   {}", Figures::of(log.lines().filter_map(took)));
+    println!("  acknowledged                    {acknowledged}, rejected {}", sent - acknowledged);
+    println!("  acknowledged after              {}", Figures::of(clicks.iter().filter_map(|one| one.after)));
+    println!("  handled within                  {}", Figures::of(log.lines().filter_map(took)));
     println!("  last one done after             {:.0} ms since the last click", working.as_secs_f64() * 1e3);
-    println!("  answers to who clicked          {}", replies(&bed));
+    println!("  replies to clicks               {}", replies(&bed));
     println!(
         "  votes recorded                  {}, {} of them by acknowledged clicks",
-        count.votes, count.cast
+        count.votes, count.acknowledged_votes
     );
-    println!("  votes lost, doubled             {}, {}", count.lost, count.duplicated);
+    println!("  votes lost, duplicated          {}, {}", count.lost, count.duplicated);
     println!("  decisions made                  {} of {}", count.decisions, count.due);
-    println!("  requests not decided just once  {}", count.wrong);
+    println!("  requests not decided once       {}", count.wrong);
     count.lost + count.duplicated + count.wrong == 0 && replies(&bed) >= acknowledged
 }
 
-/// All requests, each with its message and recorded.
+/// All requests, each with a recorded message.
 async fn targets(bed: &TestBed, daemon: &Daemon) -> Vec<Target> {
     let ids: Vec<_> = (0..REQUESTS).map(|_| bed.create_request()).collect();
     let is_recorded = |id: &String| !field(&bed.record(id), "messages").is_empty();
@@ -153,18 +153,18 @@ async fn targets(bed: &TestBed, daemon: &Daemon) -> Vec<Target> {
     ids.into_iter().map(|id| Target { message: message(&id), id }).collect()
 }
 
-/// Who presses where, in an order of chance that is the same each time: somebody on every request, then on each the
-/// second person, the first one once more and the third, all within the time that one click takes.
+/// The clicks in a random order that is the same each time. First one user clicks on every request. Then the second
+/// user, the first one again and the third one click on each, all within the time that one click takes.
 fn order() -> Vec<(usize, &'static str)> {
-    let mut chance = fastrand::Rng::with_seed(7);
+    let mut rng = fastrand::Rng::with_seed(7);
     let mut requests: Vec<_> = (0..REQUESTS).collect();
     let voters = |request: usize| {
         let user = |destination: usize| VOTERS[(request + destination) % VOTERS.len()].0;
         (user(0), user(1), user(2))
     };
-    chance.shuffle(&mut requests);
+    rng.shuffle(&mut requests);
     let mut clicks: Vec<_> = requests.iter().map(|&request| (request, voters(request).0)).collect();
-    chance.shuffle(&mut requests);
+    rng.shuffle(&mut requests);
     for &request in &requests {
         let (first, second, third) = voters(request);
         clicks.extend([second, first, third].map(|user| (request, user)));
@@ -172,9 +172,9 @@ fn order() -> Vec<(usize, &'static str)> {
     clicks
 }
 
-/// [`RATE`] clicks a second, whether or not earlier ones are done. The second value is the time from the first click to
-/// the last.
-async fn fire(bed: &TestBed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
+/// Sends [`RATE`] clicks a second without waiting for earlier ones. The second value is the time from the first click
+/// to the last.
+async fn fire(bed: &TestBed, targets: &[Target]) -> (Vec<ClickResult>, Duration) {
     let mut in_flight = JoinSet::new();
     let begun = Instant::now();
     for (number, (request, user)) in (0..).zip(order()) {
@@ -187,46 +187,46 @@ async fn fire(bed: &TestBed, targets: &[Target]) -> (Vec<Pressed>, Duration) {
     let seen = in_flight.join_all().await;
     let interactions: BTreeMap<_, _> =
         bed.slack.interactions().into_iter().map(|interaction| (interaction.seq, interaction)).collect();
-    let pressed = seen.into_iter().map(|(request, user, seen)| Pressed {
+    let clicks = seen.into_iter().map(|(request, user, seen)| ClickResult {
         request,
         user,
         acknowledged: seen.as_ref().map(ActionOutcome::acknowledged),
         after: seen.and_then(|seen| interactions.get(&seen.seq()?)?.acknowledged_after),
     });
-    (pressed.collect(), firing)
+    (clicks.collect(), firing)
 }
 
-/// What became of the clicks.
+/// The outcomes of all clicks.
 #[derive(Default)]
 struct Count {
-    /// Votes by clicks that were acknowledged.
-    cast: usize,
+    /// Votes by acknowledged clicks.
+    acknowledged_votes: usize,
     votes: usize,
     lost: usize,
     duplicated: usize,
-    /// Requests on which all have voted.
+    /// Requests with all votes.
     due: usize,
     decisions: usize,
     wrong: usize,
 }
 
-fn count_outcomes(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Count {
+fn count_outcomes(bed: &TestBed, targets: &[Target], clicks: &[ClickResult]) -> Count {
     let mut count = Count::default();
     for (index, target) in targets.iter().enumerate() {
         let of =
-            |user: &'static str| pressed.iter().filter(move |one| one.request == index && one.user == user);
+            |user: &'static str| clicks.iter().filter(move |one| one.request == index && one.user == user);
         let record = bed.record(&target.id);
         let recorded: serde_json::Value = serde_json::from_str(field(&record, "x_votes")).unwrap_or_default();
         let votes: Vec<_> =
             recorded["l"].as_array().into_iter().flatten().map(|vote| vote["u"].as_str().unwrap()).collect();
         count.votes += votes.len();
-        // One that Slack gave up waiting for may count, once like any other.
+        // A click that Slack gave up on may count, but only once.
         let mut may = 0;
         for (slack_user, user) in VOTERS {
             let times = votes.iter().filter(|voter| **voter == user).count();
             let must = of(slack_user).any(|one| one.acknowledged == Some(true));
             may += times.min(of(slack_user).count()).min(1);
-            count.cast += usize::from(must);
+            count.acknowledged_votes += usize::from(must);
             count.lost += usize::from(must && times == 0);
         }
         count.duplicated += votes.len() - may;
@@ -242,18 +242,18 @@ fn count_outcomes(bed: &TestBed, targets: &[Target], pressed: &[Pressed]) -> Cou
     count
 }
 
-/// What was sent to those who clicked.
+/// The number of replies to clicks.
 fn replies(bed: &TestBed) -> usize {
     bed.slack.calls_of("response_url").iter().filter(|call| call.succeeded()).count()
 }
 
-/// Looks ten times a second, so that looking does not take the time that is measured.
+/// Checks ten times a second, so that checking does not distort the measured time.
 async fn until_settled(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + SETTLE_TIMEOUT;
     while !is_so() {
         assert!(
             Instant::now() < deadline,
-            "waited {SETTLE_TIMEOUT:?} in vain until {what}\n{}",
+            "waited {SETTLE_TIMEOUT:?} without success until {what}\n{}",
             daemon.log()
         );
         sleep(Duration::from_millis(100)).await;
@@ -268,7 +268,7 @@ fn rate(count: usize, time: Duration) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / time.as_secs_f64()
 }
 
-/// Of many durations the usual, the bad and the worst.
+/// The median, the 99th percentile and the maximum of many durations.
 struct Figures {
     median: Duration,
     p99: Duration,

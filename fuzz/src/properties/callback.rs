@@ -1,6 +1,6 @@
-//! The body of a callback, which is a form, and the JSON in it, which Socket Mode brings without the form.
+//! The body of a callback, which is a form, and the JSON in it, which Socket Mode sends without the form.
 //!
-//! Bodies are signed here as Slack signs them, so that they take the daemon's one way in.
+//! Bodies are signed as Slack signs them, so that they take the daemon's only entry.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use sha2::Sha256;
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
 const SENT: &str = "1800000000";
 
-/// Whatever `body` is: it is read only if it is signed, and as the payload in it would be. Returns what it was.
+/// For any `body`: it is read only if it is signed, and then like the payload in it. Returns the kind of body.
 pub(crate) fn check(body: &[u8]) -> &'static str {
     let signature = sign(body);
     let longer = [body, b"&"].concat();
@@ -64,8 +64,8 @@ fn payload_of(json: &[u8]) -> Result<Interaction, InvalidPayload> {
     Interaction::parse(&Verified::from_socket(json))
 }
 
-/// Whatever a payload is: what is read of it is bounded, is told apart, and check_message to us only if all of it does.
-/// Returns what it was.
+/// For any payload: the parsed part is bounded and classified, and it passes `check_message` only if all of it matches.
+/// Returns the kind of payload.
 pub(crate) fn check_payload(json: &[u8]) -> &'static str {
     let read = payload_of(json);
     match &read {
@@ -106,7 +106,7 @@ fn check_bounds(interaction: &Interaction) {
             let metadata = modal.encode().expect("what was read can be written");
             assert!(metadata.len() < 1_000, "{metadata}");
             assert_eq!(ModalState::decode(&metadata).as_ref(), Some(modal));
-            // Old, young, or from a year beyond counting.
+            // Old, new, or from a year out of range.
             let _ = check_modal_age(modal, Timestamp::from_second(1_800_000_000).unwrap());
             Some(&modal.request)
         }
@@ -130,7 +130,8 @@ fn check_ticket(ticket: Option<&str>) {
     assert!(ticket.is_none_or(|ticket| (1..=1_000).contains(&ticket.len())));
 }
 
-/// It check_message to the app, the workspace and the message that it names, if it names all of them, and to no other.
+/// It passes `check_message` for the app, the workspace and the message that it names, if it names all of them, and for
+/// no other.
 fn check_belonging(interaction: &Interaction) {
     let (origin, request, channel, ts) = match interaction {
         Interaction::ButtonPress(click) => (&click.origin, &click.request, &click.channel, &click.ts),
@@ -149,8 +150,8 @@ fn check_belonging(interaction: &Interaction) {
     for is_org_install in [false, true] {
         let our = our_app(origin, is_org_install);
         let installed = origin.installed_team_id.as_ref().or(origin.team_id.as_ref());
-        let place = if is_org_install { origin.enterprise_id.as_ref() } else { installed };
-        let expected = match (&origin.app_id, place) {
+        let installed_id = if is_org_install { origin.enterprise_id.as_ref() } else { installed };
+        let expected = match (&origin.app_id, installed_id) {
             (None, _) => Err(OriginMismatch::App),
             (Some(_), None) => Err(OriginMismatch::Workspace),
             (Some(_), Some(_)) => Ok(()),
@@ -165,7 +166,7 @@ fn check_belonging(interaction: &Interaction) {
         }
         let other_app = AppInstallation { app_id: "another app".into(), ..our.clone() };
         assert_eq!(check_message(interaction, &other_app, &its), Err(OriginMismatch::App));
-        let elsewhere = "another place".to_owned();
+        let elsewhere = "another installed_id".to_owned();
         let other_place =
             AppInstallation { team_id: elsewhere.clone(), enterprise_id: Some(elsewhere), ..our };
         assert!(check_message(interaction, &other_place, &its).is_err());
@@ -191,7 +192,7 @@ fn record_of(request: &RequestId, channel: &ChannelId, ts: &MessageTs) -> Record
     Record::decode(request, &data).0
 }
 
-/// What is printed of a click does not depend on the one-time address. A malformed payload keeps none.
+/// The output of a click does not depend on the one-time address. A malformed payload keeps none.
 fn check_secrecy(json: &[u8], read: &Result<Interaction, InvalidPayload>) {
     let Ok(Interaction::ButtonPress(click)) = read else { return };
     if click.response_url.is_some() {

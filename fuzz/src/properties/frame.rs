@@ -1,14 +1,14 @@
-//! A text frame over Socket Mode, read by this crate's own understanding of JSON beside the daemon's.
+//! A text frame over Socket Mode, read by this crate's own JSON reading beside the daemon's.
 
 use serde_json::{Map, Value};
 use teleport_slack::slack::socket_mode::frame::{DisconnectReason, Frame, ack, parse};
 
 use super::callback::check_payload;
 
-/// Whatever `bytes` are: a known kind with what that kind has, an acknowledgement that Slack finds its envelope by,
-/// nothing of the payload in what is printed. Returns what it was.
+/// For any `bytes`: a known kind with its fields, an acknowledgement that names its envelope, and nothing of the payload
+/// in the output. Returns the kind of frame.
 pub(crate) fn check(bytes: &[u8]) -> &'static str {
-    // What is not UTF-8 ends the connection before anybody reads it.
+    // Invalid UTF-8 ends the connection before the parser reads it.
     let Ok(text) = std::str::from_utf8(bytes) else { return "no text" };
     let fields: Option<Map<String, Value>> = serde_json::from_str(text).ok();
     let (frame, fields) = match (parse(text), fields) {
@@ -57,7 +57,7 @@ pub(crate) fn check(bytes: &[u8]) -> &'static str {
             let takes_answer = fields.get("accepts_response_payload") != Some(&Value::Bool(false));
             assert_eq!(sealed.accepts_response, takes_answer);
             check_ack(&sealed.id);
-            // As the daemon hands it on.
+            // As the daemon forwards it.
             payload.map_or("envelope", |payload| check_payload(payload.to_string().as_bytes()))
         }
     };
@@ -75,7 +75,7 @@ fn check_ack(id: &str) {
     }
 }
 
-/// What is printed of a frame is short and does not depend on the payload.
+/// The output of a frame is short and does not depend on the payload.
 fn check_secrecy(frame: &Frame, mut fields: Map<String, Value>) {
     let printed = format!("{frame:?}");
     assert!(printed.len() < 3_000, "{printed}");

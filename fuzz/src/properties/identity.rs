@@ -1,4 +1,4 @@
-//! An identity file, read from a file as the daemon does it.
+//! An identity file, read from a file as the daemon does.
 
 use std::error::Error;
 
@@ -9,8 +9,8 @@ use teleport_slack::teleport::identity::{Identity, IdentityError};
 /// Longer than any word of an error, shorter than a line of any key.
 const WINDOW: usize = 24;
 
-/// Whatever the file holds: an identity that is valid now and can be used for TLS, or a short error that names the
-/// file and shows nothing of a key. Returns what it was: an identity, or the error's name.
+/// For any file content: a currently valid identity that TLS can use, or a short error that names the file and shows
+/// nothing of a key. Returns the kind: an identity, or the error's name.
 pub(crate) fn check(bytes: &[u8]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("auth_id");
@@ -21,8 +21,8 @@ pub(crate) fn check(bytes: &[u8]) -> String {
         Credentials::Files { client_key: file.clone(), client_crt: file.clone(), root_cas: file.clone() },
     ];
     let printed = sources.map(|source| match Identity::load(&source, now) {
-        Ok(identity) => checked(&identity, now, bytes),
-        Err(error) => complaint(&error, &file.display().to_string()),
+        Ok(identity) => printed_identity(&identity, now, bytes),
+        Err(error) => printed_error(&error, &file.display().to_string()),
     });
     let keys = key_text(&String::from_utf8_lossy(bytes));
     for printed in &printed {
@@ -36,13 +36,13 @@ pub(crate) fn check(bytes: &[u8]) -> String {
     name_of(&printed[0]).to_owned()
 }
 
-/// The word before the fields in what `Debug` prints.
+/// The word before the fields in the `Debug` output.
 fn name_of(printed: &str) -> &str {
     printed.split(' ').next().unwrap_or_default()
 }
 
-/// What is printed of an identity that may be used.
-fn checked(identity: &Identity, now: Timestamp, bytes: &[u8]) -> String {
+/// The `Debug` output of a usable identity.
+fn printed_identity(identity: &Identity, now: Timestamp, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     assert!(text.contains("PRIVATE KEY-----") && text.contains("CERTIFICATE-----"));
     assert!(identity.not_before() <= now && now <= identity.not_after());
@@ -59,8 +59,8 @@ fn checked(identity: &Identity, now: Timestamp, bytes: &[u8]) -> String {
     format!("{identity:?}")
 }
 
-/// What is printed of an error, without the file's name.
-fn complaint(error: &IdentityError, file: &str) -> String {
+/// The output of an error, without the file's name.
+fn printed_error(error: &IdentityError, file: &str) -> String {
     let said = error.to_string();
     assert!(said.contains(file) && !said.contains(char::is_control), "{said}");
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
@@ -69,7 +69,7 @@ fn complaint(error: &IdentityError, file: &str) -> String {
     printed
 }
 
-/// The lines that begin no block and end none, of every block of a private key.
+/// The lines inside every block of a private key.
 fn key_text(file: &str) -> String {
     let mut keys = String::new();
     let mut is_key = false;

@@ -1,4 +1,4 @@
-//! One file a target, and the judge of what Slack takes.
+//! One file per target, and the validator of what Slack accepts.
 
 pub(crate) mod callback;
 pub(crate) mod frame;

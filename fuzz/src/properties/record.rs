@@ -1,6 +1,6 @@
-//! The plugin data of one request: read, written, read again, and drawn.
+//! The plugin data of one request: read, written, read again, and rendered.
 //!
-//! The bytes are entries `key=value` with U+001E between them, so that a change in one does not hide the others.
+//! The bytes are entries `key=value`, separated by U+001E, so that a change in one does not hide the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,27 +37,27 @@ const GO_KEYS: [&str; 7] =
     ["user", "roles", "request_reason", "reviews_count", "resolution", "resolve_reason", "messages"];
 const OLD_PAIR: [&str; 2] = ["channel_id", "timestamp"];
 
-/// Whatever the data is: what is understood of it survives writing, the Go plugin understands what is written, and
-/// Slack takes what is drawn of it. Returns what it was.
+/// For any data: the parsed part survives writing, the Go plugin understands what is written, and Slack accepts what is
+/// rendered. Returns the kind of data.
 pub(crate) fn check(bytes: &[u8]) -> &'static str {
     let id = RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807");
     let data = entries(&String::from_utf8_lossy(bytes));
-    let (mut record, rubbish) = Record::decode(&id, &data);
-    let distinct: BTreeSet<_> = rubbish.iter().collect();
-    assert_eq!(distinct.len(), rubbish.len(), "{rubbish:?}");
-    assert!(rubbish.iter().all(|key| !data[*key].is_empty()), "{rubbish:?}");
+    let (mut record, invalid_keys) = Record::decode(&id, &data);
+    let distinct: BTreeSet<_> = invalid_keys.iter().collect();
+    assert_eq!(distinct.len(), invalid_keys.len(), "{invalid_keys:?}");
+    assert!(invalid_keys.iter().all(|key| !data[*key].is_empty()), "{invalid_keys:?}");
     assert!(record.known.iter().all(|known| known.id == id));
 
     let once = check_rewriting(&id, &record);
-    // Otherwise the record of a request would grow by being looked at.
+    // Otherwise each read and write would grow the record of a request.
     assert!(size(&once) <= 16 * size(&data) + 2_000, "{} bytes became {}", size(&data), size(&once));
     let kept = data.iter().filter(|(key, value)| !value.is_empty() && !is_known(key));
     kept.for_each(|(key, value)| assert_eq!(once.get(key), Some(value), "{key} was not kept"));
 
-    // Drawing costs most of the time, so each input is drawn in one way.
-    let (phase, turn) = (PHASES[bytes.len() % PHASES.len()], bytes.len() / PHASES.len());
+    // Rendering takes most of the time, so each input is rendered in one way.
+    let (phase, variant) = (PHASES[bytes.len() % PHASES.len()], bytes.len() / PHASES.len());
     if let Some(known) = &record.known {
-        check_drawing(known, phase, turn, &record);
+        check_rendering(known, phase, variant, &record);
     }
     show_everywhere(&mut record, phase);
     check_rewriting(&id, &record);
@@ -83,13 +83,13 @@ fn is_known(key: &str) -> bool {
     key.starts_with("x_") || GO_KEYS.contains(&key) || OLD_PAIR.contains(&key)
 }
 
-/// Writes the record and reads it again, with nothing lost; returns what was written.
+/// Writes the record and reads it again without loss; returns what was written.
 fn check_rewriting(id: &RequestId, record: &Record) -> Data {
     let once = record.encode();
     assert!(once.values().all(|value| !value.is_empty()), "an empty value: {once:?}");
     check_go_keys(&once, record);
-    let (again, rubbish) = Record::decode(id, &once);
-    assert_eq!(rubbish, Vec::<&str>::new());
+    let (again, invalid_keys) = Record::decode(id, &once);
+    assert_eq!(invalid_keys, Vec::<&str>::new());
     let mut expected = record.clone();
     // What every message shows is written as the Go plugin's `resolution`, which outranks a state not yet decided.
     if let (Some(known), Some(read)) = (&mut expected.known, &again.known)
@@ -101,8 +101,8 @@ fn check_rewriting(id: &RequestId, record: &Record) -> Data {
     }
     assert_eq!(again, expected);
     let twice = again.encode();
-    let (settled, _) = Record::decode(id, &twice);
-    assert_eq!((settled.encode(), &settled), (twice, &again));
+    let (reread, _) = Record::decode(id, &twice);
+    assert_eq!((reread.encode(), &reread), (twice, &again));
     once
 }
 
@@ -135,20 +135,20 @@ fn check_go_keys(data: &Data, record: &Record) {
     assert_eq!(distinct.len(), messages.len(), "{messages:?}");
 }
 
-/// What is drawn of a request is as Slack takes it; which message, `turn` says.
-fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Record) {
+/// Slack accepts what is rendered of a request; `variant` chooses the message.
+fn check_rendering(known: &AccessRequest, phase: Phase, variant: usize, record: &Record) {
     let view = MessageInput { request: known, phase, cluster: "example", edition: Edition::Community };
     let votes = Some(&record.votes);
-    let deciding =
+    let section =
         ReviewSection { controls: Controls::Buttons { confirm: true }, votes, ..ReviewSection::default() };
-    let message = match turn % 3 {
-        0 => request_message_with_review(&view, &deciding),
+    let message = match variant % 3 {
+        0 => request_message_with_review(&view, &section),
         1 => request_message_with_review(
             &MessageInput {
                 edition: Edition::Enterprise { web_proxy: Some("teleport.example.com:443") },
                 ..view
             },
-            &deciding,
+            &section,
         ),
         _ => fallback_message(&view),
     };
@@ -157,17 +157,17 @@ fn check_drawing(known: &AccessRequest, phase: Phase, turn: usize, record: &Reco
     known.reviews.iter().take(2).for_each(|review| drop(validate(&review_reply(review))));
     record.votes.list().iter().take(2).for_each(|vote| drop(validate(&vote_reply(vote))));
     for delivery in record.deliveries.iter().take(1) {
-        let dialogue = ModalState {
+        let modal = ModalState {
             request: known.id.clone(),
             decision: Decision::Deny,
             channel: delivery.channel.clone(),
             ts: delivery.ts.clone(),
             opened_at: Timestamp::UNIX_EPOCH,
-            required: turn.is_multiple_of(2),
+            required: variant.is_multiple_of(2),
             cluster: shown_cluster(&known.reason),
         };
-        let view = reason_modal(known, &dialogue);
-        assert_eq!(view.is_some(), dialogue.encode().is_some());
+        let view = reason_modal(known, &modal);
+        assert_eq!(view.is_some(), modal.encode().is_some());
         view.iter().for_each(validate_view);
     }
 }

@@ -154,12 +154,12 @@ async fn run_scenario(scenario: Scenario, crash: Option<CrashPoint>) -> CrashRun
     let at = calls.iter().find(|call| call.hang.is_some());
     let at = at.map_or_else(String::new, |call| format!("{} {}", call.method, call.subject));
     let listed: Vec<_> = calls.iter().map(ToString::to_string).collect();
-    let story = format!(
+    let report = format!(
         "{scenario:?}, killed at {crash:?}\n{}\n--- calls\n{}\n--- log\n{log}",
         wrong.join("\n"),
         listed.join("\n")
     );
-    CrashRun { crash, calls: order.count(), crashed, crashed_call: at, violations: wrong, report: story }
+    CrashRun { crash, calls: order.count(), crashed, crashed_call: at, violations: wrong, report }
 }
 
 impl Scenario {
