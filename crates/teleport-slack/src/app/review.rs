@@ -1,6 +1,6 @@
-//! Sets up deciding in Slack: who this app is, the way clicks arrive, and the task that works on them.
+//! Sets up deciding in Slack: which app this is, how interactions arrive, and the task that handles them.
 //!
-//! What a click leads to is `runtime/clicks`; who may decide what is the configuration's `[review]`.
+//! `interactions/handler.rs` handles an interaction; the configuration's `[review]` says who may decide what.
 
 use std::sync::Arc;
 
@@ -233,7 +233,7 @@ async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<Ap
     })
 }
 
-/// Over another app's connections no click on our messages would ever come.
+/// Another app's connections would never bring an interaction with our messages.
 fn check_same_app(installation: &AppInstallation, app_token: &Secret) -> Result<(), ExitError> {
     match token_reloader::app_id_of(app_token) {
         Some(app) if app != installation.app_id => Err(ExitError::from_cause(
