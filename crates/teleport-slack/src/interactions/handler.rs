@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
-use access_core::domain::request::{AccessRequest, RequestState};
+use access_core::domain::request::AccessRequest;
 use access_core::interaction::controls::ModalState;
 use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, Sender, check_origin};
-use access_core::policy::refusal::{Newer, Refusal};
+use access_core::policy::refusal::Refusal;
 use access_core::policy::{
     CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, Verdict, VoteResult,
     Voter, add_vote, check_modal_age, decide, mode,
@@ -21,18 +21,19 @@ use access_core::render::ephemeral::{Accepted, accepted, refused};
 use access_core::render::modal::reason_modal;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
-use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
+use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_read_timeout};
 use super::receiver::Received;
+use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
-use crate::review::voters::{READ_TIMEOUT, VoterSnapshot, teleport_refusal};
+use crate::review::voters::VoterSnapshot;
 use crate::slack;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
 use crate::teleport;
@@ -295,20 +296,13 @@ impl InteractionHandler {
                     Some(TeleportRefusal::AuthorNotEligible) => Refusal::MayNotReview,
                     Some(TeleportRefusal::LongTerm) => Refusal::LongTerm,
                     Some(TeleportRefusal::NotFound) => Refusal::Deleted,
-                    Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(&review.id).await,
+                    Some(TeleportRefusal::AlreadyResolved) => {
+                        refusal_if_resolved(&self.teleport, &review.id).await
+                    }
                     _ => refusal_if_not_applied(&error),
                 };
                 Ok(outcome.into())
             }
-        }
-    }
-
-    /// The refusal for a request that is not pending any more.
-    async fn refusal_if_resolved(&self, id: &RequestId) -> Refusal {
-        match self.teleport.get_request(id).await {
-            Ok(Some(request)) => already_resolved(request),
-            Ok(None) => Refusal::Deleted,
-            Err(_) => Refusal::TeleportRefused,
         }
     }
 
@@ -451,7 +445,7 @@ impl InteractionHandler {
         };
         warn!(request = %id, "The decision is recorded but could not be applied: {}", crate::exit::chain(&error));
         match error.refusal() {
-            Some(TeleportRefusal::AlreadyResolved) => self.refusal_if_resolved(id).await,
+            Some(TeleportRefusal::AlreadyResolved) => refusal_if_resolved(&self.teleport, id).await,
             Some(TeleportRefusal::NotFound) => Refusal::Deleted,
             _ => refusal_if_not_applied(&error),
         }
@@ -501,37 +495,5 @@ impl JobHandler<Received> for Arc<InteractionHandler> {
     }
 }
 
-/// Limits the time of a read.
-async fn with_read_timeout<T>(reading: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Refusal::Timeout))
-}
-
 /// Teleport does not permit the daemon to submit this review.
 struct NotPermittedForUser;
-
-/// The refusal for a decision that Teleport did not take, where no more specific one fits.
-fn refusal_if_not_applied(error: &DecideError) -> Refusal {
-    match (error.refusal(), error) {
-        (Some(TeleportRefusal::MfaRequired), _) => Refusal::SecondFactor,
-        (Some(TeleportRefusal::AccessDenied(_) | TeleportRefusal::NotPermitted), _) => {
-            Refusal::TeleportForbids
-        }
-        (Some(_), _) => Refusal::TeleportRefused,
-        (None, DecideError::Failed(error)) => teleport_refusal(error),
-        (None, _) => Refusal::TeleportUnreachable,
-    }
-}
-
-/// The refusal for a request that is not pending any more.
-fn already_resolved(request: AccessRequest) -> Refusal {
-    match Decision::of_state(request.state) {
-        Some(decision) => {
-            Refusal::AlreadyDecided { decision, by: Vec::new(), reason: request.resolve_reason }
-        }
-        None => match request.state {
-            RequestState::Promoted => Refusal::Promoted,
-            RequestState::Unknown(number) => Refusal::Newer(Newer::State(number)),
-            _ => Refusal::TeleportRefused,
-        },
-    }
-}

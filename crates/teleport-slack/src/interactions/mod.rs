@@ -8,4 +8,5 @@ pub(crate) mod command;
 pub mod handler;
 pub mod other_cluster;
 pub mod receiver;
+mod refusals;
 pub mod facts;
