@@ -1,4 +1,4 @@
-// Deciding in Slack: buttons, the question before, the dialogue for a reason, answers to one person only.
+// Deciding in Slack: buttons, the question before, the modal for a reason, answers to one person only.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -8,7 +8,7 @@ let browser;
 before(async () => (browser = await startBrowser()));
 after(() => browser?.close());
 
-const dialogue = (page) => page.locator('dialog.view');
+const modal = (page) => page.locator('dialog.view');
 const decides = (message) => message.locator('.slack-button', { hasText: /Approve|Deny/ });
 
 /** All copies of the messages that carry `reason`, as Slack holds them. */
@@ -67,7 +67,7 @@ test('bob approves by button; every copy loses its buttons, the thread and the a
   await close();
 });
 
-test('who may not decide is told so, alone, and nothing happens', async () => {
+test('a user who may not decide reads so, alone, and nothing happens', async () => {
   const { page, close } = await openDemo(browser);
   await untilLive(page);
   const reason = uniqueReason('forbidden');
@@ -82,7 +82,7 @@ test('who may not decide is told so, alone, and nothing happens', async () => {
     const message = await cardIn(page, 'access-requests', reason);
     await press(page, message, 'Approve');
     await untilText(onlyForMe(page), sentence);
-    assert.equal(await dialogue(page).count(), 0, `${name} is asked nothing`);
+    assert.equal(await modal(page).count(), 0, `${name} is asked nothing`);
     await lookAs(page, 'Bob');
     await page.locator('#message-list > .message.ephemeral', { hasText: sentence }).waitFor({ state: 'detached' });
   }
@@ -114,19 +114,19 @@ test('two approvals: confirmed, with a reason each; the first is counted, the se
   const message = await cardIn(page, 'dba-approvers', reason);
 
   await press(page, message, 'Approve', { sure: 'Cancel' });
-  assert.equal(await dialogue(page).count(), 0, 'not sure: nothing was sent');
+  assert.equal(await modal(page).count(), 0, 'not sure: nothing was sent');
   await message.locator('.slack-button', { hasText: 'Approve' }).click();
   await untilText(page.locator('dialog.confirm'), 'alice@example.com gets: admin.');
   await page.locator('dialog.confirm .slack-button.primary').click();
 
-  await dialogue(page).waitFor();
-  await dialogue(page).locator('.slack-button.primary').click();
-  await untilText(dialogue(page).locator('.complaint'), 'Please complete this required field.');
+  await modal(page).waitFor();
+  await modal(page).locator('.slack-button.primary').click();
+  await untilText(modal(page).locator('.field-error'), 'Please complete this required field.');
   assert.ok(await page.evaluate(() => document.activeElement.matches('dialog textarea[aria-invalid]')), 'the focus is where something is missing');
-  // Blanks fill the field, so it is the daemon that says no; the dialogue stays open.
-  await dialogue(page).locator('textarea').fill('   ');
-  await dialogue(page).locator('.slack-button.primary').click();
-  await untilText(dialogue(page).locator('.complaint'), 'This role cannot be decided without a reason.');
+  // Blanks fill the field, so it is the daemon that says no; the modal stays open.
+  await modal(page).locator('textarea').fill('   ');
+  await modal(page).locator('.slack-button.primary').click();
+  await untilText(modal(page).locator('.field-error'), 'This role cannot be decided without a reason.');
   await giveReason(page, `one ${reason}`);
   await untilText(onlyForMe(page), 'Your approval counts: 1 of 2 approvals.');
   await untilText(message.locator('> .message-main'), '1 of 2 approvals');
@@ -167,7 +167,7 @@ test('everybody has their own Slack', async () => {
   await untilLive(page);
   const rooms = async () => page.locator('.room-link:visible .room-name').allTextContents();
   await lookAs(page, 'Carol');
-  assert.ok((await rooms()).includes('sec-ops'), 'a private channel, which she is in');
+  assert.ok((await rooms()).includes('sec-ops'), 'a private channel, which they are in');
   await lookAs(page, 'Bob');
   assert.ok(!(await rooms()).includes('sec-ops'), 'a private channel');
   await lookAs(page, 'Gil');
@@ -179,7 +179,7 @@ test('everybody has their own Slack', async () => {
   await close();
 });
 
-test('by keyboard: button, question, dialogue; Escape gives the focus back', async () => {
+test('by keyboard: button, question, modal; Escape gives the focus back', async () => {
   const { page, close } = await openDemo(browser);
   await untilLive(page);
   const reason = uniqueReason('typed');
@@ -197,26 +197,26 @@ test('by keyboard: button, question, dialogue; Escape gives the focus back', asy
   await page.keyboard.press('Enter');
   await tabTo(page, 'dialog .danger');
   await page.keyboard.press('Enter');
-  await dialogue(page).waitFor();
+  await modal(page).waitFor();
   assert.ok(await page.evaluate(() => document.activeElement.matches('dialog textarea')));
   await page.keyboard.press('Escape');
-  await dialogue(page).waitFor({ state: 'detached' });
+  await modal(page).waitFor({ state: 'detached' });
   assert.equal(await focused(), 'Deny');
   await page.keyboard.press('Enter');
   await tabTo(page, 'dialog .danger');
   await page.keyboard.press('Enter');
-  await dialogue(page).waitFor();
+  await modal(page).waitFor();
   await page.keyboard.type('by hand');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await untilText(row.locator('.state'), 'DENIED');
-  await dialogue(page).waitFor({ state: 'detached' });
+  await modal(page).waitFor({ state: 'detached' });
   assert.ok(await message.evaluate((element) => element.contains(document.activeElement)), 'the focus stays at the message');
   await close();
 });
 
-test('a dialogue shows in the window that asked for it only', async () => {
+test('a modal shows in the window that asked for it only', async () => {
   const one = await openDemo(browser);
   const other = await openDemo(browser);
   await untilLive(one.page);
@@ -225,17 +225,17 @@ test('a dialogue shows in the window that asked for it only', async () => {
   await ask(one.page, reason);
   for (const { page } of [one, other]) await lookAs(page, 'Bob');
   await press(one.page, await cardIn(one.page, 'access-requests', reason), 'Approve');
-  await dialogue(one.page).waitFor();
+  await modal(one.page).waitFor();
   const version = await one.page.locator('body').getAttribute('data-version');
   await other.page.waitForFunction((known) => Number(document.body.dataset.version) >= Number(known), version);
-  assert.equal(await dialogue(other.page).count(), 0);
-  await dialogue(one.page).locator('.slack-button', { hasText: 'Cancel' }).click();
-  await dialogue(one.page).waitFor({ state: 'detached' });
+  assert.equal(await modal(other.page).count(), 0);
+  await modal(one.page).locator('.slack-button', { hasText: 'Cancel' }).click();
+  await modal(one.page).waitFor({ state: 'detached' });
   await one.close();
   await other.close();
 });
 
-test('a click that the app does not take is told as Slack tells it', async () => {
+test('a click that the app does not take is shown as Slack shows it', async () => {
   const { page, close } = await openDemo(browser, {}, {
     prepare: (fresh) => fresh.route('**/api/slack/click', (route) => route.fulfill({ json: { warning: 'Operation timed out. Apps need to respond within 3 seconds.' } })),
   });
@@ -248,7 +248,7 @@ test('a click that the app does not take is told as Slack tells it', async () =>
   await close();
 });
 
-test('what the app complains of stands at its input, and what was typed stays', async () => {
+test('an error of the app stands at its input, and what was typed stays', async () => {
   let complaining = true;
   const { page, close } = await openDemo(browser, {}, {
     prepare: (fresh) => fresh.route('**/api/slack/submit', (route) => (complaining ? route.fulfill({ json: { errors: { reason: 'Too terse.' } } }) : route.continue())),
@@ -258,10 +258,10 @@ test('what the app complains of stands at its input, and what was typed stays', 
   const row = await ask(page, reason);
   await lookAs(page, 'Bob');
   await press(page, await cardIn(page, 'access-requests', reason), 'Approve');
-  const input = dialogue(page).locator('textarea');
+  const input = modal(page).locator('textarea');
   await input.fill('ok');
-  await dialogue(page).locator('.slack-button.primary').click();
-  await untilText(dialogue(page).locator('.complaint'), 'Too terse.');
+  await modal(page).locator('.slack-button.primary').click();
+  await untilText(modal(page).locator('.field-error'), 'Too terse.');
   assert.equal(await input.inputValue(), 'ok');
   assert.equal(await input.getAttribute('aria-invalid'), 'true');
   complaining = false;
@@ -271,7 +271,7 @@ test('what the app complains of stands at its input, and what was typed stays', 
 });
 
 for (const [colorScheme, viewport] of [['light', { width: 360, height: 740 }], ['dark', { width: 1280, height: 900 }]]) {
-  test(`dialogues fit and can be read (${colorScheme}, ${viewport.width} wide)`, async () => {
+  test(`modals fit and can be read (${colorScheme}, ${viewport.width} wide)`, async () => {
     const { page, close } = await openDemo(browser, { colorScheme, viewport, reducedMotion: 'reduce' });
     await untilLive(page);
     const reason = uniqueReason(`long ${'x'.repeat(200)}`);
@@ -287,14 +287,14 @@ for (const [colorScheme, viewport] of [['light', { width: 360, height: 740 }], [
     assert.ok(await fits('dialog.confirm'), 'the question');
     assert.deepEqual(await page.evaluate(faintTexts), [], 'the question');
     await page.locator('dialog.confirm .danger').click();
-    await dialogue(page).waitFor();
-    assert.ok(await fits('dialog.view'), 'the dialogue');
+    await modal(page).waitFor();
+    assert.ok(await fits('dialog.view'), 'the modal');
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
-    await dialogue(page).locator('.slack-button.danger, .slack-button.primary').click();
-    await dialogue(page).locator('.complaint:visible').waitFor();
-    assert.deepEqual(await page.evaluate(faintTexts), [], 'the dialogue');
-    await dialogue(page).locator('.slack-button', { hasText: 'Cancel' }).click();
-    await dialogue(page).waitFor({ state: 'detached' });
+    await modal(page).locator('.slack-button.danger, .slack-button.primary').click();
+    await modal(page).locator('.field-error:visible').waitFor();
+    assert.deepEqual(await page.evaluate(faintTexts), [], 'the modal');
+    await modal(page).locator('.slack-button', { hasText: 'Cancel' }).click();
+    await modal(page).waitFor({ state: 'detached' });
     await lookAs(page, 'Alice');
     await page.locator('.room-link', { hasText: 'access-requests' }).click();
     await press(page, page.locator('#message-list > .message', { hasText: reason }), 'Approve', { sure: 'Approve' });

@@ -1,4 +1,4 @@
-// Draws blocks that the daemon does not send today, and blocks that nobody should send, in the real page.
+// Draws blocks that the daemon does not send today, and blocks that no app should send, in the real page.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -87,7 +87,7 @@ test('every kind of block the daemon may come to send', async () => {
   assert.deepEqual(await body.locator('.fields strong').allTextContents(), ['User', 'Role']);
   assert.equal(await body.locator('hr').count(), 1);
   assert.deepEqual(await body.locator('button').allTextContents(), ['Open', 'Approve', 'Deny']);
-  assert.ok(await body.locator('button.primary').isDisabled(), 'nobody said what the buttons do');
+  assert.ok(await body.locator('button.primary').isDisabled(), 'no block says what the buttons do');
   assert.match(await body.locator('.context').textContent(), /a key/);
   assert.equal(await body.locator('.rich strong').textContent(), '<b>literal</b>');
   assert.equal(await body.locator('ol li').textContent(), 'one');

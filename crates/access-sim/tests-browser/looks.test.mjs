@@ -60,11 +60,11 @@ test('Slack shows the newest message when it comes into sight, and keeps a place
 test('a dark scheme changes both worlds', async () => {
   const { page, close } = await openDemo(browser, { colorScheme: 'light' });
   await untilLive(page);
-  const colours = () => page.evaluate(() => ['body', '#slack', '#teleport'].map((css) => getComputedStyle(document.querySelector(css)).backgroundColor));
-  const light = await colours();
+  const colors = () => page.evaluate(() => ['body', '#slack', '#teleport'].map((css) => getComputedStyle(document.querySelector(css)).backgroundColor));
+  const light = await colors();
   await page.emulateMedia({ colorScheme: 'dark' });
-  const dark = await colours();
-  light.forEach((colour, index) => assert.notEqual(colour, dark[index]));
+  const dark = await colors();
+  light.forEach((color, index) => assert.notEqual(color, dark[index]));
   await close();
 });
 

@@ -1,4 +1,4 @@
-// The story, from both sides: what is done in Teleport is seen in Slack.
+// The scenario, from both sides: what is done in Teleport is seen in Slack.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -108,7 +108,7 @@ test('a half-typed answer survives changes made elsewhere', async () => {
 });
 
 test("Teleport's refusal is shown at the form and in the terminal, in its own words", async () => {
-  const { page, complaints, close } = await openDemo(browser);
+  const { page, pageErrors, close } = await openDemo(browser);
   await untilLive(page);
   await sitDown(page, 'alice');
   await page.locator('#compose .more summary').click();
@@ -120,9 +120,9 @@ test("Teleport's refusal is shown at the form and in the terminal, in its own wo
   const sentence = await error.textContent();
   assert.ok(sentence.length > 10, sentence);
   await untilText(page.locator('#log .error'), sentence);
-  // The browser itself reports the refused call; that one complaint is expected.
-  assert.equal(complaints.length, 1, complaints.join('\n'));
-  assert.match(complaints.pop(), /status of 4\d\d/);
+  // The browser itself reports the refused call; that one error is expected.
+  assert.equal(pageErrors.length, 1, pageErrors.join('\n'));
+  assert.match(pageErrors.pop(), /status of 4\d\d/);
   await close();
 });
 
@@ -136,16 +136,16 @@ test('an empty form is refused without a call', async () => {
   await close();
 });
 
-test('a lost connection is said and mended', async () => {
+test('a lost connection is shown and restored', async () => {
   let broken = true;
-  const { page, complaints } = await openDemo(browser, {}, {
+  const { page, pageErrors } = await openDemo(browser, {}, {
     prepare: (fresh) => fresh.route('**/api/events', (route) => (broken ? route.abort() : route.continue())),
   });
   await untilText(page.locator('.link'), 'Connection lost, trying again');
   broken = false;
   await untilLive(page);
   await untilText(page.locator('.link'), 'Live');
-  assert.ok(complaints.every((text) => text.includes('ERR_FAILED')), complaints.join('\n'));
+  assert.ok(pageErrors.every((text) => text.includes('ERR_FAILED')), pageErrors.join('\n'));
   await page.context().close();
 });
 

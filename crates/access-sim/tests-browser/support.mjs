@@ -1,4 +1,4 @@
-// What every test of the page needs: a browser, a page that tells on itself, and the verbs of the story.
+// What every test of the page needs: a browser, a page that reports its errors, and the verbs of the scenario.
 //
 // Waits are for conditions, never for time. Several tests share one demo, so each writes its own reason and
 // looks only at what carries it.
@@ -22,25 +22,25 @@ export async function startBrowser() {
 export async function openDemo(browser, options = {}, { prepare } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   context.setDefaultTimeout(LIMIT_MS);
-  const complaints = [];
+  const pageErrors = [];
   const page = await context.newPage();
-  page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
-  page.on('pageerror', (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on('console', (message) => message.type() === 'error' && pageErrors.push(`console: ${message.text()}`));
+  page.on('pageerror', (error) => pageErrors.push(`uncaught: ${error.message}`));
   page.on('request', (request) => {
-    if (!request.url().startsWith(new URL(URL_OF_DEMO).origin)) complaints.push(`foreign request: ${request.url()}`);
+    if (!request.url().startsWith(new URL(URL_OF_DEMO).origin)) pageErrors.push(`foreign request: ${request.url()}`);
   });
-  await page.exposeFunction('complainOfPolicy', (text) => complaints.push(`policy: ${text}`));
+  await page.exposeFunction('reportPolicyViolation', (text) => pageErrors.push(`policy: ${text}`));
   await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => window.complainOfPolicy(`${event.violatedDirective} ${event.blockedURI}`));
+    document.addEventListener('securitypolicyviolation', (event) => window.reportPolicyViolation(`${event.violatedDirective} ${event.blockedURI}`));
   });
   await prepare?.(page);
   await page.goto(URL_OF_DEMO);
   return {
     page,
-    complaints,
+    pageErrors,
     async close() {
       await context.close();
-      assert.deepEqual(complaints, [], 'the page complained');
+      assert.deepEqual(pageErrors, [], 'the page reported errors');
     },
   };
 }
@@ -119,7 +119,7 @@ export async function tabTo(page, selector, key = 'Tab') {
   assert.fail(`Tab never came to ${selector}`);
 }
 
-/** Sits down before somebody's Slack. */
+/** Sits down before a user's Slack. */
 export async function lookAs(page, name) {
   await page.locator('.viewer', { hasText: name }).locator('input').check({ force: true });
 }
@@ -130,13 +130,13 @@ export async function press(page, message, label, { sure } = {}) {
   if (sure !== undefined) await page.locator('dialog.confirm .slack-button', { hasText: sure }).click();
 }
 
-/** Fills in the dialogue that asks for a reason and submits it. */
+/** Fills in the modal that asks for a reason and submits it. */
 export async function giveReason(page, reason, label = 'Approve') {
-  const dialogue = page.locator('dialog.view');
-  await dialogue.waitFor();
-  await dialogue.locator('textarea').fill(reason);
-  await dialogue.locator('.slack-button', { hasText: label }).click();
-  await dialogue.waitFor({ state: 'detached' });
+  const modal = page.locator('dialog.view');
+  await modal.waitFor();
+  await modal.locator('textarea').fill(reason);
+  await modal.locator('.slack-button', { hasText: label }).click();
+  await modal.waitFor({ state: 'detached' });
 }
 
 /** The newest message that only the person who looks can see. */
@@ -146,9 +146,9 @@ export function onlyForMe(page) {
 
 /** Runs in the page: visible texts whose contrast with what lies behind them is below 4.5. */
 export function faintTexts() {
-  const channels = (colour) => {
-    const numbers = colour.match(/[\d.]+/g).map(Number);
-    const scale = colour.startsWith('color(') ? 255 : 1;
+  const channels = (color) => {
+    const numbers = color.match(/[\d.]+/g).map(Number);
+    const scale = color.startsWith('color(') ? 255 : 1;
     return { rgb: numbers.slice(0, 3).map((value) => value * scale), alpha: numbers[3] ?? 1 };
   };
   const over = (top, below) => top.rgb.map((value, index) => value * top.alpha + below[index] * (1 - top.alpha));

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn files() -> BTreeSet<String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/page/static");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/demo_ui/static");
         let entries = folder.read_dir().unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }

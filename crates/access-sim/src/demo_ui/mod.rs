@@ -1,4 +1,4 @@
-//! The demo's page: both sides of the story on one screen, on 127.0.0.1 only.
+//! The demo page: both sides of the scenario on one screen, on 127.0.0.1 only.
 //!
 //! `GET /` and its files, `GET /api/state` (everything, as JSON), `GET /api/events` (server-sent events that say
 //! "look again"), `POST /api/teleport/…` and `POST /api/slack/…` (what people do there). It knows the two

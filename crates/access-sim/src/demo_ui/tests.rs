@@ -175,7 +175,7 @@ async fn refusals_say_why_in_one_sentence() {
         ("request", ask(json!({ "duration": "-4h" })), 422, "a number and a unit"),
         ("request", ask(json!({ "duration": "soon" })), 422, "a number and a unit"),
         ("request", ask(json!({ "nonsense": 1 })), 422, "nonsense"),
-        ("request", json!([]), 422, "Asked"),
+        ("request", json!([]), 422, "CreateBody"),
         ("review", json!({ "author": "bob@example.com", "id": "none", "approve": true }), 404, "not found"),
         ("expire", json!({ "id": "none" }), 404, "no such access request"),
     ] {

@@ -1,6 +1,6 @@
 //! Modals: one stack of views for each person, what stands in them and what was typed into them.
 //!
-//! Opening them over the Web API is in `methods/views.rs`, using them as a person in `people/submit.rs`.
+//! Opening them over the Web API is in `methods/views.rs`, using them as a user in `users/submit.rs`.
 
 use std::collections::BTreeMap;
 

@@ -108,7 +108,7 @@ impl Options {
         Self {
             version,
             reported_version: version.as_str().to_owned(),
-            fixture: fixture,
+            fixture,
             advanced_access_workflows: false,
             proxy_public_addr: String::new(),
             pending_ttl: if version >= ServerVersion::V15_3 { 24 * 7 * hour } else { hour },

@@ -30,7 +30,7 @@ use crate::supervise::tasks::Tasks;
 use crate::teleport;
 use crate::teleport::watcher::{Watcher, WatcherTimings};
 
-/// Updates that wait for the dispatcher; the watcher coalesces what does not fit.
+/// Updates that wait for the controller; the watcher coalesces what does not fit.
 const UPDATES_CAPACITY: usize = 256;
 
 /// A daemon whose both sides have answered.
@@ -99,9 +99,9 @@ impl App {
         let (known_tx, known) = watch::channel(None);
         tasks.start("bot token", {
             let (stop, token) = (stop.clone(), config.slack.token.clone());
-            let minding =
+            let renewing =
                 token_reloader::keep_bot_token_current(slack.clone(), token, known, metrics.clone());
-            async move { stop.run_until_cancelled(minding).await.unwrap_or_default() }
+            async move { stop.run_until_cancelled(renewing).await.unwrap_or_default() }
         });
         let rules = config.rules();
         let auth = startup::wait_for_slack(&slack, &rules).await?;
@@ -132,7 +132,7 @@ impl App {
                 }
             }
         });
-        let dispatcher = Controller::new(
+        let controller = Controller::new(
             Context {
                 teleport,
                 slack,
@@ -148,7 +148,7 @@ impl App {
             },
             ready_tx,
         );
-        tasks.start("dispatcher", dispatcher.run(updates, stop.clone()));
+        tasks.start("controller", controller.run(updates, stop.clone()));
         Ok(Self { tasks, ready })
     }
 
@@ -160,8 +160,8 @@ impl App {
     /// Works until the stop, and then until what is in progress has ended (15 s at most).
     ///
     /// # Errors
-    /// If a task died, which is a bug in this program.
+    /// If a task ended or panicked, which is a bug in this program.
     pub async fn run(self) -> Result<(), ExitError> {
-        self.tasks.run().await.map_err(|died| ExitError::from_cause(Cause::Bug, died))
+        self.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn warn_missing_scopes(auth: &AuthTest, rules: &Rules) {
     }
 }
 
-/// Says which scopes are missing without which people cannot decide in Slack.
+/// Logs which scopes are missing without which users cannot decide in Slack.
 pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) {
     let Some(scopes) = &auth.scopes else { return };
     let names_group =

@@ -1,6 +1,6 @@
-//! Sets up deciding in Slack: who this app is, the way clicks arrive, and the task that works on them.
+//! Sets up deciding in Slack: which app this is, how interactions arrive, and the task that handles them.
 //!
-//! What a click leads to is `runtime/clicks`; who may decide what is the configuration's `[review]`.
+//! `interactions/handler.rs` handles an interaction; the configuration's `[review]` says who may decide what.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
     }
 }
 
-/// Starts the tasks and returns what the dispatcher needs. `cluster` is Teleport's name.
+/// Starts the tasks and returns what the controller needs. `cluster` is Teleport's name.
 ///
 /// # Errors
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
@@ -68,66 +68,76 @@ pub(crate) async fn start(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<ReviewHandles, ExitError> {
-    let our = fetch_installation(slack, auth).await?;
+    let installation = fetch_installation(slack, auth).await?;
     if let ReviewTransport::SocketMode { app_token } = &config.transport {
-        check_same_app(&our, app_token)?;
+        check_same_app(&installation, app_token)?;
     }
     let rules = Arc::new(config.rules.clone());
     let setting = ModeSetting::from(config.mode);
     log_review_mode(config, &rules);
-    let (clicks_tx, clicks_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
-    let (wakes_tx, wakes) = mpsc::channel(ENQUEUE_CAPACITY);
-    let submitting = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
+    let (interactions_tx, interactions_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
+    let (enqueue_tx, enqueued) = mpsc::channel(ENQUEUE_CAPACITY);
+    let review_support = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
     if setting != ModeSetting::Resolver {
         // Before the first message, so that none gets buttons that lead nowhere.
-        submitting.check().await;
-        let (submitting, stop) = (Arc::clone(&submitting), stop.clone());
-        tasks.start("review support", async move { submitting.check_periodically(&stop).await });
+        review_support.check().await;
+        let (review_support, stop) = (Arc::clone(&review_support), stop.clone());
+        tasks.start("review support", async move { review_support.check_periodically(&stop).await });
     }
     tasks.start("right to decide", {
-        let submitting = Arc::clone(&submitting);
-        run_until_stopped(stop, async move { submitting.watch_permission().await })
+        let review_support = Arc::clone(&review_support);
+        run_until_stopped(stop, async move { review_support.watch_permission().await })
     });
     tasks.start("second factor", {
-        let submitting = Arc::clone(&submitting);
-        run_until_stopped(stop, async move { submitting.mind_second_factor().await })
+        let review_support = Arc::clone(&review_support);
+        run_until_stopped(stop, async move { review_support.mind_second_factor().await })
     });
     preflight::log_missing_review_scopes(auth, &rules);
-    let people = Arc::new(UserLookup::new(teleport.clone(), config.links()));
+    let user_lookup = Arc::new(UserLookup::new(teleport.clone(), config.user_mapping()));
     {
-        let (people, stop) = (Arc::clone(&people), stop.clone());
-        tasks.start("users", async move { people.refresh_on_demand(&stop).await });
+        let (user_lookup, stop) = (Arc::clone(&user_lookup), stop.clone());
+        tasks.start("users", async move { user_lookup.refresh_on_demand(&stop).await });
     }
     let resolver = Arc::new(Resolver {
         teleport: teleport.clone(),
-        voters: VoterLoader::new(slack.clone(), our.clone(), Arc::clone(&people), Arc::clone(&rules)),
+        voters: VoterLoader::new(
+            slack.clone(),
+            installation.clone(),
+            Arc::clone(&user_lookup),
+            Arc::clone(&rules),
+        ),
         rules: Arc::clone(&rules),
         in_progress: InProgress::default(),
     });
     let review = ReviewHandles {
         rules: Arc::clone(&rules),
         setting,
-        can_submit: submitting.subscribe(),
+        can_submit: review_support.subscribe(),
         resolver: Arc::clone(&resolver),
-        enqueued: wakes,
-        users: people,
+        enqueued,
+        users: user_lookup,
     };
 
-    let answers = Responder::new(slack.clone());
-    let intake =
-        InteractionReceiver::new(clicks_tx, our.clone(), answers.clone(), metrics.clone(), stop.clone());
-    let intake = Arc::new(intake);
+    let responder = Responder::new(slack.clone());
+    let receiver = InteractionReceiver::new(
+        interactions_tx,
+        installation.clone(),
+        responder.clone(),
+        metrics.clone(),
+        stop.clone(),
+    );
+    let receiver = Arc::new(receiver);
     match &config.transport {
         ReviewTransport::SocketMode { app_token } => {
             let token = latest::Sender::new(app_token.clone());
-            let socket = SocketMode::new(slack.clone(), token.subscribe(), our.app_id.clone());
+            let socket = SocketMode::new(slack.clone(), token.subscribe(), installation.app_id.clone());
             tasks.start(
                 "app-level token",
                 run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::App, token)),
             );
             let handler = move |envelope| {
-                let intake = Arc::clone(&intake);
-                async move { intake.receive_envelope(&envelope).await }
+                let receiver = Arc::clone(&receiver);
+                async move { receiver.receive_envelope(&envelope).await }
             };
             tasks.start(
                 "socket mode connections",
@@ -145,31 +155,31 @@ pub(crate) async fn start(
                 run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::Signing, renewed)),
             );
             let handler = move |headers, body: bytes::Bytes| {
-                let (intake, secret) = (Arc::clone(&intake), secret.borrow().clone());
-                async move { intake.receive_callback(&secret, &headers, &body) }
+                let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
+                async move { receiver.receive_callback(&secret, &headers, &body) }
             };
             tasks.start("callbacks", bound.run(handler, stop.clone()));
         }
     }
-    let clicks = InteractionHandler {
+    let handler = InteractionHandler {
         teleport: teleport.clone(),
         slack: slack.clone(),
-        responder: answers,
+        responder,
         facts: FactsLoader {
             teleport: teleport.clone(),
-            installation: our.clone(),
+            installation: installation.clone(),
             clusters: Clusters::new(cluster),
             resolver: Arc::clone(&resolver),
         },
-        installation: our,
+        installation,
         resolver,
         rules,
         setting,
-        review_support: submitting,
-        enqueue: wakes_tx,
+        review_support,
+        enqueue: enqueue_tx,
         metrics: metrics.clone(),
     };
-    tasks.start("clicks", clicks.run(clicks_rx, stop.clone()));
+    tasks.start("interactions", handler.run(interactions_rx, stop.clone()));
     Ok(review)
 }
 
@@ -185,11 +195,15 @@ fn run_until_stopped(
 }
 
 /// Reports how many connections are open for interactions.
-async fn report_connections(mut links: latest::Receiver<usize>, metrics: Metrics, stop: CancellationToken) {
+async fn report_connections(
+    mut connections: latest::Receiver<usize>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     let count = async {
         loop {
-            metrics.socket_mode_connections(*links.borrow_and_update());
-            if links.changed().await.is_err() {
+            metrics.socket_mode_connections(*connections.borrow_and_update());
+            if connections.changed().await.is_err() {
                 // The connections ended for good, as they do at the stop.
                 std::future::pending::<()>().await;
             }
@@ -219,14 +233,14 @@ async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<Ap
     })
 }
 
-/// Over another app's connections no click on our messages would ever come.
-fn check_same_app(our: &AppInstallation, app_token: &Secret) -> Result<(), ExitError> {
+/// Another app's connections would never bring an interaction with our messages.
+fn check_same_app(installation: &AppInstallation, app_token: &Secret) -> Result<(), ExitError> {
     match token_reloader::app_id_of(app_token) {
-        Some(app) if app != our.app_id => Err(ExitError::from_cause(
+        Some(app) if app != installation.app_id => Err(ExitError::from_cause(
             Cause::TwoApps,
             format!(
                 "slack.token belongs to the Slack app {} and review.app_token to the app {app:?}, so no click would ever be taken; copy both tokens from the pages of one app",
-                our.app_id
+                installation.app_id
             ),
         )),
         _ => Ok(()),

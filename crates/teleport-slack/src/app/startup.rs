@@ -26,7 +26,7 @@ const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Dur
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
 /// clock to be set.
 pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     loop {
         let source = source.clone();
         // The files may lie on a drive that hangs.
@@ -41,14 +41,14 @@ pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, 
         };
         let words =
             format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
-        let pause = waiting.next_delay(cause, error, &words)?;
+        let pause = retry.next_delay(cause, error, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
 pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pong, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     let mut renewed = teleport.identity_renewals();
     loop {
         let error = match teleport.ping().await {
@@ -66,13 +66,13 @@ pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pon
             _ => "Teleport does not answer",
         };
         let words = format!("{what}: {}", chain(&error));
-        let pause = waiting.next_delay(cause, error, &words)?;
+        let pause = retry.next_delay(cause, error, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // It may be just what was missing.
             _ = renewed.changed() => {}
         }
-        // Not on a line that may be dead.
+        // Not over a connection that may be dead.
         teleport.reconnect();
     }
 }
@@ -90,7 +90,7 @@ fn cause_of(error: &TeleportError) -> Cause {
 
 /// Asks Slack who we are until it answers and the token may do what nothing works without.
 pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Result<AuthTest, ExitError> {
-    let mut waiting = StartupRetry::default();
+    let mut retry = StartupRetry::default();
     loop {
         // What refuses the question is not Slack: something else answers at slack.api_url.
         let auth = call_slack(slack, Cause::Address, || slack.auth_test()).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Resu
             return Ok(auth);
         };
         let words = format!("{missing}; this is waited for");
-        let pause = waiting.next_delay(Cause::Scope, missing, &words)?;
+        let pause = retry.next_delay(Cause::Scope, missing, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
@@ -113,8 +113,8 @@ pub(crate) async fn call_slack<T>(
     refused: Cause,
     ask: impl AsyncFn() -> Result<T, SlackError>,
 ) -> Result<T, ExitError> {
-    let mut waiting = StartupRetry::default();
-    let mut standing = slack.token_status();
+    let mut retry = StartupRetry::default();
+    let mut token_status = slack.token_status();
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
@@ -122,7 +122,7 @@ pub(crate) async fn call_slack<T>(
         };
         if error.refuses_token() {
             // An answer that came before the token was replaced is waited for no longer.
-            let _ = standing.wait_for(|standing| standing.rejection.is_none()).await;
+            let _ = token_status.wait_for(|token_status| token_status.rejection.is_none()).await;
             continue;
         }
         let with_remedy = error.with_remedy().to_string();
@@ -137,10 +137,10 @@ pub(crate) async fn call_slack<T>(
             Retry::Backoff => (Cause::Unavailable, "Slack does not answer"),
         };
         let words = format!("{what}: {with_remedy}");
-        let pause = waiting.next_delay(cause, with_remedy, &words)?;
+        let pause = retry.next_delay(cause, with_remedy, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = standing.changed() => {}
+            _ = token_status.changed() => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The command line: what can be asked for, and who answers.
 //!
-//! One file per command. Exit statuses and the printing of errors are in `error.rs`.
+//! One file per command. Exit statuses are in `causes.rs`, and `exit.rs` prints errors.
 
 pub mod configure;
 #[cfg(feature = "demo")]

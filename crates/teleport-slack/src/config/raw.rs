@@ -2,7 +2,7 @@
 //!
 //! It walks the parsed document itself instead of deserialising, so that one wrong type or unknown key does not
 //! hide the next one. Keys are found under their old names too, with a warning. A text that looks like a secret leaves
-//! this file only through [`Reader::secret`]: anywhere else it is refused, and no message shows it.
+//! this file only through [`TableReader::secret`]: anywhere else it is refused, and no message shows it.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -1,4 +1,4 @@
-//! `[review]`: whether people may decide in Slack, who, and how Slack's clicks arrive.
+//! `[review]`: whether users may decide in Slack, which of them, and how Slack's interactions arrive.
 //!
 //! Checked for form and sense only. `access_core::policy` decides from these values who may decide what.
 
@@ -23,19 +23,19 @@ use access_core::domain::secret::Secret;
 pub struct ReviewConfig {
     /// Which Teleport call carries a decision.
     pub mode: ReviewMode,
-    /// How clicks arrive.
+    /// How interactions arrive.
     pub transport: ReviewTransport,
-    /// The explicit table: Slack person to Teleport user.
+    /// The explicit table: Slack user to Teleport user.
     pub users: BTreeMap<SlackUserId, String>,
     /// The Teleport user trait that holds the Slack id.
     pub slack_user_id_trait: Option<String>,
-    /// Whether an e-mail address that equals a Teleport user name identifies the person.
+    /// Whether an e-mail address that equals a Teleport user name identifies the user.
     pub allow_email_username_match: bool,
-    /// Whether capitals do not count for that.
+    /// Whether the case of letters does not matter for that.
     pub ignore_email_case: bool,
     /// Who may approve what, in the order of the file.
     pub rules: Rules,
-    /// Whether the file is a 0.x release's, which has no `[review]`: its buttons work on, though not for everybody.
+    /// Whether the file is a 0.x release's, which has no `[review]`: its buttons still work, though not for every user.
     pub is_legacy: bool,
 }
 
@@ -45,13 +45,13 @@ pub enum ReviewMode {
     /// `reviewer` where the server accepts it, else `resolver` if there are rules.
     #[default]
     Auto,
-    /// A review in the person's name; Teleport judges it.
+    /// A review in the user's name; Teleport judges it.
     Reviewer,
     /// The state is set; the rules judge it.
     Resolver,
 }
 
-/// How clicks arrive.
+/// How interactions arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewTransport {
     /// Over a WebSocket that the daemon opens.
@@ -69,8 +69,8 @@ pub enum ReviewTransport {
 }
 
 impl ReviewConfig {
-    /// How Slack people are linked to Teleport users.
-    pub fn links(&self) -> UserMapping {
+    /// How Slack users are mapped to Teleport users.
+    pub fn user_mapping(&self) -> UserMapping {
         UserMapping {
             explicit: self.users.clone(),
             id_trait: self.slack_user_id_trait.clone(),
@@ -116,24 +116,24 @@ pub(super) fn review(
     let ignore_email_case = ignore_email_case(&mut table, email_match);
     let mode = mode(&mut table);
     let is_on = is_old_file || enabled.as_given().is_some_and(|entry| entry.value);
-    let ways = MappingConfig {
+    let mapping = MappingConfig {
         explicit: users::users(&mut table),
         id_trait: id_trait.as_given().map(|entry| entry.value.clone()),
         email_match,
         is_needed: is_on && mode != Some(ReviewMode::Reviewer),
     };
-    let rules = table.each(&schema::RULE, "rule", |table| rule(table, &ways));
+    let rules = table.each(&schema::RULE, "rule", |table| rule(table, &mapping));
     let report = table.report();
 
     let signing = merge_signing_secret(signing_secret, old.secret, is_on, report);
-    let one_way = check_transport(&app_token, &signing, http_line, report);
+    let is_single_transport = check_transport(&app_token, &signing, http_line, report);
     if is_old_file {
         return legacy_0x(signing, listener, source, report);
     }
     let enabled = match enabled {
         Field::Given(entry) if entry.value => entry,
         _ => {
-            warn_unused(http_line.filter(|_| one_way), old.notify_only.as_ref(), report);
+            warn_unused(http_line.filter(|_| is_single_transport), old.notify_only.as_ref(), report);
             return None;
         }
     };
@@ -142,7 +142,7 @@ pub(super) fn review(
         report.error(Some(only.line), &only.key, cause, "remove notify_only");
     }
     let here = Some(enabled.line);
-    if matches!(id_trait, Field::Absent) && !email_match && ways.explicit.is_empty() {
+    if matches!(id_trait, Field::Absent) && !email_match && mapping.explicit.is_empty() {
         let cause = "nobody could be recognised: no way from a Slack person to a Teleport user is configured";
         let remedy = "add slack_user_id_trait, [review.users], or allow_email_username_match = true";
         report.error(here, "review", cause, remedy);
@@ -162,8 +162,8 @@ pub(super) fn review(
     Some(ReviewConfig {
         mode: mode?,
         transport,
-        users: ways.explicit,
-        slack_user_id_trait: ways.id_trait,
+        users: mapping.explicit,
+        slack_user_id_trait: mapping.id_trait,
         allow_email_username_match: email_match,
         ignore_email_case,
         rules: Rules(rules.into_iter().collect::<Option<_>>()?),
@@ -192,7 +192,7 @@ fn legacy_0x(
     })
 }
 
-/// Whether clicks arrive in one way at most; two are a mistake.
+/// Whether interactions arrive in one way at most; two are a mistake.
 fn check_transport(
     app_token: &Field<String>,
     signing: &Field<String>,
@@ -243,7 +243,7 @@ fn merge_signing_secret(
     }
 }
 
-/// With deciding in Slack off, what only serves it deserves a word.
+/// Warns of keys that have no effect while deciding in Slack is off.
 fn warn_unused(http_line: Option<usize>, notify_only: Option<&Entry<bool>>, report: &mut Report) {
     const ENABLE: &str = "remove it, or enable deciding in Slack under [review]";
     if let Some(line) = http_line {

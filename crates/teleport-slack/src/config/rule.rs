@@ -18,10 +18,10 @@ use super::users::MappingConfig;
 const MAX_APPROVALS: i64 = 100;
 
 /// One rule; `None` if something is wrong with it.
-pub(super) fn rule(table: &mut TableReader<'_, '_>, ways: &MappingConfig) -> Option<Rule> {
+pub(super) fn rule(table: &mut TableReader<'_, '_>, mapping: &MappingConfig) -> Option<Rule> {
     let teleport_only = table.flag("teleport_only").given().is_some_and(|entry| entry.value);
     let roles = roles(table);
-    let approvers = approvers(table, ways, teleport_only);
+    let approvers = approvers(table, mapping, teleport_only);
     // How many people are in a group only Slack knows.
     let is_group = |approver: &Approver| matches!(approver, Approver::Group(_));
     let most = approvers.as_ref().filter(|all| !all.iter().any(is_group)).map(Vec::len);
@@ -57,28 +57,28 @@ fn roles(table: &mut TableReader<'_, '_>) -> Option<Vec<RolePattern>> {
 
 fn approvers(
     table: &mut TableReader<'_, '_>,
-    ways: &MappingConfig,
+    mapping: &MappingConfig,
     teleport_only: bool,
 ) -> Option<Vec<Approver>> {
     let names = names(table, "approvers", "name the Teleport users who may approve")?;
     let report = table.report();
     warn_case_duplicates(&names, report);
-    let read: Vec<_> = names.iter().map(|entry| approver(entry, ways, teleport_only, report)).collect();
+    let read: Vec<_> = names.iter().map(|entry| approver(entry, mapping, teleport_only, report)).collect();
     read.into_iter().collect()
 }
 
 /// The approver that a rule names, if the text can be one and a Slack user can be that one.
 fn approver(
     entry: &Entry<String>,
-    ways: &MappingConfig,
+    mapping: &MappingConfig,
     teleport_only: bool,
     report: &mut Report,
 ) -> Option<Approver> {
     if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }
-    let wrong = approver_problem(&entry.value, ways)
-        .or_else(|| (!teleport_only).then(|| ways.unmapped_problem(&entry.value)).flatten());
+    let wrong = approver_problem(&entry.value, mapping)
+        .or_else(|| (!teleport_only).then(|| mapping.unmapped_problem(&entry.value)).flatten());
     match wrong {
         None => Some(Approver::User(entry.value.clone())),
         Some((cause, remedy)) => {
@@ -89,14 +89,14 @@ fn approver(
 }
 
 /// Why this is no approver's name, and what to write instead.
-fn approver_problem(text: &str, ways: &MappingConfig) -> Option<(&'static str, String)> {
+fn approver_problem(text: &str, mapping: &MappingConfig) -> Option<(&'static str, String)> {
     const NAMED: &str = "write the name of a Teleport user, or the id of a Slack user group (S…)";
     if let Some(mentioned) = strip_mention(text, "<!subteam^") {
         return Some(("this is how a message mentions a user group", format!("write {}", quote(mentioned))));
     }
     let slack_user = strip_mention(text, "<@").unwrap_or(text);
-    if looks_like_user_id(slack_user) && !ways.contains_user(text) {
-        let remedy = match ways.teleport_user_of(slack_user) {
+    if looks_like_user_id(slack_user) && !mapping.contains_user(text) {
+        let remedy = match mapping.teleport_user_of(slack_user) {
             Some(user) => format!("write {}", quote(user)),
             None => "write the name of that person's Teleport user".to_owned(),
         };

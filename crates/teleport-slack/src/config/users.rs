@@ -1,4 +1,4 @@
-//! The ways from a Slack person to a Teleport user: `[review.users]`, the trait, the e-mail address.
+//! How a Slack user is mapped to a Teleport user: `[review.users]`, the trait, the e-mail address.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::quote;
 
-/// The ways that are configured.
+/// The mappings that are configured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MappingConfig {
     /// The explicit table.
@@ -18,7 +18,7 @@ pub(super) struct MappingConfig {
     pub(super) id_trait: Option<String>,
     /// Whether an e-mail address that equals the user name is one.
     pub(super) email_match: bool,
-    /// Whether rules need them: it is decided in Slack, and the rules judge.
+    /// Whether rules need them: users decide in Slack, and the rules judge.
     pub(super) is_needed: bool,
 }
 
@@ -57,7 +57,7 @@ impl MappingConfig {
     }
 }
 
-/// The table: Slack people and the Teleport users they are.
+/// The table: Slack users and the Teleport users they are.
 pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, String> {
     let entries = table.free_table("users").given().map(|entry| entry.value).unwrap_or_default();
     let report = table.report();

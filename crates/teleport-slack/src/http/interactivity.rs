@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-/// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the place that our
-/// manifest names.
+/// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the path that
+/// `docs/slack-app.md` names.
 const PATHS: [&str; 2] = ["/", "/slack/interactivity"];
 
 /// The largest body read. Slack's are a few kilobytes, with a large message inside some tens.

@@ -55,7 +55,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) struct ListenerLimits {
     /// "The … is full".
     pub(super) name: &'static str,
-    /// What a full listener means for people.
+    /// What a full listener means for users.
     pub(super) full_consequence: &'static str,
     /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
     /// they wait in the system's queue; each holds a place for some seconds at most.

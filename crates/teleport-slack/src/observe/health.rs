@@ -55,7 +55,7 @@ pub(super) struct State {
     pub(super) stalled_since: Option<Instant>,
     /// Slack refuses the bot token.
     pub(super) token_rejected: bool,
-    /// `None` unless clicks are to arrive over Socket Mode.
+    /// `None` unless interactions are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
 }
 

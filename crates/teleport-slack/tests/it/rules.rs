@@ -200,7 +200,7 @@ fn nothing_ends_the_process_but_the_end_of_main() {
 }
 
 #[test]
-fn tests_wait_for_conditions_and_none_is_ignored() {
+fn tests_wait_for_conditions_and_none_is_left_out() {
     let words = [concat!("sle", "ep("), concat!("sleep_", "until("), concat!("#[", "ignore")];
     for source in files_below("crates/teleport-slack/tests/it") {
         for word in words {

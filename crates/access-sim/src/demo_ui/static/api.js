@@ -6,7 +6,7 @@ export class Refused extends Error {}
 /** The server is on this machine: an answer that takes longer is not coming. */
 const DEADLINE_MS = 10_000;
 
-/** The whole state, as `GET /api/state` tells it. */
+/** The whole state, as `GET /api/state` returns it. */
 async function fetchState() {
   const response = await fetch('/api/state', { cache: 'no-store', signal: AbortSignal.timeout(DEADLINE_MS) });
   if (!response.ok) throw new Error(`/api/state answered ${response.status}`);
@@ -45,7 +45,7 @@ const LONGEST_WAIT_MS = 5000;
 
 /**
  * Calls `onState` with the state now and after every change, `onLink('live' | 'lost')` as the connection
- * comes and goes. Reads that overlap are merged: at most one is under way and one is waiting.
+ * comes and goes. Reads that overlap are merged: at most one is in flight and one is waiting.
  */
 export function follow(onState, onLink) {
   let reading = false;

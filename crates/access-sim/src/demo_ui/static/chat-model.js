@@ -2,7 +2,7 @@
 
 /**
  * The workspace: `{ team, people: [{ id, name, sort, signsIn, sees, ephemerals, views }], rooms: [{ id, kind, title, about,
- * messages }], names }`. `sees(roomId)` tells whether a room is in that person's client.
+ * messages }], names }`. `sees(roomId)` says whether a room is in that user's client.
  */
 export function readWorkspace(snapshot) {
   const people = new Map(snapshot.people.map((person) => [person.id, person]));
@@ -70,7 +70,7 @@ function about({ kind, archived, ext_shared: shared, bot_is_member: member, memb
     `${members.length} ${members.length === 1 ? 'member' : 'members'}`,
     kind === 'private' && 'private',
     archived && 'archived',
-    shared && 'shared with another organisation',
+    shared && 'shared with another organization',
     !member && 'the app is not in it',
   ].filter(Boolean).join(' · ');
 }

@@ -115,13 +115,13 @@ export function makeChat({ onUnread, onNews }) {
     (before ?? scroller).focus();
   }
 
-  /** Puts the focus where it was in a message that was drawn anew, or on the message if that place is gone. */
+  /** Puts the focus where it was in a message that was drawn again, or on the message if that place is gone. */
   function keepFocus(element, act) {
     const place = element?.querySelector(`[data-act="${CSS.escape(act)}"]`) ?? element ?? scroller;
     place.focus({ preventScroll: true });
   }
 
-  /** The chosen room; until somebody chooses, the first one in which something was said. */
+  /** The chosen room; until the user chooses, the first one in which something was said. */
   function roomToShow() {
     const rooms = visibleRooms();
     const now = rooms.find((room) => room.id === current);
@@ -269,9 +269,9 @@ function inOrder(messages) {
 /** One sentence per message to this person that is new, changed or has a new reply; three at most. */
 function news(before, after, me) {
   const sentences = [];
-  const told = new Set(before.people.find((person) => person.id === me?.id)?.ephemerals.map(idOf));
+  const shown = new Set(before.people.find((person) => person.id === me?.id)?.ephemerals.map(idOf));
   for (const message of me?.ephemerals ?? []) {
-    if (!told.has(idOf(message))) sentences.push(`Only visible to you: ${message.text}`);
+    if (!shown.has(idOf(message))) sentences.push(`Only visible to you: ${message.text}`);
   }
   for (const room of after.rooms.filter(({ id }) => me?.sees(id))) {
     const name = room.kind === 'channel' ? `#${room.title}` : 'your direct messages';

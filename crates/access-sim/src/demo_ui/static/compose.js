@@ -8,7 +8,7 @@ import { commandText, promptLine } from './terminal.js';
 
 const DURATIONS = [['', 'the longest allowed'], ['30m', '30 minutes'], ['1h', '1 hour'], ['4h', '4 hours'], ['8h', '8 hours'], ['24h', '1 day']];
 
-/** `person()` names who acts; `done(action, body, request)` and `failed(action, body, sentence)` tell the log. */
+/** `person()` names who acts; `done(action, body, request)` and `failed(action, body, sentence)` write the log. */
 export function makeCompose({ person, done, failed }) {
   const form = byId('compose');
   const roles = h('div.choices');
@@ -87,7 +87,7 @@ export function makeCompose({ person, done, failed }) {
   form.addEventListener('submit', submit);
 
   return {
-    /** Draws what this user may ask for; hidden for somebody who may ask for nothing. */
+    /** Draws what this user may ask for; hidden for a user who may ask for nothing. */
     update(users) {
       const me = users.find((user) => user.name === person());
       form.hidden = !me || me.requestable.length === 0;

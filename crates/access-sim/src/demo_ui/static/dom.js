@@ -1,5 +1,5 @@
 // Builds DOM from data. Text only ever becomes a text node: there is no way here to pass markup, because
-// what the page shows (reasons, names, messages) is written by strangers.
+// what the page shows (reasons, names, messages) is written by external users.
 
 /** One element: `h('p.note', { title: 'x', onclick: f }, 'text', child)`. Falsy children are left out. */
 export function h(spec, props = {}, ...children) {

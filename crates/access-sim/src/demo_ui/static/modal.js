@@ -1,4 +1,4 @@
-// Modals that the app opens (views.open): drawn from the view, filled in, submitted; complaints stand at their input.
+// Modals that the app opens (views.open): drawn from the view, filled in, submitted; errors stand at their input.
 //
 // A modal shows only in the window whose click led to it, as in Slack, where it shows only in that client.
 
@@ -8,7 +8,7 @@ import { openDialog } from './dialog.js';
 import { h } from './dom.js';
 import { drawText } from './rich.js';
 
-/** A trigger is good for three seconds; a view that comes later is somebody else's. */
+/** A trigger is good for three seconds; a view that comes later belongs to another trigger. */
 const OPENS_WITHIN_MS = 4000;
 
 /** `names()` are the names for texts; `onClosed()` is called when the person is back at the messages. */
@@ -47,7 +47,7 @@ export function makeModals({ names, onClosed }) {
     let busy = false;
 
     function errors(byBlock) {
-      for (const field of fields) field.complain(byBlock[field.block] ?? '');
+      for (const field of fields) field.showError(byBlock[field.block] ?? '');
       fields.find((field) => byBlock[field.block])?.control.focus();
     }
 
@@ -122,7 +122,7 @@ function drawInput(block, view, index, names) {
   const { element } = block;
   const id = `input-${view.id}-${index}`;
   const hint = block.hint && h('p.hint', { id: `${id}-hint` }, drawText(block.hint, names));
-  const error = h('p.complaint', { id: `${id}-error`, hidden: true });
+  const error = h('p.field-error', { id: `${id}-error`, hidden: true });
   const common = {
     id,
     placeholder: element.placeholder?.text ?? null,
@@ -143,7 +143,7 @@ function drawInput(block, view, index, names) {
       error,
       hint,
     ),
-    complain(sentence) {
+    showError(sentence) {
       error.hidden = sentence === '';
       error.textContent = sentence;
       control.toggleAttribute('aria-invalid', sentence !== '');

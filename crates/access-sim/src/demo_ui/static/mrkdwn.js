@@ -4,7 +4,7 @@
 // 'quote', c } | { t: 'link', href, v } | { t: 'user', id, v } | { t: 'channel', id, v } | { t: 'group', id, v } |
 // { t: 'broadcast', v } | { t: 'date', unix, format, href, v }. Drawing them: rich.js.
 
-/** Longer text is cut: nobody reads it, and drawing it would freeze the page. */
+/** Longer text is cut: no user reads it, and drawing it would freeze the page. */
 export const LONGEST = 12000;
 const DEEPEST = 6;
 const STYLES = { '*': 'bold', _: 'italic', '~': 'strike' };

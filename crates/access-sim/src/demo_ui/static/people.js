@@ -3,7 +3,7 @@
 import { ADMIN } from './commands.js';
 import { byId, h, keyed } from './dom.js';
 
-/** `onChange(name)` is called when somebody else sits down. */
+/** `onChange(name)` is called when another user sits down. */
 export function makePeople(onChange) {
   const fieldset = byId('people');
   const row = h('div.people-row');

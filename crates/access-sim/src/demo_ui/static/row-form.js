@@ -87,7 +87,7 @@ export function makeRowForm({ id, person, done, failed, back }) {
     element,
     open,
     refresh,
-    /** Closes the form if its action is no longer on offer: somebody else decided, or another person sits here. */
+    /** Closes the form if its action is no longer on offer: another user decided, or the viewer changed. */
     keepOnly(keys) {
       if (action && !busy && !keys.includes(action.key)) close(element.contains(document.activeElement));
     },

@@ -12,7 +12,7 @@ export function readCluster(teleport) {
   };
 }
 
-/** One request, as the list, and an action's answer, tell it; null stays null. */
+/** One request, as the list and an action's answer hold it; null stays null. */
 export function readRequest(request) {
   if (!request) return null;
   return {

@@ -2,7 +2,7 @@
 
 import { byId, h, keyed } from './dom.js';
 
-/** `onChange()` is called when somebody else looks. */
+/** `onChange()` is called when another user looks. */
 export function makeViewers(onChange) {
   const row = h('div.viewers-row');
   byId('viewers').append(row);

@@ -27,7 +27,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the stage.
+    /// Starts both and writes the files into `dir`, or into a directory that lasts as long as the environment.
     pub(super) async fn new(dir: Option<PathBuf>) -> Result<Self, ExitError> {
         let failed = |what: &'static str| {
             move |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(what))
@@ -49,9 +49,11 @@ impl Environment {
         let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
             .await
             .map_err(failed("cannot start the simulated Slack"))?;
-        let stage = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
-        stage.write_files().map_err(failed("cannot write the demo's certificates and configuration"))?;
-        Ok(stage)
+        let environment = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
+        environment
+            .write_files()
+            .map_err(failed("cannot write the demo's certificates and configuration"))?;
+        Ok(environment)
     }
 
     fn write_files(&self) -> io::Result<()> {
@@ -131,7 +133,7 @@ impl Environment {
         }
     }
 
-    /// The daemon, as `start` would run it with the files of this stage.
+    /// The daemon, as `start` would run it with the files of this environment.
     pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
         let loaded = config::load(&self.config_path())?;
         match App::start(&loaded.config, true, stop).await? {

@@ -66,14 +66,14 @@ async fn run_demo(port: u16) -> Result<(), ExitError> {
     // Before the address is printed, so that a program that reads it may end the demo at once.
     let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
-    let stage = Environment::new(None).await?;
+    let environment = Environment::new(None).await?;
     print(&format!(
         "The demo is at http://{addr}/\n\
          Ask for access as alice on the Teleport side, then approve as bob: there, or by button in Slack. Ctrl-C ends it.\n"
     ))?;
     let stop = CancellationToken::new();
-    let daemon = stage.run_daemon(stop.clone());
-    until_signal(signals, listener, &stage, stop, daemon).await
+    let daemon = environment.run_daemon(stop.clone());
+    until_signal(signals, listener, &environment, stop, daemon).await
 }
 
 /// The simulators and the page, until a signal; the daemon is started by hand.
@@ -81,27 +81,27 @@ async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), ExitError> {
     // Before the address is printed, so that a program that reads it may end the demo at once.
     let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
-    let stage = Environment::new(Some(dir)).await?;
-    let config = stage.config_path();
+    let environment = Environment::new(Some(dir)).await?;
+    let config = environment.config_path();
     print(&format!(
         "Teleport (simulated) listens on {teleport}, Slack (simulated) on {slack}.\n\
          In another terminal: teleport-slack start -c {config}\n\
          The page for both sides is at http://{addr}/  Ctrl-C ends it.\n",
-        teleport = stage.teleport.addr(),
-        slack = stage.slack.addr(),
+        teleport = environment.teleport.addr(),
+        slack = environment.slack.addr(),
         config = config.display(),
     ))?;
-    until_signal(signals, listener, &stage, CancellationToken::new(), std::future::pending()).await
+    until_signal(signals, listener, &environment, CancellationToken::new(), std::future::pending()).await
 }
 
 async fn until_signal(
     mut signals: Signals,
     listener: TcpListener,
-    stage: &Environment,
+    environment: &Environment,
     stop: CancellationToken,
     daemon: impl Future<Output = Result<(), ExitError>>,
 ) -> Result<(), ExitError> {
-    let mut page = pin!(demo_ui::serve(listener, stage.demo_world(), stop.clone()));
+    let mut page = pin!(demo_ui::serve(listener, environment.demo_world(), stop.clone()));
     let mut daemon = pin!(daemon);
     tokio::select! {
         _ = signals.next() => {}

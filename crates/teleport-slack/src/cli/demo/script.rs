@@ -25,35 +25,38 @@ const CAROL: &str = "carol@example.com";
 
 /// Plays the scenario. Ends with an error if any step fails.
 pub(super) async fn play() -> Result<(), ExitError> {
-    let stage = Environment::new(None).await?;
+    let environment = Environment::new(None).await?;
     let stop = CancellationToken::new();
     tokio::select! {
-        done = stage.run_daemon(stop.clone()) => {
+        done = environment.run_daemon(stop.clone()) => {
             done?;
             Err(ExitError::new(Exit::Failed, "the daemon ended before the scenario did"))
         }
-        done = run_scenario(&stage) => done,
+        done = run_scenario(&environment) => done,
     }
 }
 
-async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
+async fn run_scenario(environment: &Environment) -> Result<(), ExitError> {
     print_line(
         "A simulated Teleport cluster and Slack workspace are running, and the real daemon between them.",
     )?;
-    wait_until("the daemon to watch the cluster", stage, || (stage.teleport.watchers() > 0).then_some(()))
-        .await?;
+    wait_until("the daemon to watch the cluster", environment, || {
+        (environment.teleport.watchers() > 0).then_some(())
+    })
+    .await?;
 
     print_line("\n1. alice asks for a role that one approval grants.")?;
     print_line("   alice$ tsh login --request-roles=dba --request-reason='nightly restore'")?;
     let asked = Instant::now();
-    let dba =
-        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nightly restore")))?;
-    let message = wait_for_status(stage, &dba, "⏳ PENDING").await?;
+    let dba = check_accepted(
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "nightly restore")),
+    )?;
+    let message = wait_for_status(environment, &dba, "⏳ PENDING").await?;
     print_line(&format!("   #access-requests, after {:.1?}:", asked.elapsed()))?;
     print_message(&message)?;
-    wait_until("bob's direct message", stage, || {
-        let direct = stage.slack.dm_with("U0BOB")?;
-        stage.slack.messages(&direct).into_iter().find(|message| is_about(message, &dba))
+    wait_until("bob's direct message", environment, || {
+        let direct = environment.slack.dm_with("U0BOB")?;
+        environment.slack.messages(&direct).into_iter().find(|message| is_about(message, &dba))
     })
     .await?;
     print_line("   bob has the same in a direct message, as a recipient for dba.")?;
@@ -62,118 +65,126 @@ async fn run_scenario(stage: &Environment) -> Result<(), ExitError> {
         "\n2. bob approves on the Teleport side; every copy follows, and the thread says who it was.",
     )?;
     print_line(&format!("   bob$ tsh request review --approve --reason='looks fine' {dba}"))?;
-    check_accepted(stage.teleport.review(BOB, &dba, Decision::Approve, "looks fine"))?;
-    let message = wait_for_status(stage, &dba, "✅ APPROVED (looks fine)").await?;
+    check_accepted(environment.teleport.review(BOB, &dba, Decision::Approve, "looks fine"))?;
+    let message = wait_for_status(environment, &dba, "✅ APPROVED (looks fine)").await?;
     print_message(&message)?;
-    for reply in wait_for_replies(stage, &message, 1).await? {
+    for reply in wait_for_replies(environment, &message, 1).await? {
         print_indented("   ↳ ", &reply.text)?;
     }
 
     print_line("\n3. alice asks for a role that takes two approvals.")?;
     let admin = check_accepted(
-        stage.teleport.request_access(ALICE, NewRequest::roles(&["admin"], "upgrade on Sunday")),
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["admin"], "upgrade on Sunday")),
     )?;
-    wait_for_status(stage, &admin, "⏳ PENDING").await?;
-    check_accepted(stage.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
-    let progress = wait_until("the count of approvals", stage, || {
-        let message = request_message(stage, &admin)?;
+    wait_for_status(environment, &admin, "⏳ PENDING").await?;
+    check_accepted(environment.teleport.review(BOB, &admin, Decision::Approve, "fine by me"))?;
+    let progress = wait_until("the count of approvals", environment, || {
+        let message = request_message(environment, &admin)?;
         let text = block_text(&message, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
     print_line(&format!("   After bob's approval the message says: {progress}"))?;
-    check_accepted(stage.teleport.review(CAROL, &admin, Decision::Approve, "and by me"))?;
-    let message = wait_for_status(stage, &admin, "✅ APPROVED (and by me)").await?;
+    check_accepted(environment.teleport.review(CAROL, &admin, Decision::Approve, "and by me"))?;
+    let message = wait_for_status(environment, &admin, "✅ APPROVED (and by me)").await?;
     print_message(&message)?;
-    wait_for_replies(stage, &message, 2).await?;
+    wait_for_replies(environment, &message, 2).await?;
 
-    decide_in_slack(stage).await?;
+    decide_in_slack(environment).await?;
 
     print_line("\n5. Refused, deleted, expired: each is shown as what it was.")?;
     let reason = "<!channel> *urgent* `rm -rf /`\n*Status:* ✅ APPROVED";
-    let denied = check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
-    let pending = wait_for_status(stage, &denied, "⏳ PENDING").await?;
+    let denied =
+        check_accepted(environment.teleport.request_access(ALICE, NewRequest::roles(&["dba"], reason)))?;
+    let pending = wait_for_status(environment, &denied, "⏳ PENDING").await?;
     print_line("   A hostile reason mentions nobody and forges no line:")?;
     print_message(&pending)?;
-    check_accepted(stage.teleport.set_state(TCTL, &denied, RequestState::Denied, "not like this", ""))?;
-    let message = wait_for_status(stage, &denied, "❌ DENIED (not like this)").await?;
+    check_accepted(environment.teleport.set_state(TCTL, &denied, RequestState::Denied, "not like this", ""))?;
+    let message = wait_for_status(environment, &denied, "❌ DENIED (not like this)").await?;
     print_line(&format!("   {}", block_text(&message, 2)))?;
-    let deleted =
-        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")))?;
-    wait_for_status(stage, &deleted, "⏳ PENDING").await?;
-    check_accepted(stage.teleport.delete(TCTL, &deleted))?;
-    let message = wait_for_status(stage, &deleted, "⌛ EXPIRED").await?;
+    let deleted = check_accepted(
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "never mind")),
+    )?;
+    wait_for_status(environment, &deleted, "⏳ PENDING").await?;
+    check_accepted(environment.teleport.delete(TCTL, &deleted))?;
+    let message = wait_for_status(environment, &deleted, "⌛ EXPIRED").await?;
     print_line(&format!("   {} {}", block_text(&message, 2), block_text(&message, 3)))?;
 
-    let expired =
-        check_accepted(stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "out of hours")))?;
-    wait_for_status(stage, &expired, "⏳ PENDING").await?;
-    stage.teleport.expire_now(&expired);
-    let message = wait_for_status(stage, &expired, "⌛ EXPIRED").await?;
+    let expired = check_accepted(
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "out of hours")),
+    )?;
+    wait_for_status(environment, &expired, "⏳ PENDING").await?;
+    environment.teleport.expire_now(&expired);
+    let message = wait_for_status(environment, &expired, "⌛ EXPIRED").await?;
     print_line(&format!("   {}", block_text(&message, 2)))?;
 
     print_line("\n6. Teleport goes away, and a request is decided meanwhile.")?;
     let away = check_accepted(
-        stage.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")),
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["dba"], "while you were away")),
     )?;
-    wait_for_status(stage, &away, "⏳ PENDING").await?;
-    stage.teleport.stop().await;
-    check_accepted(stage.teleport.review(BOB, &away, Decision::Approve, "did you notice?"))?;
-    stage.teleport.restart().await.map_err(|error| ExitError::new(Exit::Failed, error))?;
-    let message = wait_for_status(stage, &away, "✅ APPROVED (did you notice?)").await?;
+    wait_for_status(environment, &away, "⏳ PENDING").await?;
+    environment.teleport.stop().await;
+    check_accepted(environment.teleport.review(BOB, &away, Decision::Approve, "did you notice?"))?;
+    environment.teleport.restart().await.map_err(|error| ExitError::new(Exit::Failed, error))?;
+    let message = wait_for_status(environment, &away, "✅ APPROVED (did you notice?)").await?;
     print_line(&format!("   It is back: {}", block_text(&message, 2)))?;
     print_line("\nThat was all. `teleport-slack demo` lets you play both sides yourself.")
 }
 
 /// Two approvals by button, and one click that is not allowed.
-async fn decide_in_slack(stage: &Environment) -> Result<(), ExitError> {
+async fn decide_in_slack(environment: &Environment) -> Result<(), ExitError> {
     print_line("\n4. The same in Slack: two people press Approve, and a third may not.")?;
     print_line("   alice$ tsh login --request-roles=prod-db --request-reason='fix the index'")?;
     let id = check_accepted(
-        stage.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")),
+        environment.teleport.request_access(ALICE, NewRequest::roles(&["prod-db"], "fix the index")),
     )?;
-    let message = wait_for_status(stage, &id, "⏳ PENDING").await?;
+    let message = wait_for_status(environment, &id, "⏳ PENDING").await?;
     let labels: Vec<_> = message.buttons.iter().map(|button| format!("[{}]", button.text)).collect();
     print_line(&format!("   Under the message: {}", labels.join(" ")))?;
 
     // A click counts once the daemon has recorded its message; only a program is fast enough to be earlier.
-    wait_until("the daemon to note its message", stage, || {
-        stage.teleport.plugin_data(&id, "slack").values().any(|note| note.contains(&message.ts)).then_some(())
+    wait_until("the daemon to note its message", environment, || {
+        environment
+            .teleport
+            .plugin_data(&id, "slack")
+            .values()
+            .any(|note| note.contains(&message.ts))
+            .then_some(())
     })
     .await?;
     print_line("   alice presses Approve. Only alice sees the answer:")?;
-    let seen = check_acted(press_approve(stage, "U0ALICE", &message).await)?;
+    let seen = check_acted(press_approve(environment, "U0ALICE", &message).await)?;
     print_indented("   ┆ ", &ephemeral_text(&seen).await?)?;
 
     print_line("   bob presses Approve, confirms, and gives his reason in the form that opens:")?;
-    print_indented("   ┆ ", &approve(stage, "U0BOB", &message, "seen the plan").await?)?;
-    let progress = wait_until("the count of approvals", stage, || {
-        let message = request_message(stage, &id)?;
+    print_indented("   ┆ ", &approve(environment, "U0BOB", &message, "seen the plan").await?)?;
+    let progress = wait_until("the count of approvals", environment, || {
+        let message = request_message(environment, &id)?;
         let text = block_text(&message, 3);
         text.starts_with("1 of 2").then_some(text)
     })
     .await?;
     print_line(&format!("   The message says: {progress}"))?;
     print_line("   carol does the same:")?;
-    print_indented("   ┆ ", &approve(stage, "U0CAROL", &message, "go on").await?)?;
+    print_indented("   ┆ ", &approve(environment, "U0CAROL", &message, "go on").await?)?;
 
-    let message = wait_for_status(stage, &id, "✅ APPROVED (go on)").await?;
+    let message = wait_for_status(environment, &id, "✅ APPROVED (go on)").await?;
     print_line(
         "   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:",
     )?;
     print_message(&message)?;
-    for reply in wait_for_replies(stage, &message, 2).await? {
+    for reply in wait_for_replies(environment, &message, 2).await? {
         print_indented("   ↳ ", &reply.text)?;
     }
     let is_left = |message: &MessageView| message.buttons.iter().any(|button| button.action_id == APPROVE);
-    wait_until("the buttons to vanish from every copy", stage, || {
-        let mut copies = stage.slack.all_messages();
+    wait_until("the buttons to vanish from every copy", environment, || {
+        let mut copies = environment.slack.all_messages();
         copies.retain(|message| is_about(message, &id));
         (!copies.iter().any(is_left)).then_some(())
     })
     .await?;
-    let event = wait_until("the audit log", stage, || {
-        let mut events = stage.teleport.audit().into_iter();
+    let event = wait_until("the audit log", environment, || {
+        let mut events = environment.teleport.audit().into_iter();
         events.find(|event| event.request_id == id && event.delegator.is_some())
     })
     .await?;
@@ -193,25 +204,25 @@ const APPROVE: &str = "approve";
 
 /// Presses Approve, and Yes to Slack's question.
 async fn press_approve(
-    stage: &Environment,
+    environment: &Environment,
     user: &str,
     message: &MessageView,
 ) -> Result<ActionOutcome, ActionError> {
-    stage.slack.click(user, &message.channel, &message.ts, APPROVE).confirmed().await
+    environment.slack.click(user, &message.channel, &message.ts, APPROVE).confirmed().await
 }
 
 /// Approves with a reason; returns the reply that the user sees.
 async fn approve(
-    stage: &Environment,
+    environment: &Environment,
     user: &str,
     message: &MessageView,
     reason: &str,
 ) -> Result<String, ExitError> {
-    let seen = check_acted(press_approve(stage, user, message).await)?;
+    let seen = check_acted(press_approve(environment, user, message).await)?;
     let Some(modal) = seen.modal_within(TIMEOUT).await else {
         return Err(timed_out("the form for a reason"));
     };
-    let submitted = stage.slack.submit_view(user, &modal.id, &[(controls::REASON, reason)]).await;
+    let submitted = environment.slack.submit_view(user, &modal.id, &[(controls::REASON, reason)]).await;
     ephemeral_text(&submitted.map_err(|cause| ExitError::new(Exit::Failed, cause))?.outcome).await
 }
 
@@ -228,8 +239,8 @@ async fn ephemeral_text(seen: &ActionOutcome) -> Result<String, ExitError> {
     answer.map(|message| message.text).ok_or_else(|| timed_out("the answer to a click"))
 }
 
-fn request_message(stage: &Environment, id: &str) -> Option<MessageView> {
-    stage.slack.messages(CHANNEL).into_iter().find(|message| is_about(message, id))
+fn request_message(environment: &Environment, id: &str) -> Option<MessageView> {
+    environment.slack.messages(CHANNEL).into_iter().find(|message| is_about(message, id))
 }
 
 fn is_about(message: &MessageView, id: &str) -> bool {
@@ -242,21 +253,25 @@ fn block_text(message: &MessageView, block: usize) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-async fn wait_for_status(stage: &Environment, id: &str, wanted: &str) -> Result<MessageView, ExitError> {
+async fn wait_for_status(
+    environment: &Environment,
+    id: &str,
+    wanted: &str,
+) -> Result<MessageView, ExitError> {
     let wanted = format!("*Status:* {wanted}");
-    wait_until(&format!("the message to say {wanted:?}"), stage, || {
-        request_message(stage, id).filter(|message| block_text(message, 2) == wanted)
+    wait_until(&format!("the message to say {wanted:?}"), environment, || {
+        request_message(environment, id).filter(|message| block_text(message, 2) == wanted)
     })
     .await
 }
 
 async fn wait_for_replies(
-    stage: &Environment,
+    environment: &Environment,
     parent: &MessageView,
     count: usize,
 ) -> Result<Vec<MessageView>, ExitError> {
-    wait_until("the replies in the thread", stage, || {
-        let mut thread = stage.slack.thread(&parent.channel, &parent.ts);
+    wait_until("the replies in the thread", environment, || {
+        let mut thread = environment.slack.thread(&parent.channel, &parent.ts);
         thread.retain(|message| message.ts != parent.ts);
         (thread.len() == count).then_some(thread)
     })
@@ -266,10 +281,10 @@ async fn wait_for_replies(
 /// Waits until something is there; looks again after every change of either side.
 async fn wait_until<T>(
     what: &str,
-    stage: &Environment,
+    environment: &Environment,
     mut check: impl FnMut() -> Option<T>,
 ) -> Result<T, ExitError> {
-    let (mut teleport, mut slack) = (stage.teleport.changes(), stage.slack.changes());
+    let (mut teleport, mut slack) = (environment.teleport.changes(), environment.slack.changes());
     let deadline = Instant::now() + TIMEOUT;
     loop {
         teleport.mark_unchanged();

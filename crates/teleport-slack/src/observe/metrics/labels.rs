@@ -24,7 +24,7 @@ pub enum OperationResult {
     Failed(SlackKind),
 }
 
-/// What the channel's history says of a post whose outcome was not known.
+/// What the channel's history shows of an in-doubt post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InDoubtResult {
     /// The message is there.

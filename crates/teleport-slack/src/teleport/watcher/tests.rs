@@ -212,13 +212,13 @@ async fn a_list_that_may_lag_does_not_win_against_a_change_just_before_it() {
         remote.start_listing();
         let listed = ["long_ago", "just_before"].map(|id| request(id, "old")).to_vec();
         remote.send_step(ListStep::Requests(listed, Completeness::Partial));
-        assert_eq!(next_summary(&mut updates).await, "snapshot [long_ago] Part but just_before");
+        assert_eq!(next_summary(&mut updates).await, "snapshot [long_ago] Partial but just_before");
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
+async fn a_slow_receiver_gets_the_newest_of_each_and_never_stops_the_stream() {
     let (remote, scripted) = watch();
     with_script(vec![scripted], WatcherTimings::default(), 1, async |mut updates| {
         let events = remote.list(&[]);
@@ -245,7 +245,7 @@ async fn a_slow_listener_gets_the_newest_of_each_and_never_stops_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_changes_begin_anew() {
+async fn too_many_changes_start_over() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
     with_script(vec![scripted, second], WatcherTimings::default(), 1, async |mut updates| {
@@ -346,7 +346,7 @@ async fn waits_grow_until_a_watch_was_healthy_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_nobody_listens() {
+async fn it_ends_when_the_receiver_is_gone() {
     let (remote, scripted) = watch();
     let script = Mutex::new(Some(scripted));
     let open = || {
