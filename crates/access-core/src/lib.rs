@@ -1,4 +1,4 @@
-//! The decisions of `teleport-slack`: which phase a request is in, who is told, who may decide, what each
+//! The decisions of `teleport-slack`: which phase a request is in, who is notified, who may decide, what each
 //! message says, and which steps bring Slack in line with Teleport.
 //!
 //! Nothing here is async, does I/O, reads a clock or uses randomness: facts, `now` and seeds are arguments.

@@ -112,7 +112,7 @@ impl Inputs {
         Self { request, votes: Votes::default(), ..full }
     }
 
-    /// Two approvals and a denial by people whom the only rule names, of three that are needed.
+    /// Two approvals and a denial by people that the only rule names, of three that are needed.
     fn vote_in_slack(&mut self) {
         let people = ["bob@example.com", "carol@example.com", "dave@example.com"];
         self.rules = Rules(vec![Rule {

@@ -1,4 +1,4 @@
-//! Prints every message, dialogue and correction that can be shown in Slack, so that Slack's own libraries can judge
+//! Prints every message, modal and correction that can be shown in Slack, so that Slack's own libraries can judge
 //! them (`conformance/run`): one line of JSON each, `{"name", "kind", "content"}`, where `kind` is `message`, `view` or
 //! `correction`.
 //!
@@ -69,10 +69,10 @@ fn messages(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
             for offer in chain(controls) {
                 let deciding =
                     ReviewSection { controls: offer, tally: counted, votes: Some(votes), unnotified: None };
-                let name = format!("card, {name}, {phase:?}, {offer:?}, {edition:?}");
+                let name = format!("message, {name}, {phase:?}, {offer:?}, {edition:?}");
                 lines.print("message", &name, &request_message_with_review(&view, &deciding))?;
             }
-            let name = format!("short card, {name}, {phase:?}, {edition:?}");
+            let name = format!("fallback, {name}, {phase:?}, {edition:?}");
             lines.print("message", &name, &fallback_message(&view))?;
         }
     }
@@ -95,7 +95,7 @@ fn replies(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What only the person who clicked is told.
+/// The answers that only the person who clicked sees.
 fn ephemerals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let name = inputs.name;
     for decision in chain(decision) {
@@ -119,7 +119,7 @@ fn modals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
     let Inputs { name, request, .. } = inputs;
     for decision in chain(decision) {
         for required in [false, true] {
-            let dialogue = ModalState {
+            let state = ModalState {
                 request: request.id.clone(),
                 decision,
                 channel: ChannelId::new("C0TEAM"),
@@ -128,13 +128,9 @@ fn modals(lines: &mut Lines, inputs: &Inputs) -> Result<(), Box<dyn Error>> {
                 required,
                 cluster: shown_cluster(&inputs.text),
             };
-            // A request whose id is no word has none: its cards have no buttons either.
-            if let Some(view) = reason_modal(request, &dialogue) {
-                lines.print(
-                    "view",
-                    &format!("dialogue, {name}, {decision:?}, required {required}"),
-                    &view,
-                )?;
+            // A request whose id is no word has none: its messages have no buttons either.
+            if let Some(view) = reason_modal(request, &state) {
+                lines.print("view", &format!("modal, {name}, {decision:?}, required {required}"), &view)?;
             }
         }
     }

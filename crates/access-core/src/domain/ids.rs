@@ -1,7 +1,7 @@
 //! Identifiers, one type each, so that a channel is never taken for a request.
 //!
 //! They are opaque: the text is whatever Teleport or Slack said, unchecked and of any length. What Slack sends
-//! in an interaction is held to [`is_plain`] before it becomes one.
+//! in an interaction is held to [`is_id_charset`] before it becomes one.
 
 use std::fmt;
 

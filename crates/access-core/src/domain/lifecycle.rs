@@ -20,7 +20,7 @@ pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 /// How long Teleport's word that a request is pending holds against our clock.
 pub const PENDING_CONFIRMATION_TTL: Duration = Duration::from_secs(60);
 
-/// Where a request stands. Only `Pending` is open; of the others nobody is asked.
+/// The status of a request. Only `Pending` is open; the others ask for no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -32,7 +32,7 @@ pub enum Phase {
     Denied,
     /// Became membership of an access list.
     Promoted,
-    /// Nobody decided in time.
+    /// No reviewer decided in time.
     Expired,
     /// Taken away before anybody decided.
     Deleted,
@@ -91,8 +91,8 @@ fn is_past(instant: Option<Timestamp>, margin: SignedDuration, now: Timestamp) -
     instant.and_then(|at| at.checked_add(margin).ok()).is_some_and(|at| at <= now)
 }
 
-/// Whether what a list or a watch told of a request would take back what is recorded or shown, so that the request has to
-/// be read before anything follows: lists lag, and other daemons may have been told earlier. All of it may be true.
+/// Whether a listed or watched request would undo what is recorded or shown. The caller then reads the request before it
+/// acts: lists lag, and another daemon may have read a newer state. All of it may be true.
 pub fn needs_refetch(
     listed: &AccessRequest,
     known: Option<&AccessRequest>,
@@ -105,7 +105,7 @@ pub fn needs_refetch(
             && shown.any(|phase| matches!(phase, Phase::Expired | Phase::Deleted))
 }
 
-/// Whether what we were told of a request is older than what the record remembers: another daemon was told
+/// Whether what we read of a request is older than what the record remembers: another daemon read
 /// earlier. A decision is never taken back into waiting, and reviews never become fewer.
 pub fn is_stale(listed: &AccessRequest, known: Option<&AccessRequest>) -> bool {
     known.is_some_and(|known| {

@@ -1,8 +1,8 @@
-//! Who is told of a request: the operator's rules and the suggested reviewers, without doubles and without
-//! the requester, who is never asked to approve himself.
+//! Who is notified of a request: the operator's rules and the suggested reviewers, without duplicates. The requester
+//! is left out, so that requesters are never asked to approve themselves.
 //!
-//! Two steps with Slack's directory between them: [`recipients`] says whom by name, the caller looks e-mails
-//! and user ids up, and [`targets`] says where to post.
+//! There are two steps with Slack's directory between them. [`recipients`] names the recipients, the caller looks up
+//! e-mail addresses and user ids, and [`destinations`] says where to post.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,13 +14,13 @@ use super::request::AccessRequest;
 use super::role_pattern::RolePattern;
 use super::text::truncate;
 
-/// Names in [`Untold`].
+/// Names in [`UnnotifiedReviewers`].
 const MAX_UNNOTIFIED_NAMES: usize = 5;
 /// Of each, so many characters.
 const MAX_UNNOTIFIED_NAME_LEN: usize = 64;
 
-/// No request is announced to more recipients than this; suggested reviewers are chosen by the requester, so
-/// their number is in his hands.
+/// No request is announced to more recipients than this; the requester chooses the
+/// suggested reviewers and so their number.
 pub const MAX_RECIPIENTS: usize = 100;
 
 /// The longest e-mail address that can be delivered to (RFC 5321), in bytes.
@@ -85,7 +85,7 @@ pub enum InvalidRecipient {
     NotAnEmail,
     /// A Slack user group, by id or as a message mentions it.
     Group,
-    /// A link to a place or a person in Slack.
+    /// A link to a channel or a person in Slack.
     Link,
     /// A channel name with capitals.
     Capitals,
@@ -213,9 +213,9 @@ pub fn is_slack_id(text: &str, initials: &[char]) -> bool {
 /// The operator's rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Told of every request.
+    /// Notified of every request.
     pub always: Vec<Recipient>,
-    /// Told when such a role is asked for, in the order of the configuration; `*` for roles without an entry of their
+    /// Notified when such a role is requested, in the order of the configuration; `*` for roles without an entry of their
     /// own.
     pub by_role: Vec<(RolePattern, Vec<Recipient>)>,
 }
@@ -226,7 +226,7 @@ impl Rules {
         self.always.iter().chain(self.by_role.iter().flat_map(|(_, recipients)| recipients))
     }
 
-    /// Who is told of this role: by the entry of exactly its name, else by all patterns that match it, else by `*`.
+    /// Who is notified of this role: by the entry of exactly its name, else by all patterns that match it, else by `*`.
     fn of_role(&self, role: &str) -> impl Iterator<Item = &Recipient> {
         let is_rest = |pattern: &RolePattern| pattern.as_str() == "*";
         let name = self.by_role.iter().any(|(pattern, _)| pattern.as_str() == role);
@@ -247,15 +247,15 @@ impl Rules {
 /// The recipients of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecipientList {
-    /// In the order in which they are told: everyone's recipients, the roles' recipients, suggested reviewers.
+    /// In the order of notification: the recipients of every request, the roles' recipients, suggested reviewers.
     pub recipients: Vec<Recipient>,
-    /// Suggested reviewers whose names are none; bounded like [`Untold`]'s.
+    /// Suggested reviewers whose names are none; bounded like [`UnnotifiedReviewers`].
     pub unaddressable: UnnotifiedReviewers,
     /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
     pub omitted: usize,
 }
 
-/// Suggested reviewers who could not be told: a few by name, and how many more there are.
+/// Suggested reviewers who could not be notified: a few by name, and how many more there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnnotifiedReviewers {
     #[serde(rename = "n")]
@@ -304,39 +304,39 @@ impl fmt::Display for UnnotifiedReviewers {
     }
 }
 
-/// Who is told of `request`, by name. Accounts of the requester under other names are left out by [`targets`].
+/// Who is notified of `request`, by name. [`destinations`] leaves out accounts of the requester under other names.
 pub fn recipients(request: &AccessRequest, rules: &Rules) -> RecipientList {
-    let mut audience = RecipientList::default();
+    let mut list = RecipientList::default();
     let mut seen = BTreeSet::new();
     let requester = Recipient::Reviewer(request.user.to_lowercase()).key();
-    let mut add = |recipient: &Recipient, audience: &mut RecipientList| {
+    let mut add = |recipient: &Recipient, list: &mut RecipientList| {
         let key = recipient.key();
         if key == requester || !seen.insert(key) {
             return;
         }
-        if audience.recipients.len() < MAX_RECIPIENTS {
-            audience.recipients.push(recipient.clone());
+        if list.recipients.len() < MAX_RECIPIENTS {
+            list.recipients.push(recipient.clone());
         } else {
-            audience.omitted += 1;
+            list.omitted += 1;
         }
     };
     // The operator's recipients come first, so that a requester who suggests a thousand reviewers can neither push them
     // out nor hold them up.
     for recipient in &rules.always {
-        add(recipient, &mut audience);
+        add(recipient, &mut list);
     }
     for role in &request.roles {
         for recipient in rules.of_role(role) {
-            add(recipient, &mut audience);
+            add(recipient, &mut list);
         }
     }
     for name in request.suggested_reviewers.iter().filter(|name| !is_same(name, &request.user)) {
         match Recipient::reviewer(name) {
-            Some(recipient) => add(&recipient, &mut audience),
-            None => audience.unaddressable.push(name),
+            Some(recipient) => add(&recipient, &mut list),
+            None => list.unaddressable.push(name),
         }
     }
-    audience
+    list
 }
 
 /// Who asked, by every account and name that is known to be theirs.
@@ -353,7 +353,7 @@ impl Requester {
     }
 
     /// Whether this person is the requester: by an account, or by an e-mail address that equals the user name. Capitals
-    /// do not matter: this is used to leave somebody out.
+    /// do not matter: the answer only leaves a recipient out.
     pub fn matches(&self, person: &SlackUser) -> bool {
         person.ids.iter().any(|id| self.accounts.contains(id))
             || person.email.as_ref().is_some_and(|email| is_same(email, &self.user))
@@ -364,16 +364,16 @@ fn is_same(a: &str, b: &str) -> bool {
     a.trim().to_lowercase() == b.trim().to_lowercase()
 }
 
-/// A person as Slack's directory knows him, as far as telling him matters.
+/// A person as Slack's directory knows them, as far as notifying them matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackUser {
-    /// The Slack id, and that of the same account in the organisation.
+    /// The Slack id, and that of the same account in the organization.
     pub ids: Vec<SlackUserId>,
     /// The e-mail address, if the token may see it.
     pub email: Option<String>,
 }
 
-/// A recipient and where he is found.
+/// Where a recipient was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolvedTo {
     /// A person.
@@ -405,17 +405,17 @@ impl Destination {
     }
 }
 
-/// Where to post for the recipients that were found: one target a place, none for the requester.
+/// Where to post for the recipients that were found: one destination per channel or person, none for the requester.
 pub fn destinations(found: &[(Recipient, ResolvedTo)]) -> Vec<Destination> {
     let mut all: Vec<Destination> = Vec::new();
-    for (recipient, place) in found {
-        let post_to = match place {
+    for (recipient, resolved) in found {
+        let post_to = match resolved {
             ResolvedTo::Requester => continue,
             ResolvedTo::User(person) => person.as_str(),
             ResolvedTo::Channel(channel) => channel,
         };
         match all.iter_mut().find(|one| one.post_to == post_to) {
-            Some(target) => target.recipient_keys.push(recipient.key()),
+            Some(destination) => destination.recipient_keys.push(recipient.key()),
             None => {
                 all.push(Destination { post_to: post_to.to_owned(), recipient_keys: vec![recipient.key()] })
             }

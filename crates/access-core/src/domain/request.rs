@@ -1,4 +1,4 @@
-//! An access request as Teleport tells it, in this project's own words.
+//! An access request as Teleport reports it, in this project's own types.
 //!
 //! Built at the edge from the wire (`teleport-slack/src/teleport/convert.rs`); every text in it may be
 //! hostile: of any length, with any characters.
@@ -31,7 +31,7 @@ pub struct AccessRequest {
     /// When the granted access ends, if granted (`Spec.MaxDuration`, else `Spec.Expires`).
     #[serde(default)]
     pub access_until: Option<Timestamp>,
-    /// When the request itself dies if nobody decides (`Spec.ResourceExpiry`, else `Metadata.Expires`, else
+    /// When the request itself expires without a decision (`Spec.ResourceExpiry`, else `Metadata.Expires`, else
     /// `Spec.Expires`).
     #[serde(default)]
     pub expires: Option<Timestamp>,
@@ -44,7 +44,7 @@ pub struct AccessRequest {
     /// The reviews so far, oldest first.
     #[serde(default)]
     pub reviews: Vec<Review>,
-    /// Whom the requester or the roles would have look at it: Teleport user names.
+    /// The reviewers that the requester or the roles suggest: Teleport user names.
     #[serde(default)]
     pub suggested_reviewers: Vec<String>,
     /// The resources asked for, if it is a resource request.
@@ -65,7 +65,7 @@ pub struct AccessRequest {
 /// One writing of a request in Teleport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Another one with each write (`Metadata.Revision`): a word of [`super::ids::is_plain`].
+    /// Another one with each write (`Metadata.Revision`): an id of [`super::ids::is_id_charset`].
     #[serde(rename = "r")]
     pub revision: String,
     /// How many reviews it has, those included that neither approve nor deny.

@@ -2,7 +2,7 @@
 //! `$` as in Teleport's own roles.
 //!
 //! A text that could be meant otherwise than it would be read is refused, because a rule that never matches lets a
-//! laxer rule decide alone. Who is told or may decide is [`super::recipients`]' and [`crate::policy`]'s question.
+//! laxer rule decide alone. [`super::recipients`] says who is notified; [`crate::policy`] says who may decide.
 
 use std::fmt;
 

@@ -1,17 +1,17 @@
-//! How far this machine's clock is from another side's, told by what that side says of the time.
+//! How far this machine's clock differs from another side's, by the time that side states.
 //!
-//! Nothing is decided by it: what Teleport shows counts, whatever our clock says. It is told to an operator.
+//! It decides nothing: what Teleport shows counts, whatever our clock says. The daemon logs it for the operator.
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 
-/// A difference up to this is nobody's concern: delays on the way, clocks that are kept by the usual means.
+/// A difference up to this is normal: network delays, and clocks that are kept by the usual means.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// An HTTP date has whole seconds.
 const DATE_STEP: SignedDuration = SignedDuration::from_secs(1);
 
-/// By how much another clock is ahead of ours (negative: behind), as far as one answer tells.
+/// By how much another clock is ahead of ours (negative: behind), as far as one answer shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offset {
     at_least: SignedDuration,
@@ -29,7 +29,7 @@ impl Offset {
     }
 
     /// From something that the other side says happened at `event`, which we heard of at `heard`: it may have been long
-    /// on its way, so that this clock is behind cannot be told.
+    /// on its way, so it cannot show that this clock is behind.
     pub fn from_event(event: Timestamp, heard: Timestamp) -> Self {
         Self { at_least: event.duration_since(heard), at_most: SignedDuration::MAX }
     }
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(least(-40, 20), seconds(0), "a minute on the way");
         assert_eq!(least(10_800, 10_801), seconds(-10_799), "ours is three hours ahead");
         assert_eq!(least(-10_801, -10_800), seconds(10_800), "ours is three hours behind");
-        // A clock that was set back while the call was under way.
+        // A clock that was set back during the call.
         assert_eq!(Offset::from_date(DATE, at(10), at(-10)), None);
         for nonsense in ["", "soon", "Fri, 31 Feb 2026 09:12:00 GMT", &"9".repeat(100_000)] {
             assert_eq!(Offset::from_date(nonsense, at(0), at(0)), None, "{nonsense:.20}");

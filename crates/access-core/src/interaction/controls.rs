@@ -1,5 +1,4 @@
-//! What is drawn in Slack and comes back when somebody uses it: the names of buttons and dialogues, and what a
-//! dialogue carries.
+//! The controls in Slack and what they send back: the names of buttons and modals, and the state that a modal carries.
 //!
 //! Drawn by [`crate::render`], read back by [`crate::interaction`]. What comes back is our own text, but it says
 //! nothing about who may do what.
@@ -13,12 +12,12 @@ use crate::domain::ids::{ChannelId, MessageTs, RequestId, is_id_charset};
 
 /// The `action_id` of the button that opens Teleport's web page; nothing is decided by it.
 pub const OPEN: &str = "open";
-/// The dialogue that asks for a reason: its `callback_id`, and the `block_id` and `action_id` of its input.
+/// The modal that asks for a reason: its `callback_id`, and the `block_id` and `action_id` of its input.
 pub const REASON: &str = "reason";
-/// The dialogue that only says something: its `callback_id`.
+/// The modal that only shows a notice: its `callback_id`.
 pub const NOTICE: &str = "notice";
 
-/// What the dialogue carries from the click to its submission, as its `private_metadata`.
+/// What the modal carries from the button press to its submission, as its `private_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModalState {
     /// The request.
@@ -52,7 +51,7 @@ impl ModalState {
         json.filter(|_| self.has_valid_ids())
     }
 
-    /// Reads what [`Dialogue::encode`] wrote; `None` for anything else.
+    /// Reads what [`ModalState::encode`] wrote; `None` for anything else.
     pub fn decode(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(Self::has_valid_ids)
     }
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialogue_comes_back_as_it_was() {
+    fn a_modal_state_comes_back_as_it_was() {
         let text = modal_state("8f77d2d1-2bbf-4031-a300-58926237a807", "C0TEAM").encode().unwrap();
         insta::assert_snapshot!(text, @r#"{"r":"8f77d2d1-2bbf-4031-a300-58926237a807","d":"deny","c":"C0TEAM","t":"1795363190.000001","o":"2027-01-15T08:00:00Z","q":true,"k":"one.example.com"}"#);
         assert_eq!(
@@ -99,15 +98,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_neither_written_nor_read() {
+    fn an_invalid_id_is_neither_written_nor_read() {
         for (request, channel) in
             [("", "C1"), ("a b", "C1"), ("a", ""), ("a", "C1,D2"), (&*"a".repeat(65), "C1")]
         {
-            let odd = modal_state(request, channel);
-            assert_eq!(odd.encode(), None);
-            assert_eq!(ModalState::decode(&serde_json::to_string(&odd).unwrap()), None);
+            let invalid = modal_state(request, channel);
+            assert_eq!(invalid.encode(), None);
+            assert_eq!(ModalState::decode(&serde_json::to_string(&invalid).unwrap()), None);
         }
-        for text in ["", "{}", "null", "[]", "{\"r\":1}", "rubbish"] {
+        for text in ["", "{}", "null", "[]", "{\"r\":1}", "invalid"] {
             assert_eq!(ModalState::decode(text), None);
         }
     }

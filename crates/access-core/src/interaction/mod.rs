@@ -1,8 +1,8 @@
-//! From verified bytes to what a person did: pressed Approve or Deny, or sent the dialogue with a reason.
+//! From verified bytes to a user's interaction: a press of Approve or Deny, or the modal sent with a reason.
 //!
 //! Only the fields that are needed are read; the others may be missing, null or of any type, because Slack
 //! changes them between workspaces and over time. Whether the person may do it is [`crate::policy::identity`]'s and
-//! [`crate::policy`]'s question; whether the message is ours, [`belongs`]'s.
+//! [`crate::policy`]'s question; whether the message is ours, [`check_message`]'s.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ pub const MAX_BODY: usize = 1 << 20;
 /// Longer one-time addresses and tickets are taken as absent.
 const MAX_ONE_TIME_VALUE_LEN: usize = 1_000;
 
-/// What somebody did.
+/// An interaction of a Slack user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interaction {
     /// Pressed Approve or Deny.
     ButtonPress(ButtonPress),
-    /// Sent the dialogue that asks for a reason.
+    /// Sent the modal that asks for a reason.
     Submission(Submission),
     /// Something that asks for nothing but an acknowledgement.
     Ignored(Ignored),
@@ -37,11 +37,11 @@ pub enum Interaction {
 pub enum Ignored {
     /// The button that opens Teleport; the browser does the rest.
     Link,
-    /// A button or a shortcut that is none of ours; whoever pressed it waits for something.
+    /// A button or a shortcut that is none of ours; the user who pressed it expects an answer.
     OtherAction(Option<Sender>),
-    /// A dialogue that is none of ours.
+    /// A modal that is none of ours.
     OtherModal,
-    /// Another type of interaction, such as a dialogue closed; nobody waits for anything.
+    /// Another type of interaction, such as a closed modal; the user expects no answer.
     OtherType,
 }
 
@@ -61,7 +61,7 @@ pub struct Sender {
 pub struct ButtonPress {
     /// Through which app and workspace it came.
     pub origin: Origin,
-    /// Who pressed it. Everything else about the person is to be asked afresh.
+    /// Who pressed it. Everything else about the person is read again.
     pub user: SlackUserId,
     /// Which button.
     pub decision: Decision,
@@ -71,54 +71,54 @@ pub struct ButtonPress {
     pub channel: ChannelId,
     /// Which it is.
     pub ts: MessageTs,
-    /// When, in Slack's notation; with the rest it names this one click.
+    /// When, in Slack's notation; with the rest it names this one press.
     pub action_ts: String,
     /// The Teleport cluster that the message names, if it does; see [`ShownCluster`].
     pub cluster: Option<ShownCluster>,
-    /// Opens a dialogue, once and within three seconds.
+    /// Opens a modal, once and within three seconds.
     pub trigger_id: Option<String>,
     /// Takes answers for this person.
     pub response_url: Option<ResponseUrl>,
 }
 
-/// A dialogue sent.
+/// A modal sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
     /// Through which app and workspace it came.
     pub origin: Origin,
     /// Who sent it.
     pub user: SlackUserId,
-    /// What the dialogue was opened for.
+    /// What the modal was opened for.
     pub modal: ModalState,
     /// The reason, trimmed, at most [`MAX_REASON`] characters; may be empty.
     pub reason: String,
-    /// The dialogue's id in Slack.
+    /// The modal's id in Slack.
     pub view_id: String,
 }
 
 impl Submission {
-    /// Whether it can be sent back at once, for want of the reason that the dialogue demanded.
+    /// Whether it can be sent back at once, because the reason that the modal demanded is missing.
     pub fn lacks_reason(&self) -> bool {
         self.modal.required && self.reason.is_empty()
     }
 }
 
-/// Through which app, workspace and organisation an interaction came, as far as Slack said.
+/// Through which app, workspace and organization an interaction came, as far as Slack said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The app whose button it is.
     pub app_id: Option<String>,
-    /// The workspace: that of the message, or of the person who sent the dialogue. Absent for apps that a whole
-    /// organisation installed.
+    /// The workspace: that of the message, or of the person who sent the modal. Absent for apps that a whole
+    /// organization installed.
     pub team_id: Option<String>,
-    /// Of a dialogue, the workspace whose installation opened it (`view.app_installed_team_id`). Somebody of a sister
+    /// Of a modal, the workspace whose installation opened it (`view.app_installed_team_id`). A user of a sister
     /// workspace who uses a shared channel sends it under another `team_id`.
     pub installed_team_id: Option<String>,
-    /// The Enterprise organisation.
+    /// The Enterprise organization.
     pub enterprise_id: Option<String>,
 }
 
-/// A one-time address: whoever has it can answer in the app's name, so it is never printed.
+/// A one-time address. Anyone who has it can answer in the app's name, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResponseUrl(String);
 
@@ -142,7 +142,7 @@ pub struct InvalidPayload {
     pub part: &'static str,
     /// Who did it, if that can be read.
     pub sender: Option<Sender>,
-    /// Whether it is a dialogue, which can be answered in its acknowledgement.
+    /// Whether it is a modal, which can be answered in its acknowledgement.
     pub is_modal: bool,
 }
 
@@ -157,7 +157,7 @@ impl std::error::Error for InvalidPayload {}
 /// What makes an interaction this one and no other; equal for every delivery of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InteractionKey {
-    /// A click.
+    /// A button press.
     ButtonPress {
         /// Who.
         user: SlackUserId,
@@ -170,11 +170,11 @@ pub enum InteractionKey {
         /// On which button.
         decision: Decision,
     },
-    /// A dialogue, which can be sent once.
+    /// A modal, which can be sent once.
     Submission {
         /// Who.
         user: SlackUserId,
-        /// Which dialogue.
+        /// Which modal.
         view_id: String,
     },
 }
@@ -183,7 +183,7 @@ impl Interaction {
     /// Reads a callback's form or a Socket Mode payload.
     ///
     /// # Errors
-    /// [`Malformed`] if it is too large or none, or if something that is needed is missing.
+    /// [`InvalidPayload`] if it is too large or none, or if something that is needed is missing.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, InvalidPayload> {
         match verified.signature() {
             Some(_) => parse_form(verified.bytes()),
@@ -218,11 +218,9 @@ impl Interaction {
                 response_url: response_url.clone(),
                 channel: Some(channel.clone()),
             }),
-            Self::Submission(Submission { user, modal: dialogue, .. }) => Some(Sender {
-                user: user.clone(),
-                response_url: None,
-                channel: Some(dialogue.channel.clone()),
-            }),
+            Self::Submission(Submission { user, modal, .. }) => {
+                Some(Sender { user: user.clone(), response_url: None, channel: Some(modal.channel.clone()) })
+            }
             Self::Ignored(Ignored::OtherAction(sender)) => sender.clone(),
             Self::Ignored(_) => None,
         }
@@ -231,7 +229,7 @@ impl Interaction {
     /// The request that it names, not yet believed.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
-            Self::ButtonPress(click) => Some(&click.request),
+            Self::ButtonPress(press) => Some(&press.request),
             Self::Submission(submission) => Some(&submission.modal.request),
             Self::Ignored(_) => None,
         }
@@ -264,8 +262,8 @@ fn parse_json(payload: &[u8]) -> Result<Interaction, InvalidPayload> {
         Some(_) => Ok(Interaction::Ignored(Ignored::OtherType)),
         None => Err("type"),
     };
-    let is_dialogue = payload["type"] == "view_submission";
-    read.map_err(|part| InvalidPayload { part, sender: sender(&payload), is_modal: is_dialogue })
+    let is_modal = payload["type"] == "view_submission";
+    read.map_err(|part| InvalidPayload { part, sender: sender(&payload), is_modal })
 }
 
 fn button_press(payload: &Value) -> Result<Interaction, &'static str> {
@@ -360,9 +358,9 @@ pub struct AppInstallation {
     pub app_id: String,
     /// The workspace that installed it.
     pub team_id: String,
-    /// The Enterprise organisation, if any.
+    /// The Enterprise organization, if any.
     pub enterprise_id: Option<String>,
-    /// Whether the whole organisation installed it; then its id decides and the workspace may be any of its.
+    /// Whether the whole organization installed it; then its id decides and the workspace may be any of its.
     pub is_org_install: bool,
 }
 
@@ -371,7 +369,7 @@ pub struct AppInstallation {
 pub enum OriginMismatch {
     /// Another app, or none named.
     App,
-    /// Another workspace or organisation, or none named.
+    /// Another workspace or organization, or none named.
     Workspace,
     /// A message that the request's record does not list.
     Message,
@@ -381,7 +379,7 @@ pub enum OriginMismatch {
 /// `record` is that of the request which the interaction names.
 ///
 /// # Errors
-/// [`Foreign`] if not; nothing may be decided then.
+/// [`OriginMismatch`] if not; nothing may be decided then.
 pub fn check_message(
     interaction: &Interaction,
     our: &AppInstallation,
@@ -391,8 +389,8 @@ pub fn check_message(
         Interaction::ButtonPress(ButtonPress { origin, request, channel, ts, .. }) => {
             (origin, request, channel, ts)
         }
-        Interaction::Submission(Submission { origin, modal: dialogue, .. }) => {
-            (origin, &dialogue.request, &dialogue.channel, &dialogue.ts)
+        Interaction::Submission(Submission { origin, modal, .. }) => {
+            (origin, &modal.request, &modal.channel, &modal.ts)
         }
         Interaction::Ignored(_) => return Err(OriginMismatch::Message),
     };
@@ -402,10 +400,10 @@ pub fn check_message(
     if is_its_record && is_listed { Ok(()) } else { Err(OriginMismatch::Message) }
 }
 
-/// The part of [`belongs`] that needs no record, and so no call to Teleport.
+/// The part of [`check_message`] that needs no record, and so no call to Teleport.
 ///
 /// # Errors
-/// [`Foreign::App`] or [`Foreign::Workspace`].
+/// [`OriginMismatch::App`] or [`OriginMismatch::Workspace`].
 pub fn check_origin(origin: &Origin, our: &AppInstallation) -> Result<(), OriginMismatch> {
     if origin.app_id.as_ref() != Some(&our.app_id) {
         return Err(OriginMismatch::App);
@@ -413,7 +411,7 @@ pub fn check_origin(origin: &Origin, our: &AppInstallation) -> Result<(), Origin
     let is_ours = if our.is_org_install {
         our.enterprise_id.is_some() && origin.enterprise_id == our.enterprise_id
     } else {
-        // Of whose workspace the person is says nothing against them; who they are is asked afresh.
+        // The person's own workspace says nothing against them; who they are is read again.
         origin.installed_team_id.as_ref().or(origin.team_id.as_ref()) == Some(&our.team_id)
     };
     if is_ours { Ok(()) } else { Err(OriginMismatch::Workspace) }

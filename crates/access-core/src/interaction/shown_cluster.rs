@@ -1,6 +1,6 @@
-//! The Teleport cluster's name as a message shows it, and as it comes back with a click or a dialogue.
+//! The Teleport cluster's name as a message shows it, and as it comes back with a button press or a modal.
 //!
-//! Daemons of two clusters on one Slack app are handed each other's clicks; the name tells what happened. What came back is
+//! Daemons of two clusters on one Slack app receive each other's interactions; the name shows this. What came back is
 //! foreign text: it is for words to the person and to the log, and nothing is decided by it.
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,12 @@ use crate::domain::text::truncate;
 pub(crate) const CLUSTER: &str = "*Cluster*: ";
 /// The longest name that is shown, in UTF-16 units as sent, and so in characters.
 pub(crate) const MAX_CLUSTER: usize = 128;
-/// Blocks of a message that are looked at: a card names the cluster in its second one.
+/// Blocks of a message that are looked at: ours names the cluster in its second one.
 const MAX_BLOCKS: usize = 5;
 /// Slack's longest text of a block, in bytes at the most.
 const MAX_TEXT: usize = 12_000;
 
-/// A cluster's name as a card shows it: cleaned, in at most as many characters as a card has room for.
+/// A cluster's name as a message shows it: sanitized, and no longer than a message has room for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String")]
 pub struct ShownCluster(String);
@@ -28,14 +28,14 @@ impl ShownCluster {
         line.strip_prefix(CLUSTER).map(|shown| Self::from(unescaped(shown)))
     }
 
-    /// What Slack's copy of a message says; `None` if it does not say it as a card of ours does. The reason cannot come
+    /// What Slack's copy of a message says; `None` if it does not say it as a message of ours does. The reason cannot come
     /// first: it stands behind, and begins no line.
     pub(crate) fn read(message: &Value) -> Option<Self> {
         let blocks = message["blocks"].as_array()?.iter().take(MAX_BLOCKS);
         let texts =
             blocks.filter_map(|block| block["text"]["text"].as_str()).filter(|text| text.len() <= MAX_TEXT);
         let shown = texts.flat_map(str::lines).find_map(|line| line.strip_prefix(CLUSTER))?;
-        // Ours are escaped, so this is markup that Slack made of somebody else's message.
+        // Ours are escaped, so this is markup that Slack made of another app's message.
         let is_plain = !shown.contains(['<', '>']);
         is_plain.then(|| Self::from(unescaped(shown))).filter(|shown| !shown.0.is_empty())
     }
@@ -74,8 +74,8 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_cluster_as_a_card_does_is_taken_for_none() {
-        for odd in [
+    fn a_message_without_a_cluster_line_of_ours_names_no_cluster() {
+        for invalid in [
             json!(null),
             json!(7),
             json!([null, 7, {"text": 7}, {"text": {"text": 7}}, {"text": {"text": "*Cluster*: "}}]),
@@ -84,7 +84,7 @@ mod tests {
             json!([{"text": {"text": "x".repeat(MAX_TEXT) + "\n*Cluster*: one"}}]),
             json!([{}, {}, {}, {}, {}, {"text": {"text": "*Cluster*: one"}}]),
         ] {
-            assert_eq!(read_from(odd.clone()), None, "{odd}");
+            assert_eq!(read_from(invalid.clone()), None, "{invalid}");
         }
         assert_eq!(ShownCluster::read(&json!("blocks")), None);
         let long =

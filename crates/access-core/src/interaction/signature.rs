@@ -2,7 +2,7 @@
 //! signatures that were used.
 //!
 //! Nothing here reads the body. What may be read afterwards is a [`Verified`], which
-//! [`crate::interaction::Interaction::read`] demands. A rejection tells neither the secret nor the right
+//! [`crate::interaction::Interaction::parse`] demands. A rejection reveals neither the secret nor the right
 //! signature.
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub enum SignatureError {
     Unsigned,
     /// The time is no time, or the signature is not of the form `v0=` and 64 digits.
     Malformed,
-    /// The time is more than [`WINDOW`] before or after now: an old callback, or a wrong clock.
+    /// The time is more than [`REPLAY_WINDOW`] before or after now: an old callback, or a wrong clock.
     Stale,
     /// The signature is of another secret or another body.
     Forged,
@@ -65,7 +65,7 @@ impl std::error::Error for SignatureError {}
 /// The comparison takes the same time for any guess. An empty `secret` verifies nothing.
 ///
 /// # Errors
-/// [`Rejection`] if the headers do not prove that Slack signed exactly this body, just now.
+/// [`SignatureError`] if the headers do not prove that Slack signed exactly this body, just now.
 pub fn verify<'a>(
     secret: &[u8],
     timestamp: Option<&[u8]>,

@@ -40,7 +40,7 @@ fn button_press_payload() -> Value {
 }
 
 fn submission_payload() -> Value {
-    let dialogue = ModalState {
+    let modal = ModalState {
         request: sample().id,
         decision: Decision::Deny,
         channel: ChannelId::new("C0TEAM"),
@@ -56,7 +56,7 @@ fn submission_payload() -> Value {
         "api_app_id": "A0OURS",
         "view": {
             "id": "V0VIEW", "type": "modal", "callback_id": "reason", "hash": "156.x",
-            "private_metadata": dialogue.encode().unwrap(),
+            "private_metadata": modal.encode().unwrap(),
             "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": " not today \n"}}}}
         },
         "response_urls": []
@@ -165,9 +165,9 @@ fn only_what_is_needed_is_needed() {
         "view",
         "hash",
     ] {
-        for odd in [json!(null), json!(7), json!("x"), json!([]), json!({"id": 7})] {
+        for invalid in [json!(null), json!(7), json!("x"), json!([]), json!({"id": 7})] {
             let mut payload = button_press_payload();
-            payload[key] = odd;
+            payload[key] = invalid;
             expect_button_press(&payload);
         }
     }
@@ -181,7 +181,7 @@ fn only_what_is_needed_is_needed() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_the_person_can_be_told() {
+fn a_missing_part_is_named_and_the_person_can_be_answered() {
     for (path, part) in [
         ("/type", "type"),
         ("/actions", "actions"),
@@ -189,9 +189,9 @@ fn what_is_missing_is_named_and_the_person_can_be_told() {
         ("/actions/0/value", "value"),
         ("/actions/0/action_ts", "action_ts"),
     ] {
-        for odd in [json!(null), json!(7), json!({}), json!([])] {
+        for invalid in [json!(null), json!(7), json!({}), json!([])] {
             let mut payload = button_press_payload();
-            *payload.pointer_mut(path).unwrap() = odd;
+            *payload.pointer_mut(path).unwrap() = invalid;
             let malformed = socket(&payload).unwrap_err();
             let user = malformed.sender.map(|sender| sender.user);
             assert_eq!((malformed.part, user), (part, Some(SlackUserId::new("U0BOB"))));
@@ -222,7 +222,11 @@ fn what_is_not_ours_is_acknowledged_and_left() {
     payload["actions"][0]["action_id"] = json!("APPROVE");
     let sender = socket(&button_press_payload()).unwrap().sender();
     assert!(sender.as_ref().is_some_and(|sender| sender.response_url.is_some() && sender.channel.is_some()));
-    assert_eq!(ignored(&payload), Ignored::OtherAction(sender.clone()), "whoever pressed it can be answered");
+    assert_eq!(
+        ignored(&payload),
+        Ignored::OtherAction(sender.clone()),
+        "the user who pressed it can be answered"
+    );
     for shortcut in ["message_action", "shortcut", "interactive_message"] {
         payload["type"] = json!(shortcut);
         assert_eq!(ignored(&payload), Ignored::OtherAction(sender.clone()));
@@ -319,7 +323,7 @@ fn an_organisations_install_is_known_by_its_organisation() {
 }
 
 #[test]
-fn a_dialogue_is_known_by_the_installation_that_opened_it() {
+fn a_modal_belongs_to_the_installation_that_opened_it() {
     let came = |team: Value, installed: Value| {
         let mut payload = submission_payload();
         payload["team"] = team;
@@ -327,7 +331,7 @@ fn a_dialogue_is_known_by_the_installation_that_opened_it() {
         check_message(&socket(&payload).unwrap(), &installation(), &record())
     };
     let (ours, sister) = (json!({"id": "T0US"}), json!({"id": "T0SISTER", "enterprise_id": "E0ORG"}));
-    assert_eq!(came(sister.clone(), json!("T0US")), Ok(()), "sent by somebody of another workspace");
+    assert_eq!(came(sister.clone(), json!("T0US")), Ok(()), "sent by a user of another workspace");
     assert_eq!(came(json!(null), json!("T0US")), Ok(()));
     assert_eq!(came(ours.clone(), json!("T0US")), Ok(()));
     assert_eq!(came(ours.clone(), json!(null)), Ok(()));
@@ -336,8 +340,8 @@ fn a_dialogue_is_known_by_the_installation_that_opened_it() {
         Err(OriginMismatch::Workspace),
         "the sister's own installation"
     );
-    for odd in [json!("T0SISTER"), json!(null), json!(["T0US"]), json!("")] {
-        assert_eq!(came(sister.clone(), odd), Err(OriginMismatch::Workspace));
+    for invalid in [json!("T0SISTER"), json!(null), json!(["T0US"]), json!("")] {
+        assert_eq!(came(sister.clone(), invalid), Err(OriginMismatch::Workspace));
     }
 }
 
@@ -391,10 +395,10 @@ proptest! {
     }
 
     #[test]
-    fn any_field_may_be_anything(path in proptest::sample::select(PATHS), odd in any_json()) {
+    fn any_field_may_be_anything(path in proptest::sample::select(PATHS), invalid in any_json()) {
         for mut payload in [button_press_payload(), submission_payload()] {
             if let Some(place) = payload.pointer_mut(path) {
-                *place = odd.clone();
+                *place = invalid.clone();
             }
             let _ = socket(&payload).map(|read| check_message(&read, &installation(), &record()));
         }

@@ -1,4 +1,4 @@
-//! Plans as a person would tell them, and the property that a carried-out plan leaves nothing to do.
+//! Plans as readable lines, and the property that an applied plan leaves nothing to do.
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ struct Fixture {
     rules: Rules,
     requester: Vec<RecipientKey>,
     now: Timestamp,
-    /// Everything in Slack that the bot posted: for whom or in which thread, and where.
+    /// Everything in Slack that the bot posted: for which recipient or in which thread, and where.
     slack: Vec<(Operation, ChannelId, MessageTs, Option<RepliesPosted>)>,
     /// Whether the daemon dies in the middle of the next plan: what it did is done, and nothing is recorded.
     crashes: bool,
@@ -41,7 +41,7 @@ fn rules() -> Rules {
 }
 
 impl Fixture {
-    fn new(targets: &[&str]) -> Self {
+    fn new(destinations: &[&str]) -> Self {
         let target = |name: &&str| Destination {
             post_to: (*name).to_owned(),
             recipient_keys: vec![RecipientKey::new(*name)],
@@ -49,7 +49,7 @@ impl Fixture {
         Self {
             current: Some(sample()),
             record: Record::default(),
-            destinations: targets.iter().map(target).collect(),
+            destinations: destinations.iter().map(target).collect(),
             retry_at: BTreeMap::new(),
             mode: None,
             rules: rules(),
@@ -78,45 +78,47 @@ impl Fixture {
         })
     }
 
-    /// Carries out the plan, skipping errands that `fails` names, and returns one line a step.
+    /// Applies the plan, skips operations that `fails` names, and returns one line a step.
     fn run_pass(&mut self, fails: impl Fn(&Operation) -> bool) -> Vec<String> {
         let plan = self.plan();
         if let Some(known) = &plan.request_to_record {
             self.record.update_known(known);
         }
         self.generation += 1;
-        let turn = SignedDuration::from_nanos(self.generation.cast_signed());
-        let claim = Claim { holder: "us".into(), generation: self.generation, acquired_at: self.now + turn };
+        let offset = SignedDuration::from_nanos(self.generation.cast_signed());
+        let claim =
+            Claim { holder: "us".into(), generation: self.generation, acquired_at: self.now + offset };
         self.record.acquire(claim.clone(), plan.posts());
-        let (mut story, mut outcomes) = (Vec::new(), Vec::new());
-        for (errand, steps) in plan.operations {
-            let settled = Outcome::Resolved { operation: errand.clone(), attempted_at: claim.acquired_at };
-            if fails(&errand) {
-                self.retry_at.insert(errand, self.now + SignedDuration::from_secs(10));
-                outcomes.push(settled);
+        let (mut lines, mut outcomes) = (Vec::new(), Vec::new());
+        for (operation, steps) in plan.operations {
+            let resolved =
+                Outcome::Resolved { operation: operation.clone(), attempted_at: claim.acquired_at };
+            if fails(&operation) {
+                self.retry_at.insert(operation, self.now + SignedDuration::from_secs(10));
+                outcomes.push(resolved);
                 continue;
             }
             for step in steps {
-                let (line, more) = self.execute(&errand, step);
-                story.push(line);
+                let (line, more) = self.execute(&operation, step);
+                lines.push(line);
                 outcomes.extend(more);
             }
-            outcomes.push(settled);
+            outcomes.push(resolved);
         }
         if !std::mem::take(&mut self.crashes) {
             outcomes.iter().for_each(|outcome| self.record.apply(outcome));
             self.record.release(&claim);
         }
         self.record = Record::decode(&sample().id, &self.record.encode()).0;
-        story
+        lines
     }
 
-    fn execute(&mut self, errand: &Operation, step: Step) -> (String, Vec<Outcome>) {
+    fn execute(&mut self, operation: &Operation, step: Step) -> (String, Vec<Outcome>) {
         let new_ts = MessageTs::new(format!("{}.0", self.slack.len() + 1));
-        match (step, errand) {
+        match (step, operation) {
             (Step::Post { key, post_to, displayed: shown, .. }, Operation::Post(_)) => {
                 let (channel, ts) = (ChannelId::new(format!("C{post_to}")), new_ts);
-                self.slack.push((errand.clone(), channel.clone(), ts.clone(), None));
+                self.slack.push((operation.clone(), channel.clone(), ts.clone(), None));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
                 (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown) }])
             }
@@ -125,20 +127,20 @@ impl Fixture {
                 vec![Outcome::Updated { channel, ts, displayed }],
             ),
             (Step::Reply { channel, ts, replies, message }, Operation::Reply(..)) => {
-                self.slack.push((errand.clone(), channel.clone(), new_ts, Some(replies)));
+                self.slack.push((operation.clone(), channel.clone(), new_ts, Some(replies)));
                 let number = match replies {
-                    RepliesPosted::Reviews(told) => told.to_string(),
-                    RepliesPosted::Votes(told) => format!("vote {told}"),
+                    RepliesPosted::Reviews(count) => count.to_string(),
+                    RepliesPosted::Votes(count) => format!("vote {count}"),
                 };
                 let line = format!("reply {number} in {channel}: {}", message.text().lines().next().unwrap());
                 (line, vec![Outcome::Replied { channel, ts, replies }])
             }
-            (Step::VerifyPost(HistoryQuery { in_doubt: doubt, .. }), errand)
-                if doubt.operation == *errand =>
+            (Step::VerifyPost(HistoryQuery { in_doubt: post, .. }), operation)
+                if post.operation == *operation =>
             {
-                let found = self.slack.iter().filter(|(posted, ..)| posted == errand);
+                let found = self.slack.iter().filter(|(posted, ..)| posted == operation);
                 let mut outcomes: Vec<_> = found
-                    .map(|(_, channel, ts, replies)| match (errand, *replies) {
+                    .map(|(_, channel, ts, replies)| match (operation, *replies) {
                         (Operation::Post(key), None) => Outcome::Posted {
                             key: key.clone(),
                             channel: channel.clone(),
@@ -151,15 +153,17 @@ impl Fixture {
                         other => panic!("{other:?}"),
                     })
                     .collect();
-                outcomes
-                    .push(Outcome::Resolved { operation: errand.clone(), attempted_at: doubt.attempted_at });
-                (format!("settle {}", doubt.destination), outcomes)
+                outcomes.push(Outcome::Resolved {
+                    operation: operation.clone(),
+                    attempted_at: post.attempted_at,
+                });
+                (format!("verify {}", post.destination), outcomes)
             }
             (Step::Delete { channel, ts }, Operation::Update(..)) => {
                 self.slack.retain(|(_, _, posted, _)| *posted != ts);
-                (format!("withdraw {ts} in {channel}"), vec![Outcome::Deleted { channel, ts }])
+                (format!("delete {ts} in {channel}"), vec![Outcome::Deleted { channel, ts }])
             }
-            (step, errand) => panic!("{step:?} is no step of {errand:?}"),
+            (step, operation) => panic!("{step:?} is no step of {operation:?}"),
         }
     }
 
@@ -207,178 +211,181 @@ fn review(author: &str) -> Review {
 
 #[test]
 fn a_request_is_shown_reviewed_and_resolved() {
-    let mut world = Fixture::new(&["team", "ops"]);
-    world.assert_pass(&["post to team: Pending", "post to ops: Pending"]);
-    world.assert_pass(&[]);
-    world.current.as_mut().unwrap().reviews.push(review("bob@example.com"));
-    world.set_state(RequestState::Approved);
-    let replies = world.run_pass(|_| false);
+    let mut fixture = Fixture::new(&["team", "ops"]);
+    fixture.assert_pass(&["post to team: Pending", "post to ops: Pending"]);
+    fixture.assert_pass(&[]);
+    fixture.current.as_mut().unwrap().reviews.push(review("bob@example.com"));
+    fixture.set_state(RequestState::Approved);
+    let replies = fixture.run_pass(|_| false);
     assert_eq!(replies[0], "update Cteam: Approved");
     assert!(replies[1].starts_with("reply 1 in Cteam: bob@example.com reviewed the request"), "{replies:?}");
     assert_eq!(replies[2], "update Cops: Approved");
     assert_eq!(replies.len(), 4);
-    world.assert_pass(&[]);
+    fixture.assert_pass(&[]);
     // The grant ends and Teleport forgets the request: the message keeps the outcome.
-    world.current = None;
-    world.assert_pass(&[]);
+    fixture.current = None;
+    fixture.assert_pass(&[]);
 }
 
 #[test]
 fn a_message_without_its_own_change_is_left_alone_and_a_changed_one_is_edited() {
-    let mut world = Fixture::new(&["team"]);
-    world.assert_pass(&["post to team: Pending"]);
-    world.current.as_mut().unwrap().reason = "another reason".into();
-    world.assert_pass(&["update Cteam: Pending"]);
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
+    fixture.current.as_mut().unwrap().reason = "another reason".into();
+    fixture.assert_pass(&["update Cteam: Pending"]);
     // An odd server turns a grant into a refusal: the message follows.
-    world.set_state(RequestState::Approved);
-    world.assert_pass(&["update Cteam: Approved"]);
-    world.set_state(RequestState::Denied);
-    world.assert_pass(&["update Cteam: Denied"]);
+    fixture.set_state(RequestState::Approved);
+    fixture.assert_pass(&["update Cteam: Approved"]);
+    fixture.set_state(RequestState::Denied);
+    fixture.assert_pass(&["update Cteam: Denied"]);
 }
 
 #[test]
-fn expiry_and_deletion_are_told_apart() {
-    let mut world = Fixture::new(&["team"]);
-    world.assert_pass(&["post to team: Pending"]);
-    assert_eq!(world.plan().requeue_at, Some(sample().expires.unwrap() + SignedDuration::from_secs(5)));
-    let mut deleted = world.clone();
+fn expiry_and_deletion_are_distinguished() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
+    assert_eq!(fixture.plan().requeue_at, Some(sample().expires.unwrap() + SignedDuration::from_secs(5)));
+    let mut deleted = fixture.clone();
     deleted.current = None;
     deleted.assert_pass(&["update Cteam: Deleted"]);
     deleted.assert_pass(&[]);
-    world.now = sample().expires.unwrap() + SignedDuration::from_secs(5);
+    fixture.now = sample().expires.unwrap() + SignedDuration::from_secs(5);
     // As long as Teleport shows it as pending, it is.
-    assert_eq!(world.plan(), Plan::default());
-    world.current = None;
-    world.assert_pass(&["update Cteam: Expired"]);
-    world.assert_pass(&[]);
+    assert_eq!(fixture.plan(), Plan::default());
+    fixture.current = None;
+    fixture.assert_pass(&["update Cteam: Expired"]);
+    fixture.assert_pass(&[]);
 }
 
 #[test]
 fn what_happened_while_we_were_away_is_shown_once() {
-    let mut world = Fixture::new(&["team"]);
-    world.current.as_mut().unwrap().reviews = vec![review("bob"), review("carol")];
-    world.set_state(RequestState::Approved);
-    world.assert_pass(&["post to team: Approved"]);
-    assert_eq!(world.run_pass(|_| false).len(), 2);
-    world.assert_pass(&[]);
-    // Our clock is no reason to tell nobody of what Teleport shows as pending.
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.current.as_mut().unwrap().reviews = vec![review("bob"), review("carol")];
+    fixture.set_state(RequestState::Approved);
+    fixture.assert_pass(&["post to team: Approved"]);
+    assert_eq!(fixture.run_pass(|_| false).len(), 2);
+    fixture.assert_pass(&[]);
+    // Our clock is no reason to notify no recipient of what Teleport shows as pending.
     let mut expired = Fixture::new(&["team"]);
     expired.now = sample().expires.unwrap() + SignedDuration::from_hours(1);
     expired.assert_pass(&["post to team: Pending"]);
-    // One that came and went is nobody's business any more.
+    // A request that came and went matters no more.
     let mut gone = Fixture::new(&["team"]);
     gone.current = None;
     gone.assert_pass(&[]);
 }
 
 #[test]
-fn a_request_that_is_decided_and_opened_again_for_ever_takes_and_tells_each_vote() {
-    let mut world = Fixture::new(&["team"]);
-    world.rules.0[0].approvals = 1;
-    world.assert_pass(&["post to team: Pending"]);
+fn a_request_that_is_reopened_for_ever_takes_and_replies_each_vote() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.rules.0[0].approvals = 1;
+    fixture.assert_pass(&["post to team: Pending"]);
     for round in 1..=crate::record::votes::MAX_VOTES + 20 {
-        let cast = world.vote("bob", Decision::Approve);
+        let cast = fixture.vote("bob", Decision::Approve);
         assert!(matches!(cast, VoteResult::Decisive(_)), "round {round}: {cast:?}");
-        world.set_state(RequestState::Approved);
-        let story = world.run_pass(|_| false);
+        fixture.set_state(RequestState::Approved);
+        let story = fixture.run_pass(|_| false);
         assert!(story.len() == 2 && story[1].starts_with(&format!("reply vote {round} in")), "{story:?}");
-        world.set_state(RequestState::Pending);
-        world.assert_pass(&["update Cteam: Pending"]);
-        world.assert_pass(&[]);
+        fixture.set_state(RequestState::Pending);
+        fixture.assert_pass(&["update Cteam: Pending"]);
+        fixture.assert_pass(&[]);
     }
 }
 
 #[test]
 fn one_that_fails_waits_alone() {
-    let mut world = Fixture::new(&["team", "ops"]);
-    let fails = |errand: &Operation| *errand == Operation::Post(RecipientKey::new("ops"));
-    assert_eq!(world.run_pass(fails), ["post to team: Pending"]);
-    world.assert_pass(&[]);
-    let again = world.plan().requeue_at.unwrap();
-    assert_eq!(again, world.now + SignedDuration::from_secs(10));
-    world.now = again;
-    world.assert_pass(&["post to ops: Pending"]);
+    let mut fixture = Fixture::new(&["team", "ops"]);
+    let fails = |operation: &Operation| *operation == Operation::Post(RecipientKey::new("ops"));
+    assert_eq!(fixture.run_pass(fails), ["post to team: Pending"]);
+    fixture.assert_pass(&[]);
+    let again = fixture.plan().requeue_at.unwrap();
+    assert_eq!(again, fixture.now + SignedDuration::from_secs(10));
+    fixture.now = again;
+    fixture.assert_pass(&["post to ops: Pending"]);
 }
 
 #[test]
-fn a_post_that_nobody_recorded_is_looked_for_and_not_made_again() {
-    let mut world = Fixture::new(&["team"]);
-    world.crashes = true;
-    world.assert_pass(&["post to team: Pending"]);
-    // Meanwhile the request is taken back: the message that nobody recorded must not stay as it is.
-    world.current = None;
-    world.assert_pass(&["settle team"]);
-    world.assert_pass(&["update Cteam: Deleted"]);
-    world.assert_pass(&[]);
+fn an_unrecorded_post_is_verified_and_not_repeated() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.crashes = true;
+    fixture.assert_pass(&["post to team: Pending"]);
+    // Meanwhile the request is taken back: the unrecorded message must not stay as it is.
+    fixture.current = None;
+    fixture.assert_pass(&["verify team"]);
+    fixture.assert_pass(&["update Cteam: Deleted"]);
+    fixture.assert_pass(&[]);
 }
 
 #[test]
-fn a_reply_that_nobody_recorded_is_not_made_again_and_holds_up_no_edit() {
-    let mut world = Fixture::new(&["team"]);
-    world.assert_pass(&["post to team: Pending"]);
-    world.current.as_mut().unwrap().reviews.push(review("bob"));
-    world.crashes = true;
-    assert_eq!(world.run_pass(|_| false).len(), 1);
-    world.set_state(RequestState::Approved);
-    world.current.as_mut().unwrap().reviews.push(review("carol"));
-    world.assert_pass(&["update Cteam: Approved", "settle Cteam"]);
-    let last = world.run_pass(|_| false);
+fn an_unrecorded_reply_is_not_repeated_and_delays_no_edit() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
+    fixture.current.as_mut().unwrap().reviews.push(review("bob"));
+    fixture.crashes = true;
+    assert_eq!(fixture.run_pass(|_| false).len(), 1);
+    fixture.set_state(RequestState::Approved);
+    fixture.current.as_mut().unwrap().reviews.push(review("carol"));
+    fixture.assert_pass(&["update Cteam: Approved", "verify Cteam"]);
+    let last = fixture.run_pass(|_| false);
     assert!(last.len() == 1 && last[0].starts_with("reply 2 in Cteam"), "{last:?}");
-    world.assert_pass(&[]);
+    fixture.assert_pass(&[]);
 }
 
 #[test]
-fn of_two_messages_to_one_person_the_second_is_taken_back() {
-    let mut world = Fixture::new(&["team"]);
-    world.assert_pass(&["post to team: Pending"]);
+fn the_second_of_two_messages_to_one_person_is_deleted() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
     // A daemon that was frozen in the middle of its post records it after another one took over.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
     let late = Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None };
-    world.record.apply(&late);
-    world.assert_pass(&["update Cteam: Pending", "withdraw 9.9 in Cteam"]);
-    world.assert_pass(&[]);
-    assert_eq!(world.record.deliveries.len(), 1);
+    fixture.record.apply(&late);
+    fixture.assert_pass(&["update Cteam: Pending", "delete 9.9 in Cteam"]);
+    fixture.assert_pass(&[]);
+    assert_eq!(fixture.record.deliveries.len(), 1);
 }
 
 #[test]
-fn a_lost_message_is_left_alone_and_nobody_is_told_again() {
-    let mut world = Fixture::new(&["team", "ops"]);
-    world.assert_pass(&["post to team: Pending", "post to ops: Pending"]);
-    let lost =
-        Outcome::Unreachable { channel: ChannelId::new("Cteam"), ts: world.record.deliveries[0].ts.clone() };
-    world.record.apply(&lost);
-    world.set_state(RequestState::Approved);
-    world.current.as_mut().unwrap().reviews.push(review("bob"));
-    let told = world.run_pass(|_| false);
-    assert_eq!(told[0], "update Cops: Approved");
-    assert!(told.len() == 2 && told[1].starts_with("reply 1 in Cops"), "{told:?}");
-    world.assert_pass(&[]);
-    assert!(world.record.deliveries[0].is_unreachable, "it is remembered in the record");
-    assert_eq!(world.record.encode()["resolution"], "APPROVED", "every message that is left shows it");
+fn an_unreachable_message_is_left_alone_and_not_posted_again() {
+    let mut fixture = Fixture::new(&["team", "ops"]);
+    fixture.assert_pass(&["post to team: Pending", "post to ops: Pending"]);
+    let lost = Outcome::Unreachable {
+        channel: ChannelId::new("Cteam"),
+        ts: fixture.record.deliveries[0].ts.clone(),
+    };
+    fixture.record.apply(&lost);
+    fixture.set_state(RequestState::Approved);
+    fixture.current.as_mut().unwrap().reviews.push(review("bob"));
+    let lines = fixture.run_pass(|_| false);
+    assert_eq!(lines[0], "update Cops: Approved");
+    assert!(lines.len() == 2 && lines[1].starts_with("reply 1 in Cops"), "{lines:?}");
+    fixture.assert_pass(&[]);
+    assert!(fixture.record.deliveries[0].is_unreachable, "it is remembered in the record");
+    assert_eq!(fixture.record.encode()["resolution"], "APPROVED", "every message that is left shows it");
     // A second message to the same person is no double of one that is gone.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
-    world.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None });
-    assert_eq!(world.run_pass(|_| false)[0], "update Cteam: Approved");
+    fixture.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None });
+    assert_eq!(fixture.run_pass(|_| false)[0], "update Cteam: Approved");
 }
 
 #[test]
-fn messages_of_the_go_plugin_are_corrected_and_nobody_is_told_twice() {
+fn messages_of_the_go_plugin_are_updated_and_not_posted_again() {
     let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2"), ("resolution", "APPROVED")];
     let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let (record, _) = Record::decode(&RequestId::new("x"), &data);
-    let mut world = Fixture { record, ..Fixture::new(&["team"]) };
-    world.set_state(RequestState::Approved);
-    world.assert_pass(&["update C9: Approved", "update D9: Approved"]);
-    world.assert_pass(&[]);
+    let mut fixture = Fixture { record, ..Fixture::new(&["team"]) };
+    fixture.set_state(RequestState::Approved);
+    fixture.assert_pass(&["update C9: Approved", "update D9: Approved"]);
+    fixture.assert_pass(&[]);
 }
 
 #[test]
-fn a_crowd_of_reviews_is_told_in_order_and_completely() {
-    let mut world = Fixture::new(&["team"]);
-    world.assert_pass(&["post to team: Pending"]);
-    world.current.as_mut().unwrap().reviews = (0..45).map(|n| review(&format!("u{n}"))).collect();
-    let rounds: Vec<usize> =
-        (0..4).map(|_| world.run_pass(|_| false).iter().filter(|l| l.starts_with("reply")).count()).collect();
+fn many_reviews_are_replied_in_order_and_completely() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
+    fixture.current.as_mut().unwrap().reviews = (0..45).map(|n| review(&format!("u{n}"))).collect();
+    let rounds: Vec<usize> = (0..4)
+        .map(|_| fixture.run_pass(|_| false).iter().filter(|l| l.starts_with("reply")).count())
+        .collect();
     assert_eq!(rounds, [20, 20, 5, 0]);
 }
 
@@ -389,45 +396,49 @@ const NONE: [&str; 0] = [];
 fn buttons_are_drawn_where_they_can_decide_something() {
     #[track_caller]
     fn assert_buttons(mode: Option<Mode>, change: impl Fn(&mut Fixture), expected: &[&str]) {
-        let mut world = Fixture { mode, ..Fixture::new(&["team"]) };
-        change(&mut world);
-        assert_eq!(world.buttons(), [expected]);
+        let mut fixture = Fixture { mode, ..Fixture::new(&["team"]) };
+        change(&mut fixture);
+        assert_eq!(fixture.buttons(), [expected]);
     }
     assert_buttons(None, |_| {}, &NONE);
     for mode in [Mode::Reviewer, Mode::Resolver] {
         assert_buttons(Some(mode), |_| {}, &BOTH);
-        assert_buttons(Some(mode), |world| world.rules.0[0].teleport_only = true, &NONE);
+        assert_buttons(Some(mode), |fixture| fixture.rules.0[0].teleport_only = true, &NONE);
         assert_buttons(
             Some(mode),
-            |world| world.current.as_mut().unwrap().kind = RequestKind::LongTerm,
+            |fixture| fixture.current.as_mut().unwrap().kind = RequestKind::LongTerm,
             &NONE,
         );
-        assert_buttons(Some(mode), |world| world.current.as_mut().unwrap().id = RequestId::new("a b"), &NONE);
-        assert_buttons(Some(mode), |world| world.set_state(RequestState::Approved), &NONE);
+        assert_buttons(
+            Some(mode),
+            |fixture| fixture.current.as_mut().unwrap().id = RequestId::new("a b"),
+            &NONE,
+        );
+        assert_buttons(Some(mode), |fixture| fixture.set_state(RequestState::Approved), &NONE);
     }
-    let uncovered = |world: &mut Fixture| world.current.as_mut().unwrap().roles.push("root".into());
+    let uncovered = |fixture: &mut Fixture| fixture.current.as_mut().unwrap().roles.push("root".into());
     assert_buttons(Some(Mode::Resolver), uncovered, &NONE);
     assert_buttons(Some(Mode::Reviewer), uncovered, &BOTH);
-    let without_rules = |world: &mut Fixture| world.rules = Rules::default();
+    let without_rules = |fixture: &mut Fixture| fixture.rules = Rules::default();
     assert_buttons(Some(Mode::Resolver), without_rules, &NONE);
-    let suggested = |world: &mut Fixture| {
-        world.rules = Rules::default();
-        world.current.as_mut().unwrap().suggested_reviewers.push("bob".into());
+    let suggested = |fixture: &mut Fixture| {
+        fixture.rules = Rules::default();
+        fixture.current.as_mut().unwrap().suggested_reviewers.push("bob".into());
     };
     assert_buttons(Some(Mode::Resolver), suggested, &BOTH);
 }
 
 #[test]
 fn the_requesters_copy_has_no_buttons() {
-    let mut world = Fixture::new(&["team", "alice@example.com", "U0ALICE", "U0BOB"]);
-    world.mode = Some(Mode::Reviewer);
-    world.requester = vec![RecipientKey::new("U0ALICE")];
-    assert_eq!(world.buttons(), [&BOTH[..], &NONE, &NONE, &BOTH]);
-    world.run_pass(|_| false);
-    world.assert_pass(&[]);
+    let mut fixture = Fixture::new(&["team", "alice@example.com", "U0ALICE", "U0BOB"]);
+    fixture.mode = Some(Mode::Reviewer);
+    fixture.requester = vec![RecipientKey::new("U0ALICE")];
+    assert_eq!(fixture.buttons(), [&BOTH[..], &NONE, &NONE, &BOTH]);
+    fixture.run_pass(|_| false);
+    fixture.assert_pass(&[]);
     // Without deciding in Slack the buttons vanish, and so do the words why there are none.
-    world.mode = None;
-    assert_eq!(world.buttons(), [NONE; 4]);
+    fixture.mode = None;
+    assert_eq!(fixture.buttons(), [NONE; 4]);
     // Of the Go plugin's messages, any direct one may be the requester's.
     let data = [("user", "alice@example.com"), ("messages", "C9/1.1,D9/2.2")];
     let data = data.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
@@ -441,9 +452,9 @@ fn the_requesters_copy_has_no_buttons() {
 }
 
 #[test]
-fn without_deciding_in_slack_a_card_is_what_it_was() {
-    let world = Fixture::new(&["team"]);
-    let plan = world.plan();
+fn without_deciding_in_slack_a_message_is_unchanged() {
+    let fixture = Fixture::new(&["team"]);
+    let plan = fixture.plan();
     let Step::Post { message, .. } = &plan.operations[0].1[0] else { panic!() };
     let request = sample();
     let view = MessageInput {
@@ -459,37 +470,37 @@ fn without_deciding_in_slack_a_card_is_what_it_was() {
 }
 
 #[test]
-fn votes_are_shown_and_told() {
-    let mut world = Fixture { mode: Some(Mode::Resolver), ..Fixture::new(&["team"]) };
-    world.assert_pass(&["post to team: Pending"]);
-    assert!(matches!(world.vote("bob", Decision::Approve), VoteResult::Counted(_)));
-    let json = |world: &Fixture| {
-        let Step::Update { message, .. } = &world.plan().operations[0].1[0] else { panic!() };
+fn votes_are_shown_and_replied() {
+    let mut fixture = Fixture { mode: Some(Mode::Resolver), ..Fixture::new(&["team"]) };
+    fixture.assert_pass(&["post to team: Pending"]);
+    assert!(matches!(fixture.vote("bob", Decision::Approve), VoteResult::Counted(_)));
+    let json = |fixture: &Fixture| {
+        let Step::Update { message, .. } = &fixture.plan().operations[0].1[0] else { panic!() };
         serde_json::to_string(message).unwrap()
     };
-    assert!(json(&world).contains("1 of 2 approvals"));
-    let told = world.run_pass(|_| false);
-    assert_eq!(told[0], "update Cteam: Pending");
-    assert!(told[1].starts_with("reply vote 1 in Cteam: bob reviewed the request in Slack"), "{told:?}");
-    world.assert_pass(&[]);
+    assert!(json(&fixture).contains("1 of 2 approvals"));
+    let lines = fixture.run_pass(|_| false);
+    assert_eq!(lines[0], "update Cteam: Pending");
+    assert!(lines[1].starts_with("reply vote 1 in Cteam: bob reviewed the request in Slack"), "{lines:?}");
+    fixture.assert_pass(&[]);
 
-    assert!(matches!(world.vote("carol", Decision::Approve), VoteResult::Decisive(_)));
-    world.set_state(RequestState::Approved);
-    assert!(json(&world).contains("Decided by bob, carol in Slack"));
-    assert_eq!(world.run_pass(|_| false).len(), 2);
-    world.assert_pass(&[]);
+    assert!(matches!(fixture.vote("carol", Decision::Approve), VoteResult::Decisive(_)));
+    fixture.set_state(RequestState::Approved);
+    assert!(json(&fixture).contains("Decided by bob, carol in Slack"));
+    assert_eq!(fixture.run_pass(|_| false).len(), 2);
+    fixture.assert_pass(&[]);
     // When deciding in Slack is switched off, it stays true who decided.
-    world.mode = None;
-    world.assert_pass(&[]);
+    fixture.mode = None;
+    fixture.assert_pass(&[]);
     // Where something else decided, the votes did not.
-    world.set_state(RequestState::Denied);
-    assert!(!json(&world).contains("Decided by"));
+    fixture.set_state(RequestState::Denied);
+    assert!(!json(&fixture).contains("Decided by"));
 }
 
 #[test]
 fn each_message_says_why_it_has_no_buttons() {
-    let shown = |world: &Fixture| {
-        let steps = world.plan().operations.into_iter().flat_map(|(_, steps)| steps);
+    let shown = |fixture: &Fixture| {
+        let steps = fixture.plan().operations.into_iter().flat_map(|(_, steps)| steps);
         let texts = steps.filter_map(|step| match step {
             Step::Post { message, .. } | Step::Update { message, .. } => serde_json::to_value(&message).ok(),
             Step::Reply { .. } | Step::VerifyPost(_) | Step::Delete { .. } => None,
@@ -502,40 +513,40 @@ fn each_message_says_why_it_has_no_buttons() {
         texts.map(why).collect::<Vec<_>>()
     };
     let check = |change: &dyn Fn(&mut Fixture), expected: &[&str]| {
-        let mut world =
+        let mut fixture =
             Fixture { mode: Some(Mode::Resolver), ..Fixture::new(&["team", "alice@example.com"]) };
-        change(&mut world);
-        assert_eq!(shown(&world), expected);
+        change(&mut fixture);
+        assert_eq!(shown(&fixture), expected);
     };
     let own = "this is your own reque";
     check(&|_| (), &["", own]);
-    let uncovered = |world: &mut Fixture| world.current.as_mut().unwrap().roles.push("root".into());
+    let uncovered = |fixture: &mut Fixture| fixture.current.as_mut().unwrap().roles.push("root".into());
     check(&uncovered, &["no rule lets anybody d", own]);
-    check(&|world| world.current.as_mut().unwrap().roles.clear(), &["the request names no r", own]);
-    check(&|world| world.rules = Rules::default(), &["only suggested reviewe", own]);
-    check(&|world| world.rules.0[0].teleport_only = true, &["the rules leave this r", own]);
-    check(&|world| world.current.as_mut().unwrap().kind = RequestKind::LongTerm, &["", own]);
-    check(&|world| world.mode = None, &["", ""]);
+    check(&|fixture| fixture.current.as_mut().unwrap().roles.clear(), &["the request names no r", own]);
+    check(&|fixture| fixture.rules = Rules::default(), &["only suggested reviewe", own]);
+    check(&|fixture| fixture.rules.0[0].teleport_only = true, &["the rules leave this r", own]);
+    check(&|fixture| fixture.current.as_mut().unwrap().kind = RequestKind::LongTerm, &["", own]);
+    check(&|fixture| fixture.mode = None, &["", ""]);
 }
 
 #[test]
 fn what_another_version_drew_is_drawn_anew_once() {
-    let mut world = Fixture::new(&["team", "U0BOB"]);
-    world.run_pass(|_| false);
-    world.assert_pass(&[]);
-    for delivery in &mut world.record.deliveries {
+    let mut fixture = Fixture::new(&["team", "U0BOB"]);
+    fixture.run_pass(|_| false);
+    fixture.assert_pass(&[]);
+    for delivery in &mut fixture.record.deliveries {
         delivery.displayed.as_mut().unwrap().digest = "0123456789abcdef".into();
     }
-    world.assert_pass(&["update Cteam: Pending", "update CU0BOB: Pending"]);
-    world.assert_pass(&[]);
+    fixture.assert_pass(&["update Cteam: Pending", "update CU0BOB: Pending"]);
+    fixture.assert_pass(&[]);
     // Of what Teleport lists no more, the message may know more than we do.
-    for delivery in &mut world.record.deliveries {
+    for delivery in &mut fixture.record.deliveries {
         let digest = "0123456789abcdef".into();
         delivery.displayed = Some(DisplayedState { phase: Phase::Approved, digest });
     }
-    world.record.known.as_mut().unwrap().state = RequestState::Approved;
-    world.current = None;
-    world.assert_pass(&[]);
+    fixture.record.known.as_mut().unwrap().state = RequestState::Approved;
+    fixture.current = None;
+    fixture.assert_pass(&[]);
 }
 
 /// Something that happens to the world between two plans.
@@ -572,93 +583,93 @@ fn event() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn a_carried_out_plan_leaves_nothing_to_do(story in proptest::collection::vec(event(), 0..12)) {
-        let mut world = Fixture::new(&["team", "ops"]);
+    fn an_applied_plan_leaves_nothing_to_do(events in proptest::collection::vec(event(), 0..12)) {
+        let mut fixture = Fixture::new(&["team", "ops"]);
         let mut fails = false;
-        for happening in story {
-            match (happening, world.current.as_mut()) {
-                (Event::AdvanceClock(seconds), _) => world.now += SignedDuration::from_secs(seconds),
-                (Event::NewDestination(name), _) => world.destinations.push(Destination { post_to: name.clone(), recipient_keys: vec![RecipientKey::new(name)] }),
+        for happening in events {
+            match (happening, fixture.current.as_mut()) {
+                (Event::AdvanceClock(seconds), _) => fixture.now += SignedDuration::from_secs(seconds),
+                (Event::NewDestination(name), _) => fixture.destinations.push(Destination { post_to: name.clone(), recipient_keys: vec![RecipientKey::new(name)] }),
                 (Event::Fail(now), _) => fails = now,
-                (Event::Crash, _) => world.crashes = true,
-                (Event::Remove, _) => world.current = None,
-                (Event::Mode(mode), _) => world.mode = mode,
+                (Event::Crash, _) => fixture.crashes = true,
+                (Event::Remove, _) => fixture.current = None,
+                (Event::Mode(mode), _) => fixture.mode = mode,
                 (Event::Vote(user, approve), Some(_)) => {
-                    world.vote(user, if approve { Decision::Approve } else { Decision::Deny });
+                    fixture.vote(user, if approve { Decision::Approve } else { Decision::Deny });
                 }
                 (Event::State(state), Some(request)) => request.state = state,
                 (Event::Review(author), Some(request)) => request.reviews.push(review(&author)),
                 (Event::Reason(reason), Some(request)) => request.reason = reason,
                 (_, None) => {}
             }
-            world.run_pass(|_| fails);
+            fixture.run_pass(|_| fails);
         }
-        // Whatever was in the way is gone: a few rounds (look, post, edit, reply) settle everything, and it stays so.
-        world.crashes = false;
-        world.now += SignedDuration::from_secs(11);
+        // All obstacles are gone: a few passes (look, post, edit, reply) resolve everything, and it stays so.
+        fixture.crashes = false;
+        fixture.now += SignedDuration::from_secs(11);
         for _ in 0..4 {
-            world.run_pass(|_| false);
+            fixture.run_pass(|_| false);
         }
-        prop_assert!(world.plan().is_empty(), "{:?}", world.plan());
-        let mut keys: Vec<_> = world.record.deliveries.iter().map(|d| d.key.clone()).collect();
+        prop_assert!(fixture.plan().is_empty(), "{:?}", fixture.plan());
+        let mut keys: Vec<_> = fixture.record.deliveries.iter().map(|d| d.key.clone()).collect();
         keys.sort();
-        let told = keys.len();
+        let total = keys.len();
         keys.dedup();
-        prop_assert_eq!(keys.len(), told, "somebody was told twice");
-        prop_assert!(world.record.claim.is_none() && world.record.in_doubt.is_empty(), "{:?}", world.record);
-        let mut posted: Vec<_> = world.slack.iter().map(|(errand, _, _, told)| format!("{errand:?} {told:?}")).collect();
+        prop_assert_eq!(keys.len(), total, "a recipient was notified twice");
+        prop_assert!(fixture.record.claim.is_none() && fixture.record.in_doubt.is_empty(), "{:?}", fixture.record);
+        let mut posted: Vec<_> = fixture.slack.iter().map(|(operation, _, _, replies)| format!("{operation:?} {replies:?}")).collect();
         let count = posted.len();
         posted.sort();
         posted.dedup();
-        prop_assert_eq!(posted.len(), count, "something stands in Slack twice: {:?}", world.slack);
-        let recorded = |ts: &MessageTs| world.record.deliveries.iter().any(|d| d.ts == *ts);
-        for (errand, _, ts, _) in &world.slack {
-            prop_assert!(matches!(errand, Operation::Reply(..)) || recorded(ts), "{errand:?} is forgotten");
+        prop_assert_eq!(posted.len(), count, "something stands in Slack twice: {:?}", fixture.slack);
+        let recorded = |ts: &MessageTs| fixture.record.deliveries.iter().any(|d| d.ts == *ts);
+        for (operation, _, ts, _) in &fixture.slack {
+            prop_assert!(matches!(operation, Operation::Reply(..)) || recorded(ts), "{operation:?} is forgotten");
         }
     }
 }
 
 #[test]
-fn what_cannot_be_written_down_is_not_posted() {
+fn a_post_without_room_in_the_record_is_not_made() {
     let names: Vec<_> = (0..100).map(|n| format!("c{n}")).collect();
-    let targets: Vec<_> = names.iter().map(String::as_str).collect();
-    let mut world = Fixture::new(&targets);
+    let destinations: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut fixture = Fixture::new(&destinations);
     for n in 0..MAX_DELIVERIES - 3 {
         let (key, channel) = (RecipientKey::new(format!("old {n}")), ChannelId::new(format!("D{n}")));
-        world.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("1.1"), displayed: None });
+        fixture.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("1.1"), displayed: None });
     }
-    let posts = |world: &Fixture| world.plan().posts().count();
-    assert_eq!(posts(&world), 3, "there is room for three more");
+    let posts = |fixture: &Fixture| fixture.plan().posts().count();
+    assert_eq!(posts(&fixture), 3, "there is room for three more");
     for n in 0..MAX_IN_DOUBT - 1 {
-        let errand = Operation::Post(RecipientKey::new(format!("old doubt {n}")));
-        world.record.in_doubt.push(InDoubtPost::new(errand, "C1".into(), world.now, world.now));
+        let operation = Operation::Post(RecipientKey::new(format!("old post {n}")));
+        fixture.record.in_doubt.push(InDoubtPost::new(operation, "C1".into(), fixture.now, fixture.now));
     }
-    assert_eq!(posts(&world), 1, "and for one more doubt");
+    assert_eq!(posts(&fixture), 1, "and for one more in-doubt post");
 }
 
 #[test]
-fn a_post_that_is_to_be_made_again_is_planned_under_the_name_that_it_had() {
-    let mut world = Fixture::new(&["C1"]);
-    world.destinations[0].recipient_keys.push(RecipientKey::new("#team"));
+fn a_repeated_post_is_planned_under_its_earlier_name() {
+    let mut fixture = Fixture::new(&["C1"]);
+    fixture.destinations[0].recipient_keys.push(RecipientKey::new("#team"));
     let again = Operation::Post(RecipientKey::new("#team"));
-    let doubt = InDoubtPost {
+    let post = InDoubtPost {
         may_retry: true,
-        ..InDoubtPost::new(again.clone(), "team".into(), world.now, world.now)
+        ..InDoubtPost::new(again.clone(), "team".into(), fixture.now, fixture.now)
     };
-    world.record.in_doubt.push(doubt.clone());
-    let plan = world.plan();
+    fixture.record.in_doubt.push(post.clone());
+    let plan = fixture.plan();
     assert_eq!(plan.posts().collect::<Vec<_>>(), [(again.clone(), "C1".to_owned())]);
     assert_eq!(plan.operations.len(), 1);
-    // Nobody needs it any more: it is looked for, and then forgotten.
-    world.current = None;
-    let plan = world.plan();
-    let search = plan.operations.iter().find_map(|(errand, steps)| match &steps[..] {
-        [Step::VerifyPost(search)] if *errand == again => Some(search),
+    // It is not needed any more: it is looked for, and then forgotten.
+    fixture.current = None;
+    let plan = fixture.plan();
+    let query = plan.operations.iter().find_map(|(operation, steps)| match &steps[..] {
+        [Step::VerifyPost(query)] if *operation == again => Some(query),
         _ => None,
     });
-    assert!(search.is_none(), "with no request and nothing known there is nothing to plan");
-    world.record.known = Some(sample());
-    let plan = world.plan();
+    assert!(query.is_none(), "with no request and nothing known there is nothing to plan");
+    fixture.record.known = Some(sample());
+    let plan = fixture.plan();
     let [(_, steps)] = &plan.operations[..] else { panic!("{plan:?}") };
     assert!(matches!(&steps[..], [Step::VerifyPost(HistoryQuery { is_wanted: false, .. })]), "{steps:?}");
 }

@@ -1,9 +1,9 @@
 //! Taking one vote more, and bringing the mark of the deciding vote in line with what is.
 //!
-//! [`cast`] and [`complete`] are made for a compare-and-swap callback: they may run again on another copy of the
+//! [`add_vote`] and [`reevaluate`] are made for a compare-and-swap callback: they may run again on another copy of the
 //! record, and know their own work when they meet it. The deciding vote is marked in the same write that lets it in.
 //! So of two simultaneous votes none is lost, none counts twice, and exactly one is the deciding one. The mark gives
-//! whoever wrote it some time to tell Teleport; it is no verdict, which is made again before Teleport is told.
+//! its writer some time to apply the decision. It is no verdict: that is made again before Teleport is called.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,8 +18,8 @@ use crate::domain::request::AccessRequest;
 use crate::record::Record;
 use crate::record::votes::{Vote, Votes};
 
-/// How long whoever let the deciding vote in has the resolution to himself. After that, any visit and any click
-/// may carry it out instead.
+/// How long the handler that took the deciding vote has the resolution to itself. After that, any reconciliation and
+/// any interaction may apply it instead.
 pub const RESOLVE_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
 /// What became of a vote.
@@ -35,7 +35,7 @@ pub enum VoteResult {
     AlreadyDecided(Resolution),
     /// It may decide. What these accounts are now must be read first; nothing changed.
     NeedsAccounts(Vec<SlackUserId>),
-    /// Nobody may decide this in Slack; nothing changed.
+    /// No user may decide this in Slack; nothing changed.
     Refused(Refusal),
     /// The votes in the record cannot be read, or it does not fit in; nothing changed.
     Unusable,
@@ -43,7 +43,7 @@ pub enum VoteResult {
 
 /// Takes a vote into `record`. The caller has asked [`super::decide`] whether the person may vote; `request` is
 /// as Teleport listed it for that, and `voters` holds what was read of the person for that, and of others who voted as
-/// far as an earlier [`Cast::Unread`] asked for it.
+/// far as an earlier [`VoteResult::NeedsAccounts`] asked for it.
 pub fn add_vote(
     record: &mut Record,
     vote: &Vote,
@@ -61,7 +61,7 @@ pub fn add_vote(
     let earlier = votes.find(&vote.user, &vote.slack_user).cloned();
     let is_in = votes.contains(vote);
     if let Some(resolution) = marked(votes) {
-        let is_mine = votes.decided_by().is_some_and(|settling| settling.is_same_as(vote));
+        let is_mine = votes.decided_by().is_some_and(|deciding| deciding.is_same_as(vote));
         return match earlier {
             Some(_) if is_in && is_mine => VoteResult::Decisive(resolution),
             Some(_) if is_in => VoteResult::Counted(super::tally_votes(rules, request, votes)),
@@ -81,9 +81,7 @@ pub fn add_vote(
     match &earlier {
         None if votes.push(vote) => {}
         None => return VoteResult::Unusable,
-        // Its own from an earlier run.
-        Some(_) if is_in => {}
-        // The same person decides the same again, which may count now where it did not.
+        // The vote itself from an earlier run. Or the same person decides the same again, which may count now.
         Some(earlier) if earlier.decision == vote.decision => {}
         Some(earlier) => return VoteResult::Duplicate(earlier.decision),
     }
@@ -98,17 +96,17 @@ pub fn add_vote(
             votes.mark_decided(&resolution.delegator);
             VoteResult::Decisive(resolution)
         }
-        Ok(VoteEvaluation::Open(standing)) if news => VoteResult::Counted(standing),
+        Ok(VoteEvaluation::Open(tally)) if news => VoteResult::Counted(tally),
         Ok(VoteEvaluation::Open(_)) => VoteResult::Duplicate(vote.decision),
     }
 }
 
 /// Makes the verdict again over the votes in `record`, and brings its mark in line: the mark of a decision that does
 /// not hold any more is taken away, so that others can vote, and a decision whose last part is a review in Teleport is
-/// marked. The newest vote of that decision is taken; without any there is nobody in whose name to decide.
+/// marked. The newest vote of that decision is taken; without any the daemon has no name to decide in.
 ///
 /// # Errors
-/// If nobody may decide this request in Slack; a mark is then taken away.
+/// If no user may decide this request in Slack; a mark is then taken away.
 pub fn reevaluate(
     record: &mut Record,
     request: &AccessRequest,
@@ -141,19 +139,19 @@ pub(super) fn may_vote_again(rules: &Rules, request: &AccessRequest, votes: &Vot
     earlier.decision == vote.decision && (!counts || would_decide(rules, request, votes))
 }
 
-/// When the votes on a request that Teleport lists as pending are to be judged again, though nobody votes.
+/// When the votes on a request that Teleport lists as pending are to be evaluated again without a new vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextEvaluation {
     /// Not without news.
     Never,
-    /// Then, unless whoever let the deciding vote in has told Teleport.
+    /// Then, unless the handler that took the deciding vote has applied it.
     At(Timestamp),
-    /// Now: nobody has told Teleport what they decided, or the last that was needed came as a review in Teleport, or
+    /// Now: their decision was not applied in Teleport, or the last that was needed came as a review in Teleport, or
     /// the rules ask for less than before.
     Now,
 }
 
-/// When the votes in `record` are to be judged again.
+/// When the votes in `record` are to be evaluated again.
 pub fn next_evaluation(
     record: &Record,
     request: &AccessRequest,
@@ -166,10 +164,10 @@ pub fn next_evaluation(
         return NextEvaluation::Never;
     }
     match votes.decided_by() {
-        Some(settling) => {
-            let until = settling.at.checked_add(RESOLVE_GRACE).unwrap_or(Timestamp::MAX);
-            // By a clock that runs ahead nobody is waited for.
-            let is_ahead = settling.at.duration_since(now) > CLOCK_TOLERANCE;
+        Some(deciding) => {
+            let until = deciding.at.checked_add(RESOLVE_GRACE).unwrap_or(Timestamp::MAX);
+            // A vote from a clock that runs ahead is not waited for.
+            let is_ahead = deciding.at.duration_since(now) > CLOCK_TOLERANCE;
             if until <= now || is_ahead { NextEvaluation::Now } else { NextEvaluation::At(until) }
         }
         None if would_decide(rules, request, votes) => NextEvaluation::Now,

@@ -6,12 +6,12 @@
 //!
 //! * A kind is used only if the operator configured it; the e-mail address needs a switch of its own, also
 //!   where the trait is configured and absent.
-//! * The table and the trait are statements about a Slack account. If they name different users, nobody is
+//! * The table and the trait are statements about a Slack account. If they name different users, no user is
 //!   chosen.
 //! * A weaker kind never adds to what a stronger one says of the same Teleport user. If the table or the trait
-//!   gives that user other Slack accounts, somebody whose e-mail address happens to fit is not that user.
+//!   gives that user other Slack accounts, an account whose e-mail address happens to fit is not that user.
 //! * If the trait is configured and cannot be asked, because Teleport's users cannot be read, the answer is a
-//!   refusal, also for whom the table names: the trait might contradict it, or say that this is the requester.
+//!   refusal, also for users that the table names: the trait might contradict it, or say that this is the requester.
 //!
 //! Whether the person may decide is [`crate::policy`]'s question. Decision note: `docs/decisions/0004`.
 
@@ -34,9 +34,9 @@ pub struct SlackProfile {
     pub id: SlackUserId,
     /// Its home workspace.
     pub team_id: Option<String>,
-    /// Its Enterprise organisation.
+    /// Its Enterprise organization.
     pub enterprise_id: Option<String>,
-    /// Its id within that organisation.
+    /// Its id within that organization.
     pub enterprise_user_id: Option<SlackUserId>,
     /// The e-mail address, if there is one and it may be seen.
     pub email: Option<String>,
@@ -61,7 +61,7 @@ pub struct SlackProfile {
 }
 
 impl SlackProfile {
-    /// The account's ids: in an Enterprise organisation it may have two.
+    /// The account's ids: in an Enterprise organization it may have two.
     pub fn ids(&self) -> impl Iterator<Item = &SlackUserId> {
         std::iter::once(&self.id).chain(&self.enterprise_user_id)
     }
@@ -109,7 +109,7 @@ pub enum Users<'a> {
     /// All of them, people only: without the users of bots.
     Listed(&'a [TeleportUser]),
     /// The daemon may not list them. The table and the e-mail address then name users unchecked; where the trait is
-    /// configured, nobody is told who it is.
+    /// configured, no account is linked.
     Unreadable,
 }
 
@@ -135,7 +135,7 @@ pub struct Reviewer {
     pub team: Option<String>,
     /// What linked them.
     pub source: MappingSource,
-    /// Every name that the account goes by, whether or not it may act under it: for telling the requester.
+    /// Every name that the account goes by, whether or not it may act under it: to recognize the requester.
     aliases: Vec<String>,
     /// The account's ids.
     accounts: Vec<SlackUserId>,
@@ -155,7 +155,7 @@ impl Reviewer {
         self.aliases.iter().map(String::as_str)
     }
 
-    /// The account's ids: in an Enterprise organisation it may have two.
+    /// The account's ids: in an Enterprise organization it may have two.
     pub fn accounts(&self) -> &[SlackUserId] {
         &self.accounts
     }
@@ -198,7 +198,7 @@ pub fn identify(
     Ok(Reviewer { user, slack_user: clicked.clone(), team, source: link, aliases: names, accounts })
 }
 
-/// Why nobody is called `user`, though a link leads there.
+/// Why no Teleport user is called `user`, though a link leads there.
 fn unknown_user(user: String, all: &[TeleportUser]) -> Refusal {
     match all.iter().find(|listed| eq_ignore_case(&listed.name, &user)) {
         Some(listed) => Refusal::UserCaseMismatch { user: listed.name.clone(), mapped: user },
@@ -296,7 +296,7 @@ fn by_email(profile: &SlackProfile, links: &UserMapping, users: Users<'_>) -> Re
     }
 }
 
-/// The users whom the table names for this account.
+/// The users that the table names for this account.
 pub(super) fn by_explicit(profile: &SlackProfile, links: &UserMapping) -> Vec<String> {
     let mut names: Vec<_> = profile.ids().filter_map(|id| links.explicit.get(id)).cloned().collect();
     names.dedup();

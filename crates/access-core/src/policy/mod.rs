@@ -2,7 +2,7 @@
 //! a reason, or a refusal with its cause.
 //!
 //! Everything here is about a person who is already known ([`crate::policy::identity`]) and a message that is ours
-//! ([`crate::interaction::belongs`]). Two modes differ in who guards: in [`Mode::Reviewer`] Teleport judges the
+//! ([`crate::interaction::check_message`]). Two modes differ in who guards: in [`Mode::Reviewer`] Teleport judges the
 //! review; in [`Mode::Resolver`] the [`rules`] judge and the [`tally`] counts, because Teleport would let the
 //! daemon's own identity do anything. Decision note: `docs/decisions/0005`.
 
@@ -33,7 +33,7 @@ use crate::record::votes::Vote;
 use casting::may_vote_again;
 use rules::RuleRefusal;
 
-/// A dialogue that was open for longer is not acted on: the request may have changed under the reader's eyes.
+/// A modal that was open for longer is not acted on: the request may have changed under the reader's eyes.
 pub const MAX_MODAL_AGE: SignedDuration = SignedDuration::from_mins(30);
 /// No refusal names more deciders than this.
 const MAX_DECIDERS: usize = 20;
@@ -65,7 +65,7 @@ pub enum CanSubmitForUsers {
     /// It may; whose reviews it takes is its judgement.
     #[default]
     Yes,
-    /// For nobody at all, as its release, its edition or the daemon's own roles show. A review that was refused does
+    /// For no user at all, as its release, its edition or the daemon's own roles show. A review that was refused does
     /// not show it, whatever the words: it may be refused for this person only, and `auto` would then go around
     /// Teleport's judgement.
     No,
@@ -99,7 +99,7 @@ pub struct Facts<'a> {
     pub groups: Groups<'a>,
     /// What the person decides.
     pub decision: Decision,
-    /// The reason, if the dialogue was shown.
+    /// The reason, if the modal was shown.
     pub reason: Reason<'a>,
     /// Where the message is.
     pub channel: &'a ChannelId,
@@ -114,11 +114,11 @@ pub struct Facts<'a> {
 pub enum Groups<'a> {
     /// Not yet: most verdicts do not need them.
     Unread,
-    /// Those of [`Rules::groups_in_doubt`] that the person is a member of, as Slack says now.
+    /// Those of [`Rules::groups_to_check`] that the person is a member of, as Slack says now.
     Read(&'a [String]),
 }
 
-/// Whether the dialogue was shown.
+/// Whether the modal was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason<'a> {
     /// Not yet: a button was pressed.
@@ -139,19 +139,19 @@ pub enum Verdict {
         /// Why; may be empty.
         reason: String,
     },
-    /// Take this vote by [`cast`] in a compare-and-swap.
+    /// Take this vote by [`add_vote`] in a compare-and-swap.
     Vote(Vote),
     /// It depends on the user groups that the person is in; ask again with them.
     ReadGroups,
-    /// The votes decided earlier and nobody told Teleport, or Teleport was told and the request is open again: judge
-    /// them by what is now, carry them out or take the mark away, and if nothing came of it, ask again.
+    /// The votes decided earlier, and their decision was not applied or the request is open again. Evaluate them by what
+    /// is now, apply them or take the mark away, and if nothing came of it, ask again.
     ApplyPendingDecision,
-    /// Show the dialogue first.
+    /// Show the modal first.
     AskReason {
         /// Whether it may be left empty.
         required: bool,
     },
-    /// Nothing; tell the person why.
+    /// Nothing; show the person why.
     Refused(Refusal),
 }
 
@@ -275,7 +275,7 @@ fn check_decidable_in_slack(rules: &Rules, request: &AccessRequest) -> Result<()
     if rules.effective_rule(request).teleport_only { Err(Refusal::TeleportOnly) } else { Ok(()) }
 }
 
-/// Whether the rules say nothing of one of the roles, so that nobody may decide by them.
+/// Whether the rules leave one of the roles out, so that no user may decide by them.
 fn check_role_coverage(rules: &Rules, request: &AccessRequest) -> Result<(), Refusal> {
     rules.check_coverage(request).map_err(Refusal::from)
 }
@@ -312,12 +312,12 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a dialogue that comes back is still young enough. One from the future is not.
+/// Whether a modal that comes back is still young enough. One from the future is not.
 ///
 /// # Errors
-/// [`Refusal::StaleDialogue`].
-pub fn check_modal_age(dialogue: &ModalState, now: Timestamp) -> Result<(), Refusal> {
-    let age = now.duration_since(dialogue.opened_at);
+/// [`Refusal::ExpiredModal`].
+pub fn check_modal_age(modal: &ModalState, now: Timestamp) -> Result<(), Refusal> {
+    let age = now.duration_since(modal.opened_at);
     let is_fresh = (-crate::domain::lifecycle::CLOCK_TOLERANCE..=MAX_MODAL_AGE).contains(&age);
     if is_fresh { Ok(()) } else { Err(Refusal::ExpiredModal) }
 }

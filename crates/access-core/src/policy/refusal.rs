@@ -1,4 +1,4 @@
-//! Why a person's decision in Slack changes nothing: one reason, told to this person only.
+//! Why a person's decision in Slack changes nothing: one reason, shown to this person only.
 //!
 //! The sentences are [`crate::render::ephemeral`]'s; the daemon's log and metrics use [`Refusal::kind`].
 
@@ -13,17 +13,17 @@ pub enum Refusal {
     AlreadyDecided {
         /// How.
         decision: Decision,
-        /// By whom, if known: Teleport users.
+        /// The Teleport users who decided, if known.
         by: Vec<String>,
         /// Why, if said.
         reason: String,
     },
-    /// Enough votes are in, and Teleport is being told.
+    /// Enough votes are in, and the daemon is applying them in Teleport.
     BeingDecided {
         /// How.
         decision: Decision,
     },
-    /// Nobody decided in time.
+    /// No reviewer decided in time.
     Expired,
     /// It was taken away.
     Deleted,
@@ -46,7 +46,7 @@ pub enum Refusal {
     NotAnApprover {
         /// The role.
         role: String,
-        /// Whom the rule names: Teleport users and Slack user groups.
+        /// The Teleport users and Slack user groups that the rule names.
         named: Vec<String>,
     },
     /// No rule covers one of the roles, or no role is asked for.
@@ -94,7 +94,7 @@ pub enum Refusal {
         /// What the link says: the table's name or the e-mail address.
         mapped: String,
     },
-    /// A rule or the request names somebody who is called as the person but for the capitals.
+    /// A rule or the request names the person's Teleport user in other capitals.
     ApproverCaseMismatch {
         /// The role whose rule it is; empty if the request suggests reviewers.
         role: String,
@@ -139,7 +139,7 @@ pub enum Refusal {
     VotersUnreadable,
     /// There are approvals enough, and denials of people whose account or user group is gone stand against them.
     DenialsInDoubt,
-    /// It took so long that it was given up; nothing was decided.
+    /// It took too long and was canceled; nothing was decided.
     Timeout,
     /// The message is none that the request's record lists.
     StaleMessage,
@@ -150,7 +150,7 @@ pub enum Refusal {
         /// Our own.
         own: String,
     },
-    /// The dialogue was open for too long.
+    /// The modal was open for too long.
     ExpiredModal,
     /// The click came through another app, is on none of our buttons, or cannot be read.
     UnknownOrigin,
@@ -194,9 +194,9 @@ pub enum AccountIneligible {
     SingleChannelGuest,
     /// A guest.
     Guest,
-    /// Somebody external without a channel in common.
+    /// An external user without a channel in common.
     External,
-    /// Somebody of another workspace or organisation.
+    /// A user of another workspace or organization.
     OtherWorkspace,
     /// Invited, but never signed in.
     NeverSignedIn,
@@ -315,7 +315,7 @@ impl Refusal {
             Self::UserCaseMismatch { .. } => "other_capitals",
             Self::ApproverCaseMismatch { .. } => "named_in_other_capitals",
             Self::UsersUnreadable => "users_unreadable",
-            Self::AccountIneligible(distrust) => distrust.kind(),
+            Self::AccountIneligible(why) => why.kind(),
             Self::EmailUnconfirmed => "email_unconfirmed",
             Self::MayNotReview => "may_not_review",
             Self::TeleportRefused => "teleport_refused",
@@ -360,10 +360,10 @@ impl AccountIneligible {
     }
 }
 
-/// Which app or workspace it was is nobody's business.
+/// The answer does not name the other app or workspace.
 impl From<OriginMismatch> for Refusal {
-    fn from(foreign: OriginMismatch) -> Self {
-        match foreign {
+    fn from(mismatch: OriginMismatch) -> Self {
+        match mismatch {
             OriginMismatch::App => Self::UnknownOrigin,
             OriginMismatch::Workspace => Self::OtherInstallation,
             OriginMismatch::Message => Self::StaleMessage,

@@ -28,7 +28,7 @@ pub struct Rule {
     pub teleport_only: bool,
 }
 
-/// Somebody whom a rule names.
+/// A user or user group that a rule names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approver {
     /// A Teleport user, by the exact name.
@@ -82,7 +82,7 @@ impl Rules {
     }
 
     /// The Slack user groups on which it depends whether `user` may decide `request`: those of the matching rules
-    /// that do not name the user. None if there is a rule that names nobody by a group: nothing helps then.
+    /// that do not name the user. None if there is a rule that names no group: nothing helps then.
     pub fn groups_to_check<'a>(&'a self, request: &'a AccessRequest, user: &str) -> Vec<&'a str> {
         let mut groups = Vec::new();
         for rule in self.effective_rule(request).matching.iter().filter(|rule| !rule.names(user, &[])) {
@@ -179,7 +179,7 @@ impl Rules {
 /// No refusal names more people than this.
 const MAX_NAMED: usize = 20;
 
-/// Why somebody is not among those who decide.
+/// Why a person is not an approver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleRefusal {
     /// No rule matches this role; empty if none is asked for.
@@ -199,7 +199,7 @@ pub enum RuleRefusal {
         /// The others.
         named: Vec<String>,
     },
-    /// Somebody is named who is called as the person but for the capitals.
+    /// The rule names the person in other capitals.
     CaseMismatch {
         /// The role whose rule it is; empty if it is a suggested reviewer.
         role: String,

@@ -1,6 +1,6 @@
 //! Counting: how many approvals and denials there are, how many are needed, and what follows from it now.
 //!
-//! [`ruling`] is the whole verdict over all votes. It is asked again, with what was just read of the voters, before
+//! [`evaluate_votes`] is the whole verdict over all votes. It is asked again, with what was just read of the voters, before
 //! every write that lets a vote decide and before every call that decides; a mark in the record alone decides
 //! nothing. Taking votes in is [`super::casting`]'s.
 
@@ -60,7 +60,7 @@ pub struct Resolution {
     pub delegator: String,
     /// The reason of that vote; may be empty.
     pub reason: String,
-    /// Where and by whom it was decided, and why, for Teleport's audit log: each key with its values.
+    /// Where, by which users and why it was decided, for Teleport's audit log: each key with its values.
     pub annotations: BTreeMap<String, Vec<String>>,
     /// When it was decided.
     pub at: Timestamp,
@@ -71,14 +71,14 @@ pub struct Resolution {
 pub enum VoteEvaluation {
     /// Enough people who may agree: set this in Teleport.
     Decided(Resolution),
-    /// More are needed, or nobody in Slack is there in whose name to decide.
+    /// More are needed, or no Slack vote counts in whose name to decide.
     Open(Tally),
-    /// There may be enough. These accounts must be read before that can be told.
+    /// There may be enough. These accounts must be read first.
     NeedsAccounts(Vec<SlackUserId>),
 }
 
 /// How far the votes on `request` are, by what was noted of the voters last; for showing. Counted are votes in Slack
-/// and reviews in Teleport of people whom the rules name. Nobody counts twice, and the requester never.
+/// and reviews in Teleport of people that the rules name. Each person counts once, and the requester never.
 ///
 /// Needed are as many approvals as the strictest matching rule and every threshold of the request ask for.
 pub fn tally_votes(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Tally {
@@ -86,22 +86,22 @@ pub fn tally_votes(rules: &Rules, request: &AccessRequest, votes: &Votes) -> Tal
 }
 
 /// What the votes on `request` come to now. `voters` is what was just read of those who voted; if it decides, then in
-/// the name of `favourite` where that vote counts, else of the newest.
+/// the name of `preferred` where that vote counts, else of the newest.
 ///
 /// # Errors
-/// If nobody may decide this request in Slack, or denials that cannot be judged any more stand against approving it.
+/// If no user may decide this request in Slack, or denials that cannot be judged any more stand against approving it.
 pub fn evaluate_votes(
     rules: &Rules,
     request: &AccessRequest,
     votes: &Votes,
     voters: &Voters,
-    favourite: Option<&Vote>,
+    preferred: Option<&Vote>,
 ) -> Result<VoteEvaluation, Refusal> {
     check_decidable_in_slack(rules, request)?;
     check_role_coverage(rules, request)?;
     let unread: Vec<_> = votes.open().iter().filter(|vote| !voters.has_read(vote)).collect();
     if !unread.is_empty() {
-        // As if whoever was not read may: were even that too few, reading would change nothing.
+        // Count each unread account as one that may vote: if even that is too few, reading changes nothing.
         let at_most = count(rules, request, votes, |vote| {
             let unread = || IdentitySet::user(&vote.user);
             if voters.has_read(vote) {
@@ -133,8 +133,8 @@ pub fn evaluate_votes(
     }
     let deciding = tally.tally.decides().filter(|_| unread.is_empty()).and_then(|decision| {
         let of_it = || tally.votes.iter().filter(move |vote| vote.decision == decision);
-        let favourite = favourite.and_then(|favourite| of_it().find(|vote| vote.is_same_as(favourite)));
-        favourite.or_else(|| of_it().next_back())
+        let preferred = preferred.and_then(|preferred| of_it().find(|vote| vote.is_same_as(preferred)));
+        preferred.or_else(|| of_it().next_back())
     });
     Ok(match deciding {
         Some(vote) => VoteEvaluation::Decided(resolution(votes, &tally.votes, vote)),
@@ -159,10 +159,10 @@ struct CountedVotes<'a> {
     votes: Vec<&'a Vote>,
 }
 
-/// Somebody who decided.
+/// A person who decided.
 struct Participant<'a> {
     identities: IdentitySet,
-    /// The first decision is the one that counts; `None` if nobody knows what it is.
+    /// The first decision is the one that counts; `None` if it is unknown.
     decision: Option<Decision>,
     votes: Vec<&'a Vote>,
 }
@@ -184,25 +184,25 @@ fn unknown(review: &Review) -> Option<i32> {
     }
 }
 
-/// Counts as if reviews that propose what is not known proposed `doubtful`. Without that they count for nothing, nor does
+/// Counts as if reviews that propose what is not known proposed `unknown_as`. Without that they count for nothing, nor does
 /// another decision of the same person.
 fn count_with<'a>(
     rules: &Rules,
     request: &AccessRequest,
     votes: &'a Votes,
-    doubtful: Option<Decision>,
+    unknown_as: Option<Decision>,
     voice: impl Fn(&Vote) -> Option<IdentitySet>,
 ) -> CountedVotes<'a> {
-    let terms = rules.effective_rule(request);
+    let rule = rules.effective_rule(request);
     let of_thresholds = || request.thresholds.iter();
-    let approvals_needed = of_thresholds().map(|t| t.approve).max().unwrap_or(1).max(terms.approvals());
+    let approvals_needed = of_thresholds().map(|t| t.approve).max().unwrap_or(1).max(rule.approvals());
     // Zero: by reviews it is never denied. Then only the rule counts.
     let soonest = of_thresholds().map(|t| t.deny).filter(|deny| *deny > 0).min().unwrap_or(1);
-    let denials_needed = soonest.max(terms.denials());
+    let denials_needed = soonest.max(rule.denials());
 
     let reviews = request.reviews.iter().skip(votes.past_reviews()).filter_map(|review| {
         let decision = match unknown(review) {
-            Some(_) => doubtful,
+            Some(_) => unknown_as,
             None => Some(Decision::of_state(review.proposed)?),
         };
         rules.check_approver(request, &review.author, &[]).ok()?;
@@ -212,59 +212,61 @@ fn count_with<'a>(
         Some(Participant { identities: voice(vote)?, decision: Some(vote.decision), votes: vec![vote] })
     });
     let mut people: Vec<Participant<'a>> = Vec::new();
-    for somebody in reviews.chain(cast) {
-        merge_participant(&mut people, somebody);
+    for participant in reviews.chain(cast) {
+        merge_participant(&mut people, participant);
     }
     let requester = IdentitySet::user(&request.user);
-    people.retain(|somebody| !somebody.identities.overlaps(&requester));
+    people.retain(|participant| !participant.identities.overlaps(&requester));
 
-    let of = |decision| people.iter().filter(|somebody| somebody.decision == Some(decision)).count();
+    let count_of =
+        |decision| people.iter().filter(|participant| participant.decision == Some(decision)).count();
     let many = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let tally = Tally {
-        approvals: of(Decision::Approve),
+        approvals: count_of(Decision::Approve),
         approvals_needed: many(approvals_needed),
-        denials: of(Decision::Deny),
+        denials: count_of(Decision::Deny),
         denials_needed: many(denials_needed),
     };
     let counts = |vote: &&Vote| {
-        let is_in = |somebody: &Participant<'_>| somebody.votes.iter().any(|own| std::ptr::eq(*own, *vote));
-        people.iter().any(|somebody| somebody.decision == Some(vote.decision) && is_in(somebody))
+        let is_in =
+            |participant: &Participant<'_>| participant.votes.iter().any(|own| std::ptr::eq(*own, *vote));
+        people.iter().any(|participant| participant.decision == Some(vote.decision) && is_in(participant))
     };
     CountedVotes { tally, votes: votes.open().iter().filter(counts).collect() }
 }
 
-/// Adds somebody, who may turn out to be one or even several of those who are there: then they are one person.
-fn merge_participant<'a>(people: &mut Vec<Participant<'a>>, mut somebody: Participant<'a>) {
+/// Adds a participant. If their identities overlap with those of one or several others, all are one person.
+fn merge_participant<'a>(people: &mut Vec<Participant<'a>>, mut participant: Participant<'a>) {
     let mut first = None;
     let mut index = 0;
     while index < people.len() {
-        if !people[index].identities.overlaps(&somebody.identities) {
+        if !people[index].identities.overlaps(&participant.identities) {
             index += 1;
             continue;
         }
         let same = people.remove(index);
-        somebody.identities.merge(same.identities);
-        somebody.votes.splice(0..0, same.votes);
+        participant.identities.merge(same.identities);
+        participant.votes.splice(0..0, same.votes);
         if first.is_none() {
             first = Some((index, same.decision));
         }
     }
-    let (place, decision) = first.unwrap_or((people.len(), somebody.decision));
-    people.insert(place, Participant { decision, ..somebody });
+    let (position, decision) = first.unwrap_or((people.len(), participant.decision));
+    people.insert(position, Participant { decision, ..participant });
 }
 
-/// What `settling` decided, together with those of `counted` that agree.
-fn resolution(votes: &Votes, counted: &[&Vote], settling: &Vote) -> Resolution {
-    let agreeing = || counted.iter().filter(|vote| vote.decision == settling.decision);
+/// What `deciding` decided, together with those of `counted` that agree.
+fn resolution(votes: &Votes, counted: &[&Vote], deciding: &Vote) -> Resolution {
+    let agreeing = || counted.iter().filter(|vote| vote.decision == deciding.decision);
     let one = |text: &str| vec![text.to_owned()];
     let mut annotations = BTreeMap::from([
-        ("slack_channel".to_owned(), one(settling.channel.as_str())),
-        ("slack_message_ts".to_owned(), one(settling.ts.as_str())),
-        ("slack_user".to_owned(), one(settling.slack_user.as_str())),
+        ("slack_channel".to_owned(), one(deciding.channel.as_str())),
+        ("slack_message_ts".to_owned(), one(deciding.ts.as_str())),
+        ("slack_user".to_owned(), one(deciding.slack_user.as_str())),
         ("slack_users".to_owned(), agreeing().map(|vote| vote.slack_user.to_string()).collect()),
         ("teleport_users".to_owned(), agreeing().map(|vote| vote.user.clone()).collect()),
     ]);
-    if let Some(team) = &settling.team {
+    if let Some(team) = &deciding.team {
         annotations.insert("slack_team".to_owned(), one(team));
     }
     let reasons = reasons(votes);
@@ -272,15 +274,15 @@ fn resolution(votes: &Votes, counted: &[&Vote], settling: &Vote) -> Resolution {
         annotations.insert("slack_reasons".to_owned(), reasons);
     }
     Resolution {
-        decision: settling.decision,
-        delegator: settling.user.clone(),
-        reason: settling.reason.clone(),
+        decision: deciding.decision,
+        delegator: deciding.user.clone(),
+        reason: deciding.reason.clone(),
         annotations,
-        at: settling.at,
+        at: deciding.at,
     }
 }
 
-/// Why each of those who voted did so, whether or not their vote decides: they were told that it is kept.
+/// The reasons of all voters, whether or not their vote decides: the modal says that the reason is kept.
 fn reasons(votes: &Votes) -> Vec<String> {
     let mut left = MAX_ANNOTATED_REASONS_LEN;
     let mut reasons = Vec::new();
@@ -297,9 +299,9 @@ fn reasons(votes: &Votes) -> Vec<String> {
     reasons
 }
 
-/// What a vote that is marked as the deciding one decided when it was marked; for telling who came too late.
+/// What a vote that is marked as the deciding one decided when it was marked; for the answer to a vote that came too late.
 pub(super) fn marked(votes: &Votes) -> Option<Resolution> {
-    let settling = votes.decided_by()?;
+    let deciding = votes.decided_by()?;
     let counted: Vec<_> = votes.open().iter().filter(|vote| !vote.ineligible).collect();
-    Some(resolution(votes, &counted, settling))
+    Some(resolution(votes, &counted, deciding))
 }

@@ -105,12 +105,12 @@ fn two_of_three_approve() {
     assert_eq!((resolution.decision, resolution.delegator.as_str()), (Approve, "carol"));
     assert_eq!((resolution.reason.as_str(), resolution.at), ("for the restore", at(20)));
     insta::assert_snapshot!(format!("{:?}", resolution.annotations), @r#"{"slack_channel": ["C0TEAM"], "slack_message_ts": ["1795363190.000001"], "slack_reasons": ["carol approved: for the restore"], "slack_team": ["T0US"], "slack_user": ["U0CAROL"], "slack_users": ["U0BOB", "U0CAROL"], "teleport_users": ["bob", "carol"]}"#);
-    // Whoever comes while it is being carried out changes nothing.
+    // A vote that comes while the decision is applied changes nothing.
     scene.assert_refused("dave", Refusal::BeingDecided { decision: Approve });
     let late = add_vote(&mut scene.record, &vote("dave", Deny), &sample(), &scene.rules, &scene.voters);
     assert_eq!(late, VoteResult::AlreadyDecided(resolution.clone()));
     scene.assert_refused("carol", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
-    // If nobody told Teleport, the next click does.
+    // If the decision was not applied, the next interaction applies it.
     scene.now = 20 + RESOLVE_GRACE.as_secs();
     assert_eq!(scene.verdict("dave", Deny), Verdict::ApplyPendingDecision);
     assert_eq!(scene.verdict("bob", Approve), Verdict::ApplyPendingDecision);
@@ -163,13 +163,13 @@ fn what_is_decided_or_gone_is_never_touched() {
 }
 
 #[test]
-fn nobody_decides_on_his_own_request() {
+fn requesters_cannot_decide_their_own_request() {
     for mode in [Mode::Reviewer, Mode::Resolver] {
         let mut scene = Fixture::new(mode);
         scene.rules = Rules(vec![rule(&["*"], &["alice@example.com", "Alice@Example.com", "alice"], 1)]);
         scene.assert_refused("alice@example.com", Refusal::SelfReview);
         scene.assert_refused("Alice@Example.com", Refusal::SelfReview);
-        // A second account, linked to another user, that carries her address.
+        // A second account, linked to another user, that has the same address.
         scene.assert_refused("alice", Refusal::SelfReview);
     }
 }
@@ -318,8 +318,8 @@ fn auto_never_goes_around_teleports_judgement() {
 }
 
 #[test]
-fn a_dialogue_is_good_for_half_an_hour() {
-    let dialogue = ModalState {
+fn a_modal_is_good_for_half_an_hour() {
+    let modal = ModalState {
         request: RequestId::new("a"),
         decision: Approve,
         channel: ChannelId::new("C1"),
@@ -336,7 +336,7 @@ fn a_dialogue_is_good_for_half_an_hour() {
         (-60, Ok(())),
         (-61, Err(Refusal::ExpiredModal)),
     ] {
-        assert_eq!(check_modal_age(&dialogue, at(now)), expected, "{now}");
+        assert_eq!(check_modal_age(&modal, at(now)), expected, "{now}");
     }
 }
 
@@ -357,7 +357,7 @@ struct VoteAttempt {
 }
 
 impl VoteAttempt {
-    /// Reads or writes; a write whose answer is lost is tried again, as if nobody knew.
+    /// Reads or writes; a write whose answer is lost is tried again, as if its outcome were unknown.
     fn step(&mut self, store: &mut Store, rules: &Rules, loses_answer: bool) {
         let Some((record, revision, result)) = self.read.take() else {
             let mut record = Record::decode(&sample().id, &store.data).0;
@@ -389,10 +389,10 @@ mod verdicts;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// However the clicks of any people interleave, on any replicas, with any answers lost: nobody's vote is
-    /// lost or doubled, and exactly one click carries out exactly what the votes decide.
+    /// However the interactions of any people interleave, on any replicas, with any answers lost: no vote is lost or
+    /// duplicated, and exactly one interaction applies exactly what the votes decide.
     #[test]
-    fn votes_are_neither_lost_nor_doubled(
+    fn votes_are_neither_lost_nor_duplicated(
         clicks in proptest::collection::vec((0..6usize, any::<bool>()), 1..10),
         schedule in proptest::collection::vec((any::<prop::sample::Index>(), proptest::bool::weighted(0.2)), 0..80),
         (approvals, denials) in (1..4u32, 1..4u32),

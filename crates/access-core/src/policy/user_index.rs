@@ -1,7 +1,7 @@
 //! Finds, among all of Teleport's users, the few who can matter for one Slack account, so that only these have to be
 //! read again for a decision.
 //!
-//! It may be a little out of date, so it says nothing by itself: who somebody is, [`super::identity::identify`] tells from the
+//! It may be a little out of date, so it says nothing by itself: [`super::identity::identify`] says who a person is, from the
 //! users as they are now.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub struct UserIndex {
 pub struct Candidates {
     /// Whose trait names the account.
     by_trait: Vec<String>,
-    /// Whom the table names.
+    /// The users that the table names.
     by_explicit: Vec<String>,
     /// The e-mail address, if it is a link.
     by_email: Vec<String>,
@@ -59,7 +59,7 @@ impl UserIndex {
         index
     }
 
-    /// The Slack accounts that the trait of the user with this name gives: good enough to tell somebody.
+    /// The Slack accounts that the trait of the user with this name gives: good enough to notify them.
     pub fn accounts(&self, user: &str) -> impl Iterator<Item = SlackUserId> {
         self.accounts.get(user).into_iter().flatten().map(SlackUserId::new)
     }
@@ -91,8 +91,8 @@ impl Candidates {
         }
     }
 
-    /// Whether somebody else than those who were found may be meant: nobody is called as the table or the e-mail address
-    /// says, or capitals do not count. Then only a list of all users tells.
+    /// Whether a user who was not found may be meant: no found user has the name from the table or the e-mail address, or
+    /// case is ignored. Then only a list of all users settles it.
     pub fn is_incomplete(&self, found: &[TeleportUser], links: &UserMapping) -> bool {
         let is_found = |name: &String| found.iter().any(|user| user.name == *name);
         let is_by_email = self.by_explicit.is_empty() && !self.by_email.is_empty();
@@ -109,9 +109,9 @@ impl Candidates {
         names
     }
 
-    /// Whether the users as they are now bear out what the index said: the table or a trait names somebody, the user
-    /// is there, and each trait still names the account. Without this, an index that is out of date could have
-    /// missed somebody, and must not be relied on.
+    /// Whether the users as they are now confirm what the index said: the table or a trait names a user, the user is
+    /// there, and each trait still names the account. Otherwise the index may be out of date and have missed a user, and
+    /// must not be relied on.
     pub fn are_confirmed_by(
         &self,
         now: &[TeleportUser],
@@ -225,7 +225,7 @@ mod tests {
         let index = UserIndex::new(&users, &links);
         let of = |name: &str| index.accounts(name).map(|id| id.to_string()).collect::<Vec<_>>();
         assert_eq!(of("bob"), ["U0BOB", "W0BOB"]);
-        assert!(of("carol").is_empty() && of("Bob").is_empty() && of("nobody").is_empty());
+        assert!(of("carol").is_empty() && of("Bob").is_empty() && of("unknown").is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What those who voted are at this moment: their accounts, links and user groups, as somebody just read them.
+//! What those who voted are at this moment: their accounts, links and user groups, as just read from Slack and Teleport.
 //!
 //! A vote says who its author was when it was given. Before it helps to decide, it is held against this.
 
@@ -19,7 +19,7 @@ pub(crate) mod samples;
 pub struct Voter {
     /// Who it is.
     pub reviewer: Reviewer,
-    /// Those of [`Rules::groups_in_doubt`] that it is a member of.
+    /// Those of [`Rules::groups_to_check`] that it is a member of.
     pub groups: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Voters {
         self.read.insert(account, voter);
     }
 
-    /// The same for an account whose votes nobody can vouch for any more, because Slack knows the account, or a user
+    /// The same for an account whose votes cannot be checked any more, because Slack knows the account, or a user
     /// group that the rules name, no longer. They decide nothing, and a denial stays in the way of an approval.
     pub fn insert_gone(&mut self, account: SlackUserId, voter: Option<Voter>) {
         self.gone.insert(account.clone());
@@ -90,7 +90,7 @@ impl Voters {
         Some(voice)
     }
 
-    /// The person behind a denial that counted, by what was noted beside it, if nobody can ever say whether it still does.
+    /// The person behind a denial that counted, by what was noted beside it, if it can never be checked whether it still does.
     pub(super) fn gone_voice(
         &self,
         vote: &Vote,
@@ -117,7 +117,7 @@ impl Voters {
 }
 
 impl Voter {
-    /// The person's other users that matter: whom the rules name, and the requester.
+    /// The person's other users that matter: those that the rules name, and the requester.
     fn aliases(&self, request: &AccessRequest, rules: &Rules) -> Vec<String> {
         let requester = request.user.to_lowercase();
         let matters = |name: &&str| name.to_lowercase() == requester || rules.mentions_user(request, name);
@@ -127,7 +127,7 @@ impl Voter {
     }
 }
 
-/// By what one person is told from another: names of users in small letters, and accounts. Two voices with anything
+/// What distinguishes one person from another: names of users in small letters, and accounts. Two voices with anything
 /// in common are one person's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdentitySet(BTreeSet<(IdentityKind, String)>);

@@ -1,10 +1,10 @@
-//! What the record may hold of a request: enough for any card, far below the server's limit.
+//! What the record may hold of a request: enough for any message, far below the server's limit.
 
 use crate::domain::ids::RequestId;
 use crate::domain::request::{AccessRequest, Review};
 use crate::domain::text::truncate;
 
-/// Long texts are kept up to this many characters: more than a card shows. A server sends the records of all requests
+/// Long texts are kept up to this many characters: more than a message shows. A server sends the records of all requests
 /// in one message, so what a requester can write into one must stay small.
 pub(super) const MAX_TEXT: usize = 1_500;
 /// Names (users, roles, resources) are kept up to this many characters.
@@ -53,7 +53,7 @@ pub fn truncated(request: &AccessRequest) -> AccessRequest {
     }
 }
 
-/// A review without its reason, which is told in the thread and nowhere else.
+/// A review without its reason, which the thread shows and nothing else.
 fn truncated_review(review: &Review) -> Review {
     Review { author: truncate(&review.author, MAX_NAME), reason: String::new(), ..review.clone() }
 }

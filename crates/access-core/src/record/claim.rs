@@ -1,13 +1,13 @@
-//! Who works on a request, and which posts nobody has confirmed: what lets several daemons share the work.
+//! Which daemon works on a request, and which posts are unconfirmed: so several daemons share the work.
 //!
-//! A claim stands in the request's record. It is taken by compare-and-swap with the write that goes before the
-//! calls to Slack, together with the posts that are about to be made, and given up with the write that records
-//! what came of them. So a post whose outcome is not known stays on record as a doubt, whoever died, and is
-//! looked for in Slack before it is made again (`plan`).
+//! A claim stands in the request's record. A daemon acquires it by compare-and-swap, in the write before its calls to
+//! Slack. The same write notes the posts that it is about to make. The write that records their outcomes releases the
+//! claim. If the daemon dies between the two, its posts stay in the record as in-doubt posts. The next daemon looks for
+//! them in Slack before it posts again (`plan`).
 //!
-//! Nothing here trusts two machines' clocks to agree: a claim lapses when whoever watches it has seen no change
-//! for [`LAPSE`] by his own clock, and its holder begins nothing later than [`WORK`] after he took it. The
-//! protocol is tried in every order of events in `claim/tests.rs`.
+//! Two machines' clocks need not agree. A claim expires when a daemon that watches it has seen no change for
+//! [`CLAIM_TIMEOUT`] by its own clock. The holder starts no call later than [`CLAIM_BUDGET`] after it acquired the claim.
+//! `claim/tests.rs` tries the protocol in every order of events.
 
 use std::time::Duration;
 
@@ -20,23 +20,23 @@ use crate::domain::recipients::RecipientKey;
 
 /// A claim that did not change for this long may be taken over.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(13);
-/// How long after he began to write the claim its holder may begin a call to Slack. A call lasts [`CALL`] at
-/// most, so everything has ended before anybody else begins. A Teleport that needs longer than this for one write
-/// stops all work.
+/// How long after it began to write the claim the holder may start a call to Slack. A call lasts [`CALL_TIMEOUT`] at
+/// most, so all calls have ended before another daemon starts one. If Teleport needs longer than this for one write, no
+/// work is done.
 pub const CLAIM_BUDGET: Duration = Duration::from_secs(6);
 /// The most that a call under a claim may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
-/// A post of which nobody knows more arrives within this time after its daemon took the claim, or never: [`WORK`]
-/// and [`CALL`], and nearly as much again for clocks that differ and a Slack that is slow.
+/// An in-doubt post arrives within this time after its daemon acquired the claim, or never: [`CLAIM_BUDGET`] and
+/// [`CALL_TIMEOUT`], and nearly as much again for clocks that differ and a Slack that is slow.
 pub(super) const IN_DOUBT_AFTER_CLAIM: SignedDuration = SignedDuration::from_secs(20);
-/// A post that got no answer arrives within this time after its daemon gave it up, or never.
+/// A post without an answer arrives within this time after its daemon gave it up, or never.
 pub const IN_DOUBT_AFTER_TIMEOUT: SignedDuration = SignedDuration::from_secs(9);
 /// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
-/// replicas may differ by this much, less [`LAPSE`].
+/// replicas may differ by this much, less [`CLAIM_TIMEOUT`].
 const STALE_CLAIM_AGE: SignedDuration = SignedDuration::from_secs(120);
-/// Longer names of places are not ours, in bytes; channel names have at most 80 characters of four bytes, ids far fewer.
+/// Longer destinations are not ours, in bytes; channel names have at most 80 characters of four bytes, ids far fewer.
 const MAX_DESTINATION_LEN: usize = 320;
-/// Where nobody can look, a post of which nobody knows the outcome is made once more without further ado.
+/// Attempts at one post where the history cannot be read, before Slack shows that it answers there.
 const MAX_UNVERIFIED_ATTEMPTS: u32 = 2;
 
 /// The right to work on one request for a moment.
@@ -60,48 +60,52 @@ pub struct InDoubtPost {
     pub operation: Operation,
     /// Where it went: a channel's id or name, or a person's id.
     pub destination: String,
-    /// When it was about to be made, by that daemon's wall clock. It tells one attempt from another.
+    /// When it was about to be made, by that daemon's wall clock. It distinguishes one attempt from another.
     pub attempted_at: Timestamp,
-    /// From when on it is there or never will be. Before, that it is not found means nothing.
+    /// From when on the message is there or never will be. Before that, not finding it means nothing.
     pub final_at: Timestamp,
-    /// When the first of the attempts was about to be made of which nobody knows what came.
+    /// When the first attempt with an unknown outcome was about to be made.
     pub first_attempted_at: Timestamp,
-    /// How many these are.
+    /// How many attempts have an unknown outcome.
     pub attempts: u32,
     /// Whether Slack said of one of them that it is there, and not where.
     pub is_accepted: bool,
-    /// Whether it is to be made once more although nobody could look.
+    /// Whether to post once more although the history could not be read.
     pub may_retry: bool,
 }
 
-/// What Slack last answered to posts into one place, as far as the answer leaves nothing open.
+/// The last answers of Slack to posts into one channel, as far as they leave nothing open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastResponses {
     /// When it last took a message and said where.
     pub posted_at: Option<Timestamp>,
-    /// When it last refused one in so many words.
+    /// When it last refused one explicitly.
     pub refused_at: Option<Timestamp>,
 }
 
 impl InDoubtPost {
     /// About the first attempt at something.
-    pub fn new(errand: Operation, place: String, since: Timestamp, ripe: Timestamp) -> Self {
-        let (attempts, is_accepted, may_repeat) = (1, false, false);
+    pub fn new(
+        operation: Operation,
+        destination: String,
+        attempted_at: Timestamp,
+        final_at: Timestamp,
+    ) -> Self {
         Self {
-            operation: errand,
-            destination: place,
-            attempted_at: since,
-            final_at: ripe,
-            first_attempted_at: since,
-            attempts,
-            is_accepted,
-            may_retry: may_repeat,
+            operation,
+            destination,
+            attempted_at,
+            final_at,
+            first_attempted_at: attempted_at,
+            attempts: 1,
+            is_accepted: false,
+            may_retry: false,
         }
     }
 
-    /// Whether the post is to be made once more where nobody can look: once in any case, and then only after Slack was
-    /// seen to give a whole answer in that place. If it says that it takes messages and does not say where, a refusal
-    /// proves nothing.
+    /// Whether to post once more where the history cannot be read: once in any case, and then only after Slack has given
+    /// a complete answer in that channel. If Slack accepts messages without saying where they are, a refusal proves
+    /// nothing.
     pub fn should_retry(&self, answers: LastResponses) -> bool {
         let since = |at: Option<Timestamp>| at.is_some_and(|at| at > self.attempted_at);
         self.attempts < MAX_UNVERIFIED_ATTEMPTS
@@ -117,7 +121,7 @@ impl InDoubtPost {
     }
 }
 
-/// A doubt as JSON.
+/// An in-doubt post as JSON.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct InDoubtPostJson {
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
@@ -144,64 +148,64 @@ pub(crate) struct InDoubtPostJson {
 }
 
 impl From<&InDoubtPost> for InDoubtPostJson {
-    fn from(doubt: &InDoubtPost) -> Self {
+    fn from(post: &InDoubtPost) -> Self {
         let InDoubtPost {
-            operation: errand,
-            destination: place,
-            attempted_at: since,
-            final_at: ripe,
-            first_attempted_at: first,
+            operation,
+            destination,
+            attempted_at,
+            final_at,
+            first_attempted_at,
             attempts,
             is_accepted,
-            may_retry: may_repeat,
-        } = doubt.clone();
-        let (key, channel, ts) = match errand {
+            may_retry,
+        } = post.clone();
+        let (key, channel, ts) = match operation {
             Operation::Post(key) => (Some(key), None, None),
             Operation::Update(channel, ts) | Operation::Reply(channel, ts) => (None, Some(channel), Some(ts)),
         };
-        let first = Some(first).filter(|first| *first != since);
+        let first_attempted_at = Some(first_attempted_at).filter(|first| *first != attempted_at);
         let attempts = Some(attempts).filter(|attempts| *attempts != 1);
         Self {
             key,
             channel,
             ts,
-            destination: place,
-            attempted_at: since,
-            final_at: ripe,
-            first_attempted_at: first,
+            destination,
+            attempted_at,
+            final_at,
+            first_attempted_at,
             attempts,
             is_accepted,
-            may_retry: may_repeat,
+            may_retry,
         }
     }
 }
 
 impl InDoubtPostJson {
     pub(crate) fn decode(self) -> Option<InDoubtPost> {
-        let errand = match (self.key, self.channel, self.ts) {
+        let operation = match (self.key, self.channel, self.ts) {
             (Some(key), ..) => Operation::Post(key),
             (None, Some(channel), Some(ts)) => Operation::Reply(channel, ts),
             _ => return None,
         };
-        let doubt = InDoubtPost {
+        let post = InDoubtPost {
             first_attempted_at: self.first_attempted_at.unwrap_or(self.attempted_at),
             attempts: self.attempts.unwrap_or(1),
             is_accepted: self.is_accepted,
             may_retry: self.may_retry,
-            ..InDoubtPost::new(errand, self.destination, self.attempted_at, self.final_at)
+            ..InDoubtPost::new(operation, self.destination, self.attempted_at, self.final_at)
         };
-        (doubt.destination.len() <= MAX_DESTINATION_LEN).then_some(doubt)
+        (post.destination.len() <= MAX_DESTINATION_LEN).then_some(post)
     }
 }
 
 /// Whether to work on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquire {
-    /// Nobody else does.
+    /// No other daemon does.
     Free,
-    /// Somebody else did, and has not been heard of for too long.
+    /// Another daemon did, and has not renewed its claim for too long.
     Expired,
-    /// Somebody else does: look again after this long.
+    /// Another daemon does: look again after this long.
     Wait(Duration),
 }
 

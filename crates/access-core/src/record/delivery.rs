@@ -9,15 +9,15 @@ use crate::domain::recipients::RecipientKey;
 /// One message's share of the work; its name while it waits to be tried again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// Bring a message to somebody who has none.
+    /// Post a message for a recipient who has none.
     Post(RecipientKey),
-    /// Keep a delivered message true.
+    /// Keep a delivered message up to date.
     Update(ChannelId, MessageTs),
-    /// Tell reviews and votes in a delivered message's thread.
+    /// Post reviews and votes in a delivered message's thread.
     Reply(ChannelId, MessageTs),
 }
 
-/// What a thread has been told.
+/// What a thread shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepliesPosted {
     /// So many of the request's reviews.
@@ -38,26 +38,26 @@ impl RepliesPosted {
 /// One posted message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Whom it was for; `None` for a message of the Go plugin, which does not say.
+    /// The recipient; `None` for a message of the Go plugin, which does not record it.
     pub key: Option<RecipientKey>,
     /// Where it is.
     pub channel: ChannelId,
     /// Which it is.
     pub ts: MessageTs,
-    /// What Slack confirmed that it shows; `None` if nobody knows.
+    /// What Slack confirmed that it shows; `None` if that is unknown.
     pub displayed: Option<DisplayedState>,
-    /// How many reviews have been told in its thread.
+    /// How many reviews its thread shows.
     pub review_replies: u32,
-    /// How many votes have been told in its thread.
+    /// How many votes its thread shows.
     pub vote_replies: u32,
-    /// Whether it cannot be kept true any more: it was deleted, or Slack refuses to edit it for good.
+    /// Whether it cannot be updated any more: it was deleted, or Slack refuses to edit it for good.
     pub is_unreachable: bool,
 }
 
 /// What a message shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisplayedState {
-    /// The phase it tells.
+    /// The phase it shows.
     #[serde(rename = "p")]
     pub phase: Phase,
     /// The digest of the whole message.
@@ -92,24 +92,9 @@ impl Delivery {
 
 impl From<&Delivery> for DeliveryJson {
     fn from(delivery: &Delivery) -> Self {
-        let Delivery {
-            key,
-            channel,
-            ts,
-            displayed: shown,
-            review_replies: replies,
-            vote_replies: votes_told,
-            is_unreachable: is_lost,
-        } = delivery.clone();
-        Self {
-            key,
-            channel,
-            ts,
-            displayed: shown,
-            review_replies: replies,
-            vote_replies: votes_told,
-            is_unreachable: is_lost,
-        }
+        let Delivery { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable } =
+            delivery.clone();
+        Self { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable }
     }
 }
 

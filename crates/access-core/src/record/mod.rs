@@ -1,7 +1,7 @@
 //! What is kept of a request in Teleport's plugin data, and its codec: readable by the Go plugin for the keys
 //! it knows, and able to continue what the Go plugin left.
 //!
-//! Reading is total: rubbish in one key costs that key only. Where the record is read and written with
+//! Reading never fails: an invalid value costs its own key only. Where the record is read and written with
 //! compare-and-swap: `teleport-slack/src/teleport/record.rs`.
 
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ pub use outcome::Outcome;
 mod ours {
     /// The version of the keys below.
     pub(super) const VERSION: &str = "x_v";
-    /// The request as Teleport last told it, bounded: JSON of `AccessRequest`, without the reasons that stand under
+    /// The request as Teleport last reported it, bounded: JSON of `AccessRequest`, without the reasons that stand under
     /// the Go plugin's keys. Earlier releases repeated them here.
     pub(super) const REQUEST: &str = "x_request";
     /// What was delivered where: JSON list.
@@ -43,9 +43,9 @@ mod ours {
     pub(super) const CLAIM: &str = "x_claim";
     /// Posts that may have been made: JSON list.
     pub(super) const IN_DOUBT: &str = "x_doubts";
-    /// Suggested reviewers who could not be told: JSON of [`super::Untold`].
+    /// Suggested reviewers who could not be notified: JSON of [`super::UnnotifiedReviewers`].
     pub(super) const UNNOTIFIED: &str = "x_untold";
-    /// That the request was decided and opened again while nobody could read the votes: how many reviews there were.
+    /// That the request was decided and opened again while the votes were unreadable: how many reviews there were.
     pub(super) const REOPENED: &str = "x_reopened";
     pub(super) const ALL: [&str; 8] =
         [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED];
@@ -54,16 +54,16 @@ mod ours {
 /// The version this codec writes. A higher one is read as far as it is understood.
 const VERSION: &str = "1";
 
-/// No more deliveries than this are kept: the audience's limit, doubled for a changed configuration.
+/// No more deliveries than this are kept: the limit of recipients, doubled for a changed configuration.
 pub(crate) const MAX_DELIVERIES: usize = 2 * crate::domain::recipients::MAX_RECIPIENTS;
 
-/// No more doubts than this are kept: what one plan may post.
+/// No more in-doubt posts than this are kept: what one plan may post.
 pub(crate) const MAX_IN_DOUBT: usize = 2 * crate::domain::recipients::MAX_RECIPIENTS;
 
 /// What is remembered of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// The request as Teleport last told it, bounded by [`bounded`]; less complete if the Go plugin wrote it.
+    /// The request as Teleport last reported it, bounded by [`truncated`]; less complete if the Go plugin wrote it.
     pub known: Option<AccessRequest>,
     /// The messages that were posted.
     pub deliveries: Vec<Delivery>,
@@ -71,25 +71,25 @@ pub struct Record {
     pub votes: Votes,
     /// Which daemon works on the request now, if one does.
     pub claim: Option<Claim>,
-    /// Posts that may have been made by somebody who could not record them.
+    /// Posts that a daemon may have made without recording the outcome.
     pub in_doubt: Vec<InDoubtPost>,
-    /// Suggested reviewers who could not be told.
+    /// Suggested reviewers who could not be notified.
     pub unnotified: UnnotifiedReviewers,
     /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
-    /// are of the past. Whoever reads the votes makes them a thing of the past, too.
+    /// are of the past. The version that reads the votes ends them, too.
     pub reopened: Option<usize>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
 
 impl Record {
-    /// Reads the plugin data of request `id`. The second value names the keys that held rubbish.
+    /// Reads the plugin data of request `id`. The second value names the keys with invalid values.
     pub fn decode(id: &RequestId, data: &BTreeMap<String, String>) -> (Self, Vec<&'static str>) {
-        let mut rubbish = Vec::new();
+        let mut invalid_keys = Vec::new();
         let text = |key: &str| data.get(key).map_or("", String::as_str);
         let mut json = |key: &'static str, fails: bool| {
             if fails && !text(key).is_empty() {
-                rubbish.push(key);
+                invalid_keys.push(key);
             }
         };
 
@@ -99,13 +99,13 @@ impl Record {
         json(ours::DELIVERY, listed.is_none());
         let claim: Option<Claim> = serde_json::from_str(text(ours::CLAIM)).ok();
         json(ours::CLAIM, claim.is_none());
-        let doubts: Option<Vec<InDoubtPostJson>> = serde_json::from_str(text(ours::IN_DOUBT)).ok();
-        json(ours::IN_DOUBT, doubts.is_none());
-        let doubts =
-            doubts.into_iter().flatten().filter_map(InDoubtPostJson::decode).take(MAX_IN_DOUBT).collect();
-        let untold: Option<UnnotifiedReviewers> = serde_json::from_str(text(ours::UNNOTIFIED)).ok();
-        json(ours::UNNOTIFIED, untold.is_none());
-        let untold = untold.map(UnnotifiedReviewers::truncated).unwrap_or_default();
+        let in_doubt: Option<Vec<InDoubtPostJson>> = serde_json::from_str(text(ours::IN_DOUBT)).ok();
+        json(ours::IN_DOUBT, in_doubt.is_none());
+        let in_doubt =
+            in_doubt.into_iter().flatten().filter_map(InDoubtPostJson::decode).take(MAX_IN_DOUBT).collect();
+        let unnotified: Option<UnnotifiedReviewers> = serde_json::from_str(text(ours::UNNOTIFIED)).ok();
+        json(ours::UNNOTIFIED, unnotified.is_none());
+        let unnotified = unnotified.map(UnnotifiedReviewers::truncated).unwrap_or_default();
         let reviews: Option<usize> = text(ours::REOPENED).parse().ok();
         json(ours::REOPENED, reviews.is_none());
         // Whatever it says, it was opened again.
@@ -184,10 +184,7 @@ impl Record {
         let is_known = |key: &str| (go::ALL.contains(&key) || ours::ALL.contains(&key)) && key != unread;
         let other = data.iter().filter(|(key, value)| !is_known(key) && !value.is_empty());
         let other = other.map(|(key, value)| (key.clone(), value.clone())).collect();
-        (
-            Self { known, deliveries, votes, claim, in_doubt: doubts, unnotified: untold, reopened, other },
-            rubbish,
-        )
+        (Self { known, deliveries, votes, claim, in_doubt, unnotified, reopened, other }, invalid_keys)
     }
 
     /// The plugin data for this record; never holds an empty value.
@@ -246,8 +243,8 @@ impl Record {
         data
     }
 
-    /// Takes down what Teleport says of the request. If it was decided and waits again, somebody took the decision
-    /// back: the votes and reviews that led to it are of the past then, and count no more.
+    /// Records the request as Teleport reports it. If it was decided and is pending again, the decision was undone: the
+    /// votes and reviews that led to it are of the past then, and no longer count.
     pub fn update_known(&mut self, request: &AccessRequest) {
         let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
         if self.is_decided() && request.state == RequestState::Pending {
@@ -260,8 +257,8 @@ impl Record {
         self.known = Some(truncated(request));
     }
 
-    /// The same of a request that was read by its id, which tells also whether it was decided and opened again since the
-    /// votes were given, though nobody saw it.
+    /// The same of a request that was read by its id. That also shows whether it was decided and opened again, unseen,
+    /// since the votes were given.
     pub fn note_by_id(&mut self, request: &AccessRequest) {
         if self.votes.are_outlived(request) {
             self.votes.reopen(request.reviews.len());
@@ -269,72 +266,73 @@ impl Record {
         self.update_known(request);
     }
 
-    /// Whether the request was decided when Teleport last told of it; a state that is not known may be a decision.
+    /// Whether the request was decided when Teleport last reported it; an unknown state may be a decision.
     pub fn is_decided(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
     }
 
-    /// Whether the Go plugin posted any of the messages. It does not say for whom, so nobody may be told again.
+    /// Whether the Go plugin posted any of the messages. It does not record the recipients, so no recipient may be notified again.
     pub fn is_from_go_plugin(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
     }
 
-    /// Whether there are votes that this version cannot read. None may be added then: it would count anew.
+    /// Whether there are votes that this version cannot read. None may be added then: the count would start over.
     pub fn has_unreadable_votes(&self) -> bool {
         self.other.contains_key(ours::VOTES)
     }
 
-    /// Whether anybody was told under one of these names.
+    /// Whether a recipient was notified under one of these names.
     pub fn is_delivered(&self, keys: &[RecipientKey]) -> bool {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
-    /// Whether a channel has a message that we posted, for whomever.
+    /// Whether a channel has a message that we posted for any recipient.
     pub(crate) fn has_posted_to(&self, channel: &str) -> bool {
         self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
     }
 
-    /// Takes the claim and notes the posts that are about to be made.
+    /// Sets the claim and notes the posts that are about to be made.
     pub fn acquire(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Operation, String)>) {
-        let since = claim.acquired_at;
-        let ripe =
-            since.saturating_add(IN_DOUBT_AFTER_CLAIM).expect("a duration of seconds is no calendar span");
-        for (errand, place) in posts {
-            match self.in_doubt.iter_mut().find(|doubt| doubt.operation == errand) {
-                None => self.in_doubt.push(InDoubtPost::new(errand, place, since, ripe)),
-                Some(doubt) if doubt.may_retry => {
-                    let attempts = doubt.attempts.saturating_add(1);
-                    *doubt = InDoubtPost {
-                        destination: place,
-                        attempted_at: since,
-                        final_at: ripe,
+        let attempted_at = claim.acquired_at;
+        let final_at = attempted_at
+            .saturating_add(IN_DOUBT_AFTER_CLAIM)
+            .expect("a duration of seconds is no calendar span");
+        for (operation, destination) in posts {
+            match self.in_doubt.iter_mut().find(|post| post.operation == operation) {
+                None => self.in_doubt.push(InDoubtPost::new(operation, destination, attempted_at, final_at)),
+                Some(post) if post.may_retry => {
+                    let attempts = post.attempts.saturating_add(1);
+                    *post = InDoubtPost {
+                        destination,
+                        attempted_at,
+                        final_at,
                         attempts,
                         may_retry: false,
-                        ..doubt.clone()
+                        ..post.clone()
                     };
                 }
-                // It is looked for first.
+                // The plan looks for it first.
                 Some(_) => {}
             }
         }
         self.claim = Some(claim);
     }
 
-    /// Gives the claim up, unless somebody else has taken it over.
+    /// Releases the claim, unless another daemon has taken it over.
     pub fn release(&mut self, claim: &Claim) {
         if self.claim.as_ref() == Some(claim) {
             self.claim = None;
         }
     }
 
-    /// Whether this errand may have been carried out by somebody who could not record it, so that nobody may make it.
-    pub fn is_in_doubt(&self, errand: &Operation) -> bool {
-        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && !doubt.may_retry)
+    /// Whether a daemon may have done this operation without recording it, so that no daemon may do it now.
+    pub fn is_in_doubt(&self, operation: &Operation) -> bool {
+        self.in_doubt.iter().any(|post| post.operation == *operation && !post.may_retry)
     }
 
-    /// Whether this errand is to be made once more.
-    pub(crate) fn is_to_retry(&self, errand: &Operation) -> bool {
-        self.in_doubt.iter().any(|doubt| doubt.operation == *errand && doubt.may_retry)
+    /// Whether this operation is to be done once more.
+    pub(crate) fn is_to_retry(&self, operation: &Operation) -> bool {
+        self.in_doubt.iter().any(|post| post.operation == *operation && post.may_retry)
     }
 
     fn delivery_mut(&mut self, channel: &ChannelId, ts: &MessageTs) -> Option<&mut Delivery> {

@@ -1,4 +1,4 @@
-//! What came of a step towards Slack, and how it is written down.
+//! The outcome of a step towards Slack, and how it is recorded.
 
 use jiff::Timestamp;
 
@@ -8,12 +8,12 @@ use super::{MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 
-/// Something Slack confirmed, to be written down.
+/// Something Slack confirmed, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A message was posted.
     Posted {
-        /// Whom it is for.
+        /// The recipient.
         key: RecipientKey,
         /// Where it is.
         channel: ChannelId,
@@ -26,24 +26,24 @@ pub enum Outcome {
     Resolved {
         /// What it was part of.
         operation: Operation,
-        /// When it was about to be made, which tells one attempt from another.
+        /// When it was about to be made, which distinguishes one attempt from another.
         attempted_at: Timestamp,
     },
-    /// An attempt to post was not made after all. Of those before it nobody knows more than before.
+    /// An attempt to post was not made after all. The earlier attempts stay in doubt.
     NotAttempted {
         /// What it was part of.
         operation: Operation,
         /// When it was about to be made.
         attempted_at: Timestamp,
     },
-    /// Nobody can look whether a post was made, and it is right to make it once more.
+    /// The history cannot show whether a post was made, and it is right to post once more.
     RetryAllowed {
         /// What it was part of.
         operation: Operation,
         /// When it was last about to be made.
         attempted_at: Timestamp,
     },
-    /// An attempt to post has ended, and nobody knows how.
+    /// An attempt to post has ended with an unknown outcome.
     InDoubt {
         /// What it was part of.
         operation: Operation,
@@ -58,21 +58,21 @@ pub enum Outcome {
         /// Whether what was in doubt before turned out well on the way, so that this is the first attempt of its message.
         is_first: bool,
     },
-    /// A message that was one too many was taken back.
+    /// A duplicate message was deleted.
     Deleted {
         /// Where it was.
         channel: ChannelId,
         /// Which it was.
         ts: MessageTs,
     },
-    /// A message cannot be kept true any more.
+    /// A message cannot be updated any more.
     Unreachable {
         /// Where it was.
         channel: ChannelId,
         /// Which it was.
         ts: MessageTs,
     },
-    /// It is known which suggested reviewers could not be told.
+    /// It is known which suggested reviewers could not be notified.
     Unnotified(UnnotifiedReviewers),
     /// A message was edited.
     Updated {
@@ -83,64 +83,65 @@ pub enum Outcome {
         /// What it shows now.
         displayed: DisplayedState,
     },
-    /// A review or a vote was told in a message's thread.
+    /// A review or a vote was posted in a message's thread.
     Replied {
         /// Where the message is.
         channel: ChannelId,
         /// Which it is.
         ts: MessageTs,
-        /// How many have been told, this one included.
+        /// How many have been posted, this one included.
         replies: RepliesPosted,
     },
 }
 
 impl Record {
-    /// Writes down what Slack confirmed. Doing it again changes nothing.
+    /// Records what Slack confirmed. Doing it again changes nothing.
     pub fn apply(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Posted { key, channel, ts, displayed: shown } => {
+            Outcome::Posted { key, channel, ts, displayed } => {
                 if self.delivery_mut(channel, ts).is_none() && self.accepts(key, channel, ts) {
                     self.deliveries.push(Delivery {
                         key: Some(key.clone()),
                         channel: channel.clone(),
                         ts: ts.clone(),
-                        displayed: shown.clone(),
+                        displayed: displayed.clone(),
                         review_replies: 0,
                         vote_replies: 0,
                         is_unreachable: false,
                     });
                 }
             }
-            Outcome::Resolved { operation: errand, attempted_at: since } => {
-                self.in_doubt.retain(|doubt| doubt.operation != *errand || doubt.attempted_at != *since);
+            Outcome::Resolved { operation, attempted_at } => {
+                self.in_doubt
+                    .retain(|post| post.operation != *operation || post.attempted_at != *attempted_at);
             }
-            Outcome::NotAttempted { operation: errand, attempted_at: since } => {
-                self.in_doubt.retain_mut(|doubt| {
-                    doubt.operation != *errand || doubt.attempted_at != *since || doubt.undo_attempt()
+            Outcome::NotAttempted { operation, attempted_at } => {
+                self.in_doubt.retain_mut(|post| {
+                    post.operation != *operation || post.attempted_at != *attempted_at || post.undo_attempt()
                 });
             }
-            Outcome::RetryAllowed { operation: errand, attempted_at: since } => {
-                if let Some(doubt) = self.find_in_doubt(errand, *since) {
-                    doubt.may_retry = true;
+            Outcome::RetryAllowed { operation, attempted_at } => {
+                if let Some(post) = self.find_in_doubt(operation, *attempted_at) {
+                    post.may_retry = true;
                 }
             }
-            Outcome::InDoubt {
-                operation: errand,
-                destination: place,
-                attempted_at: since,
-                final_at: ripe,
-                is_accepted,
-                is_first,
-            } => {
-                if self.find_in_doubt(errand, *since).is_none() && self.in_doubt.len() < MAX_IN_DOUBT {
-                    // Somebody looked for it while its daemon was frozen, and it may have arrived since.
-                    self.in_doubt.push(InDoubtPost::new(errand.clone(), place.clone(), *since, *ripe));
+            Outcome::InDoubt { operation, destination, attempted_at, final_at, is_accepted, is_first } => {
+                if self.find_in_doubt(operation, *attempted_at).is_none()
+                    && self.in_doubt.len() < MAX_IN_DOUBT
+                {
+                    // Another daemon looked for it while its own was frozen, and it may have arrived since.
+                    self.in_doubt.push(InDoubtPost::new(
+                        operation.clone(),
+                        destination.clone(),
+                        *attempted_at,
+                        *final_at,
+                    ));
                 }
-                if let Some(doubt) = self.find_in_doubt(errand, *since) {
-                    doubt.final_at = *ripe;
-                    doubt.is_accepted |= *is_accepted;
+                if let Some(post) = self.find_in_doubt(operation, *attempted_at) {
+                    post.final_at = *final_at;
+                    post.is_accepted |= *is_accepted;
                     if *is_first {
-                        (doubt.attempts, doubt.first_attempted_at) = (1, *since);
+                        (post.attempts, post.first_attempted_at) = (1, *attempted_at);
                     }
                 }
             }
@@ -149,27 +150,29 @@ impl Record {
                     delivery.is_unreachable = true;
                 }
             }
-            Outcome::Unnotified(untold) => self.unnotified.clone_from(untold),
+            Outcome::Unnotified(unnotified) => self.unnotified.clone_from(unnotified),
             Outcome::Deleted { channel, ts } => self.deliveries.retain(|d| !d.is_at(channel, ts)),
-            Outcome::Updated { channel, ts, displayed: shown } => {
+            Outcome::Updated { channel, ts, displayed } => {
                 if let Some(delivery) = self.delivery_mut(channel, ts) {
-                    delivery.displayed = Some(shown.clone());
+                    delivery.displayed = Some(displayed.clone());
                 }
             }
             Outcome::Replied { channel, ts, replies } => {
                 if let Some(delivery) = self.delivery_mut(channel, ts) {
                     match *replies {
-                        RepliesPosted::Reviews(told) => {
-                            delivery.review_replies = delivery.review_replies.max(told)
+                        RepliesPosted::Reviews(count) => {
+                            delivery.review_replies = delivery.review_replies.max(count)
                         }
-                        RepliesPosted::Votes(told) => delivery.vote_replies = delivery.vote_replies.max(told),
+                        RepliesPosted::Votes(count) => {
+                            delivery.vote_replies = delivery.vote_replies.max(count)
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Whether a message with this address can be written down as this recipient's. Not one that is another recipient's
+    /// Whether a message with this address can be recorded as this recipient's. Not one that is another recipient's
     /// already, and none when the record is full: Slack's answer is wrong, or ours would be lost.
     pub fn accepts(&self, key: &RecipientKey, channel: &ChannelId, ts: &MessageTs) -> bool {
         fits_go_format(channel, ts)
@@ -179,7 +182,9 @@ impl Record {
             }
     }
 
-    fn find_in_doubt(&mut self, errand: &Operation, since: Timestamp) -> Option<&mut InDoubtPost> {
-        self.in_doubt.iter_mut().find(|doubt| doubt.operation == *errand && doubt.attempted_at == since)
+    fn find_in_doubt(&mut self, operation: &Operation, attempted_at: Timestamp) -> Option<&mut InDoubtPost> {
+        self.in_doubt
+            .iter_mut()
+            .find(|post| post.operation == *operation && post.attempted_at == attempted_at)
     }
 }

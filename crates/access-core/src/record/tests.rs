@@ -1,4 +1,4 @@
-//! The codec both ways: ours, the Go plugin's, and rubbish.
+//! The codec both ways: ours, the Go plugin's, and invalid values.
 
 use proptest::prelude::*;
 
@@ -72,8 +72,8 @@ fn every_record_of_the_go_plugin_is_adopted() {
     ];
     for (name, state, reason, messages, replies) in expected {
         let data = golden(name);
-        let (record, rubbish) = Record::decode(&id(), &data);
-        assert_eq!(rubbish, Vec::<&str>::new(), "{name}");
+        let (record, invalid_keys) = Record::decode(&id(), &data);
+        assert_eq!(invalid_keys, Vec::<&str>::new(), "{name}");
         assert!(record.is_from_go_plugin(), "{name}");
         let known = record.known.unwrap();
         assert_eq!((known.state, known.resolve_reason.as_str()), (state, reason), "{name}");
@@ -111,9 +111,9 @@ fn the_go_plugin_finds_its_keys_as_it_left_them() {
 
 #[test]
 fn the_single_pair_of_old_releases_is_read() {
-    let (record, rubbish) =
+    let (record, invalid_keys) =
         Record::decode(&id(), &map(&[("user", "a"), ("channel_id", "C1"), ("timestamp", "1.2")]));
-    assert_eq!(rubbish, Vec::<&str>::new());
+    assert_eq!(invalid_keys, Vec::<&str>::new());
     assert_eq!(record.deliveries[0].channel, ChannelId::new("C1"));
     // From now on it is in the list.
     assert_eq!(record.encode()["messages"], "C1/1.2");
@@ -125,7 +125,7 @@ fn the_single_pair_of_old_releases_is_read() {
 }
 
 #[test]
-fn rubbish_costs_only_its_own_key() {
+fn an_invalid_value_costs_only_its_own_key() {
     let data = map(&[
         ("user", "alice"),
         ("messages", "C1/1.2,,broken,/3,D9/4.5/6,C2/7.8"),
@@ -134,8 +134,8 @@ fn rubbish_costs_only_its_own_key() {
         ("x_delivery", "[{\"c\":7}]"),
         ("x_votes", "kept"),
     ]);
-    let (record, rubbish) = Record::decode(&id(), &data);
-    assert_eq!(rubbish, ["x_request", "x_delivery", "reviews_count", "messages"]);
+    let (record, invalid_keys) = Record::decode(&id(), &data);
+    assert_eq!(invalid_keys, ["x_request", "x_delivery", "reviews_count", "messages"]);
     assert_eq!(record.deliveries.iter().map(|d| d.channel.as_str()).collect::<Vec<_>>(), ["C1", "C2"]);
     assert_eq!(record.known.as_ref().unwrap().user, "alice");
     assert_eq!(record.encode()["x_votes"], "kept");
@@ -177,7 +177,7 @@ fn work_of_the_go_plugin_in_between_is_seen() {
 }
 
 #[test]
-fn each_reason_is_kept_once_and_no_longer_than_a_card_shows_it() {
+fn each_reason_is_kept_once_and_no_longer_than_a_message_shows_it() {
     let count =
         |data: &BTreeMap<String, String>, c: char| data.values().map(|v| v.matches(c).count()).sum::<usize>();
     let request = AccessRequest {
@@ -228,15 +228,15 @@ fn votes_are_kept_beside_the_rest() {
     };
     assert!(!record.encode().contains_key("x_votes"));
     assert!(record.votes.push(&vote("bob@example.com", Decision::Approve)));
-    let told = Outcome::Replied {
+    let replied = Outcome::Replied {
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1795363190.000001"),
         replies: RepliesPosted::Votes(1),
     };
-    record.apply(&told);
+    record.apply(&replied);
     assert_eq!((record.deliveries[0].review_replies, record.deliveries[0].vote_replies), (1, 1));
-    let (read, rubbish) = Record::decode(&id(), &record.encode());
-    assert_eq!((&read, rubbish), (&record, vec![]));
+    let (read, invalid_keys) = Record::decode(&id(), &record.encode());
+    assert_eq!((&read, invalid_keys), (&record, vec![]));
     assert!(!read.has_unreadable_votes());
 
     let mut data = record.encode();
@@ -247,7 +247,7 @@ fn votes_are_kept_beside_the_rest() {
 }
 
 #[test]
-fn a_reopening_beside_votes_that_cannot_be_read_is_kept_for_whoever_can() {
+fn a_reopening_beside_unreadable_votes_is_kept_for_a_version_that_reads_them() {
     let reviews = |count| vec![review("bob"); count];
     let request = |state, count| AccessRequest { state, reviews: reviews(count), ..sample() };
     let mut record =
@@ -278,20 +278,20 @@ fn a_reopening_beside_votes_that_cannot_be_read_is_kept_for_whoever_can() {
     newer.update_known(&request(RequestState::Pending, 3));
     assert_eq!(newer.reopened, Some(2), "that was no reopening");
 
-    // Whoever can read the votes does not count them, and takes new ones.
-    let (mut read, rubbish) = with(&newer, &readable);
-    assert_eq!((read.reopened, rubbish), (None, vec![]));
+    // A version that reads the votes does not count them, and takes new ones.
+    let (mut read, invalid_keys) = with(&newer, &readable);
+    assert_eq!((read.reopened, invalid_keys), (None, vec![]));
     assert_eq!((read.votes.open().len(), read.votes.past_reviews(), read.votes.list().len()), (0, 2, 1));
     assert!(read.votes.push(&vote("bob", Decision::Approve)));
     let data = read.encode();
     assert!(!data.contains_key("x_reopened"));
     assert_eq!(Record::decode(&id(), &data).0.votes.open().len(), 1);
 
-    // Rubbish there is a reopening all the same.
+    // An invalid value there is a reopening all the same.
     let mut data = newer.encode();
     data.extend(map(&[("x_reopened", "?"), ("x_votes", &readable)]));
-    let (read, rubbish) = Record::decode(&id(), &data);
-    assert_eq!((rubbish, read.votes.open().len()), (vec!["x_reopened"], 0));
+    let (read, invalid_keys) = Record::decode(&id(), &data);
+    assert_eq!((invalid_keys, read.votes.open().len()), (vec!["x_reopened"], 0));
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -356,11 +356,12 @@ fn record() -> impl Strategy<Value = Record> {
                     }
                     let claim =
                         Claim { holder: first.clone(), generation: 7, acquired_at: Timestamp::UNIX_EPOCH };
-                    let errands = record.deliveries.iter().map(|d| match &d.key {
+                    let operations = record.deliveries.iter().map(|d| match &d.key {
                         Some(key) => Operation::Post(key.clone()),
                         None => Operation::Reply(d.channel.clone(), d.ts.clone()),
                     });
-                    let posts: Vec<_> = errands.map(|errand| (errand, "C0TEAM".to_owned())).collect();
+                    let posts: Vec<_> =
+                        operations.map(|operation| (operation, "C0TEAM".to_owned())).collect();
                     record.acquire(claim, posts);
                 }
             }
@@ -372,8 +373,8 @@ fn record() -> impl Strategy<Value = Record> {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(record in record()) {
-        let (read, rubbish) = Record::decode(&id(), &record.encode());
-        prop_assert_eq!(rubbish, Vec::<&str>::new());
+        let (read, invalid_keys) = Record::decode(&id(), &record.encode());
+        prop_assert_eq!(invalid_keys, Vec::<&str>::new());
         prop_assert_eq!(read, record);
     }
 
@@ -387,8 +388,8 @@ proptest! {
     ) {
         let (record, _) = Record::decode(&id(), &data);
         let once = record.encode();
-        let (again, rubbish) = Record::decode(&id(), &once);
-        prop_assert_eq!(rubbish, Vec::<&str>::new());
+        let (again, invalid_keys) = Record::decode(&id(), &once);
+        prop_assert_eq!(invalid_keys, Vec::<&str>::new());
         prop_assert_eq!(again.encode(), once);
     }
 
@@ -404,13 +405,13 @@ proptest! {
                 ts: MessageTs::new("1795363190.000001"),
                 displayed: Some(DisplayedState { phase: Phase::Pending, digest: "0123456789abcdef".into() }),
             });
-            let errand = Operation::Post(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
+            let operation = Operation::Post(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
             record.in_doubt.push(InDoubtPost {
                 first_attempted_at: Timestamp::from_second(1).unwrap(),
                 attempts: u32::MAX,
                 is_accepted: true,
                 may_retry: true,
-                ..InDoubtPost::new(errand, "p".repeat(320), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
+                ..InDoubtPost::new(operation, "p".repeat(320), Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH)
             });
         }
         for n in 0..200 {
@@ -425,7 +426,7 @@ proptest! {
 }
 
 #[test]
-fn those_who_could_not_be_told_are_remembered_until_they_are() {
+fn unnotified_reviewers_are_recorded_until_they_are_notified() {
     let id = RequestId::new("r1");
     let mut untold = UnnotifiedReviewers::default();
     ["bob", "c,d"].iter().for_each(|name| untold.push(name));
@@ -442,8 +443,8 @@ fn those_who_could_not_be_told_are_remembered_until_they_are() {
     assert_eq!((read.names().len(), read.more()), (5, 3));
     record.apply(&Outcome::Unnotified(UnnotifiedReviewers::default()));
     assert!(!record.encode().contains_key("x_untold"));
-    let rubbish = [("x_untold".to_owned(), "bob".to_owned())].into();
-    assert_eq!(Record::decode(&id, &rubbish).1, ["x_untold"]);
+    let invalid_keys = [("x_untold".to_owned(), "bob".to_owned())].into();
+    assert_eq!(Record::decode(&id, &invalid_keys).1, ["x_untold"]);
 }
 
 #[test]
@@ -455,14 +456,14 @@ fn after_a_change_of_the_configuration_there_is_room_for_all_recipients_again() 
         let (key, channel) = (RecipientKey::new(format!("#c{n}")), ChannelId::new(format!("C{n}")));
         assert_eq!(record.accepts(&key, &channel, &ts()), n < room, "{n}");
         record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), displayed: None });
-        let (errand, since) = (Operation::Post(key), Timestamp::UNIX_EPOCH);
+        let (operation, attempted_at) = (Operation::Post(key), Timestamp::UNIX_EPOCH);
         let (is_accepted, is_first) = (false, false);
         let place = "C1".to_owned();
         record.apply(&Outcome::InDoubt {
-            operation: errand,
+            operation,
             destination: place,
-            attempted_at: since,
-            final_at: since,
+            attempted_at,
+            final_at: attempted_at,
             is_accepted,
             is_first,
         });

@@ -17,7 +17,7 @@ use crate::domain::text::truncate;
 
 /// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
 pub const MAX_VOTES: usize = 100;
-/// Nobody with a longer Teleport user name can vote, in characters. A cut name would be somebody else's.
+/// Users with a longer Teleport user name cannot vote, in characters. A cut name could be another user's.
 pub const MAX_USER: usize = 128;
 /// All reasons together, in characters; later ones are cut shorter. Those of the past give way, too.
 const MAX_TOTAL_REASON_LEN: usize = 20_000;
@@ -29,7 +29,7 @@ pub(crate) const MAX_ALIASES: usize = 8;
 const VERSION: u32 = 1;
 /// The version with votes of the past. Releases that know only the first leave such votes alone, and add none.
 const VERSION_WITH_PAST: u32 = 2;
-/// The version without the oldest of them. Releases that know only the second would tell others in threads.
+/// The version without the oldest of them. Releases that know only the second would post other votes in threads.
 const VERSION_WITH_GAP: u32 = 3;
 
 /// One person's decision in Slack.
@@ -59,10 +59,10 @@ pub struct Vote {
     /// When the daemon took it.
     #[serde(rename = "t")]
     pub at: Timestamp,
-    /// The Slack user groups that made the person one whom the rules name, when that was last asked.
+    /// The person's Slack user groups that the rules name, when that was last asked.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Other Teleport users whom the rules name and who were the same person, when that was last asked.
+    /// Other Teleport users of the same person that the rules name, when that was last asked.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
     /// Whether the account was not to be trusted with it any more, or another's, when that was last asked.
@@ -148,7 +148,7 @@ impl Votes {
         &self.list
     }
 
-    /// The same with their numbers, for telling them. A vote keeps its number, and the first of all had 1.
+    /// The same with their numbers, for the replies. A vote keeps its number, and the first of all had 1.
     pub fn numbered(&self) -> impl Iterator<Item = (u32, &Vote)> {
         (1u32..).map(|n| self.dropped.saturating_add(n)).zip(&self.list)
     }
@@ -186,7 +186,7 @@ impl Votes {
         self.open().iter().find(|vote| (vote.user == user) != (vote.slack_user == *slack_user))
     }
 
-    /// Makes an open vote a thing of the past, so that the person to whom the link leads now has one.
+    /// Makes an open vote a thing of the past, so that the person to which the link leads now has one.
     pub(crate) fn retire(&mut self, vote: &Vote) {
         let Some(index) = self.open().iter().position(|open| open == vote) else { return };
         let vote = self.list.remove(self.past.votes + index);
@@ -200,7 +200,7 @@ impl Votes {
         self.open().iter().any(|stored| stored.is_same_as(vote))
     }
 
-    /// Takes a vote of somebody who has none. `false` if it cannot be kept.
+    /// Takes a vote of a person who has none. `false` if it cannot be kept.
     pub(crate) fn push(&mut self, vote: &Vote) -> bool {
         let fits = self.open().len() < MAX_VOTES && vote.is_storable();
         if !fits || self.find(&vote.user, &vote.slack_user).is_some() {
@@ -238,7 +238,7 @@ impl Votes {
     }
 
     /// Whether the request, read by its id, waits and was written since the newest open vote was given, with nothing to
-    /// show for it: somebody decided it and took that back, and nobody may have been there to see it.
+    /// show for it: it was decided and opened again, perhaps unseen by any daemon.
     pub fn are_outlived(&self, request: &AccessRequest) -> bool {
         let versions = request.version.as_ref().zip(self.seen.as_ref());
         request.state == RequestState::Pending
@@ -246,7 +246,7 @@ impl Votes {
             && versions.is_some_and(|(now, before)| now.is_rewritten_since(before))
     }
 
-    /// Lets what was just asked of the voters be noted in the open votes: groups, aliases, and whether each lapsed.
+    /// Lets what was just asked of the voters be noted in the open votes: groups, aliases, and whether each still counts.
     pub(crate) fn annotate_open(&mut self, note: impl Fn(&mut Vote)) {
         for vote in self.list.iter_mut().skip(self.past.votes) {
             let mut noted = vote.clone();
@@ -278,10 +278,10 @@ impl Votes {
     /// Reads what [`Votes::encode`] wrote. `None` for anything else: votes that are understood in part would be
     /// miscounted.
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        let VotesJson { v, l: list, decided_by: settled_by, past_votes, past_reviews, dropped, seen } =
+        let VotesJson { v, l: list, decided_by, past_votes, past_reviews, dropped, seen } =
             serde_json::from_str(text).ok()?;
         let past = Past { votes: past_votes, reviews: past_reviews };
-        let votes = Self { list, decided_by: settled_by, past, dropped, seen };
+        let votes = Self { list, decided_by, past, dropped, seen };
         let expected = votes.version();
         let mut voters = BTreeSet::new();
         let mut is_new = |vote: &Vote| {
@@ -312,9 +312,9 @@ impl Votes {
             return String::new();
         }
         let Past { votes: past_votes, reviews: past_reviews } = self.past;
-        let (v, settled_by, dropped) = (self.version(), self.decided_by, self.dropped);
+        let (v, decided_by, dropped) = (self.version(), self.decided_by, self.dropped);
         let (l, seen) = (self.list.clone(), self.seen.clone());
-        let text = VotesJson { v, l, decided_by: settled_by, past_votes, past_reviews, dropped, seen };
+        let text = VotesJson { v, l, decided_by, past_votes, past_reviews, dropped, seen };
         serde_json::to_string(&text).expect("plain data has a JSON form")
     }
 }

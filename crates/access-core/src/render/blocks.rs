@@ -16,7 +16,7 @@ const MAX_CONTEXT_ELEMENTS: usize = 10;
 
 /// A whole Slack message: blocks, and the plain `text` that notifications and screen readers use.
 ///
-/// Serialises to the `text` and `blocks` arguments of `chat.postMessage` and `chat.update`. `blocks` is sent
+/// Serializes to the `text` and `blocks` arguments of `chat.postMessage` and `chat.update`. `blocks` is sent
 /// even when empty: without it an update would leave the old blocks in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -46,9 +46,9 @@ impl Message {
         &self.blocks
     }
 
-    /// What tells one content from another: 16 hexadecimal digits of the SHA-256 of the JSON.
+    /// What distinguishes one content from another: 16 hexadecimal digits of the SHA-256 of the JSON.
     pub fn digest(&self) -> String {
-        let json = serde_json::to_vec(self).expect("texts and lists always serialise");
+        let json = serde_json::to_vec(self).expect("texts and lists always serialize");
         Sha256::digest(&json).iter().take(8).fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a String takes any text");
             hex
@@ -75,7 +75,7 @@ pub enum Block {
     Context(Context),
     /// A row of buttons.
     Actions(Actions),
-    /// A field to fill in; in dialogues only.
+    /// A field to fill in; in modals only.
     Input(Input),
 }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn serialises_as_slack_expects() {
+    fn serializes_as_slack_expects() {
         let message = Message::new(
             text_of("fallback"),
             vec![Block::section(text_of("*hello*")), Block::context(vec![text_of("a"), text_of("b")])],

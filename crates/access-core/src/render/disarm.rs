@@ -4,7 +4,7 @@
 //! to style, not less. So a mark that could style is shown as a sign that looks alike and does nothing; one inside a
 //! word, as in `svc_backup`, never styles and stays. The reasons: `docs/decisions/0007-foreign-emphasis.md`.
 
-/// What stands before a value in a message, a reply or a dialogue, in small letters. The tests hold it against what is
+/// What stands before a value in a message, a reply or a modal, in small letters. The tests hold it against what is
 /// drawn.
 const LABELS: [&str; 15] = [
     "id",

@@ -1,4 +1,4 @@
-//! What can be pressed or filled in: buttons, confirmations, an input, a dialogue. As in [`super::blocks`], what
+//! What can be pressed or filled in: buttons, confirmations, an input. As in [`super::blocks`], what
 //! can be built is within Slack's limits, so what exists can be sent.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -48,7 +48,7 @@ impl Plain {
     }
 }
 
-/// As Slack's text object. Without `emoji`: `:fire:` stays what somebody wrote.
+/// As Slack's text object. Without `emoji`: `:fire:` stays as it was written.
 impl Serialize for Plain {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("Plain", 3)?;
@@ -117,7 +117,7 @@ impl Button {
         })
     }
 
-    /// A button that opens a page. Slack tells the app of it all the same.
+    /// A button that opens a page. Slack notifies the app of the press all the same.
     pub fn link(text: Plain, url: &WebUrl) -> Self {
         Self {
             action_id: OPEN,

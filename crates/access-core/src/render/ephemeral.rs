@@ -1,7 +1,7 @@
-//! What the person who clicked is told, and nobody else: one sentence each.
+//! The answers that only the person who clicked sees: one sentence each.
 //!
 //! It is sent as an ephemeral message. Which of them applies is decided in [`crate::policy`] and
-//! [`crate::policy::identity`], or by whoever called Slack and Teleport.
+//! [`crate::policy::identity`], or by the caller of Slack and Teleport.
 
 use super::blocks::Message;
 use super::mrkdwn::{ListLimits, Mrkdwn};
@@ -25,7 +25,7 @@ pub enum Accepted {
     Counted(Decision, Tally),
     /// Teleport confirmed that the request is decided.
     Resolved(Decision),
-    /// The vote is in and decided, and Teleport does not answer; it will be told as soon as it does.
+    /// The vote is in and decided, and Teleport does not answer; the daemon applies it as soon as Teleport does.
     Pending(Decision),
     /// The vote is in and decided, and Teleport does not let the daemon carry it out.
     NotApplied(Decision),
@@ -36,7 +36,7 @@ pub enum Accepted {
 }
 
 impl Accepted {
-    /// Every word of [`Done::kind`].
+    /// Every word of [`Accepted::kind`].
     pub const KINDS: [&'static str; 7] = [
         "reviewed",
         "counted",
@@ -132,8 +132,11 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             text.trusted("; nothing was changed.")
         }
         Refusal::BeingDecided { decision } => {
-            text.trusted("Enough people have ").trusted(past_participle(*decision));
-            text.trusted(" this request before you, and Teleport is being told; nothing was changed.")
+            text.trusted("This request already has enough ").trusted(match decision {
+                Decision::Approve => "approvals",
+                Decision::Deny => "denials",
+            });
+            text.trusted(" and is being updated in Teleport; nothing was changed.")
         }
         Refusal::Expired => text.trusted("This request has expired; nothing was changed."),
         Refusal::Deleted => text.trusted("This request no longer exists in Teleport; nothing was changed."),
@@ -268,7 +271,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             "Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.",
         ),
         Refusal::Timeout => {
-            text.trusted("This took too long and was given up, so nothing was decided; try again.")
+            text.trusted("This took too long and was canceled, so nothing was decided; try again.")
         }
         Refusal::StaleMessage => {
             text.trusted("This is not one of the request's current messages; use a newer one, or Teleport.")
@@ -279,7 +282,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
             text.trusted("”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.")
         }
         Refusal::ExpiredModal => {
-            text.trusted("The dialogue was open for too long, so nothing was decided; press the button again.")
+            text.trusted("The form was open for too long, so nothing was decided; press the button again.")
         }
         Refusal::UnknownOrigin => text.trusted("This click could not be taken; decide the request in Teleport."),
         Refusal::OtherInstallation => text.trusted(
@@ -299,9 +302,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
 
 fn ineligible_text(distrust: AccountIneligible) -> &'static str {
     match distrust {
-        AccountIneligible::IdMismatch => {
-            "Slack names another account than the one that clicked; nothing was changed."
-        }
+        AccountIneligible::IdMismatch => "Slack reports a different account; nothing was changed.",
         AccountIneligible::Deactivated => "Your Slack account is deactivated; it cannot decide on access.",
         AccountIneligible::Slackbot => "Slackbot cannot decide on access.",
         AccountIneligible::WorkflowBot => "A workflow cannot decide on access.",

@@ -1,7 +1,8 @@
 //! What Slack shows: messages as Block Kit data, within Slack's limits for any input.
 //!
-//! Start at [`card`](mod@card) for the message about a request, at [`reply`] for its thread, at [`modal`] for the dialogue
-//! and at [`answer`] for what is told to the person who clicked. Nothing here decides who sees a message or when.
+//! Start at [`request_message`](mod@request_message) for the message about a request, at [`thread_reply`] for its thread,
+//! at [`modal`] for the form that asks for a reason and at [`ephemeral`] for the answer that only the person who clicked
+//! sees. Nothing here decides who sees a message or when.
 
 mod disarm;
 pub mod ephemeral;

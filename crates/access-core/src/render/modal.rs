@@ -1,4 +1,4 @@
-//! The dialogue that asks for a reason, and the correction if a required one is missing.
+//! The modal that asks for a reason, and the correction if a required one is missing.
 //!
 //! When it is shown is [`crate::policy`]'s decision; what comes back is read by [`crate::interaction`].
 
@@ -18,9 +18,9 @@ const MAX_USER: usize = 256;
 const MAX_REASON: usize = 1_400;
 const ROLES: ListLimits = ListLimits { separator: ", ", items: 50, each: 128, total: 900 };
 
-/// The dialogue for a decision on `request`; `None` if an id is not one that Slack or Teleport gives.
-pub fn reason_modal(request: &AccessRequest, dialogue: &ModalState) -> Option<View> {
-    let title = match dialogue.decision {
+/// The modal for a decision on `request`; `None` if an id is not one that Slack or Teleport gives.
+pub fn reason_modal(request: &AccessRequest, state: &ModalState) -> Option<View> {
+    let title = match state.decision {
         Decision::Approve => "Approve the request",
         Decision::Deny => "Deny the request",
     };
@@ -30,28 +30,28 @@ pub fn reason_modal(request: &AccessRequest, dialogue: &ModalState) -> Option<Vi
     if !request.reason.trim().is_empty() {
         subject.trusted("\n*Reason*: ").untrusted(&request.reason, MAX_REASON);
     }
-    let label = match dialogue.decision {
+    let label = match state.decision {
         Decision::Approve => "Why do you approve it?",
         Decision::Deny => "Why do you deny it?",
     };
     let hint = Plain::of("Shown in this thread and, with the decision, kept in Teleport's audit log.");
-    let input = Input::reason(Plain::of(label), hint, dialogue.required);
-    View::reason(dialogue, Plain::of(title), vec![Block::section(subject), Block::Input(input)])
+    let input = Input::reason(Plain::of(label), hint, state.required);
+    View::reason(state, Plain::of(title), vec![Block::section(subject), Block::Input(input)])
 }
 
-/// The answer to a submission without the reason that it needs, as Slack wants it in the response: the dialogue stays
+/// The answer to a submission without the reason that it needs, as Slack wants it in the response: the modal stays
 /// open and says so at its input.
 pub fn reason_missing() -> Value {
     json!({"response_action": "errors", "errors": {REASON: "This role cannot be decided without a reason."}})
 }
 
-/// The answer to a submission that is not taken: the dialogue turns into the sentence, and holds nothing to send.
+/// The answer to a submission that is not taken: the modal turns into the sentence, and holds nothing to send.
 pub fn notice(refusal: &Refusal) -> Value {
     let view = View::notice(Plain::of("Nothing was decided"), vec![Block::section(refused_text(refusal))]);
     json!({"response_action": "update", "view": view})
 }
 
-/// The answer to a submission that cannot be taken now: the dialogue stays open with what was typed.
+/// The answer to a submission that cannot be taken now: the modal stays open with what was typed.
 pub fn keep_open(refusal: &Refusal) -> Value {
     json!({"response_action": "errors", "errors": {REASON: refused(refusal).text()}})
 }

@@ -226,7 +226,7 @@ fn truncate_escaped(clean: &str, max: usize) -> String {
     truncate_with(clean, max, escape)
 }
 
-/// Cuts `clean` to `max` UTF-16 units as [`cut`] does, where nothing needs escaping.
+/// Cuts `clean` to `max` UTF-16 units as [`truncate_escaped`] does, where nothing needs escaping.
 pub(super) fn truncate_plain(clean: &str, max: usize) -> String {
     truncate_with(clean, max, str::to_owned)
 }

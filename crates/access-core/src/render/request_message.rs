@@ -2,7 +2,7 @@
 //!
 //! The second and third block say what the Go plugin's message says, in the same words and lines, because people
 //! and scripts look for them; so does the first while a role is waited for. What that plugin's message lacks has
-//! blocks of its own. When a card is shown is decided elsewhere
+//! blocks of its own. Other layers decide when a message is shown
 //! ([`crate::domain::lifecycle`], [`crate::plan`]); how text is made harmless, in [`super::mrkdwn`].
 //!
 //! The shares of foreign text below add up to less than 3,000 units for each block, so nothing of ours is ever
@@ -22,12 +22,12 @@ use crate::interaction::shown_cluster::{CLUSTER, MAX_CLUSTER, ShownCluster};
 use crate::policy::Tally;
 use crate::record::votes::Votes;
 
-/// Everything a card is made of.
+/// Everything a request message is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageInput<'a> {
     /// The request; its own `state` is not looked at.
     pub request: &'a AccessRequest,
-    /// What the card says has become of it.
+    /// The phase that the message shows.
     pub phase: Phase,
     /// The Teleport cluster's name.
     pub cluster: &'a str,
@@ -48,7 +48,7 @@ pub enum Edition<'a> {
     },
 }
 
-/// What a card shows of deciding in Slack; by default nothing.
+/// What a message shows of deciding in Slack; by default nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReviewSection<'a> {
     /// What can be pressed, as long as the request is pending.
@@ -57,11 +57,11 @@ pub struct ReviewSection<'a> {
     pub tally: Option<Tally>,
     /// The votes given in Slack.
     pub votes: Option<&'a Votes>,
-    /// Suggested reviewers who could not be told.
+    /// Suggested reviewers who could not be notified.
     pub unnotified: Option<&'a UnnotifiedReviewers>,
 }
 
-/// What can be pressed on a card.
+/// What can be pressed on a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Controls<'a> {
     /// Nothing.
@@ -81,7 +81,7 @@ pub enum Controls<'a> {
 pub enum NoButtons<'a> {
     /// Its reader made the request.
     SelfReview,
-    /// Its reader may have made the request: another program sent the message and did not note to whom.
+    /// Its reader may have made the request: another program sent the message and did not record its recipient.
     UnknownRecipient,
     /// No rule matches this role.
     NoMatchingRule {
@@ -92,7 +92,7 @@ pub enum NoButtons<'a> {
     NoRole,
     /// There are no rules, so suggested reviewers would decide, and none is suggested.
     NoSuggestedReviewer,
-    /// Nobody can decide in Slack, for want of something in Teleport.
+    /// No user can decide in Slack, because Teleport lacks something.
     NotPossible,
     /// A rule leaves it to Teleport.
     TeleportOnly,
@@ -160,7 +160,7 @@ pub fn request_message(view: &MessageInput<'_>) -> Message {
 }
 
 /// The message for `view` with what there is of deciding in Slack.
-pub fn request_message_with_review(view: &MessageInput<'_>, deciding: &ReviewSection<'_>) -> Message {
+pub fn request_message_with_review(view: &MessageInput<'_>, review: &ReviewSection<'_>) -> Message {
     let mut blocks = vec![
         Block::section(headline(view)),
         Block::section(request_lines(view)),
@@ -168,20 +168,20 @@ pub fn request_message_with_review(view: &MessageInput<'_>, deciding: &ReviewSec
     ];
     let mut notes = vec![
         explanation(view),
-        progress(view, deciding.tally),
-        deciders(view, deciding.votes),
-        no_buttons(view, deciding.controls),
+        progress(view, review.tally),
+        deciders(view, review.votes),
+        no_buttons(view, review.controls),
     ];
     notes.retain(|note| !note.is_empty());
     if !notes.is_empty() {
         blocks.push(Block::context(notes));
     }
-    let facts = facts::details(view, deciding.unnotified);
+    let facts = facts::details(view, review.unnotified);
     if !facts.is_empty() {
         blocks.push(Block::section(facts));
     }
     if view.phase.is_open() {
-        blocks.extend(Block::actions(buttons(view, deciding.controls)));
+        blocks.extend(Block::actions(buttons(view, review.controls)));
     }
     Message::new(summary(view), blocks)
 }
@@ -197,7 +197,7 @@ fn headline(view: &MessageInput<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
     line.trusted(match request.kind {
         _ if !view.phase.is_open() => "This ",
-        // Nobody is asked for a decision that nobody can vouch for.
+        // No reader is asked for a decision of an unknown kind.
         RequestKind::Unknown(_) => "There is a ",
         _ => "You have a new ",
     });
@@ -214,16 +214,16 @@ fn headline(view: &MessageInput<'_>) -> Mrkdwn {
     line
 }
 
-fn buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Vec<Button> {
+fn buttons(view: &MessageInput<'_>, controls: Controls<'_>) -> Vec<Button> {
     let id = &view.request.id;
     let mut buttons = Vec::new();
-    if let Controls::Buttons { confirm } = offer {
+    if let Controls::Buttons { confirm } = controls {
         for decision in [Decision::Approve, Decision::Deny] {
             let confirm = confirm.then(|| confirmation(view.request, decision));
             buttons.extend(Button::decide(decision, id, confirm));
         }
     }
-    if offer != Controls::None
+    if controls != Controls::None
         && let Some(url) = request_page(view)
     {
         buttons.push(Button::link(Plain::of("Open in Teleport"), &url));
@@ -231,7 +231,7 @@ fn buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Vec<Button> {
     buttons
 }
 
-/// Names who would get what: the person who clicks may have many cards before the eyes.
+/// Names who would get what: the person may have many messages on the screen.
 fn confirmation(request: &AccessRequest, decision: Decision) -> Confirm {
     let title = match decision {
         Decision::Approve => "Approve this request?",
@@ -345,10 +345,10 @@ fn access_list(request: &AccessRequest) -> Option<&str> {
     request.promoted_to.as_deref().filter(|list| has_text(list))
 }
 
-/// Why there is nothing to press, where deciding in Slack is on. It names nobody: whoever may decide is worth attacking.
-fn no_buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Mrkdwn {
+/// Why there is nothing to press, where deciding in Slack is on. It names no user: approvers are worth attacking.
+fn no_buttons(view: &MessageInput<'_>, controls: Controls<'_>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    let Controls::Link(why) = offer else { return line };
+    let Controls::Link(why) = controls else { return line };
     if !view.phase.is_open() {
         return line;
     }
@@ -376,13 +376,13 @@ fn no_buttons(view: &MessageInput<'_>, offer: Controls<'_>) -> Mrkdwn {
 /// How far the votes are: as the daemon counts them, else as Teleport does.
 fn progress(view: &MessageInput<'_>, counted: Option<Tally>) -> Mrkdwn {
     let mut line = Mrkdwn::default();
-    let standing = counted.or_else(|| counted_by_teleport(view.request));
-    let Some(standing) = standing.filter(|s| view.phase.is_open() && s.approvals_needed > 1) else {
+    let tally = counted.or_else(|| counted_by_teleport(view.request));
+    let Some(tally) = tally.filter(|s| view.phase.is_open() && s.approvals_needed > 1) else {
         return line;
     };
-    line.number(standing.approvals).trusted(" of ").number(standing.approvals_needed).trusted(" approvals");
-    if standing.denials > 0 && standing.denials_needed > 0 {
-        line.trusted(", ").number(standing.denials).trusted(" of ").number(standing.denials_needed);
+    line.number(tally.approvals).trusted(" of ").number(tally.approvals_needed).trusted(" approvals");
+    if tally.denials > 0 && tally.denials_needed > 0 {
+        line.trusted(", ").number(tally.denials).trusted(" of ").number(tally.denials_needed);
         line.trusted(" denials");
     }
     line

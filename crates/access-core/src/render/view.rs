@@ -7,7 +7,7 @@ use crate::interaction::controls::{ModalState, NOTICE, REASON};
 const MAX_VIEW_TITLE: usize = 24;
 const MAX_VIEW_BLOCKS: usize = 100;
 
-/// A dialogue, as the `view` argument of `views.open`.
+/// A modal, as the `view` argument of `views.open`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "type", rename = "modal")]
 pub struct View {
@@ -22,20 +22,20 @@ pub struct View {
 }
 
 impl View {
-    /// The dialogue for a reason with its first 100 blocks; `None` if `dialogue` names what is no id.
-    pub fn reason(dialogue: &ModalState, title: Plain, mut blocks: Vec<Block>) -> Option<Self> {
+    /// The modal for a reason with its first 100 blocks; `None` if `state` holds an invalid id.
+    pub fn reason(state: &ModalState, title: Plain, mut blocks: Vec<Block>) -> Option<Self> {
         blocks.truncate(MAX_VIEW_BLOCKS);
         Some(Self {
             callback_id: REASON,
-            private_metadata: dialogue.encode()?,
+            private_metadata: state.encode()?,
             title: title.truncated(MAX_VIEW_TITLE),
-            submit: Some(Plain::of(decision_label(dialogue.decision)).truncated(MAX_VIEW_TITLE)),
+            submit: Some(Plain::of(decision_label(state.decision)).truncated(MAX_VIEW_TITLE)),
             close: Plain::of("Cancel").truncated(MAX_VIEW_TITLE),
             blocks,
         })
     }
 
-    /// A dialogue that only says something.
+    /// A modal that only shows a notice.
     pub fn notice(title: Plain, blocks: Vec<Block>) -> Self {
         Self {
             callback_id: NOTICE,

@@ -380,7 +380,7 @@ fn expired_or_altered_modals_decide_nothing() {
         };
         let ago =
             |minutes: i64| (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes)).to_string();
-        let stale = "The dialogue was open for too long, so nothing was decided; press the button again.";
+        let stale = "The form was open for too long, so nothing was decided; press the button again.";
         let elsewhere = "This is not one of the request's current messages; use a newer one, or Teleport.";
         let cases = [
             (with("o", &ago(31)), stale),

@@ -148,7 +148,7 @@ fn two_daemons_lose_and_duplicate_no_vote() {
 #[test]
 fn a_click_during_a_teleport_outage_gets_a_reply_and_is_not_applied() {
     const AWAY: &str = "Teleport does not answer, so nothing was decided; try again in a minute.";
-    const SLOW: &str = "This took too long and was given up, so nothing was decided; try again.";
+    const SLOW: &str = "This took too long and was canceled, so nothing was decided; try again.";
     const UNSURE: &str =
         "Teleport did not confirm your approval in time; watch the message, it shows what counted.";
     for (method, fault, sentence) in [

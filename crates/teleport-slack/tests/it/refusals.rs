@@ -455,7 +455,7 @@ fn a_modal_that_opens_too_late_is_refused() {
         bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
-            "This took too long and was given up, so nothing was decided; try again."
+            "This took too long and was canceled, so nothing was decided; try again."
         );
         bed.assert_untouched(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
@@ -517,7 +517,7 @@ fn pending_and_unreadable_votes_are_refused() {
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await,
-            "Enough people have approved this request before you, and Teleport is being told; nothing was changed."
+            "This request already has enough approvals and is being updated in Teleport; nothing was changed."
         );
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,

@@ -16,8 +16,9 @@ fn rules(always: &[&str], by_role: &[(&str, &[&str])]) -> Rules {
 
 #[track_caller]
 fn assert_recipients(request: &AccessRequest, rules: &Rules, expected: &[&str]) {
-    let told: Vec<String> = recipients(request, rules).recipients.iter().map(ToString::to_string).collect();
-    assert_eq!(told, expected);
+    let notified: Vec<String> =
+        recipients(request, rules).recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(notified, expected);
 }
 
 #[test]
@@ -76,8 +77,8 @@ fn everyones_come_first_then_the_roles_then_suggested_reviewers() {
     };
     let rules =
         rules(&["C0TEAM", "bob@example.com"], &[("dba", &["dba-approvers"]), ("*", &["C0TEAM", "ops"])]);
-    let told = ["C0TEAM", "bob@example.com", "#dba-approvers", "#ops", "dave@example.com", "@octocat"];
-    assert_recipients(&request, &rules, &told);
+    let notified = ["C0TEAM", "bob@example.com", "#dba-approvers", "#ops", "dave@example.com", "@octocat"];
+    assert_recipients(&request, &rules, &notified);
     let odd: Vec<_> = ["", " ", "a\nb", &"x".repeat(300)].map(str::to_owned).into();
     let audience = recipients(&AccessRequest { suggested_reviewers: odd, ..request }, &rules);
     assert_eq!((audience.unaddressable.names().len(), audience.recipients.len()), (4, 4));
@@ -103,7 +104,7 @@ fn a_name_beats_patterns_and_all_matching_patterns_count() {
             ("dev-?", &["dev"]),
         ],
     );
-    for (role, told) in [
+    for (role, notified) in [
         ("prod-db", &["#dba"][..]),
         ("prod-web", &["#prod", "#web"]),
         ("prod-x", &["#prod"]),
@@ -114,7 +115,7 @@ fn a_name_beats_patterns_and_all_matching_patterns_count() {
         ("prod-*", &["#prod"]),
         ("*", &["#ops"]),
     ] {
-        assert_recipients(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, told);
+        assert_recipients(&AccessRequest { roles: vec![role.into()], ..sample() }, &rules, notified);
     }
     let all = vec!["root".into(), "prod-web".into(), "prod-db".into()];
     assert_recipients(&AccessRequest { roles: all, ..sample() }, &rules, &["#ops", "#prod", "#web", "#dba"]);
@@ -155,12 +156,12 @@ fn the_requester_is_known_by_accounts_and_addresses() {
 }
 
 #[test]
-fn of_those_who_could_not_be_told_a_few_are_named() {
-    let mut untold = UnnotifiedReviewers::default();
-    (0..95).for_each(|n| untold.push(&format!("nobody-{n}{}", "x".repeat(100))));
-    assert_eq!((untold.names().len(), untold.more()), (5, 90));
-    assert!(untold.names().iter().all(|name| name.chars().count() <= 65), "{untold}");
-    assert_eq!(untold.clone().truncated(), untold);
+fn a_few_unnotified_reviewers_are_named() {
+    let mut unnotified = UnnotifiedReviewers::default();
+    (0..95).for_each(|n| unnotified.push(&format!("unknown-{n}{}", "x".repeat(100))));
+    assert_eq!((unnotified.names().len(), unnotified.more()), (5, 90));
+    assert!(unnotified.names().iter().all(|name| name.chars().count() <= 65), "{unnotified}");
+    assert_eq!(unnotified.clone().truncated(), unnotified);
     let read: UnnotifiedReviewers =
         serde_json::from_str(&format!("{{\"n\":{:?}}}", vec!["a".repeat(9_000); 90])).unwrap();
     assert_eq!((read.clone().truncated().names().len(), read.truncated().more()), (5, 85));

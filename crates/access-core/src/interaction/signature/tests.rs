@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn rubbish_is_refused_without_a_panic(
+    fn invalid_bytes_are_refused_without_a_panic(
         time in proptest::collection::vec(any::<u8>(), 0..30),
         signature in proptest::collection::vec(any::<u8>(), 0..80),
     ) {

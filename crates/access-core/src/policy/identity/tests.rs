@@ -108,7 +108,7 @@ fn accounts_that_are_not_to_be_trusted() {
 }
 
 #[test]
-fn people_of_the_same_organisation_are_no_strangers() {
+fn users_of_the_same_organization_are_not_external() {
     let our = AppInstallation { enterprise_id: Some("E0US".into()), ..installation() };
     let links = mapping(&[("W0BOB", "bob")], false, false);
     let profile = SlackProfile {
@@ -127,7 +127,7 @@ fn people_of_the_same_organisation_are_no_strangers() {
     let foreign = SlackProfile { enterprise_id: Some("E0THEM".into()), ..profile };
     let refused = identify(&foreign.id, &foreign, &our, &links, Users::Listed(&users()), now());
     assert_eq!(refused, Err(Refusal::AccountIneligible(AccountIneligible::OtherWorkspace)));
-    // No organisation on both sides is nothing in common.
+    // No organization on both sides is nothing in common.
     let nobodys = SlackProfile { enterprise_id: None, ..foreign };
     assert_eq!(
         identify(&nobodys.id, &nobodys, &installation(), &links, Users::Listed(&users()), now()),
@@ -166,7 +166,7 @@ fn the_strongest_link_wins() {
 
 #[test]
 fn no_kind_stands_in_for_another_unasked() {
-    // A trait is configured and bob has none: his e-mail address is not asked unless the operator said so.
+    // A trait is configured and bob has none: the e-mail address is not used unless the operator said so.
     assert_identified(&bob(), &mapping(&[], true, false), &users(), Err(Refusal::UnmappedUser));
     assert_identified(
         &bob(),
@@ -180,14 +180,14 @@ fn no_kind_stands_in_for_another_unasked() {
         identify(&bob().id, &bob(), &installation(), links, Users::Unreadable, now()).map(|p| p.user)
     };
     assert_eq!(unreadable(&mapping(&[], true, true)), Err(Refusal::UsersUnreadable));
-    // Nor for a person whom the table names: the trait may name the requester.
+    // Nor for a person in the table: the trait may name the requester.
     assert_eq!(unreadable(&mapping(&[("U0BOB", "bob")], true, true)), Err(Refusal::UsersUnreadable));
     assert_eq!(unreadable(&mapping(&[("U0BOB", "bob")], false, true)), Ok("bob".into()));
     assert_eq!(unreadable(&mapping(&[], false, true)), Ok("bob@example.com".into()));
 }
 
 #[test]
-fn statements_that_contradict_each_other_choose_nobody() {
+fn contradicting_links_choose_no_user() {
     let eve = SlackProfile { id: SlackUserId::new("U0EVE"), ..bob() };
     // Two users claim the account.
     let claimed = [users(), vec![user("x", &["U0BOB"]), user("y", &["U9", "U0BOB"])]].concat();
@@ -199,7 +199,7 @@ fn statements_that_contradict_each_other_choose_nobody() {
         &claimed[..5],
         ambiguous(&["bob", "x"]),
     );
-    // Eve took bob's e-mail address; the table or the trait knows that bob is somebody else.
+    // Eve took bob's e-mail address; the table or the trait knows that bob is another person.
     assert_identified(
         &eve,
         &mapping(&[("U0BOB", "bob@example.com")], false, true),
@@ -279,7 +279,7 @@ fn capitals_count_unless_the_operator_says_that_they_do_not() {
     for links in [&exact, &any_case] {
         assert_identified(&carol, links, &two, ambiguous(&["Carol@Example.com", "carol@example.com"]));
     }
-    // A stronger link speaks of the user whom the address would lead to.
+    // A stronger link speaks of the user that the address would lead to.
     let table = UserMapping {
         explicit: [(SlackUserId::new("U9"), "Carol@Example.com".to_owned())].into(),
         ..any_case.clone()
@@ -292,17 +292,17 @@ fn capitals_count_unless_the_operator_says_that_they_do_not() {
         &[user("Carol@Example.com", &["U9"])],
         ambiguous(&["Carol@Example.com"]),
     );
-    // Without the list nobody knows who else fits, and the address stands for itself.
+    // Without the list it is unknown who else fits, and the address stands for itself.
     let unlisted = identify(&carol.id, &carol, &installation(), &any_case, Users::Unreadable, now()).unwrap();
     assert_eq!(unlisted.user, "carol@example.com");
-    // The table does not lead to somebody with other capitals either, and the refusal says why.
+    // The table does not lead to a user with other capitals either, and the refusal says why.
     let linked = UserMapping {
         explicit: [(SlackUserId::new("U0BOB"), "carol@example.com".to_owned())].into(),
         ..exact
     };
-    let told =
+    let refusal =
         Refusal::UserCaseMismatch { user: "Carol@Example.com".into(), mapped: "carol@example.com".into() };
-    assert_identified(&carol, &linked, &one, Err(told));
+    assert_identified(&carol, &linked, &one, Err(refusal));
 }
 
 #[test]
@@ -330,16 +330,16 @@ fn the_requester_is_known_under_every_name() {
     let person = |links: &UserMapping, users: &[TeleportUser]| {
         identify(&second.id, &second, &installation(), links, Users::Listed(users), now()).unwrap()
     };
-    // Her second account is linked to another user, but carries her address.
+    // A second account is linked to another user, but has the same address.
     let alices = person(&mapping(&[("U0BOB", "carol")], true, false), &users());
     assert!(alices.is("alice@example.com") && alices.is("CAROL") && alices.is(" carol "));
     assert!(!alices.is("bob") && !alices.is(""));
 }
 
 proptest! {
-    /// Whoever is identified is a listed user to whom the strongest kind that says anything leads.
+    /// An identified user is listed, and the strongest link that says anything leads to that user.
     #[test]
-    fn nobody_is_identified_by_chance(
+    fn no_user_is_identified_by_chance(
         table_user in proptest::option::of(0..4usize),
         other_table in proptest::option::of(0..4usize),
         traits in proptest::collection::vec(proptest::sample::subsequence(vec!["U0BOB", "U0EVE"], 0..=2), 4),
@@ -367,7 +367,7 @@ proptest! {
 }
 
 #[test]
-fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
+fn all_users_who_could_be_meant_are_candidates() {
     let two = SlackProfile { enterprise_user_id: Some(SlackUserId::new("W0BOB")), ..bob() };
     let both = [("U0BOB", "bob"), ("W0BOB", "robert"), ("U0EVE", "eve")];
     assert_eq!(Candidates::named(&two, &mapping(&both, true, false)).names(), ["bob", "robert"]);
@@ -377,7 +377,7 @@ fn whom_to_ask_teleport_for_is_whoever_could_be_meant() {
 }
 
 #[test]
-fn whom_a_link_gives_a_user_is_told() {
+fn the_accounts_of_a_user_are_found_by_each_link() {
     let links = mapping(&[("U0BOB", "bob"), ("W0BOB", "bob"), ("U0EVE", "eve")], true, false);
     let ids = |accounts: Vec<SlackUserId>| accounts.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(ids(links.explicit_accounts("bob").collect()), ["U0BOB", "W0BOB"]);
@@ -389,7 +389,7 @@ fn whom_a_link_gives_a_user_is_told() {
 }
 
 #[test]
-fn only_a_list_of_all_tells_whom_a_name_leaves_open() {
+fn only_the_full_list_settles_an_ambiguous_name() {
     let called = |names: &[&str]| names.iter().map(|name| user(name, &[])).collect::<Vec<_>>();
     let open = |links: &UserMapping, found: &[&str]| {
         Candidates::named(&bob(), links).is_incomplete(&called(found), links)
@@ -397,36 +397,39 @@ fn only_a_list_of_all_tells_whom_a_name_leaves_open() {
     let table = |email_match| mapping(&[("U0BOB", "bob")], false, email_match);
     let email = mapping(&[], false, true);
     let any_case = |links: UserMapping| UserMapping { ignore_email_case: true, ..links };
-    assert!(!open(&table(false), &["bob"]), "whom the table names is there");
-    assert!(open(&table(false), &["carol"]) && open(&table(false), &[]), "somebody may be called nearly so");
+    assert!(!open(&table(false), &["bob"]), "the user in the table is there");
+    assert!(
+        open(&table(false), &["carol"]) && open(&table(false), &[]),
+        "another user may have a similar name"
+    );
     assert!(!open(&table(true), &["bob"]), "the table speaks, so the address does not matter");
     assert!(!open(&any_case(table(true)), &["bob"]));
     assert!(!open(&email, &["carol", "bob@example.com"]));
     assert!(open(&email, &["carol"]) && open(&email, &[]));
-    assert!(open(&any_case(email), &["bob@example.com"]), "somebody else may fit as well");
+    assert!(open(&any_case(email), &["bob@example.com"]), "another user may fit as well");
     assert!(!open(&any_case(mapping(&[], false, false)), &[]), "no link leads to anybody");
 }
 
 #[test]
 fn an_index_is_relied_on_while_users_bear_it_out() {
     let before = [user("bob", &["U0BOB"]), user("carol", &["U0CAROL"])];
-    let borne_out = |links: &UserMapping, now: &[TeleportUser]| {
+    let confirmed = |links: &UserMapping, now: &[TeleportUser]| {
         UserIndex::new(&before, links).candidates(&bob(), links).are_confirmed_by(now, &bob(), links)
     };
     let by_trait = mapping(&[], true, true);
     let both = mapping(&[("U0BOB", "carol")], true, true);
     let table = mapping(&[("U0BOB", "carol")], false, true);
-    assert!(borne_out(&by_trait, &before[..1]));
-    assert!(borne_out(&by_trait, &[user("bob", &["U9", "U0BOB"])]));
-    assert!(!borne_out(&by_trait, &[user("bob", &["U9"])]), "the trait names the account no more");
-    assert!(!borne_out(&by_trait, &[]) && !borne_out(&by_trait, &before[1..]), "the user is gone");
-    assert!(borne_out(&table, &before[1..]));
-    assert!(!borne_out(&table, &before[..1]), "whom the table names is gone");
-    assert!(borne_out(&both, &before));
-    assert!(!borne_out(&both, &before[..1]) && !borne_out(&both, &before[1..]));
-    // An address alone is no statement: the index could have missed whom a trait names since.
-    assert!(!borne_out(&mapping(&[], true, true), &[user("bob@example.com", &[])]));
-    let nobody = SlackProfile { id: SlackUserId::new("U0EVE"), ..bob() };
-    let found = UserIndex::new(&before, &by_trait).candidates(&nobody, &by_trait);
-    assert!(!found.are_confirmed_by(&[user("bob@example.com", &[])], &nobody, &by_trait));
+    assert!(confirmed(&by_trait, &before[..1]));
+    assert!(confirmed(&by_trait, &[user("bob", &["U9", "U0BOB"])]));
+    assert!(!confirmed(&by_trait, &[user("bob", &["U9"])]), "the trait names the account no more");
+    assert!(!confirmed(&by_trait, &[]) && !confirmed(&by_trait, &before[1..]), "the user is gone");
+    assert!(confirmed(&table, &before[1..]));
+    assert!(!confirmed(&table, &before[..1]), "the user in the table is gone");
+    assert!(confirmed(&both, &before));
+    assert!(!confirmed(&both, &before[..1]) && !confirmed(&both, &before[1..]));
+    // An address alone is no statement: the index could have missed a user that a trait names since.
+    assert!(!confirmed(&mapping(&[], true, true), &[user("bob@example.com", &[])]));
+    let unlinked = SlackProfile { id: SlackUserId::new("U0EVE"), ..bob() };
+    let found = UserIndex::new(&before, &by_trait).candidates(&unlinked, &by_trait);
+    assert!(!found.are_confirmed_by(&[user("bob@example.com", &[])], &unlinked, &by_trait));
 }

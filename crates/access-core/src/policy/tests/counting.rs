@@ -8,12 +8,12 @@ use crate::policy::identity::{SlackProfile, UserMapping, Users, identify};
 use crate::record::votes::Votes;
 
 #[test]
-fn a_review_counts_only_of_somebody_whom_the_rules_name() {
+fn a_review_counts_only_of_an_approver() {
     for proposed in [RequestState::Approved, RequestState::Denied] {
         let reviews = vec![review("eve", proposed), review("bob", proposed)];
         let request = AccessRequest { reviews, ..sample() };
-        let standing = tally_votes(&rules_needing(2, 2), &request, &Default::default());
-        assert_eq!(standing.approvals + standing.denials, 1, "{proposed:?} by eve, whom no rule names");
+        let tally = tally_votes(&rules_needing(2, 2), &request, &Default::default());
+        assert_eq!(tally.approvals + tally.denials, 1, "{proposed:?} by eve, in no rule");
     }
     // So one vote more is not enough.
     let reviews = vec![review("eve", RequestState::Approved)];
@@ -26,7 +26,7 @@ fn a_review_counts_only_of_somebody_whom_the_rules_name() {
 }
 
 #[test]
-fn nobody_is_asked_again_for_a_decision_that_no_vote_gives() {
+fn a_decision_that_no_vote_gives_is_not_evaluated_again() {
     // Two reviews approve, and the only vote denies: in whose name would it be approved?
     let reviews = vec![review("bob", RequestState::Approved), review("carol", RequestState::Approved)];
     let request = AccessRequest { reviews, ..sample() };
@@ -34,7 +34,7 @@ fn nobody_is_asked_again_for_a_decision_that_no_vote_gives() {
     assert_eq!(next_evaluation(&record, &request, &rules_needing(2, 2), at(9)), NextEvaluation::Never);
     let record = Record { votes: votes(&[("dave", Approve)]), ..Record::default() };
     assert_eq!(next_evaluation(&record, &request, &rules_needing(2, 2), at(9)), NextEvaluation::Now);
-    // A mark that nobody may carry out is not due either.
+    // A mark that no user may apply is not due either.
     let long_term = AccessRequest { kind: RequestKind::LongTerm, ..request.clone() };
     assert_eq!(next_evaluation(&record, &long_term, &rules_needing(2, 2), at(9)), NextEvaluation::Never);
     let uncovered = AccessRequest { roles: vec!["dba".into(), "root".into()], ..request };
@@ -70,17 +70,17 @@ fn a_vote_whose_answer_was_lost_is_known_again() {
     };
     let bob = Vote { at: at(10), ..vote("bob", Approve) };
     let first = add_vote(&mut scene.record, &bob, &sample(), &scene.rules, &all_voters());
-    assert!(matches!(first, VoteResult::Counted(standing) if standing.approvals == 1));
+    assert!(matches!(first, VoteResult::Counted(tally) if tally.approvals == 1));
     assert_eq!(again(&mut scene, &bob), first);
     // Another click of the same person is another vote.
     let later = Vote { at: at(11), ..bob.clone() };
     assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
-    // So is it after somebody else's decided: the deciding one is carried out by its own voter, and told as counted by bob.
+    // The same after another vote decided: its own voter applies the deciding one, and bob sees the own vote as counted.
     let carol = Vote { at: at(12), ..vote("carol", Approve) };
     let settled = add_vote(&mut scene.record, &carol, &sample(), &scene.rules, &all_voters());
     assert!(matches!(settled, VoteResult::Decisive(_)));
     assert_eq!(again(&mut scene, &carol), settled);
-    assert!(matches!(again(&mut scene, &bob), VoteResult::Counted(standing) if standing.approvals == 2));
+    assert!(matches!(again(&mut scene, &bob), VoteResult::Counted(tally) if tally.approvals == 2));
     assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
     let later = Vote { at: at(13), ..carol };
     assert_eq!(again(&mut scene, &later), VoteResult::Duplicate(Approve));
@@ -145,7 +145,7 @@ fn two_ids_of_one_account_are_one_person() {
 }
 
 #[test]
-fn whoever_is_one_person_with_an_account_of_the_requester_does_not_count() {
+fn an_account_of_the_requester_does_not_count() {
     // Bob's account has the requester's address, and carol's account has bob's.
     let rules = Rules(vec![rule(&["dba"], &["bob@x", "carol@x"], 1)]);
     let both = taken(&[by("bob@x", "U0BOB"), by("carol@x", "U0CAROL")]);

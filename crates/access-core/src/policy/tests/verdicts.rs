@@ -69,7 +69,7 @@ fn the_requester_never_counts() {
     let alias = Voter { reviewer: reviewer_with("bob", "ALICE@example.com"), groups: vec![] };
     now.insert(account("bob"), Some(alias));
     let votes = votes(&[("bob", Approve)]);
-    assert_eq!(approvals(&rules, &request, &votes), (1, 0), "nobody has looked yet");
+    assert_eq!(approvals(&rules, &request, &votes), (1, 0), "no account was read yet");
     assert_eq!(decided(&rules, &request, &votes, &now), None);
     let mut record = Record { votes, ..Record::default() };
     reevaluate(&mut record, &request, &rules, &now).unwrap();
@@ -77,7 +77,7 @@ fn the_requester_never_counts() {
 }
 
 #[test]
-fn whoever_denied_does_not_approve_too() {
+fn a_person_who_denied_does_not_approve_too() {
     let rules = rules_needing(2, 2);
     let reviewed = AccessRequest { reviews: vec![review("bob", RequestState::Denied)], ..sample() };
     assert_eq!(approvals(&rules, &reviewed, &votes(&[("bob", Approve), ("carol", Approve)])), (1, 1));
@@ -109,22 +109,22 @@ fn a_threshold_that_no_number_of_denials_reaches_asks_for_none() {
     assert_eq!(denials(vec![threshold(0), threshold(3)], 1), 3, "the soonest of those that deny at all");
     assert_eq!(denials(vec![threshold(3), threshold(2)], 1), 2);
     assert_eq!(denials(vec![threshold(0)], 2), 2);
-    // Otherwise it would be denied by nobody.
+    // Otherwise no denial would deny it.
     let request = AccessRequest { thresholds: vec![threshold(0)], ..sample() };
     assert_eq!(decided(&rules_needing(2, 1), &request, &votes(&[("bob", Approve)]), &all_voters()), None);
 }
 
 #[test]
-fn it_is_decided_in_the_name_of_somebody_whose_vote_counts() {
+fn the_decision_is_made_in_the_name_of_a_vote_that_counts() {
     let reviews = vec![review("bob", RequestState::Approved), review("carol", RequestState::Approved)];
     let request = AccessRequest { reviews, ..sample() };
-    // Eve's vote is the newest, and no rule names her; carol denied.
+    // Eve's vote is the newest, and no rule names eve; carol denied.
     let some = votes(&[("dave", Approve), ("eve", Approve)]);
     assert_eq!(decided(&rules(), &request, &some, &all_voters()), Some((Approve, "dave".into())));
-    let nobody = votes(&[("eve", Approve)]);
-    assert_eq!(decided(&rules(), &request, &nobody, &all_voters()), None, "in whose name?");
+    let uncounted = votes(&[("eve", Approve)]);
+    assert_eq!(decided(&rules(), &request, &uncounted, &all_voters()), None, "in whose name?");
     assert_eq!(decided(&rules(), &request, &Votes::default(), &all_voters()), None);
-    let mut record = Record { votes: nobody, ..Record::default() };
+    let mut record = Record { votes: uncounted, ..Record::default() };
     assert!(matches!(
         reevaluate(&mut record, &request, &rules(), &all_voters()),
         Ok(VoteEvaluation::Open(_))
@@ -170,13 +170,13 @@ fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
 
 #[test]
 fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
-    // Bob's user was linked to a wrong account, or the user whom bob's account was linked to was renamed.
+    // Bob's user was linked to a wrong account, or the user that bob's account was linked to was renamed.
     let by_other_account = Vote { slack_user: account("eve"), ..vote("bob", Approve) };
     let by_old_name = Vote { slack_user: account("bob"), ..vote("robert", Approve) };
     for (earlier, is_of_another) in [(by_other_account, true), (by_old_name, false)] {
         let mut scene = Fixture::new(Mode::Resolver);
         assert!(scene.record.votes.push(&earlier));
-        // As long as nobody read that account, nothing is taken; while its link holds, it is the one vote.
+        // As long as that account is unread, nothing is taken; while its link holds, it is the one vote.
         if is_of_another {
             assert_eq!(scene.vote("bob", Deny), VoteResult::NeedsAccounts(vec![account("eve")]));
             let holds = Voter { reviewer: reviewer_by("bob", account("eve")), groups: vec![] };
@@ -190,7 +190,7 @@ fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
             "{earlier:?}"
         );
         assert_eq!(scene.record.votes.open().len(), 1);
-        assert_eq!(scene.record.votes.list().len(), 2, "what was told in threads stays");
+        assert_eq!(scene.record.votes.list().len(), 2, "what threads show stays");
         let kept = Record::decode(&sample().id, &scene.record.encode()).0;
         assert_eq!(kept.votes, scene.record.votes);
         assert!(matches!(scene.vote("carol", Approve), VoteResult::Decisive(_)));
@@ -219,7 +219,7 @@ fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
     assert_eq!(standing.approvals, 1);
     assert_eq!(scene.record.votes.list()[0].groups, ["S0G1", "S0G9"]);
     assert_eq!(approvals(&scene.rules, &sample(), &scene.record.votes), (1, 0));
-    // The second of them decides with her.
+    // The second of them decides too.
     assert!(matches!(scene.vote("dave", Approve), VoteResult::Decisive(_)));
 }
 
@@ -232,7 +232,7 @@ fn what_a_newer_teleport_says_is_not_decided_upon() {
         scene.assert_refused("bob", Refusal::Newer(Newer::State(7)));
         scene.request = Some(AccessRequest { kind: RequestKind::Unknown(9), ..sample() });
         scene.assert_refused("bob", Refusal::Newer(Newer::Kind(9)));
-        // Bob reviewed it in Teleport, and nobody knows what he said.
+        // Bob reviewed it in Teleport, and the decision is unknown.
         scene.request =
             Some(AccessRequest { reviews: vec![review("Bob", RequestState::Unknown(5))], ..sample() });
         scene.assert_refused("bob", Refusal::Newer(Newer::Review(5)));
@@ -252,17 +252,17 @@ fn what_a_newer_teleport_says_is_not_decided_upon() {
 }
 
 #[test]
-fn a_review_that_nobody_understands_counts_for_nothing_and_may_be_a_denial() {
+fn an_unknown_review_counts_for_nothing_and_may_be_a_denial() {
     use crate::policy::refusal::Newer;
     let reviewed =
         |author: &str| AccessRequest { reviews: vec![review(author, RequestState::Unknown(5))], ..sample() };
     let two = votes(&[("bob", Approve), ("carol", Approve)]);
-    // Nobody would be denied by one, so two approve.
+    // No single denial would count, so two approve.
     let outcome = decided(&rules_needing(2, 2), &reviewed("dave"), &two, &all_voters());
     assert_eq!(outcome, Some((Approve, "carol".into())));
     let refused = Err(Refusal::Newer(Newer::Review(5)));
     assert_eq!(evaluate_votes(&rules_needing(2, 1), &reviewed("dave"), &two, &all_voters(), None), refused);
-    // Whom the rules do not name denies nothing.
+    // A person that the rules do not name denies nothing.
     let outcome = decided(&rules_needing(2, 1), &reviewed("eve"), &two, &all_voters());
     assert_eq!(outcome, Some((Approve, "carol".into())));
     // The same person's vote counts as little.
@@ -293,11 +293,11 @@ fn by_group(mut votes: Votes) -> Votes {
 }
 
 #[test]
-fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
+fn an_approval_that_cannot_be_checked_counts_for_nothing() {
     let rules = and_a_group(2, 1);
     let gone = || without(all_voters(), &["erin"]);
     let two = by_group(votes(&[("erin", Approve), ("bob", Approve)]));
-    assert_eq!(approvals(&rules, &sample(), &two), (2, 0), "nobody has looked yet");
+    assert_eq!(approvals(&rules, &sample(), &two), (2, 0), "no account was read yet");
     assert_eq!(decided(&rules, &sample(), &two, &gone()), None);
     let three = by_group(votes(&[("erin", Approve), ("bob", Approve), ("dave", Approve)]));
     assert_eq!(decided(&rules, &sample(), &three, &gone()), Some((Approve, "dave".into())));
@@ -313,7 +313,7 @@ fn an_approval_that_nobody_can_vouch_for_counts_for_nothing() {
 }
 
 #[test]
-fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
+fn a_denial_that_cannot_be_checked_denies_nothing_and_blocks_approval() {
     let rules = and_a_group(1, 2);
     for is_account_gone in [false, true] {
         let mut gone = all_voters();
@@ -337,7 +337,7 @@ fn a_denial_that_nobody_can_vouch_for_denies_nothing_and_stays_in_the_way() {
         assert!(
             matches!(ask(&against, &rules_needing(1, 2)), Ok(VoteEvaluation::Decided(r)) if r.decision == Approve)
         );
-        // Whose account it is now is known: it is nobody's denial.
+        // The account's owner is known now: it is no denial of an approver.
         let other = Voter { reviewer: reviewer_by("eve", account("erin")), groups: vec![] };
         let mut another = all_voters();
         another.insert_gone(account("erin"), Some(other));
@@ -378,9 +378,9 @@ fn one_person_counts_once_however_the_links_lead() {
     let reviews =
         vec![review("bob", RequestState::Approved), review("dave@example.com", RequestState::Approved)];
     let reviewed = AccessRequest { reviews, ..sample() };
-    assert_eq!(approvals(&rules, &reviewed, &Votes::default()), (2, 0), "nobody could know");
+    assert_eq!(approvals(&rules, &reviewed, &Votes::default()), (2, 0), "it cannot be known");
     assert_eq!(decided(&rules, &reviewed, &votes(&[("bob", Approve)]), &now), None);
-    // Somebody else is the second.
+    // Another person is the second.
     let two = votes(&[("bob", Approve), ("carol", Approve)]);
     assert_eq!(decided(&rules, &reviewed, &two, &now), Some((Approve, "carol".into())));
 }
@@ -400,7 +400,7 @@ fn a_vote_that_decides_is_held_against_what_is() {
     assert_eq!(result, VoteResult::NeedsAccounts(vec![account("bob")]));
     let (result, _) = cast_with(&scene, &voters(&["carol", "bob"], &[]));
     assert!(matches!(result, VoteResult::Decisive(_)), "{result:?}");
-    // His account may not act any more, or is somebody else's by now.
+    // The account may not act any more, or is another person's by now.
     let mut other = voters(&["carol"], &[]);
     other.insert(account("bob"), None);
     let mut relinked = voters(&["carol"], &[]);
@@ -445,7 +445,7 @@ fn votes_and_reviews_of_the_past_count_no_more() {
         next_evaluation(&scene.record, &request(RequestState::Pending), &scene.rules, at(99)),
         NextEvaluation::Never
     );
-    // Open again, and nobody has written that down yet: that comes first.
+    // Open again, and that is not recorded yet: that comes first.
     scene.now = 99;
     assert_eq!(scene.verdict("carol", Deny), Verdict::ApplyPendingDecision);
     scene.record.update_known(&request(RequestState::Pending));
@@ -463,7 +463,7 @@ fn votes_and_reviews_of_the_past_count_no_more() {
 }
 
 #[test]
-fn a_mark_that_does_not_hold_is_taken_away_and_blocks_nobody() {
+fn an_invalid_mark_is_removed_and_blocks_no_vote() {
     let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].approvals = 1;
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Decisive(_)));
@@ -546,7 +546,7 @@ fn groups_are_asked_for_only_if_it_comes_to_them() {
     scene.request = Some(AccessRequest { roles: vec!["web".into()], ..sample() });
     assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NoMatchingRule { .. })));
     scene.request = Some(sample());
-    // A second rule names nobody by a group: no group could help.
+    // A second rule names no group: no group could help.
     scene.rules.0.push(rule(&["*"], &["carol"], 1));
     assert!(matches!(verdict(&scene, "erin"), Verdict::Refused(Refusal::NotAnApprover { .. })));
     scene.mode = Some(Mode::Reviewer);
@@ -571,19 +571,19 @@ fn every_reason_is_kept_and_all_together_within_bounds() {
     };
     let reasons = &resolution.annotations["slack_reasons"];
     assert!(reasons[0].starts_with("u0 approved: 🔥") && reasons[1].starts_with("u1 denied: 🔥"));
-    assert!(reasons[2].starts_with("u3 "), "whoever gave none is left out");
+    assert!(reasons[2].starts_with("u3 "), "a voter without a reason is left out");
     let chars: Vec<_> = reasons.iter().map(|reason| reason.chars().count()).collect();
     assert!(chars.iter().all(|chars| *chars <= 520) && chars.iter().sum::<usize>() <= 10_000, "{chars:?}");
     assert!(reasons.len() >= 15, "{}", reasons.len());
 }
 
-/// The sample as Teleport tells it by its id, after so many reviews that decide nothing.
+/// The sample as Teleport returns it by its id, after so many reviews that decide nothing.
 fn written(revision: &str, reviews: usize) -> AccessRequest {
     AccessRequest { version: Some(Version { revision: revision.into(), reviews }), ..sample() }
 }
 
 #[test]
-fn votes_from_before_a_decision_that_nobody_saw_count_no_more() {
+fn votes_from_before_an_unseen_decision_count_no_more() {
     let mut scene = Fixture::new(Mode::Resolver);
     scene.request = Some(written("r1", 0));
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
@@ -618,7 +618,7 @@ fn votes_from_before_a_decision_that_nobody_saw_count_no_more() {
 }
 
 #[test]
-fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_again() {
+fn a_decision_that_was_applied_and_undone_unseen_is_not_applied_again() {
     let mut scene = Fixture::new(Mode::Resolver);
     scene.request = Some(written("r1", 0));
     scene.vote("bob", Approve);
@@ -629,10 +629,10 @@ fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_agai
     let mut record = settled.clone();
     record.note_by_id(&written("r1", 0));
     assert_eq!((record.votes.open().len(), record.votes.decided_by().is_some()), (2, true));
-    // It arrived: who decided is told by the same votes.
+    // It arrived: the same votes show who decided.
     record.note_by_id(&AccessRequest { state: RequestState::Approved, ..written("r2", 0) });
     assert_eq!(deciders(None, &record, Approve), ["bob", "carol"]);
-    // It arrived, and was taken back, and nobody was there.
+    // It arrived and was undone, unseen.
     let mut record = settled.clone();
     record.note_by_id(&AccessRequest {
         reviews: vec![review("dave", RequestState::Approved)],
@@ -642,7 +642,7 @@ fn a_decision_that_was_carried_out_unseen_and_taken_back_is_not_carried_out_agai
     let again = Record::decode(&sample().id, &record.encode()).0;
     assert_eq!(again, record);
     assert!(!again.votes.are_outlived(&written("r9", 0)), "no vote is open");
-    // What a list or a stream tells is not held against it.
+    // A listed or streamed request says nothing against it.
     let mut record = settled;
     record.update_known(&written("r3", 0));
     assert_eq!((record.votes.open().len(), record.known), (2, Some(truncated(&sample()))));

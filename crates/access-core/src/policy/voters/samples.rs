@@ -11,7 +11,7 @@ pub(crate) fn account(user: &str) -> SlackUserId {
     vote(user, Decision::Approve).slack_user
 }
 
-/// Whoever is linked to this Teleport user by the table; the e-mail address is `<user>@example.com` unless it is one.
+/// The reviewer that the table links to this Teleport user; the e-mail address is `<user>@example.com` unless it is one.
 pub(crate) fn reviewer(user: &str) -> Reviewer {
     let email = if user.contains('@') { user.to_owned() } else { format!("{user}@example.com") };
     reviewer_with(user, &email)
@@ -26,7 +26,7 @@ pub(crate) fn reviewer_with(user: &str, email: &str) -> Reviewer {
     identify(&account(user), &profile, &installation(), &links, Users::Unreadable, now).unwrap()
 }
 
-/// Whoever has this account, linked by the table to this Teleport user.
+/// The reviewer with this account, linked by the table to this Teleport user.
 pub(crate) fn reviewer_by(user: &str, account: SlackUserId) -> Reviewer {
     let profile = crate::policy::identity::SlackProfile { id: account.clone(), email: None, ..bob() };
     let links =

@@ -36,7 +36,7 @@ fn calls_under_a_claim_end_before_it_can_expire() {
 }
 
 #[test]
-fn a_claim_that_was_taken_over_is_not_given_up() {
+fn a_claim_that_was_taken_over_is_not_released() {
     let mut record = Record::default();
     record.acquire(claim("us", 1), [(post_operation(), "C1".to_owned())]);
     record.acquire(claim("them", 20), [(post_operation(), "C1".to_owned())]);
@@ -69,7 +69,7 @@ fn unanswered_attempt(record: &mut Record, taken: i64) -> Timestamp {
 }
 
 #[test]
-fn a_post_in_doubt_is_repeated_once_and_then_when_slack_was_seen_to_answer() {
+fn an_in_doubt_post_is_repeated_once_and_again_only_after_an_answer() {
     let at = |second| Some(Timestamp::from_second(second).unwrap());
     let (nothing, posted, refused) = (
         LastResponses::default(),
@@ -79,15 +79,15 @@ fn a_post_in_doubt_is_repeated_once_and_then_when_slack_was_seen_to_answer() {
     let mut record = Record::default();
     for (attempt, taken) in [(1, 10), (2, 20), (3, 30)] {
         let since = unanswered_attempt(&mut record, taken);
-        let [doubt] = &record.in_doubt[..] else { panic!("{record:?}") };
+        let [post] = &record.in_doubt[..] else { panic!("{record:?}") };
         assert_eq!(
-            (doubt.attempts, doubt.first_attempted_at, doubt.attempted_at),
+            (post.attempts, post.first_attempted_at, post.attempted_at),
             (attempt, at(10).unwrap(), since)
         );
         assert!(record.is_in_doubt(&post_operation()));
-        assert_eq!(doubt.should_retry(nothing), attempt < 2);
-        assert_eq!(doubt.should_retry(posted(taken)), attempt < 2, "that was before");
-        assert!(doubt.should_retry(posted(taken + 1)) && doubt.should_retry(refused(taken + 1)));
+        assert_eq!(post.should_retry(nothing), attempt < 2);
+        assert_eq!(post.should_retry(posted(taken)), attempt < 2, "that was before");
+        assert!(post.should_retry(posted(taken + 1)) && post.should_retry(refused(taken + 1)));
         record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
         assert!(!record.is_in_doubt(&post_operation()) && record.is_to_retry(&post_operation()));
         // What is counted outlives the daemon.
@@ -115,13 +115,13 @@ fn a_repeated_post_is_looked_for_where_it_went_and_not_before_it_can_be_there() 
     let since = unanswered_attempt(&mut record, 10);
     record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
     record.acquire(claim("us", 20), [(post_operation(), "C2".to_owned())]);
-    let [doubt] = &record.in_doubt[..] else { panic!("{record:?}") };
-    assert_eq!((doubt.destination.as_str(), doubt.attempted_at), ("C2", claim("us", 20).acquired_at));
-    assert_eq!(doubt.final_at, claim("us", 20).acquired_at + IN_DOUBT_AFTER_CLAIM);
+    let [post] = &record.in_doubt[..] else { panic!("{record:?}") };
+    assert_eq!((post.destination.as_str(), post.attempted_at), ("C2", claim("us", 20).acquired_at));
+    assert_eq!(post.final_at, claim("us", 20).acquired_at + IN_DOUBT_AFTER_CLAIM);
 }
 
 #[test]
-fn a_first_attempt_that_was_not_made_leaves_no_doubt() {
+fn a_first_attempt_that_was_not_made_is_not_in_doubt() {
     let mut record = Record::default();
     record.acquire(claim("us", 10), [(post_operation(), "C1".to_owned())]);
     record.apply(&Outcome::NotAttempted {
@@ -175,14 +175,14 @@ fn a_reply_that_follows_one_that_went_well_is_counted_anew() {
 }
 
 #[test]
-fn a_doubt_is_read_by_and_from_releases_that_do_not_count() {
+fn an_in_doubt_post_is_read_by_and_from_releases_that_do_not_count() {
     let theirs = r#"[{"k":"C1","p":"C1","s":"2026-11-22T16:00:00Z","r":"2026-11-22T16:00:20Z"}]"#;
     let data = std::collections::BTreeMap::from([("x_doubts".to_owned(), theirs.to_owned())]);
     let record = Record::decode(&crate::domain::ids::RequestId::new("r1"), &data).0;
-    let doubt = &record.in_doubt[0];
+    let post = &record.in_doubt[0];
     assert_eq!(
-        (doubt.attempts, doubt.first_attempted_at, doubt.is_accepted, doubt.may_retry),
-        (1, doubt.attempted_at, false, false)
+        (post.attempts, post.first_attempted_at, post.is_accepted, post.may_retry),
+        (1, post.attempted_at, false, false)
     );
     assert_eq!(record.encode()["x_doubts"], theirs, "what is not needed is not written");
     // The longest name that a channel can have.
@@ -198,27 +198,27 @@ fn post_operation() -> Operation {
     Operation::Post(RecipientKey::new("C1"))
 }
 
-fn in_doubt_outcome(since: Timestamp, ripe: Timestamp) -> Outcome {
+fn in_doubt_outcome(attempted_at: Timestamp, final_at: Timestamp) -> Outcome {
     let (is_accepted, is_first) = (false, false);
     Outcome::InDoubt {
         operation: post_operation(),
         destination: "C1".into(),
-        attempted_at: since,
-        final_at: ripe,
+        attempted_at,
+        final_at,
         is_accepted,
         is_first,
     }
 }
 
 /// The model's clock ticks in steps of 5 s, and it is kept stricter than the daemon: calls begin in the tick in which
-/// the claim was begun, last two ticks at most, and a claim lapses after three, which are not less than [`LAPSE`].
+/// the claim was begun, last two ticks at most, and a claim expires after three, which are not less than [`CLAIM_TIMEOUT`].
 const TICK: u8 = 5;
 const CALL_TICKS: u8 = 2;
 
-/// Where a replica stands.
+/// The state of a replica.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum ReplicaState {
-    /// Between two visits.
+    /// Between two reconciliations.
     Idle,
     /// It is about to write its claim, since this time.
     Claiming {
@@ -268,7 +268,7 @@ impl ModelOutcome {
                 Outcome::Posted { key: RecipientKey::new("C1"), channel, ts: ts(n), displayed: None }
             }
             Self::Resolved(since) => Outcome::Resolved { operation: post_operation(), attempted_at: *since },
-            Self::InDoubt(since, ripe) => in_doubt_outcome(*since, *ripe),
+            Self::InDoubt(since, final_at) => in_doubt_outcome(*since, *final_at),
             Self::Deleted(n) => Outcome::Deleted { channel, ts: ts(n) },
         }
     }
@@ -281,20 +281,20 @@ struct StoredRecord(Record);
 impl Hash for StoredRecord {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.claim.hash(state);
-        self.0.in_doubt.iter().for_each(|doubt| (doubt.attempted_at, doubt.final_at).hash(state));
+        self.0.in_doubt.iter().for_each(|post| (post.attempted_at, post.final_at).hash(state));
         self.0.deliveries.iter().for_each(|delivery| delivery.ts.hash(state));
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Replica {
-    /// Changes when it is started anew.
+    /// Changes when it is restarted.
     incarnation: u8,
     claims_taken: u8,
     state: ReplicaState,
     /// It does nothing before this time.
     idle_until: u8,
-    /// The claim of somebody else it watches, and since when.
+    /// The claim of another replica that it watches, and since when.
     watched: Option<(Claim, u8)>,
 }
 
@@ -328,12 +328,12 @@ fn time(now: u8) -> Timestamp {
 }
 
 /// A time that no other claim has.
-fn unique_time(now: u8, life: u8, turns: u8) -> Timestamp {
-    time(now) + SignedDuration::from_nanos(i64::from(life) * 100 + i64::from(turns))
+fn unique_time(now: u8, incarnation: u8, claims: u8) -> Timestamp {
+    time(now) + SignedDuration::from_nanos(i64::from(incarnation) * 100 + i64::from(claims))
 }
 
 impl ModelState {
-    fn new(hardship: FaultBudget) -> Self {
+    fn new(budget: FaultBudget) -> Self {
         let replica = |n: usize| Replica {
             incarnation: u8::try_from(n).unwrap() * 10,
             claims_taken: 0,
@@ -347,9 +347,9 @@ impl ModelState {
             slack: Vec::new(),
             in_flight: Vec::new(),
             next_ts: 1,
-            replicas: (0..hardship.replicas).map(replica).collect(),
-            crashes_left: hardship.crashes,
-            lost_replies_left: hardship.lost_replies,
+            replicas: (0..budget.replicas).map(replica).collect(),
+            crashes_left: budget.crashes,
+            lost_replies_left: budget.lost_replies,
         }
     }
 
@@ -358,35 +358,35 @@ impl ModelState {
     }
 
     /// All worlds that may come next.
-    fn next(&self, hardship: FaultBudget) -> Vec<Self> {
-        let mut worlds = Vec::new();
-        if self.now < hardship.ticks && self.in_flight.iter().all(|(_, sent)| self.now < sent + CALL_TICKS) {
-            worlds.push(Self { now: self.now + 1, ..self.clone() });
+    fn next(&self, budget: FaultBudget) -> Vec<Self> {
+        let mut states = Vec::new();
+        if self.now < budget.ticks && self.in_flight.iter().all(|(_, sent)| self.now < sent + CALL_TICKS) {
+            states.push(Self { now: self.now + 1, ..self.clone() });
         }
         for n in 0..self.in_flight.len() {
             let mut arrived = self.clone();
             let (ts, _) = arrived.in_flight.remove(n);
             if self.lost_replies_left > 0 {
-                worlds.push(Self { lost_replies_left: self.lost_replies_left - 1, ..arrived.clone() });
+                states.push(Self { lost_replies_left: self.lost_replies_left - 1, ..arrived.clone() });
             }
             arrived.slack.push(ts);
-            worlds.push(arrived);
+            states.push(arrived);
         }
         for n in 0..self.replicas.len() {
-            worlds.extend(self.replica_steps(n, hardship));
+            states.extend(self.replica_steps(n, budget));
             if self.crashes_left > 0
                 && !matches!(self.replicas[n].state, ReplicaState::Crashed | ReplicaState::Idle)
             {
                 let mut dead = Self { crashes_left: self.crashes_left - 1, ..self.clone() };
                 dead.replicas[n].state = ReplicaState::Crashed;
-                worlds.push(dead);
+                states.push(dead);
             }
         }
-        worlds
+        states
     }
 
     /// What replica `n` may do next.
-    fn replica_steps(&self, n: usize, hardship: FaultBudget) -> Vec<Self> {
+    fn replica_steps(&self, n: usize, budget: FaultBudget) -> Vec<Self> {
         let mut world = self.clone();
         let replica = &mut world.replicas[n];
         let me = replica.incarnation.to_string();
@@ -446,28 +446,29 @@ impl ModelState {
                 replica.state = ReplicaState::Claimed { claim, began, step };
             }
             ReplicaState::Claimed { claim, began, step } => {
-                return world.execute_step(n, claim, began, step, hardship);
+                return world.execute_step(n, claim, began, step, budget);
             }
             ReplicaState::Sending { claim } => return vec![world.send(n, claim)],
             ReplicaState::AwaitingReply { claim, sent, ts } => {
                 let since = claim.acquired_at;
-                let mut worlds = Vec::new();
+                let mut states = Vec::new();
                 if self.slack.contains(&ts) {
                     let mut answered = world.clone();
                     let outcomes = vec![ModelOutcome::Posted(ts), ModelOutcome::Resolved(since)];
                     answered.replicas[n].state = ReplicaState::Done { claim: claim.clone(), outcomes };
-                    worlds.push(answered);
+                    states.push(answered);
                 }
-                let is_over = hardship.lost_replies > 0 && self.now >= sent + CALL_TICKS;
+                let is_over = budget.lost_replies > 0 && self.now >= sent + CALL_TICKS;
                 if is_over || (self.lost_replies_left > 0 && self.slack.contains(&ts)) {
                     // A broken answer ends it at once, none at all after a while.
                     world.lost_replies_left = world.lost_replies_left.saturating_sub(u8::from(!is_over));
-                    let ripe = if is_over { time(self.now) + IN_DOUBT_AFTER_TIMEOUT } else { time(self.now) };
-                    let outcomes = vec![ModelOutcome::InDoubt(since, ripe)];
+                    let final_at =
+                        if is_over { time(self.now) + IN_DOUBT_AFTER_TIMEOUT } else { time(self.now) };
+                    let outcomes = vec![ModelOutcome::InDoubt(since, final_at)];
                     world.replicas[n].state = ReplicaState::Done { claim, outcomes };
-                    worlds.push(world);
+                    states.push(world);
                 }
-                return worlds;
+                return states;
             }
             ReplicaState::Done { claim, outcomes } => {
                 let mut record = self.record();
@@ -480,14 +481,14 @@ impl ModelState {
         vec![world]
     }
 
-    /// The step itself. A look and a withdrawal are one event; a post is several.
+    /// The step itself. A look and a deletion are one event; a post is several.
     fn execute_step(
         mut self,
         n: usize,
         claim: Claim,
         began: u8,
         step: Step,
-        hardship: FaultBudget,
+        budget: FaultBudget,
     ) -> Vec<Self> {
         let is_in_time = self.now == began;
         let since = claim.acquired_at;
@@ -495,16 +496,16 @@ impl ModelState {
             // Too late: nothing was sent, and that is certain.
             Step::Post if !is_in_time => vec![ModelOutcome::Resolved(since)],
             Step::VerifyPost(..) | Step::Delete(_) if !is_in_time => vec![],
-            Step::Post if hardship.freezes_while_sending => {
+            Step::Post if budget.freezes_while_sending => {
                 self.replicas[n].state = ReplicaState::Sending { claim };
                 return vec![self];
             }
             Step::Post => return vec![self.send(n, claim)],
-            Step::VerifyPost(since, ripe) => {
+            Step::VerifyPost(since, final_at) => {
                 let found: Vec<_> = self.slack.iter().map(|ts| ModelOutcome::Posted(*ts)).collect();
-                let is_ripe = time(self.now) >= ripe;
-                let settled = (is_ripe || !found.is_empty()).then_some(ModelOutcome::Resolved(since));
-                found.into_iter().chain(settled).collect()
+                let is_final = time(self.now) >= final_at;
+                let resolved = (is_final || !found.is_empty()).then_some(ModelOutcome::Resolved(since));
+                found.into_iter().chain(resolved).collect()
             }
             Step::Delete(ts) => {
                 self.slack.retain(|posted| *posted != ts);
@@ -526,7 +527,7 @@ impl ModelState {
         self
     }
 
-    /// What is left when nobody dies any more and everybody has time enough.
+    /// The end state when no replica dies any more and each has time enough.
     fn run_to_quiescence(mut self) -> Self {
         (self.crashes_left, self.lost_replies_left) = (0, 0);
         let calm = FaultBudget { lost_replies: 0, freezes_while_sending: false, ..TWO_REPLICAS };
@@ -568,7 +569,7 @@ impl Step {
     fn of(record: &Record) -> Option<Self> {
         let number = |ts: &MessageTs| ts.as_str().trim_end_matches(".0").parse().unwrap();
         match (record.in_doubt.first(), &record.deliveries[..]) {
-            (Some(doubt), _) => Some(Self::VerifyPost(doubt.attempted_at, doubt.final_at)),
+            (Some(post), _) => Some(Self::VerifyPost(post.attempted_at, post.final_at)),
             (None, []) => Some(Self::Post),
             (None, [_]) => None,
             (None, [_, second, ..]) => Some(Self::Delete(number(&second.ts))),
@@ -580,12 +581,12 @@ const TWO_REPLICAS: FaultBudget =
     FaultBudget { replicas: 2, crashes: 1, lost_replies: 1, ticks: 4, freezes_while_sending: false };
 
 /// Tries everything; calls `check` for each world. Returns how many there were.
-fn explore(hardship: FaultBudget, check: impl Fn(&ModelState)) -> usize {
-    let mut seen = HashSet::from([ModelState::new(hardship)]);
+fn explore(budget: FaultBudget, check: impl Fn(&ModelState)) -> usize {
+    let mut seen = HashSet::from([ModelState::new(budget)]);
     let mut open: VecDeque<_> = seen.iter().cloned().collect();
     while let Some(world) = open.pop_front() {
         check(&world);
-        for next in world.next(hardship) {
+        for next in world.next(budget) {
             if seen.insert(next.clone()) {
                 open.push_back(next);
             }
@@ -595,21 +596,21 @@ fn explore(hardship: FaultBudget, check: impl Fn(&ModelState)) -> usize {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_in_any_order_of_events() {
-    let hardships = [
+fn nothing_is_lost_or_duplicated_in_any_order_of_events() {
+    let budgets = [
         FaultBudget { crashes: 1, lost_replies: 0, ..TWO_REPLICAS },
         FaultBudget { crashes: 0, lost_replies: 1, ticks: 3, ..TWO_REPLICAS },
         FaultBudget { replicas: 1, crashes: 2, lost_replies: 1, ..TWO_REPLICAS },
     ];
-    for hardship in hardships {
-        let worlds = explore(hardship, |world| {
-            assert!(world.slack.len() + world.in_flight.len() <= 1, "told twice: {world:#?}");
-            // What is true of the last worlds is true of those that lead there.
-            if world.now < hardship.ticks {
+    for budget in budgets {
+        let states = explore(budget, |world| {
+            assert!(world.slack.len() + world.in_flight.len() <= 1, "notified twice: {world:#?}");
+            // What is true of the last states is true of those that lead there.
+            if world.now < budget.ticks {
                 return;
             }
             let end = world.clone().run_to_quiescence();
-            assert_eq!(end.slack.len(), 1, "lost or doubled: {world:#?}\nends as {end:#?}");
+            assert_eq!(end.slack.len(), 1, "lost or duplicated: {world:#?}\nends as {end:#?}");
             let record = end.record();
             assert_eq!(
                 (record.deliveries.len(), record.in_doubt),
@@ -617,44 +618,44 @@ fn nothing_is_lost_or_doubled_in_any_order_of_events() {
                 "{world:#?}\nends as {end:#?}"
             );
         });
-        assert!(worlds > 100, "{worlds} worlds with {} replicas are no search", hardship.replicas);
+        assert!(states > 100, "{states} states with {} replicas are no search", budget.replicas);
     }
 }
 
 #[test]
-fn a_post_that_was_settled_by_others_and_ends_unclear_is_looked_for_again() {
+fn a_post_that_others_resolved_and_that_ends_in_doubt_is_verified_again() {
     let mut record = Record::default();
     record.acquire(claim("frozen", 1), [(post_operation(), "C1".to_owned())]);
     record.apply(&Outcome::Resolved {
         operation: post_operation(),
         attempted_at: claim("frozen", 1).acquired_at,
     });
-    let ripe = Timestamp::from_second(60).unwrap();
-    let outcome = in_doubt_outcome(claim("frozen", 1).acquired_at, ripe);
+    let final_at = Timestamp::from_second(60).unwrap();
+    let outcome = in_doubt_outcome(claim("frozen", 1).acquired_at, final_at);
     for _ in 0..2 {
         record.apply(&outcome);
-        let doubt = InDoubtPost::new(post_operation(), "C1".into(), claim("frozen", 1).acquired_at, ripe);
-        assert_eq!(record.in_doubt, [doubt]);
+        let post = InDoubtPost::new(post_operation(), "C1".into(), claim("frozen", 1).acquired_at, final_at);
+        assert_eq!(record.in_doubt, [post]);
     }
 }
 
 #[test]
-fn a_replica_that_froze_while_sending_has_its_message_taken_back() {
+fn the_message_of_a_replica_that_froze_while_sending_is_deleted() {
     // The one moment that no claim covers: after its last look at the clock and before the first byte leaves.
     for losses in [0, 1] {
-        let hardship =
+        let budget =
             FaultBudget { freezes_while_sending: true, crashes: 0, lost_replies: losses, ..TWO_REPLICAS };
-        let end = after_a_freeze(hardship);
+        let end = after_a_freeze(budget);
         assert_eq!((end.slack.len(), end.record().deliveries.len()), (1, 1), "{end:#?}");
         assert_eq!(end.next_ts, 3, "two were posted, or this test shows nothing");
     }
 }
 
-/// How a world ends in which the first replica froze while sending, and then got its answer or lost it.
-fn after_a_freeze(hardship: FaultBudget) -> ModelState {
-    let mut world = ModelState::new(hardship);
+/// The end state in which the first replica froze while sending, and then got its answer or lost it.
+fn after_a_freeze(budget: FaultBudget) -> ModelState {
+    let mut world = ModelState::new(budget);
     while !matches!(world.replicas[0].state, ReplicaState::Sending { .. }) {
-        world = world.replica_steps(0, hardship).remove(0);
+        world = world.replica_steps(0, budget).remove(0);
     }
     // The other one watches, takes over, looks, posts and records.
     while world.record().deliveries.is_empty() {
@@ -669,11 +670,11 @@ fn after_a_freeze(hardship: FaultBudget) -> ModelState {
     }
     assert_eq!(world.slack.len(), 1);
     // The first one thaws.
-    world = world.replica_steps(0, hardship).remove(0);
+    world = world.replica_steps(0, budget).remove(0);
     while let Some((ts, _)) = world.in_flight.pop() {
         world.slack.push(ts);
     }
-    let mut ends = world.replica_steps(0, hardship);
-    assert_eq!(ends.len(), 1 + usize::from(hardship.lost_replies));
+    let mut ends = world.replica_steps(0, budget);
+    assert_eq!(ends.len(), 1 + usize::from(budget.lost_replies));
     ends.remove(ends.len() - 1).run_to_quiescence()
 }

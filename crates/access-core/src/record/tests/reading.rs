@@ -33,18 +33,18 @@ fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
     let data = record.encode();
     assert_eq!(data["resolution"], "APPROVED");
     assert_eq!(Record::decode(&id(), &data).0, record);
-    // Another word there is somebody else's: then it is news.
+    // Another value there was written by another program: then it is news.
     let mut data = data;
     data.insert("resolution".into(), "DENIED".into());
     assert_eq!(Record::decode(&id(), &data).0.known.unwrap().state, RequestState::Denied);
 }
 
 #[test]
-fn a_channel_is_told_by_a_message_of_ours() {
+fn only_a_message_of_ours_counts_as_posted_to_a_channel() {
     let deliveries = vec![delivery(Some("#a"), "C1", None, 0), delivery(None, "C2", None, 0)];
     let record = Record { deliveries, ..Record::default() };
     assert!(record.has_posted_to("C1"));
-    assert!(!record.has_posted_to("C2"), "the Go plugin does not say for whom it was");
+    assert!(!record.has_posted_to("C2"), "the Go plugin does not record its recipients");
     assert!(!record.has_posted_to("C3"));
 }
 
@@ -79,10 +79,10 @@ fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
 }
 
 #[test]
-fn each_torn_pair_is_named_as_rubbish() {
+fn each_torn_pair_is_named_as_invalid() {
     for torn in ["C1", "C1/", "/1.2", "C1/1.2/3"] {
-        let (record, rubbish) = Record::decode(&id(), &map(&[("messages", torn)]));
-        assert_eq!((record.deliveries, rubbish), (vec![], vec!["messages"]), "{torn}");
+        let (record, invalid_keys) = Record::decode(&id(), &map(&[("messages", torn)]));
+        assert_eq!((record.deliveries, invalid_keys), (vec![], vec!["messages"]), "{torn}");
     }
 }
 

@@ -30,7 +30,7 @@ fn a_person_has_one_vote_under_either_name() {
 #[test]
 fn the_deciding_vote_is_marked_and_the_mark_can_go() {
     let mut two = votes(&[vote("bob", Approve), vote("carol", Approve)]);
-    two.mark_decided("nobody");
+    two.mark_decided("unknown");
     assert_eq!(two.decided_by(), None);
     two.mark_decided("carol");
     assert_eq!(two.decided_by(), Some(&vote("carol", Approve)));
@@ -78,10 +78,10 @@ fn votes_of_the_past_make_room_for_those_that_count() {
         assert!(all.list().len() <= MAX_VOTES);
         assert_eq!(Votes::decode(&all.encode()), Some(all.clone()));
     }
-    // A thread that was told 300 of them lacks the last only.
+    // A thread that shows 300 of them lacks only the last.
     let numbers: Vec<_> = all.numbered().map(|(number, _)| number).collect();
     assert_eq!(numbers, (202..=301).collect::<Vec<_>>());
-    assert!(all.encode().starts_with("{\"v\":3,"), "others would count what was told from another start");
+    assert!(all.encode().starts_with("{\"v\":3,"), "others would count the replies from another start");
     // As many as a rule may ask for can vote now, and no more.
     for n in 1..MAX_VOTES {
         assert!(all.push(&vote(&format!("u{n}"), Approve)), "{n}");
@@ -118,7 +118,7 @@ fn reasons_of_the_past_make_room_for_those_that_count() {
 }
 
 #[test]
-fn a_vote_that_makes_room_goes_to_the_past_and_nobody_elses_does() {
+fn a_vote_that_makes_room_goes_to_the_past_and_no_other_does() {
     let people = ["alice", "bob", "carol", "dave", "erin"];
     let mut all = votes(&people[..2].iter().map(|user| vote(user, Approve)).collect::<Vec<_>>());
     all.reopen(0);

@@ -85,7 +85,7 @@ fn each_refusal_has_one_sentence_of_its_own() {
     insta::assert_snapshot!(sentences.join("\n"), @r"
     This request was already approved by bob@example.com, carol@example.com (bob@example.com); nothing was changed.
     This request was already denied; nothing was changed.
-    Enough people have approved this request before you, and Teleport is being told; nothing was changed.
+    This request already has enough approvals and is being updated in Teleport; nothing was changed.
     This request has expired; nothing was changed.
     This request no longer exists in Teleport; nothing was changed.
     This request became membership of an access list; there is nothing left to decide.
@@ -127,16 +127,16 @@ fn each_refusal_has_one_sentence_of_its_own() {
     A user group that the rules name is gone from Slack, so I cannot tell whether you may decide; an administrator must correct the rules.
     Slack does not tell whether those who voted before you still may, so nothing was decided; try again in a minute.
     Others denied this before, and their Slack account or user group is gone since, so nobody can tell whether their denials still count: nothing was approved; decide it in Teleport.
-    This took too long and was given up, so nothing was decided; try again.
+    This took too long and was canceled, so nothing was decided; try again.
     This is not one of the request's current messages; use a newer one, or Teleport.
     This message is of the Teleport cluster “bob@example.com”, and I work for “bob@example.com”, so nothing was decided; press again, or decide it in Teleport, and tell an administrator: both clusters use one Slack app, so Slack hands a click to either, and each cluster needs a Slack app of its own.
-    The dialogue was open for too long, so nothing was decided; press the button again.
+    The form was open for too long, so nothing was decided; press the button again.
     This click could not be taken; decide the request in Teleport.
     This came through another Slack workspace than the one that I work for, so nothing was decided; decide the request in Teleport.
     Too many people decide at this moment, so nothing was decided; try again in a minute.
     I was interrupted while I worked on this; look at the message to see whether it counted, and try again if it did not.
     This request's votes cannot be read or are full, so nothing was counted; decide it in Teleport.
-    Slack names another account than the one that clicked; nothing was changed.
+    Slack reports a different account; nothing was changed.
     Your Slack account is deactivated; it cannot decide on access.
     Slackbot cannot decide on access.
     A workflow cannot decide on access.
@@ -195,7 +195,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn what_counted_is_told() {
+fn accepted_decisions_are_answered() {
     let standing = Tally { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
     use Decision::{Approve, Deny};
     let all = [

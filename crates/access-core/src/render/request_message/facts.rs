@@ -1,4 +1,4 @@
-//! The lines of a card that the Go plugin's message lacks: resources, times, and who could not be told.
+//! The lines that the Go plugin's message lacks: resources, times, and who could not be notified.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ const RESOURCES: ListLimits = ListLimits { separator: ", ", items: 25, each: 300
 const UNNOTIFIED: ListLimits = ListLimits { separator: ", ", items: 5, each: 80, total: 400 };
 
 /// What the Go plugin's message lacks; of a decided request only what still matters.
-pub(super) fn details(view: &MessageInput<'_>, untold: Option<&UnnotifiedReviewers>) -> Mrkdwn {
+pub(super) fn details(view: &MessageInput<'_>, unnotified: Option<&UnnotifiedReviewers>) -> Mrkdwn {
     let request = view.request;
     let pending = view.phase.is_open();
     let mut lines = Mrkdwn::default();
@@ -49,10 +49,10 @@ pub(super) fn details(view: &MessageInput<'_>, untold: Option<&UnnotifiedReviewe
                 lines.trusted("*Kind*: permanent (long-term; decide it in Teleport's web UI)\n");
             }
         }
-        if let Some(untold) = untold.filter(|untold| !untold.is_empty()) {
-            lines.trusted("*Could not be told*: ").list(untold.names(), UNNOTIFIED);
-            if untold.more() > 0 {
-                lines.trusted(" and ").number(untold.more()).trusted(" more");
+        if let Some(unnotified) = unnotified.filter(|unnotified| !unnotified.is_empty()) {
+            lines.trusted("*Could not be told*: ").list(unnotified.names(), UNNOTIFIED);
+            if unnotified.more() > 0 {
+                lines.trusted(" and ").number(unnotified.more()).trusted(" more");
             }
             lines.trusted("\n");
         }

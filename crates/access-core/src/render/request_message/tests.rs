@@ -273,7 +273,7 @@ fn a_proxy_that_cannot_be_linked_leaves_the_commands() {
 }
 
 #[test]
-fn short_cards_have_no_blocks() {
+fn fallback_messages_have_no_blocks() {
     let request = request();
     let short = fallback_message(&view(&request, Phase::Pending));
     assert!(short.blocks().is_empty());
@@ -351,7 +351,7 @@ fn reviewers_and_voters_are_named_together() {
 }
 
 #[test]
-fn what_cannot_be_decided_here_says_why_and_names_nobody() {
+fn a_message_without_buttons_says_why_and_names_no_user() {
     let request = request();
     let pending = view(&request, Phase::Pending);
     let said = |why| {
@@ -378,7 +378,7 @@ fn what_cannot_be_decided_here_says_why_and_names_nobody() {
     No buttons: nobody can decide in Slack; decide it in Teleport.
     No buttons: the rules leave this request to Teleport; decide it there.
     ");
-    // Of a decided request nobody asks.
+    // A decided request asks for no decision.
     let decided = view(&request, Phase::Denied);
     let deciding =
         ReviewSection { controls: Controls::Link(NoButtons::TeleportOnly), ..ReviewSection::default() };

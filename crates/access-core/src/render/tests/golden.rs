@@ -86,7 +86,7 @@ fn assert_same_as_go_plugin(stem: &str, request: &AccessRequest, status: Phase) 
 }
 
 #[test]
-fn cards_have_the_go_plugins_lines() {
+fn messages_have_the_go_plugins_lines() {
     let alices = request(ALICES, "alice@example.com", &["admin", "dba"], "because *of* <prod> & more");
     assert_same_as_go_plugin("created", &alices, Phase::Pending);
     let approved = AccessRequest { resolve_reason: "looks fine".into(), ..alices };

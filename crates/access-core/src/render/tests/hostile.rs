@@ -295,7 +295,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_card_is_within_the_rules(
+    fn any_message_is_within_the_rules(
         request in request(),
         status in proptest::sample::select(&STATUSES),
         cluster in hostile(),
@@ -309,7 +309,7 @@ proptest! {
     }
 
     #[test]
-    fn any_card_with_buttons_is_within_the_rules(
+    fn any_message_with_buttons_is_within_the_rules(
         request in request(),
         phase in proptest::sample::select(&STATUSES),
         cluster in hostile(),
@@ -340,9 +340,9 @@ proptest! {
     }
 
     #[test]
-    fn any_dialogue_is_within_the_rules(request in request(), channel in hostile(), required: bool, approve: bool) {
+    fn any_modal_is_within_the_rules(request in request(), channel in hostile(), required: bool, approve: bool) {
         let decision = if approve { Decision::Approve } else { Decision::Deny };
-        let dialogue = |channel: &str| ModalState {
+        let modal_state = |channel: &str| ModalState {
             request: request.id.clone(),
             decision,
             channel: ChannelId::new(channel),
@@ -351,15 +351,15 @@ proptest! {
             required,
             cluster: shown_cluster(channel),
         };
-        let plain = reason_modal(&request, &dialogue("C0TEAM"));
+        let plain = reason_modal(&request, &modal_state("C0TEAM"));
         assert_eq!(plain.is_some(), request.id.as_token().is_some());
-        for view in [plain, reason_modal(&request, &dialogue(&channel))].iter().flatten() {
+        for view in [plain, reason_modal(&request, &modal_state(&channel))].iter().flatten() {
             validate_view(view);
         }
     }
 
     #[test]
-    fn any_vote_is_told_within_the_rules(user in hostile(), reason in hostile()) {
+    fn any_vote_reply_is_within_the_rules(user in hostile(), reason in hostile()) {
         let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
         let judged = validate(&vote_reply(&vote));
         assert_nothing_styled(&judged);

@@ -60,7 +60,7 @@ pub(crate) fn validate(message: &impl Serialize) -> Validated {
     Validated { text: text.to_owned(), blocks }
 }
 
-/// The same for a dialogue.
+/// The same for a modal.
 pub(crate) fn validate_view(view: &impl Serialize) {
     let json = serde_json::to_value(view).unwrap();
     assert_eq!(
