@@ -1,4 +1,4 @@
-//! What people do in Teleport, as the page posts it, and the Teleport half of the state.
+//! What users do in Teleport, as the page posts it, and the Teleport half of the state.
 //!
 //! Whether an action is allowed is the simulator's decision; its refusal goes to the page in its own words.
 

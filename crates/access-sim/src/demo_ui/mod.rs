@@ -1,9 +1,9 @@
 //! The demo page: both sides of the scenario on one screen, on 127.0.0.1 only.
 //!
 //! `GET /` and its files, `GET /api/state` (everything, as JSON), `GET /api/events` (server-sent events that say
-//! "look again"), `POST /api/teleport/…` and `POST /api/slack/…` (what people do there). It knows the two
+//! "look again"), `POST /api/teleport/…` and `POST /api/slack/…` (what users do there). It knows the two
 //! simulators and nothing of the daemon: what the Slack side shows is what arrived at the simulator. Who may
-//! call is decided in `guard`, what people can do in `actions` and `slack_actions`, the looks are in `static/`.
+//! call is decided in `guard`, what users can do in `actions` and `slack_actions`, the looks are in `static/`.
 
 mod actions;
 mod assets;
@@ -40,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// The two simulators that the page shows.
 #[derive(Clone)]
 pub struct DemoSimulators {
-    /// Where people ask and decide.
+    /// Where users ask and decide.
     pub teleport: TeleportSim,
     /// What that cluster calls its version (`Options::server_version`), to be shown.
     pub teleport_version: String,

@@ -1,4 +1,4 @@
-//! What people do in Slack, as the page posts it: they press buttons, submit and close modals.
+//! What users do in Slack, as the page posts it: they press buttons, submit and close modals.
 //!
 //! What the client lets them do is the simulator's decision. What follows (a modal, an ephemeral message) is in
 //! the state that the page reads anyway; the answer here holds only what the client shows for the act itself.

@@ -50,7 +50,7 @@ pub struct Call {
 /// The act that a `response_url` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResponseTarget {
-    /// The person.
+    /// The user.
     pub user: String,
     /// The message.
     pub ts: String,

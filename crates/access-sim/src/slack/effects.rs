@@ -43,7 +43,7 @@ pub struct Effects {
 pub struct Link {
     /// Where it leads.
     pub url: String,
-    /// What people read instead, if anything; it can lie.
+    /// What users read instead, if anything; it can lie.
     pub label: Option<String>,
     /// How it came to be one.
     pub kind: LinkKind,

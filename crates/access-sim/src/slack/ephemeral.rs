@@ -1,4 +1,4 @@
-//! Ephemeral messages: each in one person's client only, not part of any channel, not to be edited by its ts.
+//! Ephemeral messages: each in one user's client only, not part of any channel, not to be edited by its ts.
 
 use std::collections::VecDeque;
 

@@ -34,7 +34,7 @@ pub(super) struct Message {
     pub(super) posted: Instant,
     pub(super) edits: u32,
     pub(super) edited_at: Option<Timestamp>,
-    /// Whether people see "(edited)": only after updates without blocks.
+    /// Whether users see "(edited)": only after updates without blocks.
     pub(super) marked_edited: bool,
     /// A deleted message that stays as the head of its thread.
     pub(super) tombstone: bool,

@@ -1,4 +1,4 @@
-//! The rules for message metadata: what apps may attach to a message, unseen by people but readable by any of them.
+//! The rules for message metadata: what apps may attach to a message, unseen by users but readable by any of them.
 
 use std::sync::LazyLock;
 

@@ -294,7 +294,7 @@ impl SlackSim {
         self.modify(|state| state.bot.scopes.insert(scope.to_owned()));
     }
 
-    /// Switches the app's Messages tab, without which people cannot be written to.
+    /// Switches the app's Messages tab, without which users cannot be written to.
     pub fn set_messages_tab(&self, on: bool) {
         self.modify(|state| state.bot.messages_tab = on);
     }
@@ -381,7 +381,7 @@ impl SlackSim {
         self.modify(|state| state.public_addr = addr);
     }
 
-    /// Posts as a person, bypassing the API. Returns the new message's ts, or `None` without such a channel.
+    /// Posts as a user, bypassing the API. Returns the new message's ts, or `None` without such a channel.
     pub fn say(&self, channel: &str, user: &str, text: &str, thread_ts: Option<&str>) -> Option<String> {
         self.modify(|state| {
             let mut message = state.new_message(user, text, Moment::now());

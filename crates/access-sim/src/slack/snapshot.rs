@@ -48,7 +48,7 @@ pub struct MessageView {
     pub edits: u32,
     /// When it was last edited.
     pub edited_at: Option<Timestamp>,
-    /// Whether people see "(edited)".
+    /// Whether users see "(edited)".
     pub marked_edited: bool,
     /// A deleted message that its thread keeps in place.
     pub tombstone: bool,
@@ -98,7 +98,7 @@ pub struct ThreadView {
     pub replies: Vec<MessageView>,
 }
 
-/// A person.
+/// A user.
 #[derive(Debug, Clone, Serialize)]
 pub struct SlackUserView {
     /// `U…` or `W…`.

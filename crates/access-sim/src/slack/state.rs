@@ -1,4 +1,4 @@
-//! The workspace as it stands: people, conversations with their messages, modals, tokens and rate limits.
+//! The workspace as it stands: users, conversations with their messages, modals, tokens and rate limits.
 //!
 //! One lock guards it; nothing here waits. What may be done to it over the Web API is in `methods/`, what tests
 //! may do behind Slack's back is in `mod.rs`.
@@ -207,7 +207,7 @@ impl State {
             .find(|found| found.channel.kind == ChannelKind::Public && found.channel.name == name)
     }
 
-    /// The direct conversation with exactly these people and the bot.
+    /// The direct conversation with exactly these users and the bot.
     pub(super) fn direct_with(&self, users: &BTreeSet<String>) -> Option<&Conversation> {
         self.conversations.values().find(|found| {
             matches!(found.channel.kind, ChannelKind::Direct | ChannelKind::GroupDirect)
@@ -217,7 +217,7 @@ impl State {
         })
     }
 
-    /// The id of the direct conversation with these people, and whether it was there before.
+    /// The id of the direct conversation with these users, and whether it was there before.
     pub(super) fn open_direct(&mut self, users: &BTreeSet<String>) -> (String, bool) {
         if let Some(found) = self.direct_with(users) {
             return (found.channel.id.clone(), true);

@@ -1,4 +1,4 @@
-//! Modals: one stack of views for each person, what stands in them and what was typed into them.
+//! Modals: one stack of views for each user, what stands in them and what was typed into them.
 //!
 //! Opening them over the Web API is in `methods/views.rs`, using them as a user in `users/submit.rs`.
 
@@ -97,7 +97,7 @@ impl View {
     }
 }
 
-/// The stacks of all people, the lowest view first. Their number is bounded by that of people.
+/// The stacks of all users, the lowest view first. Their number is bounded by that of users.
 #[derive(Default)]
 pub(super) struct Views {
     stacks: BTreeMap<String, Vec<View>>,
@@ -137,7 +137,7 @@ impl Views {
         views.any(|view| view.text("external_id") == Some(external_id) && own != Some(view.id.as_str()))
     }
 
-    /// Shows a modal in place of whatever the person had open.
+    /// Shows a modal in place of whatever the user had open.
     pub(super) fn open(&mut self, user: &str, content: Map<String, Value>) -> View {
         self.clear(user);
         self.push(user, content)
@@ -171,7 +171,7 @@ impl Views {
         }
     }
 
-    /// Closes all of a person's views.
+    /// Closes all of a user's views.
     pub(super) fn clear(&mut self, user: &str) {
         self.stacks.remove(user);
     }
@@ -212,7 +212,7 @@ fn with_ids(mut content: Map<String, Value>) -> (Map<String, Value>, Values) {
     (content, values)
 }
 
-/// A modal as a person sees it.
+/// A modal as a user sees it.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenView {
     /// `V…`.

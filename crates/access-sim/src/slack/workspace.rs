@@ -1,4 +1,4 @@
-//! The people, channels and app that a simulated workspace starts with, as plain data.
+//! The users, channels and app that a simulated workspace starts with, as plain data.
 //!
 //! Nothing here answers calls: `state.rs` takes this apart when the simulator starts. Start with
 //! [`Workspace::demo`] for a furnished team, or [`Workspace::empty`] and add what a test needs.
@@ -34,7 +34,7 @@ pub const SLACKBOT: &str = "USLACKBOT";
 pub struct Team {
     /// Such as `T0DEMO`.
     pub id: String,
-    /// The name people read.
+    /// The name users read.
     pub name: String,
     /// The part before `.slack.com`.
     pub domain: String,
@@ -45,7 +45,7 @@ pub struct Team {
 pub struct Enterprise {
     /// `E…`.
     pub id: String,
-    /// The name people read.
+    /// The name users read.
     pub name: String,
     /// Whether the organization installed the app for all its teams, or this team for itself.
     pub installed: bool,
@@ -62,7 +62,7 @@ pub struct Bot {
     pub bot_id: String,
     /// The app's `A…` id.
     pub app_id: String,
-    /// The name people read.
+    /// The name users read.
     pub name: String,
     /// What the token may do.
     pub scopes: BTreeSet<String>,
@@ -70,7 +70,7 @@ pub struct Bot {
     pub messages_tab: bool,
 }
 
-/// How the app is set up to hear of what people do. It has no `Debug`, because it holds secrets.
+/// How the app is set up to hear of what users do. It has no `Debug`, because it holds secrets.
 #[derive(Clone)]
 pub struct App {
     /// What signs the requests that Slack sends.
@@ -87,7 +87,7 @@ pub struct App {
     pub socket_mode: bool,
 }
 
-/// A user group, which people mention as `@handle`.
+/// A user group, which users mention as `@handle`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UserGroup {
     /// `S…`.
@@ -181,22 +181,22 @@ impl SlackUser {
         }
     }
 
-    /// The same person with another sort of account.
+    /// The same user with another sort of account.
     pub fn kind(self, kind: SlackUserKind) -> Self {
         SlackUser { kind, ..self }
     }
 
-    /// The same person with another address.
+    /// The same user with another address.
     pub fn email(self, email: &str) -> Self {
         SlackUser { email: Some(email.to_owned()), ..self }
     }
 
-    /// The same person with another id in the whole organization.
+    /// The same user with another id in the whole organization.
     pub fn known_to_enterprise_as(self, id: &str) -> Self {
         SlackUser { enterprise_user_id: Some(id.to_owned()), ..self }
     }
 
-    /// The same person with no address that the API would show.
+    /// The same user with no address that the API would show.
     pub fn without_email(self) -> Self {
         SlackUser { email: None, email_confirmed: false, ..self }
     }
@@ -252,9 +252,9 @@ pub enum ChannelKind {
     Public,
     /// Visible to its members.
     Private,
-    /// The app and one person.
+    /// The app and one user.
     Direct,
-    /// The app and several people.
+    /// The app and several users.
     GroupDirect,
 }
 
@@ -310,7 +310,7 @@ impl Channel {
         Channel { kind: ChannelKind::Private, ..Channel::public(id, name) }
     }
 
-    /// The same channel with these people added.
+    /// The same channel with these users added.
     pub fn with_members(mut self, ids: &[&str]) -> Self {
         self.members.extend(ids.iter().map(|id| (*id).to_owned()));
         self
@@ -368,7 +368,7 @@ impl Workspace {
         }
     }
 
-    /// A furnished team: two channels with the bot, two without, and one person of each sort that matters.
+    /// A furnished team: two channels with the bot, two without, and one user of each kind that matters.
     pub fn demo() -> Self {
         let everyone = ["U0ALICE", "U0BOB", "U0CAROL", "U0ERIN"];
         let external = SlackUserKind::External { team_id: "T0OTHER".to_owned(), stranger: false };

@@ -54,7 +54,7 @@ pub enum Method {
     GetRole,
     /// A certificate, perhaps for someone else.
     GenerateUserCerts,
-    /// How people log in.
+    /// How users log in.
     GetAuthPreference,
 }
 
@@ -135,7 +135,7 @@ fn push<T>(queue: &mut VecDeque<T>, item: T) {
     queue.push_back(item);
 }
 
-/// A counter that grows with every change, so that people can wait for a state instead of for time.
+/// A counter that grows with every change, so that users can wait for a state instead of for time.
 #[derive(Clone, Debug)]
 pub(super) struct Changes(Arc<watch::Sender<u64>>);
 

@@ -1,6 +1,6 @@
 //! An access request as the simulated server stores it, and the arithmetic of reviews and thresholds.
 //!
-//! Also what people hand in ([`NewRequest`]). Turning it into wire messages is in `wire`.
+//! Also what users hand in ([`NewRequest`]). Turning it into wire messages is in `wire`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -164,7 +164,7 @@ pub struct PromotedTo {
     pub title: String,
 }
 
-/// What a person asks for.
+/// What a user asks for.
 #[derive(Clone, Debug, Default)]
 pub struct NewRequest {
     /// Roles; `*` means all that may be requested.
@@ -222,7 +222,7 @@ impl AccessRequest {
     }
 }
 
-/// Shows bytes that people wrote as text, with U+FFFD for what is none.
+/// Shows bytes that users wrote as text, with U+FFFD for what is none.
 fn lossy<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&String::from_utf8_lossy(bytes))
 }

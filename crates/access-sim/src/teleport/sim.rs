@@ -1,4 +1,4 @@
-//! The handle to a running simulator: what people and tests do to the cluster, and what they see of it.
+//! The handle to a running simulator: what users and tests do to the cluster, and what they see of it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -31,7 +31,7 @@ use crate::tasks::Tasks;
 
 /// A simulated cluster. Clones share it; when the last one is dropped everything ends.
 ///
-/// What people do works whether or not the server is running, as if through another auth server of the cluster.
+/// What users do works whether or not the server is running, as if through another auth server of the cluster.
 #[derive(Clone)]
 pub struct TeleportSim(Arc<Inner>);
 

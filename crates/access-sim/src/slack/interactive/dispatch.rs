@@ -1,7 +1,7 @@
 //! Bringing a payload to the app: by socket in Socket Mode, else to the request URL, within Slack's time limit.
 //!
 //! Over HTTP there is one attempt. A socket's envelope that is not acknowledged is sent again, perhaps over another
-//! socket, under the same id; the person has seen the warning by then.
+//! socket, under the same id; the user has seen the warning by then.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(in crate::slack) struct Delivery {
 /// What became of it.
 pub(in crate::slack) struct DeliveryResult {
     pub(in crate::slack) seq: u64,
-    /// What came with the acknowledgement (null if nothing), or what the person's client shows.
+    /// What came with the acknowledgement (null if nothing), or what the user's client shows.
     pub(in crate::slack) result: Result<Value, Warning>,
 }
 
@@ -60,7 +60,7 @@ impl Route {
     }
 }
 
-/// Brings a parcel to the app and waits for what the person sees; later deliveries go on by themselves.
+/// Brings a parcel to the app and waits for what the user sees; later deliveries go on by themselves.
 pub(in crate::slack) async fn deliver(sim: &SlackSim, parcel: Delivery) -> DeliveryResult {
     let now = Moment::now();
     let Delivery { kind, user, mut payload, accepts_response: takes_answer, forgery } = parcel;

@@ -95,7 +95,7 @@ impl Alteration {
         Alteration::set("/actions/0/value", json!(value))
     }
 
-    /// Another person did it.
+    /// Another user did it.
     pub fn user(id: &str) -> Self {
         Alteration::set("/user/id", json!(id))
     }

@@ -35,7 +35,7 @@ pub enum DeliveryRoute {
     },
 }
 
-/// How it stands for the person.
+/// How it stands for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -43,7 +43,7 @@ pub enum Outcome {
     Pending,
     /// The app acknowledged in time.
     Acknowledged,
-    /// The person sees a warning.
+    /// The user sees a warning.
     Warned(Warning),
 }
 
@@ -75,7 +75,7 @@ pub struct Interaction {
     pub status: Option<u16>,
     /// What came with the acknowledgement: null if nothing, a string if not JSON.
     pub response: Value,
-    /// What the person sees.
+    /// What the user sees.
     pub outcome: Outcome,
     #[serde(skip)]
     pub(super) request: Option<Arc<SignedRequest>>,

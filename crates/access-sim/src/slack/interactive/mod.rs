@@ -20,7 +20,7 @@ use serde::Serialize;
 /// Slack's time limits. Tests shorten them.
 #[derive(Debug, Clone, Copy)]
 pub struct Timings {
-    /// How long the app has to acknowledge before the person sees a warning.
+    /// How long the app has to acknowledge before the user sees a warning.
     pub ack: Duration,
     /// How long a `trigger_id` opens a view.
     pub trigger: Duration,
@@ -47,7 +47,7 @@ impl Default for Timings {
     }
 }
 
-/// Why a person's client shows a warning sign beside what they did.
+/// Why a user's client shows a warning sign beside what they did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Warning {

@@ -1,4 +1,4 @@
-//! The payloads that Slack sends when people act: what stands in them, and nothing of how they travel.
+//! The payloads that Slack sends when users act: what stands in them, and nothing of how they travel.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The `trigger_id`s in payloads: each lets the app open one view for the person who acted, soon after.
+//! The `trigger_id`s in payloads: each lets the app open one view for the user who acted, soon after.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Triggers {
         id
     }
 
-    /// The person a trigger stands for, if it is good now. It stays good until [`Triggers::spend`].
+    /// The user a trigger stands for, if it is good now. It stays good until [`Triggers::spend`].
     pub(in crate::slack) fn user(&self, id: &str, life: Duration, now: Instant) -> Result<&str, ApiError> {
         let trigger = self.by_id.get(id).ok_or_else(|| ApiError::new("invalid_trigger_id"))?;
         if trigger.used {

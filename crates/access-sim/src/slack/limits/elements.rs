@@ -77,7 +77,7 @@ pub(super) fn image_fields(image: &Object<'_>, findings: &mut LayoutErrors) {
     image.string("alt_text", 1..=MAX_ALT_TEXT, true, findings);
 }
 
-/// An element that people can use.
+/// An element that a user can operate.
 pub(super) fn interactive(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(element) = Object::of(value, pointer, findings) else { return };
     element.string("action_id", 1..=MAX_ACTION_ID, false, findings);
@@ -95,7 +95,7 @@ pub(super) fn interactive(value: &Value, pointer: String, findings: &mut LayoutE
     }
 }
 
-/// An element that takes what people type or choose.
+/// An element that takes what users type or choose.
 pub(super) fn input(value: &Value, pointer: String, findings: &mut LayoutErrors) {
     let Some(element) = Object::of(value, pointer, findings) else { return };
     element.string("action_id", 1..=MAX_ACTION_ID, false, findings);

@@ -48,7 +48,7 @@ impl Content {
         Ok(Content { text, blocks, attachments, formatting })
     }
 
-    /// Whether people would see anything.
+    /// Whether users would see anything.
     pub(super) fn says_something(&self) -> bool {
         self.text.as_deref().is_some_and(|text| !text.is_empty())
             || self.blocks.as_deref().is_some_and(|blocks| !blocks.is_empty())

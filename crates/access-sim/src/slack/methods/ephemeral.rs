@@ -1,4 +1,4 @@
-//! `chat.postEphemeral`: a message that one person sees until they reload.
+//! `chat.postEphemeral`: a message that one user sees until they reload.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::super::state::{Moment, State};
 use super::chat::{find_thread, may_post};
 use super::content::Content;
 
-/// Unlike posting, showing something to one person is not cut when too long, but refused.
+/// Unlike posting, showing something to one user is not cut when too long, but refused.
 const MAX_TEXT: usize = 40_000;
 
 pub(super) fn post_ephemeral(state: &mut State, arguments: &Arguments, now: Moment) -> Reply {

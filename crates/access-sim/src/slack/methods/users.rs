@@ -87,7 +87,7 @@ pub(super) fn lookup_by_email(state: &mut State, arguments: &Arguments, _now: Mo
     Ok(json!({ "user": describe(state, found) }))
 }
 
-/// A person as the Web API shows them. The fields that Slack leaves out for external and deactivated people are
+/// A user as the Web API shows them. The fields that Slack leaves out for external and deactivated users are
 /// left out here too: a client must not take a missing flag for `false` where that grants something.
 fn describe(state: &State, person: &SlackUser) -> Map<String, Value> {
     let team_id = person.home().unwrap_or(&state.team.id);

@@ -106,7 +106,7 @@ async fn no_user_presses_what_they_cannot_see() {
     );
     assert_eq!(refusal("U0BOB", "C0DBA", &dba, "deny").await, ActionError::NoElement("deny".to_owned()));
     assert!(app.received().is_empty(), "nothing was sent");
-    // Members see public channels that they are not in; guests and people from elsewhere press where they are.
+    // Members see public channels that they are not in; guests and users from elsewhere press where they are.
     assert!(sim.click("U0ALICE", "C0DBA", &dba, "approve").await.unwrap().acknowledged());
     assert!(sim.click("U0BOB", "C0SECRET", &secret, "approve").await.unwrap().acknowledged());
     assert_eq!(app.last().payload()["channel"]["name"], "privategroup");

@@ -97,7 +97,7 @@ impl Click {
         Ok(ActionOutcome::delivered(&sim, &user, before, delivered))
     }
 
-    /// What the person does in front of the client, all at once.
+    /// What the user does in front of the client, all at once.
     fn prepare(&self) -> Result<(Baseline, ClickStep), ActionError> {
         let now = Moment::now();
         let mut state = self.sim.shared.state();

@@ -1,4 +1,4 @@
-//! What can be pressed or chosen in blocks, as a person finds it.
+//! What can be pressed or chosen in blocks, as a user finds it.
 
 use serde::Serialize;
 use serde_json::{Value, json};

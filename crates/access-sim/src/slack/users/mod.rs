@@ -1,6 +1,6 @@
 //! People in their Slack clients: they press buttons, fill in modals and see what comes of it.
 //!
-//! A person can do only what the client lets them do; `interactive/forgery.rs` is for everything beyond that. What is sent to the
+//! A user can do only what the client lets them do; `interactive/forgery.rs` is for everything beyond that. What is sent to the
 //! app is in `interactive/`.
 
 pub mod elements;
@@ -208,14 +208,14 @@ impl ActionOutcome {
         self.seq
     }
 
-    /// The ephemeral messages for this person since they acted.
+    /// The ephemeral messages for this user since they acted.
     pub fn ephemerals(&self) -> Vec<MessageView> {
         let state = self.sim.shared.state();
         let since = state.ephemerals.of(&self.user).filter(|one| one.number > self.baseline.ephemerals);
         since.map(|ephemeral| ephemeral.view(&state.bot.user_id)).collect()
     }
 
-    /// The modal before this person, if it was opened since they acted.
+    /// The modal before this user, if it was opened since they acted.
     pub fn modal(&self) -> Option<OpenView> {
         let state = self.sim.shared.state();
         let view = state.views.top(&self.user).filter(|view| view.number > self.baseline.views)?;

@@ -30,7 +30,7 @@ pub struct Submission {
     forgery: Forgery,
 }
 
-/// What the person sees after submitting.
+/// What the user sees after submitting.
 #[derive(Debug, Clone)]
 pub enum SubmitResult {
     /// The client found it incomplete and sent nothing; errors by block.
@@ -58,7 +58,7 @@ enum FilledForm {
 /// A submission and what came of it.
 #[derive(Debug, Clone)]
 pub struct Submitted {
-    /// What the person sees at once.
+    /// What the user sees at once.
     pub result: SubmitResult,
     /// What they see besides and later.
     pub outcome: ActionOutcome,
@@ -202,7 +202,7 @@ fn validate(view: &View) -> FieldErrors {
     found
 }
 
-/// What the app's answer does to the person's modals.
+/// What the app's answer does to the user's modals.
 fn apply_response(
     state: &mut State,
     user: &str,
