@@ -20,7 +20,6 @@ use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
 use crate::observe::metrics::InDoubtResult;
 use crate::observe::seconds;
-use crate::slack::error::Retry;
 use crate::slack::method::Method;
 
 /// The bot cannot read the history, and Slack has not answered posts to that destination since.
@@ -107,7 +106,7 @@ impl SlackSender {
         let (place, attempts) = (&in_doubt.destination, in_doubt.attempts);
         let should_retry = || in_doubt.should_retry(self.channels().last_responses(place));
         // Without other posts to this destination, only a probe can show that Slack answers again.
-        let is_open = self.blocked_for(Method::ChatPostMessage).is_none() && lease.may_start_call();
+        let is_open = self.slack.blocked_for(Method::ChatPostMessage).is_none() && lease.may_start_call();
         if !should_retry() && !in_doubt.is_accepted && is_open && self.channels().may_probe(place) {
             self.probe(place).await;
         }
@@ -159,9 +158,6 @@ impl SlackSender {
     async fn probe(&self, place: &str) {
         let Some(error) = self.slack.probe_post(place).await else { return };
         debug!(%place, "Asked Slack whether it answers: {error}");
-        if let Retry::After(delay) = error.retry() {
-            self.block_until(Method::ChatPostMessage, Instant::now() + delay);
-        }
         self.record_refusal(place, &error);
     }
 }

@@ -28,7 +28,7 @@ impl SlackSender {
         let (method, place) = method_and_destination(step);
         let now = Instant::now();
         let is_post = method == Method::ChatPostMessage;
-        if let Some(delay) = self.blocked_for(method) {
+        if let Some(delay) = self.slack.blocked_for(method) {
             if is_post {
                 self.queues().requeue(&place, caller, now + delay, true, now);
             }

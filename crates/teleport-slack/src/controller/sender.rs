@@ -1,9 +1,8 @@
 //! Applies single steps in Slack and decides when a failed one may be tried again.
 //!
-//! It obeys `Retry-After` for its method and slows down for the channel (`channel_queue`), limits the calls in flight, and
-//! logs each cause once. `access_core::plan` decides what to do.
+//! It slows down for the channel of a `Retry-After` (`channel_queue`; the client holds the method's), limits the calls in
+//! flight, and logs each cause once. `access_core::plan` decides what to do.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +54,6 @@ pub(super) struct SlackSender {
     pub(super) directory: Directory,
     pub(super) author: Author,
     call_permits: Semaphore,
-    blocked_until: Mutex<HashMap<Method, Instant>>,
     queues: Mutex<ChannelQueues>,
     breaker: Mutex<ChannelBreaker>,
     channels: Mutex<ChannelStates>,
@@ -94,7 +92,6 @@ impl SlackSender {
             directory,
             author,
             call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
-            blocked_until: Mutex::new(HashMap::new()),
             queues: Mutex::default(),
             breaker: Mutex::default(),
             channels: Mutex::default(),
@@ -286,17 +283,6 @@ impl SlackSender {
         }
     }
 
-    /// How long `method` must not be called, if Slack said so.
-    pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
-        let gates = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = gates.get(&method)?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
-    pub(super) fn block_until(&self, method: Method, until: Instant) {
-        self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner).insert(method, until);
-    }
-
     pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -335,9 +321,13 @@ impl SlackSender {
             Retry::Backoff => TRANSIENT_BACKOFF.delay(failures + 1, seed),
             Retry::After(delay) => {
                 let now = Instant::now();
-                self.block_until(error.method(), now + delay);
-                let met = Some(caller).filter(|_| error.method() == Method::ChatPostMessage);
-                self.queues().throttle(place, met, now + delay, now);
+                let is_post = error.method() == Method::ChatPostMessage;
+                if error.was_sent() {
+                    self.queues().throttle(place, is_post.then_some(caller), now + delay, now);
+                } else if is_post {
+                    // Slack's wait is about another channel.
+                    self.queues().requeue(place, caller, now + delay, true, now);
+                }
                 delay
             }
             Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
@@ -356,7 +346,9 @@ impl SlackSender {
             self.queues().on_failure(place, caller, now + delay, now);
         }
         let again = seconds(delay);
-        if !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string()) {
+        if !error.was_sent()
+            || !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+        {
             debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
             error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
 use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
@@ -254,6 +254,10 @@ impl InteractionHandler {
         };
         match self.slack.views_open(trigger, &view).await {
             Ok(()) => Outcome::ReasonRequested,
+            Err(error) if !error.was_sent() => {
+                debug!(request = %command.request, "Slack's wait lasts, so no modal is opened: {error}");
+                Refusal::Timeout.into()
+            }
             Err(error) => {
                 warn!(request = %command.request, "Cannot open the modal: {}", error.with_remedy());
                 Refusal::Timeout.into()

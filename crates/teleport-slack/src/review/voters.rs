@@ -111,6 +111,10 @@ impl VoterLoader {
                 self.log_error_once("people", "Slack does not identify users, so no user can decide", &error);
                 return Err(scope_missing(&error, "users:read").unwrap_or(Refusal::SlackForbids));
             }
+            Err(error) if !error.was_sent() => {
+                debug!(slack_user = %account, "Slack's wait lasts, so nothing is decided: {error}");
+                return Err(Refusal::SlackUnreachable);
+            }
             Err(error) => {
                 warn!(slack_user = %account, "Slack does not identify this user, so nothing is decided: {}", error.with_remedy());
                 return Err(Refusal::SlackUnreachable);
@@ -164,6 +168,10 @@ impl VoterLoader {
                         let lasting = Refusal::GroupsUnreadable { is_lasting: true };
                         unread = Some(scope_missing(&error, "usergroups:read").unwrap_or(lasting));
                     }
+                }
+                Err(error) if !error.was_sent() => {
+                    debug!(group, "Slack's wait lasts, so the user group is not read: {error}");
+                    unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
                 Err(error) => {
                     warn!(

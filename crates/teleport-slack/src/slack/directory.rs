@@ -15,8 +15,8 @@ use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
 use super::objects::{Conversation, User};
+use super::rate_limit::LookupQueue;
 pub use super::rate_limit::Priority;
-use super::rate_limit::RateLimits;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);
@@ -41,7 +41,7 @@ const MAX_WANTED_NAMES: usize = 1_000;
 #[derive(Clone)]
 pub struct Directory {
     client: Client,
-    rate_limits: RateLimits,
+    lookups: LookupQueue,
     by_email: Cache<Arc<User>, SlackError>,
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
@@ -56,8 +56,8 @@ impl Directory {
     pub fn new(client: Client) -> Self {
         let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: MISS_TTL, max_entries: MAX_ENTRIES };
         Self {
+            lookups: LookupQueue::new(&client),
             client,
-            rate_limits: RateLimits::new(),
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
@@ -76,7 +76,7 @@ impl Directory {
             let (this, email, turn) = (self.clone(), email.to_owned(), turn.clone());
             async move {
                 let call = this.client.lookup_by_email(&email);
-                Ok(this.rate_limits.call(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
+                Ok(this.lookups.call(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
             }
         };
         self.by_email.get_or_fetch(email, turn.key(), lookup).await
@@ -91,7 +91,7 @@ impl Directory {
             let (this, id, turn) = (self.clone(), id.clone(), turn.clone());
             async move {
                 let call = this.client.user_info(&id);
-                Ok(this.rate_limits.call(Method::UsersInfo, turn, call).await?.map(Arc::new))
+                Ok(this.lookups.call(Method::UsersInfo, turn, call).await?.map(Arc::new))
             }
         };
         self.by_id.get_or_fetch(id.as_str(), turn.key(), lookup).await
@@ -106,7 +106,7 @@ impl Directory {
             let (this, id) = (self.clone(), id.clone());
             async move {
                 let call = this.client.conversation_info(&id);
-                match this.rate_limits.call(Method::ConversationsInfo, Priority::Operator, call).await {
+                match this.lookups.call(Method::ConversationsInfo, Priority::Operator, call).await {
                     Ok(found) => {
                         if is_valid_key(&found.name) {
                             this.channel_ids.insert(&found.name, found.id.clone());
@@ -160,7 +160,7 @@ impl Directory {
         wanted.retain(|name| self.channel_ids.peek(name).is_none());
         wanted.extend(names.into_iter().map(|name| name.to_owned()));
         let list = self.client.channels_by_name(&wanted);
-        let found = self.rate_limits.call(Method::ConversationsList, Priority::Operator, list).await?;
+        let found = self.lookups.call(Method::ConversationsList, Priority::Operator, list).await?;
         for channel in &found {
             self.channel_ids.insert(&channel.name, channel.id.clone());
         }

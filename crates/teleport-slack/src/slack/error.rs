@@ -40,7 +40,7 @@ pub enum Retry {
 pub struct SlackError {
     method: Method,
     kind: ErrorKind,
-    /// What is left of the wait that Slack asked for, if part of it has passed.
+    /// The rest of the wait that Slack asked for, if an earlier call met it and this one was not sent.
     remaining: Option<Duration>,
 }
 
@@ -52,6 +52,11 @@ impl SlackError {
     /// The same error for a call that was not made because Slack asked to wait.
     pub(super) fn with_remaining(&self, left: Duration) -> Self {
         Self { remaining: Some(left), ..self.clone() }
+    }
+
+    /// Whether the call was sent. It is not while the `Retry-After` of an earlier call lasts.
+    pub fn was_sent(&self) -> bool {
+        self.remaining.is_none()
     }
 
     /// The method that was called.

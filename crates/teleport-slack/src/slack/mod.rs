@@ -1,7 +1,8 @@
 //! Slack's Web API, as far as the daemon needs it. The only folder that knows Slack's wire format.
 //!
-//! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
-//! Rate limits, order and repetition are the runtime's business; what a message says is `access-core`'s.
+//! Every method is one call with a deadline and no retries; the error says what the caller can do. While the
+//! `Retry-After` of a method lasts, its calls fail without being sent (`rate_limit`). The controller decides about order
+//! and repetition, `access-core` about what a message says.
 //! See `error` for what can go wrong, `directory` for lookups with a memory, `history` for finding messages again, `answer` for what a person who clicked
 //! gets to see, `socket` for clicks that arrive over a WebSocket.
 
@@ -44,6 +45,7 @@ use error::{ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use observer::{NoObserver, Observer};
+use rate_limit::RateLimits;
 use redact::Redactor;
 use token::Tokens;
 use transport::{BodyParser, Transport};
@@ -126,6 +128,7 @@ struct Shared {
     /// Ends with a slash.
     base: String,
     token: Tokens,
+    rate_limits: RateLimits,
     /// What the client was made with, to try another token.
     options: ClientOptions,
 }
@@ -146,7 +149,8 @@ impl Client {
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
         let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        Ok(Self { shared: Arc::new(Shared { transport, base, token, options }) })
+        let rate_limits = RateLimits::default();
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, rate_limits, options }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -299,7 +303,7 @@ impl Client {
         self.authorized(method, |token| request(self.method_uri(method), Some(token), body)).await
     }
 
-    /// A call with the bot token in use; what Slack says of it is noted.
+    /// A call with the bot token in use. The result shows whether Slack accepts the token.
     async fn authorized(
         &self,
         method: Method,
@@ -319,12 +323,16 @@ impl Client {
         read: BodyParser,
         scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
+        self.shared.rate_limits.check(method)?;
         let sent = Timestamp::now();
         let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
         if let Ok((headers, _)) = &outcome {
             self.record_clock(headers, sent);
         }
         let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
+        if let Err(error) = &outcome {
+            self.shared.rate_limits.record(error);
+        }
         self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop));
         outcome
     }

@@ -1,6 +1,7 @@
-//! Keeps look-ups within bounds: so many at once, and none by a method that Slack asked to leave alone.
+//! Keeps calls within Slack's limits.
 //!
-//! The same for messages is the runtime's, which must not sleep meanwhile.
+//! [`RateLimits`] holds each `Retry-After`: every call of a client passes it, and none starts before the wait ends.
+//! [`LookupQueue`] bounds the look-ups that run at once. How fast a channel takes messages, the controller decides.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use super::Client;
 use super::error::{Retry, SlackError};
 use super::method::Method;
 
@@ -43,16 +45,67 @@ impl Priority {
     }
 }
 
-/// Lets calls through one by one.
+/// The methods that Slack asked not to call, each with its end and the error that said so. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct RateLimits(Arc<Mutex<HashMap<Method, (Instant, SlackError)>>>);
+
+impl RateLimits {
+    /// Fails as the limited call did, with the rest of the wait, while the method's `Retry-After` lasts.
+    pub(super) fn check(&self, method: Method) -> Result<(), SlackError> {
+        match self.remaining(method) {
+            Some((left, error)) => Err(error.with_remaining(left)),
+            None => Ok(()),
+        }
+    }
+
+    fn remaining(&self, method: Method) -> Option<(Duration, SlackError)> {
+        let (until, error) = self.blocked().get(&method)?.clone();
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some((left, error))
+    }
+
+    /// Keeps the wait that the result of a call asks for, if it asks for one.
+    pub(super) fn record(&self, error: &SlackError) {
+        // Each response URL has a limit of its own.
+        if error.method() == Method::Respond {
+            return;
+        }
+        if let Retry::After(wait) = error.retry() {
+            let until = Instant::now() + wait;
+            let mut blocked = self.blocked();
+            // Of calls that ran at the same time, the longest wait counts.
+            if blocked.get(&error.method()).is_none_or(|(known, _)| *known < until) {
+                blocked.insert(error.method(), (until, error.clone()));
+            }
+        }
+    }
+
+    fn blocked(&self) -> MutexGuard<'_, HashMap<Method, (Instant, SlackError)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    /// How long the method's `Retry-After` lasts; `None` if it can be called.
+    pub fn blocked_for(&self, method: Method) -> Option<Duration> {
+        self.rate_limits().remaining(method).map(|(left, _)| left)
+    }
+
+    /// What all calls of this client pass.
+    pub(super) fn rate_limits(&self) -> &RateLimits {
+        &self.shared.rate_limits
+    }
+}
+
+/// Starts look-ups one by one. Clones share the queue.
 #[derive(Clone)]
-pub(super) struct RateLimits {
+pub(super) struct LookupQueue {
     shared: Arc<Shared>,
+    rate_limits: RateLimits,
 }
 
 struct Shared {
     slots: Mutex<Slots>,
-    /// Until when, and why.
-    blocked_until: Mutex<HashMap<Method, (Instant, SlackError)>>,
 }
 
 #[derive(Default)]
@@ -143,9 +196,14 @@ impl Shared {
     }
 }
 
-impl RateLimits {
-    pub(super) fn new() -> Self {
-        Self { shared: Arc::new(Shared { slots: Mutex::default(), blocked_until: Mutex::default() }) }
+impl LookupQueue {
+    /// A queue for look-ups of this client.
+    pub(super) fn new(client: &Client) -> Self {
+        Self::with_limits(client.rate_limits().clone())
+    }
+
+    fn with_limits(rate_limits: RateLimits) -> Self {
+        Self { shared: Arc::new(Shared { slots: Mutex::default() }), rate_limits }
     }
 
     async fn acquire(&self, turn: Priority) -> Permit {
@@ -171,39 +229,18 @@ impl RateLimits {
         }
     }
 
-    /// Makes the call when it is its turn; fails at once, as the call before did, while Slack's wait lasts.
+    /// Makes the call when it is its turn; fails at once while the method's `Retry-After` lasts.
     pub(super) async fn call<T>(
         &self,
         method: Method,
         turn: Priority,
         call: impl Future<Output = Result<T, SlackError>>,
     ) -> Result<T, SlackError> {
-        // Before the place, too: what cannot be asked takes nobody's turn.
-        if let Some(refusal) = self.blocked_error(method) {
-            return Err(refusal);
-        }
+        // Also before the permit, so that a call that would fail takes no permit.
+        self.rate_limits.check(method)?;
         let _permit = self.acquire(turn).await;
-        if let Some(refusal) = self.blocked_error(method) {
-            return Err(refusal);
-        }
-        let outcome = call.await;
-        if let Err(error) = &outcome
-            && let Retry::After(wait) = error.retry()
-        {
-            self.blocked_until().insert(method, (Instant::now() + wait, error.clone()));
-        }
-        outcome
-    }
-
-    fn blocked_error(&self, method: Method) -> Option<SlackError> {
-        let closed = self.blocked_until();
-        let (until, error) = closed.get(&method)?;
-        let left = until.saturating_duration_since(Instant::now());
-        (left > Duration::ZERO).then(|| error.with_remaining(left))
-    }
-
-    fn blocked_until(&self) -> MutexGuard<'_, HashMap<Method, (Instant, SlackError)>> {
-        self.shared.blocked_until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rate_limits.check(method)?;
+        call.await
     }
 }
 
@@ -214,54 +251,69 @@ mod tests {
     use super::super::error::ErrorKind;
     use super::*;
 
-    fn limited(seconds: u64) -> Result<(), SlackError> {
+    fn limited(seconds: u64) -> SlackError {
         let wait = Duration::from_secs(seconds);
-        Err(SlackError::new(Method::UsersInfo, ErrorKind::RateLimited { retry_after: wait }))
+        SlackError::new(Method::UsersInfo, ErrorKind::RateLimited { retry_after: wait })
+    }
+
+    fn queue() -> LookupQueue {
+        LookupQueue::with_limits(RateLimits::default())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_is_obeyed_for_its_method_and_then_over() {
-        let turnstile = RateLimits::new();
-        let untouched = async { panic!("the call was made") };
-        assert!(turnstile.call(Method::UsersInfo, Priority::Operator, async { limited(5) }).await.is_err());
+    async fn a_wait_blocks_its_method_until_it_ends() {
+        let queue = queue();
+        queue.rate_limits.record(&limited(5));
         tokio::time::advance(Duration::from_secs(2)).await;
-        let error = turnstile.call::<()>(Method::UsersInfo, Priority::Operator, untouched).await.unwrap_err();
+        let not_made = async { panic!("the call was made") };
+        let error = queue.call::<()>(Method::UsersInfo, Priority::Operator, not_made).await.unwrap_err();
         assert_eq!(error.retry(), Retry::After(Duration::from_secs(3)));
-        assert_eq!(error.to_string(), limited(5).unwrap_err().to_string());
-        assert!(
-            turnstile.call(Method::UsersLookupByEmail, Priority::Operator, async { Ok(()) }).await.is_ok()
-        );
+        assert_eq!((error.was_sent(), limited(5).was_sent()), (false, true));
+        assert_eq!(error.to_string(), limited(5).to_string());
+        assert!(queue.call(Method::UsersLookupByEmail, Priority::Operator, async { Ok(()) }).await.is_ok());
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert!(turnstile.call(Method::UsersInfo, Priority::Operator, async { Ok(()) }).await.is_ok());
+        assert!(queue.call(Method::UsersInfo, Priority::Operator, async { Ok(()) }).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_wait_counts_and_a_response_url_blocks_no_other() {
+        let limits = RateLimits::default();
+        limits.record(&limited(5));
+        limits.record(&limited(1));
+        let left = limits.check(Method::UsersInfo).unwrap_err().retry();
+        assert_eq!(left, Retry::After(Duration::from_secs(5)));
+        let wait = Duration::from_secs(5);
+        limits.record(&SlackError::new(Method::Respond, ErrorKind::RateLimited { retry_after: wait }));
+        assert!(limits.check(Method::Respond).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_are_under_way_at_once() {
-        let (turnstile, now, most) = (RateLimits::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (queue, now, most) = (queue(), AtomicUsize::new(0), AtomicUsize::new(0));
         let call = || async {
             most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(1)).await;
             now.fetch_sub(1, Ordering::Relaxed);
             Ok(())
         };
-        let calls = (0..50).map(|_| turnstile.call(Method::UsersInfo, Priority::Operator, call()));
+        let calls = (0..50).map(|_| queue.call(Method::UsersInfo, Priority::Operator, call()));
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
         assert_eq!(most.into_inner(), MAX_CONCURRENT);
     }
 
     /// Who passes one after the other, when each call takes a second.
     async fn call_order(turns: impl IntoIterator<Item = Priority>) -> Vec<(u64, Priority)> {
-        let (turnstile, began) = (RateLimits::new(), Instant::now());
+        let (queue, began) = (queue(), Instant::now());
         let passed = Mutex::new(Vec::new());
         let calls = turns.into_iter().map(|turn| {
-            let (turnstile, passed) = (&turnstile, &passed);
+            let (queue, passed) = (&queue, &passed);
             async move {
                 let call = async {
                     passed.lock().unwrap().push((began.elapsed().as_secs(), turn.clone()));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(())
                 };
-                turnstile.call(Method::UsersLookupByEmail, turn.clone(), call).await
+                queue.call(Method::UsersLookupByEmail, turn.clone(), call).await
             }
         });
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
@@ -300,18 +352,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_gives_up_takes_nobodys_place() {
-        let turnstile = RateLimits::new();
+        let queue = queue();
         let never = || std::future::pending::<Result<(), SlackError>>();
         {
-            let waiting =
-                (0..100).map(|_| turnstile.call(Method::UsersInfo, from_requester("alice"), never()));
+            let waiting = (0..100).map(|_| queue.call(Method::UsersInfo, from_requester("alice"), never()));
             let all = futures_util::future::join_all(waiting);
             assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err());
         }
         for turn in [from_requester("alice"), Priority::Operator] {
-            assert!(turnstile.call(Method::UsersInfo, turn, async { Ok(()) }).await.is_ok());
+            assert!(queue.call(Method::UsersInfo, turn, async { Ok(()) }).await.is_ok());
         }
-        let places = turnstile.shared.slots();
+        let places = queue.shared.slots();
         assert_eq!((places.in_use, places.per_requester.len()), (0, 0));
     }
 }

@@ -1,10 +1,10 @@
 //! The client against a server that sends scripted bytes over a real socket.
 
 mod answers;
+mod limits;
 pub(super) mod server;
 
 use std::error::Error;
-use std::sync::Mutex;
 
 use access_core::render::blocks::{Block, Message};
 use access_core::render::mrkdwn::Mrkdwn;
@@ -471,33 +471,4 @@ fn the_token_is_checked_and_not_quoted() {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!format!("{error:?}").contains("xoxb-1"));
     }
-}
-
-/// Keeps how calls ended.
-#[derive(Debug, Default)]
-struct Recorder(Mutex<Vec<(Method, Option<Retry>)>>);
-
-impl Observer for Recorder {
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
-        self.0.lock().unwrap().push((method, result.err().map(SlackError::retry)));
-    }
-
-    fn clock_observed(&self, _: Offset) {}
-}
-
-#[tokio::test]
-async fn the_observer_gets_each_call_with_its_result() {
-    let refused = Reply::json(&json!({"ok": false, "error": "not_in_channel"}));
-    let lost = Reply::Truncated(Vec::new());
-    let limited = Reply::http("429 Too Many Requests", "retry-after: 3\r\n", "");
-    let server = Server::start([Reply::json(&posted()), refused, lost, limited]).await;
-    let recorder = Arc::new(Recorder::default());
-    let api_url = format!("http://{}/api", server.address);
-    let client = Client::new(ClientOptions { observer: recorder.clone(), ..options(api_url) }).unwrap();
-    for _ in 0..4 {
-        let _ = client.post_message(post(&text_message())).await;
-    }
-    let results =
-        [None, Some(Retry::Never), Some(Retry::Backoff), Some(Retry::After(Duration::from_secs(3)))];
-    assert_eq!(*recorder.0.lock().unwrap(), results.map(|result| (Method::ChatPostMessage, result)));
 }

@@ -13,7 +13,7 @@ use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::SlackError;
 use super::method::Method;
-use super::rate_limit::{Priority, RateLimits};
+use super::rate_limit::{LookupQueue, Priority};
 
 /// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
 /// to be made and carried out, so it is less.
@@ -29,7 +29,7 @@ const MAX_GROUPS: usize = 100;
 #[derive(Clone)]
 pub struct UserGroups {
     client: Client,
-    rate_limits: RateLimits,
+    lookups: LookupQueue,
     members: Cache<Membership, SlackError>,
 }
 
@@ -52,7 +52,7 @@ impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
         let limits = Limits { hit_ttl: KEPT, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
-        Self { client, rate_limits: RateLimits::new(), members: Cache::new(limits) }
+        Self { lookups: LookupQueue::new(&client), client, members: Cache::new(limits) }
     }
 
     /// The members of the group with this id.
@@ -66,7 +66,7 @@ impl UserGroups {
                     let members = this.client.usergroup_members(&id).await?;
                     Ok(Membership { people: Arc::new(members.into_iter().collect()), asked })
                 };
-                this.rate_limits.call(Method::UsergroupsUsersList, Priority::Operator, call).await.map(Some)
+                this.lookups.call(Method::UsergroupsUsersList, Priority::Operator, call).await.map(Some)
             }
         };
         let is_kept = |found: &Option<Membership>| found.as_ref().is_some_and(Membership::is_kept);

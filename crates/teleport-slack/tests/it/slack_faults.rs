@@ -11,7 +11,7 @@ use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
 
 use crate::harness::daemon::MetricValues;
-use crate::harness::deciding::Transport;
+use crate::harness::deciding::*;
 use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -279,6 +279,25 @@ fn retry_after_is_obeyed_for_look_ups_too() {
         let calls = bed.slack.calls_of(lookup);
         let (too_soon, next) = calls_after_rate_limit(&calls, wait);
         assert!(too_soon.is_empty() && next.is_some(), "{too_soon:#?}");
+    });
+}
+
+#[test]
+fn button_presses_during_slacks_wait_make_no_call_and_one_log_line() {
+    run_test(async {
+        let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let before = bed.slack.calls_of("users.info").len();
+        bed.slack.faults().add(FaultRule::new("users.info", Fault::RateLimited { retry_after: 120 }));
+        for _ in 0..150 {
+            let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+            assert!(reply.contains("nothing was decided"), "{reply}");
+        }
+        bed.until_interactions(&daemon, 150).await;
+        assert_eq!(bed.slack.calls_of("users.info").len() - before, 1);
+        let log = daemon.log();
+        let is_warning = |line: &&str| line.contains(" WARN ") && line.contains("Slack asks to wait 120 s");
+        assert_eq!(log.lines().filter(is_warning).count(), 1, "{log}");
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 
