@@ -99,14 +99,14 @@ impl CallSequence {
         self.entries().hang_at = None;
     }
 
-    /// Waits until the call of [`Order::hang_at`] hangs.
+    /// Waits until the call of [`CallSequence::hang_at`] hangs.
     pub async fn until_hanging(&self) {
         let mut stopped = self.hanging.subscribe();
         // Cannot fail: the sender lives as long as `self`.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
-    /// Whether the call of [`Order::hang_at`] hangs.
+    /// Whether the call of [`CallSequence::hang_at`] hangs.
     pub fn is_hanging(&self) -> bool {
         *self.hanging.borrow()
     }

@@ -1,6 +1,6 @@
 //! The owner of every task that a simulator starts, so that none outlives it unseen.
 //!
-//! Dropping a [`Tasks`] ends nothing, because it is cloned into accept loops. The handle that people hold (`TeleportSim`, `Breaker`) cancels on drop.
+//! Dropping a [`Tasks`] ends nothing, because it is cloned into accept loops. The handle that people hold (`TeleportSim`, `TcpProxy`) cancels on drop.
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;

@@ -52,7 +52,7 @@ impl TcpProxy {
         self.addr
     }
 
-    /// Closes every connection and the port: new ones are refused until [`Breaker::restore`].
+    /// Closes every connection and the port: new ones are refused until [`TcpProxy::restore`].
     pub async fn cut(&self) {
         let line = self.listener().take();
         if let Some(line) = line {

@@ -166,10 +166,10 @@ fn check_belonging(interaction: &Interaction) {
         }
         let other_app = AppInstallation { app_id: "another app".into(), ..our.clone() };
         assert_eq!(check_message(interaction, &other_app, &its), Err(OriginMismatch::App));
-        let elsewhere = "another installed_id".to_owned();
-        let other_place =
+        let elsewhere = "another id".to_owned();
+        let other_installation =
             AppInstallation { team_id: elsewhere.clone(), enterprise_id: Some(elsewhere), ..our };
-        assert!(check_message(interaction, &other_place, &its).is_err());
+        assert!(check_message(interaction, &other_installation, &its).is_err());
     }
 }
 

@@ -400,8 +400,7 @@ mod tests {
         tokio::time::advance(seconds(1)).await;
         assert_eq!(undecided.left(), None);
         undecided.retry_at += seconds(300);
-        let mut retry_state = RetryState::default();
-        retry_state.decision_retry = Some(undecided);
+        let mut retry_state = RetryState { decision_retry: Some(undecided), ..RetryState::default() };
         assert!(
             retry_state.is_lagging() && !retry_state.is_stalled(),
             "it is owed, and the messages are up to date"

@@ -133,7 +133,7 @@ impl Directory {
             async move {
                 this.add_wanted_names([name.as_str()]);
                 let _alone = this.list_lock.lock().await;
-                // Somebody else may have listed them meanwhile.
+                // Another task may have listed them meanwhile.
                 if let Some(known) = this.channel_ids.peek(&name) {
                     return Ok(Some(known));
                 }

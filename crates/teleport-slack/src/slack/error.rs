@@ -1,7 +1,7 @@
 //! What can go wrong with a Slack call, and what the caller should do about it.
 //!
 //! `SlackError` answers three questions: how to go on (`kind`), whether a write may have happened all the same
-//! (`is_ambiguous`), and what a person can do (`remedy`). What each of Slack's codes means is in `codes`.
+//! (`is_ambiguous`), and what a person can do (`remedy`). What each of Slack's codes means is in `error_codes`.
 
 use std::error::Error;
 use std::fmt;
@@ -31,7 +31,7 @@ pub enum Retry {
     After(Duration),
     /// This call will never succeed as it is.
     Never,
-    /// No call will succeed until someone mends the token or the app's permissions.
+    /// No call will succeed until an operator fixes the token or the app's permissions.
     NeedsOperator,
 }
 

@@ -13,7 +13,7 @@ pub(super) enum Class {
     Transient,
     /// The workspace is moving into an Enterprise organisation: retry rarely.
     WorkspaceMigrating,
-    /// No call will work until an operator mends the token or the app.
+    /// No call will work until an operator fixes the token or the app.
     Unauthorized,
     /// This call will never work.
     Rejected,

@@ -28,7 +28,7 @@ pub enum Method {
     UsersInfo,
     /// `conversations.info`: a channel by id.
     ConversationsInfo,
-    /// `views.open`: a dialogue for the person who pressed a button.
+    /// `views.open`: a modal for the person who pressed a button.
     ViewsOpen,
     /// `chat.postEphemeral`: a message that one person sees.
     ChatPostEphemeral,

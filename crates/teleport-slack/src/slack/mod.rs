@@ -3,8 +3,8 @@
 //! Every method is one call with a deadline and no retries; the error says what the caller can do. While the
 //! `Retry-After` of a method lasts, its calls fail without being sent (`rate_limit`). The controller decides about order
 //! and repetition, `access-core` about what a message says.
-//! See `error` for what can go wrong, `directory` for lookups with a memory, `history` for finding messages again, `answer` for what a person who clicked
-//! gets to see, `socket` for clicks that arrive over a WebSocket.
+//! See `error` for what can go wrong, `directory` for cached lookups, `history` for finding messages again, `replies` for
+//! what the user who pressed a button sees, `socket_mode` for interactions over a WebSocket.
 
 pub mod error;
 mod replies;

@@ -1,4 +1,4 @@
-//! What a person who clicked gets to see: a dialogue, or a message that nobody else sees.
+//! What a person who clicked gets to see: a modal, or a message that nobody else sees.
 //!
 //! Someone waits in front of each of these calls, so their deadlines are short (see `method`). What is said is
 //! `access-core`'s business, when it is said the caller's.
@@ -13,7 +13,7 @@ use super::{Body, Client, request, response_url, wire};
 use access_core::domain::secret::Secret;
 
 impl Client {
-    /// Opens a dialogue for the person who clicked (`views.open`), within 2 s. The trigger came with the click, serves
+    /// Opens a modal for the person who clicked (`views.open`), within 2 s. The trigger came with the click, serves
     /// once and for 3 s; afterwards Slack's code is `expired_trigger_id` or `exchanged_trigger_id`.
     pub async fn views_open(&self, trigger_id: &str, view: &impl Serialize) -> Result<(), SlackError> {
         self.json(Method::ViewsOpen, &ViewBody { trigger_id, view }).await?;

@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// Sets the fields of `set` (the empty text deletes) if those of `expect` are as given (the empty text:
-    /// absent); others stay. Fails with [`Kind::Conflict`] if they are not, with [`Kind::NotFound`] if there
+    /// absent); others stay. Fails with [`ErrorKind::Conflict`] if they are not, with [`ErrorKind::NotFound`] if there
     /// is neither record nor request. To change a record, use [`modify_record`].
     pub async fn update_record(
         &self,

@@ -58,7 +58,7 @@ impl Client {
     /// One access request; `None` if it is gone.
     ///
     /// # Errors
-    /// [`TeleportError::Hidden`] if it was not found and may be there all the same.
+    /// [`TeleportError::NotVisible`] if it was not found and may be there all the same.
     pub async fn get_request(&self, id: &RequestId) -> Result<Option<AccessRequest>, TeleportError> {
         let filter = AccessRequestFilter { id: id.as_str().to_owned(), ..AccessRequestFilter::default() };
         let found = match self.find(&filter, CALL_TIMEOUT).await {

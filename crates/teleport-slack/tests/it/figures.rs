@@ -23,7 +23,7 @@ fn three_figures() {
             workspace = workspace.add_channel(&format!("C0N{n}"), &format!("n{n}"));
             rules += &format!("prod-{n} = \"C0N{n}\"\n");
         }
-        let bed = TestBed::with_options(Options { fixture: fixture, ..Options::golden() }, workspace).await;
+        let bed = TestBed::with_options(Options { fixture, ..Options::golden() }, workspace).await;
 
         let begun = Instant::now();
         let daemon = bed.start(&rules).await;

@@ -129,6 +129,8 @@ fn a_hangup_ends_the_daemon_at_no_stage_of_the_start() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        // `wait` would close it, and the daemon might see an empty configuration before the signal.
+        let _stdin = process.stdin.take();
         until_sighup_handled(process.id()).await;
         signal(process.id(), "HUP");
         signal(process.id(), "TERM");

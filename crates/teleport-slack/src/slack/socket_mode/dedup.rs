@@ -82,7 +82,7 @@ impl DedupCache {
     }
 }
 
-/// Who clicked what, where and when. For a dialogue it is the trigger that tells one submission from the next: after a
+/// Who clicked what, where and when. For a modal it is the trigger that tells one submission from the next: after a
 /// refused one everything else is the same.
 fn interaction_key(payload: &Value) -> Option<String> {
     let part = |pointer| {

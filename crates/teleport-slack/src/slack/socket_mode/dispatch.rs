@@ -33,7 +33,7 @@ pub(super) enum AckDecision {
     Ack(Option<Value>),
     /// Acknowledge, then start this.
     AckThenStart(PendingWork),
-    /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the dialogue
+    /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the modal
     /// stays open, which an acknowledgement would close as if it had been taken.
     AckLater(Pin<Box<dyn Future<Output = Option<AckPayload>> + Send>>),
     /// Do not acknowledge: Slack will send it again.
