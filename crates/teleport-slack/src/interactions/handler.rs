@@ -44,7 +44,7 @@ use crate::teleport::refusal::Refusal as TeleportRefusal;
 
 /// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
-/// How often to read the accounts of other users teleport_user vote at the same time, before the reply asks the user to try again.
+/// How often to read the accounts of other users who vote at the same time, before the reply asks the user to try again.
 const MAX_READS: u32 = 5;
 
 /// Handles reviews in Slack.
