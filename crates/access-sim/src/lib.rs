@@ -4,6 +4,7 @@
 //! It knows nothing of the daemon's types. Modules in reading order.
 
 pub mod teleport;
+pub mod captured;
 pub mod tcp_proxy;
 pub mod call_sequence;
 pub mod demo_ui;

@@ -18,7 +18,7 @@ use access_core::render::request_message::{
 };
 use anyhow::Context;
 use jiff::Timestamp;
-use teleport_slack::slack::{Client, ClientOptions, Metadata, PostMessage};
+use slack_client::{Client, ClientOptions, Metadata, PostMessage};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

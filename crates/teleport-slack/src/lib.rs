@@ -10,7 +10,6 @@ pub mod http;
 pub mod review;
 pub mod observe;
 pub mod teleport;
-pub mod slack;
 pub mod exit;
 pub mod causes;
 pub mod config;

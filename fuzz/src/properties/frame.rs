@@ -1,7 +1,7 @@
 //! A text frame over Socket Mode, read by this crate's own JSON reading beside the daemon's.
 
 use serde_json::{Map, Value};
-use teleport_slack::slack::socket_mode::frame::{DisconnectReason, Frame, ack, parse};
+use slack_client::socket_mode::frame::{DisconnectReason, Frame, ack, parse};
 
 use super::callback::check_payload;
 

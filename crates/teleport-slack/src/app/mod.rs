@@ -22,13 +22,13 @@ use crate::exit::ExitError;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
-use crate::slack::directory::Directory;
-use crate::slack::history::Author;
-use crate::slack::{self, ClientOptions};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::Tasks;
 use crate::teleport;
 use crate::teleport::watcher::{Watcher, WatcherTimings};
+use slack_client::directory::Directory;
+use slack_client::history::Author;
+use slack_client::{self, ClientOptions};
 
 /// Updates that wait for the controller; the watcher coalesces what does not fit.
 const UPDATES_CAPACITY: usize = 256;
@@ -89,7 +89,7 @@ impl App {
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
-        let slack = slack::Client::new(ClientOptions {
+        let slack = slack_client::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
             observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())

@@ -11,10 +11,9 @@ use access_core::domain::recipients::{Recipient, Rules};
 use access_core::policy::{self, Approver};
 use tracing::{debug, error, info, warn};
 
-use crate::slack;
-use crate::slack::directory::Directory;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::objects::{AuthTest, Conversation, User};
+use slack_client::directory::Directory;
+use slack_client::error::{Retry, SlackError};
+use slack_client::objects::{AuthTest, Conversation, User};
 
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
 pub(crate) fn missing_scope(auth: &AuthTest) -> Option<&'static str> {
@@ -66,7 +65,7 @@ pub(crate) fn log_missing_review_scopes(auth: &AuthTest, rules: &policy::Rules) 
 /// Looks up each configured recipient, and logs which cannot be notified and why; and once what could not be looked up.
 /// It remembers nothing about users: the daemon looks recipients up when it has something to post.
 pub(crate) async fn check_recipients(
-    slack: &slack::Client,
+    slack: &slack_client::Client,
     directory: &Directory,
     auth: &AuthTest,
     rules: &Rules,

@@ -28,11 +28,11 @@ use crate::review::resolver::{InProgress, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
-use crate::slack::objects::AuthTest;
-use crate::slack::socket_mode::SocketMode;
 use crate::supervise::tasks::Tasks;
-use crate::{slack, teleport};
+use crate::teleport;
 use access_core::domain::secret::Secret;
+use slack_client::objects::AuthTest;
+use slack_client::socket_mode::SocketMode;
 
 /// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
 const INTERACTIONS_CAPACITY: usize = 256;
@@ -62,7 +62,7 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
 pub(crate) async fn start(
     config: &ReviewConfig,
-    (slack, auth): (&slack::Client, &AuthTest),
+    (slack, auth): (&slack_client::Client, &AuthTest),
     (teleport, cluster): (&teleport::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
@@ -213,7 +213,10 @@ async fn report_connections(
 }
 
 /// Which app and workspace we are, to refuse interactions that are meant for others.
-async fn fetch_installation(slack: &slack::Client, auth: &AuthTest) -> Result<AppInstallation, ExitError> {
+async fn fetch_installation(
+    slack: &slack_client::Client,
+    auth: &AuthTest,
+) -> Result<AppInstallation, ExitError> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
         (None, Some(bot)) => startup::call_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,

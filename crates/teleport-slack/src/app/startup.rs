@@ -13,12 +13,11 @@ use crate::causes::{Cause, ErrorPolicy};
 use crate::config::Credentials;
 use crate::exit::{ExitError, chain};
 use crate::observe::seconds;
-use crate::slack;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::objects::AuthTest;
 use crate::teleport::error::{ErrorKind as TeleportKind, TeleportError};
 use crate::teleport::identity::{Identity, IdentityError};
 use crate::teleport::{self, Pong};
+use slack_client::error::{Retry, SlackError};
+use slack_client::objects::AuthTest;
 
 /// What is waited for at start is tried again soon, then each half minute.
 const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
@@ -89,7 +88,10 @@ fn cause_of(error: &TeleportError) -> Cause {
 }
 
 /// Asks Slack who we are until it answers and the token may do what nothing works without.
-pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Result<AuthTest, ExitError> {
+pub(crate) async fn wait_for_slack(
+    slack: &slack_client::Client,
+    rules: &Rules,
+) -> Result<AuthTest, ExitError> {
     let mut retry = StartupRetry::default();
     loop {
         // What refuses the question is not Slack: something else answers at slack.api_url.
@@ -109,7 +111,7 @@ pub(crate) async fn wait_for_slack(slack: &slack::Client, rules: &Rules) -> Resu
 /// # Errors
 /// A question that is refused, with `refused` as its cause, if that ends the start.
 pub(crate) async fn call_slack<T>(
-    slack: &slack::Client,
+    slack: &slack_client::Client,
     refused: Cause,
     ask: impl AsyncFn() -> Result<T, SlackError>,
 ) -> Result<T, ExitError> {

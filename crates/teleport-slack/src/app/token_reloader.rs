@@ -15,10 +15,9 @@ use tracing::{error, info, warn};
 
 use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
-use crate::slack;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::objects::AuthTest;
 use access_core::domain::secret::Secret;
+use slack_client::error::{Retry, SlackError};
+use slack_client::objects::AuthTest;
 
 /// How often a file is looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -32,7 +31,7 @@ pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
 
 /// Keeps the bot token as new as its file, and says when Slack refuses it. Does not end.
 pub(crate) async fn keep_bot_token_current(
-    slack: slack::Client,
+    slack: slack_client::Client,
     token: Secret,
     known: KnownBot,
     metrics: Metrics,
@@ -50,7 +49,7 @@ pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<
 /// Who uses a secret.
 enum SecretConsumer {
     /// The bot token's.
-    Client { slack: slack::Client, known: KnownBot },
+    Client { slack: slack_client::Client, known: KnownBot },
     /// A component that reads the secret each time it needs it.
     Receiver { kind: TokenKind, first: Secret, secret: latest::Sender<Secret> },
 }
@@ -108,7 +107,7 @@ pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
 }
 
 /// Says once that Slack refuses the token, and that it takes it again.
-async fn report_token_state(slack: slack::Client, token: Secret, metrics: Metrics) {
+async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics) {
     let remedy = match token.file() {
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),

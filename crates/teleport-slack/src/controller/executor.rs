@@ -25,11 +25,11 @@ use super::retry_state::{Deferred, Effect, RetryState, later};
 use super::sender::SlackSender;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::Metrics;
-use crate::slack::directory::Directory;
 use crate::supervise::clock::Clock;
 use crate::teleport;
 use crate::teleport::error::ErrorKind;
 use crate::teleport::plugin_data::{Fields, modify_record};
+use slack_client::directory::Directory;
 
 /// The operations to apply, and the record that they were planned on.
 pub(super) struct PlannedWrite<'a> {

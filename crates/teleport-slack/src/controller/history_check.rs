@@ -8,10 +8,10 @@ use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 
-use crate::slack::directory::Directory;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::history::{Author, MessageTag, OwnMessage, Window};
-use crate::slack::{self, Metadata};
+use slack_client::directory::Directory;
+use slack_client::error::{Retry, SlackError};
+use slack_client::history::{Author, MessageTag, OwnMessage, Window};
+use slack_client::{self, Metadata};
 
 /// The `event_type` of our messages' metadata.
 const EVENT_TYPE: &str = "teleport_access_request";
@@ -65,7 +65,7 @@ impl HistoryResult {
 /// # Errors
 /// If Slack did not answer; then the post stays in doubt.
 pub(super) async fn check_history(
-    slack: &slack::Client,
+    slack: &slack_client::Client,
     directory: &Directory,
     author: &Author,
     id: &RequestId,
@@ -107,7 +107,7 @@ fn denies_history(error: &SlackError) -> bool {
 
 /// The search result; `None` if the conversation cannot be found.
 async fn find_in_history(
-    slack: &slack::Client,
+    slack: &slack_client::Client,
     directory: &Directory,
     author: &Author,
     id: &RequestId,
@@ -149,7 +149,7 @@ async fn find_in_history(
 
 /// The conversation of this destination; `None` if there is none.
 async fn resolve_conversation(
-    slack: &slack::Client,
+    slack: &slack_client::Client,
     directory: &Directory,
     place: &str,
 ) -> Result<Option<ChannelId>, SlackError> {
@@ -342,7 +342,7 @@ mod tests {
             let json = serde_json::to_value(message.blocks()).unwrap();
             let json = serde_json::json!({ "ts": "1.1", "text": message.text(), "blocks": json });
             let own =
-                crate::slack::history::parse_own_message(json.as_object().unwrap(), EVENT_TYPE).unwrap();
+                slack_client::history::parse_own_message(json.as_object().unwrap(), EVENT_TYPE).unwrap();
             let MessageTag::Content { text, blocks } = own.tag else { panic!("{own:?}") };
             assert!(
                 mentions_request(&request.id, &text, &blocks) && !mentions_request(&other, &text, &blocks),

@@ -20,7 +20,7 @@ use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
 use crate::observe::metrics::InDoubtResult;
 use crate::observe::seconds;
-use crate::slack::method::Method;
+use slack_client::method::Method;
 
 /// The bot cannot read the history, and Slack has not answered posts to that destination since.
 const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };

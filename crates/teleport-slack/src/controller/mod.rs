@@ -60,14 +60,14 @@ use crate::observe::metrics::{self, Metrics};
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
-use crate::slack::TokenStatus;
-use crate::slack::directory::Directory;
-use crate::slack::history::Author;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
+use crate::teleport;
 use crate::teleport::listing::Completeness;
 use crate::teleport::visibility::Visibility;
 use crate::teleport::watcher::WatchUpdate;
-use crate::{slack, teleport};
+use slack_client::TokenStatus;
+use slack_client::directory::Directory;
+use slack_client::history::Author;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
@@ -87,7 +87,7 @@ pub struct Context {
     /// The Teleport client.
     pub teleport: teleport::Client,
     /// The Slack client.
-    pub slack: slack::Client,
+    pub slack: slack_client::Client,
     /// This app as the author of messages.
     pub author: Author,
     /// Slack's users and channels, cached.

@@ -11,7 +11,7 @@ use tracing::warn;
 use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::LogOnce;
-use crate::slack::directory::Directory;
+use slack_client::directory::Directory;
 
 /// The recipients of one request, and which of them have a message.
 #[derive(Debug, Default)]

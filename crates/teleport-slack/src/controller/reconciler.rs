@@ -31,9 +31,9 @@ use super::start_order::StartOrder;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::observe::seconds;
-use crate::slack::directory::Directory;
 use crate::supervise::clock::Clock;
 use crate::teleport;
+use slack_client::directory::Directory;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::channel_queue::QueuedOperation;
 use super::sender::{SlackSender, log_scope, method_and_destination};
-use crate::slack::method::Method;
+use slack_client::method::Method;
 
 /// What a step must wait for, and how long at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,11 +27,11 @@ use super::retry_state::{Deferred, Effect};
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
 use crate::observe::seconds;
-use crate::slack::directory::Directory;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::history::Author;
-use crate::slack::method::Method;
-use crate::slack::{self, PostMessage};
+use slack_client::directory::Directory;
+use slack_client::error::{Retry, SlackError};
+use slack_client::history::Author;
+use slack_client::method::Method;
+use slack_client::{self, PostMessage};
 
 /// Calls to Slack in flight at once: well below Slack's limits for a second, and enough that one slow channel does not block
 /// the others.
@@ -50,7 +50,7 @@ const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: 
 /// Sends messages to Slack.
 #[derive(Debug)]
 pub(super) struct SlackSender {
-    pub(super) slack: slack::Client,
+    pub(super) slack: slack_client::Client,
     pub(super) directory: Directory,
     pub(super) author: Author,
     call_permits: Semaphore,
@@ -81,7 +81,7 @@ impl From<SlackError> for SendError {
 impl SlackSender {
     /// `turns` receives the requests whose turn it is.
     pub(super) fn new(
-        slack: slack::Client,
+        slack: slack_client::Client,
         directory: Directory,
         author: Author,
         turns: mpsc::Sender<RequestId>,
@@ -204,7 +204,7 @@ impl SlackSender {
             posted => posted?,
         };
         info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
-        let slack::objects::Posted { channel, ts } = posted;
+        let slack_client::objects::Posted { channel, ts } = posted;
         Ok((
             Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) },
             OperationResult::Posted,

@@ -18,7 +18,7 @@ use super::interactivity::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
 use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
 use crate::exit::chain;
-use crate::observe::captured::Captured;
+use access_sim::captured::Captured;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);

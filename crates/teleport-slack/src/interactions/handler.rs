@@ -34,7 +34,6 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::slack;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
 use crate::teleport;
 use crate::teleport::decisions::{DecideError, SubmitReview};
@@ -53,7 +52,7 @@ pub struct InteractionHandler {
     /// The Teleport client.
     pub teleport: teleport::Client,
     /// The Slack client.
-    pub slack: slack::Client,
+    pub slack: slack_client::Client,
     /// Replies to users.
     pub responder: Responder,
     /// Reads the facts of a verdict.

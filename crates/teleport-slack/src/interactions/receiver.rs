@@ -25,8 +25,8 @@ use super::respond::Responder;
 use crate::http::interactivity::{CallbackResponse, SignatureHeaders};
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{InteractionResult, Metrics};
-use crate::slack::socket_mode::Envelope;
 use access_core::domain::secret::Secret;
+use slack_client::socket_mode::Envelope;
 
 /// Signatures remembered: all that are valid within their five minutes at 60 interactions a second.
 const REPLAY_CACHE_CAPACITY: usize = 20_000;
@@ -290,7 +290,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::slack::{Client, ClientOptions};
+    use slack_client::{Client, ClientOptions};
 
     fn key(view: usize) -> InteractionKey {
         InteractionKey::Submission { user: SlackUserId::new("U1"), view_id: format!("V{view}") }

@@ -7,17 +7,17 @@ use access_core::render::Message;
 use access_core::render::ephemeral::refused;
 use tracing::{debug, warn};
 
-use crate::slack::error::SlackError;
-use crate::slack::{self, PostMessage};
 use access_core::domain::secret::Secret;
+use slack_client::error::SlackError;
+use slack_client::{self, PostMessage};
 
 /// Sends replies to users.
 #[derive(Clone, Debug)]
-pub struct Responder(slack::Client);
+pub struct Responder(slack_client::Client);
 
 impl Responder {
     /// Replies with this client.
-    pub fn new(slack: slack::Client) -> Self {
+    pub fn new(slack: slack_client::Client) -> Self {
         Self(slack)
     }
 

@@ -4,8 +4,6 @@
 //! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon; `http` serves both.
 
 pub mod health;
-#[cfg(test)]
-pub(crate) mod captured;
 pub(crate) mod log_once;
 pub mod metrics;
 pub mod skew;

@@ -20,11 +20,10 @@ use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
 use crate::observe::log_once::LogOnce;
-use crate::slack;
-use crate::slack::error::{Retry, SlackError};
-use crate::slack::usergroups::{Membership, UserGroups, is_gone};
 use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::{ErrorKind, TeleportError};
+use slack_client::error::{Retry, SlackError};
+use slack_client::usergroups::{Membership, UserGroups, is_gone};
 
 /// How long reads for a verdict may take; after that nothing is decided.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,7 +36,7 @@ const MAX_CONCURRENT_READS: usize = 8;
 #[derive(Debug)]
 pub struct VoterLoader {
     /// The Slack client.
-    pub slack: slack::Client,
+    pub slack: slack_client::Client,
     /// The members of user groups.
     pub groups: UserGroups,
     /// What this app is.
@@ -89,7 +88,7 @@ impl VoterSnapshot {
 impl VoterLoader {
     /// A loader that has read nothing yet.
     pub fn new(
-        slack: slack::Client,
+        slack: slack_client::Client,
         our: AppInstallation,
         users: Arc<UserLookup>,
         rules: Arc<Rules>,

@@ -21,7 +21,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["controller", "http"],
             &["review"],
             &["observe"],
-            &["teleport", "slack"],
+            &["teleport"],
             &["exit"],
             &["causes"],
             &["config", "supervise"],
@@ -29,6 +29,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["files"],
         ],
     ),
+    // One layer: its files import each other, and none in a circle.
+    ("slack-client", &[]),
 ];
 
 /// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`.
@@ -254,7 +256,11 @@ fn circles(imports: &[Import]) -> Vec<BTreeSet<String>> {
 
 #[test]
 fn imports_go_down_the_layers_only() {
-    let wrong: Vec<_> = LAYERS.iter().flat_map(|(krate, layers)| upward(layers, &imports(krate))).collect();
+    let wrong: Vec<_> = LAYERS
+        .iter()
+        .filter(|(_, layers)| !layers.is_empty())
+        .flat_map(|(krate, layers)| upward(layers, &imports(krate)))
+        .collect();
     assert!(wrong.is_empty(), "imports go up the layers:\n{}", wrong.join("\n"));
 }
 

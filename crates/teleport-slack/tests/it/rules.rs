@@ -58,7 +58,7 @@ pub(crate) fn production(krate: &str) -> Vec<Source> {
 }
 
 pub(crate) fn all_production() -> Vec<Source> {
-    ["access-core", "access-sim", "teleport-proto", "teleport-slack"]
+    ["access-core", "access-sim", "slack-client", "teleport-proto", "teleport-slack"]
         .into_iter()
         .flat_map(production)
         .collect()
@@ -170,12 +170,16 @@ fn only_one_folder_knows_each_sides_wire_format() {
     let words = ["tonic", "prost", "teleport_proto"];
     assert_none(&all_outside("teleport"), &words, "only src/teleport speaks gRPC");
     let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
-    assert_none(&all_outside("slack"), &words, "only src/slack speaks HTTP to Slack");
+    assert_none(&production("teleport-slack"), &words, "only slack-client speaks HTTP to Slack");
     assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
-    assert_none(&all_outside("slack"), &methods, "only src/slack knows Slack's methods");
+    assert_none(&production("teleport-slack"), &methods, "only slack-client knows Slack's methods");
+    let manifest = std::fs::read_to_string(repository_root().join("crates/slack-client/Cargo.toml")).unwrap();
+    for word in ["teleport", "axum", "prometheus", "toml"] {
+        assert!(!manifest.contains(&format!("\n{word}")), "slack-client depends on {word}");
+    }
 }
 
 #[test]

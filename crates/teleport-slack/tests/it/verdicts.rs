@@ -116,7 +116,7 @@ fn a_click_that_meets_an_unsupported_decision_counts_for_itself() {
         let (id, message) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;
         let daemon = bed.start_with_review(Transport::Http, &names_dave).await;
         let early = bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await;
-        assert!(early.starts_with("Enough people have approved"), "{early}");
+        assert!(early.starts_with("This request already has enough approvals"), "{early}");
         bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
         let reply = bed.press_for_reply(&daemon, "U0DAVE", &message, "deny").await;
         assert_eq!(reply, "The request is denied.", "{}", daemon.log());

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::TeleportAddr;
-use crate::observe::captured::Captured;
 use crate::teleport::observer::NoObserver;
+use access_sim::captured::Captured;
 
 /// Two users of the golden cluster, so that the server's event log shows which identity made a call.
 const FIRST: &str = "access-plugin";
@@ -87,7 +87,7 @@ async fn renewed_files_are_used_and_unchanged_ones_are_not_read() {
 
 #[tokio::test]
 async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     bed.check().await;
     let second = bed.sign(SECOND);
@@ -118,7 +118,7 @@ async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
 
 #[tokio::test]
 async fn files_that_return_to_what_is_in_use_end_the_trouble() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
     bed.check().await;
@@ -131,7 +131,7 @@ async fn files_that_return_to_what_is_in_use_end_the_trouble() {
 
 #[tokio::test]
 async fn an_identity_that_the_server_refuses_is_not_used() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     let other_cluster = TeleportSim::start(Options::golden()).await.unwrap();
     let foreign = other_cluster.credentials(SECOND, CertOptions::default());
@@ -163,7 +163,7 @@ async fn a_server_that_is_away_holds_nothing_up() {
 
 #[tokio::test]
 async fn an_expired_identity_is_replaced() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     bed.check().await;
     let end = bed.reloader.current.not_after();

@@ -6,9 +6,9 @@ use access_core::domain::ids::SlackUserId;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::slack::ClientOptions;
-use crate::slack::objects::AuthTest;
 use access_core::domain::secret::Secret;
+use slack_client::ClientOptions;
+use slack_client::objects::AuthTest;
 
 fn sender() -> SlackSender {
     let options = ClientOptions {
@@ -27,7 +27,7 @@ fn sender() -> SlackSender {
         scopes: None,
     };
     let (turns, _) = mpsc::channel(1);
-    let slack = slack::Client::new(options).unwrap();
+    let slack = slack_client::Client::new(options).unwrap();
     SlackSender::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
 }
 

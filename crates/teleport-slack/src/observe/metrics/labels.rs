@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_core::policy::refusal::Refusal;
 use access_core::render::ephemeral::Accepted;
 
-use crate::slack::error::Retry as SlackKind;
+use slack_client::error::Retry as SlackKind;
 
 /// What became of one step towards Slack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

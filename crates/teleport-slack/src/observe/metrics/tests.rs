@@ -8,7 +8,7 @@ use access_core::render::ephemeral::Accepted;
 use jiff::SignedDuration;
 
 use super::*;
-use crate::slack::error::Retry;
+use slack_client::error::Retry;
 
 /// All samples, by series.
 fn samples(metrics: &Metrics) -> Vec<(String, f64)> {

@@ -11,9 +11,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::super::denied::AccessDenied;
 use super::*;
-use crate::observe::captured::Captured;
 use crate::teleport::error::Call;
 use crate::teleport::scripted_server::{Reply, Responder, ScriptedServer, TestCa, full_visibility_role};
+use access_sim::captured::Captured;
 
 /// A request whose reason distinguishes its versions.
 fn request(id: &str, reason: &str) -> AccessRequest {
@@ -372,7 +372,7 @@ async fn it_ends_when_the_receiver_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_error_of_an_outage_is_logged_loudly_once() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let (unlisted, first) = watch();
     let (healthy, second) = watch();
     let lost = |kind| Err(call_error(kind));
@@ -424,7 +424,7 @@ fn renew(renewals: &latest::Sender<u64>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewed_identity_moves_the_watch_without_a_loss() {
-    let log = Captured::own_crate();
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let (old, first) = watch();
     let (new, second) = watch();
     with_renewals(vec![first, second], WatcherTimings::default(), 8, async |mut updates, renewals| {

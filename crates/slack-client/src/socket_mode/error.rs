@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::slack::error::{Retry, SlackError};
+use crate::error::{Retry, SlackError};
 
 /// A connection that did not come about or ended.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,9 @@
-//! Slack's Web API, as far as the daemon needs it. The only folder that knows Slack's wire format.
+//! Slack's Web API and Socket Mode, as far as the daemon needs them. The only crate that knows Slack's wire format.
 //!
-//! Every method is one call with a deadline and no retries; the error says what the caller can do. While the
-//! `Retry-After` of a method lasts, its calls fail without being sent (`rate_limit`). The controller decides about order
-//! and repetition, `access-core` about what a message says.
-//! See `error` for what can go wrong, `directory` for cached lookups, `history` for finding messages again, `replies` for
-//! what the user who pressed a button sees, `socket_mode` for interactions over a WebSocket.
+//! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
+//! Order and repetition are the caller's business; what a message says is `access-core`'s. See `error` for what can go
+//! wrong, `directory` for look-ups with a memory, `history` for finding messages again, `replies` for what only the user
+//! gets to see who pressed a button, `socket_mode` for interactions that arrive over a WebSocket.
 
 pub mod error;
 mod replies;

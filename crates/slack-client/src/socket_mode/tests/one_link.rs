@@ -9,10 +9,10 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::slack::socket_mode::connect::{MAX_FRAME_BYTES, websocket_config};
-use crate::slack::socket_mode::connection::{Connection, Ended};
-use crate::slack::socket_mode::dispatch::MAX_CONCURRENT;
-use crate::slack::socket_mode::error::ConnectionError;
+use crate::socket_mode::connect::{MAX_FRAME_BYTES, websocket_config};
+use crate::socket_mode::connection::{Connection, Ended};
+use crate::socket_mode::dispatch::MAX_CONCURRENT;
+use crate::socket_mode::error::ConnectionError;
 
 const TIMING: fn() -> Timing = Timing::default;
 

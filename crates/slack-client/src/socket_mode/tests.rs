@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::connect::IoStream;
 use super::*;
-use crate::observe::captured::Captured;
+use access_sim::captured::Captured;
 
 /// No test waits longer for anything.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);

@@ -11,8 +11,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::accept_async;
 
 use super::*;
-use crate::slack::ClientOptions;
-use crate::slack::tests::server::{Reply, Server};
+use crate::ClientOptions;
+use crate::tests::server::{Reply, Server};
 
 /// Short, so that tests are; what must not happen by itself is far away.
 pub(super) fn fast_timing() -> Timing {

@@ -2,7 +2,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-use crate::slack::objects;
+use crate::objects;
 use access_core::domain::secret::Secret;
 
 fn redactor() -> Redactor {

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What to do with one request.
 #[derive(Clone)]
-pub(in crate::slack) enum Reply {
+pub(crate) enum Reply {
     /// Answer, and wait for the next request.
     Complete(Vec<u8>),
     /// Send this much, then close the connection.
@@ -24,12 +24,12 @@ pub(in crate::slack) enum Reply {
 
 impl Reply {
     /// HTTP 200 with JSON.
-    pub(in crate::slack) fn json(body: &Value) -> Self {
+    pub(crate) fn json(body: &Value) -> Self {
         Self::http("200 OK", "content-type: application/json; charset=utf-8\r\n", body.to_string())
     }
 
     /// An answer with these header lines.
-    pub(in crate::slack) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn http(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len());
         Self::Complete([head.as_bytes(), body].concat())
@@ -38,19 +38,19 @@ impl Reply {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(in crate::slack) struct Received {
-    pub(in crate::slack) request_line: String,
+pub(crate) struct Received {
+    pub(crate) request_line: String,
     /// Names in lower case.
-    pub(in crate::slack) headers: Vec<(String, String)>,
-    pub(in crate::slack) body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
-    pub(in crate::slack) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    pub(in crate::slack) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
@@ -63,22 +63,19 @@ struct Log {
 }
 
 /// Stops when dropped.
-pub(in crate::slack) struct Server {
-    pub(in crate::slack) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     log: Arc<Mutex<Log>>,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
     /// Answers requests with these replies in turn; after the last one, connections are closed.
-    pub(in crate::slack) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::listen(replies, None).await
     }
 
-    pub(in crate::slack) async fn listen(
-        replies: impl IntoIterator<Item = Reply>,
-        tls: Option<TlsAcceptor>,
-    ) -> Self {
+    pub(crate) async fn listen(replies: impl IntoIterator<Item = Reply>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log { replies: replies.into_iter().collect(), ..Log::default() }));
@@ -87,11 +84,11 @@ impl Server {
         Self { address, log, _tasks: tasks }
     }
 
-    pub(in crate::slack) fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.log.lock().unwrap().received.clone()
     }
 
-    pub(in crate::slack) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.log.lock().unwrap().connections
     }
 }

@@ -183,7 +183,7 @@ impl Client {
 }
 
 /// A message of ours, unless its metadata is another program's.
-pub(crate) fn parse_own_message(message: &Fields, event_type: &str) -> Option<OwnMessage> {
+pub fn parse_own_message(message: &Fields, event_type: &str) -> Option<OwnMessage> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let metadata = message.get("metadata").and_then(Value::as_object).filter(|metadata| !metadata.is_empty());
     let sign = match metadata {

@@ -20,7 +20,7 @@ use super::connection::{Connection, Ended};
 use super::dispatch::Dispatcher;
 use super::error::{ConnectionError, RetryDelay};
 use super::others::{Excess, Others, Ours};
-use crate::slack::Client;
+use crate::Client;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::secret::Secret;
 

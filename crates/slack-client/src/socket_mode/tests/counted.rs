@@ -5,7 +5,7 @@ use access_sim::slack::{Options, SlackSim, socket::SocketSelector};
 
 use super::whole::*;
 use super::*;
-use crate::slack::ClientOptions;
+use crate::ClientOptions;
 
 const OTHERS: &str = "Others hold connections of this Slack app";
 

@@ -320,9 +320,10 @@ pub enum SetupError {
 }
 
 /// Errors for the tests of those who act on them.
-#[cfg(test)]
+/// Errors as Slack and the network make them, for tests of the code that handles them.
 impl SlackError {
-    pub(crate) fn api_error(method: Method, code: &str) -> Self {
+    /// Slack answered with this code, and asks to wait 7 s where the code is about waiting.
+    pub fn api_error(method: Method, code: &str) -> Self {
         let refusal = ApiError {
             code: code.into(),
             info: super::error_codes::code_info(code),
@@ -334,15 +335,21 @@ impl SlackError {
         Self::new(method, ErrorKind::Api(Box::new(refusal)))
     }
 
-    pub(crate) fn missing_field(method: Method) -> Self {
-        Self::new(method, super::wire::missing_field("ts"))
+    /// Slack answered without `ts`.
+    pub fn missing_field(method: Method) -> Self {
+        Self::new(method, ErrorKind::MissingField { field: "ts".to_owned() })
     }
 
-    pub(crate) fn timed_out(method: Method, begun: bool) -> Self {
+    /// No full answer came within 8 s; `begun` says whether the request may have been sent.
+    pub fn timed_out(method: Method, begun: bool) -> Self {
         Self::new(method, ErrorKind::TimedOut { begun, limit: Duration::from_secs(8) })
     }
 
-    pub(crate) fn status(method: Method, status: u16) -> Self {
+    /// Slack answered with this HTTP status.
+    ///
+    /// # Panics
+    /// If it is no HTTP status.
+    pub fn status(method: Method, status: u16) -> Self {
         let status = StatusCode::from_u16(status).expect("a status code");
         Self::new(method, ErrorKind::Status { status })
     }
@@ -351,7 +358,7 @@ impl SlackError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slack::error_codes::code_info;
+    use crate::error_codes::code_info;
 
     fn api_error(method: Method, code: &str) -> SlackError {
         SlackError::api_error(method, code)

@@ -1,7 +1,7 @@
 //! What is logged while a test runs, of every level, to look for what must be there and for what must not.
 
 use std::io::{self, Write};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Metadata};
@@ -17,7 +17,7 @@ static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
 
 /// Collects what this thread logs until it is dropped. For tests on a current-thread runtime, whose tasks all run
 /// on the test's thread.
-pub(crate) struct Captured {
+pub struct Captured {
     text: Text,
     _guard: DefaultGuard,
 }
@@ -27,17 +27,17 @@ struct Text(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
     /// From every crate.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::collect(|_| true)
     }
 
-    /// Only what this crate logs.
-    pub(crate) fn own_crate() -> Self {
-        Self::collect(|line| line.target().starts_with(env!("CARGO_CRATE_NAME")))
+    /// Only what the crate of this name logs.
+    pub fn of_crate(name: &'static str) -> Self {
+        Self::collect(move |line| line.target().starts_with(name))
     }
 
     /// A line is its level and its text.
-    fn collect(is_wanted: fn(&Metadata<'_>) -> bool) -> Self {
+    fn collect(is_wanted: impl Fn(&Metadata<'_>) -> bool + Send + Sync + 'static) -> Self {
         LazyLock::force(&SECOND_SUBSCRIBER);
         let text = Text::default();
         let lines = tracing_subscriber::fmt::layer()
@@ -49,19 +49,20 @@ impl Captured {
         Self { text, _guard: tracing_subscriber::registry().with(lines).set_default() }
     }
 
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.text.0.lock().unwrap().clone()).unwrap()
+    /// All that was logged so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
     /// How many lines hold these words.
-    pub(crate) fn count(&self, words: &str) -> usize {
+    pub fn count(&self, words: &str) -> usize {
         self.text().lines().filter(|line| line.contains(words)).count()
     }
 }
 
 impl Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
