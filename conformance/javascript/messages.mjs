@@ -53,7 +53,7 @@ await check('nothing was left out', async () => {
 });
 
 await check('the compiler finds what is wrong', async () => {
-  const pressed = messages.find((line) => line.name.startsWith('card, plain, Pending, Buttons')).content;
+  const pressed = messages.find((line) => line.name.startsWith('message, plain, Pending, Buttons')).content;
   const changed = (content, change) => {
     const copy = structuredClone(content);
     change(copy);

@@ -62,13 +62,13 @@ def check_all(kind, look):
 
 
 checked = []
-check_all("message", "card, ")
-check_all("message", "short card, ")
+check_all("message", "message, ")
+check_all("message", "fallback, ")
 check_all("message", "review, ")
 check_all("message", "vote, ")
 check_all("message", "done, ")
 check_all("message", "refused ")
-check_all("view", "dialogue, ")
+check_all("view", "modal, ")
 check_all("view", "notice")
 
 
@@ -96,9 +96,9 @@ def _():
     def button(content):
         return next(block for block in content["blocks"] if block["type"] == "actions")["elements"][0]
 
-    pressed = "card, plain, Pending, Buttons { confirm: true }"
+    pressed = "message, plain, Pending, Buttons { confirm: true }"
     assert not refused("message", changed(pressed, lambda message: None))
-    assert not refused("view", changed("dialogue, plain", lambda view: None))
+    assert not refused("view", changed("modal, plain", lambda view: None))
     for kind, name, change in [
         ("message", pressed, lambda message: button(message)["text"].update(text="x" * 76)),
         ("message", pressed, lambda message: button(message).update(value="x" * 2001)),
@@ -109,9 +109,9 @@ def _():
         ("message", pressed, lambda message: message["blocks"][2]["elements"].extend(message["blocks"][2]["elements"] * 10)),
         ("message", pressed, lambda message: message["blocks"].append({"type": "marquee"})),
         ("message", "done, plain", lambda message: message.update(text="")),
-        ("view", "dialogue, plain", lambda view: view["title"].update(text="x" * 25)),
-        ("view", "dialogue, plain", lambda view: view.update(private_metadata="x" * 3001)),
-        ("view", "dialogue, plain", lambda view: view["blocks"][1].update(hint={"type": "plain_text", "text": "x" * 2001})),
+        ("view", "modal, plain", lambda view: view["title"].update(text="x" * 25)),
+        ("view", "modal, plain", lambda view: view.update(private_metadata="x" * 3001)),
+        ("view", "modal, plain", lambda view: view["blocks"][1].update(hint={"type": "plain_text", "text": "x" * 2001})),
     ]:
         assert refused(kind, changed(name, change)), f"taken although changed: {name}"
 
