@@ -35,7 +35,7 @@ struct State<V, E> {
     /// The keys of `entries` by age, oldest first.
     by_age: BTreeMap<u64, String>,
     next_sequence: u64,
-    /// Lookups under way, by way and key. Weak: one whose callers have all gone must not be resumed half-way later.
+    /// Lookups in progress, by way and key. Weak: one whose callers have all gone must not be resumed half-way later.
     in_flight: HashMap<(String, String), WeakShared<InFlight<V, E>>>,
 }
 
@@ -66,8 +66,8 @@ where
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
 
-    /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is under way that goes the same
-    /// `way`: one may be slower than another.
+    /// What is remembered, or else what `lookup` yields. `lookup` is called only if none is in progress that goes
+    /// the same `way`: one may be slower than another.
     pub(super) async fn get_or_fetch<L>(
         &self,
         key: &str,
@@ -162,7 +162,7 @@ impl<V: Clone, E: Clone> State<V, E> {
         }
     }
 
-    /// Notes a lookup under way, and forgets those that nobody waits for any more.
+    /// Notes a lookup in progress, and forgets those that no caller waits for any more.
     fn track(&mut self, name: (String, String), flight: &Shared<InFlight<V, E>>) {
         self.in_flight.retain(|_, flight| flight.upgrade().is_some());
         if let Some(weak) = flight.downgrade() {

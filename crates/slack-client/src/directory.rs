@@ -27,7 +27,7 @@ const MISS_TTL: Duration = Duration::from_secs(300);
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
 
-/// A longer key names nobody: e-mail addresses end at 320 bytes, ids and channel names long before.
+/// A longer key names no one: e-mail addresses end at 320 bytes, ids and channel names long before.
 const MAX_KEY_BYTES: usize = 512;
 
 /// Names of channels that are looked for together; more are looked for one by one.
@@ -36,8 +36,8 @@ const MAX_WANTED_NAMES: usize = 1_000;
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
 /// What was found is remembered for ten minutes, that nothing was found for five, failures not at all.
-/// Concurrent questions about the same key whose turn is the same cause one call. Few calls are made at once, and none while Slack asks to
-/// wait; then the question fails at once with what is left of the wait.
+/// Concurrent questions about the same key with the same priority cause one call. Few calls are made at once, and none
+/// while Slack asks to wait; then the question fails at once with what is left of the wait.
 #[derive(Clone)]
 pub struct Directory {
     client: Client,
@@ -68,33 +68,33 @@ impl Directory {
     }
 
     /// The person with this e-mail address; `None` if there is no active one.
-    pub async fn by_email(&self, email: &str, turn: Priority) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_email(&self, email: &str, priority: Priority) -> Result<Option<Arc<User>>, SlackError> {
         if !is_valid_key(email) {
             return Ok(None);
         }
         let lookup = || {
-            let (this, email, turn) = (self.clone(), email.to_owned(), turn.clone());
+            let (this, email, priority) = (self.clone(), email.to_owned(), priority.clone());
             async move {
                 let call = this.client.lookup_by_email(&email);
-                Ok(this.lookups.call(Method::UsersLookupByEmail, turn, call).await?.map(Arc::new))
+                Ok(this.lookups.call(Method::UsersLookupByEmail, priority, call).await?.map(Arc::new))
             }
         };
-        self.by_email.get_or_fetch(email, turn.key(), lookup).await
+        self.by_email.get_or_fetch(email, priority.key(), lookup).await
     }
 
     /// The person with this id; `None` if there is none that the app may see.
-    pub async fn by_id(&self, id: &SlackUserId, turn: Priority) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_id(&self, id: &SlackUserId, priority: Priority) -> Result<Option<Arc<User>>, SlackError> {
         if !is_valid_key(id.as_str()) {
             return Ok(None);
         }
         let lookup = || {
-            let (this, id, turn) = (self.clone(), id.clone(), turn.clone());
+            let (this, id, priority) = (self.clone(), id.clone(), priority.clone());
             async move {
                 let call = this.client.user_info(&id);
-                Ok(this.lookups.call(Method::UsersInfo, turn, call).await?.map(Arc::new))
+                Ok(this.lookups.call(Method::UsersInfo, priority, call).await?.map(Arc::new))
             }
         };
-        self.by_id.get_or_fetch(id.as_str(), turn.key(), lookup).await
+        self.by_id.get_or_fetch(id.as_str(), priority.key(), lookup).await
     }
 
     /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
@@ -121,8 +121,9 @@ impl Directory {
         self.conversations.get_or_fetch(id.as_str(), Priority::Operator.key(), lookup).await
     }
 
-    /// The id of a public channel by its name (with or without `#`); `None` if there is none. Slack cannot be asked for one
-    /// name, so all channels are listed, once for all names that were asked for so far, and what is found is remembered.
+    /// The id of a public channel by its name (with or without `#`); `None` if there is none. Slack cannot be
+    /// asked for one name, so all channels are listed, once for all names that were asked for so far. What is found is
+    /// remembered.
     pub async fn channel_by_name(&self, name: &str) -> Result<Option<ChannelId>, SlackError> {
         let name = without_hash(name);
         if !is_valid_key(name) {

@@ -14,7 +14,7 @@ use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
 use access_core::domain::error_chain::chain;
 
-/// How long to leave a workspace alone that is moving into an Enterprise organisation. Slack advises to slow
+/// How long to leave a workspace alone that is moving into an Enterprise organization. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
 const MIGRATION_RETRY_AFTER: Duration = Duration::from_secs(300);
 
@@ -128,7 +128,7 @@ impl SlackError {
         }
     }
 
-    /// Whether Slack said that it carried the call out, and left out or garbled what else it had to say.
+    /// Whether Slack said that it made the change, and left out or garbled what else it had to say.
     pub fn is_accepted(&self) -> bool {
         matches!(self.kind, ErrorKind::MissingField { .. })
     }
@@ -319,7 +319,6 @@ pub enum SetupError {
     },
 }
 
-/// Errors for the tests of those who act on them.
 /// Errors as Slack and the network make them, for tests of the code that handles them.
 impl SlackError {
     /// Slack answered with this code, and asks to wait 7 s where the code is about waiting.

@@ -1,6 +1,6 @@
 //! Every error code of Slack's that we know: what to do about it, what it means, who can help and how.
 //!
-//! One table. The class decides `SlackError::kind` and `is_ambiguous`; the sentences are for the log.
+//! One table. The class decides `SlackError::retry` and `is_ambiguous`; the sentences are for the log.
 
 /// How to go on after a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Class {
     PartialFailure,
     /// Slack did nothing this time: retry.
     Transient,
-    /// The workspace is moving into an Enterprise organisation: retry rarely.
+    /// The workspace is moving into an Enterprise organization: retry rarely.
     WorkspaceMigrating,
     /// No call will work until an operator fixes the token or the app.
     Unauthorized,
@@ -145,14 +145,14 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
         "update_failed" => (PartialFailure, "Slack failed while changing the message", None),
         "expired_trigger_id" | "trigger_expired" => (
             Rejected,
-            "Slack opens a dialogue only within three seconds of the click",
+            "Slack opens a modal only within three seconds of the click",
             Some("if this happens often, check how busy this machine and its network are"),
         ),
         "exchanged_trigger_id" | "trigger_exchanged" => {
-            (Rejected, "a dialogue was opened for this click before", None)
+            (Rejected, "a modal was opened for this click before", None)
         }
-        "invalid_trigger_id" => (Rejected, "this click cannot open a dialogue", Some(REPORT)),
-        "view_too_large" => (Rejected, "the dialogue is larger than Slack takes", Some(REPORT)),
+        "invalid_trigger_id" => (Rejected, "this click cannot open a modal", Some(REPORT)),
+        "view_too_large" => (Rejected, "the modal is larger than Slack takes", Some(REPORT)),
         "expired_url" | "used_url" => {
             (Rejected, "a click can be answered five times within half an hour", None)
         }

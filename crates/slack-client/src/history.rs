@@ -1,7 +1,7 @@
-//! Finding our own messages again: what became of a post whose outcome nobody knows, and taking one back.
+//! Finds our own messages again, to learn what became of an unconfirmed post, and deletes them.
 //!
-//! Needs scopes that posting does not (`channels:history` and its sisters, `im:write` for direct messages); without them the
-//! caller has to live with the doubt. Who asks: `runtime/settle.rs`.
+//! This needs scopes that posting does not: `channels:history`, `groups:history` or `im:history`, and `im:write` for
+//! direct messages. Without them the post stays unconfirmed. The caller decides when to look.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,11 +67,11 @@ pub struct OwnMessage {
     pub ts: MessageTs,
     /// Whether it is a reply in a thread.
     pub is_reply: bool,
-    /// What tells what it is for.
+    /// What it is for.
     pub tag: MessageTag,
 }
 
-/// What tells what a message of ours is for.
+/// What a message of ours is for, as far as Slack shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageTag {
     /// The payload of the mark that it was posted with, as far as it is text.
@@ -87,8 +87,8 @@ pub enum MessageTag {
 
 impl Client {
     /// Our own messages with a mark of this type or without metadata (`conversations.history`,
-    /// `conversations.replies`), oldest first. Needs `channels:history`, `groups:history` or `im:history`, and the bot in
-    /// the channel.
+    /// `conversations.replies`), oldest first. Needs `channels:history`, `groups:history` or `im:history`, and the bot
+    /// in the channel.
     pub async fn own_messages(
         &self,
         author: &Author,
@@ -131,8 +131,8 @@ impl Client {
         channel.map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// The public channels of these names, without `#`, archived or not (`conversations.list`). Needs `channels:read`, and
-    /// many calls where there are many channels.
+    /// The public channels of these names, without `#`, archived or not (`conversations.list`). Needs `channels:read`,
+    /// and many calls where there are many channels.
     pub async fn channels_by_name(&self, names: &BTreeSet<String>) -> Result<Vec<Conversation>, SlackError> {
         let fixed = [("types", "public_channel"), ("limit", CHANNELS_PAGE_SIZE)];
         let mut found: Vec<Conversation> = Vec::new();

@@ -1,9 +1,9 @@
 //! Slack's Web API and Socket Mode, as far as the daemon needs them. The only crate that knows Slack's wire format.
 //!
-//! Every method is one call with a deadline and no retries: the caller decides what to do, asking the error.
-//! Order and repetition are the caller's business; what a message says is `access-core`'s. See `error` for what can go
-//! wrong, `directory` for look-ups with a memory, `history` for finding messages again, `replies` for what only the user
-//! gets to see who pressed a button, `socket_mode` for interactions that arrive over a WebSocket.
+//! Every method is one call with a deadline and no retries: the caller asks the error how to go on. The caller also
+//! decides on order and repetition; `access-core` decides what a message says. See `error` for what can go wrong,
+//! `directory` for look-ups with a memory, `history` for finding messages again, `replies` for what only the person
+//! sees who pressed a button, `socket_mode` for interactions that arrive over a WebSocket.
 
 pub mod error;
 mod replies;
@@ -61,7 +61,8 @@ pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long name lookup, TCP and TLS may take together.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest API address accepted, and the longest query sent. It leaves room for method names within what an HTTP client can handle.
+/// The longest API address accepted, and the longest query sent. It leaves room for method names within what an HTTP
+/// client can handle.
 const MAX_URL_BYTES: usize = 2_000;
 
 /// What a client needs to know.
@@ -102,7 +103,7 @@ pub struct PostMessage<'a> {
     pub message: &'a Message,
     /// The message to reply to.
     pub thread_ts: Option<&'a MessageTs>,
-    /// A mark to recognise the message by. Every member of the workspace can read it.
+    /// A mark to recognize the message by. Every member of the workspace can read it.
     pub metadata: Option<Metadata>,
 }
 
@@ -172,7 +173,8 @@ impl Client {
         }
     }
 
-    /// Whether Slack takes the token, told when it changes and when there is reason to try again what it refused.
+    /// Whether Slack takes the token. Receivers are notified when it changes, and when there is reason to try again
+    /// what Slack refused.
     pub fn token_status(&self) -> latest::Receiver<TokenStatus> {
         self.shared.token.status()
     }

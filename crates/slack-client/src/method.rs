@@ -1,4 +1,4 @@
-//! The Web API methods this daemon calls: a closed list, so that it can label metrics.
+//! The Web API methods that this client calls: a closed list, so that it can label metrics.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub enum Method {
     AuthTest,
     /// `chat.postMessage`: a new message or reply.
     ChatPostMessage,
-    /// `chat.update`: a message shown anew.
+    /// `chat.update`: a message replaced.
     ChatUpdate,
     /// `chat.delete`: a message taken back.
     ChatDelete,
@@ -32,7 +32,7 @@ pub enum Method {
     ViewsOpen,
     /// `chat.postEphemeral`: a message that one person sees.
     ChatPostEphemeral,
-    /// An answer to a click, sent to the address that came with it. Not a method of the Web API: it has no name
+    /// An answer to a button press, sent to the address that came with it. Not a method of the Web API: it has no name
     /// there and takes no token.
     Respond,
     /// `usergroups.users.list`: the members of a user group.
@@ -88,7 +88,7 @@ impl Method {
         }
     }
 
-    /// Whether a call changes something in Slack, so that a lost answer leaves a doubt.
+    /// Whether a call changes something in Slack, so that a lost answer leaves its outcome unknown.
     pub fn writes(self) -> bool {
         match self {
             Self::ChatPostMessage
@@ -111,7 +111,7 @@ impl Method {
         }
     }
 
-    /// The most a call may take where the client's own deadline would be too long: someone waits, or what the
+    /// The most a call may take where the client's own deadline would be too long: a person waits, or what the
     /// call needs expires.
     pub(super) fn timeout(self) -> Option<Duration> {
         match self {

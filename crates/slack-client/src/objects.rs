@@ -35,9 +35,9 @@ pub struct AuthTest {
     pub bot_id: Option<String>,
     /// The app.
     pub app_id: Option<String>,
-    /// The Enterprise organisation, if any.
+    /// The Enterprise organization, if any.
     pub enterprise_id: Option<String>,
-    /// Whether the app is installed for a whole organisation.
+    /// Whether the app is installed for a whole organization.
     pub is_enterprise_install: bool,
     /// The scopes granted, if the answer listed them.
     pub scopes: Option<BTreeSet<String>>,
@@ -59,9 +59,9 @@ pub struct User {
     pub id: SlackUserId,
     /// The home workspace. Another one than ours means an external person.
     pub team_id: Option<String>,
-    /// The Enterprise organisation of the person.
+    /// The Enterprise organization of the person.
     pub enterprise_id: Option<String>,
-    /// The person's id within that organisation.
+    /// The person's id within that organization.
     pub enterprise_user_id: Option<String>,
     /// The handle. Not an identifier; empty if absent.
     pub name: String,
@@ -123,7 +123,7 @@ pub struct Conversation {
     pub is_archived: bool,
     /// Frozen: nothing can be changed.
     pub is_frozen: bool,
-    /// Shared with another organisation: what is posted leaves the company.
+    /// Shared with another organization: what is posted leaves the company.
     pub is_ext_shared: bool,
     /// Only for invited people.
     pub is_private: bool,
@@ -213,7 +213,7 @@ pub(super) fn message_ts(message: &Fields) -> Result<MessageTs, ErrorKind> {
         .ok_or_else(|| wire::missing_field("ts"))
 }
 
-/// Whether this is a `ts`: seconds, and behind a point what tells messages of one second apart.
+/// Whether this is a `ts`: seconds, a point, and a number that keeps messages of one second apart.
 fn is_ts(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     is_id(text) && text.splitn(2, '.').all(is_number)

@@ -1,4 +1,4 @@
-//! What a client reports of its calls, to whoever counts them.
+//! What a client reports of its calls, for example to metrics.
 
 use std::fmt::Debug;
 

@@ -14,29 +14,29 @@ use super::Client;
 use super::error::{Retry, SlackError};
 use super::method::Method;
 
-/// Look-ups under way at once, whoever needs them: one request may name a hundred people, and there may be many
+/// Look-ups in progress at once, for all callers: one request may name a hundred people, and there may be many
 /// requests.
 const MAX_CONCURRENT: usize = 8;
-/// Of these, look-ups of people whom requesters chose, so that there is always room for those whom the operator names.
+/// Of these, look-ups of people that requesters chose, so that there is always room for the operator's recipients.
 const MAX_REQUESTER_CALLS: usize = 4;
 /// The same of one requester.
 const MAX_CALLS_PER_REQUESTER: usize = 2;
-/// So many look-ups of people whom requesters chose may follow each other at once, and then one every two seconds: with
+/// So many look-ups of people that requesters chose may follow each other at once, and then one every two seconds: with
 /// what is left, the operator's recipients stay within the fifty a minute that Slack allows.
 const REQUESTER_BURST: u32 = 15;
 const REQUESTER_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Whose turn a look-up takes.
+/// On whose behalf a look-up is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// That of the operator's recipients, before all others.
     Operator,
-    /// That of this requester, who chose whom to look up. Requesters take turns.
+    /// That of this requester, who chose the people to look up. Requesters take turns.
     Requester(Arc<str>),
 }
 
 impl Priority {
-    /// A name that no other turn has.
+    /// A name that no other priority has.
     pub(super) fn key(&self) -> &str {
         match self {
             Self::Operator => "",
@@ -120,7 +120,7 @@ struct Slots {
     budget_full_at: Option<Instant>,
 }
 
-/// A place that is given back when it is dropped.
+/// A slot that is given back when the permit is dropped.
 struct Permit {
     shared: Arc<Shared>,
     priority: Priority,
@@ -128,23 +128,23 @@ struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut places = self.shared.slots();
-        places.in_use -= 1;
+        let mut slots = self.shared.slots();
+        slots.in_use -= 1;
         if let Priority::Requester(requester) = &self.priority
-            && let Some(count) = places.per_requester.get_mut(requester)
+            && let Some(count) = slots.per_requester.get_mut(requester)
         {
             *count -= 1;
             if *count == 0 {
-                places.per_requester.remove(requester);
+                slots.per_requester.remove(requester);
             }
         }
-        drop(places);
+        drop(slots);
         Shared::grant_permits(&self.shared);
     }
 }
 
 impl Slots {
-    /// The next who may pass, and whose turn it was.
+    /// The next caller that may pass, and its priority.
     fn next_waiter(&mut self, now: Instant) -> Option<(oneshot::Sender<Permit>, Priority)> {
         if self.in_use >= MAX_CONCURRENT {
             return None;
@@ -185,13 +185,13 @@ impl Shared {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets through whoever may pass now.
+    /// Lets through every caller that may pass now.
     fn grant_permits(shared: &Arc<Self>) {
         loop {
             let next = shared.slots().next_waiter(Instant::now());
-            let Some((one, turn)) = next else { return };
-            // If nobody waits for it any more, the permit comes back at once.
-            drop(one.send(Permit { shared: Arc::clone(shared), priority: turn }));
+            let Some((one, priority)) = next else { return };
+            // If no caller waits for it any more, the permit comes back at once.
+            drop(one.send(Permit { shared: Arc::clone(shared), priority }));
         }
     }
 }
@@ -206,39 +206,39 @@ impl LookupQueue {
         Self { shared: Arc::new(Shared { slots: Mutex::default() }), rate_limits }
     }
 
-    async fn acquire(&self, turn: Priority) -> Permit {
-        let (tell, mut told) = oneshot::channel();
+    async fn acquire(&self, priority: Priority) -> Permit {
+        let (sender, mut receiver) = oneshot::channel();
         {
-            let mut places = self.shared.slots();
-            match turn {
-                Priority::Operator => places.operator_queue.push_back(tell),
+            let mut slots = self.shared.slots();
+            match priority {
+                Priority::Operator => slots.operator_queue.push_back(sender),
                 Priority::Requester(requester) => {
-                    match places.requester_queues.iter_mut().find(|(known, _)| *known == requester) {
-                        Some((_, waiting)) => waiting.push_back(tell),
-                        None => places.requester_queues.push_back((requester, VecDeque::from([tell]))),
+                    match slots.requester_queues.iter_mut().find(|(known, _)| *known == requester) {
+                        Some((_, waiting)) => waiting.push_back(sender),
+                        None => slots.requester_queues.push_back((requester, VecDeque::from([sender]))),
                     }
                 }
             }
         }
         loop {
             Shared::grant_permits(&self.shared);
-            // A place that comes free is given at once; more of the allowance comes with time.
-            if let Ok(place) = timeout(REQUESTER_INTERVAL, &mut told).await {
-                return place.expect("whoever waits is kept until the place is given");
+            // A slot that comes free is given at once; more of the allowance comes with time.
+            if let Ok(permit) = timeout(REQUESTER_INTERVAL, &mut receiver).await {
+                return permit.expect("a waiting caller is kept until it gets its permit");
             }
         }
     }
 
-    /// Makes the call when it is its turn; fails at once while the method's `Retry-After` lasts.
+    /// Makes the call when its turn comes; fails at once while the method's `Retry-After` lasts.
     pub(super) async fn call<T>(
         &self,
         method: Method,
-        turn: Priority,
+        priority: Priority,
         call: impl Future<Output = Result<T, SlackError>>,
     ) -> Result<T, SlackError> {
         // Also before the permit, so that a call that would fail takes no permit.
         self.rate_limits.check(method)?;
-        let _permit = self.acquire(turn).await;
+        let _permit = self.acquire(priority).await;
         self.rate_limits.check(method)?;
         call.await
     }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_are_under_way_at_once() {
+    async fn only_so_many_run_at_once() {
         let (queue, now, most) = (queue(), AtomicUsize::new(0), AtomicUsize::new(0));
         let call = || async {
             most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -301,19 +301,19 @@ mod tests {
         assert_eq!(most.into_inner(), MAX_CONCURRENT);
     }
 
-    /// Who passes one after the other, when each call takes a second.
+    /// Which look-ups pass one after the other, when each call takes a second.
     async fn call_order(turns: impl IntoIterator<Item = Priority>) -> Vec<(u64, Priority)> {
         let (queue, began) = (queue(), Instant::now());
         let passed = Mutex::new(Vec::new());
-        let calls = turns.into_iter().map(|turn| {
+        let calls = turns.into_iter().map(|priority| {
             let (queue, passed) = (&queue, &passed);
             async move {
                 let call = async {
-                    passed.lock().unwrap().push((began.elapsed().as_secs(), turn.clone()));
+                    passed.lock().unwrap().push((began.elapsed().as_secs(), priority.clone()));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(())
                 };
-                queue.call(Method::UsersLookupByEmail, turn.clone(), call).await
+                queue.call(Method::UsersLookupByEmail, priority.clone(), call).await
             }
         });
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
@@ -329,18 +329,20 @@ mod tests {
         let mut turns = vec![from_requester("alice"); 95];
         turns.extend([from_requester("zoe"), from_requester("zoe"), Priority::Operator, Priority::Operator]);
         let passed = call_order(turns).await;
-        let last = |turn: &Priority| passed.iter().rev().find(|(_, passed)| passed == turn).unwrap().0;
+        let last =
+            |priority: &Priority| passed.iter().rev().find(|(_, passed)| passed == priority).unwrap().0;
         assert_eq!(
             (last(&Priority::Operator), last(&from_requester("zoe"))),
             (0, 0),
             "although alice came before them"
         );
-        let at_once = passed.iter().filter(|(at, turn)| *at == 0 && *turn == from_requester("alice")).count();
+        let at_once =
+            passed.iter().filter(|(at, priority)| *at == 0 && *priority == from_requester("alice")).count();
         assert_eq!(at_once, MAX_CALLS_PER_REQUESTER);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn people_whom_requesters_chose_leave_room_within_slacks_limit() {
+    async fn people_that_requesters_chose_leave_room_within_slacks_limit() {
         let requesters = ["alice", "zoe", "mallory"].map(from_requester);
         let passed = call_order(requesters.iter().cycle().take(150).cloned()).await;
         assert_eq!(passed.len(), 150);
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_gives_up_takes_nobodys_place() {
+    async fn a_caller_that_gives_up_takes_no_slot() {
         let queue = queue();
         let never = || std::future::pending::<Result<(), SlackError>>();
         {
@@ -359,10 +361,10 @@ mod tests {
             let all = futures_util::future::join_all(waiting);
             assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err());
         }
-        for turn in [from_requester("alice"), Priority::Operator] {
-            assert!(queue.call(Method::UsersInfo, turn, async { Ok(()) }).await.is_ok());
+        for priority in [from_requester("alice"), Priority::Operator] {
+            assert!(queue.call(Method::UsersInfo, priority, async { Ok(()) }).await.is_ok());
         }
-        let places = queue.shared.slots();
-        assert_eq!((places.in_use, places.per_requester.len()), (0, 0));
+        let slots = queue.shared.slots();
+        assert_eq!((slots.in_use, slots.per_requester.len()), (0, 0));
     }
 }

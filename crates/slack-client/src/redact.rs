@@ -13,7 +13,7 @@ const PLACEHOLDER: &str = "[secret]";
 /// addresses of WebSockets, which hold a ticket.
 const TOKEN_PREFIXES: [&str; 7] = ["xox", "xapp-", "xwfp-", "ws:/", "wss:/", "ws:\\/", "wss:\\/"];
 
-/// Cleans foreign text. Knows the secrets in use, to recognise them whatever their form.
+/// Cleans foreign text. Knows the secrets in use, to recognize them in any form.
 #[derive(Clone, Debug)]
 pub(super) struct Redactor {
     secrets: Vec<Secret>,

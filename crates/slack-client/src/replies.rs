@@ -1,7 +1,7 @@
-//! What a person who clicked gets to see: a modal, or a message that nobody else sees.
+//! Answers the person who pressed a button: with a modal, or with a message that only they see.
 //!
-//! Someone waits in front of each of these calls, so their deadlines are short (see `method`). What is said is
-//! `access-core`'s business, when it is said the caller's.
+//! A person waits for each of these calls, so their deadlines are short (see `method`). `access-core` decides what the
+//! answer says, the caller when to send it.
 
 use access_core::domain::ids::{ChannelId, SlackUserId};
 use access_core::render::Message;
@@ -57,7 +57,7 @@ impl Client {
             response_type: "ephemeral",
             replace_original: false,
         };
-        // Whoever has the address may answer, so no token goes there.
+        // Anyone who has the address may answer, so no token goes there.
         let request = request(uri, None, Body::json(method, &body)?);
         self.send(method, request, wire::parse_response_url_body, &scrub).await?;
         Ok(())

@@ -1,8 +1,8 @@
 //! Which addresses a click may be answered at.
 //!
 //! The address comes with the click. It was sent by Slack, but a daemon that posts to whatever address it is given
-//! is a way into the network behind it, so only Slack's hosts will do. Whoever knows an address may answer at it:
-//! it is a secret, and nothing here quotes it.
+//! is a way into the network behind it, so only Slack's hosts will do. Anyone who knows an address may answer at
+//! it: it is a secret, and nothing here quotes it.
 
 use http::Uri;
 use http::uri::Authority;
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_telling_parts_are_secrets() {
+    fn the_identifying_parts_are_secrets() {
         let parts =
             |url| secret_parts(&Secret::new(url)).map(|part| part.expose().to_owned()).collect::<Vec<_>>();
         assert_eq!(

@@ -149,7 +149,7 @@ async fn reads_are_sent_as_queries() {
 }
 
 #[tokio::test]
-async fn auth_test_tells_whose_token_it_is() {
+async fn auth_test_says_whose_token_it_is() {
     let body = json!({"ok": true, "url": "https://t.slack.com/", "team": "T", "team_id": "T1", "user": "bot",
         "user_id": "UB", "bot_id": "B1", "app_id": "A1", "enterprise_id": null, "is_enterprise_install": false});
     let headers = "content-type: application/json\r\nx-oauth-scopes: chat:write,users:read\r\n";
@@ -171,7 +171,7 @@ async fn auth_test_tells_whose_token_it_is() {
 }
 
 #[tokio::test]
-async fn nobody_is_not_an_error() {
+async fn an_absent_person_is_not_an_error() {
     let codes = ["users_not_found", "user_not_found", "user_not_visible", "missing_scope"];
     let server = Server::start(codes.map(|code| Reply::json(&json!({"ok": false, "error": code})))).await;
     let (client, id) = (client(&server), SlackUserId::new("U1"));
@@ -198,7 +198,7 @@ async fn assert_failure(reply: Reply, kind: Retry, ambiguous: bool, text: &str) 
 }
 
 #[tokio::test]
-async fn http_statuses_are_told_apart() {
+async fn http_statuses_are_distinguished() {
     let html = "content-type: text/html\r\n";
     let after = |seconds| Retry::After(Duration::from_secs(seconds));
     let limited =
@@ -230,7 +230,7 @@ async fn a_refusal_by_slack_names_its_code() {
 }
 
 #[tokio::test]
-async fn answers_that_cannot_be_read_leave_a_doubt() {
+async fn answers_that_cannot_be_read_are_ambiguous() {
     let json = "content-type: application/json\r\n";
     let page = Reply::http("200 OK", "content-type: text/html\r\n", "<html>Log in</html>");
     assert_failure(page, Retry::Backoff, true, "text/html, not JSON: <html>Log in</html>").await;
@@ -250,7 +250,7 @@ async fn answers_that_cannot_be_read_leave_a_doubt() {
 }
 
 #[tokio::test]
-async fn broken_connections_leave_a_doubt() {
+async fn broken_connections_are_ambiguous() {
     assert_failure(Reply::Truncated(vec![]), Retry::Backoff, true, "the connection broke").await;
     assert_failure(Reply::Truncated(b"SSH-2.0-x\r\n".to_vec()), Retry::Backoff, true, "the connection broke")
         .await;

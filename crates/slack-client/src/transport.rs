@@ -31,7 +31,7 @@ use super::wire::{self, Fields};
 pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// How long an unused connection is kept. Short, because a write on a connection that the other side is just
-/// closing ends in doubt.
+/// closing has an unknown outcome.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections kept open while unused.
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_certificates_is_told_what_to_set() {
+    fn a_machine_without_certificates_gets_a_remedy() {
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(trust_error(empty.path()), None);
         let reason = trust_error(&empty.path().with_extension("gone")).unwrap();

@@ -15,8 +15,8 @@ use super::error::SlackError;
 use super::method::Method;
 use super::rate_limit::{LookupQueue, Priority};
 
-/// A group that was asked for within this time need not be asked for again. A verdict may take ten seconds from then on
-/// to be made and carried out, so it is less.
+/// A group that was asked for within this time need not be asked for again. A verdict may be made and applied up
+/// to ten seconds after that, so it is less.
 const KEPT: Duration = Duration::from_secs(8);
 
 /// Groups remembered at once; each may have thousands of members.
@@ -24,7 +24,7 @@ const MAX_GROUPS: usize = 100;
 
 /// Reads the members of user groups. Cheap to clone; clones share the memory.
 ///
-/// What was read is remembered for eight seconds, failures not at all: an error says nothing of anybody. Concurrent
+/// What was read is remembered for eight seconds, failures not at all: an error says nothing about members. Concurrent
 /// questions about one group cause one call, and none is made while Slack asks to wait.
 #[derive(Clone)]
 pub struct UserGroups {
@@ -75,8 +75,8 @@ impl UserGroups {
     }
 }
 
-/// Whether there is no such group any more (deleted, disabled, or lost with the workspace's plan), in Slack's own words.
-/// No other failure says so: not being let in, or a code that is not known, tells nothing of the group.
+/// Whether Slack said that there is no such group any more: deleted, disabled, or lost with the workspace's plan.
+/// No other failure says so: a refused token or an unknown code says nothing about the group.
 pub fn is_gone(error: &SlackError) -> bool {
     matches!(error.code(), Some("no_such_subteam" | "plan_upgrade_required"))
 }

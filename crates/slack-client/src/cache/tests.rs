@@ -8,7 +8,7 @@ use super::*;
 const LIMITS: Limits =
     Limits { hit_ttl: Duration::from_secs(600), miss_ttl: Duration::from_secs(60), max_entries: 3 };
 
-/// Counts lookups and answers each with its number, unless told otherwise.
+/// Counts lookups and answers each with its number, unless a test says otherwise.
 #[derive(Clone, Default)]
 struct CountingSource {
     calls: Arc<AtomicUsize>,
@@ -138,7 +138,7 @@ async fn a_lookup_outlives_the_caller_that_began_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_nobody_waits_for_is_begun_anew() {
+async fn a_lookup_that_no_caller_waits_for_starts_again() {
     let (cache, source) = (Cache::new(LIMITS), CountingSource::default());
     let mut first = Box::pin(cache.get_or_fetch("a", "", std::future::pending));
     assert!((&mut first).now_or_never().is_none());

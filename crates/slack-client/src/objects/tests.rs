@@ -6,7 +6,7 @@ fn fields(value: Value) -> Fields {
     value.as_object().unwrap().clone()
 }
 
-/// A person about whom nothing but the id is known.
+/// A person with an id and nothing else.
 fn bare(id: &str) -> User {
     User {
         id: SlackUserId::new(id),

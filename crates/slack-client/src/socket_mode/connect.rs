@@ -91,7 +91,7 @@ fn validate_url(url: &str, base: &Uri) -> Result<Uri, &'static str> {
     }
     match uri.scheme_str() {
         Some("wss") => Ok(uri),
-        // For a simulator on the same machine. Anywhere else, whoever listens in could answer for the daemon.
+        // For a simulator on the same machine. Anywhere else, an eavesdropper could answer for the daemon.
         Some("ws") if base.scheme_str() == Some("http") && is_loopback(base) && is_loopback(&uri) => Ok(uri),
         Some("ws") => Err("is not encrypted (ws://)"),
         _ => Err("is not that of a WebSocket (wss://)"),

@@ -1,6 +1,6 @@
 //! One connection from hello to its end: acknowledges, hands on, pings, notices silence.
 //!
-//! It does not know other connections: when to open and close them is `keeper`'s business.
+//! It does not know other connections: `supervisor` decides when to open and close them.
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -29,7 +29,7 @@ type Acknowledgement = (String, Option<AckPayload>);
 pub(super) struct Connection<S> {
     stream: WebSocketStream<S>,
     timing: Timing,
-    /// Acknowledgements that wait for their answer. As many as the intake works on, at most.
+    /// Acknowledgements that wait for their answer. As many as the dispatcher works on, at most.
     pending_acks: FuturesUnordered<Pin<Box<dyn Future<Output = Acknowledgement> + Send>>>,
     ping_interval: Interval,
     unanswered_pings: u32,
@@ -45,7 +45,7 @@ pub(super) struct Connection<S> {
 pub(super) enum Ended {
     /// Slack is about to end it. It still works: serve it again, beside the one that replaces it.
     Refresh,
-    /// We left, as told.
+    /// We left, as the caller asked.
     Closed,
     /// It is gone.
     Failed(ConnectionError),
@@ -97,7 +97,7 @@ impl<S: IoStream> Connection<S> {
 
     /// Serves the connection until Slack announces its end (once), it ends, or `leave` is cancelled. It is then
     /// closed, after the acknowledgements that wait for an answer.
-    pub(super) async fn serve(&mut self, intake: &Dispatcher, leave: &CancellationToken) -> Ended {
+    pub(super) async fn serve(&mut self, dispatcher: &Dispatcher, leave: &CancellationToken) -> Ended {
         loop {
             let outcome = tokio::select! {
                 biased;
@@ -111,9 +111,9 @@ impl<S: IoStream> Connection<S> {
                 },
                 _ = self.ping_interval.tick() => self.ping().await,
                 read = self.stream.next() => match self.read(read) {
-                    Ok(Some(Frame::Envelope(sealed))) => self.handle_envelope(sealed, intake).await,
+                    Ok(Some(Frame::Envelope(envelope))) => self.handle_envelope(envelope, dispatcher).await,
                     Ok(Some(Frame::Disconnect(reason))) => match disconnect_error(reason) {
-                        Some(trouble) => Err(trouble),
+                        Some(error) => Err(error),
                         None if self.is_disconnect_announced => Ok(()),
                         None => {
                             self.is_disconnect_announced = true;
@@ -121,11 +121,11 @@ impl<S: IoStream> Connection<S> {
                         }
                     },
                     Ok(Some(Frame::Hello(_) | Frame::Unknown) | None) => Ok(()),
-                    Err(trouble) => Err(trouble),
+                    Err(error) => Err(error),
                 },
             };
-            if let Err(trouble) = outcome {
-                return Ended::Failed(trouble);
+            if let Err(error) = outcome {
+                return Ended::Failed(error);
             }
         }
     }
@@ -166,11 +166,11 @@ impl<S: IoStream> Connection<S> {
 
     async fn handle_envelope(
         &mut self,
-        sealed: frame::RawEnvelope,
-        intake: &Dispatcher,
+        envelope: frame::RawEnvelope,
+        dispatcher: &Dispatcher,
     ) -> Result<(), ConnectionError> {
-        let id = sealed.id.clone();
-        match intake.dispatch(sealed, Instant::now()) {
+        let id = envelope.id.clone();
+        match dispatcher.dispatch(envelope, Instant::now()) {
             AckDecision::Ack(answer) => self.ack(&id, answer.as_ref()).await,
             AckDecision::AckThenStart(job) => {
                 let sent = self.ack(&id, None).await;

@@ -1,7 +1,7 @@
 //! What was received lately, so that nothing is handed on twice.
 //!
 //! Slack sends an envelope again, on any connection, if its acknowledgement was late or got lost. Whether it keeps the
-//! envelope's id then is not promised, so a click is also known by who did what, where and when. A table with a
+//! envelope's id then is not promised, so an interaction is also known by who did what, where and when. A table with a
 //! bound in size and time; it reads no clock.
 
 use std::collections::{HashMap, VecDeque};
@@ -82,8 +82,8 @@ impl DedupCache {
     }
 }
 
-/// Who clicked what, where and when. For a modal it is the trigger that tells one submission from the next: after a
-/// refused one everything else is the same.
+/// Who pressed what, where and when. The trigger distinguishes submissions of a modal: after a refused one everything
+/// else is the same.
 fn interaction_key(payload: &Value) -> Option<String> {
     let part = |pointer| {
         let text = payload.pointer(pointer)?.as_str()?;
@@ -92,8 +92,8 @@ fn interaction_key(payload: &Value) -> Option<String> {
     let user = part("/user/id")?;
     let parts = match payload.get("type").and_then(Value::as_str)? {
         "block_actions" => {
-            let place = part("/container/message_ts").or_else(|| part("/container/view_id"))?;
-            [user, place, part("/actions/0/action_id")?, part("/actions/0/action_ts")?]
+            let container = part("/container/message_ts").or_else(|| part("/container/view_id"))?;
+            [user, container, part("/actions/0/action_id")?, part("/actions/0/action_ts")?]
         }
         kind => [user, kind, part("/view/id")?, part("/trigger_id")?],
     };
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dialogue_can_be_submitted_again() {
+    fn a_modal_can_be_submitted_again() {
         let mut seen = DedupCache::default();
         seen.insert(&DedupKeys::new("e1", &submission("t1")), &AckState::Pending, Instant::now());
         assert_eq!(seen.get(&DedupKeys::new("e2", &submission("t1"))), Some(&AckState::Pending));

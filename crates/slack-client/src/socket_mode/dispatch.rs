@@ -1,6 +1,6 @@
 //! From an envelope to the handler: what to acknowledge when, what is new, how much is worked on at a time.
 //!
-//! Shared by all connections. It sends nothing itself: it tells the connection what to send.
+//! Shared by all connections. It sends nothing itself: it decides what the connection is to send.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -33,8 +33,8 @@ pub(super) enum AckDecision {
     Ack(Option<Value>),
     /// Acknowledge, then start this.
     AckThenStart(PendingWork),
-    /// Acknowledge once the answer is there. If none is in time, do not: Slack then tells the person, and the modal
-    /// stays open, which an acknowledgement would close as if it had been taken.
+    /// Acknowledge once the answer is there. If none is in time, do not: Slack then shows the person an error,
+    /// and the modal stays open, which an acknowledgement would close as if it had been taken.
     AckLater(Pin<Box<dyn Future<Output = Option<AckPayload>> + Send>>),
     /// Do not acknowledge: Slack will send it again.
     NoAck,
@@ -73,12 +73,12 @@ impl Dispatcher {
     }
 
     /// Takes an envelope that arrived now.
-    pub(super) fn dispatch(&self, sealed: RawEnvelope, now: Instant) -> AckDecision {
-        let Some(payload) = sealed.payload else {
+    pub(super) fn dispatch(&self, envelope: RawEnvelope, now: Instant) -> AckDecision {
+        let Some(payload) = envelope.payload else {
             debug!("An envelope without an interactive payload was acknowledged and dropped");
             return AckDecision::Ack(None);
         };
-        let keys = DedupKeys::new(&sealed.id, &payload);
+        let keys = DedupKeys::new(&envelope.id, &payload);
         let mut seen = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.get(&keys) {
             Some(AckState::Acked(answer)) => {
@@ -98,7 +98,7 @@ impl Dispatcher {
             return AckDecision::NoAck;
         }
         let is_asked =
-            sealed.accepts_response && payload.get("type").is_some_and(|kind| kind == "view_submission");
+            envelope.accepts_response && payload.get("type").is_some_and(|kind| kind == "view_submission");
         if !is_asked {
             seen.insert(&keys, &AckState::Acked(None), now);
             let work = self.run_handler(Envelope { payload, respond_by: None });
@@ -110,21 +110,21 @@ impl Dispatcher {
         }
         seen.insert(&keys, &AckState::Pending, now);
         let answer_by = now + self.timing.respond_within;
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let work = self.run_handler(Envelope { payload, respond_by: Some(answer_by) });
         let seen = self.dedup.clone();
         self.tasks.spawn(async move {
             let Some(answer) = work.await else { return };
             let acked = AckState::Acked(answer.clone());
             seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
-            if tell.send(answer).is_err() {
-                warn!("The answer to a dialogue came too late; Slack told the person that it failed");
+            if sender.send(answer).is_err() {
+                warn!("The answer to a modal came too late; Slack showed the person that it failed");
             }
         });
-        AckDecision::AckLater(Box::pin(async move { timeout_at(answer_by, told).await.ok()?.ok() }))
+        AckDecision::AckLater(Box::pin(async move { timeout_at(answer_by, receiver).await.ok()?.ok() }))
     }
 
-    /// What the handler says; `None` if it fails, or its time is up.
+    /// What the handler answers; `None` if it fails, or its time is up.
     fn run_handler(&self, envelope: Envelope) -> impl Future<Output = Option<AckPayload>> + Send + 'static {
         let (handler, given_up, limit) =
             (self.handler.clone(), self.cancelled.clone(), self.timing.handler_timeout);
@@ -145,7 +145,7 @@ impl Dispatcher {
         }
     }
 
-    /// Waits for what is under way, for as long as it may take, and then gives it up. Nothing more must be taken.
+    /// Waits for the work in progress, up to its time limit, and then gives it up. Nothing more may be dispatched.
     pub(super) async fn drain(&self) {
         self.tasks.close();
         let limit = self.timing.drain;

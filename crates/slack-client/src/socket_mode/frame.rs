@@ -35,7 +35,7 @@ pub struct Hello {
 /// Why Slack ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DisconnectReason {
-    /// It has served its time, or whatever we do not know: open another one.
+    /// It has served its time, or the reason is unknown: open another one.
     Refresh,
     /// Socket Mode was switched off.
     Disabled,
@@ -48,7 +48,7 @@ pub enum DisconnectReason {
 pub struct RawEnvelope {
     /// What the acknowledgement names; 1 to 200 bytes.
     pub id: String,
-    /// The payload, whatever it is; `None` for what is acknowledged and dropped, such as events that nobody here asked for.
+    /// The payload, of any shape; `None` for what is acknowledged and dropped, such as events that were not asked for.
     pub payload: Option<Value>,
     /// Whether the acknowledgement may carry an answer.
     pub accepts_response: bool,
@@ -82,7 +82,7 @@ pub fn parse(text: &str) -> Result<Frame, &'static str> {
                 Some(id) if (1..=MAX_ID_BYTES).contains(&id.len()) => id.to_owned(),
                 _ => return Err("its envelope_id is not usable"),
             };
-            // A payload that is no object is the reader's to complain of.
+            // The handler rejects a payload that is no object.
             let interactive = fields.remove("payload").filter(|_| is_interactive);
             Ok(Frame::Envelope(RawEnvelope { id, payload: interactive, accepts_response: takes_answer }))
         }

@@ -1,13 +1,13 @@
-//! Socket Mode: clicks arrive over WebSockets that the daemon opens, so nothing needs to reach it from outside.
+//! Socket Mode: interactions arrive over WebSockets that the daemon opens, so nothing needs to reach it from outside.
 //!
-//! Two connections are kept, so that Slack always has one to send to; when Slack asks for a new one, it is opened
-//! before the old one is closed (`keeper`). Every envelope is acknowledged before any work begins; Slack sends again,
-//! on either connection, what it got no acknowledgement for, and what comes again is acknowledged again but not
-//! handed on again (`intake`, `seen`). The connection was authenticated when it was opened, so payloads carry no
-//! signature. What they mean is the handler's business.
+//! Two connections are kept, so that Slack always has one to send to. When Slack asks for a new one, it is opened
+//! before the old one is closed (`supervisor`). Most envelopes are acknowledged before any work begins. Slack sends
+//! again, on either connection, what it got no acknowledgement for. What comes again is acknowledged again, but not
+//! handed on again (`dispatch`, `dedup`). The connection was authenticated when it was opened, so payloads carry no
+//! signature. The handler decides what they mean.
 //!
-//! `dial` opens connections, `link` serves one, `frame` reads what comes over it, `others` looks who else has some,
-//! `trouble` says what can go wrong.
+//! `connect` opens connections, `connection` serves one, and `frame` reads what comes over it. `others` notices
+//! connections of other programs, and `error` says what can go wrong.
 
 pub mod frame;
 mod connect;
@@ -37,12 +37,12 @@ use supervisor::Supervisor;
 pub struct Envelope {
     /// What a callback over HTTP carries in its form field `payload`.
     pub payload: Value,
-    /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and Slack tells
-    /// the person that it failed.
+    /// When the answer is due, if one can be given: with a `view_submission`. A later answer is dropped, and Slack
+    /// shows the person that it failed.
     pub respond_by: Option<Instant>,
 }
 
-/// Receives clicks over Socket Mode.
+/// Receives interactions over Socket Mode.
 #[derive(Debug)]
 pub struct SocketMode {
     client: Client,
@@ -53,25 +53,26 @@ pub struct SocketMode {
 }
 
 impl SocketMode {
-    /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`); when it is replaced, what waits for that is
-    /// tried at once. `app_id` is the bot token's app: over another one's connections none of our clicks would come.
+    /// Makes no connection yet. `app_token` is the app-level token (`xapp-…`); when it is replaced, what waits for that
+    /// is tried at once. `app_id` is the bot token's app: another app's connections carry none of our interactions.
     pub fn new(client: Client, app_token: watch::Receiver<Secret>, app_id: String) -> Self {
         Self { client, app_token, app_id, timing: Timing::default(), connections: watch::Sender::new(0) }
     }
 
-    /// How many connections are open, and told when it changes: 2 mostly, more for a moment when one is replaced.
-    /// With 0, clicks do not arrive.
+    /// How many connections are open: 2 mostly, more for a moment when one is replaced. Receivers are notified when it
+    /// changes. With 0, interactions do not arrive.
     pub fn connections(&self) -> watch::Receiver<usize> {
         self.connections.subscribe()
     }
 
-    /// Receives until told to stop, and then until what was begun has ended (3 s at most). Connections that break
-    /// or cannot be opened are opened again, after a growing pause; if that takes an operator, after five minutes.
+    /// Receives until `stop` is cancelled, and then until the work in progress has ended (3 s at most). Connections
+    /// that break or cannot be opened are opened again, after a growing pause; if that takes an operator, after five
+    /// minutes.
     ///
     /// `handler` is called for each interactive payload, several at a time. Most are acknowledged before it is
     /// called, and its answer is dropped; it may take a minute, and is given up after that. For a `view_submission`
-    /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves within 2 s or not at all:
-    /// Slack then tells the person that it failed. The work is not cut short then. The same if it panics.
+    /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves within 2 s or not at
+    /// all: Slack then shows the person that it failed. The work is not cut short then. The same if it panics.
     ///
     /// With 256 payloads at work, further ones are not acknowledged, so that Slack sends them again.
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
@@ -80,16 +81,16 @@ impl SocketMode {
         F: Future<Output = Option<Value>> + Send + 'static,
     {
         let handler = move |envelope| -> dispatch::HandlerFuture { Box::pin(handler(envelope)) };
-        let intake = Dispatcher::new(Box::new(handler), self.timing);
-        let keeper = Supervisor::new(
+        let dispatcher = Dispatcher::new(Box::new(handler), self.timing);
+        let supervisor = Supervisor::new(
             self.client,
             (self.app_token, self.app_id),
             self.timing,
             self.connections,
-            &intake,
+            &dispatcher,
         );
-        tokio::join!(keeper.run(1, &stop), keeper.run(2, &stop));
-        intake.drain().await;
+        tokio::join!(supervisor.run(1, &stop), supervisor.run(2, &stop));
+        dispatcher.drain().await;
     }
 }
 
@@ -112,16 +113,16 @@ struct Timing {
     handler_timeout: Duration,
     /// For Slack's part in closing a connection.
     close: Duration,
-    /// For work that is under way when told to stop.
+    /// For work that is in progress when the daemon stops.
     drain: Duration,
-    /// Before a connection is opened anew.
+    /// Before a connection is opened again.
     backoff: Backoff,
     /// A connection that lasted as long as this makes the next loss a first one again.
     stable_after: Duration,
-    /// Instead of `again`, if an operator has to do something first.
+    /// Instead of `backoff`, if an operator has to do something first.
     operator_delay: Duration,
-    /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or Slack
-    /// needs to notice that a connection is gone.
+    /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or
+    /// Slack needs to notice that a connection is gone.
     recount: Duration,
 }
 

@@ -1,9 +1,9 @@
 //! Whether others hold connections of this Slack app too, by how many Slack counts when it says hello.
 //!
-//! Slack hands each click to any connection of the app. Further daemons of the same Teleport cluster are meant to get
-//! their share; a daemon of another cluster, or another program, takes clicks away. A number does not say which it is, so
-//! it is told once, with both. It may be too high for a while (a run before this one, a connection that broke), so it
-//! must still be too high when a connection is opened some time later.
+//! Slack hands each interaction to any connection of the app. Further daemons of the same Teleport cluster are meant to
+//! get their share. A daemon of another cluster, or another program, takes interactions away. A number does not say
+//! which it is, so the warning names both and is logged once. The number may be too high for a while (a run before this
+//! one, a connection that broke), so it must still be too high when a connection is opened some time later.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ pub(super) struct Others {
 impl Others {
     /// `again`: how much later a number must still be too high.
     pub(super) fn new(again: Duration) -> Self {
-        let count = Count { again, since: None, is_looking: false, told: false };
+        let count = Count { again, since: None, is_looking: false, is_logged: false };
         Self { ours: Arc::default(), count: Mutex::new(count) }
     }
 
@@ -38,7 +38,7 @@ impl Others {
         Ours(Arc::clone(&self.ours))
     }
 
-    /// What is to be told now that Slack said hello and counted so many.
+    /// What to log, if anything, now that Slack said hello and counted so many.
     pub(super) fn hello(&self, connections: Option<usize>) -> Option<Excess> {
         let ours = self.ours.load(Ordering::Relaxed);
         let excess = connections.filter(|all| *all > ours).map(|connections| Excess { connections, ours });
@@ -81,11 +81,12 @@ struct Count {
     since: Option<Instant>,
     /// Whether a connection is being opened to see.
     is_looking: bool,
-    told: bool,
+    /// Whether the warning was logged.
+    is_logged: bool,
 }
 
 impl Count {
-    /// Whether it is to be told.
+    /// Whether to log it now.
     fn hello(&mut self, is_too_many: bool, now: Instant) -> bool {
         self.is_looking = false;
         if !is_too_many {
@@ -93,17 +94,17 @@ impl Count {
             return false;
         }
         let since = *self.since.get_or_insert(now);
-        let is_news = !self.told && now >= since + self.again;
-        self.told |= is_news;
+        let is_news = !self.is_logged && now >= since + self.again;
+        self.is_logged |= is_news;
         is_news
     }
 
     /// When to look again.
     fn due(&self) -> Option<Instant> {
-        self.since.filter(|_| !self.told).map(|since| since + self.again)
+        self.since.filter(|_| !self.is_logged).map(|since| since + self.again)
     }
 
-    /// Whether whoever asks is the one to look, at the time that [`Count::due`] gave.
+    /// Whether this caller is the one to look, at the time that [`Count::due`] gave.
     fn take_look(&mut self, due: Instant) -> bool {
         let is_due = self.due() == Some(due) && !self.is_looking;
         self.is_looking |= is_due;
@@ -118,15 +119,15 @@ mod tests {
     const AGAIN: Duration = Duration::from_secs(120);
 
     fn count() -> Count {
-        Count { again: AGAIN, since: None, is_looking: false, told: false }
+        Count { again: AGAIN, since: None, is_looking: false, is_logged: false }
     }
 
     #[test]
-    fn it_is_told_once_and_only_if_it_lasts() {
+    fn an_excess_is_logged_once_and_only_if_it_lasts() {
         let (mut count, start) = (count(), Instant::now());
         assert!(!count.hello(true, start));
         assert!(!count.hello(true, start + AGAIN / 2));
-        // A connection of ours, or of whoever ended meanwhile.
+        // A connection of ours, or of a program that ended meanwhile.
         assert!(!count.hello(false, start + AGAIN));
         assert!(!count.hello(true, start + AGAIN * 2));
         assert!(count.hello(true, start + AGAIN * 3));

@@ -1,6 +1,6 @@
 //! Keeps connections open: each is replaced when it ends, and before it ends if Slack announces that.
 //!
-//! Decides when to try again and what to tell the log: what changed, not every try.
+//! Decides when to try again and what to log: what changed, not every attempt.
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
@@ -46,7 +46,7 @@ impl<'a> Supervisor<'a> {
         (app_token, app_id): (watch::Receiver<Secret>, String),
         timing: Timing,
         links: watch::Sender<usize>,
-        intake: &'a Dispatcher,
+        dispatcher: &'a Dispatcher,
     ) -> Self {
         let others = Others::new(timing.recount);
         Self {
@@ -55,13 +55,13 @@ impl<'a> Supervisor<'a> {
             app_id,
             timing,
             connections: links,
-            dispatcher: intake,
+            dispatcher,
             last_logged: Mutex::new(None),
             others,
         }
     }
 
-    /// Keeps one connection open until told to stop. `number` is for the log.
+    /// Keeps one connection open until `stop` is cancelled. `number` is for the log.
     pub(super) async fn run(&self, number: u8, stop: &CancellationToken) {
         let mut old = Draining::new();
         let mut leave_old = stop.child_token();
@@ -73,8 +73,8 @@ impl<'a> Supervisor<'a> {
                 () = stop.cancelled() => break,
                 opened = drive_while(&mut old, self.connect()) => opened,
             };
-            let trouble = match opened {
-                Err(trouble) => trouble,
+            let error = match opened {
+                Err(error) => error,
                 Ok((mut link, ours)) => {
                     let open = (OpenConnection::new(&self.connections), ours);
                     self.log_connected(number);
@@ -93,7 +93,7 @@ impl<'a> Supervisor<'a> {
                     }
                     match served {
                         Ended::Closed => break,
-                        Ended::Failed(trouble) => trouble,
+                        Ended::Failed(error) => error,
                         Ended::Refresh => {
                             debug!(connection = number, "A new connection is to replace this one");
                             leave_old = leave.clone();
@@ -111,8 +111,8 @@ impl<'a> Supervisor<'a> {
                 }
             };
             failures += 1;
-            let pause = self.retry_delay(&trouble, failures);
-            self.log(&trouble, pause);
+            let pause = self.retry_delay(&error, failures);
+            self.log(&error, pause);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = drive_while(&mut old, sleep(pause)) => {}
@@ -120,7 +120,7 @@ impl<'a> Supervisor<'a> {
                 Ok(()) = renewed.changed() => {}
             }
         }
-        // They were told to stop as well.
+        // `stop` ends the old connections as well.
         while old.next().await.is_some() {}
     }
 
@@ -132,7 +132,7 @@ impl<'a> Supervisor<'a> {
         let stream = connect::open(&url, &base, tls, &self.timing).await?;
         let mut link = Connection::await_hello(stream, self.timing).await?;
         if let Some(theirs) = link.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
-            // The other app's clicks are not ours to take.
+            // The other app's interactions are not ours to take.
             link.close().await;
             return Err(ConnectionError::OtherApp { theirs, ours: self.app_id.clone() });
         }
@@ -146,30 +146,30 @@ impl<'a> Supervisor<'a> {
         Ok((link, ours))
     }
 
-    fn retry_delay(&self, trouble: &ConnectionError, failures: u32) -> Duration {
+    fn retry_delay(&self, error: &ConnectionError, failures: u32) -> Duration {
         let growing = self.timing.backoff.delay(failures, fastrand::u64(..));
-        match trouble.retry_delay() {
+        match error.retry_delay() {
             RetryDelay::Backoff => growing,
             RetryDelay::AtLeast(wait) => growing.max(wait),
             RetryDelay::NeedsOperator => self.timing.operator_delay,
         }
     }
 
-    /// Tells what went wrong, unless it was told last. It is an error if an operator has to act or nothing
+    /// Logs what went wrong, unless the last entry said the same. It is an error if an operator has to act or nothing
     /// arrives any more.
-    fn log(&self, trouble: &ConnectionError, pause: Duration) {
+    fn log(&self, error: &ConnectionError, pause: Duration) {
         let open = *self.connections.borrow();
-        let is_error = trouble.retry_delay() == RetryDelay::NeedsOperator || open == 0;
-        let remedy = trouble.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
-        let text = format!("{trouble}{remedy}");
-        let told = format!("{is_error} {text}");
+        let is_error = error.retry_delay() == RetryDelay::NeedsOperator || open == 0;
+        let remedy = error.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
+        let text = format!("{error}{remedy}");
+        let entry = format!("{is_error} {text}");
         let mut last = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         let retry_in_s = seconds(pause);
-        if last.as_ref() == Some(&told) {
+        if last.as_ref() == Some(&entry) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
             return;
         }
-        *last = Some(told);
+        *last = Some(entry);
         if is_error {
             error!(
                 connections = open,
@@ -182,7 +182,7 @@ impl<'a> Supervisor<'a> {
 
     fn log_connected(&self, number: u8) {
         let open = *self.connections.borrow();
-        // After trouble it has yet to show that it lasts.
+        // After an error it has yet to show that it lasts.
         if open == 1 && self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode");
         } else {
@@ -190,7 +190,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Tells that trouble is over once a connection has lasted. Does not end.
+    /// Logs that the error is over once a connection has lasted. Does not end.
     async fn log_once_stable<T>(&self, number: u8) -> T {
         sleep(self.timing.stable_after).await;
         if self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {

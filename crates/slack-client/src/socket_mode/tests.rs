@@ -1,5 +1,5 @@
 //! Socket Mode against a scripted Slack: single connections in memory and on paused time (`one_link`), the whole over
-//! real sockets (`whole`); and against the simulated one, which counts connections as they are (`counted`).
+//! real sockets (`whole`). Also against the simulated Slack, which counts real connections (`counted`).
 
 mod counted;
 mod one_link;
@@ -27,7 +27,7 @@ fn click(action_ts: &str) -> Value {
         "response_url": "https://hooks.slack.com/actions/T1/2/hunter2"})
 }
 
-/// The payload of a dialogue that was submitted.
+/// The payload of a modal that was submitted.
 fn submission(trigger: &str) -> Value {
     json!({"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1"}, "trigger_id": trigger})
 }

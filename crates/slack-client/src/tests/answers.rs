@@ -1,4 +1,4 @@
-//! Answers to clicks, user groups and Socket Mode addresses, against the scripted server.
+//! Answers to interactions, user groups and Socket Mode addresses, against the scripted server.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn error_reply(code: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_dialogue_is_opened_with_its_trigger() {
+async fn a_modal_is_opened_with_its_trigger() {
     let server =
         Server::start([ok(), error_reply("expired_trigger_id"), error_reply("trigger_exchanged")]).await;
     let client = client(&server);
@@ -29,7 +29,7 @@ async fn a_dialogue_is_opened_with_its_trigger() {
 }
 
 #[tokio::test]
-async fn a_dialogue_is_not_waited_for_longer_than_its_trigger_lives() {
+async fn a_modal_is_not_waited_for_longer_than_its_trigger_lasts() {
     let server = Server::start([Reply::Stall(vec![])]).await;
     let error = client(&server).views_open("12.34", &json!({})).await.unwrap_err();
     assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, true));

@@ -1,4 +1,4 @@
-//! A server that answers with the bytes it was told to, and keeps the requests it got.
+//! A server that answers with scripted bytes, and keeps the requests it got.
 
 use std::collections::VecDeque;
 use std::io;

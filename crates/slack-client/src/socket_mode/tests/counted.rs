@@ -25,7 +25,7 @@ fn soon() -> Timing {
 }
 
 #[tokio::test]
-async fn connections_of_others_that_stay_are_told_once_by_each() {
+async fn connections_of_others_that_stay_are_logged_once_by_each() {
     let log = Captured::start();
     let (sim, client) = simulated().await;
     let mut one = Running::start(client.clone(), soon());
@@ -88,20 +88,20 @@ async fn connections_of_another_app_are_not_kept() {
     for _ in 0..4 {
         let mut far = slack.accept_silent().await;
         far.send(hello("A0OTHER")).await;
-        // Somebody else's click: it is not acknowledged, so that Slack hands it to whom it is for.
+        // An interaction of the other app: it is not acknowledged, so that Slack hands it to that app.
         far.send(envelope("e1", &click("1"))).await;
         far.expect_close().await;
     }
     assert!(daemon.handled.all().is_empty());
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
-    let told = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; remedy: copy both tokens from the pages of one app";
-    assert!(log.text().contains(told), "{}", log.text());
-    // Mended.
-    let mut mended = Vec::new();
-    while mended.len() < 2 {
+    let expected = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; remedy: copy both tokens from the pages of one app";
+    assert!(log.text().contains(expected), "{}", log.text());
+    // Fixed.
+    let mut open = Vec::new();
+    while open.len() < 2 {
         let mut far = slack.accept_silent().await;
         far.send(hello("A0BOT")).await;
-        mended.push(far);
+        open.push(far);
     }
     daemon.wait_for_connections(2).await;
     until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;

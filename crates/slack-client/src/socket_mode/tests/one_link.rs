@@ -25,7 +25,7 @@ where
     Arc::new(Dispatcher::new(Box::new(handler), TIMING()))
 }
 
-/// An intake that keeps what it is given.
+/// A dispatcher that keeps what it is given.
 fn recording_dispatcher() -> (Arc<Dispatcher>, Handled) {
     let given = Handled::default();
     let kept = given.clone();
@@ -56,8 +56,8 @@ impl RunningConnection {
         let mut link = Connection::await_hello(near, TIMING()).await.unwrap();
         let (intake, leave) = (intake.clone(), CancellationToken::new());
         let mut serving = JoinSet::new();
-        let told = leave.clone();
-        serving.spawn(async move { link.serve(&intake, &told).await });
+        let stop = leave.clone();
+        serving.spawn(async move { link.serve(&intake, &stop).await });
         Self { slack: far, close_token: leave, serving }
     }
 
@@ -67,7 +67,7 @@ impl RunningConnection {
 
     async fn error(&mut self) -> ConnectionError {
         match self.ended().await {
-            Ended::Failed(trouble) => trouble,
+            Ended::Failed(error) => error,
             other => panic!("an end expected: {other:?}"),
         }
     }
@@ -105,14 +105,14 @@ async fn what_comes_again_is_acknowledged_and_not_handed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_a_dialogue_goes_into_its_acknowledgement() {
+async fn an_answer_to_a_modal_goes_into_its_acknowledgement() {
     let answer = json!({"response_action": "errors", "errors": {"reason": "Please give one"}});
-    let (told, asked) = (answer.clone(), Handled::default());
+    let (reply, asked) = (answer.clone(), Handled::default());
     let kept = asked.clone();
     let intake = dispatcher(move |envelope: Envelope| {
         assert_eq!(envelope.respond_by, Some(Instant::now() + Duration::from_secs(2)));
         kept.push(envelope);
-        let answer = told.clone();
+        let answer = reply.clone();
         async move {
             sleep(Duration::from_secs(1)).await;
             Some(answer)
@@ -135,7 +135,7 @@ async fn an_answer_to_a_dialogue_goes_into_its_acknowledgement() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dialogue_without_an_answer_in_time_is_not_acknowledged() {
+async fn a_modal_without_an_answer_in_time_is_not_acknowledged() {
     let done = Arc::new(Notify::new());
     let finished = done.clone();
     let intake = dispatcher(move |_| {
@@ -154,7 +154,7 @@ async fn a_dialogue_without_an_answer_in_time_is_not_acknowledged() {
     assert_eq!(begun.elapsed(), Duration::from_secs(5), "the work goes on");
     sleep(Duration::from_millis(1)).await;
     assert_eq!(log.count("came too late"), 1, "{}", log.text());
-    // Nothing closed the dialogue as if it had been taken; sent again, it gets the answer.
+    // Nothing closed the modal as if it had been taken; sent again, it gets the answer.
     one.slack.send(envelope("e1", &submission("t1"))).await;
     assert_eq!(
         one.slack.next_text().await,
@@ -219,7 +219,7 @@ async fn work_that_never_ends_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_closes_no_dialogue_and_nothing_more() {
+async fn a_panic_closes_no_modal_and_nothing_more() {
     let log = Captured::start();
     let intake = dispatcher(|envelope: Envelope| {
         assert_eq!(envelope.payload["actions"][0]["action_ts"], "fine", "as planned");
@@ -229,7 +229,7 @@ async fn a_panic_closes_no_dialogue_and_nothing_more() {
     one.slack.send(envelope("e0", &submission("t1"))).await;
     for (id, payload) in [("e1", click("1")), ("e2", click("fine"))] {
         one.slack.send(envelope(id, &payload)).await;
-        // The dialogue is not acknowledged, so that Slack tells the person.
+        // The modal is not acknowledged, so that Slack shows the person an error.
         one.slack.expect_ack(id).await;
     }
     intake.drain().await;
@@ -278,8 +278,8 @@ async fn a_hello_is_not_waited_for_forever() {
     let (near, mut far) = connected_pair().await;
     let begun = Instant::now();
     far.send(envelope("e1", &click("1"))).await;
-    let trouble = Connection::await_hello(near, TIMING()).await.err().unwrap();
-    assert!(matches!(trouble, ConnectionError::Timeout { what: "Slack's hello", .. }), "{trouble}");
+    let error = Connection::await_hello(near, TIMING()).await.err().unwrap();
+    assert!(matches!(error, ConnectionError::Timeout { what: "Slack's hello", .. }), "{error}");
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
 
     let (near, mut far) = connected_pair().await;

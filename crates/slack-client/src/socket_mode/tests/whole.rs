@@ -183,7 +183,7 @@ async fn an_old_connection_that_dies_early_is_replaced_all_the_same() {
 }
 
 #[tokio::test]
-async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
+async fn socket_mode_switched_off_is_logged_once_and_tried_rarely() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
     // The usual pause would never end, so only the operator's leads to another try.
@@ -209,7 +209,7 @@ async fn socket_mode_switched_off_is_told_once_and_tried_rarely() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_told_once_and_tried_rarely() {
+async fn a_refused_token_is_logged_once_and_tried_rarely() {
     let log = Captured::start();
     let refusal = Reply::json(&json!({"ok": false, "error": "invalid_auth"}));
     let slack = ScriptedSlack::with("ws", |url| {
@@ -238,7 +238,7 @@ async fn a_refused_token_is_told_once_and_tried_rarely() {
 async fn too_many_connections_lead_to_a_pause() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
-    // Otherwise the open connection would now and then count as the end of the trouble.
+    // Otherwise the open connection would now and then count as the end of the error.
     let timing = Timing { stable_after: Duration::from_secs(3_600), ..fast_timing() };
     let mut daemon = Running::start(slack.client(), timing);
     let _one = slack.next().await;
@@ -340,16 +340,16 @@ async fn slacks_certificate_is_checked() {
         ScriptedSlack::with("wss", |url| vec![Reply::json(&json!({"ok": true, "url": url})); 100]).await;
     assert!(slack.url.starts_with("wss://"));
 
-    let stranger = Running::start(trusting(slack.api.address, RootCertStore::empty()), fast_timing());
+    let untrusting = Running::start(trusting(slack.api.address, RootCertStore::empty()), fast_timing());
     assert!(acceptor.accept(slack.accept().await).await.is_err());
     until(|| log.count("UnknownIssuer") >= 1).await;
-    drop(stranger);
+    drop(untrusting);
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let mut daemon = Running::start(trusting(slack.api.address, roots), fast_timing());
-    // Connections of the stranger may still be in the queue.
+    // Connections of the first client may still be in the queue.
     let stream = loop {
         if let Ok(stream) = acceptor.accept(slack.accept().await).await {
             break stream;
