@@ -127,7 +127,7 @@ impl Options {
         Self::new(ServerVersion::V6, Fixture::golden())
     }
 
-    /// The servers of `vectors/teleport-15.1.9` ([`Era::V15`]) and `vectors/teleport-15.3.1` ([`Era::V15_3`]).
+    /// The servers of `vectors/teleport-15.1.9` ([`ServerVersion::V15`]) and `vectors/teleport-15.3.1` ([`ServerVersion::V15_3`]).
     pub fn golden_15(version: ServerVersion, advanced_access_workflows: bool) -> Self {
         let name = if version == ServerVersion::V15 { "realnew" } else { "real153" };
         let edition = if advanced_access_workflows { "ent" } else { "oss" };

@@ -38,7 +38,7 @@ impl Triggers {
         id
     }
 
-    /// The user a trigger stands for, if it is good now. It stays good until [`Triggers::spend`].
+    /// The user a trigger stands for, if it is good now. It stays good until [`Triggers::redeem`].
     pub(in crate::slack) fn user(&self, id: &str, life: Duration, now: Instant) -> Result<&str, ApiError> {
         let trigger = self.by_id.get(id).ok_or_else(|| ApiError::new("invalid_trigger_id"))?;
         if trigger.used {
