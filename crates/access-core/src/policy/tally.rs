@@ -12,15 +12,14 @@ use super::refusal::{Newer, Refusal};
 use super::rules::Rules;
 use super::voters::{IdentitySet, Voters};
 use super::{check_decidable_in_slack, check_role_coverage};
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::SlackUserId;
 use crate::domain::request::{AccessRequest, RequestState, Review};
 use crate::domain::text::truncate;
 use crate::record::votes::{Vote, Votes};
 
-/// A voter's reason in the annotations of a decision, in characters.
-const MAX_ANNOTATED_REASON_LEN: usize = 500;
-/// All of them together, in characters.
+/// All reasons in the annotations of a decision together, in characters. Each is kept whole while there is room; with many
+/// voters each has the same share of it.
 const MAX_ANNOTATED_REASONS_LEN: usize = 10_000;
 
 /// How far the votes on a request are.
@@ -283,15 +282,20 @@ fn resolution(votes: &Votes, counted: &[&Vote], deciding: &Vote) -> Resolution {
 }
 
 /// The reasons of all voters, whether or not their vote decides: the modal says that the reason is kept.
-fn reasons(votes: &Votes) -> Vec<String> {
+pub(super) fn reasons(votes: &Votes) -> Vec<String> {
+    let with_reason = || votes.open().iter().filter(|vote| !vote.reason.is_empty());
+    let share = MAX_ANNOTATED_REASONS_LEN / with_reason().count().max(1);
     let mut left = MAX_ANNOTATED_REASONS_LEN;
     let mut reasons = Vec::new();
-    for vote in votes.open().iter().filter(|vote| !vote.reason.is_empty()) {
+    for vote in with_reason() {
         let did = match vote.decision {
             Decision::Approve => "approved",
             Decision::Deny => "denied",
         };
-        let reason = format!("{} {did}: {}", vote.user, truncate(&vote.reason, MAX_ANNOTATED_REASON_LEN));
+        let author = format!("{} {did}: ", vote.user);
+        let room = share.saturating_sub(author.chars().count()).clamp(1, MAX_REASON);
+        let reason = author + &truncate(&vote.reason, room);
+        // Many voters with very long names alone would take more than there is.
         let Some(rest) = left.checked_sub(reason.chars().count()) else { break };
         left = rest;
         reasons.push(reason);

@@ -350,6 +350,8 @@ fn a_redelivered_envelope_is_not_applied_again() {
         let seen = bed.press("U0BOB", &message, "approve").await;
         assert_eq!(reply_text(&daemon, &seen).await, "Your approval counts: 1 of 2 approvals.");
         let payload = bed.slack.interaction(seen.seq().unwrap()).unwrap().payload;
+        let both = || (bed.slack.sockets().count() == 2).then_some(());
+        bed.until(&daemon, "both connections", both).await;
         // Once as Slack does after a lost acknowledgement, once with another envelope id.
         for envelope_id in ["7f1c0e0e-0000-4000-8000-000000000001", "7f1c0e0e-0000-4000-8000-000000000002"] {
             let envelope = json!({

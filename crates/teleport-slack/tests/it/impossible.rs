@@ -70,6 +70,12 @@ fn missing_scopes_for_review_are_logged_at_start() {
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let log = daemon.stop().await;
         assert!(!log.contains("usergroups:read"), "{log}");
+        // Without this one nothing can be decided, so the start waits for it.
+        bed.slack.remove_scope("users:read");
+        let daemon = bed.launch_with_review(&bed.review_config(Transport::Http, ANY_OF_THREE));
+        let line = bed.until_warned(&daemon, "needed: users:read").await;
+        assert!(line.contains(" ERROR ") && line.contains("under OAuth & Permissions"), "{line}");
+        daemon.stop().await;
     });
 }
 

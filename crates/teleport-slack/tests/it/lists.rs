@@ -250,3 +250,33 @@ fn unreadable_rights_expire_no_message() {
         }
     });
 }
+
+#[test]
+fn a_list_that_lags_behind_a_new_watch_redraws_nothing() {
+    for version in [ServerVersion::V15, ServerVersion::V15_3] {
+        run_test(async move {
+            let bed = bed_with_version(version).await;
+            let daemon = bed.start(TEAM).await;
+            let first = bed.create_request();
+            bed.until_status(&daemon, "C0TEAM", &first, PENDING).await;
+            // What is made from here on reaches lists and watches two seconds later.
+            bed.teleport.set_list_lag(Duration::from_secs(2));
+            let second = bed.create_request();
+            bed.until_status(&daemon, "C0TEAM", &second, PENDING).await;
+            approve(&bed, &first);
+            bed.until_status(&daemon, "C0TEAM", &first, APPROVED).await;
+            let edits = bed.slack.calls_of("chat.update").len();
+            // The change is not in the list that follows the new watch; by its id the request shows it.
+            bed.teleport.set_state(TCTL, &second, RequestState::Denied, "no", "").unwrap();
+            bed.teleport.faults().end_watches(&WatchEnd::Clean);
+            until_logged_times(&bed, &daemon, "completeness=Complete", 2).await;
+            bed.until_status(&daemon, "C0TEAM", &second, "❌ DENIED (no)").await;
+            assert_eq!(
+                bed.slack.calls_of("chat.update").len(),
+                edits + 1,
+                "each message was edited once for each change"
+            );
+            daemon.stop().await;
+        });
+    }
+}

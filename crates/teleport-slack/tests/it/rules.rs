@@ -258,6 +258,9 @@ fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
     let user = value("User");
     assert!(user != "root" && !user.is_empty());
     for (key, expected) in [
+        // What only another configuration or file helps against is not started again and again; a reload reopens the log.
+        ("RestartPreventExitStatus", "2 77 78"),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
         ("NoNewPrivileges", "yes"),
         ("CapabilityBoundingSet", ""),
         ("ProtectSystem", "strict"),

@@ -8,6 +8,7 @@ use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::workspace::{SlackUser, SlackUserKind, UserGroup};
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
+use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::TCTL;
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
@@ -139,7 +140,15 @@ fn a_decision_of_a_former_approver_is_not_applied() {
         });
     };
     let other_link: Change = |bed, id| bed.edit_votes(id, |votes| votes["l"][0]["s"] = "U0CAROL".into());
-    for change in [deactivated, guest, requester, other_link] {
+    // Without the right to read users a deleted one would not be noticed.
+    let deleted: Change = |bed, _| {
+        bed.teleport.edit_fixture(|fixture| {
+            let rules = &mut fixture.role_mut("access-plugin-rw").unwrap().allow.rules;
+            rules.push(Rule { resources: vec!["user".to_owned()], verbs: vec!["read".to_owned()] });
+            fixture.users.retain(|user| user.name != BOB);
+        });
+    };
+    for change in [deactivated, guest, requester, other_link, deleted] {
         run_test(async move {
             let (bed, daemon, id, message) = restarted_with(ANY_OF_THREE, change).await;
             bed.until_logged(&daemon, NO_LONGER_VALID).await;
