@@ -27,7 +27,7 @@ use crate::files;
 mod tests;
 
 /// The crates whose lines follow the configured severity.
-const OWN_CRATES: [&str; 3] = ["teleport_slack", "access_core", "access_sim"];
+const OWN_CRATES: [&str; 4] = ["teleport_slack", "slack_client", "access_core", "access_sim"];
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

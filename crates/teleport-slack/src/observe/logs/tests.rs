@@ -142,3 +142,14 @@ fn a_panic_is_a_line_of_the_log() {
     assert!(value["message"].as_str().unwrap().starts_with("A thread panicked: boom; "), "{out}");
     assert!(value["fields"]["at"].as_str().unwrap().contains("tests.rs"), "{out}");
 }
+
+#[test]
+fn every_crate_of_ours_logs_from_the_configured_severity_on() {
+    let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).unwrap();
+    let names = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap().replace('-', "_"));
+    let mut names: Vec<_> = names.filter(|name| name != "teleport_proto").collect();
+    names.sort();
+    let mut own = OWN_CRATES.to_vec();
+    own.sort();
+    assert_eq!(own, names, "another crate's lines are shown from warnings on only");
+}
