@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 // The folder has no package.json of its own, so Node would not take its files for modules.
 async function load(name) {
-  const source = await readFile(new URL(`../src/page/static/${name}`, import.meta.url), 'utf8');
+  const source = await readFile(new URL(`../src/demo_ui/static/${name}`, import.meta.url), 'utf8');
   return import(`data:text/javascript,${encodeURIComponent(source)}`);
 }
 
