@@ -13,7 +13,7 @@ use crate::causes::{Cause, ErrorPolicy};
 use crate::config::ConfigError;
 use access_core::domain::text;
 
-pub use access_core::domain::error_chain::chain;
+use access_core::domain::error_chain::chain;
 
 /// A command that did not succeed: the error to print, and the exit status.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::config::Credentials;
-use crate::exit::chain;
 use crate::observe::metrics::Metrics;
 use crate::teleport::Client;
 use crate::teleport::error::{ErrorKind, TeleportError};
 use crate::teleport::identity::{Identity, IdentityError, RENEW_REMEDY};
+use access_core::domain::error_chain::chain;
 
 /// How often the daemon looks at the files: the certificate has minutes at least, and a look costs nothing.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);

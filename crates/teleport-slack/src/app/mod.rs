@@ -1,7 +1,7 @@
 //! The daemon as a value: what it is built from, in which order it starts, and how it ends.
 //!
 //! Order of start: identity readable and current → Teleport answers → Slack answers → watch → list → ready.
-//! The configuration was validated before any of it (`config`); the tasks are drawn in `runtime`.
+//! The configuration was validated before any of it (`config`); the tasks are drawn in `controller`.
 
 mod review;
 pub(crate) mod token_reloader;

@@ -11,11 +11,12 @@ use tracing::{error, warn};
 use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
 use crate::config::Credentials;
-use crate::exit::{ExitError, chain};
-use crate::observe::seconds;
+use crate::exit::ExitError;
 use crate::teleport::error::{ErrorKind as TeleportKind, TeleportError};
 use crate::teleport::identity::{Identity, IdentityError};
 use crate::teleport::{self, Pong};
+use access_core::domain::error_chain::chain;
+use access_core::domain::error_chain::seconds;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
 

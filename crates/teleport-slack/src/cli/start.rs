@@ -9,9 +9,10 @@ use tracing::{debug, error, info, warn};
 use crate::app::App;
 use crate::causes::Cause;
 use crate::config::{self, Loaded};
-use crate::exit::{ExitError, chain};
+use crate::exit::ExitError;
 use crate::observe::{self, Log};
 use crate::supervise::signals::{SignalAction, Signals};
+use access_core::domain::error_chain::chain;
 
 /// Threads that work on tasks. The daemon mostly waits; with two, a slow task does not hold up the others.
 const WORKER_THREADS: usize = 2;

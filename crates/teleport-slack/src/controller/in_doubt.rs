@@ -19,7 +19,7 @@ use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
 use crate::observe::metrics::InDoubtResult;
-use crate::observe::seconds;
+use access_core::domain::error_chain::seconds;
 use slack_client::method::Method;
 
 /// The bot cannot read the history, and Slack has not answered posts to that destination since.

@@ -19,11 +19,11 @@ use tracing::{debug, error, info, warn};
 use super::reconcile_error::{ReconcileError, TELEPORT_DENIED_BACKOFF, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
 use crate::observe::log_once::LogOnce;
-use crate::observe::seconds;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
 use crate::teleport::decisions::DecideError;
+use access_core::domain::error_chain::seconds;
 
 /// Something that the verdict depends on cannot be read, or the votes do not suffice after all.
 const UNDECIDED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(300) };
@@ -125,7 +125,7 @@ impl ReviewContext {
                     }
                 };
                 let (delay, next) = retry(backoff, true);
-                let (retry_in_s, cause) = (seconds(delay), crate::exit::chain(&error));
+                let (retry_in_s, cause) = (seconds(delay), access_core::domain::error_chain::chain(&error));
                 if !log_once.should_log(place, &error.to_string()) {
                     debug!(request = %id, retry_in_s, "{cause}");
                 } else if is_refusal {

@@ -266,7 +266,7 @@ impl LookupError {
                 matches!(error.retry(), Retry::Never | Retry::NeedsOperator),
             ),
             LookupErrorKind::Teleport(error) => {
-                (format!("Cannot determine whether the recipient is the requester: {}", crate::exit::chain(error)), false)
+                (format!("Cannot determine whether the recipient is the requester: {}", access_core::domain::error_chain::chain(error)), false)
             }
         };
         if is_error {

@@ -30,9 +30,9 @@ use super::send_turns::Wait;
 use super::start_order::StartOrder;
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
-use crate::observe::seconds;
 use crate::supervise::clock::Clock;
 use crate::teleport;
+use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
@@ -303,7 +303,7 @@ impl Reconciler {
         let (backoff, is_refusal) = retry_policy(error.kind());
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
-        let cause = crate::exit::chain(error);
+        let cause = access_core::domain::error_chain::chain(error);
         if !self.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {

@@ -26,7 +26,7 @@ use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use crate::observe::log_once::LogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
-use crate::observe::seconds;
+use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 use slack_client::error::{Retry, SlackError};
 use slack_client::history::Author;

@@ -18,8 +18,8 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
-use crate::exit::chain;
 use crate::files;
+use access_core::domain::error_chain::chain;
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::interactivity::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
 use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
-use crate::exit::chain;
+use access_core::domain::error_chain::chain;
 use access_sim::captured::Captured;
 
 /// No test waits longer for anything.

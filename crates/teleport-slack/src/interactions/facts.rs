@@ -57,7 +57,7 @@ impl FactsLoader {
     /// The current facts of the verdict.
     pub(crate) async fn load(&self, command: &DecisionCommand) -> Result<DecisionFacts, Refusal> {
         let unreachable = |error: TeleportError| {
-            warn!(request = %command.request, "Cannot evaluate an interaction: {}", crate::exit::chain(&error));
+            warn!(request = %command.request, "Cannot evaluate an interaction: {}", access_core::domain::error_chain::chain(&error));
             teleport_refusal(&error)
         };
         let listed = self.teleport.get_request(&command.request).await.map_err(unreachable)?;

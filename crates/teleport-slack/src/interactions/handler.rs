@@ -283,7 +283,7 @@ impl InteractionHandler {
             }
             Err(error) => {
                 let refusal = error.refusal();
-                warn!(request = %review.id, "Teleport did not take the review: {}", crate::exit::chain(&error));
+                warn!(request = %review.id, "Teleport did not take the review: {}", access_core::domain::error_chain::chain(&error));
                 let outcome = match refusal {
                     Some(TeleportRefusal::NotSupported) => return Err(NotPermittedForUser),
                     Some(TeleportRefusal::AlreadyReviewed) => {
@@ -358,7 +358,7 @@ impl InteractionHandler {
         // request is reconciled soon anyway.
         let _ = self.enqueue.try_send(command.request.clone());
         if let Err(error) = written {
-            warn!(request = %command.request, "Cannot record a vote: {}", crate::exit::chain(&error));
+            warn!(request = %command.request, "Cannot record a vote: {}", access_core::domain::error_chain::chain(&error));
             return match error.kind() {
                 ErrorKind::NotFound => Refusal::Deleted.into(),
                 _ if may_be_in => Outcome::Accepted(Accepted::Unconfirmed(vote.decision)),
@@ -427,7 +427,7 @@ impl InteractionHandler {
             Ok(ResolveResult::NeedsMoreVotes(_)) => None,
             Ok(ResolveResult::Refused(refusal)) => Some(refusal.into()),
             Err(ResolveError::Decide(error)) if error.is_ambiguous() => {
-                warn!(request = %command.request, "It is not known whether the decision was applied: {}", crate::exit::chain(&error));
+                warn!(request = %command.request, "It is not known whether the decision was applied: {}", access_core::domain::error_chain::chain(&error));
                 Some(Outcome::Accepted(Accepted::Unconfirmed(command.decision)))
             }
             // The user's own vote is not recorded yet, so the reply must not mention it.
@@ -442,7 +442,7 @@ impl InteractionHandler {
             ResolveError::Record(error) => DecideError::Failed(error),
             ResolveError::Decide(error) => error,
         };
-        warn!(request = %id, "The decision is recorded but could not be applied: {}", crate::exit::chain(&error));
+        warn!(request = %id, "The decision is recorded but could not be applied: {}", access_core::domain::error_chain::chain(&error));
         match error.refusal() {
             Some(TeleportRefusal::AlreadyResolved) => refusal_if_resolved(&self.teleport, id).await,
             Some(TeleportRefusal::NotFound) => Refusal::Deleted,

@@ -11,6 +11,4 @@ mod line;
 mod logs;
 mod sink;
 
-pub(crate) use access_core::domain::error_chain::seconds;
-
 pub use self::logs::{Log, LogError, LogReopener, init, log_panics};

@@ -161,7 +161,7 @@ impl Resolver {
         let is_ours =
             |now: &Record| now.votes.decided_by().is_some_and(|vote| matches_vote(&resolution, vote));
         if let Err(error) = self.record_state(id, &decided, is_ours).await {
-            debug!(request = %id, "That Teleport took the decision is recorded later: {}", crate::exit::chain(&error));
+            debug!(request = %id, "That Teleport took the decision is recorded later: {}", access_core::domain::error_chain::chain(&error));
         }
         Ok(ResolveResult::Applied(resolution))
     }

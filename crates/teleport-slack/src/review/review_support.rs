@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::exit::chain;
 use crate::teleport;
 use crate::teleport::denied::MFA_REMEDY;
 use crate::teleport::error::Call;
 use crate::teleport::review_support::ReviewSupportStatus;
 use crate::teleport::second_factor::SecondFactor;
 use crate::teleport::signer::Signer;
+use access_core::domain::error_chain::chain;
 
 /// How often to check again: a server may be upgraded, a role changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);

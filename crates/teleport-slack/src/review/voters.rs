@@ -121,7 +121,7 @@ impl VoterLoader {
         };
         self.log_once.clear("people");
         let users = self.users.candidate_users(&profile).await.map_err(|error| {
-            warn!(slack_user = %account, "Teleport does not identify this user, so nothing is decided: {}", crate::exit::chain(&error));
+            warn!(slack_user = %account, "Teleport does not identify this user, so nothing is decided: {}", access_core::domain::error_chain::chain(&error));
             match error.denied() {
                 Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized) => Refusal::UsersUnreadable,
                 _ => teleport_refusal(&error),

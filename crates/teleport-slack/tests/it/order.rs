@@ -34,10 +34,7 @@ async fn until_all_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids
 }
 
 async fn until_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids: &[String]) {
-    bed.until(daemon, &format!("all in {destination}"), || {
-        (posted_ids(bed, destination).len() == ids.len()).then_some(())
-    })
-    .await;
+    until_all_posted(bed, daemon, destination, ids).await;
     let numbers = |posted: Vec<String>| -> Vec<_> {
         posted.iter().map(|id| ids.iter().position(|asked| asked == id).unwrap()).collect()
     };
