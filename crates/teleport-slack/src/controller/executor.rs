@@ -3,6 +3,8 @@
 //! The order matters: first the claim and the posts to make are recorded, then the calls are made, then the outcomes are
 //! recorded and the claim is released. A crash in between leaves an in-doubt post on record, never an unknown one.
 
+mod turns;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,12 +26,10 @@ use super::reconcile_error::{ReconcileError, STAGE_WRITE};
 use super::retry_state::{Deferred, Effect, RetryState, later};
 use super::sender::SlackSender;
 use crate::observe::log_once::LogOnce;
-use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
 use crate::teleport;
 use crate::teleport::error::ErrorKind;
 use crate::teleport::plugin_data::{Fields, modify_record};
-use slack_client::directory::Directory;
 
 /// The operations to apply, and the record that they were planned on.
 pub(super) struct PlannedWrite<'a> {
@@ -63,16 +63,28 @@ const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
 /// Takes claims, applies operations under them and records the outcomes.
 pub(super) struct Executor {
-    pub(super) teleport: teleport::Client,
-    pub(super) holder: Holder,
-    pub(super) sender: SlackSender,
-    pub(super) directory: Directory,
-    pub(super) log_once: Arc<LogOnce>,
-    pub(super) metrics: Metrics,
-    pub(super) clock: Clock,
+    teleport: teleport::Client,
+    holder: Holder,
+    sender: SlackSender,
+    log_once: Arc<LogOnce>,
+    clock: Clock,
 }
 
 impl Executor {
+    pub(super) fn new(
+        teleport: teleport::Client,
+        sender: SlackSender,
+        log_once: Arc<LogOnce>,
+        clock: Clock,
+    ) -> Self {
+        Self { teleport, holder: Holder::new(), sender, log_once, clock }
+    }
+
+    /// Whether this process took the claim.
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
+        claim.holder == self.holder.name()
+    }
+
     /// Takes the claim, unless another daemon holds it or the record changed since it was read.
     pub(super) async fn acquire(
         &self,
@@ -110,7 +122,7 @@ impl Executor {
             Ok(_) if is_changed => Ok(ClaimResult::RecordChanged),
             Ok(_) => {
                 if acquire == Acquire::Expired {
-                    self.metrics.claim_taken_over();
+                    self.sender.metrics.claim_taken_over();
                     info!(request = %id, "The claim of another instance (or of an earlier run) expired; taking over this request");
                 }
                 retry_state.unrecorded.clear();
@@ -312,7 +324,7 @@ impl Executor {
         if let Outcome::Posted { key, channel, .. } = outcome
             && let Some(name) = key.as_str().strip_prefix('#')
         {
-            self.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
+            self.sender.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
         }
     }
 }

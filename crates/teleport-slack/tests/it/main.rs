@@ -36,6 +36,7 @@ mod deciding;
 mod in_doubt;
 mod order;
 mod recipients;
+mod skipped;
 mod attacks;
 mod concurrency;
 mod concurrent_changes;
