@@ -52,7 +52,7 @@ use wire::Fields;
 
 pub use token::TokenStatus;
 
-/// Slack's API for everyone but GovSlack.
+/// Slack's API for every workspace but GovSlack's.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 
 /// How long a whole call may take. Slack mostly answers within a second.
@@ -246,14 +246,14 @@ impl Client {
     }
 
     /// The members of a user group by its id, `S…` (`usergroups.users.list`). Needs the scope `usergroups:read`.
-    /// What is not the id of a person in Slack's answer is passed over: it could not click either.
+    /// Skips what is not the id of a user in Slack's answer: it could not click either.
     pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {
         let method = Method::UsergroupsUsersList;
         let fields = self.read(method, &[("usergroup", usergroup)]).await?;
         objects::members(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets anyone in who has it, and
+    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets every caller in that has it, and
     /// only for a short time.
     pub async fn apps_connections_open(&self, app_token: &Secret) -> Result<Secret, SlackError> {
         let method = Method::AppsConnectionsOpen;

@@ -19,7 +19,7 @@ use super::dedup::{AckState, DedupCache, DedupKeys};
 use super::frame::RawEnvelope;
 use super::{Envelope, Timing};
 
-/// Payloads at work at one time.
+/// Payloads whose handlers run at one time.
 pub(super) const MAX_CONCURRENT: usize = 256;
 
 /// What goes into an acknowledgement, if anything.
