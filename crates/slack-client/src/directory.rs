@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::{ChannelId, SlackUserId};
+use parking_lot::Mutex;
 
 use super::Client;
 use super::cache::{Cache, Limits};
@@ -157,7 +158,7 @@ impl Directory {
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Conversation>, SlackError> {
-        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut wanted = self.wanted_names.lock().clone();
         wanted.retain(|name| self.channel_ids.peek(name).is_none());
         wanted.extend(names.into_iter().map(|name| name.to_owned()));
         let list = self.client.channels_by_name(&wanted);
@@ -169,7 +170,7 @@ impl Directory {
     }
 
     fn add_wanted_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.wanted_names.lock();
         for name in names {
             if wanted.len() < MAX_WANTED_NAMES && is_valid_key(name) {
                 wanted.insert(name.to_owned());

@@ -26,7 +26,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::domain::skew::Offset;
@@ -325,7 +325,7 @@ impl Client {
         scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         self.shared.rate_limits.check(method)?;
-        let sent = Timestamp::now();
+        let (sent, began) = (Timestamp::now(), Instant::now());
         let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
         if let Ok((headers, _)) = &outcome {
             self.record_clock(headers, sent);
@@ -334,7 +334,7 @@ impl Client {
         if let Err(error) = &outcome {
             self.shared.rate_limits.record(error);
         }
-        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop));
+        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop), began.elapsed());
         outcome
     }
 

@@ -8,9 +8,10 @@ pub(super) mod upgrade;
 mod connection;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -107,7 +108,7 @@ impl Sockets {
     }
 
     fn table(&self) -> MutexGuard<'_, SocketTable> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock()
     }
 
     fn changed(&self) {
