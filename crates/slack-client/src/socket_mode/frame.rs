@@ -54,7 +54,7 @@ pub struct RawEnvelope {
     pub accepts_response: bool,
 }
 
-/// Without the payload: it holds addresses that let anyone answer in the app's name.
+/// Without the payload: it holds addresses that let any caller answer in the app's name.
 impl fmt::Debug for RawEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealed").field("id", &self.id).finish_non_exhaustive()

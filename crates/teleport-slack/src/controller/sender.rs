@@ -3,7 +3,6 @@
 //! It slows down for the channel of a `Retry-After` (`channel_queue`; the client holds the method's), limits the calls in
 //! flight, and logs each cause once. `access_core::plan` decides what to do.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
@@ -14,6 +13,7 @@ use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -284,15 +284,15 @@ impl SlackSender {
     }
 
     pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     pub(super) fn breaker(&self) -> MutexGuard<'_, ChannelBreaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.breaker.lock()
     }
 
     pub(super) fn channels(&self) -> MutexGuard<'_, ChannelStates> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock()
     }
 
     /// Remembers a certain refusal of a post.

@@ -193,7 +193,7 @@ async fn with_too_much_at_work_slack_is_left_to_send_again() {
         one.slack.expect_ack(&id).await;
     }
     one.slack.send(envelope("left", &click("left"))).await;
-    // Acknowledged without being handed on, so it shows that the one before was passed over.
+    // Acknowledged without being handed on, so it shows that the one before was ignored.
     one.slack.send(envelope("0", &click("0"))).await;
     one.slack.expect_ack("0").await;
     assert_eq!(log.count("left for Slack to send again"), 1, "{}", log.text());
