@@ -3,9 +3,13 @@
 _default:
     @just --list
 
-# Formatting, lints, documentation, licenses.
+# Formatting, spelling, lints, documentation, licenses.
 check:
     .ci/check
+
+# American spelling, in comments, names, texts and documents.
+spelling:
+    .ci/spelling
 
 # Everything but the browser and the SDKs of others. Arguments go to `cargo test`.
 test *arguments:

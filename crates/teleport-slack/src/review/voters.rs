@@ -35,7 +35,7 @@ const MAX_CONCURRENT_READS: usize = 8;
 /// Reads accounts, links and groups.
 #[derive(Debug)]
 pub struct VoterLoader {
-    /// The Slack client.
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// The members of user groups.
     pub groups: UserGroups,
@@ -43,7 +43,7 @@ pub struct VoterLoader {
     pub installation: AppInstallation,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
-    /// Whose groups matter.
+    /// The rules, which name the user groups that matter.
     pub rules: Arc<Rules>,
     log_once: LogOnce,
 }
