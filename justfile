@@ -31,6 +31,10 @@ demo *arguments:
 fuzz *targets:
     fuzz/run {{ targets }}
 
+# The changes since the last release; with a version, moves them into CHANGELOG.md.
+changelog version="":
+    .ci/changelog {{ version }}
+
 # The documentation of all crates, in target/doc.
 docs:
     .ci/docs
