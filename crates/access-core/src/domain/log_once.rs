@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Scopes remembered; beyond this the one that was silent for longest is forgotten, and its causes may be logged again.
 const MAX_SCOPES: usize = 1_000;
 
-/// Causes told apart per scope; further ones count as the last of these. A scope whose cause always differs must not flood
+/// Causes distinguished per scope; further ones count as the last of these. A scope whose cause always differs must not flood
 /// the log.
 const MAX_CAUSES: usize = 20;
 
@@ -18,7 +18,7 @@ const MAX_CAUSES: usize = 20;
 #[derive(Debug, Default)]
 pub struct LogOnce {
     scopes: HashMap<String, Scope>,
-    /// Counts the calls, to tell which scope was silent for longest.
+    /// Counts the calls; shows which scope was silent for longest.
     calls: u64,
 }
 
