@@ -99,7 +99,7 @@ impl ClientOptions {
 pub struct PostMessage<'a> {
     /// A conversation's id, a person's id (opens the direct message), or a public channel's name.
     pub channel: &'a str,
-    /// What it says.
+    /// What Slack is to show.
     pub message: &'a Message,
     /// The message to reply to.
     pub thread_ts: Option<&'a MessageTs>,

@@ -132,9 +132,9 @@ async fn find_in_history(
         Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
             let own = slack.own_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
             let replies = matching_replies(id, &own, &search.missing_replies);
-            let doubles = duplicates(&replies);
-            if !doubles.is_empty() {
-                return Ok(Some(HistoryResult::Duplicates(channel.clone(), doubles)));
+            let duplicated = duplicates(&replies);
+            if !duplicated.is_empty() {
+                return Ok(Some(HistoryResult::Duplicates(channel.clone(), duplicated)));
             }
             let replied =
                 |(_, replies)| Outcome::Replied { channel: channel.clone(), ts: ts.clone(), replies };
