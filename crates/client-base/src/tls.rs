@@ -37,7 +37,7 @@ pub fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
     usable_roots(rustls_native_certs::load_native_certs())
 }
 
-/// Single unreadable certificates are passed over, as other programs do: most stores hold some.
+/// Single unreadable certificates are skipped, as other programs do: most stores hold some.
 fn usable_roots(found: CertificateResult) -> Result<RootCertStore, NoTrustedRoots> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

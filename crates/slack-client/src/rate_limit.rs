@@ -4,9 +4,10 @@
 //! [`LookupQueue`] bounds the look-ups that run at once. How fast a channel takes messages, the controller decides.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
@@ -81,7 +82,7 @@ impl RateLimits {
     }
 
     fn blocked(&self) -> MutexGuard<'_, HashMap<Method, (Instant, SlackError)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -182,7 +183,7 @@ impl Slots {
 
 impl Shared {
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 
     /// Lets through every caller that may pass now.
@@ -309,7 +310,7 @@ mod tests {
             let (queue, passed) = (&queue, &passed);
             async move {
                 let call = async {
-                    passed.lock().unwrap().push((began.elapsed().as_secs(), priority.clone()));
+                    passed.lock().push((began.elapsed().as_secs(), priority.clone()));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(())
                 };
@@ -317,7 +318,7 @@ mod tests {
             }
         });
         assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
-        passed.into_inner().unwrap()
+        passed.into_inner()
     }
 
     fn from_requester(requester: &str) -> Priority {

@@ -1,8 +1,9 @@
 //! The token that calls carry: it may be replaced while the daemon runs, and Slack may stop taking it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use http::HeaderValue;
+use parking_lot::RwLock;
 use tokio::sync::watch as latest;
 
 use super::error::{SetupError, SlackError};
@@ -43,7 +44,7 @@ impl Tokens {
     }
 
     pub(super) fn get(&self) -> Arc<ActiveToken> {
-        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.active.read())
     }
 
     pub(super) fn status(&self) -> latest::Receiver<TokenStatus> {
@@ -53,7 +54,7 @@ impl Tokens {
     pub(super) fn replace(&self, token: &Secret) -> Result<(), SetupError> {
         let authorization = parse_token(token.expose())?;
         {
-            let mut now = self.active.write().unwrap_or_else(PoisonError::into_inner);
+            let mut now = self.active.write();
             *now = Arc::new(ActiveToken {
                 generation: now.generation + 1,
                 authorization,

@@ -1,4 +1,4 @@
-//! Where an auth server is, checked for form only; whether someone answers is found out later.
+//! Where an auth server is, checked for form only; whether a server answers is found out later.
 
 use std::fmt;
 use std::net::Ipv6Addr;

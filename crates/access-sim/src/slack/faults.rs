@@ -2,9 +2,10 @@
 //!
 //! This is the list and the matching; `delivery.rs` carries faults out on the wire.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use super::call_log::Call;
@@ -135,7 +136,7 @@ pub struct Faults(Arc<Mutex<Rules>>);
 
 impl Faults {
     fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Adds a rule. When several match a call, the one added first hits it.

@@ -5,10 +5,11 @@
 //! which it is, so the warning names both and is logged once. The number may be too high for a while (a run before this
 //! one, a connection that broke), so it must still be too high when a connection is opened some time later.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
 /// What Slack counted, and what of it is ours.
@@ -59,7 +60,7 @@ impl Others {
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        self.count.lock()
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(due, start + AGAIN);
         assert!(count.take_look(due));
         assert!(!count.take_look(due));
-        // What was looked for is over.
+        // What the check looks for is over.
         count.hello(false, due);
         assert!(!count.take_look(due));
         count.hello(true, due);

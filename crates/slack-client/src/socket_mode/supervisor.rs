@@ -4,11 +4,11 @@
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -99,7 +99,7 @@ impl<'a> Supervisor<'a> {
                             leave_old = leave.clone();
                             old.push(Box::pin(async move {
                                 let _counted = open;
-                                // However it ends, its replacement is on the way.
+                                // However it ends, its replacement is being opened.
                                 link.serve(self.dispatcher, &leave).await;
                             }));
                             if failures == 0 && since.elapsed() >= self.timing.stable_after {
@@ -163,7 +163,7 @@ impl<'a> Supervisor<'a> {
         let remedy = error.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
         let text = format!("{error}{remedy}");
         let entry = format!("{is_error} {text}");
-        let mut last = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_logged.lock();
         let retry_in_s = seconds(pause);
         if last.as_ref() == Some(&entry) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
@@ -183,7 +183,7 @@ impl<'a> Supervisor<'a> {
     fn log_connected(&self, number: u8) {
         let open = *self.connections.borrow();
         // After an error it has yet to show that it lasts.
-        if open == 1 && self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        if open == 1 && self.last_logged.lock().is_none() {
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode");
         } else {
             debug!(connection = number, connections = open, "A Socket Mode connection is open");
@@ -193,7 +193,7 @@ impl<'a> Supervisor<'a> {
     /// Logs that the error is over once a connection has lasted. Does not end.
     async fn log_once_stable<T>(&self, number: u8) -> T {
         sleep(self.timing.stable_after).await;
-        if self.last_logged.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+        if self.last_logged.lock().take().is_some() {
             let open = *self.connections.borrow();
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode again");
         }

@@ -1,6 +1,6 @@
 //! What the client reports of its calls, and that it sends none while Slack's wait lasts.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -9,8 +9,8 @@ use super::*;
 struct Recorder(Mutex<Vec<(Method, Option<Retry>)>>);
 
 impl Observer for Recorder {
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
-        self.0.lock().unwrap().push((method, result.err().map(SlackError::retry)));
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>, _: Duration) {
+        self.0.lock().push((method, result.err().map(SlackError::retry)));
     }
 
     fn clock_observed(&self, _: Offset) {}
@@ -53,5 +53,5 @@ async fn the_observer_gets_each_call_with_its_result() {
     }
     let results =
         [None, Some(Retry::Never), Some(Retry::Backoff), Some(Retry::After(Duration::from_secs(3)))];
-    assert_eq!(*recorder.0.lock().unwrap(), results.map(|result| (Method::ChatPostMessage, result)));
+    assert_eq!(*recorder.0.lock(), results.map(|result| (Method::ChatPostMessage, result)));
 }

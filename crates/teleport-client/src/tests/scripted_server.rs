@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::{Options, TeleportSim};
@@ -162,7 +163,7 @@ pub(crate) struct Reports {
 }
 
 impl Observer for Reports {
-    fn call_ended(&self, call: Call, result: CallResult) {
+    fn call_ended(&self, call: Call, result: CallResult, _: Duration) {
         self.calls.lock().unwrap().push((call, result));
     }
     fn watch_opened(&self) {}

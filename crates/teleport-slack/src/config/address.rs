@@ -1,4 +1,5 @@
-//! The network addresses of the configuration that are not the auth server's, checked for form only; whether someone answers is found out later.
+//! The network addresses of the configuration, the auth server's apart, checked for form only; whether a server answers is
+//! found out later.
 
 use std::net::{IpAddr, SocketAddr};
 

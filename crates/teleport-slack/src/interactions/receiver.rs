@@ -5,7 +5,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use access_core::interaction::signature::{ReplayCache, Verified, verify};
@@ -15,6 +14,7 @@ use access_core::interaction::{
 use access_core::policy::refusal::Refusal;
 use access_core::render::modal::{keep_open, notice, reason_missing};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -154,7 +154,7 @@ impl InteractionReceiver {
         };
         self.log_once.clear("callback");
         if let Some(signature) = verified.signature()
-            && !self.replay_cache.lock().unwrap_or_else(PoisonError::into_inner).insert(signature, now)
+            && !self.replay_cache.lock().insert(signature, now)
         {
             self.metrics.interaction_ended(InteractionResult::InvalidSignature);
             self.log_rejection("replay", "", "A callback was refused: its signature was used before");
@@ -251,7 +251,7 @@ impl InteractionReceiver {
             | Interaction::ButtonPress(_) => {}
         }
         let Some(key) = interaction.key() else { return Classified::Answered(CallbackResponse::Ack) };
-        let mut dedup = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dedup = self.dedup.lock();
         if !dedup.insert(&key) {
             self.metrics.interaction_ended(InteractionResult::Duplicate);
             debug!("An interaction was delivered again");
@@ -263,7 +263,7 @@ impl InteractionReceiver {
     /// Forgets the interaction, so that the user may try again.
     fn reject_overload(&self, key: Option<&InteractionKey>, consequence: &str) {
         if let Some(key) = key {
-            self.dedup.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.dedup.lock().remove(key);
         }
         self.metrics.interaction_ended(InteractionResult::Overloaded);
         warn!("Too many interactions in progress; rejected this one: {consequence}");

@@ -1,7 +1,8 @@
 //! Logs each cause once per scope (a channel, a recipient, …), until the scope works again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Scopes remembered; beyond this all are forgotten and may be logged again.
 const MAX_SCOPES: usize = 1_000;
@@ -16,7 +17,7 @@ pub(crate) struct LogOnce(Mutex<HashMap<String, Vec<String>>>);
 impl LogOnce {
     /// Whether this is news.
     pub(crate) fn should_log(&self, scope: &str, cause: &str) -> bool {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.0.lock();
         if open.len() >= MAX_SCOPES && !open.contains_key(scope) {
             open.clear();
         }
@@ -30,7 +31,7 @@ impl LogOnce {
 
     /// The scope works again. Returns whether a cause was logged for it.
     pub(crate) fn clear(&self, scope: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(scope).is_some()
+        self.0.lock().remove(scope).is_some()
     }
 }
 
@@ -51,6 +52,6 @@ mod tests {
         for n in 0..3 * MAX_SCOPES {
             log_once.should_log(&format!("#c{n}"), "is_archived");
         }
-        assert!(log_once.0.lock().unwrap().len() <= MAX_SCOPES);
+        assert!(log_once.0.lock().len() <= MAX_SCOPES);
     }
 }

@@ -55,7 +55,7 @@ impl Run {
     /// The request that a line of the event log is about.
     fn request_of(&self, action: &Action) -> Option<usize> {
         match action {
-            Action::Create { .. } => Some(self.requests.lock().unwrap().len() - 1),
+            Action::Create { .. } => Some(self.requests.lock().len() - 1),
             _ => action.request(),
         }
     }
@@ -77,7 +77,7 @@ impl Run {
                     created: Timestamp::now(),
                     is_finished: false,
                 };
-                self.requests.lock().unwrap().push(asked);
+                self.requests.lock().push(asked);
                 id
             }
             Action::Review { request, by, approve } => {
@@ -120,7 +120,7 @@ impl Run {
 
     async fn click(&self, request: usize, user: &str, copy: usize, approve: bool) -> String {
         let (id, destination) = {
-            let asked = self.requests.lock().unwrap();
+            let asked = self.requests.lock();
             let CreatedRequest { id, destinations, .. } = &asked[request];
             (id.clone(), destinations[copy.min(destinations.len() - 1)].clone())
         };
