@@ -9,9 +9,9 @@ pub enum Credentials {
     Identity(PathBuf),
     /// Three PEM files (`tctl auth sign --format=tls`).
     Files {
-        /// The private key.
+        /// The file of the private key, in PEM.
         client_key: PathBuf,
-        /// The certificate.
+        /// The file of the certificate, in PEM.
         client_crt: PathBuf,
         /// The cluster's certificate authorities.
         root_cas: PathBuf,

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use teleport_client::denied::AccessDenied;
 use teleport_client::error::TeleportError;
 use teleport_client::users;
@@ -32,11 +32,11 @@ const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 pub struct UserLookup {
     teleport: teleport_client::Client,
     mapping: UserMapping,
-    /// The last listing.
+    /// The result of the last listing, if there was one.
     snapshot: watch::Sender<Option<UserSnapshot>>,
     /// A caller waits for a new listing.
     refresh_requested: Notify,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 /// The result of listing all users.
@@ -55,7 +55,7 @@ impl UserLookup {
             mapping: links,
             snapshot: watch::Sender::new(None),
             refresh_requested: Notify::new(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
         }
     }
 
