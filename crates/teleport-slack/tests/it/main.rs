@@ -35,6 +35,7 @@ mod diagnostics;
 mod deciding;
 mod in_doubt;
 mod order;
+mod earlier_voters;
 mod recipients;
 mod attacks;
 mod concurrency;
