@@ -11,6 +11,10 @@ check:
 test *arguments:
     cargo test --workspace {{ arguments }}
 
+# The same by nextest (`cargo install cargo-nextest --locked`), which names what hangs or is slow. Most tests wait, so many at once.
+nextest *arguments:
+    cargo nextest run --workspace --test-threads 16 {{ arguments }}
+
 # The gate: check, test, demo, the page in a browser, conformance.
 test-all:
     .ci/run

@@ -22,13 +22,13 @@ pub use super::rate_limit::Priority;
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);
 
-/// Someone who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
+/// A user who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
 const MISS_TTL: Duration = Duration::from_secs(300);
 
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
 
-/// A longer key names no one: e-mail addresses end at 320 bytes, ids and channel names long before.
+/// A longer key names no user: e-mail addresses end at 320 bytes, ids and channel names long before.
 const MAX_KEY_BYTES: usize = 512;
 
 /// Names of channels that are looked for together; more are looked for one by one.
@@ -47,7 +47,7 @@ pub struct Directory {
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
-    /// The names that anybody asked for: one list answers for all of them.
+    /// The names that callers asked for: one list answers for all of them.
     wanted_names: Arc<Mutex<BTreeSet<String>>>,
     list_lock: Arc<tokio::sync::Mutex<()>>,
 }

@@ -147,7 +147,7 @@ impl Client {
         Ok(found)
     }
 
-    /// Takes a message of ours back (`chat.delete`). One that is not there any more counts as taken back.
+    /// Deletes a message of ours (`chat.delete`). One that is not there any more counts as deleted.
     pub async fn delete_message(&self, channel: &ChannelId, ts: &MessageTs) -> Result<(), SlackError> {
         let body = serde_json::json!({ "channel": channel, "ts": ts });
         match self.json(Method::ChatDelete, &body).await {

@@ -26,7 +26,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::domain::skew::Offset;
@@ -52,7 +52,7 @@ use wire::Fields;
 
 pub use token::TokenStatus;
 
-/// Slack's API for everyone but GovSlack.
+/// Slack's API for every workspace but GovSlack's.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 
 /// How long a whole call may take. Slack mostly answers within a second.
@@ -246,14 +246,14 @@ impl Client {
     }
 
     /// The members of a user group by its id, `S…` (`usergroups.users.list`). Needs the scope `usergroups:read`.
-    /// What is not the id of a person in Slack's answer is passed over: it could not click either.
+    /// Skips what is not the id of a user in Slack's answer: it could not click either.
     pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {
         let method = Method::UsergroupsUsersList;
         let fields = self.read(method, &[("usergroup", usergroup)]).await?;
         objects::members(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets anyone in who has it, and
+    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets every caller in that has it, and
     /// only for a short time.
     pub async fn apps_connections_open(&self, app_token: &Secret) -> Result<Secret, SlackError> {
         let method = Method::AppsConnectionsOpen;
@@ -325,7 +325,7 @@ impl Client {
         scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         self.shared.rate_limits.check(method)?;
-        let sent = Timestamp::now();
+        let (sent, began) = (Timestamp::now(), Instant::now());
         let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
         if let Ok((headers, _)) = &outcome {
             self.record_clock(headers, sent);
@@ -334,7 +334,7 @@ impl Client {
         if let Err(error) = &outcome {
             self.shared.rate_limits.record(error);
         }
-        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop));
+        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop), began.elapsed());
         outcome
     }
 

@@ -1,7 +1,7 @@
 //! What Slack answers, as this daemon sees it: the token's identity, a posted message, people, conversations.
 //!
 //! Slack adds, retypes and leaves out fields between workspaces and over time, so every reader takes what is
-//! readable and insists only on ids. Where a field speaks against trusting someone, an unreadable value counts
+//! readable and insists only on ids. Where a field speaks against trusting a user, an unreadable value counts
 //! as set.
 
 use std::collections::BTreeSet;

@@ -151,7 +151,7 @@ pub(super) fn machine_roots() -> Result<RootCertStore, SetupError> {
     usable_roots(rustls_native_certs::load_native_certs())
 }
 
-/// Single unreadable certificates are passed over, as other programs do: most stores hold some.
+/// Single unreadable certificates are skipped, as other programs do: most stores hold some.
 fn usable_roots(found: CertificateResult) -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);

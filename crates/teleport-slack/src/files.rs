@@ -26,7 +26,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)
     Ok((bytes, mode_of(&metadata)))
 }
 
-/// Refuses a named pipe, which can block the caller that opens it for ever.
+/// Refuses a named pipe, which can block the caller that opens it forever.
 pub(crate) fn reject_pipe(path: &Path) -> io::Result<()> {
     let is_open = ALREADY_OPEN.iter().any(|open| path == Path::new(open))
         || ALREADY_OPEN_DIRS.iter().any(|below| path.starts_with(below));

@@ -17,7 +17,7 @@ pub(crate) enum SecretKind {
     SlackToken,
     /// Exactly what Slack's signing secrets look like.
     SigningSecret,
-    /// The address of one of Slack's incoming webhooks: everyone who knows it may post.
+    /// The address of one of Slack's incoming webhooks: every caller that knows it may post.
     Webhook,
     /// A private key in PEM.
     PrivateKey,

@@ -34,7 +34,7 @@ pub enum Phase {
     Promoted,
     /// No reviewer decided in time.
     Expired,
-    /// Taken away before anybody decided.
+    /// Deleted before a decision.
     Deleted,
     /// In a state that this version does not know, or gone from there.
     Unknown,
@@ -75,7 +75,7 @@ pub fn phase(listed: Option<&AccessRequest>, remembered: Option<&AccessRequest>,
     }
 }
 
-/// When a listed request is to be looked at again although nothing happened, if it is.
+/// When the controller must reconcile a listed request again although nothing happened. `None`: never.
 pub fn next_change(listed: Option<&AccessRequest>) -> Option<Timestamp> {
     expires_at(listed?)
 }
@@ -106,7 +106,7 @@ pub fn needs_refetch(
 }
 
 /// Whether what we read of a request is older than what the record remembers: another daemon read
-/// earlier. A decision is never taken back into waiting, and reviews never become fewer.
+/// earlier. A decided request never waits again, and its reviews never become fewer.
 pub fn is_stale(listed: &AccessRequest, known: Option<&AccessRequest>) -> bool {
     known.is_some_and(|known| {
         let waits = |request: &AccessRequest| request.state == RequestState::Pending;

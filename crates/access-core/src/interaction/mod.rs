@@ -118,7 +118,7 @@ pub struct Origin {
     pub enterprise_id: Option<String>,
 }
 
-/// A one-time address. Anyone who has it can answer in the app's name, so it is never printed.
+/// A one-time address. Every caller that has it can answer in the app's name, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResponseUrl(String);
 
@@ -138,7 +138,7 @@ impl fmt::Debug for ResponseUrl {
 /// A payload that cannot be understood. Nothing of it is in here but who sent it: it holds addresses and tickets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPayload {
-    /// The first part that is missing or odd.
+    /// The first part that is missing or invalid.
     pub part: &'static str,
     /// Who did it, if that can be read.
     pub sender: Option<Sender>,

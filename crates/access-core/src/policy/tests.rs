@@ -405,7 +405,7 @@ proptest! {
             let decision = if approve { Approve } else { Deny };
             VoteAttempt { vote: Vote { at: at(n), ..vote(users[user], decision) }, read: None, result: None }
         }).collect();
-        // The schedule, then everybody to the end.
+        // The schedule, then every user to the end.
         let rest = (0..clicks.len()).flat_map(|n| vec![n; 100]).map(|n| (n, false));
         let count = clicks.len();
         let steps: Vec<_> = schedule.into_iter().map(|(index, lost)| (index.index(count), lost)).chain(rest).collect();

@@ -342,7 +342,7 @@ impl Record {
     }
 }
 
-/// The phase that every message shows that can be kept true, if they agree and there is one.
+/// The phase that every reachable message shows, if they agree and there is one.
 fn displayed_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
     let mut kept = deliveries.iter().filter(|d| !d.is_unreachable).map(|d| Some(d.displayed.as_ref()?.phase));
     let phase = kept.next()??;

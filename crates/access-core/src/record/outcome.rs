@@ -55,7 +55,7 @@ pub enum Outcome {
         final_at: Timestamp,
         /// Whether Slack said that it is there, and not where.
         is_accepted: bool,
-        /// Whether what was in doubt before turned out well on the way, so that this is the first attempt of its message.
+        /// Whether this is the first attempt of its message: an earlier in-doubt post was resolved in the same pass.
         is_first: bool,
     },
     /// A duplicate message was deleted.

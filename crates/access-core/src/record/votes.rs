@@ -174,8 +174,8 @@ impl Votes {
         self.list.get(self.decided_by?)
     }
 
-    /// The open vote of a person, found by the Teleport user and by the Slack person: a changed link does not give
-    /// anybody a second vote.
+    /// The open vote of a person, found by the Teleport user and by the Slack person: a changed link gives
+    /// no user a second vote.
     pub fn find(&self, user: &str, slack_user: &SlackUserId) -> Option<&Vote> {
         self.open().iter().find(|vote| vote.user == user || vote.slack_user == *slack_user)
     }

@@ -259,7 +259,7 @@ impl SlackSim {
         messages
     }
 
-    /// The bot's direct conversation with someone, if it was ever opened.
+    /// The bot's direct conversation with a user, if it was ever opened.
     pub fn dm_with(&self, user: &str) -> Option<String> {
         let state = self.shared.state();
         state.direct_with(&BTreeSet::from([user.to_owned()])).map(|found| found.channel.id.clone())
@@ -341,7 +341,7 @@ impl SlackSim {
         });
     }
 
-    /// Adds someone, or replaces what is known of them.
+    /// Adds a user, or replaces what is known of them.
     pub fn put_user(&self, person: SlackUser) {
         self.modify(|state| state.users.insert(person.id.clone(), person));
     }

@@ -1,5 +1,5 @@
 //! Reading Slack's mrkdwn for what it does to users: mentions, links and dates. Bold and the like do nothing to
-//! anyone and are not read.
+//! a user and are not read.
 //!
 //! Where Slack's automatic linking is not documented to the last rule, this leans to "it would be linked".
 

@@ -53,7 +53,7 @@ pub enum Method {
     GetCurrentUserRoles,
     /// One role.
     GetRole,
-    /// A certificate, perhaps for someone else.
+    /// A certificate, perhaps for another user.
     GenerateUserCerts,
     /// How users log in.
     GetAuthPreference,

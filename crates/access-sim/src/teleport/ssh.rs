@@ -1,6 +1,6 @@
 //! SSH public keys and certificates as text, as far as identity files and `GenerateUserCerts` carry them.
 //!
-//! The certificates have the right structure and a meaningless signature: no one logs in over SSH here.
+//! The certificates have the right structure and a meaningless signature: no client logs in over SSH here.
 
 use jiff::Timestamp;
 

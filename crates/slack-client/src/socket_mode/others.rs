@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(due, start + AGAIN);
         assert!(count.take_look(due));
         assert!(!count.take_look(due));
-        // What was looked for is over.
+        // What the check looks for is over.
         count.hello(false, due);
         assert!(!count.take_look(due));
         count.hello(true, due);

@@ -99,7 +99,7 @@ impl<'a> Supervisor<'a> {
                             leave_old = leave.clone();
                             old.push(Box::pin(async move {
                                 let _counted = open;
-                                // However it ends, its replacement is on the way.
+                                // However it ends, its replacement is being opened.
                                 link.serve(self.dispatcher, &leave).await;
                             }));
                             if failures == 0 && since.elapsed() >= self.timing.stable_after {

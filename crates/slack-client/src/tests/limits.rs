@@ -9,7 +9,7 @@ use super::*;
 struct Recorder(Mutex<Vec<(Method, Option<Retry>)>>);
 
 impl Observer for Recorder {
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>, _: Duration) {
         self.0.lock().push((method, result.err().map(SlackError::retry)));
     }
 

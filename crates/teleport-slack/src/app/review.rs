@@ -39,8 +39,8 @@ const INTERACTIONS_CAPACITY: usize = 256;
 /// Requests that wait for a reconcile because of a vote; beyond this the watch leads to it.
 const ENQUEUE_CAPACITY: usize = 1_024;
 
-/// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
-/// called, like everything that is wrong with a configuration.
+/// Whether callbacks may be listened for as the configuration and the command line say. Asked before the first
+/// call, like everything that is wrong with a configuration.
 ///
 /// # Errors
 /// If nothing does TLS and the command line does not allow that.

@@ -135,7 +135,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
     }
 }
 
-/// Looks at the file of a secret for ever; without one, does nothing for ever.
+/// Watches the file of a secret and never returns; without a file it only waits.
 async fn watch_file(user: SecretConsumer, secret: Secret) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };

@@ -1,4 +1,4 @@
-//! Network addresses in the configuration, checked for form only; whether someone answers is found out later.
+//! Network addresses in the configuration, checked for form only; whether a server answers is found out later.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -172,7 +172,7 @@ pub(super) fn review(
 }
 
 /// What a file of a 0.x release means: callbacks, the e-mail address as the only link, as then, and no rules, so that
-/// only suggested reviewers decide where then everybody did.
+/// only suggested reviewers decide where every user could then.
 fn legacy_0x(
     signing: Field<String>,
     listener: Option<HttpConfig>,

@@ -1,7 +1,7 @@
 //! Fetches a request again where the last list or event may be out of date.
 //!
 //! Lists lag, other daemons see events earlier, clocks differ, and without rights Teleport lists nothing. So a request is
-//! fetched by its id before anything is taken back. A request that is not found counts as deleted only if the rights prove
+//! fetched by its id before a message loses its buttons. A request that is not found counts as deleted only if the rights prove
 //! it (`teleport::rights`).
 
 use std::sync::Arc;

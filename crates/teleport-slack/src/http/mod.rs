@@ -82,7 +82,7 @@ impl ListenError {
 }
 
 impl Listener {
-    /// Takes the address and reads the key and certificate. Without `tls`, everyone who can listen in on the network
+    /// Takes the address and reads the key and certificate. Without `tls`, every machine that can listen in on the network
     /// can read the callbacks: meant for a proxy on the same machine that ends TLS.
     ///
     /// # Errors

@@ -172,7 +172,7 @@ impl ListenerLimits {
     }
 }
 
-/// Serves one connection. What goes wrong is the other side's business: anyone can connect.
+/// Serves one connection. What goes wrong is the other side's business: any machine can connect.
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,

@@ -165,7 +165,7 @@ fn open(path: &Path) -> Result<File, LogError> {
     let fail = |source| LogError::Open { path: path.to_owned(), source };
     files::reject_pipe(path).map_err(fail)?;
     let mut file = options.open(path).map_err(fail)?;
-    // The last writer may have died, or met a full disk, in the middle of a line.
+    // The last writer may have died, or met a full disk, within a line.
     if ends_mid_line(path) {
         let _ = file.write_all(b"\n");
     }

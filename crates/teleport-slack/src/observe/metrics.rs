@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::domain::skew::Offset;
 use jiff::Timestamp;
@@ -193,7 +194,7 @@ impl Metrics {
 }
 
 impl TeleportObserver for Metrics {
-    fn call_ended(&self, call: Call, result: CallResult) {
+    fn call_ended(&self, call: Call, result: CallResult, _: Duration) {
         increment(&self.counters.teleport_requests, [("method", call.name()), ("code", result.name())]);
         if result.has_response() {
             self.health.update(|state| state.last_response = Some(Instant::now()));
@@ -255,7 +256,7 @@ impl TeleportObserver for Metrics {
 }
 
 impl SlackObserver for Metrics {
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>, _: Duration) {
         let result = match result {
             Ok(()) => "ok",
             Err(error) if error.is_ambiguous() => "ambiguous",

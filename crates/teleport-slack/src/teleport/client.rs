@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use teleport_proto::auth::PingRequest;
@@ -193,9 +193,10 @@ impl Client {
         limit: Duration,
         answer: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<Result<T, Status>, TeleportError> {
+        let began = Instant::now();
         let answer = tokio::time::timeout(limit, answer).await;
         let result = answer.as_ref().map_or(CallResult::TIMEOUT, CallResult::from_result);
-        self.observer().call_ended(call, result);
+        self.observer().call_ended(call, result, began.elapsed());
         if let Ok(answer) = &answer {
             self.record_admission(answer.as_ref().err());
         }

@@ -3,6 +3,7 @@
 //! The implementer must return at once: it is called between a call's answer and its caller.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use super::call::Call;
 use super::error::{CallResult, TeleportError};
@@ -10,8 +11,8 @@ use super::visibility::Visibility;
 
 /// Receives what a [`super::Client`] and its watcher do.
 pub trait Observer: Debug + Send + Sync {
-    /// A call ended.
-    fn call_ended(&self, call: Call, result: CallResult);
+    /// A call ended, which took so long; of a stream, until it was open.
+    fn call_ended(&self, call: Call, result: CallResult, took: Duration);
 
     /// The watch is open.
     fn watch_opened(&self);
@@ -61,7 +62,7 @@ pub(crate) struct NoObserver;
 
 #[cfg(test)]
 impl Observer for NoObserver {
-    fn call_ended(&self, _: Call, _: CallResult) {}
+    fn call_ended(&self, _: Call, _: CallResult, _: Duration) {}
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
     fn watch_lost(&self) {}

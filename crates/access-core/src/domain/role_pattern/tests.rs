@@ -137,7 +137,7 @@ fn a_name_of_any_length_costs_little() {
     for text in ["*", "^.*$", "x*"] {
         assert!(!pattern(text).matches(&"x".repeat(MAX_ROLE + 1)), "{text}");
     }
-    // Where backtracking takes for ever.
+    // Where backtracking takes forever.
     assert!(!pattern(&("a*".repeat(400) + "c")).matches(&format!("{}b", "a".repeat(MAX_ROLE - 1))));
     assert!(!pattern("^(a*)*(a*)*(a*)*x$").matches(&"a".repeat(MAX_ROLE)));
 }

@@ -498,7 +498,7 @@ fn an_invalid_mark_is_removed_and_blocks_no_vote() {
         }
         assert_eq!(record.votes.decided_by(), None);
         assert_eq!(record.votes.list().len(), 1, "the vote stays");
-        // Without the mark it is not looked at again and again.
+        // Without the mark it is not evaluated again and again.
         assert_eq!(next_evaluation(&record, request, rules, at(99)), NextEvaluation::Never);
     }
     let mut record = marked.clone();
@@ -620,7 +620,7 @@ fn votes_from_before_an_unseen_decision_count_no_more() {
     // A review is what it was written for.
     scene.request = Some(written("r2", 1));
     assert!(matches!(scene.verdict("carol", Approve), Verdict::Vote(_)));
-    // Approved and taken back: nothing shows it but that it was written.
+    // Approved and opened again: nothing shows it but that it was written.
     scene.request = Some(written("r3", 0));
     for user in ["bob", "carol"] {
         assert_eq!(scene.verdict(user, Approve), Verdict::ApplyPendingDecision, "first it is written down");

@@ -276,7 +276,7 @@ enum ReplicaState {
     Sending {
         claim: Claim,
     },
-    /// Its post is on the way or there, and no answer has come.
+    /// Its post is in flight or there, and no answer has come.
     AwaitingReply {
         claim: Claim,
         sent: u8,
@@ -344,7 +344,7 @@ struct ModelState {
     record: StoredRecord,
     /// Messages in Slack.
     slack: Vec<u8>,
-    /// Posts on the way: when they were sent.
+    /// Posts in flight: when they were sent.
     in_flight: Vec<(u8, u8)>,
     next_ts: u8,
     replicas: Vec<Replica>,
@@ -352,7 +352,7 @@ struct ModelState {
     lost_replies_left: u8,
 }
 
-/// How hard the world is.
+/// How much may go wrong.
 #[derive(Clone, Copy)]
 struct FaultBudget {
     replicas: usize,
@@ -397,7 +397,7 @@ impl ModelState {
         self.record.0.clone()
     }
 
-    /// All worlds that may come next.
+    /// All states that may come next.
     fn next(&self, budget: FaultBudget) -> Vec<Self> {
         let mut states = Vec::new();
         if self.now < budget.ticks && self.in_flight.iter().all(|(_, sent)| self.now < sent + CALL_TICKS) {
@@ -620,7 +620,7 @@ impl Step {
 const TWO_REPLICAS: FaultBudget =
     FaultBudget { replicas: 2, crashes: 1, lost_replies: 1, ticks: 4, freezes_while_sending: false };
 
-/// Tries everything; calls `check` for each world. Returns how many there were.
+/// Tries everything; calls `check` for each state. Returns how many there were.
 fn explore(budget: FaultBudget, check: impl Fn(&ModelState)) -> usize {
     let mut seen = HashSet::from([ModelState::new(budget)]);
     let mut open: VecDeque<_> = seen.iter().cloned().collect();

@@ -300,13 +300,13 @@ impl Sockets {
             table.acknowledged.pop_front();
         }
         let refused = !pending.accepts_response && !answer.is_null();
-        // The sender may have given up.
+        // The sender may have stopped waiting.
         let _ = pending.reply.send(if refused { Value::Null } else { answer });
         if refused { Err("a payload where none is accepted".to_owned()) } else { Ok(()) }
     }
 }
 
-/// A socket's place among the others, given up when dropped.
+/// A socket's place among the others, free again when dropped.
 struct SocketGuard {
     sockets: Sockets,
     id: u64,

@@ -21,7 +21,7 @@ use super::{ApiReply, Client, LIMIT, button, post_button, reason_modal, wait_unt
 struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
-    /// The next text, as JSON; answers pings on the way.
+    /// The next text, as JSON; answers pings meanwhile.
     async fn next(&mut self) -> Value {
         loop {
             match self.frame().await {

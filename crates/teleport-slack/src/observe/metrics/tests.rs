@@ -32,7 +32,7 @@ fn the_document_lists_every_name_and_no_other() {
     metrics.certificate_expires(Timestamp::now());
     metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode_connections(2);
-    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK);
+    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK, Duration::ZERO);
     let exported: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
@@ -128,24 +128,25 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
             m.interaction_ended(InteractionResult::Overloaded)
         }),
         ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| {
-            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK)
+            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK, Duration::ZERO)
         }),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
-            SlackObserver::call_ended(m, Method::AuthTest, Ok(()))
+            SlackObserver::call_ended(m, Method::AuthTest, Ok(()), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"refused\"}", &|m| {
             let error = SlackError::api_error(Method::ChatUpdate, "not_in_channel");
-            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"limited\"}", &|m| {
             let error = SlackError::api_error(Method::ChatUpdate, "ratelimited");
-            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"ambiguous\"}", &|m| {
             SlackObserver::call_ended(
                 m,
                 Method::ChatUpdate,
                 Err(&SlackError::timed_out(Method::ChatUpdate, true)),
+                Duration::ZERO,
             )
         }),
         ("waiting_errands", &|m| m.pending_operations_changed(1)),
