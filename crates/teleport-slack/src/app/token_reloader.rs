@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
+use access_core::domain::log_once::LogOnce;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
@@ -168,12 +169,15 @@ async fn watch_file(user: SecretConsumer, secret: Secret) {
     }
 }
 
+/// What is logged about, for [`LogOnce`].
+const FILE: &str = "file";
+
 /// What was seen of a file.
 struct FileState {
     current: Secret,
     last: Option<Result<Secret, String>>,
     tried_at: Option<Instant>,
-    logged: bool,
+    log_once: LogOnce,
 }
 
 /// What to make of it.
@@ -188,12 +192,12 @@ enum FileChange {
 
 impl FileState {
     fn new(current: Secret) -> Self {
-        Self { current, last: None, tried_at: None, logged: false }
+        Self { current, last: None, tried_at: None, log_once: LogOnce::default() }
     }
 
     fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
         if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
-            let was_logged = self.logged;
+            let was_logged = self.log_once.has_logged(FILE);
             *self = Self::new(self.current.clone());
             return if was_logged { FileChange::Restored } else { FileChange::Unchanged };
         }
@@ -212,9 +216,9 @@ impl FileState {
         }
     }
 
-    /// Whether it is not in the log yet; it counts as logged from then on.
+    /// Whether what is wrong with the file as it is now is not in the log yet.
     fn should_log(&mut self) -> bool {
-        !std::mem::replace(&mut self.logged, true)
+        self.log_once.once(FILE, "unusable")
     }
 }
 

@@ -23,7 +23,7 @@ use super::lease::{Holder, Lease};
 use super::reconcile_error::{ReconcileError, STAGE_WRITE};
 use super::retry_state::{Deferred, Effect, RetryState, later};
 use super::sender::SlackSender;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
 use crate::teleport;
@@ -67,7 +67,7 @@ pub(super) struct Executor {
     pub(super) holder: Holder,
     pub(super) sender: SlackSender,
     pub(super) directory: Directory,
-    pub(super) log_once: Arc<LogOnce>,
+    pub(super) log_once: Arc<SharedLogOnce>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
 }

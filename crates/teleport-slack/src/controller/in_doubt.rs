@@ -25,6 +25,10 @@ use slack_client::method::Method;
 /// The bot cannot read the history, and Slack has not answered posts to that destination since.
 const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
+/// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+const IN_DOUBT: &str = "in doubt";
+
 /// The scopes that let the bot read the history.
 const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
 
@@ -121,8 +125,9 @@ impl SlackSender {
         let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let delay = next_attempt.map_or(delay, |next| delay.min(next));
         let retry_in_s = seconds(delay);
-        match self.channels().should_log(destination) {
-            Some(times) => {
+        match self.log_once.at_most_each(LOG_INTERVAL, destination, IN_DOUBT) {
+            Some(suppressed) => {
+                let times = suppressed + 1;
                 let when = match next_attempt {
                     _ if !in_doubt.is_accepted => "when Slack answers there".to_owned(),
                     Some(next) => {

@@ -55,7 +55,7 @@ use crate::controller::retry_state::{Observation, Observed, RetryState};
 use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
@@ -192,7 +192,7 @@ impl Controller {
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
-        let log_once = Arc::new(LogOnce::default());
+        let log_once = Arc::new(SharedLogOnce::default());
         let executor = Executor {
             teleport: teleport.clone(),
             holder: Holder::new(),

@@ -18,7 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use super::reconcile_error::{ReconcileError, TELEPORT_DENIED_BACKOFF, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
@@ -59,7 +59,7 @@ impl ReviewContext {
         id: &RequestId,
         listed: Option<&AccessRequest>,
         record: &Record,
-        (clock, log_once): (&Clock, &LogOnce),
+        (clock, log_once): (&Clock, &SharedLogOnce),
         retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
         // Votes decide only where the rules do; elsewhere Teleport decides, whatever is in the record.

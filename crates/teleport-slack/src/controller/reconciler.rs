@@ -28,7 +28,7 @@ use super::refetch::{Presence, drop_unconfirmed, refetch_at, refetch_if_stale};
 use super::retry_state::{Observed, RetryState, later};
 use super::send_turns::Wait;
 use super::start_order::StartOrder;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
 use crate::teleport;
@@ -53,7 +53,7 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
-    pub(super) log_once: Arc<LogOnce>,
+    pub(super) log_once: Arc<SharedLogOnce>,
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,

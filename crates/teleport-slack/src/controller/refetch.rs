@@ -17,7 +17,7 @@ use tracing::{debug, error};
 
 use super::reconcile_error::ReconcileError;
 use super::retry_state::{Observation, Observed, later};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::clock::Clock;
 use crate::teleport;
 use crate::teleport::error::TeleportError;
@@ -53,7 +53,7 @@ impl Presence {
 /// Fetches the request by its id if the last observation may be out of date or may prove nothing.
 pub(super) async fn refetch_if_stale(
     teleport: &teleport::Client,
-    (clock, log_once): (&Clock, &LogOnce),
+    (clock, log_once): (&Clock, &SharedLogOnce),
     id: &RequestId,
     seen: &Observed,
     record: &Record,

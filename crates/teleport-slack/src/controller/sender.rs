@@ -24,7 +24,7 @@ use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
@@ -57,7 +57,7 @@ pub(super) struct SlackSender {
     queues: Mutex<ChannelQueues>,
     breaker: Mutex<ChannelBreaker>,
     channels: Mutex<ChannelStates>,
-    log_once: LogOnce,
+    pub(super) log_once: SharedLogOnce,
     /// Requests whose turn it is.
     pub(super) next_in_queue: mpsc::Sender<RequestId>,
     /// Notified when a post ended.
@@ -95,7 +95,7 @@ impl SlackSender {
             queues: Mutex::default(),
             breaker: Mutex::default(),
             channels: Mutex::default(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
             next_in_queue: turns,
             send_ended: Notify::new(),
             metrics,
@@ -159,12 +159,14 @@ impl SlackSender {
             Ok((outcome, delivery)) => {
                 self.metrics.operation_ended(delivery);
                 self.breaker().close(&log_scope(method, &destination));
-                if self.log_once.clear(&log_scope(method, &destination)) {
+                if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
                         Method::ChatUpdate => {
-                            info!(%destination, "Slack accepts edits to messages in this destination again")
+                            info!(%destination, suppressed, "Slack accepts edits to messages in this destination again")
                         }
-                        _ => info!(%destination, "Slack accepts messages for this destination again"),
+                        _ => {
+                            info!(%destination, suppressed, "Slack accepts messages for this destination again")
+                        }
                     }
                 }
                 Ok(vec![outcome])

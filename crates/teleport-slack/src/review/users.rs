@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::teleport;
 use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::TeleportError;
@@ -37,7 +37,7 @@ pub struct UserLookup {
     snapshot: watch::Sender<Option<UserSnapshot>>,
     /// A caller waits for a new listing.
     refresh_requested: Notify,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 /// The result of listing all users.
@@ -56,7 +56,7 @@ impl UserLookup {
             mapping: links,
             snapshot: watch::Sender::new(None),
             refresh_requested: Notify::new(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::{ErrorKind, TeleportError};
 use slack_client::error::{Retry, SlackError};
@@ -45,7 +45,7 @@ pub struct VoterLoader {
     pub users: Arc<UserLookup>,
     /// Whose groups matter.
     pub rules: Arc<Rules>,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 /// The voters read for one verdict, and since when.
@@ -94,7 +94,7 @@ impl VoterLoader {
         rules: Arc<Rules>,
     ) -> Self {
         let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, installation: our, users, rules, log_once: LogOnce::default() }
+        Self { slack, groups, installation: our, users, rules, log_once: SharedLogOnce::default() }
     }
 
     /// The reviewer of an account.
