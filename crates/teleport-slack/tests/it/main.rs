@@ -24,6 +24,7 @@ mod remedies;
 mod renewal;
 mod starting;
 mod shutdown;
+mod changelog;
 mod cli;
 mod clocks;
 mod demo;

@@ -13,7 +13,7 @@ fn claim(holder: &str, taken: i64) -> Claim {
 }
 
 #[test]
-fn a_claim_is_respected_until_it_shows_no_life() {
+fn a_claim_is_respected_until_it_stops_changing() {
     let now = Timestamp::from_second(1_000).unwrap();
     let seconds = Duration::from_secs;
     assert_eq!(may_acquire(None, "us", seconds(0), now), Acquire::Free);
@@ -133,7 +133,7 @@ fn a_first_attempt_that_was_not_made_is_not_in_doubt() {
 }
 
 #[test]
-fn where_slack_says_that_it_took_a_post_a_refusal_proves_nothing() {
+fn a_refusal_after_an_accepted_post_proves_nothing() {
     let mut record = Record::default();
     unanswered_attempt(&mut record, 10);
     let since = record.in_doubt[0].attempted_at;
@@ -194,7 +194,7 @@ fn a_post_that_slack_accepts_without_an_address_is_repeated_four_times_at_most_a
 }
 
 #[test]
-fn a_reply_that_follows_one_that_went_well_is_counted_anew() {
+fn attempts_of_a_reply_after_a_posted_one_start_at_zero() {
     let mut record = Record::default();
     unanswered_attempt(&mut record, 10);
     record.apply(&Outcome::RetryAllowed {
