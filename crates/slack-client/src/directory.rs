@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::Client;
 use super::cache::{Cache, Limits};
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects::{Conversation, User};
 use super::rate_limit::LookupQueue;
@@ -114,7 +114,7 @@ impl Directory {
                         }
                         Ok(Some(Arc::new(found)))
                     }
-                    Err(error) if error.code() == Some("channel_not_found") => Ok(None),
+                    Err(error) if error.is_missing(Affects::Channel) => Ok(None),
                     Err(error) => Err(error),
                 }
             }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::Client;
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects::{self, AuthTest, Conversation};
 use super::wire::{self, Fields};
@@ -151,7 +151,7 @@ impl Client {
     pub async fn delete_message(&self, channel: &ChannelId, ts: &MessageTs) -> Result<(), SlackError> {
         let body = serde_json::json!({ "channel": channel, "ts": ts });
         match self.json(Method::ChatDelete, &body).await {
-            Err(error) if error.code() != Some("message_not_found") => Err(error),
+            Err(error) if !error.is_missing(Affects::Message) => Err(error),
             _ => Ok(()),
         }
     }

@@ -40,7 +40,7 @@ use serde::Serialize;
 use tokio::sync::watch as latest;
 
 use access_core::domain::secret::Secret;
-use error::{ErrorKind, SetupError, SlackError};
+use error::{Affects, ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use observer::{NoObserver, Observer};
@@ -141,8 +141,11 @@ impl Client {
     /// An unusable address or token, or a machine without trusted certificates.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
-        let roots =
-            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        let roots = if base.starts_with("https:") {
+            client_base::tls::machine_roots()?
+        } else {
+            RootCertStore::empty()
+        };
         Self::with_roots(options, base, roots)
     }
 
@@ -274,10 +277,8 @@ impl Client {
             Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
             }
-            Err(error) => match error.code() {
-                Some("users_not_found" | "user_not_found" | "user_not_visible") => Ok(None),
-                _ => Err(error),
-            },
+            Err(error) if error.is_missing(Affects::User) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

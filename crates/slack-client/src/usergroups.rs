@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::cache::{Cache, Limits};
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::rate_limit::{LookupQueue, Priority};
 
@@ -78,7 +78,7 @@ impl UserGroups {
 /// Whether Slack said that there is no such group any more: deleted, disabled, or lost with the workspace's plan.
 /// No other failure says so: a refused token or an unknown code says nothing about the group.
 pub fn is_gone(error: &SlackError) -> bool {
-    matches!(error.code(), Some("no_such_subteam" | "plan_upgrade_required"))
+    error.affects() == Affects::UserGroup
 }
 
 impl std::fmt::Debug for UserGroups {
