@@ -57,11 +57,14 @@ pub(crate) fn production(krate: &str) -> Vec<Source> {
     sources
 }
 
+/// The names of all our crates.
+fn crates() -> Vec<String> {
+    let folders = std::fs::read_dir(repository_root().join("crates")).unwrap();
+    folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 pub(crate) fn all_production() -> Vec<Source> {
-    ["access-core", "access-sim", "slack-client", "teleport-proto", "teleport-slack"]
-        .into_iter()
-        .flat_map(production)
-        .collect()
+    crates().iter().flat_map(|krate| production(krate)).collect()
 }
 
 /// The paths, without `.rs`, of the modules that a file declares for tests only.
@@ -167,18 +170,42 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 
 #[test]
 fn only_one_folder_knows_each_sides_wire_format() {
-    let words = ["tonic", "prost", "teleport_proto"];
-    assert_none(&all_outside("teleport"), &words, "only src/teleport speaks gRPC");
-    let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
-    assert_none(&production("teleport-slack"), &words, "only slack-client speaks HTTP to Slack");
     assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
     assert_none(&production("teleport-slack"), &methods, "only slack-client knows Slack's methods");
-    let manifest = std::fs::read_to_string(repository_root().join("crates/slack-client/Cargo.toml")).unwrap();
-    for word in ["teleport", "axum", "prometheus", "toml"] {
-        assert!(!manifest.contains(&format!("\n{word}")), "slack-client depends on {word}");
+}
+
+/// What a crate's manifest names above its dependencies for tests.
+fn dependencies(krate: &str) -> BTreeSet<String> {
+    let manifest = repository_root().join(format!("crates/{krate}/Cargo.toml"));
+    let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn each_foreign_protocol_is_known_to_one_client() {
+    let users = |names: &[&str]| {
+        let all = crates().into_iter().filter(|krate| krate != "access-sim");
+        all.filter(|krate| names.iter().any(|name| dependencies(krate).contains(*name)))
+            .collect::<BTreeSet<_>>()
+    };
+    let grpc = ["tonic", "prost", "prost-types", "teleport-proto"];
+    assert_eq!(users(&grpc), ["teleport-client", "teleport-proto"].map(str::to_owned).into());
+    let http = ["hyper-rustls", "tokio-tungstenite"];
+    assert_eq!(users(&http), ["slack-client"].map(str::to_owned).into());
+    for (krate, ours) in [
+        ("client-base", [].as_slice()),
+        ("slack-client", &["access-core", "client-base"]),
+        ("teleport-client", &["access-core", "client-base", "teleport-proto"]),
+    ] {
+        let mut known = dependencies(krate);
+        known.retain(|name| crates().contains(name));
+        assert_eq!(known, ours.iter().map(|name| (*name).to_owned()).collect(), "{krate}");
+        for name in ["axum", "prometheus-client", "toml"] {
+            assert!(!dependencies(krate).contains(name), "{krate} depends on {name}");
+        }
     }
 }
 
