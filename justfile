@@ -3,13 +3,21 @@
 _default:
     @just --list
 
-# Formatting, lints, documentation, licenses.
+# Formatting, spelling, lints, documentation, licenses.
 check:
     .ci/check
+
+# American spelling, in comments, names, texts and documents.
+spelling:
+    .ci/spelling
 
 # Everything but the browser and the SDKs of others. Arguments go to `cargo test`.
 test *arguments:
     cargo test --workspace {{ arguments }}
+
+# The same by nextest (`cargo install cargo-nextest --locked`), which names what hangs or is slow. Most tests wait, so many at once.
+nextest *arguments:
+    cargo nextest run --workspace --test-threads 16 {{ arguments }}
 
 # The gate: check, test, demo, the page in a browser, conformance.
 test-all:
@@ -22,6 +30,10 @@ demo *arguments:
 # Ten minutes for each target, or those named.
 fuzz *targets:
     fuzz/run {{ targets }}
+
+# The changes since the last release; with a version, moves them into CHANGELOG.md.
+changelog version="":
+    .ci/changelog {{ version }}
 
 # The documentation of all crates, in target/doc.
 docs:

@@ -22,7 +22,7 @@ export async function ours(name, ...args) {
   return (await promisify(execFile)(join(process.env.PROGRAMS, name), args, options)).stdout;
 }
 
-/** How someone's client looks. */
+/** How a user's client looks. */
 export async function person(user) {
   return (await control('/workspace')).people.find((one) => one.id === user);
 }
@@ -96,7 +96,7 @@ export const reasonModal = () => ({
   ],
 });
 
-/** Someone presses a button of a message in C0REQUESTS. */
+/** A user presses a button of a message in C0REQUESTS. */
 export const click = (user, ts, action_id, more = {}) =>
   control('/click', { user, channel: 'C0REQUESTS', ts, action_id, ...more });
 

@@ -33,7 +33,7 @@ await control('/close', { user: 'U0BOB' });
 const closed = await sent();
 const { channel: direct } = await client.conversations.open({ users: 'U0CAROL' });
 
-// Slack sends it in every payload; these two types have not heard of it.
+// Slack sends it in every payload; these two types do not know it.
 delete submitted.user.username;
 delete closed.user.username;
 

@@ -30,7 +30,7 @@ def ours(name):
 
 
 def person(user):
-    """How someone's client looks."""
+    """How a user's client looks."""
     people = control("/workspace")["people"]
     return next(one for one in people if one["id"] == user)
 
@@ -106,5 +106,5 @@ def reason_modal():
 
 
 def click(user, ts, action_id, **more):
-    """Someone presses a button of a message in C0REQUESTS."""
+    """A user presses a button of a message in C0REQUESTS."""
     return control("/click", {"user": user, "channel": "C0REQUESTS", "ts": ts, "action_id": action_id, **more})

@@ -1,4 +1,4 @@
-//! Tells the binary which revision and which compiler it was built with, for `teleport-slack version`.
+//! Gives the binary the revision and the compiler that built it, for `teleport-slack version`.
 //!
 //! It must never fail: outside a git checkout or without git the revision is simply absent.
 

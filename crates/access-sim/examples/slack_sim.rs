@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `POST /app` `{request_url?, socket_mode?}` | sets the app up |
 //! | `POST /click` `{user, channel, ts, action_id, confirmed?, forgery?}` | presses a button |
-//! | `POST /submit` `{user, values}` | submits the modal before someone; `values` by action id |
+//! | `POST /submit` `{user, values}` | submits the modal before a user; `values` by action id |
 //! | `POST /close` `{user}` | closes it |
 //! | `POST /sockets` `{order}` | `warn`, `refresh`, `close`, `reset` or `silence` for all sockets |
 //! | `GET /sockets` | how many are open, how many ever were, and what clients did wrong |

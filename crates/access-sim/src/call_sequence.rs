@@ -5,9 +5,10 @@
 //! simulator's own. A call that is reset before it is read has no number.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 /// Calls kept; older ones are forgotten, their numbers are not used again.
@@ -155,7 +156,7 @@ impl CallSequence {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is logged while a test runs, of every level, to look for what must be there and for what must not.
 
 use std::io::{self, Write};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Metadata};
 use tracing_subscriber::filter::filter_fn;
@@ -51,7 +52,7 @@ impl Captured {
 
     /// All that was logged so far.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.text.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        String::from_utf8_lossy(&self.text.0.lock()).into_owned()
     }
 
     /// How many lines hold these words.
@@ -62,7 +63,7 @@ impl Captured {
 
 impl Write for Text {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

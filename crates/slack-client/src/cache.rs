@@ -2,11 +2,12 @@
 //! kept. It knows nothing of Slack; `directory` gives it keys and lookups.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How much is remembered, and for how long.
@@ -109,7 +110,7 @@ where
         flight.await
     }
 
-    /// Remembers something learnt otherwise.
+    /// Remembers something learned otherwise.
     pub(super) fn insert(&self, key: &str, value: V) {
         self.lock().insert(key.to_owned(), Some(value), self.limits);
     }
@@ -136,7 +137,7 @@ where
 
     fn lock(&self) -> MutexGuard<'_, State<V, E>> {
         // Nothing panics while holding the lock, and a memory with a hole is still only a memory.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

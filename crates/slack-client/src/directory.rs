@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::{ChannelId, SlackUserId};
+use parking_lot::Mutex;
 
 use super::Client;
 use super::cache::{Cache, Limits};
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects::{Conversation, User};
 use super::rate_limit::LookupQueue;
@@ -21,13 +22,13 @@ pub use super::rate_limit::Priority;
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);
 
-/// Someone who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
+/// A user who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
 const MISS_TTL: Duration = Duration::from_secs(300);
 
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
 
-/// A longer key names no one: e-mail addresses end at 320 bytes, ids and channel names long before.
+/// A longer key names no user: e-mail addresses end at 320 bytes, ids and channel names long before.
 const MAX_KEY_BYTES: usize = 512;
 
 /// Names of channels that are looked for together; more are looked for one by one.
@@ -46,7 +47,7 @@ pub struct Directory {
     by_id: Cache<Arc<User>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
-    /// The names that anybody asked for: one list answers for all of them.
+    /// The names that callers asked for: one list answers for all of them.
     wanted_names: Arc<Mutex<BTreeSet<String>>>,
     list_lock: Arc<tokio::sync::Mutex<()>>,
 }
@@ -97,7 +98,7 @@ impl Directory {
         self.by_id.get_or_fetch(id.as_str(), priority.key(), lookup).await
     }
 
-    /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
+    /// The conversation with this id; `None` if there is none that the app can see. Its name is learned too.
     pub async fn conversation(&self, id: &ChannelId) -> Result<Option<Arc<Conversation>>, SlackError> {
         if !is_valid_key(id.as_str()) {
             return Ok(None);
@@ -113,7 +114,7 @@ impl Directory {
                         }
                         Ok(Some(Arc::new(found)))
                     }
-                    Err(error) if error.code() == Some("channel_not_found") => Ok(None),
+                    Err(error) if error.is_missing(Affects::Channel) => Ok(None),
                     Err(error) => Err(error),
                 }
             }
@@ -157,7 +158,7 @@ impl Directory {
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Conversation>, SlackError> {
-        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut wanted = self.wanted_names.lock().clone();
         wanted.retain(|name| self.channel_ids.peek(name).is_none());
         wanted.extend(names.into_iter().map(|name| name.to_owned()));
         let list = self.client.channels_by_name(&wanted);
@@ -169,7 +170,7 @@ impl Directory {
     }
 
     fn add_wanted_names<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
-        let mut wanted = self.wanted_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.wanted_names.lock();
         for name in names {
             if wanted.len() < MAX_WANTED_NAMES && is_valid_key(name) {
                 wanted.insert(name.to_owned());
@@ -184,7 +185,7 @@ impl Directory {
         }
     }
 
-    /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call.
+    /// The id of a channel by its name (with or without `#`), if it was learned lately. Makes no call.
     pub fn cached_channel_id(&self, name: &str) -> Option<ChannelId> {
         self.channel_ids.peek(without_hash(name))
     }

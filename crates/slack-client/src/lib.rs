@@ -26,7 +26,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::domain::skew::Offset;
@@ -40,11 +40,11 @@ use serde::Serialize;
 use tokio::sync::watch as latest;
 
 use access_core::domain::secret::Secret;
-use error::{ErrorKind, SetupError, SlackError};
+use error::{Affects, ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use observer::{NoObserver, Observer};
-use rate_limit::RateLimits;
+use rate_limit::LimitedTransport;
 use redact::Redactor;
 use token::Tokens;
 use transport::{BodyParser, Transport};
@@ -52,7 +52,7 @@ use wire::Fields;
 
 pub use token::TokenStatus;
 
-/// Slack's API for everyone but GovSlack.
+/// Slack's API for every workspace but GovSlack's.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 
 /// How long a whole call may take. Slack mostly answers within a second.
@@ -99,7 +99,7 @@ impl ClientOptions {
 pub struct PostMessage<'a> {
     /// A conversation's id, a person's id (opens the direct message), or a public channel's name.
     pub channel: &'a str,
-    /// What it says.
+    /// What Slack is to show.
     pub message: &'a Message,
     /// The message to reply to.
     pub thread_ts: Option<&'a MessageTs>,
@@ -124,13 +124,11 @@ pub struct Client {
 }
 
 struct Shared {
-    transport: Transport,
+    transport: LimitedTransport,
     /// Ends with a slash.
     base: String,
     token: Tokens,
-    rate_limits: RateLimits,
-    /// What the client was made with, to try another token.
-    options: ClientOptions,
+    observer: Arc<dyn Observer>,
 }
 
 impl Client {
@@ -141,16 +139,19 @@ impl Client {
     /// An unusable address or token, or a machine without trusted certificates.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
-        let roots =
-            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        let roots = if base.starts_with("https:") {
+            client_base::tls::machine_roots()?
+        } else {
+            RootCertStore::empty()
+        };
         Self::with_roots(options, base, roots)
     }
 
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
         let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let rate_limits = RateLimits::default();
-        Ok(Self { shared: Arc::new(Shared { transport, base, token, rate_limits, options }) })
+        let transport = LimitedTransport::new(transport);
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, observer: options.observer }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -166,11 +167,16 @@ impl Client {
     /// # Errors
     /// As [`Client::auth_test`]; one that cannot be sent is refused.
     pub async fn try_token(&self, token: &Secret) -> Result<AuthTest, SlackError> {
-        let options = ClientOptions { token: token.clone(), ..self.shared.options.clone() };
-        match Self::new(options) {
-            Ok(client) => client.auth_test().await,
-            Err(_) => Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken)),
-        }
+        let Ok(tokens) = Tokens::new(token) else {
+            return Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken));
+        };
+        let shared = Shared {
+            transport: self.shared.transport.clone(),
+            base: self.shared.base.clone(),
+            token: tokens,
+            observer: self.shared.observer.clone(),
+        };
+        Self { shared: Arc::new(shared) }.auth_test().await
     }
 
     /// Whether Slack takes the token. Receivers are notified when it changes, and when there is reason to try again
@@ -246,14 +252,14 @@ impl Client {
     }
 
     /// The members of a user group by its id, `S…` (`usergroups.users.list`). Needs the scope `usergroups:read`.
-    /// What is not the id of a person in Slack's answer is passed over: it could not click either.
+    /// Skips what is not the id of a user in Slack's answer: it could not click either.
     pub async fn usergroup_members(&self, usergroup: &str) -> Result<Vec<SlackUserId>, SlackError> {
         let method = Method::UsergroupsUsersList;
         let fields = self.read(method, &[("usergroup", usergroup)]).await?;
         objects::members(&fields).map_err(|failure| SlackError::new(method, failure))
     }
 
-    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets anyone in who has it, and
+    /// An address to open a Socket Mode connection at (`apps.connections.open`). It lets every caller in that has it, and
     /// only for a short time.
     pub async fn apps_connections_open(&self, app_token: &Secret) -> Result<Secret, SlackError> {
         let method = Method::AppsConnectionsOpen;
@@ -274,10 +280,8 @@ impl Client {
             Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
             }
-            Err(error) => match error.code() {
-                Some("users_not_found" | "user_not_found" | "user_not_visible") => Ok(None),
-                _ => Err(error),
-            },
+            Err(error) if error.is_missing(Affects::User) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -324,17 +328,14 @@ impl Client {
         read: BodyParser,
         scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
-        self.shared.rate_limits.check(method)?;
-        let sent = Timestamp::now();
-        let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
-        if let Ok((headers, _)) = &outcome {
-            self.record_clock(headers, sent);
+        let (sent, began) = (Timestamp::now(), Instant::now());
+        let outcome = self.shared.transport.call(method, request, read, scrub).await;
+        match &outcome {
+            Ok((headers, _)) => self.record_clock(headers, sent),
+            Err(error) if !error.was_sent() => return outcome,
+            Err(_) => {}
         }
-        let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
-        if let Err(error) = &outcome {
-            self.shared.rate_limits.record(error);
-        }
-        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop));
+        self.shared.observer.call_ended(method, outcome.as_ref().map(drop), began.elapsed());
         outcome
     }
 
@@ -342,7 +343,7 @@ impl Client {
     fn record_clock(&self, headers: &HeaderMap, sent: Timestamp) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
-            self.shared.options.observer.clock_observed(offset);
+            self.shared.observer.clock_observed(offset);
         }
     }
 

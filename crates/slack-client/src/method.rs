@@ -12,7 +12,7 @@ pub enum Method {
     ChatPostMessage,
     /// `chat.update`: a message replaced.
     ChatUpdate,
-    /// `chat.delete`: a message taken back.
+    /// `chat.delete`: deletes a message.
     ChatDelete,
     /// `conversations.history`: what was posted in a conversation.
     ConversationsHistory,

@@ -1,6 +1,7 @@
 //! What a client reports of its calls, for example to metrics.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use access_core::domain::skew::Offset;
 
@@ -9,8 +10,8 @@ use super::method::Method;
 
 /// Gets a report of each call. It must not block.
 pub trait Observer: Debug + Send + Sync {
-    /// A call ended. Calls that were not made, because Slack's wait lasts, are not reported.
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>);
+    /// A call ended, which took so long. Calls that were not made, because Slack's wait lasts, are not reported.
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>, took: Duration);
 
     /// An answer showed how far Slack's clock is from ours.
     fn clock_observed(&self, offset: Offset);
@@ -21,7 +22,7 @@ pub trait Observer: Debug + Send + Sync {
 pub struct NoObserver;
 
 impl Observer for NoObserver {
-    fn call_ended(&self, _: Method, _: Result<(), &SlackError>) {}
+    fn call_ended(&self, _: Method, _: Result<(), &SlackError>, _: Duration) {}
 
     fn clock_observed(&self, _: Offset) {}
 }

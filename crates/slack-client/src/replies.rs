@@ -57,7 +57,7 @@ impl Client {
             response_type: "ephemeral",
             replace_original: false,
         };
-        // Anyone who has the address may answer, so no token goes there.
+        // Every caller that has the address may answer, so no token goes there.
         let request = request(uri, None, Body::json(method, &body)?);
         self.send(method, request, wire::parse_response_url_body, &scrub).await?;
         Ok(())

@@ -1,7 +1,7 @@
 //! Which addresses a click may be answered at.
 //!
 //! The address comes with the click. It was sent by Slack, but a daemon that posts to whatever address it is given
-//! is a way into the network behind it, so only Slack's hosts will do. Anyone who knows an address may answer at
+//! is a way into the network behind it, so only Slack's hosts will do. Any caller that knows an address may answer at
 //! it: it is a secret, and nothing here quotes it.
 
 use http::Uri;

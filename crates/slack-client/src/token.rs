@@ -1,8 +1,9 @@
 //! The token that calls carry: it may be replaced while the daemon runs, and Slack may stop taking it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use http::HeaderValue;
+use parking_lot::RwLock;
 use tokio::sync::watch as latest;
 
 use super::error::{SetupError, SlackError};
@@ -43,7 +44,7 @@ impl Tokens {
     }
 
     pub(super) fn get(&self) -> Arc<ActiveToken> {
-        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.active.read())
     }
 
     pub(super) fn status(&self) -> latest::Receiver<TokenStatus> {
@@ -53,15 +54,15 @@ impl Tokens {
     pub(super) fn replace(&self, token: &Secret) -> Result<(), SetupError> {
         let authorization = parse_token(token.expose())?;
         {
-            let mut now = self.active.write().unwrap_or_else(PoisonError::into_inner);
+            let mut now = self.active.write();
             *now = Arc::new(ActiveToken {
                 generation: now.generation + 1,
                 authorization,
                 redactor: now.redactor.with([token.clone()]),
             });
         }
-        self.status.send_modify(|standing| {
-            *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
+        self.status.send_modify(|status| {
+            *status = TokenStatus { rejection: None, recoveries: status.recoveries + 1 };
         });
         Ok(())
     }
@@ -72,13 +73,13 @@ impl Tokens {
             return;
         }
         let refused = error.filter(|error| error.refuses_token());
-        self.status.send_if_modified(|standing| match (refused, &standing.rejection) {
+        self.status.send_if_modified(|status| match (refused, &status.rejection) {
             (Some(error), None) => {
-                standing.rejection = Some(error.with_remedy().to_string());
+                status.rejection = Some(error.with_remedy().to_string());
                 true
             }
             (None, Some(_)) if error.is_none() => {
-                *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
+                *status = TokenStatus { rejection: None, recoveries: status.recoveries + 1 };
                 true
             }
             _ => false,

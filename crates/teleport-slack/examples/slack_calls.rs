@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let deciding =
         ReviewSection { controls: Controls::Buttons { confirm: true }, ..ReviewSection::default() };
-    let (card, short) = (request_message_with_review(&view, &deciding), fallback_message(&view));
+    let (message, short) = (request_message_with_review(&view, &deciding), fallback_message(&view));
     let answer = accepted(Accepted::Resolved(Decision::Approve));
     let metadata = Metadata {
         event_type: "access_request".to_owned(),
@@ -46,16 +46,16 @@ async fn main() -> anyhow::Result<()> {
     };
 
     let post =
-        PostMessage { channel: "C0REQUESTS", message: &card, thread_ts: None, metadata: Some(metadata) };
+        PostMessage { channel: "C0REQUESTS", message: &message, thread_ts: None, metadata: Some(metadata) };
     let posted = slack.post_message(post).await?;
     let (channel, ts) = (&posted.channel, &posted.ts);
     let reply =
         PostMessage { channel: channel.as_str(), message: &answer, thread_ts: Some(ts), metadata: None };
     slack.post_message(reply).await?;
-    slack.update_message(channel, ts, &card).await?;
+    slack.update_message(channel, ts, &message).await?;
     slack.update_message(channel, ts, &short).await?;
     slack.post_ephemeral(channel, &SlackUserId::new("U0BOB"), &answer).await?;
-    let dialogue = ModalState {
+    let modal = ModalState {
         request: request.id.clone(),
         decision: Decision::Deny,
         channel: ChannelId::new(channel.as_str()),
@@ -64,8 +64,8 @@ async fn main() -> anyhow::Result<()> {
         required: true,
         cluster: shown_cluster("demo"),
     };
-    let view = reason_modal(&request, &dialogue).context("the sample has a proper id")?;
-    // Nobody clicked, so these two are refused; what was asked is in the log all the same.
+    let view = reason_modal(&request, &modal).context("the sample has a proper id")?;
+    // No user clicked, so the simulator refuses these two; its log holds the calls all the same.
     let _refused = slack.views_open("1.2.x", &view).await;
     let hook = format!("{}actions/T0DEMO/never-made", api_url.trim_end_matches("api/"));
     let _refused = slack.respond(&Secret::new(hook), &answer).await;

@@ -82,7 +82,7 @@ pub fn verify<'a>(
     if now.duration_since(sent).abs() > REPLAY_WINDOW {
         return Err(SignatureError::Stale);
     }
-    // Anybody knows the empty secret.
+    // Every attacker knows the empty secret.
     if secret.is_empty() {
         return Err(SignatureError::Forged);
     }

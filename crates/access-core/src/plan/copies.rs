@@ -16,7 +16,7 @@ use crate::render::request_message::{
 pub struct ReviewDisplay<'a> {
     /// The mode in effect; `None` if no user can decide in Slack although that is switched on.
     pub mode: Option<Mode>,
-    /// The operator's rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: &'a Rules,
     /// Recipients that are known to be the requester, by Slack id or other addresses. An address that equals the
     /// requester's user name is known anyway.

@@ -47,7 +47,7 @@ pub struct PlanInput<'a> {
     pub review: Option<ReviewDisplay<'a>>,
     /// Operations that failed, and when each may be tried again.
     pub retry_at: &'a BTreeMap<Operation, Timestamp>,
-    /// The time.
+    /// The wall clock's time of this pass.
     pub now: Timestamp,
 }
 

@@ -11,11 +11,11 @@ use crate::render::Message;
 pub enum Step {
     /// Post a new message.
     Post {
-        /// The recipient.
+        /// The recipient, as the record names it.
         key: RecipientKey,
         /// The `channel` argument: a channel's id or name, or a person's id.
         post_to: String,
-        /// What it says.
+        /// What Slack is to show.
         message: Message,
         /// The same without blocks, should Slack refuse them.
         fallback: Message,
@@ -24,9 +24,9 @@ pub enum Step {
     },
     /// Edit a posted message.
     Update {
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What it is to say.
         message: Message,
@@ -41,7 +41,7 @@ pub enum Step {
     Reply {
         /// Where the message is.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What the reply says.
         message: Message,
@@ -52,9 +52,9 @@ pub enum Step {
     VerifyPost(HistoryQuery),
     /// Delete a duplicate: its recipient has another message.
     Delete {
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
     },
 }
@@ -62,7 +62,7 @@ pub enum Step {
 /// What to look for in the channel history: a post without a recorded outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// The in-doubt post.
+    /// The post whose outcome is not recorded.
     pub in_doubt: InDoubtPost,
     /// Whether to post it if it is not there.
     pub is_wanted: bool,

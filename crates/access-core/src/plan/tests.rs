@@ -33,7 +33,7 @@ struct Fixture {
     now: Timestamp,
     /// Everything in Slack that the bot posted: for which recipient or in which thread, and where.
     slack: Vec<(Operation, ChannelId, MessageTs, Option<RepliesPosted>)>,
-    /// Whether the daemon dies in the middle of the next plan: what it did is done, and nothing is recorded.
+    /// Whether the daemon dies during the next plan: what it did is done, and nothing is recorded.
     crashes: bool,
     generation: u64,
 }
@@ -245,7 +245,7 @@ fn a_message_without_its_own_change_is_left_alone_and_a_changed_one_is_edited() 
     fixture.assert_pass(&["post to team: Pending"]);
     fixture.current.as_mut().unwrap().reason = "another reason".into();
     fixture.assert_pass(&["update Cteam: Pending"]);
-    // An odd server turns a grant into a refusal: the message follows.
+    // An unusual server turns an approval into a denial: the message follows.
     fixture.set_state(RequestState::Approved);
     fixture.assert_pass(&["update Cteam: Approved"]);
     fixture.set_state(RequestState::Denied);
@@ -270,7 +270,7 @@ fn expiry_and_deletion_are_distinguished() {
 }
 
 #[test]
-fn what_happened_while_we_were_away_is_shown_once() {
+fn changes_during_downtime_are_shown_once() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.current.as_mut().unwrap().reviews = vec![review("bob"), review("carol")];
     fixture.set_state(RequestState::Approved);
@@ -288,7 +288,7 @@ fn what_happened_while_we_were_away_is_shown_once() {
 }
 
 #[test]
-fn a_request_that_is_reopened_for_ever_takes_and_replies_each_vote() {
+fn a_request_that_is_reopened_endlessly_takes_and_replies_each_vote() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.rules.0[0].approvals = 1;
     fixture.assert_pass(&["post to team: Pending"]);
@@ -305,7 +305,7 @@ fn a_request_that_is_reopened_for_ever_takes_and_replies_each_vote() {
 }
 
 #[test]
-fn one_that_fails_waits_alone() {
+fn a_failing_message_delays_no_other() {
     let mut fixture = Fixture::new(&["team", "ops"]);
     let fails = |operation: &Operation| *operation == Operation::Post(RecipientKey::new("ops"));
     assert_eq!(fixture.run_pass(fails), ["post to team: Pending"]);
@@ -321,7 +321,7 @@ fn an_unrecorded_post_is_verified_and_not_repeated() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.crashes = true;
     fixture.assert_pass(&["post to team: Pending"]);
-    // Meanwhile the request is taken back: the unrecorded message must not stay as it is.
+    // Meanwhile the request is deleted: the unrecorded message must not stay as it is.
     fixture.current = None;
     fixture.assert_pass(&["verify team"]);
     fixture.assert_pass(&["update Cteam: Deleted"]);
@@ -347,7 +347,7 @@ fn an_unrecorded_reply_is_not_repeated_and_delays_no_edit() {
 fn the_second_of_two_messages_to_one_person_is_deleted() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.assert_pass(&["post to team: Pending"]);
-    // A daemon that was frozen in the middle of its post records it after another one took over.
+    // A daemon that was frozen during its post records it after another one took over.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
     let late = Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None };
     fixture.record.apply(&late);
@@ -373,7 +373,7 @@ fn an_unreachable_message_is_left_alone_and_not_posted_again() {
     fixture.assert_pass(&[]);
     assert!(fixture.record.deliveries[0].is_unreachable, "it is remembered in the record");
     assert_eq!(fixture.record.encode()["resolution"], "APPROVED", "every message that is left shows it");
-    // A second message to the same person is no double of one that is gone.
+    // A second message to the same person is no duplicate of one that is gone.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
     fixture.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None });
     assert_eq!(fixture.run_pass(|_| false)[0], "update Cteam: Approved");
@@ -501,7 +501,7 @@ fn votes_are_shown_and_replied() {
     assert!(json(&fixture).contains("Decided by bob, carol in Slack"));
     assert_eq!(fixture.run_pass(|_| false).len(), 2);
     fixture.assert_pass(&[]);
-    // When deciding in Slack is switched off, it stays true who decided.
+    // When deciding in Slack is switched off, the message still shows who decided.
     fixture.mode = None;
     fixture.assert_pass(&[]);
     // Where something else decided, the votes did not.
@@ -542,7 +542,7 @@ fn each_message_says_why_it_has_no_buttons() {
 }
 
 #[test]
-fn what_another_version_drew_is_drawn_anew_once() {
+fn a_message_of_another_version_is_redrawn_once() {
     let mut fixture = Fixture::new(&["team", "U0BOB"]);
     fixture.run_pass(|_| false);
     fixture.assert_pass(&[]);
@@ -561,7 +561,7 @@ fn what_another_version_drew_is_drawn_anew_once() {
     fixture.assert_pass(&[]);
 }
 
-/// Something that happens to the world between two plans.
+/// Something that happens between two plans.
 #[derive(Clone, Debug)]
 enum Event {
     State(RequestState),
@@ -672,7 +672,7 @@ fn a_repeated_post_is_planned_under_its_earlier_name() {
     let plan = fixture.plan();
     assert_eq!(plan.posts().collect::<Vec<_>>(), [(again.clone(), "C1".to_owned())]);
     assert_eq!(plan.operations.len(), 1);
-    // It is not needed any more: it is looked for, and then forgotten.
+    // Nothing needs it any more: the plan verifies it, and then forgets it.
     fixture.current = None;
     let plan = fixture.plan();
     let query = plan.operations.iter().find_map(|(operation, steps)| match &steps[..] {

@@ -3,9 +3,9 @@
 //! A call enters when it has been read and is completed when it is answered, so a test sees calls that hang.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -81,7 +81,7 @@ pub(super) struct CallLog(Mutex<Entries>);
 
 impl CallLog {
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Enters a call; `bytes` is the size of the request. Returns its number.

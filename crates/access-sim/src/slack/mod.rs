@@ -33,10 +33,11 @@ mod server;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -107,7 +108,7 @@ struct Shared {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic in one call must not take the others down with it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn changed(&self) {
@@ -258,7 +259,7 @@ impl SlackSim {
         messages
     }
 
-    /// The bot's direct conversation with someone, if it was ever opened.
+    /// The bot's direct conversation with a user, if it was ever opened.
     pub fn dm_with(&self, user: &str) -> Option<String> {
         let state = self.shared.state();
         state.direct_with(&BTreeSet::from([user.to_owned()])).map(|found| found.channel.id.clone())
@@ -340,7 +341,7 @@ impl SlackSim {
         });
     }
 
-    /// Adds someone, or replaces what is known of them.
+    /// Adds a user, or replaces what is known of them.
     pub fn put_user(&self, person: SlackUser) {
         self.modify(|state| state.users.insert(person.id.clone(), person));
     }

@@ -147,7 +147,7 @@ pub struct Snapshot {
     pub team: Team,
     /// The bot's user id.
     pub bot_user_id: String,
-    /// Everyone, by id.
+    /// All users, by id.
     pub people: Vec<SlackUserView>,
     /// User groups, by id.
     pub groups: Vec<UserGroup>,

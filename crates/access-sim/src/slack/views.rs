@@ -14,7 +14,7 @@ use super::workspace::{Bot, Team};
 /// Views above one another.
 pub(super) const MAX_STACK: usize = 3;
 
-/// A view in someone's client.
+/// A view in a user's client.
 #[derive(Debug, Clone)]
 pub(super) struct View {
     pub(super) id: String,

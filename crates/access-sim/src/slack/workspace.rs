@@ -124,7 +124,7 @@ pub enum SlackUserKind {
     Guest,
     /// A single-channel guest (`is_restricted` and `is_ultra_restricted`).
     SingleChannelGuest,
-    /// Someone from another team.
+    /// A user of another team.
     External {
         /// The team they belong to.
         team_id: String,
@@ -148,7 +148,7 @@ pub enum SlackUserKind {
     Slackbot,
 }
 
-/// Someone in, or seen from, the workspace.
+/// A user in, or seen from, the workspace.
 #[derive(Debug, Clone, Serialize)]
 pub struct SlackUser {
     /// A `U…` or `W…` id.
@@ -328,13 +328,13 @@ pub struct Workspace {
     pub bot: Bot,
     /// The app's settings.
     pub app: App,
-    /// Everyone else. The bot's user and Slackbot are added by the simulator.
+    /// All other users. The bot's user and Slackbot are added by the simulator.
     pub users: Vec<SlackUser>,
-    /// Channels; direct messages come into being when someone opens them.
+    /// Channels; direct messages come into being when a user opens them.
     pub channels: Vec<Channel>,
     /// User groups.
     pub groups: Vec<UserGroup>,
-    /// How long after posting a message may be edited; `None` is for ever.
+    /// How long after posting a message may be edited; `None`: without a limit.
     pub edit_window: Option<Duration>,
 }
 
@@ -404,7 +404,7 @@ impl Workspace {
         self
     }
 
-    /// Adds someone.
+    /// Adds a user.
     pub fn add_user(mut self, person: SlackUser) -> Self {
         self.users.push(person);
         self

@@ -3,10 +3,11 @@
 //! Bounded: a demo may run for days. Counts are never cut.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -52,7 +53,7 @@ pub enum Method {
     GetCurrentUserRoles,
     /// One role.
     GetRole,
-    /// A certificate, perhaps for someone else.
+    /// A certificate, perhaps for another user.
     GenerateUserCerts,
     /// How users log in.
     GetAuthPreference,
@@ -124,7 +125,7 @@ impl CallLog {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -21,7 +21,7 @@ use super::ssh::{PublicKey, certificate_line};
 pub const API_DOMAIN: &str = "teleport.cluster.local";
 /// Attribute of a certificate's subject that holds the cluster's name.
 const OID_CLUSTER: [u64; 5] = [1, 3, 9999, 1, 7];
-/// Attribute that names who asked for a certificate of someone else, as text and as numbers.
+/// Attribute that names who asked for a certificate of another user, as text and as numbers.
 pub(super) const IMPERSONATOR: &str = "1.3.9999.2.7";
 const OID_IMPERSONATOR: [u64; 5] = [1, 3, 9999, 2, 7];
 const OID_STREET: [u64; 4] = [2, 5, 4, 9];
@@ -214,7 +214,7 @@ impl Authorities {
         })
     }
 
-    /// The PEM of a client certificate for a key that someone else holds.
+    /// The PEM of a client certificate for a key that the client holds.
     pub(super) fn sign(
         &self,
         key: &impl PublicKeyData,

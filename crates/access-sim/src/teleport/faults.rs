@@ -3,9 +3,10 @@
 //! Faults below gRPC (cut and frozen connections) are the [`crate::tcp_proxy`]'s.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tonic::Code;
 
 use super::call_log::Method;
@@ -161,6 +162,6 @@ impl Faults {
     }
 
     fn scripted(&self) -> MutexGuard<'_, Script> {
-        self.scripted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.scripted.lock()
     }
 }

@@ -17,7 +17,7 @@ pub type Labels = BTreeMap<String, Vec<String>>;
 pub struct Fixture {
     /// Name of the cluster.
     pub cluster: String,
-    /// Everyone, the plugin's own user included.
+    /// All users, the plugin's own included.
     pub users: Vec<User>,
     /// Every role, those that are only requested included.
     pub roles: Vec<Role>,
@@ -55,7 +55,7 @@ pub struct User {
     pub expires: Option<Timestamp>,
     /// Came through single sign-on, so cannot be impersonated.
     pub sso: bool,
-    /// A Machine ID bot, so cannot be the author of a review that someone else sends.
+    /// A Machine ID bot, so cannot be the author of a review that another user sends.
     pub bot: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct RequestConditions {
     pub max_duration: Option<Duration>,
     /// Alternative ways to a decision; without any, one approval or one denial decides.
     pub thresholds: Vec<Threshold>,
-    /// Who is suggested when the requester names no one.
+    /// Who is suggested when the requester names no reviewer.
     pub suggested_reviewers: Vec<String>,
     /// Annotations that the server puts on the request.
     pub annotations: Labels,

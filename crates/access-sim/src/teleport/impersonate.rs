@@ -14,7 +14,7 @@ use super::rules::Caller;
 use super::ssh::{PublicKey, certificate_line};
 use super::state::State;
 
-/// Someone else's RSA key, of which we know the public half.
+/// A client's RSA key, of which the server knows the public half.
 struct ForeignKey(Vec<u8>);
 
 impl PublicKeyData for ForeignKey {

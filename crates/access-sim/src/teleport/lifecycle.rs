@@ -59,7 +59,7 @@ impl State {
                 "cannot set request-state {state:?} (already denied)"
             )));
         }
-        // An approval can be taken back, but without a word (`set-state-back-to-pending`,
+        // An approval can be revoked, but without a reason (`set-state-back-to-pending`,
         // `set-state-pending-with-reason`; assumed of releases before 15).
         if change.state == RequestState::Pending && !change.reason.is_empty() {
             return Err(RpcError::bad_parameter("pending requests cannot include resolve reason"));

@@ -128,7 +128,7 @@ impl State {
         Ok(request)
     }
 
-    /// Whether this caller may send a review in the name of someone else.
+    /// Whether this caller may send a review in the name of another user.
     fn require_submit_for(
         &self,
         caller: &Caller,

@@ -28,7 +28,7 @@ pub(super) enum Caller {
     User {
         /// The name on it.
         name: String,
-        /// Who asked for it, if someone else did.
+        /// Who asked for it, if another user did.
         impersonator: Option<String>,
     },
 }

@@ -28,7 +28,7 @@ use super::service::{LostAnswer, Service};
 use super::state::Cluster;
 use crate::tasks::Tasks;
 
-/// Longer handshakes are given up.
+/// The server ends longer handshakes.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// What a stream may hold back for a client that does not read: little, so that slow watchers are found out.
 const SEND_BUFFER: usize = 16 * 1024;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -293,7 +294,7 @@ impl TeleportSim {
     }
 
     fn listener(&self) -> MutexGuard<'_, Option<Tasks>> {
-        self.0.listener.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.listener.lock()
     }
 
     fn serve(&self, listener: TcpListener) {

@@ -3,9 +3,9 @@
 //! The operations are in `lifecycle`, `review`, `plugin_data`, `listing` and `impersonate`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::audit::{AuditEvent, AuditKind};
 use super::cache::Cache;
@@ -183,6 +183,6 @@ impl Cluster {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::Stream;
 use futures_util::stream;
+use parking_lot::{Mutex, MutexGuard};
 use teleport_proto::auth as pb;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Status};
@@ -227,7 +228,7 @@ impl Watchers {
     }
 
     fn list(&self) -> MutexGuard<'_, WatcherList> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock()
     }
 }
 

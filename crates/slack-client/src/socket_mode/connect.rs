@@ -1,6 +1,6 @@
 //! Opens one connection: name lookup, TCP, TLS, the WebSocket's handshake, all within one deadline.
 //!
-//! The address holds a ticket that lets anyone in, so it is neither logged nor part of an error.
+//! The address holds a ticket that lets any caller in, so it is neither logged nor part of an error.
 
 use std::net::IpAddr;
 use std::sync::Arc;

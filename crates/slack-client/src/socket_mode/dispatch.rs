@@ -5,9 +5,10 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,7 +20,7 @@ use super::dedup::{AckState, DedupCache, DedupKeys};
 use super::frame::RawEnvelope;
 use super::{Envelope, Timing};
 
-/// Payloads at work at one time.
+/// Payloads whose handlers run at one time.
 pub(super) const MAX_CONCURRENT: usize = 256;
 
 /// What goes into an acknowledgement, if anything.
@@ -79,7 +80,7 @@ impl Dispatcher {
             return AckDecision::Ack(None);
         };
         let keys = DedupKeys::new(&envelope.id, &payload);
-        let mut seen = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.dedup.lock();
         match seen.get(&keys) {
             Some(AckState::Acked(answer)) => {
                 debug!("A payload came again and was only acknowledged");
@@ -93,7 +94,7 @@ impl Dispatcher {
         if self.tasks.len() >= MAX_CONCURRENT {
             warn!(
                 working = MAX_CONCURRENT,
-                "A click was left for Slack to send again: too many are being worked on"
+                "Left an interaction for Slack to send again: too many are in progress"
             );
             return AckDecision::NoAck;
         }
@@ -116,7 +117,7 @@ impl Dispatcher {
         self.tasks.spawn(async move {
             let Some(answer) = work.await else { return };
             let acked = AckState::Acked(answer.clone());
-            seen.lock().unwrap_or_else(PoisonError::into_inner).update(&keys, &acked);
+            seen.lock().update(&keys, &acked);
             if sender.send(answer).is_err() {
                 warn!("The answer to a modal came too late; Slack showed the person that it failed");
             }
@@ -133,12 +134,14 @@ impl Dispatcher {
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
                 Ok(Some(Ok(answer))) => Some(answer),
                 Ok(Some(Err(_panic))) => {
-                    error!("Handling a click panicked; this is a fault of teleport-slack, please report it");
+                    error!(
+                        "Handling an interaction panicked; this is a bug in teleport-slack; please report it"
+                    );
                     None
                 }
                 Ok(None) => None,
                 Err(_) => {
-                    error!("A click was worked on for {limit:?} and was given up");
+                    error!("Canceled an interaction that was not handled within {limit:?}");
                     None
                 }
             }
@@ -152,7 +155,7 @@ impl Dispatcher {
         if timeout(limit, self.tasks.wait()).await.is_err() {
             warn!(
                 left = self.tasks.len(),
-                "Clicks were still being worked on after {limit:?}; they are given up"
+                "Canceled the interactions that were not handled within {limit:?}"
             );
             self.cancelled.cancel();
         }

@@ -54,10 +54,10 @@ pub struct RawEnvelope {
     pub accepts_response: bool,
 }
 
-/// Without the payload: it holds addresses that let anyone answer in the app's name.
+/// Without the payload: it holds addresses that let any caller answer in the app's name.
 impl fmt::Debug for RawEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealed").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("RawEnvelope").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -131,6 +131,12 @@ mod tests {
     }
 
     #[test]
+    fn an_envelopes_debug_text_leaves_out_the_payload() {
+        let envelope = envelope("e1", Some(json!({"response_url": "hunter2"})), true).unwrap();
+        assert_eq!(format!("{envelope:?}"), r#"Envelope(RawEnvelope { id: "e1", .. })"#);
+    }
+
+    #[test]
     fn what_slack_sends_is_understood() {
         let hello = |app_id: Option<&str>, connections| {
             Ok(Frame::Hello(Hello { app_id: app_id.map(str::to_owned), connections }))
@@ -170,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_malformed_does_harm() {
+    fn malformed_parts_of_a_frame_are_named_or_kept() {
         let unusable = || Err("its envelope_id is not usable");
         assert_parsed(
             json!({"type": "interactive", "envelope_id": "e", "payload": null}),

@@ -32,8 +32,8 @@ use access_core::domain::secret::Secret;
 use dispatch::Dispatcher;
 use supervisor::Supervisor;
 
-/// A payload that Slack sent once, whatever happened on the way. It has no `Debug`: payloads hold addresses that
-/// let anyone answer in the app's name.
+/// A payload that Slack sent once, however often it arrived. It has no `Debug`: payloads hold addresses that
+/// let any caller answer in the app's name.
 pub struct Envelope {
     /// What a callback over HTTP carries in its form field `payload`.
     pub payload: Value,
@@ -70,11 +70,11 @@ impl SocketMode {
     /// minutes.
     ///
     /// `handler` is called for each interactive payload, several at a time. Most are acknowledged before it is
-    /// called, and its answer is dropped; it may take a minute, and is given up after that. For a `view_submission`
+    /// called, and its answer is dropped; it may take a minute, and is aborted after that. For a `view_submission`
     /// its answer goes into the acknowledgement (`response_action`, for instance), which leaves within 2 s or not at
     /// all: Slack then shows the person that it failed. The work is not cut short then. The same if it panics.
     ///
-    /// With 256 payloads at work, further ones are not acknowledged, so that Slack sends them again.
+    /// While 256 handlers run, the client acknowledges no further payload, so that Slack sends it again.
     pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
     where
         H: Fn(Envelope) -> F + Send + Sync + 'static,

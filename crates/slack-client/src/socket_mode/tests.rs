@@ -5,9 +5,10 @@ mod counted;
 mod one_link;
 mod whole;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -88,11 +89,11 @@ struct Handled(Arc<Mutex<Vec<Value>>>);
 
 impl Handled {
     fn push(&self, envelope: Envelope) {
-        self.0.lock().unwrap().push(envelope.payload);
+        self.0.lock().push(envelope.payload);
     }
 
     fn all(&self) -> Vec<Value> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     async fn wait_for_count(&self, count: usize) {

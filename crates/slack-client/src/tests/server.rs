@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -85,11 +86,11 @@ impl Server {
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
-        self.log.lock().unwrap().received.clone()
+        self.log.lock().received.clone()
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.log.lock().unwrap().connections
+        self.log.lock().connections
     }
 }
 
@@ -97,7 +98,7 @@ async fn accept(listener: TcpListener, log: Arc<Mutex<Log>>, tls: Option<TlsAcce
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        log.lock().unwrap().connections += 1;
+        log.lock().connections += 1;
         let (log, tls) = (log.clone(), tls.clone());
         // A connection that breaks is what some tests are about: the client's side is what they look at.
         connections.spawn(async move {
@@ -115,7 +116,7 @@ async fn accept(listener: TcpListener, log: Arc<Mutex<Log>>, tls: Option<TlsAcce
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, log: &Mutex<Log>) -> io::Result<()> {
     while let Some(request) = read_request(&mut stream).await? {
         let reply = {
-            let mut log = log.lock().unwrap();
+            let mut log = log.lock();
             log.received.push(request);
             log.replies.pop_front()
         };

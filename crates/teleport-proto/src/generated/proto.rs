@@ -477,7 +477,7 @@ pub struct Rule {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AccessReviewConditions {
-    /// From about Teleport 18: for whom a plugin may submit reviews.
+    /// From about Teleport 18: the users for which a plugin may submit reviews.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub submit_for_users: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
@@ -1027,7 +1027,7 @@ pub mod auth_service_client {
                 .insert(GrpcMethod::new("proto.AuthService", "DeleteAccessRequest"));
             self.inner.unary(req, path, codec).await
         }
-        /// Deprecated upstream but served by every release; a person's traits and how long his login lasts.
+        /// Deprecated upstream but served by every release; a user's traits and how long their login lasts.
         pub async fn get_user(
             &mut self,
             request: impl tonic::IntoRequest<super::GetUserRequest>,
@@ -1251,7 +1251,7 @@ pub mod auth_service_server {
             &self,
             request: tonic::Request<super::RequestId>,
         ) -> std::result::Result<tonic::Response<()>, tonic::Status>;
-        /// Deprecated upstream but served by every release; a person's traits and how long his login lasts.
+        /// Deprecated upstream but served by every release; a user's traits and how long their login lasts.
         async fn get_user(
             &self,
             request: tonic::Request<super::GetUserRequest>,

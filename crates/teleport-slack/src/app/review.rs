@@ -29,7 +29,6 @@ use crate::review::review_support::ReviewSupport;
 use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
 use crate::supervise::tasks::Tasks;
-use crate::teleport;
 use access_core::domain::secret::Secret;
 use slack_client::objects::AuthTest;
 use slack_client::socket_mode::SocketMode;
@@ -39,8 +38,8 @@ const INTERACTIONS_CAPACITY: usize = 256;
 /// Requests that wait for a reconcile because of a vote; beyond this the watch leads to it.
 const ENQUEUE_CAPACITY: usize = 1_024;
 
-/// Whether callbacks may be listened for as the configuration and the command line say. Asked before anybody is
-/// called, like everything that is wrong with a configuration.
+/// Whether callbacks may be listened for as the configuration and the command line say. Asked before the first
+/// call, like everything that is wrong with a configuration.
 ///
 /// # Errors
 /// If nothing does TLS and the command line does not allow that.
@@ -63,7 +62,7 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
 pub(crate) async fn start(
     config: &ReviewConfig,
     (slack, auth): (&slack_client::Client, &AuthTest),
-    (teleport, cluster): (&teleport::Client, &str),
+    (teleport, cluster): (&teleport_client::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,

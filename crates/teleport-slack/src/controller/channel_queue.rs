@@ -252,7 +252,7 @@ impl ChannelQueues {
     }
 
     /// Slack, or the connection to it, failed for a while. The operation comes again at `due`; those behind wait for it, but
-    /// not for ever.
+    /// not forever.
     pub(super) fn on_failure(&mut self, channel: &str, caller: &QueuedOperation, due: Instant, now: Instant) {
         let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
         queue.insert(caller, due, false);

@@ -25,11 +25,10 @@ use super::lease::{Holder, Lease};
 use super::reconcile_error::{ReconcileError, STAGE_WRITE};
 use super::retry_state::{Deferred, Effect, RetryState, later};
 use super::sender::SlackSender;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::clock::Clock;
-use crate::teleport;
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::{Fields, modify_record};
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::{Fields, modify_record};
 
 /// The operations to apply, and the record that they were planned on.
 pub(super) struct PlannedWrite<'a> {
@@ -63,18 +62,18 @@ const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
 /// Takes claims, applies operations under them and records the outcomes.
 pub(super) struct Executor {
-    teleport: teleport::Client,
+    teleport: teleport_client::Client,
     holder: Holder,
     sender: SlackSender,
-    log_once: Arc<LogOnce>,
+    log_once: Arc<SharedLogOnce>,
     clock: Clock,
 }
 
 impl Executor {
     pub(super) fn new(
-        teleport: teleport::Client,
+        teleport: teleport_client::Client,
         sender: SlackSender,
-        log_once: Arc<LogOnce>,
+        log_once: Arc<SharedLogOnce>,
         clock: Clock,
     ) -> Self {
         Self { teleport, holder: Holder::new(), sender, log_once, clock }

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::recipient_lookup::{LookupError, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use slack_client::directory::Directory;
 
 /// The recipients of one request, and which of them have a message.
@@ -121,7 +121,7 @@ impl RequestRecipients {
         listed: Option<&AccessRequest>,
         lookup: &RecipientLookup,
         rules: &Rules,
-        log_once: &LogOnce,
+        log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) -> bool {
         let Some(listed) = listed else {
@@ -157,7 +157,12 @@ impl RequestRecipients {
     }
 
     /// Remembers a recipient who was not found, and logs each cause once.
-    fn record_unresolved(&self, missing: LookupError, log_once: &LogOnce, retry_state: &mut RetryState) {
+    fn record_unresolved(
+        &self,
+        missing: LookupError,
+        log_once: &SharedLogOnce,
+        retry_state: &mut RetryState,
+    ) {
         if !self.undelivered.contains(&missing.recipient) {
             return;
         }

@@ -26,13 +26,12 @@ use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
 use super::refetch::{Presence, refetch_at, refetch_if_stale};
 use super::retry_state::{Observed, RetryState, later};
 use super::start_order::StartOrder;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
-use crate::teleport;
-use crate::teleport::plugin_data::Fields;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
+use teleport_client::plugin_data::Fields;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
@@ -42,7 +41,7 @@ const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub(super) struct Reconciler {
-    pub(super) teleport: teleport::Client,
+    pub(super) teleport: teleport_client::Client,
     pub(super) executor: Executor,
     pub(super) start_order: StartOrder,
     pub(super) directory: Directory,
@@ -51,7 +50,7 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
-    pub(super) log_once: Arc<LogOnce>,
+    pub(super) log_once: Arc<SharedLogOnce>,
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,

@@ -3,7 +3,6 @@
 //! It slows down for the channel of a `Retry-After` (`channel_queue`; the client holds the method's), limits the calls in
 //! flight, and logs each cause once. `access_core::plan` decides what to do.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
@@ -14,6 +13,7 @@ use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -24,11 +24,11 @@ use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
-use slack_client::error::{Retry, SlackError};
+use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::history::Author;
 use slack_client::method::Method;
 use slack_client::{self, PostMessage};
@@ -57,7 +57,7 @@ pub(super) struct SlackSender {
     queues: Mutex<ChannelQueues>,
     breaker: Mutex<ChannelBreaker>,
     channels: Mutex<ChannelStates>,
-    log_once: LogOnce,
+    pub(super) log_once: SharedLogOnce,
     /// Requests whose turn it is.
     pub(super) next_in_queue: mpsc::Sender<RequestId>,
     /// Notified when a post ended.
@@ -95,7 +95,7 @@ impl SlackSender {
             queues: Mutex::default(),
             breaker: Mutex::default(),
             channels: Mutex::default(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
             next_in_queue: turns,
             send_ended: Notify::new(),
             metrics,
@@ -121,7 +121,7 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
         let id = &caller.id;
-        let (method, place) = method_and_destination(&step);
+        let (method, destination) = method_and_destination(&step);
         let _permit = self.call_permits.acquire().await.expect("the semaphore is never closed");
         if let Some(wait) = self.required_wait(caller, &step) {
             return Err(if wait.is_queued {
@@ -135,8 +135,8 @@ impl SlackSender {
         }
         if method == Method::ChatPostMessage {
             let now = Instant::now();
-            self.queues().begin(&place, caller, now);
-            self.queues().consume(&place, now);
+            self.queues().begin(&destination, caller, now);
+            self.queues().consume(&destination, now);
         }
         if failures > 0 {
             self.metrics.operation_retried();
@@ -158,11 +158,15 @@ impl SlackSender {
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.operation_ended(delivery);
-                self.breaker().close(&log_scope(method, &place));
-                if self.log_once.clear(&log_scope(method, &place)) {
+                self.breaker().close(&log_scope(method, &destination));
+                if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
-                        Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
-                        _ => info!(%place, "Slack accepts messages for this place again"),
+                        Method::ChatUpdate => {
+                            info!(%destination, suppressed, "Slack accepts edits to messages in this destination again")
+                        }
+                        _ => {
+                            info!(%destination, suppressed, "Slack accepts messages for this destination again")
+                        }
                     }
                 }
                 Ok(vec![outcome])
@@ -170,17 +174,17 @@ impl SlackSender {
             Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
             Err(SendError::Slack(error)) => {
                 self.metrics.operation_ended(OperationResult::Failed(error.retry()));
-                self.record_refusal(&place, &error);
-                if error.retry() == Retry::Never && !affects_channel(&error) {
+                self.record_refusal(&destination, &error);
+                if error.retry() == Retry::Never && error.affects() != Affects::Channel {
                     // The cause is the message, so the channel takes others.
-                    self.breaker().close(&log_scope(method, &place));
+                    self.breaker().close(&log_scope(method, &destination));
                 }
                 if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
                 {
-                    self.log_unreachable(id, &place, &ts, &error);
+                    self.log_unreachable(id, &destination, &ts, &error);
                     return Ok(vec![Outcome::Unreachable { channel, ts }]);
                 }
-                Err(self.on_error(caller, &place, &error, failures))
+                Err(self.on_error(caller, &destination, &error, failures))
             }
         }
     }
@@ -197,7 +201,7 @@ impl SlackSender {
         let metadata = Some(message_metadata(id, key));
         let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
         let posted = match self.slack.post_message(post(message)).await {
-            Err(error) if rejects_layout(&error) => {
+            Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
                 self.slack.post_message(post(short)).await?
             }
@@ -220,7 +224,7 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<(Outcome, OperationResult), SendError> {
         match self.slack.update_message(&channel, &ts, message).await {
-            Err(error) if rejects_layout(&error) => {
+            Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
                 self.slack.update_message(&channel, &ts, short).await?;
             }
@@ -270,43 +274,43 @@ impl SlackSender {
     }
 
     /// Logs that a message cannot be updated: a deleted one each time, a cause that an operator can fix once a channel.
-    fn log_unreachable(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+    fn log_unreachable(&self, id: &RequestId, destination: &str, ts: &MessageTs, error: &SlackError) {
         let is_deleted = is_unreachable(error, false);
         if is_deleted && error.method() == Method::ChatUpdate {
-            info!(request = %id, %place, %ts, "A user deleted the message, so it is not updated any more");
+            info!(request = %id, %destination, %ts, "A user deleted the message, so it is not updated any more");
         } else if !is_deleted
-            && self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+            && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            error!(request = %id, %place, %ts, "Cannot update the message any more: {}", error.with_remedy());
+            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy());
         } else {
-            debug!(request = %id, %place, %ts, "Cannot update the message any more: {error}");
+            debug!(request = %id, %destination, %ts, "Cannot update the message any more: {error}");
         }
     }
 
     pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     pub(super) fn breaker(&self) -> MutexGuard<'_, ChannelBreaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.breaker.lock()
     }
 
     pub(super) fn channels(&self) -> MutexGuard<'_, ChannelStates> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels.lock()
     }
 
     /// Remembers a certain refusal of a post.
-    pub(super) fn record_refusal(&self, place: &str, error: &SlackError) {
+    pub(super) fn record_refusal(&self, destination: &str, error: &SlackError) {
         let is_certain = error.retry() == Retry::Never && error.code().is_some();
         if error.method() == Method::ChatPostMessage && is_certain {
-            self.channels().on_refused(place);
+            self.channels().on_refused(destination);
         }
     }
 
     pub(super) fn on_error(
         &self,
         caller: &QueuedOperation,
-        place: &str,
+        destination: &str,
         error: &SlackError,
         failures: u32,
     ) -> Deferred {
@@ -323,19 +327,19 @@ impl SlackSender {
                 let now = Instant::now();
                 let is_post = error.method() == Method::ChatPostMessage;
                 if error.was_sent() {
-                    self.queues().throttle(place, is_post.then_some(caller), now + delay, now);
+                    self.queues().throttle(destination, is_post.then_some(caller), now + delay, now);
                 } else if is_post {
                     // Slack's wait is about another channel.
-                    self.queues().requeue(place, caller, now + delay, true, now);
+                    self.queues().requeue(destination, caller, now + delay, true, now);
                 }
                 delay
             }
             Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Retry::Never if error.code().is_none() => TRANSIENT_BACKOFF.delay(failures + 1, seed),
-            Retry::Never if affects_channel(error) => {
+            Retry::Never if error.affects() == Affects::Channel => {
                 let delay = |failures| REFUSED_BACKOFF.delay(failures, seed);
-                self.breaker().on_refused(&log_scope(error.method(), place), Instant::now(), delay)
+                self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
             }
             Retry::Never => REFUSED_BACKOFF.delay(failures + 1, seed),
         };
@@ -343,17 +347,17 @@ impl SlackSender {
         let is_over = !is_unclear || error.has_response();
         if error.retry() == Retry::Backoff && error.method() == Method::ChatPostMessage && is_over {
             let now = Instant::now();
-            self.queues().on_failure(place, caller, now + delay, now);
+            self.queues().on_failure(destination, caller, now + delay, now);
         }
         let again = seconds(delay);
         if !error.was_sent()
-            || !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+            || !self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
-            error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         } else {
-            warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         }
         let effect = if is_unclear {
             let now = Timestamp::now();
@@ -362,7 +366,11 @@ impl SlackSender {
             } else {
                 now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
             };
-            Effect::Unknown { final_at, destination: place.to_owned(), is_accepted: error.is_accepted() }
+            Effect::Unknown {
+                final_at,
+                destination: destination.to_owned(),
+                is_accepted: error.is_accepted(),
+            }
         } else {
             Effect::NotApplied
         };
@@ -388,10 +396,10 @@ pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
 }
 
 /// The scope of log lines: a channel that takes messages may still refuse edits.
-pub(super) fn log_scope(method: Method, place: &str) -> String {
+pub(super) fn log_scope(method: Method, destination: &str) -> String {
     match method {
-        Method::ChatUpdate => format!("edits in {place}"),
-        _ => place.to_owned(),
+        Method::ChatUpdate => format!("edits in {destination}"),
+        _ => destination.to_owned(),
     }
 }
 
@@ -407,36 +415,8 @@ fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
 /// Whether the message can never be updated: it was deleted, or it may not be edited and the request is over, so retries
 /// until the workspace's rules change make no sense.
 fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
-    match error.code() {
-        Some("message_not_found" | "thread_not_found") => true,
-        Some("edit_window_closed" | "cant_update_message") => is_last,
-        _ => false,
-    }
-}
-
-/// Whether the channel refuses every message.
-fn affects_channel(error: &SlackError) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            "not_in_channel"
-                | "channel_not_found"
-                | "is_archived"
-                | "is_inactive"
-                | "restricted_action"
-                | "restricted_action_read_only_channel"
-                | "channel_is_limited_access"
-                | "messages_tab_disabled"
-        )
-    )
-}
-
-/// Whether Slack refuses the layout, not the message.
-fn rejects_layout(error: &SlackError) -> bool {
-    matches!(
-        error.code(),
-        Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
-    )
+    let is_refused = error.retry() == Retry::Never && error.affects() == Affects::Message;
+    is_refused && (is_last || error.is_missing(Affects::Message))
 }
 
 #[cfg(test)]

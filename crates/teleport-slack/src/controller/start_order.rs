@@ -3,11 +3,11 @@
 //! Reads take different times, and the channel queue (`channel_queue`) decides who posts first.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// The longest wait for an earlier reconcile, such as one whose record Teleport is slow to return.
@@ -50,7 +50,7 @@ impl StartOrder {
     }
 
     fn lock(&self) -> MutexGuard<'_, InProgress> {
-        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.in_progress.lock()
     }
 }
 

@@ -33,7 +33,7 @@ pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 /// How long the handler is waited for. Slack gives up after 3 s in all.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Handlers at work at one time, those included whose callers got 503 or hung up.
+/// Handlers that run at one time, those included whose callers got 503 or hung up.
 const MAX_CONCURRENT: usize = 256;
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
@@ -61,7 +61,7 @@ pub enum CallbackResponse {
     Unavailable,
 }
 
-/// Handlers at work. They outlive the connections that they were started for.
+/// Running handlers. They outlive the connections that they were started for.
 #[derive(Clone, Default)]
 pub(super) struct HandlerPool {
     tasks: TaskTracker,
@@ -69,13 +69,13 @@ pub(super) struct HandlerPool {
 }
 
 impl HandlerPool {
-    /// Waits for the handlers at work; no more must be started.
+    /// Waits for the running handlers; the caller must start no more.
     pub(super) async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Ends the handlers at work wherever they are.
+    /// Ends the running handlers wherever they are.
     pub(super) fn abort(&self) {
         self.aborted.cancel();
     }

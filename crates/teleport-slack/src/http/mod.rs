@@ -57,9 +57,9 @@ pub enum ListenError {
     /// The address is taken, or not this machine's.
     #[error("cannot listen for {purpose} on {address} ({key}){}", remedy(source))]
     Bind {
-        /// For what.
+        /// What the address is for, as a part of the error's sentence.
         purpose: &'static str,
-        /// Where.
+        /// The address that could not be bound.
         address: SocketAddr,
         /// The configuration's key for it.
         key: &'static str,
@@ -82,7 +82,7 @@ impl ListenError {
 }
 
 impl Listener {
-    /// Takes the address and reads the key and certificate. Without `tls`, everyone who can listen in on the network
+    /// Takes the address and reads the key and certificate. Without `tls`, every machine that can listen in on the network
     /// can read the callbacks: meant for a proxy on the same machine that ends TLS.
     ///
     /// # Errors

@@ -3,10 +3,11 @@
 mod diagnostics;
 mod tls;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -108,7 +109,7 @@ async fn the_handler_gets_the_bytes_as_they_came() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
     let running = Running::start(move |headers: SignatureHeaders, body| {
-        log.lock().unwrap().push((headers.timestamp, headers.signature, body));
+        log.lock().push((headers.timestamp, headers.signature, body));
         async { CallbackResponse::Ack }
     })
     .await;
@@ -126,7 +127,7 @@ async fn the_handler_gets_the_bytes_as_they_came() {
         check_status(&answer, "200");
         assert!(answer.contains("connection: close") && answer.ends_with("\r\n\r\n"), "{answer}");
     }
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock();
     let expected = ("1531420618".to_owned(), "v0=a2114d57".to_owned(), Bytes::from_static(raw));
     assert_eq!(*seen, vec![expected; requests.len()]);
 }
@@ -306,7 +307,7 @@ async fn a_slow_handler_is_not_cut_short() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_answers_what_it_has_begun() {
+async fn a_stopping_listener_answers_the_requests_it_has_begun() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (started, waiting) = (begun.clone(), go_on.clone());
     let mut running = Running::start(move |_, _| {

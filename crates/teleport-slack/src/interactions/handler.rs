@@ -35,11 +35,10 @@ use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SubmitReview};
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::modify_record;
-use crate::teleport::refusal::Refusal as TeleportRefusal;
+use teleport_client::decisions::{DecideError, SubmitReview};
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::modify_record;
+use teleport_client::refusal::Refusal as TeleportRefusal;
 
 /// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
@@ -49,11 +48,11 @@ const MAX_READS: u32 = 5;
 /// Handles reviews in Slack.
 #[derive(Debug)]
 pub struct InteractionHandler {
-    /// The Teleport client.
-    pub teleport: teleport::Client,
-    /// The Slack client.
+    /// Reads requests, records and users, and writes decisions.
+    pub teleport: teleport_client::Client,
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
-    /// Replies to users.
+    /// Sends the ephemeral replies.
     pub responder: Responder,
     /// Reads the facts of a verdict.
     pub facts: FactsLoader,
@@ -61,7 +60,7 @@ pub struct InteractionHandler {
     pub installation: AppInstallation,
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
     /// Which call to Teleport applies a decision.
     pub setting: ModeSetting,
@@ -69,7 +68,7 @@ pub struct InteractionHandler {
     pub review_support: Arc<ReviewSupport>,
     /// Requests whose record changed.
     pub enqueue: mpsc::Sender<RequestId>,
-    /// The metrics.
+    /// Counts what happens.
     pub metrics: Metrics,
 }
 
@@ -107,21 +106,21 @@ impl InteractionHandler {
             return;
         }
         let (outcome, teleport_user) = self.decide(&command).await;
-        let (verdict, result) = match &outcome {
+        let (result, counted) = match &outcome {
             Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
             Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
             Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
         };
-        self.metrics.interaction_ended(result);
+        self.metrics.interaction_ended(counted);
         info!(
             slack_user = %command.user,
             teleport_user = teleport_user.as_deref().unwrap_or(""),
             request = %command.request,
             decision = command.decision.action_id(),
             channel = %command.channel,
-            verdict,
+            result,
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "Click"
+            "Handled an interaction"
         );
         let answer = match &outcome {
             Outcome::Accepted(what) => accepted(*what),

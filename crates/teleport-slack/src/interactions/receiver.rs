@@ -5,7 +5,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use access_core::interaction::signature::{ReplayCache, Verified, verify};
@@ -15,6 +14,7 @@ use access_core::interaction::{
 use access_core::policy::refusal::Refusal;
 use access_core::render::modal::{keep_open, notice, reason_missing};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 
 use super::respond::Responder;
 use crate::http::interactivity::{CallbackResponse, SignatureHeaders};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use access_core::domain::secret::Secret;
 use slack_client::socket_mode::Envelope;
@@ -77,7 +77,7 @@ pub struct InteractionReceiver {
     stop: CancellationToken,
     replay_cache: Mutex<ReplayCache>,
     dedup: Mutex<DedupCache>,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
     metrics: Metrics,
 }
 
@@ -129,7 +129,7 @@ impl InteractionReceiver {
             stop,
             replay_cache: Mutex::new(ReplayCache::new(REPLAY_CACHE_CAPACITY)),
             dedup: Mutex::default(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
             metrics,
         }
     }
@@ -154,7 +154,7 @@ impl InteractionReceiver {
         };
         self.log_once.clear("callback");
         if let Some(signature) = verified.signature()
-            && !self.replay_cache.lock().unwrap_or_else(PoisonError::into_inner).insert(signature, now)
+            && !self.replay_cache.lock().insert(signature, now)
         {
             self.metrics.interaction_ended(InteractionResult::InvalidSignature);
             self.log_rejection("replay", "", "A callback was refused: its signature was used before");
@@ -251,7 +251,7 @@ impl InteractionReceiver {
             | Interaction::ButtonPress(_) => {}
         }
         let Some(key) = interaction.key() else { return Classified::Answered(CallbackResponse::Ack) };
-        let mut dedup = self.dedup.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dedup = self.dedup.lock();
         if !dedup.insert(&key) {
             self.metrics.interaction_ended(InteractionResult::Duplicate);
             debug!("An interaction was delivered again");
@@ -263,7 +263,7 @@ impl InteractionReceiver {
     /// Forgets the interaction, so that the user may try again.
     fn reject_overload(&self, key: Option<&InteractionKey>, consequence: &str) {
         if let Some(key) = key {
-            self.dedup.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.dedup.lock().remove(key);
         }
         self.metrics.interaction_ended(InteractionResult::Overloaded);
         warn!("Too many interactions in progress; rejected this one: {consequence}");

@@ -3,10 +3,11 @@
 //! [`super::metrics::Metrics`] keeps the state here. The ages among the metrics and the answer of `/readyz` are computed
 //! from it on each request. This module decides nothing and starts nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::skew::Skews;
@@ -171,7 +172,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::domain::skew::Offset;
 use jiff::Timestamp;
@@ -21,13 +22,13 @@ use tokio::time::Instant;
 
 use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
-use crate::teleport::error::{Call, CallResult, TeleportError};
-use crate::teleport::observer::{List, Observer as TeleportObserver};
-use crate::teleport::visibility::{Visibility, describe_visibility};
 use labels::{failure_label, slack_results};
 use slack_client::error::SlackError;
 use slack_client::method::Method;
 use slack_client::observer::Observer as SlackObserver;
+use teleport_client::error::{Call, CallResult, TeleportError};
+use teleport_client::observer::{List, Observer as TeleportObserver};
+use teleport_client::visibility::{Visibility, describe_visibility};
 
 mod clock;
 mod labels;
@@ -193,7 +194,7 @@ impl Metrics {
 }
 
 impl TeleportObserver for Metrics {
-    fn call_ended(&self, call: Call, result: CallResult) {
+    fn call_ended(&self, call: Call, result: CallResult, _: Duration) {
         increment(&self.counters.teleport_requests, [("method", call.name()), ("code", result.name())]);
         if result.has_response() {
             self.health.update(|state| state.last_response = Some(Instant::now()));
@@ -255,7 +256,7 @@ impl TeleportObserver for Metrics {
 }
 
 impl SlackObserver for Metrics {
-    fn call_ended(&self, method: Method, result: Result<(), &SlackError>) {
+    fn call_ended(&self, method: Method, result: Result<(), &SlackError>, _: Duration) {
         let result = match result {
             Ok(()) => "ok",
             Err(error) if error.is_ambiguous() => "ambiguous",

@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,7 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -103,7 +105,7 @@ impl Drop for LogGuard {
         state.closed = true;
         self.shared.work_available.notify_one();
         // If the log takes no more, the program still ends.
-        let _ = self.shared.ended.wait_timeout_while(state, self.grace, |state| !state.ended);
+        let _ = self.shared.ended.wait_while_for(&mut state, |state| !state.ended, self.grace);
     }
 }
 
@@ -145,7 +147,7 @@ fn write_all(shared: &Shared, mut out: Out, dropped_notice: &impl Fn(u64) -> Str
     loop {
         let mut state = shared.lock();
         while state.queue.is_empty() && !state.closed {
-            state = shared.work_available.wait(state).unwrap_or_else(PoisonError::into_inner);
+            shared.work_available.wait(&mut state);
         }
         if state.queue.is_empty() {
             return;

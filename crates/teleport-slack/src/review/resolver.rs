@@ -5,20 +5,20 @@
 //! an interaction that meets a pending decision. A mark in the record says only that the votes sufficed once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
 use access_core::policy::refusal::Refusal;
 use access_core::policy::{Resolution, Rules, Tally, VoteEvaluation, evaluate_votes, reevaluate};
 use access_core::record::Record;
+use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use super::voters::{VoterLoader, VoterSnapshot};
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SetState};
-use crate::teleport::error::TeleportError;
-use crate::teleport::plugin_data::{Modified, modify_record};
+use teleport_client::decisions::{DecideError, SetState};
+use teleport_client::error::TeleportError;
+use teleport_client::plugin_data::{Modified, modify_record};
 
 /// How often the votes are evaluated while other users vote and review, before a later reconcile takes over.
 const MAX_ATTEMPTS: u32 = 8;
@@ -52,11 +52,11 @@ pub(crate) enum ResolveError {
 /// Evaluates votes and applies decisions.
 #[derive(Debug)]
 pub struct Resolver {
-    /// The Teleport client.
-    pub teleport: teleport::Client,
+    /// Reads requests, records and users, and writes decisions.
+    pub teleport: teleport_client::Client,
     /// Reads the current identities of voters.
     pub voters: VoterLoader,
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
     /// The requests whose decision is in progress.
     pub in_progress: InProgress,
@@ -70,7 +70,7 @@ impl InProgress {
     /// Waits until no other task of this process works on the request's decision, and keeps other tasks out.
     async fn lock(&self, id: &RequestId) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
-            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut locks = self.0.lock();
             // The guard holds its lock, so what only this table holds is free.
             locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             locks.entry(id.clone()).or_default().clone()
@@ -231,6 +231,6 @@ mod tests {
         drop(first);
         assert!(progress.lock(&one).now_or_never().is_some());
         drop(progress.lock(&other).await);
-        assert_eq!(progress.0.lock().unwrap().len(), 1, "of idle requests only the last is kept");
+        assert_eq!(progress.0.lock().len(), 1, "of idle requests only the last is kept");
     }
 }

@@ -112,10 +112,11 @@ impl<H: JobHandler<T>, T> WorkerPool<H, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
 
     use futures_util::FutureExt;
+    use parking_lot::Mutex;
     use tokio::sync::Notify;
     use tokio::time::Instant;
 
@@ -154,7 +155,7 @@ mod tests {
         }
 
         async fn on_aborted(self, user: usize) {
-            self.notified.lock().unwrap().push(user);
+            self.notified.lock().push(user);
         }
     }
 
@@ -223,7 +224,7 @@ mod tests {
         run_worker_pool(items, stop, handler.clone()).await;
         assert_eq!(began.elapsed(), DRAIN_TIMEOUT);
         assert!(bring.try_send(0).is_err(), "and no sender can add more");
-        let mut notified = handler.notified.lock().unwrap().clone();
+        let mut notified = handler.notified.lock().clone();
         notified.sort_unstable();
         assert_eq!(notified, (0..waiting).collect::<Vec<_>>());
     }
@@ -251,6 +252,6 @@ mod tests {
         let handler = Test::new(panicking);
         tokio::join!(run_worker_pool(items, stop.clone(), handler.clone()), bringing);
         assert_eq!(done.load(Ordering::Relaxed), 2);
-        assert_eq!(*handler.notified.lock().unwrap(), [0], "the user of that item");
+        assert_eq!(*handler.notified.lock(), [0], "the user of that item");
     }
 }

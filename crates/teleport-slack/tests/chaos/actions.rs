@@ -6,10 +6,9 @@ use access_sim::slack::faults::FaultRule;
 use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::faults::{Repeat, WatchEnd};
 use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use jiff::Timestamp;
-use tonic::Code;
 
 use crate::harness::deciding::Transport;
 use crate::replica::Replica;
@@ -56,7 +55,7 @@ impl Run {
     /// The request that a line of the event log is about.
     fn request_of(&self, action: &Action) -> Option<usize> {
         match action {
-            Action::Create { .. } => Some(self.requests.lock().unwrap().len() - 1),
+            Action::Create { .. } => Some(self.requests.lock().len() - 1),
             _ => action.request(),
         }
     }
@@ -78,7 +77,7 @@ impl Run {
                     created: Timestamp::now(),
                     is_finished: false,
                 };
-                self.requests.lock().unwrap().push(asked);
+                self.requests.lock().push(asked);
                 id
             }
             Action::Review { request, by, approve } => {
@@ -121,7 +120,7 @@ impl Run {
 
     async fn click(&self, request: usize, user: &str, copy: usize, approve: bool) -> String {
         let (id, destination) = {
-            let asked = self.requests.lock().unwrap();
+            let asked = self.requests.lock();
             let CreatedRequest { id, destinations, .. } = &asked[request];
             (id.clone(), destinations[copy.min(destinations.len() - 1)].clone())
         };

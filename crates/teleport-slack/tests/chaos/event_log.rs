@@ -1,11 +1,11 @@
 //! The event log of a run. The timeline of one request merges it with the simulators' calls and the daemons' logs.
 
 use std::fmt::Write;
-use std::sync::{Mutex, MutexGuard};
 
 use access_sim::call_sequence::Side;
 use access_sim::slack::call_log::Call;
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::run::{CreatedRequest, Run};
 
@@ -43,7 +43,7 @@ impl EventLog {
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap()
+        self.entries.lock()
     }
 
     /// Seconds since the beginning.

@@ -35,7 +35,7 @@ impl std::fmt::Display for Violation {
 /// All current violations.
 pub(crate) fn find_violations(run: &Run) -> Vec<Violation> {
     let observed = ObservedMessages::of(&run.bed);
-    let asked = run.requests.lock().unwrap().clone();
+    let asked = run.requests.lock().clone();
     let audit = run.bed.teleport.audit();
     let answers = run.bed.slack.calls_of("response_url");
     let mut wrong = Vec::new();

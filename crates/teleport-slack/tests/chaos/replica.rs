@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use access_sim::tcp_proxy::TcpProxy;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::harness::*;
 
@@ -65,7 +65,7 @@ impl Replica {
     /// SIGKILL or SIGTERM, a downtime, then a new process. Returns `false` if another action is in progress.
     pub(crate) async fn restart(&self, signal: &str, away: Duration) -> bool {
         let Ok(mut daemon) = self.daemon.try_lock() else { return false };
-        *self.callbacks.lock().unwrap() = None;
+        *self.callbacks.lock() = None;
         self.stop_and_check(daemon.take(), signal).await;
         tokio::time::sleep(away).await;
         *daemon = Some(self.launch());
@@ -120,7 +120,7 @@ impl Replica {
     /// Where it takes callbacks, if it runs and takes any.
     pub(crate) fn callback_url(&self) -> Option<String> {
         let daemon = self.daemon.try_lock().ok()?;
-        let mut known = self.callbacks.lock().unwrap();
+        let mut known = self.callbacks.lock();
         if known.is_none() {
             let line = daemon.as_ref()?.find_logged("Starting insecure HTTP server on ")?;
             let address = line.split_once("server on ")?.1.split_whitespace().next()?;
@@ -135,11 +135,11 @@ impl Replica {
     }
 
     fn earlier_logs(&self) -> MutexGuard<'_, Vec<String>> {
-        self.earlier_logs.lock().unwrap()
+        self.earlier_logs.lock()
     }
 
     fn violations(&self) -> MutexGuard<'_, Vec<String>> {
-        self.violations.lock().unwrap()
+        self.violations.lock()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Executes a schedule against a test bed with one or more daemons, ends all faults, and checks the result.
 
 use std::fmt::Write;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use access_sim::call_sequence::CallSequence;
@@ -11,6 +10,7 @@ use access_sim::teleport::fixture::Role;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::event_log::EventLog;
@@ -132,7 +132,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<String, String> {
         // First: a daemon's own failure explains the rest.
         wrong.splice(0..0, violations.into_iter().map(Violation::without_request));
     }
-    let asked = run.requests.lock().unwrap().clone();
+    let asked = run.requests.lock().clone();
     let summary = format!(
         "{} requests, {} messages, {} calls, {} replies to clicks, {} processes of {} replicas over {transport:?}; up to date after {:.1} s; \
          {}",
@@ -209,7 +209,7 @@ impl Run {
         println!(
             "{minute:>4} min: {}; {} requests made, {open} open, {} messages",
             usage.join("; "),
-            self.requests.lock().unwrap().len(),
+            self.requests.lock().len(),
             messages.len(),
         );
         let over = Timestamp::now() - jiff::SignedDuration::try_from(2 * SOAK_REQUEST_TTL).unwrap();
@@ -220,12 +220,12 @@ impl Run {
             self.bed.slack.delete_message(&message.channel, &message.ts);
         }
         CLICKERS.iter().for_each(|person| self.bed.slack.reload_client(person));
-        let mut asked = self.requests.lock().unwrap();
+        let mut asked = self.requests.lock();
         asked.iter_mut().filter(|asked| asked.created < over).for_each(|asked| asked.is_finished = true);
     }
 
     pub(crate) fn id(&self, request: usize) -> String {
-        self.requests.lock().unwrap()[request].id.clone()
+        self.requests.lock()[request].id.clone()
     }
 }
 

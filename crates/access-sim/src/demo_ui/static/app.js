@@ -1,4 +1,4 @@
-// Wires the page: one state from the server goes to both worlds; both worlds act through the server alone.
+// Wires the page: one state from the server goes to both sides; both sides act through the server alone.
 
 import { follow } from './api.js';
 import { makeChat } from './chat.js';
@@ -97,7 +97,7 @@ function showOnly(chosen, ids) {
 
 tabs(document.querySelector('.console-tabs'), showOnly);
 
-// Below this width the two worlds take turns; above it both are on the page and the tabs are not drawn.
+// Below this width the two sides take turns; above it both are on the page and the tabs are not drawn.
 const narrow = matchMedia('(max-width: 899px)');
 const showWorlds = tabs(document.querySelector('.bar .tabs'), (chosen, ids) => {
   for (const id of ids) byId(id).hidden = narrow.matches && id !== chosen;

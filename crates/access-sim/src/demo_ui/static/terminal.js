@@ -50,7 +50,7 @@ function entry(person, action, body, answer) {
   return h('div.entry', {}, h('div.command', {}, promptLine(person), commandText(commandOf(action, body))), answer);
 }
 
-/** `alice@laptop $ `, coloured. */
+/** `alice@laptop $ `, in color. */
 export function promptLine(person) {
   const prompt = promptOf(person);
   return h('span.prompt', {}, h('span.who', {}, prompt.name), ' ', h('span.mark', {}, prompt.mark), ' ');

@@ -1,4 +1,4 @@
-// Whose Slack is shown: everybody of the workspace who could sit before a client, and one who no longer can.
+// Whose Slack is shown: every user of the workspace who could sit before a client, and one who no longer can.
 
 import { byId, h, keyed } from './dom.js';
 

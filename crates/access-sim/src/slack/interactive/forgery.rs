@@ -12,13 +12,13 @@ pub enum Signature {
     /// Slack.
     #[default]
     Good,
-    /// Someone who does not know the signing secret.
+    /// A sender who does not know the signing secret.
     WrongSecret,
-    /// Someone who knows another secret, such as another app's.
+    /// A sender who knows another secret, such as another app's.
     Secret(String),
     /// Slack, but the last hexadecimal digits are cut off.
     Truncated,
-    /// No one: the header is missing.
+    /// No signature: the header is missing.
     Missing,
     /// The header says this.
     Text(String),

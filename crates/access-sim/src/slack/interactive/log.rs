@@ -1,10 +1,11 @@
 //! The interaction log: what Slack sent to the app, which way, and what came of it, oldest first.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -94,7 +95,7 @@ pub(in crate::slack) struct InteractionLog(Mutex<Entries>);
 
 impl InteractionLog {
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Enters an interaction of about `bytes` bytes, whose number is set here. Returns the number.

@@ -58,7 +58,7 @@ fn team(state: &State) -> Value {
     team
 }
 
-/// Someone used a button or menu.
+/// A user used a button or menu.
 pub(in crate::slack) fn block_actions(
     state: &State,
     person: &SlackUser,
@@ -97,7 +97,7 @@ pub(in crate::slack) fn block_actions(
     Value::Object(fields)
 }
 
-/// Someone submitted a modal.
+/// A user submitted a modal.
 pub(in crate::slack) fn view_submission(
     state: &State,
     person: &SlackUser,
@@ -111,7 +111,7 @@ pub(in crate::slack) fn view_submission(
     Value::Object(fields)
 }
 
-/// Someone closed a modal that asked for it.
+/// A user closed a modal that asked for it.
 pub(in crate::slack) fn view_closed(state: &State, person: &SlackUser, view: &View, cleared: bool) -> Value {
     let mut fields = envelope(state, "view_closed", person);
     of_view(state, person, view, &mut fields);

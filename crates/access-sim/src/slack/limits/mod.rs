@@ -1,8 +1,8 @@
 //! Block Kit's documented limits, checked more strictly than Slack does: an unknown block, a misspelt field or an
 //! empty text is refused, never ignored.
 //!
-//! Lengths count characters (Unicode scalar values). Kinds of blocks that no access request needs (tables, video,
-//! cards and so on) are refused as unknown. `views.rs` checks what a modal adds to blocks.
+//! Lengths count characters (Unicode scalar values). Kinds of blocks that no access request needs (tables, video
+//! and so on) are refused as unknown. `views.rs` checks what a modal adds to blocks.
 
 mod shape;
 mod blocks;

@@ -8,9 +8,10 @@ pub(super) mod upgrade;
 mod connection;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -107,7 +108,7 @@ impl Sockets {
     }
 
     fn table(&self) -> MutexGuard<'_, SocketTable> {
-        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock()
     }
 
     fn changed(&self) {
@@ -299,13 +300,13 @@ impl Sockets {
             table.acknowledged.pop_front();
         }
         let refused = !pending.accepts_response && !answer.is_null();
-        // The sender may have given up.
+        // The sender may have stopped waiting.
         let _ = pending.reply.send(if refused { Value::Null } else { answer });
         if refused { Err("a payload where none is accepted".to_owned()) } else { Ok(()) }
     }
 }
 
-/// A socket's place among the others, given up when dropped.
+/// A socket's place among the others, free again when dropped.
 struct SocketGuard {
     sockets: Sockets,
     id: u64,

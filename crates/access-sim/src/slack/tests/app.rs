@@ -1,7 +1,7 @@
 //! An app that listens for interactions: it keeps what it gets and answers as the test says.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::body::Bytes as Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::IntoResponse;
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::DropGuard;
@@ -85,15 +86,15 @@ impl App {
 
     pub(super) fn respond_with(&self, status: u16, body: &str) {
         let answer = Answer { status, body: body.to_owned(), pause: Duration::ZERO };
-        *self.inner.answer.lock().unwrap() = answer;
+        *self.inner.answer.lock() = answer;
     }
 
     pub(super) fn respond_after(&self, pause: Duration) {
-        self.inner.answer.lock().unwrap().pause = pause;
+        self.inner.answer.lock().pause = pause;
     }
 
     pub(super) fn received(&self) -> Vec<ReceivedRequest> {
-        self.inner.received.lock().unwrap().clone()
+        self.inner.received.lock().clone()
     }
 
     pub(super) fn last(&self) -> ReceivedRequest {
@@ -102,8 +103,8 @@ impl App {
 }
 
 async fn receive(State(inner): State<Inner>, headers: HeaderMap, body: Body) -> impl IntoResponse {
-    inner.received.lock().unwrap().push(ReceivedRequest { headers, body });
-    let answer = inner.answer.lock().unwrap().clone();
+    inner.received.lock().push(ReceivedRequest { headers, body });
+    let answer = inner.answer.lock().clone();
     tokio::time::sleep(answer.pause).await;
     (StatusCode::from_u16(answer.status).unwrap(), answer.body)
 }

@@ -21,7 +21,7 @@ use super::{ApiReply, Client, LIMIT, button, post_button, reason_modal, wait_unt
 struct Socket(WebSocketStream<TcpStream>);
 
 impl Socket {
-    /// The next text, as JSON; answers pings on the way.
+    /// The next text, as JSON; answers pings meanwhile.
     async fn next(&mut self) -> Value {
         loop {
             match self.frame().await {
@@ -286,7 +286,7 @@ async fn a_modal_is_answered_in_the_acknowledgement() {
 }
 
 #[tokio::test]
-async fn an_eleventh_socket_is_turned_away() {
+async fn an_eleventh_socket_is_refused() {
     let (sim, client) = start(fast_timings()).await;
     let mut sockets = Vec::new();
     for _ in 0..10 {

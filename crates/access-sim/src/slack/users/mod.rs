@@ -21,7 +21,7 @@ use click::{Click, Target};
 use elements::Confirm;
 use submit::Submission;
 
-/// Why someone cannot do what a test asks of them.
+/// Why a user cannot do what a test asks of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
     /// No such user, or one without a client: a bot, or a deactivated account.
@@ -77,7 +77,7 @@ impl SlackSim {
         submit::close(self, user, view_id).await
     }
 
-    /// Someone sends the bytes of an earlier HTTP request again, with its old timestamp and signature. `None` if
+    /// An attacker sends the bytes of an earlier HTTP request again, with its old timestamp and signature. `None` if
     /// that interaction is not known or did not go over HTTP.
     pub async fn replay(&self, seq: u64) -> Option<ActionOutcome> {
         let user = self.interaction(seq)?.user;
@@ -96,18 +96,18 @@ impl SlackSim {
         self.interactions().into_iter().find(|interaction| interaction.seq == seq)
     }
 
-    /// The ephemeral messages that someone sees, oldest first.
+    /// The ephemeral messages that a user sees, oldest first.
     pub fn ephemerals(&self, user: &str) -> Vec<MessageView> {
         let state = self.shared.state();
         state.ephemerals.of(user).map(|ephemeral| ephemeral.view(&state.bot.user_id)).collect()
     }
 
-    /// The modals in someone's client, the lowest first.
+    /// The modals in a user's client, the lowest first.
     pub fn views_of(&self, user: &str) -> Vec<OpenView> {
         self.shared.state().views.stack(user).iter().map(|view| OpenView::of(user, view)).collect()
     }
 
-    /// The modal before someone.
+    /// The uppermost modal in a user's client.
     pub fn modal(&self, user: &str) -> Option<OpenView> {
         self.views_of(user).pop()
     }
@@ -121,7 +121,7 @@ impl SlackSim {
     }
 }
 
-/// How much someone had seen before they acted.
+/// How much a user had seen before they acted.
 #[derive(Clone, Copy)]
 struct Baseline {
     ephemerals: u64,
@@ -144,7 +144,7 @@ enum ClientFeedback {
     Nothing,
 }
 
-/// What someone sees after they acted, now and later. It keeps the simulator running.
+/// What a user sees after they acted, now and later. It keeps the simulator running.
 #[derive(Clone)]
 pub struct ActionOutcome {
     sim: SlackSim,
@@ -247,13 +247,13 @@ impl ActionOutcome {
     }
 }
 
-/// Someone who sits before a client.
+/// The user with this id, if they have a client.
 fn find_user(state: &State, user: &str) -> Result<SlackUser, ActionError> {
     let person = state.users.get(user).filter(|person| person.has_client());
     person.cloned().ok_or_else(|| ActionError::NoClient(user.to_owned()))
 }
 
-/// Full members see public channels without joining them; everyone sees what they are in.
+/// Full members see public channels without joining them; every user sees the channels they are in.
 fn can_see(person: &SlackUser, channel: &Channel) -> bool {
     channel.members.contains(&person.id)
         || (channel.kind == ChannelKind::Public && person.kind == SlackUserKind::Member)

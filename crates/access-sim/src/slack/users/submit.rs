@@ -43,7 +43,7 @@ pub enum SubmitResult {
     Errors(FieldErrors),
     /// The modal shows something else.
     Updated(Box<OpenView>),
-    /// Another modal lies above it.
+    /// Another modal is above it.
     Pushed(Box<OpenView>),
     /// The client shows that something went wrong. The modal stays.
     Warned(Warning),

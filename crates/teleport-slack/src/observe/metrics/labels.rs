@@ -18,7 +18,7 @@ pub enum OperationResult {
     Updated,
     /// A reply was posted in a thread.
     Replied,
-    /// A message that was one too many was taken back.
+    /// A duplicate was deleted.
     Deleted,
     /// It did not succeed, and this is how it goes on.
     Failed(SlackKind),

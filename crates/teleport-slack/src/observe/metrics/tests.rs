@@ -32,7 +32,7 @@ fn the_document_lists_every_name_and_no_other() {
     metrics.certificate_expires(Timestamp::now());
     metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
     metrics.socket_mode_connections(2);
-    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK);
+    TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK, Duration::ZERO);
     let exported: BTreeSet<_> = samples(&metrics)
         .into_iter()
         .map(|(series, _)| series.split('{').next().unwrap().to_owned())
@@ -128,24 +128,25 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
             m.interaction_ended(InteractionResult::Overloaded)
         }),
         ("teleport_calls_total{method=\"Ping\",code=\"OK\"}", &|m| {
-            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK)
+            TeleportObserver::call_ended(m, Call::Ping, CallResult::OK, Duration::ZERO)
         }),
         ("slack_calls_total{method=\"auth.test\",result=\"ok\"}", &|m| {
-            SlackObserver::call_ended(m, Method::AuthTest, Ok(()))
+            SlackObserver::call_ended(m, Method::AuthTest, Ok(()), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"refused\"}", &|m| {
             let error = SlackError::api_error(Method::ChatUpdate, "not_in_channel");
-            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"limited\"}", &|m| {
             let error = SlackError::api_error(Method::ChatUpdate, "ratelimited");
-            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error))
+            SlackObserver::call_ended(m, Method::ChatUpdate, Err(&error), Duration::ZERO)
         }),
         ("slack_calls_total{method=\"chat.update\",result=\"ambiguous\"}", &|m| {
             SlackObserver::call_ended(
                 m,
                 Method::ChatUpdate,
                 Err(&SlackError::timed_out(Method::ChatUpdate, true)),
+                Duration::ZERO,
             )
         }),
         ("waiting_errands", &|m| m.pending_operations_changed(1)),
@@ -164,7 +165,7 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
+async fn ages_are_those_of_the_moment_and_a_loss_counts_once_it_is_over() {
     let metrics = Metrics::new();
     let seconds = |name: &str| value(&metrics, &format!("teleport_slack_{name}_seconds"));
     let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
@@ -202,7 +203,7 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
 }
 
 #[test]
-fn open_connections_of_socket_mode_are_told_where_there_are_to_be_some() {
+fn open_connections_are_shown_only_with_socket_mode() {
     let metrics = Metrics::new();
     let open = || value(&metrics, "teleport_slack_socket_mode_connections");
     assert_eq!(open(), None);

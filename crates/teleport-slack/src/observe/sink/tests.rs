@@ -70,7 +70,7 @@ fn a_closed_log_ends_nothing() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_ever() {
+fn the_end_does_not_wait_forever() {
     let (reader, writer) = pipe().unwrap();
     let (sink, mut guard) = start(Box::new(writer), dropped_notice).unwrap();
     guard.grace = Duration::from_millis(10);
@@ -94,7 +94,7 @@ impl Write for Disk {
         if takes == 0 {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
-        self.written.lock().unwrap().extend_from_slice(&bytes[..takes]);
+        self.written.lock().extend_from_slice(&bytes[..takes]);
         Ok(takes)
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -113,7 +113,7 @@ fn written(takes: &[usize], lines: &[&str], lost: u64) -> (String, u64) {
         lost,
         &dropped_notice,
     );
-    let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(written.lock().clone()).unwrap();
     (text, lost)
 }
 
@@ -145,6 +145,6 @@ fn each_line_goes_where_it_was_meant_for() {
     sink.switch_to(disk(&new));
     sink.push("after\n".to_owned());
     drop(guard);
-    let text = |written: Arc<Mutex<Vec<u8>>>| String::from_utf8(written.lock().unwrap().clone()).unwrap();
+    let text = |written: Arc<Mutex<Vec<u8>>>| String::from_utf8(written.lock().clone()).unwrap();
     assert_eq!((text(old), text(new)), ("before\n".to_owned(), "after\n".to_owned()));
 }

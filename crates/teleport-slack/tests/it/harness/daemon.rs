@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::program;
@@ -51,7 +52,7 @@ impl Daemon {
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
                     let line = String::from_utf8_lossy(&line).into_owned();
-                    log.lock().unwrap().push_str(&(line + "\n"));
+                    log.lock().push_str(&(line + "\n"));
                     sender.send_modify(|count| *count += 1);
                 }
             });
@@ -63,7 +64,7 @@ impl Daemon {
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.lock().clone()
     }
 
     /// The last lines of the log, where all of it would be too long to read.

@@ -9,6 +9,7 @@ pub(crate) mod http;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -356,8 +357,24 @@ pub(crate) fn field<'a>(record: &'a BTreeMap<String, String>, key: &str) -> &'a 
 
 /// Runs a test on a runtime of its own.
 pub(crate) fn run_test<F: Future<Output = ()>>(test: F) {
+    let _duration = Stopwatch(Instant::now());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
+}
+
+/// Appends how long the test took to the file that `TEST_TIMES` names, if it does: the gate prints the slowest.
+struct Stopwatch(Instant);
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let Some(path) = std::env::var_os("TEST_TIMES") else { return };
+        // The test runner names each thread after its test.
+        let thread = std::thread::current();
+        let line = format!("{:.1} {}\n", self.0.elapsed().as_secs_f64(), thread.name().unwrap_or("?"));
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        // A test does not fail for it.
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
 }
 
 /// The built program.
