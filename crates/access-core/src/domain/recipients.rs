@@ -253,7 +253,7 @@ pub struct RecipientList {
     pub unaddressable: UnnotifiedReviewers,
     /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
     pub omitted: usize,
-    /// The requester, if they are named among the recipients: nobody is asked to approve their own request.
+    /// The requester, if they are named among the recipients. No user is asked to approve their own request.
     pub requester: Option<RecipientKey>,
 }
 

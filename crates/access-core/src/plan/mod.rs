@@ -33,7 +33,7 @@ pub struct PlanInput<'a> {
     pub record: &'a Record,
     /// Whether Teleport's rights prove that a request which it does not list was deleted.
     pub is_absence_proved: bool,
-    /// Whom to notify.
+    /// The recipients to notify.
     pub recipients: &'a RecipientList,
     /// Where they are, as far as they were found.
     pub destinations: &'a [Destination],

@@ -124,7 +124,7 @@ fn is_verified(record: &Record, key: &RecipientKey, against: Option<SkipReason>)
     record.is_in_doubt(&operation) || against.is_some() && record.is_to_retry(&operation)
 }
 
-/// Names the posts that could be repeated and are not, because nobody waits for them.
+/// Names the posts that could be repeated and are not, because no recipient lacks them.
 fn skip_repeated(plan: &mut Plan, input: &PlanInput<'_>) {
     let to_retry = input.record.in_doubt.iter().filter(|post| post.may_retry);
     for operation in to_retry.map(|post| &post.operation) {

@@ -25,7 +25,7 @@ pub enum SkipReason {
     NothingKnown,
     /// Teleport lists the request no more; its last phase.
     NotListed(Phase),
-    /// Another version posted the messages and did not record to whom.
+    /// Another version posted the messages and did not record the recipients.
     NotifiedByGoPlugin,
     /// No recipient is configured or suggested.
     NoRecipients,
@@ -128,7 +128,7 @@ impl fmt::Display for SkipReason {
             Self::NotListed(Phase::Deleted) => f.write_str("the request was deleted"),
             Self::NotListed(_) => f.write_str("the request is decided and no longer listed by Teleport"),
             Self::NotifiedByGoPlugin => f.write_str(
-                "Teleport's own plugin notified the recipients and did not record whom, so nobody is notified again",
+                "Teleport's own plugin posted the messages without recording the recipients, so no recipient is notified again",
             ),
             Self::NoRecipients => f.write_str("no recipient is configured or suggested for this request"),
             Self::TooManyRecipients { omitted } => {

@@ -175,7 +175,7 @@ impl RequestRecipients {
         if is_missing(why) {
             retry_state.unresolved.insert(key.clone(), why);
         } else {
-            // That a user is missing stays true while nobody answers.
+            // Without an answer, a user who was missing is still missing.
             retry_state.unresolved.entry(key.clone()).or_insert(why);
         }
         if is_reviewer && is_missing(why) {

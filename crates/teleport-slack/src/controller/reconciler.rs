@@ -90,7 +90,7 @@ impl Facts {
     }
 }
 
-/// Where to notify whom, after [`Reconciler::resolve`].
+/// The recipients and where in Slack they are, after [`Reconciler::resolve`].
 #[derive(Default)]
 struct Targets {
     recipients: RequestRecipients,

@@ -136,7 +136,7 @@ pub(super) struct RetryState {
     pub(super) resolved: Vec<ResolvedRecipient>,
     /// Recipients who turned out to be the requester.
     pub(super) requester_keys: BTreeSet<RecipientKey>,
-    /// Recipients whom the last look-up did not find, and why.
+    /// Recipients that the last look-up did not find, and why.
     pub(super) unresolved: BTreeMap<RecipientKey, Unresolved>,
     /// The messages that existed at the last reconcile and can be updated.
     pub(super) messages: Vec<(ChannelId, MessageTs)>,
