@@ -509,7 +509,8 @@ async fn calls_are_counted_by_method_and_code() {
     let text = metrics.text();
     for (method, code) in [("Ping", "OK"), ("GetPluginData", "PERMISSION_DENIED"), ("Ping", "NO_CONNECTION")]
     {
-        let line = format!("teleport_slack_teleport_calls_total{{method=\"{method}\",code=\"{code}\"}} 1\n");
+        let line =
+            format!("teleport_slack_teleport_requests_total{{method=\"{method}\",code=\"{code}\"}} 1\n");
         assert!(text.contains(&line), "{line}{text}");
     }
 }
