@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_all_looks_again() {
+    fn only_one_connection_checks_again() {
         let (mut count, start) = (count(), Instant::now());
         assert_eq!(count.due(), None);
         count.hello(true, start);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_does_not_count_is_nothing() {
+    fn no_excess_is_seen_without_a_higher_count_by_slack() {
         let others = Others::new(Duration::ZERO);
         let ours = [others.ours(), others.ours()];
         assert_eq!(others.hello(None), None);

@@ -113,10 +113,9 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
     };
-    let mut standing = slack.token_status();
+    let mut status = slack.token_status();
     loop {
-        let Ok(why) =
-            standing.wait_for(|standing| standing.rejection.is_some()).await.map(|s| s.rejection.clone())
+        let Ok(why) = status.wait_for(|status| status.rejection.is_some()).await.map(|s| s.rejection.clone())
         else {
             return pending().await;
         };
@@ -124,11 +123,11 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         metrics.bot_token_rejected(true);
         error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
         let mut failures = 0;
-        while standing.borrow_and_update().rejection.is_some() {
+        while status.borrow_and_update().rejection.is_some() {
             failures += 1;
             tokio::select! {
                 () = sleep(PROBE_BACKOFF.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
-                _ = standing.changed() => {}
+                _ = status.changed() => {}
             }
         }
         metrics.bot_token_rejected(false);
@@ -227,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_there_at_two_looks_counts() {
+    fn only_content_seen_at_two_checks_counts() {
         let (start, secret) = (Instant::now(), |text: &str| Secret::new(text));
         let empty = || Err("it is empty".to_owned());
         let mut looks = FileState::new(secret("old"));
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_once_and_when_it_is_over() {
+    fn an_unusable_file_is_logged_once_and_again_when_it_is_usable() {
         let (now, empty) = (Instant::now(), || Err("it is empty".to_owned()));
         let mut looks = FileState::new(Secret::new("old"));
         assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_token_tells_its_app() {
+    fn an_app_token_names_its_app() {
         assert_eq!(app_id_of(&Secret::new("xapp-1-A0123-77-abc")), Some("A0123"));
         assert_eq!(app_id_of(&Secret::new("xapp-1")), None);
     }

@@ -54,7 +54,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// The cluster and the way in.
     pub teleport: TeleportConfig,
-    /// The workspace.
+    /// The table `[slack]`: the token and the recipients for all requests.
     pub slack: SlackConfig,
     /// The recipients of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
     /// lists.
@@ -63,7 +63,7 @@ pub struct Config {
     pub review: Option<ReviewConfig>,
     /// Where health and metrics are served; `None` if nowhere.
     pub diagnostics: Option<SocketAddr>,
-    /// Logging.
+    /// The table `[log]`: severity, output and format.
     pub log: LogConfig,
 }
 
@@ -77,7 +77,7 @@ impl Config {
 /// The cluster and the way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeleportConfig {
-    /// The auth server.
+    /// The address of the auth server or the proxy, `host:port`.
     pub addr: TeleportAddr,
     /// Who the daemon is.
     pub credentials: Credentials,
@@ -90,9 +90,9 @@ pub enum Credentials {
     Identity(PathBuf),
     /// Three PEM files (`tctl auth sign --format=tls`).
     Files {
-        /// The private key.
+        /// The file of the private key, in PEM.
         client_key: PathBuf,
-        /// The certificate.
+        /// The file of the certificate, in PEM.
         client_crt: PathBuf,
         /// The cluster's certificate authorities.
         root_cas: PathBuf,
@@ -113,7 +113,7 @@ pub struct SlackConfig {
 /// A valid configuration, and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// The configuration.
+    /// What the file says, checked.
     pub config: Config,
     /// For the log, once it is open.
     pub warnings: Vec<Diagnostic>,
@@ -138,7 +138,7 @@ pub enum ConfigError {
         path.display()
     )]
     Forbidden {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -146,7 +146,7 @@ pub enum ConfigError {
     /// The file cannot be read for another reason.
     #[error("the configuration file {} cannot be read", path.display())]
     Unreadable {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -154,7 +154,7 @@ pub enum ConfigError {
     /// The file is longer than any configuration.
     #[error("the configuration file {} is larger than 1 MiB; is it the right file?", path.display())]
     TooLarge {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file is not text.
@@ -163,15 +163,15 @@ pub enum ConfigError {
         path.display()
     )]
     NotText {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Where, from 1.
+        /// The line, from 1.
         line: usize,
     },
     /// The file was read and is wrong.
     #[error("the configuration is not valid:{}", Shown { path, findings })]
     Invalid {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong in it.
         findings: Diagnostics,

@@ -231,10 +231,10 @@ fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>
     }
     let remedy = "add slack.recipients, or \"*\" under [role_to_recipients]";
     if roles.is_empty() {
-        let cause = "there are no recipients: only the reviewers that a request suggests are told of it";
+        let cause = "there are no recipients: only the reviewers that a request suggests are notified";
         report.warn(None, "slack.recipients", cause, remedy);
     } else {
-        let cause = "of requests for roles that are not listed only suggested reviewers are told";
+        let cause = "of requests for roles that are not listed only suggested reviewers are notified";
         report.warn(None, "role_to_recipients", cause, remedy);
     }
 }

@@ -84,9 +84,9 @@ const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
 /// What the controller needs.
 pub struct Context {
-    /// The Teleport client.
+    /// Reads requests, records and users, and writes decisions.
     pub teleport: teleport::Client,
-    /// The Slack client.
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// This app as the author of messages.
     pub author: Author,
@@ -94,7 +94,7 @@ pub struct Context {
     pub directory: Directory,
     /// Which recipients to notify.
     pub rules: Rules,
-    /// The cluster's name.
+    /// The name of the Teleport cluster, as messages show it.
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
     pub is_enterprise: bool,
@@ -102,16 +102,16 @@ pub struct Context {
     pub web_proxy: Option<String>,
     /// Reviews in Slack, if they are on.
     pub review: Option<ReviewHandles>,
-    /// The metrics.
+    /// Counts what happens.
     pub metrics: Metrics,
-    /// The wall clock.
+    /// Gives the wall clock's time.
     pub clock: Clock,
 }
 
 /// What the controller needs for reviews in Slack.
 #[derive(Debug)]
 pub struct ReviewHandles {
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<policy::Rules>,
     /// Which call to Teleport applies a decision, as configured.
     pub setting: ModeSetting,

@@ -32,7 +32,7 @@ pub enum CertificateError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -40,7 +40,7 @@ pub enum CertificateError {
     /// A file does not hold what it should.
     #[error("{} {what}", path.display())]
     Invalid {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong with it, as the end of a sentence.
         what: &'static str,
@@ -48,9 +48,9 @@ pub enum CertificateError {
     /// Key and certificate are readable, but do not go together, or are of a kind that is not supported.
     #[error("the key {} and the certificate {} cannot be used together", key.display(), cert.display())]
     Incompatible {
-        /// The key's file.
+        /// The path of the private key.
         key: PathBuf,
-        /// The certificate's file.
+        /// The path of the certificate.
         cert: PathBuf,
         /// The TLS library's reason.
         source: rustls::Error,

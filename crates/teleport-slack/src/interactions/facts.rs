@@ -43,7 +43,7 @@ pub(crate) struct DecisionFacts {
 /// Loads facts.
 #[derive(Debug)]
 pub struct FactsLoader {
-    /// The Teleport client.
+    /// Reads requests, records and users, and writes decisions.
     pub teleport: teleport::Client,
     /// Where this app is installed.
     pub installation: AppInstallation,

@@ -49,11 +49,11 @@ const MAX_READS: u32 = 5;
 /// Handles reviews in Slack.
 #[derive(Debug)]
 pub struct InteractionHandler {
-    /// The Teleport client.
+    /// Reads requests, records and users, and writes decisions.
     pub teleport: teleport::Client,
-    /// The Slack client.
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
-    /// Replies to users.
+    /// Sends the ephemeral replies.
     pub responder: Responder,
     /// Reads the facts of a verdict.
     pub facts: FactsLoader,
@@ -61,7 +61,7 @@ pub struct InteractionHandler {
     pub installation: AppInstallation,
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
     /// Which call to Teleport applies a decision.
     pub setting: ModeSetting,
@@ -69,7 +69,7 @@ pub struct InteractionHandler {
     pub review_support: Arc<ReviewSupport>,
     /// Requests whose record changed.
     pub enqueue: mpsc::Sender<RequestId>,
-    /// The metrics.
+    /// Counts what happens.
     pub metrics: Metrics,
 }
 

@@ -38,7 +38,7 @@ pub enum LogError {
         path.display()
     )]
     Open {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,

@@ -53,11 +53,11 @@ pub(crate) enum ResolveError {
 /// Evaluates votes and applies decisions.
 #[derive(Debug)]
 pub struct Resolver {
-    /// The Teleport client.
+    /// Reads requests, records and users, and writes decisions.
     pub teleport: teleport::Client,
     /// Reads the current identities of voters.
     pub voters: VoterLoader,
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
     /// The requests whose decision is in progress.
     pub in_progress: InProgress,

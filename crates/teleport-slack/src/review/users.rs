@@ -33,7 +33,7 @@ const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 pub struct UserLookup {
     teleport: teleport::Client,
     mapping: UserMapping,
-    /// The last listing.
+    /// The result of the last listing, if there was one.
     snapshot: watch::Sender<Option<UserSnapshot>>,
     /// A caller waits for a new listing.
     refresh_requested: Notify,

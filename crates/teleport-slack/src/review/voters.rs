@@ -22,7 +22,7 @@ use super::users::UserLookup;
 use crate::observe::log_once::SharedLogOnce;
 use crate::teleport::denied::AccessDenied;
 use crate::teleport::error::{ErrorKind, TeleportError};
-use slack_client::error::{Retry, SlackError};
+use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::usergroups::{Membership, UserGroups, is_gone};
 
 /// How long reads for a verdict may take; after that nothing is decided.
@@ -35,7 +35,7 @@ const MAX_CONCURRENT_READS: usize = 8;
 /// Reads accounts, links and groups.
 #[derive(Debug)]
 pub struct VoterLoader {
-    /// The Slack client.
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// The members of user groups.
     pub groups: UserGroups,
@@ -43,7 +43,7 @@ pub struct VoterLoader {
     pub installation: AppInstallation,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
-    /// Whose groups matter.
+    /// The rules, which name the user groups that matter.
     pub rules: Arc<Rules>,
     log_once: SharedLogOnce,
 }
@@ -255,7 +255,7 @@ fn is_lasting(error: &SlackError) -> bool {
 
 /// The refusal to show if this scope is missing.
 fn scope_missing(error: &SlackError, scope: &'static str) -> Option<Refusal> {
-    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
+    (error.affects() == Affects::Scope).then_some(Refusal::ScopeMissing { scope })
 }
 
 #[cfg(test)]

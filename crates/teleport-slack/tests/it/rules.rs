@@ -182,6 +182,54 @@ fn only_one_folder_knows_each_sides_wire_format() {
     }
 }
 
+/// The file that gives each of Slack's error codes its meaning.
+const ERROR_CODES: &str = "crates/slack-client/src/error_codes.rs";
+
+/// Slack has a field of a channel object with the name of a code.
+const FIELDS_NAMED_LIKE_CODES: [(&str, &str); 1] = [("crates/slack-client/src/objects.rs", "is_archived")];
+
+/// The codes of the table: its texts without spaces.
+fn slack_error_codes() -> BTreeSet<String> {
+    let table = std::fs::read_to_string(repository_root().join(ERROR_CODES)).unwrap();
+    let table = Source { path: ERROR_CODES.into(), text: table }.code();
+    let is_code = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    table.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned).collect()
+}
+
+/// Each code that one of these files spells.
+fn stray_error_codes(sources: &[Source], codes: &BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| source.path != ERROR_CODES) {
+        let code = source.code();
+        let spelled = codes.iter().filter(|name| code.contains(&format!("\"{name}\"")));
+        let is_field =
+            |name: &&String| FIELDS_NAMED_LIKE_CODES.contains(&(source.path.as_str(), name.as_str()));
+        found.extend(spelled.filter(|name| !is_field(name)).map(|name| {
+            format!("{} spells {name:?}; ask SlackError, which asks error_codes.rs", source.path)
+        }));
+    }
+    found
+}
+
+#[test]
+fn only_one_table_spells_slacks_error_codes() {
+    let codes = slack_error_codes();
+    assert!(codes.len() > 100 && codes.contains("not_in_channel"), "{codes:?}");
+    let mut sources = all_production();
+    sources.retain(|source| !source.path.starts_with("crates/access-sim/"));
+    assert_eq!(stray_error_codes(&sources, &codes), [""; 0]);
+}
+
+#[test]
+fn one_stray_error_code_is_found() {
+    let text = "fn f(error: &SlackError) -> bool {\n    error.code() == Some(\"is_archived\")\n}\n";
+    let sources = ["crates/teleport-slack/src/causes.rs", FIELDS_NAMED_LIKE_CODES[0].0]
+        .map(|path| Source { path: path.into(), text: text.into() });
+    let found = stray_error_codes(&sources, &slack_error_codes());
+    let expected = "crates/teleport-slack/src/causes.rs spells \"is_archived\"; ask SlackError, which asks error_codes.rs";
+    assert_eq!(found, [expected]);
+}
+
 #[test]
 fn the_simulators_do_not_know_the_daemon() {
     let words = ["access_core", "teleport_slack", "access-core", "teleport-slack ="];
@@ -299,8 +347,11 @@ fn paths_named_in<'a>(text: &'a str, ends: &[&str]) -> BTreeSet<&'a str> {
 #[test]
 fn the_documents_name_only_files_that_exist() {
     let root = repository_root();
-    let mut known: BTreeSet<_> =
-        ["crates", "docs", ".cargo"].into_iter().flat_map(files_below).map(|source| source.path).collect();
+    let mut known: BTreeSet<_> = ["crates", "docs", "changelog.d", ".cargo"]
+        .into_iter()
+        .flat_map(files_below)
+        .map(|source| source.path)
+        .collect();
     for entry in std::fs::read_dir(&root).unwrap() {
         let entry = entry.unwrap();
         let end = if entry.path().is_dir() { "/" } else { "" };
@@ -311,7 +362,7 @@ fn the_documents_name_only_files_that_exist() {
         Source { path: path.into(), text }
     });
     let mut named = 0;
-    for document in files_below("docs").into_iter().chain(top) {
+    for document in files_below("docs").into_iter().chain(files_below("changelog.d")).chain(top) {
         // The other documents name files of an operator's machine, too.
         let ends: &[_] = match document.path.as_str() {
             "ARCHITECTURE.md" | "CONTRIBUTING.md" => &[".rs", ".md", ".toml", "/"],
