@@ -141,8 +141,11 @@ impl Client {
     /// An unusable address or token, or a machine without trusted certificates.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
-        let roots =
-            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        let roots = if base.starts_with("https:") {
+            client_base::tls::machine_roots()?
+        } else {
+            RootCertStore::empty()
+        };
         Self::with_roots(options, base, roots)
     }
 

@@ -15,8 +15,8 @@ use super::labels::{
 };
 use super::scope::Scope;
 use crate::observe::health::{Health, State};
-use crate::teleport::error::CallResult;
-use crate::teleport::observer::List;
+use teleport_client::error::CallResult;
+use teleport_client::observer::List;
 
 /// The beginning of every name.
 pub(super) const PREFIX: &str = "teleport_slack";

@@ -4,7 +4,7 @@ use access_core::policy::{Approver, ModeSetting};
 use slack_client::method::Method;
 
 use crate::config::{ReviewConfig, ReviewTransport};
-use crate::teleport::error::Call;
+use teleport_client::error::Call;
 
 /// What the configuration can do.
 #[derive(Clone, Copy, Debug, Default)]
