@@ -252,7 +252,7 @@ fn only_one_table_spells_slacks_error_codes() {
 #[test]
 fn one_stray_error_code_is_found() {
     let text = "fn f(error: &SlackError) -> bool {\n    error.code() == Some(\"is_archived\")\n}\n";
-    let sources = ["crates/teleport-slack/src/causes.rs", FIELDS_NAMED_LIKE_CODES[0].0]
+    let sources = ["crates/teleport-slack/src/causes.rs", WORDS_LIKE_CODES[0].0]
         .map(|path| Source { path: path.into(), text: text.into() });
     let found = stray_error_codes(&sources, &slack_error_codes());
     let expected = "crates/teleport-slack/src/causes.rs spells \"is_archived\"; ask SlackError, which asks error_codes.rs";
