@@ -16,6 +16,7 @@ use access_core::plan::{Plan, PlanInput, ReviewDisplay, SkipReason, Skipped, Unr
 use access_core::record::{Operation, Record, truncated};
 use access_core::render::request_message::Edition;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::executor::{ClaimResult, Executor, PlannedWrite};
@@ -24,7 +25,7 @@ use super::recipient_lookup::RecipientLookup;
 use super::recipients::RequestRecipients;
 use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
 use super::refetch::{Presence, refetch_at, refetch_if_stale};
-use super::retry_state::{Observed, RetryState, later};
+use super::retry_state::{Observation, Observed, RetryState, later};
 use super::start_order::StartOrder;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
@@ -110,11 +111,13 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Action {
+        let began = Instant::now();
         let result = self.run_passes(id, observed, retry_state).await;
         self.executor.end_turns(id);
+        let took = began.elapsed();
         match result {
             Ok(action) => {
-                self.metrics.reconcile_ended(ReconcileResult::Success);
+                self.metrics.reconcile_ended(ReconcileResult::Success, took);
                 retry_state.failed_reconciles = 0;
                 if !matches!(action, Action::RequeueAt(_)) {
                     retry_state.reset();
@@ -122,7 +125,7 @@ impl Reconciler {
                 action
             }
             Err(failure) => {
-                self.metrics.reconcile_ended(ReconcileResult::Error);
+                self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
                 let delay = self.on_teleport_error(id, &failure, retry_state.failed_reconciles);
                 Action::RequeueAt(later(self.clock.now(), delay))
@@ -137,12 +140,12 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Result<Action, ReconcileError> {
-        let listed = match observed {
-            Observed::Present(observation) => Some(&observation.request),
+        let observation = match observed {
+            Observed::Present(observation) => Some(observation),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
-        let created = listed.and_then(|request| request.created);
-        let mut position = listed.map(|_| self.start_order.begin(created, id));
+        let created = observation.and_then(|observation| observation.request.created);
+        let mut position = observation.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
             let (data, record) = self.read(id, retry_state).await?;
             let mut facts = self.refresh(id, observed, data, record).await?;
@@ -165,7 +168,7 @@ impl Reconciler {
             if plan.operations.is_empty() {
                 return self.finish(id, &facts, (&targets, decide_at), plan, retry_state).await;
             }
-            if let Some(action) = self.execute(id, created, facts, plan, retry_state).await? {
+            if let Some(action) = self.execute(id, observation, facts, plan, retry_state).await? {
                 return Ok(action);
             }
         }
@@ -263,7 +266,7 @@ impl Reconciler {
     async fn execute(
         &self,
         id: &RequestId,
-        created: Option<Timestamp>,
+        observation: Option<&Arc<Observation>>,
         facts: Facts,
         mut plan: Plan,
         retry_state: &mut RetryState,
@@ -274,7 +277,9 @@ impl Reconciler {
         let posts = plan.posts().collect();
         let known = plan.request_to_record.as_ref().or(last_seen.as_ref());
         let operations = std::mem::take(&mut plan.operations);
-        let intent = PlannedWrite { expected: &data, known, operations, posts, created };
+        let created = observation.and_then(|observation| observation.request.created);
+        let observed_at = observation.map(|observation| observation.observed_at);
+        let intent = PlannedWrite { expected: &data, known, operations, posts, created, observed_at };
         match self.executor.acquire(id, &intent, &record, retry_state).await? {
             ClaimResult::Acquired(lease) => {
                 self.executor.execute(id, intent, record, &lease, retry_state).await?;
