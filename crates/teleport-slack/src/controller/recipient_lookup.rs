@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use super::lookup_order::LookupOrder;
 use crate::review::users::UserLookup;
 use crate::teleport::error::TeleportError;
 use slack_client::directory::{Directory, Priority};
@@ -56,6 +57,8 @@ pub(super) struct RecipientLookup {
     directory: Directory,
     /// Maps users, where reviews in Slack are on.
     users: Option<Arc<UserLookup>>,
+    /// Which requests wait for which look-up.
+    pub(super) order: LookupOrder,
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
 }
@@ -105,7 +108,7 @@ impl RecipientLookup {
         users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
     ) -> Self {
-        Self { directory, users, updates: news }
+        Self { directory, users, order: LookupOrder::default(), updates: news }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
