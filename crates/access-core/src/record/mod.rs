@@ -2,7 +2,7 @@
 //! it knows, and able to continue what the Go plugin left.
 //!
 //! Reading never fails: an invalid value costs its own key only. Where the record is read and written with
-//! compare-and-swap: `teleport-slack/src/teleport/record.rs`.
+//! compare-and-swap: `teleport-client/src/plugin_data.rs`.
 
 use std::collections::BTreeMap;
 

@@ -57,18 +57,17 @@ use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
-use crate::teleport;
-use crate::teleport::listing::Completeness;
-use crate::teleport::visibility::Visibility;
-use crate::teleport::watcher::WatchUpdate;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
+use teleport_client::listing::Completeness;
+use teleport_client::visibility::Visibility;
+use teleport_client::watcher::WatchUpdate;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
@@ -86,7 +85,7 @@ const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 /// What the controller needs.
 pub struct Context {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// This app as the author of messages.
@@ -417,7 +416,7 @@ impl Controller {
             Err(error) => {
                 let Some(id) = self.request_by_task.remove(&error.id()) else { return };
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
+                self.reconciler.metrics.reconcile_panicked();
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");

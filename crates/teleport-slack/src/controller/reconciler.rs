@@ -31,7 +31,6 @@ use super::start_order::StartOrder;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
-use crate::teleport;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 
@@ -44,7 +43,7 @@ const TURN_WAIT: Duration = Duration::from_secs(1);
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 /// What every reconcile needs.
 pub(super) struct Reconciler {
-    pub(super) teleport: teleport::Client,
+    pub(super) teleport: teleport_client::Client,
     pub(super) executor: Executor,
     pub(super) start_order: StartOrder,
     pub(super) directory: Directory,
@@ -68,11 +67,13 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Option<Timestamp> {
+        let began = Instant::now();
         let result = self.run_passes(id, observed, retry_state).await;
         self.executor.sender.end_all(id);
+        let took = began.elapsed();
         match result {
             Ok(next) => {
-                self.metrics.reconcile_ended(ReconcileResult::Success);
+                self.metrics.reconcile_ended(ReconcileResult::Success, took);
                 retry_state.failed_reconciles = 0;
                 if next.is_none() {
                     retry_state.reset();
@@ -80,7 +81,7 @@ impl Reconciler {
                 next
             }
             Err(failure) => {
-                self.metrics.reconcile_ended(ReconcileResult::Error);
+                self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
                 Some(later(
                     self.clock.now(),
@@ -96,10 +97,12 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Result<Option<Timestamp>, ReconcileError> {
-        let listed = match observed {
-            Observed::Present(observation) => Some(&observation.request),
+        let observation = match observed {
+            Observed::Present(observation) => Some(observation),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
+        let listed = observation.map(|observation| &observation.request);
+        let observed_at = observation.map(|observation| observation.observed_at);
         let created = listed.and_then(|request| request.created);
         let mut ahead = listed.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
@@ -186,7 +189,14 @@ impl Reconciler {
             }
             self.executor.sender.wait_for_capacity().await;
             let posts = plan.posts().collect();
-            let intent = PlannedWrite { expected: &data, known, operations: plan.operations, posts, created };
+            let intent = PlannedWrite {
+                expected: &data,
+                known,
+                operations: plan.operations,
+                posts,
+                created,
+                observed_at,
+            };
             let lease = match self.executor.acquire(id, &intent, &record, retry_state).await? {
                 ClaimResult::Acquired(lease) => lease,
                 ClaimResult::HeldByOther(until) => return Ok(Some(until)),

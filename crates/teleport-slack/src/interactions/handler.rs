@@ -35,11 +35,10 @@ use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SubmitReview};
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::modify_record;
-use crate::teleport::refusal::Refusal as TeleportRefusal;
+use teleport_client::decisions::{DecideError, SubmitReview};
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::modify_record;
+use teleport_client::refusal::Refusal as TeleportRefusal;
 
 /// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
@@ -50,7 +49,7 @@ const MAX_READS: u32 = 5;
 #[derive(Debug)]
 pub struct InteractionHandler {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// Sends the ephemeral replies.

@@ -10,12 +10,11 @@ use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::fixture::{Fixture, Rule, User};
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, Raw, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tonic::Code;
 
 use crate::concurrency::two_approvals;
 use crate::deciding::v18_options;
@@ -390,7 +389,7 @@ fn the_requester_does_not_decide_on_any_surface() {
             let forgery = Forgery::altered(Alteration::user("U0ALICE"));
             let click = bed.slack.click("U0BOB", &copy.channel, &copy.ts, "approve");
             click.forged(forgery).await.unwrap();
-            let own_requests = || daemon.times_logged("result=own_request");
+            let own_requests = || daemon.times_logged("result=self_review");
             bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
             // Alice submits bob's modal.
             let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
