@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_the_result_first_takes_all_that_wait_for_the_same_look_up() {
+    fn the_first_with_the_result_takes_all_that_wait_for_the_same_look_up() {
         let order = LookupOrder::default();
         let [_three, one, two] = [3, 1, 2].map(|second| join(&order, None, second));
         let of_alice = join(&order, Some("alice"), 4);

@@ -193,7 +193,7 @@ fn what_is_remembered_is_bounded() {
 }
 
 #[test]
-fn those_that_wait_for_one_lookup_keep_their_order_whoever_asks_first() {
+fn requests_that_wait_for_one_lookup_keep_their_order() {
     let (mut queues, now) = (ChannelQueues::default(), Instant::now());
     queues.line_up(CHANNEL, [3, 1, 2].map(caller), now);
     assert_eq!(waits(&mut queues, &[3, 2], now), [Some(2), Some(1)]);
