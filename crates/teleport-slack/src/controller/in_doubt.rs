@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome};
@@ -21,9 +20,6 @@ use super::sender::SlackSender;
 use crate::observe::metrics::InDoubtResult;
 use access_core::domain::error_chain::seconds;
 use slack_client::method::Method;
-
-/// The bot cannot read the history, and Slack has not answered posts to that destination since.
-const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
 /// The scopes that let the bot read the history.
 const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
@@ -116,7 +112,7 @@ impl SlackSender {
             let operation = in_doubt.operation.clone();
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
-        let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         match self.channels().should_log(place) {
             Some(times) => {
@@ -140,7 +136,7 @@ impl SlackSender {
         since: Timestamp,
         failures: u32,
     ) -> (Vec<Outcome>, Deferred) {
-        let delay = NO_ACCESS_BACKOFF.delay(failures + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         warn!(request = %id, place, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
         let unclear = place.map(|place| Outcome::InDoubt {

@@ -88,9 +88,9 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most 15 s.
-    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
-        run_worker_pool(incoming, stop, Arc::new(self)).await;
+    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
+    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
+        run_worker_pool(incoming, stop, Arc::new(self), drain).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {
