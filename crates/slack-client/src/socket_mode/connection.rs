@@ -160,7 +160,7 @@ impl<S: IoStream> Connection<S> {
     fn log_invalid_frame(&mut self, what: &str) {
         if !self.has_logged_invalid_frame {
             self.has_logged_invalid_frame = true;
-            warn!("A frame from Slack was passed over, as further ones may be: {what}");
+            warn!("Ignored an invalid Socket Mode frame (further ones are not logged): {what}");
         }
     }
 

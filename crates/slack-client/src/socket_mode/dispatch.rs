@@ -94,7 +94,7 @@ impl Dispatcher {
         if self.tasks.len() >= MAX_CONCURRENT {
             warn!(
                 working = MAX_CONCURRENT,
-                "A click was left for Slack to send again: too many are being worked on"
+                "Left an interaction for Slack to send again: too many are in progress"
             );
             return AckDecision::NoAck;
         }
@@ -134,12 +134,14 @@ impl Dispatcher {
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
                 Ok(Some(Ok(answer))) => Some(answer),
                 Ok(Some(Err(_panic))) => {
-                    error!("Handling a click panicked; this is a fault of teleport-slack, please report it");
+                    error!(
+                        "Handling an interaction panicked; this is a bug in teleport-slack; please report it"
+                    );
                     None
                 }
                 Ok(None) => None,
                 Err(_) => {
-                    error!("A click was worked on for {limit:?} and was given up");
+                    error!("Canceled an interaction that was not handled within {limit:?}");
                     None
                 }
             }
@@ -153,7 +155,7 @@ impl Dispatcher {
         if timeout(limit, self.tasks.wait()).await.is_err() {
             warn!(
                 left = self.tasks.len(),
-                "Clicks were still being worked on after {limit:?}; they are given up"
+                "Canceled the interactions that were not handled within {limit:?}"
             );
             self.cancelled.cancel();
         }

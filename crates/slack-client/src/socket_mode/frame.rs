@@ -57,7 +57,7 @@ pub struct RawEnvelope {
 /// Without the payload: it holds addresses that let any caller answer in the app's name.
 impl fmt::Debug for RawEnvelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealed").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("RawEnvelope").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -128,6 +128,12 @@ mod tests {
 
     fn assert_parsed(text: Value, expected: Result<Frame, &'static str>) {
         assert_eq!(parse(&text.to_string()), expected, "{text}");
+    }
+
+    #[test]
+    fn an_envelopes_debug_text_leaves_out_the_payload() {
+        let envelope = envelope("e1", Some(json!({"response_url": "hunter2"})), true).unwrap();
+        assert_eq!(format!("{envelope:?}"), r#"Envelope(RawEnvelope { id: "e1", .. })"#);
     }
 
     #[test]

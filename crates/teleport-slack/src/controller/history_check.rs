@@ -151,14 +151,14 @@ async fn find_in_history(
 async fn resolve_conversation(
     slack: &slack_client::Client,
     directory: &Directory,
-    place: &str,
+    destination: &str,
 ) -> Result<Option<ChannelId>, SlackError> {
-    if is_slack_id(place, &['U', 'W']) {
-        slack.open_direct_message(&SlackUserId::new(place)).await.map(Some)
-    } else if is_slack_id(place, &['C', 'G', 'D']) {
-        Ok(Some(ChannelId::new(place)))
+    if is_slack_id(destination, &['U', 'W']) {
+        slack.open_direct_message(&SlackUserId::new(destination)).await.map(Some)
+    } else if is_slack_id(destination, &['C', 'G', 'D']) {
+        Ok(Some(ChannelId::new(destination)))
     } else {
-        directory.channel_by_name(place).await
+        directory.channel_by_name(destination).await
     }
 }
 

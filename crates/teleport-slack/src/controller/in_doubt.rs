@@ -34,13 +34,13 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
         let id = &caller.id;
-        let (operation, place) = (&search.in_doubt.operation, &search.in_doubt.destination);
+        let (operation, destination) = (&search.in_doubt.operation, &search.in_doubt.destination);
         let resolved =
             Outcome::Resolved { operation: operation.clone(), attempted_at: search.in_doubt.attempted_at };
         match history_check::check_history(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(HistoryResult::Found(mut outcomes)) => {
                 self.metrics.in_doubt_post_resolved(InDoubtResult::Found);
-                info!(request = %id, %place, "Found an unconfirmed message in the channel history; not posting again");
+                info!(request = %id, %destination, "Found an unconfirmed message in the channel history; not posting again");
                 outcomes.push(resolved);
                 Ok(outcomes)
             }
@@ -50,7 +50,7 @@ impl SlackSender {
                         return Err(Deferred::not_attempted(Duration::ZERO));
                     }
                     let deleted = self.delete(id, channel.clone(), ts).await;
-                    deleted.map_err(|error| self.on_error(caller, place, &error, failures))?;
+                    deleted.map_err(|error| self.on_error(caller, destination, &error, failures))?;
                 }
                 // The next check finds the rest.
                 Err(Deferred::not_attempted(Duration::ZERO))
@@ -59,31 +59,31 @@ impl SlackSender {
                 let left = search.in_doubt.final_at.duration_since(Timestamp::now());
                 let left = Duration::try_from(left).unwrap_or_default();
                 if !left.is_zero() {
-                    debug!(request = %id, %place, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
+                    debug!(request = %id, %destination, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
                 }
                 self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %place, "Unconfirmed message not found in the channel history; posting again");
+                info!(request = %id, %destination, "Unconfirmed message not found in the channel history; posting again");
                 let now = Instant::now();
-                self.queues().requeue(place, caller, now, true, now);
+                self.queues().requeue(destination, caller, now, true, now);
                 Ok(vec![resolved])
             }
             Ok(HistoryResult::ThreadDeleted(lost)) => {
                 self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %place, "A user deleted the message, so it is not updated any more");
+                info!(request = %id, %destination, "A user deleted the message, so it is not updated any more");
                 Ok(vec![lost, resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) if !search.is_wanted => {
-                debug!(request = %id, %place, "An unconfirmed message is not needed any more: {reason}");
+                debug!(request = %id, %destination, "An unconfirmed message is not needed any more: {reason}");
                 Ok(vec![resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) => {
                 self.on_no_access(caller, search, &reason, failures, lease).await
             }
             Err(error) => {
-                let Deferred { delay, is_failure, .. } = self.on_error(caller, place, &error, failures);
+                let Deferred { delay, is_failure, .. } = self.on_error(caller, destination, &error, failures);
                 let now = Instant::now();
-                self.queues().requeue(place, caller, now + delay, false, now);
+                self.queues().requeue(destination, caller, now + delay, false, now);
                 Err(Deferred { delay, is_failure, is_queued: false, effect: Effect::NotApplied })
             }
         }
@@ -99,49 +99,49 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
         let (id, in_doubt) = (&caller.id, &search.in_doubt);
-        let (place, attempts) = (&in_doubt.destination, in_doubt.attempts);
-        let should_retry = || in_doubt.should_retry(self.channels().last_responses(place));
+        let (destination, attempts) = (&in_doubt.destination, in_doubt.attempts);
+        let should_retry = || in_doubt.should_retry(self.channels().last_responses(destination));
         // Without other posts to this destination, only a probe can show that Slack answers again.
         let is_open = self.slack.blocked_for(Method::ChatPostMessage).is_none() && lease.may_start_call();
-        if !should_retry() && !in_doubt.is_accepted && is_open && self.channels().may_probe(place) {
-            self.probe(place).await;
+        if !should_retry() && !in_doubt.is_accepted && is_open && self.channels().may_probe(destination) {
+            self.probe(destination).await;
         }
         if should_retry() {
             self.metrics.possible_duplicate();
-            warn!(request = %id, %place, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
+            warn!(request = %id, %destination, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
             let operation = in_doubt.operation.clone();
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
         let delay = self.timings.no_access.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
-        match self.channels().should_log(place) {
+        match self.channels().should_log(destination) {
             Some(times) => {
-                warn!(request = %id, %place, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again when Slack answers there; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
+                warn!(request = %id, %destination, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again when Slack answers there; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
             }
             None => {
-                debug!(request = %id, %place, attempts, retry_in_s, "A message is still in doubt: {reason}");
+                debug!(request = %id, %destination, attempts, retry_in_s, "A message is still in doubt: {reason}");
             }
         }
-        self.queues().remove(place, caller);
+        self.queues().remove(destination, caller);
         Err(Deferred::failed(delay))
     }
 
-    /// Slack returned the address of another message, or one that cannot be recorded: the post stays in doubt. `place` is its
+    /// Slack returned the address of another message, or one that cannot be recorded: the post stays in doubt. `destination` is its
     /// destination if it was just posted; an in-doubt post that was only searched for stays as it was.
     pub(super) fn on_address_conflict(
         &self,
         id: &RequestId,
         operation: &Operation,
-        place: Option<&str>,
+        destination: Option<&str>,
         since: Timestamp,
         failures: u32,
     ) -> (Vec<Outcome>, Deferred) {
         let delay = self.timings.no_access.delay(failures + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
-        warn!(request = %id, place, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
-        let unclear = place.map(|place| Outcome::InDoubt {
+        warn!(request = %id, destination, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
+        let unclear = destination.map(|destination| Outcome::InDoubt {
             operation: operation.clone(),
-            destination: place.to_owned(),
+            destination: destination.to_owned(),
             attempted_at: since,
             final_at: Timestamp::now(),
             is_accepted: true,
@@ -151,9 +151,9 @@ impl SlackSender {
     }
 
     /// Checks whether Slack answers posts to a destination.
-    async fn probe(&self, place: &str) {
-        let Some(error) = self.slack.probe_post(place).await else { return };
-        debug!(%place, "Asked Slack whether it answers: {error}");
-        self.record_refusal(place, &error);
+    async fn probe(&self, destination: &str) {
+        let Some(error) = self.slack.probe_post(destination).await else { return };
+        debug!(%destination, "Asked Slack whether it answers: {error}");
+        self.record_refusal(destination, &error);
     }
 }

@@ -25,26 +25,30 @@ pub(super) struct Wait {
 impl SlackSender {
     /// What the step must wait for, if anything. It keeps its position in the queue.
     pub(super) fn required_wait(&self, caller: &QueuedOperation, step: &Step) -> Option<Wait> {
-        let (method, place) = method_and_destination(step);
+        let (method, destination) = method_and_destination(step);
         let now = Instant::now();
         let is_post = method == Method::ChatPostMessage;
         if let Some(delay) = self.slack.blocked_for(method) {
             if is_post {
-                self.queues().requeue(&place, caller, now + delay, true, now);
+                self.queues().requeue(&destination, caller, now + delay, true, now);
             }
             return Some(Wait { delay, is_queued: false });
         }
-        let ahead = is_post.then(|| self.queues().required_wait(&place, caller, now)).flatten();
+        let ahead = is_post.then(|| self.queues().required_wait(&destination, caller, now)).flatten();
         if let Some(delay) = ahead {
             return Some(Wait { delay, is_queued: true });
         }
         if !matches!(method, Method::ChatPostMessage | Method::ChatUpdate) {
             return None;
         }
-        let delay =
-            self.breaker().required_wait(&log_scope(method, &place), &caller.id, &caller.operation, now)?;
+        let delay = self.breaker().required_wait(
+            &log_scope(method, &destination),
+            &caller.id,
+            &caller.operation,
+            now,
+        )?;
         if is_post {
-            self.queues().requeue(&place, caller, now + delay, false, now);
+            self.queues().requeue(&destination, caller, now + delay, false, now);
         }
         Some(Wait { delay, is_queued: false })
     }
@@ -53,16 +57,16 @@ impl SlackSender {
     /// operations behind it wait until [`SlackSender::end`].
     pub(super) fn reserve(&self, caller: &QueuedOperation, step: &Step) -> Option<Wait> {
         let wait = self.required_wait(caller, step);
-        let (method, place) = method_and_destination(step);
+        let (method, destination) = method_and_destination(step);
         if wait.is_none() && method == Method::ChatPostMessage {
-            self.queues().begin(&place, caller, Instant::now());
+            self.queues().begin(&destination, caller, Instant::now());
         }
         wait
     }
 
-    /// The post into `place` has ended; wakes the requests whose turn it is now.
-    pub(super) fn end(&self, place: &str, caller: &QueuedOperation) {
-        let next = self.queues().end(place, caller, Instant::now());
+    /// The post into `destination` has ended; wakes the requests whose turn it is now.
+    pub(super) fn end(&self, destination: &str, caller: &QueuedOperation) {
+        let next = self.queues().end(destination, caller, Instant::now());
         self.notify_next(next);
     }
 
@@ -88,28 +92,30 @@ impl SlackSender {
         until: Instant,
     ) -> bool {
         let waits = held.iter().filter_map(|(operation, steps)| {
-            let (method, place) = method_and_destination(steps.first()?);
+            let (method, destination) = method_and_destination(steps.first()?);
             let caller = QueuedOperation { created, id: id.clone(), operation: operation.clone() };
-            (method == Method::ChatPostMessage).then_some((place, caller))
+            (method == Method::ChatPostMessage).then_some((destination, caller))
         });
         let waits: Vec<_> = waits.collect();
         let mut ended = std::pin::pin!(self.send_ended.notified());
         ended.as_mut().enable();
         let now = Instant::now();
-        let near: Vec<_> =
-            waits.iter().filter_map(|(place, who)| self.queues().try_park(place, who, now)).collect();
+        let near: Vec<_> = waits
+            .iter()
+            .filter_map(|(destination, who)| self.queues().try_park(destination, who, now))
+            .collect();
         if near.contains(&false) && !near.contains(&true) {
             tokio::time::timeout_at(until, ended).await.ok();
         }
-        waits.iter().for_each(|(place, who)| self.queues().unpark(place, who));
+        waits.iter().for_each(|(destination, who)| self.queues().unpark(destination, who));
         !near.is_empty()
     }
 
-    /// A post into `place` succeeded and can be recorded.
-    pub(super) fn on_posted(&self, place: &str, caller: &QueuedOperation, outcome: &Outcome) {
-        self.channels().on_posted(place, outcome);
+    /// A post into `destination` succeeded and can be recorded.
+    pub(super) fn on_posted(&self, destination: &str, caller: &QueuedOperation, outcome: &Outcome) {
+        self.channels().on_posted(destination, outcome);
         if matches!(outcome, Outcome::Posted { .. } | Outcome::Replied { .. }) {
-            self.queues().on_accepted(place, caller);
+            self.queues().on_accepted(destination, caller);
         }
     }
 }

@@ -113,7 +113,7 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
         let id = &caller.id;
-        let (method, place) = method_and_destination(&step);
+        let (method, destination) = method_and_destination(&step);
         let _permit = self.call_permits.acquire().await.expect("the semaphore is never closed");
         if let Some(wait) = self.required_wait(caller, &step) {
             return Err(if wait.is_queued {
@@ -127,8 +127,8 @@ impl SlackSender {
         }
         if method == Method::ChatPostMessage {
             let now = Instant::now();
-            self.queues().begin(&place, caller, now);
-            self.queues().consume(&place, now);
+            self.queues().begin(&destination, caller, now);
+            self.queues().consume(&destination, now);
         }
         if failures > 0 {
             self.metrics.operation_retried();
@@ -150,11 +150,13 @@ impl SlackSender {
         match outcome {
             Ok((outcome, delivery)) => {
                 self.metrics.operation_ended(delivery);
-                self.breaker().close(&log_scope(method, &place));
-                if self.log_once.clear(&log_scope(method, &place)) {
+                self.breaker().close(&log_scope(method, &destination));
+                if self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
-                        Method::ChatUpdate => info!(%place, "Slack accepts edits in this place again"),
-                        _ => info!(%place, "Slack accepts messages for this place again"),
+                        Method::ChatUpdate => {
+                            info!(%destination, "Slack accepts edits to messages in this destination again")
+                        }
+                        _ => info!(%destination, "Slack accepts messages for this destination again"),
                     }
                 }
                 Ok(vec![outcome])
@@ -162,17 +164,17 @@ impl SlackSender {
             Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
             Err(SendError::Slack(error)) => {
                 self.metrics.operation_ended(OperationResult::Failed(error.retry()));
-                self.record_refusal(&place, &error);
+                self.record_refusal(&destination, &error);
                 if error.retry() == Retry::Never && !affects_channel(&error) {
                     // The cause is the message, so the channel takes others.
-                    self.breaker().close(&log_scope(method, &place));
+                    self.breaker().close(&log_scope(method, &destination));
                 }
                 if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
                 {
-                    self.log_unreachable(id, &place, &ts, &error);
+                    self.log_unreachable(id, &destination, &ts, &error);
                     return Ok(vec![Outcome::Unreachable { channel, ts }]);
                 }
-                Err(self.on_error(caller, &place, &error, failures))
+                Err(self.on_error(caller, &destination, &error, failures))
             }
         }
     }
@@ -262,16 +264,16 @@ impl SlackSender {
     }
 
     /// Logs that a message cannot be updated: a deleted one each time, a cause that an operator can fix once a channel.
-    fn log_unreachable(&self, id: &RequestId, place: &str, ts: &MessageTs, error: &SlackError) {
+    fn log_unreachable(&self, id: &RequestId, destination: &str, ts: &MessageTs, error: &SlackError) {
         let is_deleted = is_unreachable(error, false);
         if is_deleted && error.method() == Method::ChatUpdate {
-            info!(request = %id, %place, %ts, "A user deleted the message, so it is not updated any more");
+            info!(request = %id, %destination, %ts, "A user deleted the message, so it is not updated any more");
         } else if !is_deleted
-            && self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+            && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            error!(request = %id, %place, %ts, "Cannot update the message any more: {}", error.with_remedy());
+            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy());
         } else {
-            debug!(request = %id, %place, %ts, "Cannot update the message any more: {error}");
+            debug!(request = %id, %destination, %ts, "Cannot update the message any more: {error}");
         }
     }
 
@@ -288,17 +290,17 @@ impl SlackSender {
     }
 
     /// Remembers a certain refusal of a post.
-    pub(super) fn record_refusal(&self, place: &str, error: &SlackError) {
+    pub(super) fn record_refusal(&self, destination: &str, error: &SlackError) {
         let is_certain = error.retry() == Retry::Never && error.code().is_some();
         if error.method() == Method::ChatPostMessage && is_certain {
-            self.channels().on_refused(place);
+            self.channels().on_refused(destination);
         }
     }
 
     pub(super) fn on_error(
         &self,
         caller: &QueuedOperation,
-        place: &str,
+        destination: &str,
         error: &SlackError,
         failures: u32,
     ) -> Deferred {
@@ -315,10 +317,10 @@ impl SlackSender {
                 let now = Instant::now();
                 let is_post = error.method() == Method::ChatPostMessage;
                 if error.was_sent() {
-                    self.queues().throttle(place, is_post.then_some(caller), now + delay, now);
+                    self.queues().throttle(destination, is_post.then_some(caller), now + delay, now);
                 } else if is_post {
                     // Slack's wait is about another channel.
-                    self.queues().requeue(place, caller, now + delay, true, now);
+                    self.queues().requeue(destination, caller, now + delay, true, now);
                 }
                 delay
             }
@@ -327,7 +329,7 @@ impl SlackSender {
             Retry::Never if error.code().is_none() => self.timings.transient.delay(failures + 1, seed),
             Retry::Never if affects_channel(error) => {
                 let delay = |failures| self.timings.refused.delay(failures, seed);
-                self.breaker().on_refused(&log_scope(error.method(), place), Instant::now(), delay)
+                self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
             }
             Retry::Never => self.timings.refused.delay(failures + 1, seed),
         };
@@ -335,17 +337,17 @@ impl SlackSender {
         let is_over = !is_unclear || error.has_response();
         if error.retry() == Retry::Backoff && error.method() == Method::ChatPostMessage && is_over {
             let now = Instant::now();
-            self.queues().on_failure(place, caller, now + delay, now);
+            self.queues().on_failure(destination, caller, now + delay, now);
         }
         let again = seconds(delay);
         if !error.was_sent()
-            || !self.log_once.should_log(&log_scope(error.method(), place), &error.to_string())
+            || !self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            debug!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
-            error!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         } else {
-            warn!(request = %id, %place, retry_in_s = again, "{}", error.with_remedy());
+            warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
         }
         let effect = if is_unclear {
             let now = Timestamp::now();
@@ -354,7 +356,11 @@ impl SlackSender {
             } else {
                 now.saturating_add(self.timings.claim.in_doubt_after_timeout).unwrap_or(now)
             };
-            Effect::Unknown { final_at, destination: place.to_owned(), is_accepted: error.is_accepted() }
+            Effect::Unknown {
+                final_at,
+                destination: destination.to_owned(),
+                is_accepted: error.is_accepted(),
+            }
         } else {
             Effect::NotApplied
         };
@@ -380,10 +386,10 @@ pub(super) fn method_and_destination(step: &Step) -> (Method, String) {
 }
 
 /// The scope of log lines: a channel that takes messages may still refuse edits.
-pub(super) fn log_scope(method: Method, place: &str) -> String {
+pub(super) fn log_scope(method: Method, destination: &str) -> String {
     match method {
-        Method::ChatUpdate => format!("edits in {place}"),
-        _ => place.to_owned(),
+        Method::ChatUpdate => format!("edits in {destination}"),
+        _ => destination.to_owned(),
     }
 }
 

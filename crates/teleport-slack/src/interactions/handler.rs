@@ -4,6 +4,7 @@
 //! user gets the reply. Whatever happens, the user gets one reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
@@ -107,21 +108,21 @@ impl InteractionHandler {
             return;
         }
         let (outcome, teleport_user) = self.decide(&command).await;
-        let (verdict, result) = match &outcome {
+        let (result, counted) = match &outcome {
             Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
             Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
             Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
         };
-        self.metrics.interaction_ended(result);
+        self.metrics.interaction_ended(counted);
         info!(
             slack_user = %command.user,
             teleport_user = teleport_user.as_deref().unwrap_or(""),
             request = %command.request,
             decision = command.decision.action_id(),
             channel = %command.channel,
-            verdict,
+            result,
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "Click"
+            "Handled an interaction"
         );
         let answer = match &outcome {
             Outcome::Accepted(what) => accepted(*what),

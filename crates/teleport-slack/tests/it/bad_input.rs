@@ -117,10 +117,16 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         }
         let unknown =
             [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
-        until_logged_once(&bed, &daemon, "place=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"]).await;
-        until_logged_once(&bed, &daemon, "place=C0OLD", &[REFUSED, "is_archived", "restore the channel"])
+        until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"])
             .await;
-        for subject in ["place=C0NONE", "place=C0HIDDEN", "place=nowhere"] {
+        until_logged_once(
+            &bed,
+            &daemon,
+            "destination=C0OLD",
+            &[REFUSED, "is_archived", "restore the channel"],
+        )
+        .await;
+        for subject in ["destination=C0NONE", "destination=C0HIDDEN", "destination=nowhere"] {
             until_logged_once(&bed, &daemon, subject, &unknown).await;
         }
         daemon.stop().await;
@@ -190,7 +196,7 @@ fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let not_found = "No user in this Slack workspace";
         for (subject, words, expected) in [
-            ("place=C0NONE", "channel_not_found", "ERROR"),
+            ("destination=C0NONE", "channel_not_found", "ERROR"),
             ("recipient=unknown@example.com", not_found, "ERROR"),
             ("recipient=U0GONE", "deactivated in Slack", "ERROR"),
             ("could not be notified: typo@example.com;", "correct them in Teleport", "WARN"),

@@ -15,7 +15,7 @@ use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::{Client as SlackClient, ClientOptions};
 use teleport_slack::config;
-use teleport_slack::controller::{Context, Controller};
+use teleport_slack::controller::{Context, Controller, ControllerTimings};
 use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::supervise::clock::Clock;
 use teleport_slack::teleport::Client;
@@ -185,6 +185,7 @@ impl InProcessController {
             review: None,
             metrics: metrics.clone(),
             clock,
+            timings: ControllerTimings::default(),
         };
         let (sender, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);

@@ -50,7 +50,7 @@ async fn assert_decided_by_bob(transport: Transport, button: &str, state: Reques
             replies[0].text
         );
     }
-    let line = bed.until_logged(&daemon, "Click slack_user=").await;
+    let line = bed.until_logged(&daemon, "Handled an interaction slack_user=").await;
     for part in ["U0BOB", "bob@example.com", &id, "resolved"] {
         assert!(line.contains(part), "{line}");
     }

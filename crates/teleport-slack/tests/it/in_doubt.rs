@@ -87,8 +87,9 @@ fn an_in_doubt_post_is_repeated_once_and_then_only_after_slack_answers() {
         }
         for ((fault, _), channel) in faults.iter().zip(&channels) {
             assert_eq!(bed.messages_about(channel, &id).len(), 2, "{fault:?}");
-            let waits =
-                |line: &&str| line.contains(WAITING_LOG_LINE) && line.contains(&format!("place={channel} "));
+            let waits = |line: &&str| {
+                line.contains(WAITING_LOG_LINE) && line.contains(&format!("destination={channel} "))
+            };
             let log = daemon.log();
             let line = log.lines().find(waits).unwrap_or_else(|| panic!("{channel} in {log}"));
             assert!(line.contains("WARN") && line.contains("attempts=2"), "{line}");

@@ -74,7 +74,7 @@ fn a_channel_without_the_bot_is_logged_once_and_served_after_an_invite() {
         for id in &ids {
             until_recovered(&bed, &daemon, id, "⏳ PENDING").await;
         }
-        bed.until_logged(&daemon, "Slack accepts messages for this place again").await;
+        bed.until_logged(&daemon, "Slack accepts messages for this destination again").await;
         assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
         daemon.stop().await;
     });
@@ -195,7 +195,7 @@ fn a_deleted_message_is_logged_once_and_not_posted_again() {
         assert!(bed.slack.delete_message("C0TEAM", &ts));
         bed.approve(&id);
         let line = bed.until_logged(&daemon, "A user deleted the message").await;
-        assert!(line.contains("INFO") && line.contains("place=C0TEAM") && line.contains(&id), "{line}");
+        assert!(line.contains("INFO") && line.contains("destination=C0TEAM") && line.contains(&id), "{line}");
         let message = bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&daemon, &message, 1).await;
         // The remaining message shows the decision, so the record has it.

@@ -64,7 +64,7 @@ async fn notified_through_failures(
     let id = bed.create_request();
     for ((_, words, was_done), channel) in failures.iter().zip(&channels) {
         let what = format!("{words:?} of {channel} in the log");
-        let named = |line: &&str| line.contains(words) && line.contains(&format!("place={channel} "));
+        let named = |line: &&str| line.contains(words) && line.contains(&format!("destination={channel} "));
         let line = bed.until(&daemon, &what, || daemon.log().lines().find(named).map(str::to_owned)).await;
         assert!(line.contains("chat.postMessage") && line.contains("retry_in_s="), "{line}");
         assert!(!was_done || line.contains(IN_DOUBT), "{line}");
@@ -137,7 +137,7 @@ fn an_outage_and_its_end_are_each_logged_once() {
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
-        bed.until_logged(&daemon, "Slack accepts messages for this place again").await;
+        bed.until_logged(&daemon, "Slack accepts messages for this destination again").await;
         assert_eq!(daemon.times_logged("WARN  Slack's chat.postMessage failed: HTTP status 503"), 1);
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 2);
@@ -160,7 +160,7 @@ fn a_hanging_call_delays_no_other_message() {
             bed.message_about("C0DBA", &hung).is_none() && daemon.find_logged("no full answer").is_none()
         );
         let line = bed.until_logged(&daemon, "no full answer within 6s").await;
-        assert!(line.contains("place=C0DBA") && line.contains(IN_DOUBT), "{line}");
+        assert!(line.contains("destination=C0DBA") && line.contains(IN_DOUBT), "{line}");
         bed.until_status(&daemon, "C0DBA", &hung, "⏳ PENDING").await;
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 4);
@@ -205,7 +205,7 @@ fn failing_look_ups_and_edits_are_logged_and_delay_no_other_message() {
                 bed.until_status(&daemon, destination, &id, "✅ APPROVED (looks fine)").await;
             }
             let line = bed.until_logged(&daemon, &format!("Slack's chat.update failed: {words}")).await;
-            assert!(line.contains("place=C0DBA") && line.contains("retry_in_s="), "{line}");
+            assert!(line.contains("destination=C0DBA") && line.contains("retry_in_s="), "{line}");
             bed.until_status(&daemon, "C0DBA", &id, "✅ APPROVED (looks fine)").await;
             daemon.stop().await;
         }
@@ -232,7 +232,7 @@ fn retry_after_is_obeyed_for_its_method_and_stops_no_other() {
         bed.slack.faults().add(FaultRule::new(POST, Fault::RateLimited { retry_after: 3 }).times(1));
         let limited = bed.create_request();
         let line = bed.until_logged(&daemon, "Slack asks to wait 3 s").await;
-        assert!(line.contains("chat.postMessage") && line.contains("place=C0TEAM"), "{line}");
+        assert!(line.contains("chat.postMessage") && line.contains("destination=C0TEAM"), "{line}");
         // More posts become due meanwhile, and work for other methods.
         let other = bed.create_request_with(NewRequest::roles(&["admin"], "meanwhile"));
         bed.approve(&before);
@@ -338,7 +338,7 @@ fn a_refusing_channel_is_logged_once_while_others_are_served() {
         let log = daemon.stop().await;
         let named: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
         assert_eq!(named.len(), 1, "{log}");
-        for words in ["place=C0DBA", "restricted_action", "remedy: let the app post there"] {
+        for words in ["destination=C0DBA", "restricted_action", "remedy: let the app post there"] {
             assert!(named[0].contains(words), "{named:?}");
         }
         assert!(bed.slack.messages("C0DBA").is_empty());

@@ -4,6 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::record::Outcome;
 use crate::record::Record;

@@ -196,7 +196,7 @@ async fn with_too_much_at_work_slack_is_left_to_send_again() {
     // Acknowledged without being handed on, so it shows that the one before was ignored.
     one.slack.send(envelope("0", &click("0"))).await;
     one.slack.expect_ack("0").await;
-    assert_eq!(log.count("left for Slack to send again"), 1, "{}", log.text());
+    assert_eq!(log.count("Left an interaction for Slack to send again"), 1, "{}", log.text());
     given.wait_for_count(MAX_CONCURRENT).await;
     go_on.notify_waiters();
     sleep(Duration::from_millis(1)).await;
@@ -215,7 +215,7 @@ async fn work_that_never_ends_is_given_up() {
     // Kept alive by answering its pings.
     let reading = async { while one.slack.0.next().await.is_some() {} };
     assert!(timeout(Duration::from_secs(61), reading).await.is_err());
-    assert_eq!(log.count("was given up"), 1, "{}", log.text());
+    assert_eq!(log.count("Canceled an interaction"), 1, "{}", log.text());
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ async fn a_panic_closes_no_modal_and_nothing_more() {
         one.slack.expect_ack(id).await;
     }
     intake.drain().await;
-    assert_eq!(log.count("Handling a click panicked"), 2, "{}", log.text());
+    assert_eq!(log.count("Handling an interaction panicked"), 2, "{}", log.text());
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
 
@@ -256,7 +256,7 @@ async fn malformed_frames_are_passed_over() {
     one.slack.expect_ack("e3").await;
     given.wait_for_count(2).await;
     assert_eq!(given.all(), [json!(null), json!({"team": null, "user": 7})]);
-    assert_eq!(log.count("was passed over"), 1, "{}", log.text());
+    assert_eq!(log.count("Ignored an invalid Socket Mode frame"), 1, "{}", log.text());
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
 

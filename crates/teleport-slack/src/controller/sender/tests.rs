@@ -75,8 +75,8 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
     ] {
         let before = Timestamp::now();
         match (refused(&sender, &error, 0).effect, ripe_after) {
-            (Effect::Unknown { final_at, destination: place, is_accepted }, Some(after)) => {
-                assert_eq!((place.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
+            (Effect::Unknown { final_at, destination, is_accepted }, Some(after)) => {
+                assert_eq!((destination.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
                 assert!(
                     final_at >= before + after && final_at <= Timestamp::now() + after,
                     "{error}: {final_at}"

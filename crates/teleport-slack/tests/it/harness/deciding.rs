@@ -150,7 +150,7 @@ impl TestBed {
 
     /// Waits until the daemon has logged this many clicks, and no more.
     pub(crate) async fn until_interactions(&self, daemon: &Daemon, count: usize) {
-        let logged = || daemon.times_logged("Click slack_user=");
+        let logged = || daemon.times_logged("Handled an interaction slack_user=");
         self.until(daemon, &format!("{count} clicks in the log"), || (logged() >= count).then_some(())).await;
         assert_eq!(logged(), count, "{}", daemon.log());
     }
