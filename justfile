@@ -3,9 +3,13 @@
 _default:
     @just --list
 
-# Formatting, lints, documentation, licenses.
+# Formatting, spelling, lints, documentation, licenses.
 check:
     .ci/check
+
+# American spelling, in comments, names, texts and documents.
+spelling:
+    .ci/spelling
 
 # Everything but the browser and the SDKs of others. Arguments go to `cargo test`.
 test *arguments:
@@ -26,6 +30,10 @@ demo *arguments:
 # Ten minutes for each target, or those named.
 fuzz *targets:
     fuzz/run {{ targets }}
+
+# The changes since the last release; with a version, moves them into CHANGELOG.md.
+changelog version="":
+    .ci/changelog {{ version }}
 
 # The documentation of all crates, in target/doc.
 docs:

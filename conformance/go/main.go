@@ -352,7 +352,7 @@ func known(blocks slack.Blocks) error {
 	return nil
 }
 
-// roundTrip parses, serialises and compares as JSON.
+// roundTrip parses, serializes and compares as JSON.
 func roundTrip(raw []byte, parse func([]byte) (any, error)) error {
 	parsed, err := parse(raw)
 	if err != nil {

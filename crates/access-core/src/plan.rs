@@ -45,7 +45,7 @@ pub struct PlanInput<'a> {
     pub review: Option<ReviewDisplay<'a>>,
     /// Operations that failed, and when each may be tried again.
     pub retry_at: &'a BTreeMap<Operation, Timestamp>,
-    /// The time.
+    /// The wall clock's time of this pass.
     pub now: Timestamp,
 }
 
@@ -54,7 +54,7 @@ pub struct PlanInput<'a> {
 pub struct ReviewDisplay<'a> {
     /// The mode in effect; `None` if no user can decide in Slack although that is switched on.
     pub mode: Option<Mode>,
-    /// The operator's rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: &'a Rules,
     /// Recipients that are known to be the requester, by Slack id or other addresses. An address that equals the
     /// requester's user name is known anyway.
@@ -108,11 +108,11 @@ pub struct Plan {
 pub enum Step {
     /// Post a new message.
     Post {
-        /// The recipient.
+        /// The recipient, as the record names it.
         key: RecipientKey,
         /// The `channel` argument: a channel's id or name, or a person's id.
         post_to: String,
-        /// What it says.
+        /// What Slack is to show.
         message: Message,
         /// The same without blocks, should Slack refuse them.
         fallback: Message,
@@ -121,9 +121,9 @@ pub enum Step {
     },
     /// Edit a posted message.
     Update {
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What it is to say.
         message: Message,
@@ -138,7 +138,7 @@ pub enum Step {
     Reply {
         /// Where the message is.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What the reply says.
         message: Message,
@@ -149,9 +149,9 @@ pub enum Step {
     VerifyPost(HistoryQuery),
     /// Delete a duplicate: its recipient has another message.
     Delete {
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
     },
 }
@@ -159,7 +159,7 @@ pub enum Step {
 /// What to look for in the channel history: a post without a recorded outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// The in-doubt post.
+    /// The post whose outcome is not recorded.
     pub in_doubt: InDoubtPost,
     /// Whether to post it if it is not there.
     pub is_wanted: bool,

@@ -24,7 +24,7 @@ async function enter(page, room) {
   await page.locator('.room-link', { hasText: room }).click();
 }
 
-async function cardIn(page, room, reason) {
+async function messageIn(page, room, reason) {
   await enter(page, room);
   const message = page.locator('#message-list > .message', { hasText: reason });
   await message.waitFor();
@@ -43,7 +43,7 @@ test('bob approves by button; every copy loses its buttons, the thread and the a
   await untilLive(page);
   const reason = uniqueReason('restore');
   const row = await ask(page, reason);
-  const message = await cardIn(page, 'access-requests', reason);
+  const message = await messageIn(page, 'access-requests', reason);
   await untilText(message, 'PENDING');
   assert.equal((await copies(page, reason)).filter(({ buttons }) => buttons.length > 0).length, 3, 'three copies with buttons');
   await lookAs(page, 'Bob');
@@ -79,7 +79,7 @@ test('a user who may not decide reads so, alone, and nothing happens', async () 
     ['Eve', /outside this Slack workspace|belongs to another workspace/],
   ]) {
     await lookAs(page, name);
-    const message = await cardIn(page, 'access-requests', reason);
+    const message = await messageIn(page, 'access-requests', reason);
     await press(page, message, 'Approve');
     await untilText(onlyForMe(page), sentence);
     assert.equal(await modal(page).count(), 0, `${name} is asked nothing`);
@@ -96,7 +96,7 @@ test('an answer for one person can be dismissed', async () => {
   const reason = uniqueReason('dismissed');
   await ask(page, reason);
   await lookAs(page, 'Alice');
-  await press(page, await cardIn(page, 'access-requests', reason), 'Deny');
+  await press(page, await messageIn(page, 'access-requests', reason), 'Deny');
   const answer = onlyForMe(page);
   await answer.waitFor();
   await answer.locator('.dismiss').click();
@@ -111,7 +111,7 @@ test('two approvals: confirmed, with a reason each; the first is counted, the se
   const reason = uniqueReason('upgrade');
   const row = await ask(page, reason, { role: 'admin' });
   await lookAs(page, 'Bob');
-  const message = await cardIn(page, 'dba-approvers', reason);
+  const message = await messageIn(page, 'dba-approvers', reason);
 
   await press(page, message, 'Approve', { sure: 'Cancel' });
   assert.equal(await modal(page).count(), 0, 'not sure: nothing was sent');
@@ -154,7 +154,7 @@ test('a denial with its reason', async () => {
   const reason = uniqueReason('denied');
   const row = await ask(page, reason);
   await lookAs(page, 'Carol');
-  const message = await cardIn(page, 'access-requests', reason);
+  const message = await messageIn(page, 'access-requests', reason);
   await press(page, message, 'Deny');
   await giveReason(page, 'not tonight', 'Deny');
   await untilText(row.locator('.state'), 'DENIED');
@@ -185,7 +185,7 @@ test('by keyboard: button, question, modal; Escape gives the focus back', async 
   const reason = uniqueReason('typed');
   const row = await ask(page, reason, { role: 'prod-db' });
   await lookAs(page, 'Bob');
-  const message = await cardIn(page, 'access-requests', reason);
+  const message = await messageIn(page, 'access-requests', reason);
   const focused = () => page.evaluate(() => document.activeElement.textContent);
   await message.locator('.json').focus();
   await tabTo(page, '[data-act="press:deny"]');
@@ -224,7 +224,7 @@ test('a modal shows in the window that asked for it only', async () => {
   const reason = uniqueReason('windows');
   await ask(one.page, reason);
   for (const { page } of [one, other]) await lookAs(page, 'Bob');
-  await press(one.page, await cardIn(one.page, 'access-requests', reason), 'Approve');
+  await press(one.page, await messageIn(one.page, 'access-requests', reason), 'Approve');
   await modal(one.page).waitFor();
   const version = await one.page.locator('body').getAttribute('data-version');
   await other.page.waitForFunction((known) => Number(document.body.dataset.version) >= Number(known), version);
@@ -242,7 +242,7 @@ test('a click that the app does not take is shown as Slack shows it', async () =
   await untilLive(page);
   const reason = uniqueReason('slow');
   await ask(page, reason);
-  const message = await cardIn(page, 'access-requests', reason);
+  const message = await messageIn(page, 'access-requests', reason);
   await press(page, message, 'Approve');
   await untilText(message.locator('.slack-warning'), 'Operation timed out.');
   await close();
@@ -257,7 +257,7 @@ test('an error of the app stands at its input, and what was typed stays', async 
   const reason = uniqueReason('terse');
   const row = await ask(page, reason);
   await lookAs(page, 'Bob');
-  await press(page, await cardIn(page, 'access-requests', reason), 'Approve');
+  await press(page, await messageIn(page, 'access-requests', reason), 'Approve');
   const input = modal(page).locator('textarea');
   await input.fill('ok');
   await modal(page).locator('.slack-button.primary').click();

@@ -110,7 +110,7 @@ where
         flight.await
     }
 
-    /// Remembers something learnt otherwise.
+    /// Remembers something learned otherwise.
     pub(super) fn insert(&self, key: &str, value: V) {
         self.lock().insert(key.to_owned(), Some(value), self.limits);
     }

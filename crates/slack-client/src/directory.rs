@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::Client;
 use super::cache::{Cache, Limits};
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects::{Conversation, User};
 use super::rate_limit::LookupQueue;
@@ -98,7 +98,7 @@ impl Directory {
         self.by_id.get_or_fetch(id.as_str(), priority.key(), lookup).await
     }
 
-    /// The conversation with this id; `None` if there is none that the app can see. Its name is learnt too.
+    /// The conversation with this id; `None` if there is none that the app can see. Its name is learned too.
     pub async fn conversation(&self, id: &ChannelId) -> Result<Option<Arc<Conversation>>, SlackError> {
         if !is_valid_key(id.as_str()) {
             return Ok(None);
@@ -114,7 +114,7 @@ impl Directory {
                         }
                         Ok(Some(Arc::new(found)))
                     }
-                    Err(error) if error.code() == Some("channel_not_found") => Ok(None),
+                    Err(error) if error.is_missing(Affects::Channel) => Ok(None),
                     Err(error) => Err(error),
                 }
             }
@@ -185,7 +185,7 @@ impl Directory {
         }
     }
 
-    /// The id of a channel by its name (with or without `#`), if it was learnt lately. Makes no call.
+    /// The id of a channel by its name (with or without `#`), if it was learned lately. Makes no call.
     pub fn cached_channel_id(&self, name: &str) -> Option<ChannelId> {
         self.channel_ids.peek(without_hash(name))
     }

@@ -8,8 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
+pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
 use access_core::domain::error_chain::chain;
@@ -72,6 +74,21 @@ impl SlackError {
         }
     }
 
+    /// What the error is about. What has no code of Slack's is about this call alone.
+    pub fn affects(&self) -> Affects {
+        match &self.kind {
+            ErrorKind::Api(refusal) => refusal.info.affects,
+            _ => Affects::Call,
+        }
+    }
+
+    /// Whether Slack says that this is not there: deleted, or not to be seen by the app.
+    pub fn is_missing(&self, what: Affects) -> bool {
+        let is_missing =
+            matches!(&self.kind, ErrorKind::Api(refusal) if refusal.info.class == Class::NotFound);
+        is_missing && self.affects() == what
+    }
+
     /// How to go on.
     pub fn retry(&self) -> Retry {
         match &self.kind {
@@ -91,7 +108,7 @@ impl SlackError {
                 Class::WorkspaceMigrating => Retry::After(self.remaining.unwrap_or(MIGRATION_RETRY_AFTER)),
                 Class::PartialFailure | Class::Transient => Retry::Backoff,
                 Class::Unauthorized => Retry::NeedsOperator,
-                Class::Rejected => Retry::Never,
+                Class::NotFound | Class::Rejected => Retry::Never,
             },
         }
     }
@@ -135,19 +152,8 @@ impl SlackError {
 
     /// Whether it is the token that is refused, so that no call will succeed with it, and not this call.
     pub fn refuses_token(&self) -> bool {
-        const CODES: [&str; 10] = [
-            "invalid_auth",
-            "not_authed",
-            "account_inactive",
-            "token_revoked",
-            "token_expired",
-            "two_factor_setup_required",
-            "accesslimited",
-            "team_disabled",
-            "forbidden_team",
-            "user_removed_from_team",
-        ];
-        self.code().is_some_and(|code| CODES.contains(&code))
+        matches!(&self.kind, ErrorKind::Api(refusal) if refusal.info.class == Class::Unauthorized)
+            && self.affects() == Affects::App
     }
 
     /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
@@ -302,14 +308,8 @@ pub enum SetupError {
         reason: &'static str,
     },
     /// There is nothing to check Slack's certificate against.
-    #[error(
-        "this machine has no trusted certificates to check Slack's with; install the ca-certificates package, or \
-         set SSL_CERT_FILE to a PEM file of them"
-    )]
-    NoTrustedRoots {
-        /// What went wrong while looking, if anything did.
-        source: Option<rustls_native_certs::Error>,
-    },
+    #[error(transparent)]
+    NoTrustedRoots(#[from] NoTrustedRoots),
     /// The TLS library refused its settings.
     #[error("TLS could not be set up")]
     Tls {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::Client;
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects::{self, AuthTest, Conversation};
 use super::wire::{self, Fields};
@@ -50,7 +50,7 @@ impl Author {
 /// Where to look, and for messages of which time.
 #[derive(Clone, Copy, Debug)]
 pub struct Window<'a> {
-    /// The conversation.
+    /// The conversation's id: `C…`, `G…` or `D…`.
     pub channel: &'a ChannelId,
     /// The thread in it; `None` for the conversation itself.
     pub thread: Option<&'a MessageTs>,
@@ -63,7 +63,7 @@ pub struct Window<'a> {
 /// A message of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnMessage {
-    /// Which message.
+    /// The message's `ts`, its id within the conversation.
     pub ts: MessageTs,
     /// Whether it is a reply in a thread.
     pub is_reply: bool,
@@ -151,7 +151,7 @@ impl Client {
     pub async fn delete_message(&self, channel: &ChannelId, ts: &MessageTs) -> Result<(), SlackError> {
         let body = serde_json::json!({ "channel": channel, "ts": ts });
         match self.json(Method::ChatDelete, &body).await {
-            Err(error) if error.code() != Some("message_not_found") => Err(error),
+            Err(error) if !error.is_missing(Affects::Message) => Err(error),
             _ => Ok(()),
         }
     }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_any_shape_are_read_or_passed_over() {
+    fn metadata_of_any_shape_is_read_or_ignored() {
         let mark =
             json!({"event_type": "t", "event_payload": {"request_id": "r", "n": 7, "deep": {"a": "b"}}});
         let found = parse_own_message(&message(json!({"ts": "1.2", "metadata": mark})), "t").unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_metadata_is_known_by_its_words() {
+    fn a_message_without_metadata_is_known_by_its_text() {
         for metadata in [json!(null), json!({}), json!("t")] {
             let blocks = json!([
                 {"type": "section", "text": {"type": "mrkdwn", "text": "one"}},

@@ -40,7 +40,7 @@ use serde::Serialize;
 use tokio::sync::watch as latest;
 
 use access_core::domain::secret::Secret;
-use error::{ErrorKind, SetupError, SlackError};
+use error::{Affects, ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use observer::{NoObserver, Observer};
@@ -105,7 +105,7 @@ impl ClientOptions {
 pub struct PostMessage<'a> {
     /// A conversation's id, a person's id (opens the direct message), or a public channel's name.
     pub channel: &'a str,
-    /// What it says.
+    /// What Slack is to show.
     pub message: &'a Message,
     /// The message to reply to.
     pub thread_ts: Option<&'a MessageTs>,
@@ -147,8 +147,11 @@ impl Client {
     /// An unusable address or token, or a machine without trusted certificates.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
-        let roots =
-            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        let roots = if base.starts_with("https:") {
+            client_base::tls::machine_roots()?
+        } else {
+            RootCertStore::empty()
+        };
         Self::with_roots(options, base, roots)
     }
 
@@ -280,10 +283,8 @@ impl Client {
             Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
             }
-            Err(error) => match error.code() {
-                Some("users_not_found" | "user_not_found" | "user_not_visible") => Ok(None),
-                _ => Err(error),
-            },
+            Err(error) if error.is_missing(Affects::User) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

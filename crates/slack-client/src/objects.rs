@@ -23,7 +23,7 @@ const MAX_ID_BYTES: usize = 64;
 /// Whose token this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthTest {
-    /// The workspace.
+    /// The id of the workspace, `T…`.
     pub team_id: String,
     /// The workspace's name, empty if Slack left it out.
     pub team: String,
@@ -33,7 +33,7 @@ pub struct AuthTest {
     pub user_id: SlackUserId,
     /// The app's bot; absent for user tokens.
     pub bot_id: Option<String>,
-    /// The app.
+    /// The id of the Slack app, `A…`.
     pub app_id: Option<String>,
     /// The Enterprise organization, if any.
     pub enterprise_id: Option<String>,
@@ -46,7 +46,7 @@ pub struct AuthTest {
 /// Where a message went. A post to a person or to a name is answered with the conversation's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
-    /// The conversation.
+    /// The conversation's id: `C…`, `G…` or `D…`.
     pub channel: ChannelId,
     /// The message in it.
     pub ts: MessageTs,
@@ -55,7 +55,7 @@ pub struct Posted {
 /// A person, or a program that looks like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// Who.
+    /// The account's id: `U…`, or `W…` in an Enterprise organization.
     pub id: SlackUserId,
     /// The home workspace. Another one than ours means an external person.
     pub team_id: Option<String>,
@@ -69,11 +69,11 @@ pub struct User {
     pub real_name: Option<String>,
     /// The e-mail address; needs the scope `users:read.email`, and bots and external people have none.
     pub email: Option<String>,
-    /// Deactivated.
+    /// Whether the account is deactivated.
     pub deleted: bool,
     /// A bot. False for Slackbot, whose id is `USLACKBOT`.
     pub is_bot: bool,
-    /// A guest.
+    /// Whether the account is a guest's.
     pub is_restricted: bool,
     /// A guest in a single channel.
     pub is_ultra_restricted: bool,
@@ -81,7 +81,7 @@ pub struct User {
     pub is_stranger: bool,
     /// Invited, but never signed in.
     pub is_invited_user: bool,
-    /// A workflow.
+    /// Whether the account is a workflow's.
     pub is_workflow_bot: bool,
     /// A connector to another system.
     pub is_connector_bot: bool,
@@ -113,7 +113,7 @@ impl From<&User> for SlackProfile {
 /// A channel or direct message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
-    /// Which.
+    /// The conversation's id: `C…`, `G…` or `D…`.
     pub id: ChannelId,
     /// The name without `#`; empty for direct messages.
     pub name: String,
@@ -127,7 +127,7 @@ pub struct Conversation {
     pub is_ext_shared: bool,
     /// Only for invited people.
     pub is_private: bool,
-    /// A direct message.
+    /// Whether it is a direct message to one user.
     pub is_im: bool,
 }
 

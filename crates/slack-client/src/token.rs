@@ -61,8 +61,8 @@ impl Tokens {
                 redactor: now.redactor.with([token.clone()]),
             });
         }
-        self.status.send_modify(|standing| {
-            *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
+        self.status.send_modify(|status| {
+            *status = TokenStatus { rejection: None, recoveries: status.recoveries + 1 };
         });
         Ok(())
     }
@@ -73,13 +73,13 @@ impl Tokens {
             return;
         }
         let refused = error.filter(|error| error.refuses_token());
-        self.status.send_if_modified(|standing| match (refused, &standing.rejection) {
+        self.status.send_if_modified(|status| match (refused, &status.rejection) {
             (Some(error), None) => {
-                standing.rejection = Some(error.with_remedy().to_string());
+                status.rejection = Some(error.with_remedy().to_string());
                 true
             }
             (None, Some(_)) if error.is_none() => {
-                *standing = TokenStatus { rejection: None, recoveries: standing.recoveries + 1 };
+                *status = TokenStatus { rejection: None, recoveries: status.recoveries + 1 };
                 true
             }
             _ => false,

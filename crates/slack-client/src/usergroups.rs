@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::cache::{Cache, Limits};
-use super::error::SlackError;
+use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::rate_limit::{LookupQueue, Priority};
 
 /// A group that was asked for within this time need not be asked for again. A verdict may be made and applied up
 /// to ten seconds after that, so it is less.
-const KEPT: Duration = Duration::from_secs(8);
+const HIT_TTL: Duration = Duration::from_secs(8);
 
 /// Groups remembered at once; each may have thousands of members.
 const MAX_GROUPS: usize = 100;
@@ -36,7 +36,7 @@ pub struct UserGroups {
 /// The people in a group.
 #[derive(Clone, Debug)]
 pub struct Membership {
-    /// They.
+    /// The ids of the members: `U…` or `W…`.
     pub people: Arc<HashSet<SlackUserId>>,
     /// When Slack was asked: it was so then or later.
     pub asked: Instant,
@@ -44,14 +44,14 @@ pub struct Membership {
 
 impl Membership {
     fn is_kept(&self) -> bool {
-        self.asked.elapsed() < KEPT
+        self.asked.elapsed() < HIT_TTL
     }
 }
 
 impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let limits = Limits { hit_ttl: KEPT, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
+        let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
         Self { lookups: LookupQueue::new(&client), client, members: Cache::new(limits) }
     }
 
@@ -78,7 +78,7 @@ impl UserGroups {
 /// Whether Slack said that there is no such group any more: deleted, disabled, or lost with the workspace's plan.
 /// No other failure says so: a refused token or an unknown code says nothing about the group.
 pub fn is_gone(error: &SlackError) -> bool {
-    matches!(error.code(), Some("no_such_subteam" | "plan_upgrade_required"))
+    error.affects() == Affects::UserGroup
 }
 
 impl std::fmt::Debug for UserGroups {

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_told_from_names() {
+    fn secrets_are_distinguished_from_names() {
         use SecretKind::*;
         let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
         for (text, expected) in [
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_part_of_one_is_not_shown() {
+    fn text_that_may_be_part_of_a_secret_is_not_shown() {
         for text in
             ["my xoxb-", "appapp-114711470815-Hj2kP9", "8f742231b10e8888abcd99yyyzzz85a5", "bob:pw@host:1"]
         {

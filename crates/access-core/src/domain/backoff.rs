@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A schedule of delays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first delay.
+    /// The delay after the first failure.
     pub first: Duration,
     /// No delay is longer.
     pub cap: Duration,

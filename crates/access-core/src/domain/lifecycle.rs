@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_word_decides_while_it_is_listed() {
+    fn the_servers_state_counts_while_the_request_is_listed() {
         use RequestState::*;
         assert_phase(Some(request(Pending, Some(100))), None, 0, Phase::Pending);
         assert_phase(Some(request(Approved, Some(100))), None, 0, Phase::Approved);
@@ -157,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn what_teleport_shows_as_pending_is_not_called_over_by_our_clock() {
+    fn a_request_pending_in_teleport_is_not_expired_by_our_clock() {
         assert_phase(Some(request(RequestState::Pending, Some(100))), None, 104, Phase::Pending);
         assert_phase(Some(request(RequestState::Pending, Some(100))), None, 9_999_999, Phase::Pending);
         assert_phase(Some(request(RequestState::Pending, None)), None, 9_999_999, Phase::Pending);
     }
 
     #[test]
-    fn what_would_take_something_back_is_doubted() {
+    fn a_list_that_would_undo_a_decision_is_fetched_again() {
         use RequestState::*;
         let check = |listed, known, shown: Option<Phase>, expected| {
             let known = Some(request(known, None));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_request_keeps_its_outcome() {
+    fn a_removed_request_keeps_its_outcome() {
         use RequestState::*;
         assert_phase(None, Some(request(Approved, Some(100))), 500, Phase::Approved);
         assert_phase(None, Some(request(Denied, Some(100))), 500, Phase::Denied);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_less_than_is_remembered_is_behind() {
+    fn a_read_with_less_than_the_record_is_stale() {
         use crate::domain::request::Review;
         let reviewed = |state, count| {
             let review =

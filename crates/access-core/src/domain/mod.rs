@@ -5,6 +5,7 @@ pub mod decision;
 pub mod error_chain;
 pub mod ids;
 pub mod lifecycle;
+pub mod log_once;
 pub mod recipients;
 pub mod request;
 pub mod role_pattern;

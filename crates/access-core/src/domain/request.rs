@@ -1,6 +1,6 @@
 //! An access request as Teleport reports it, in this project's own types.
 //!
-//! Built at the edge from the wire (`teleport-slack/src/teleport/convert.rs`); every text in it may be
+//! Built at the edge from the wire (`teleport-client/src/convert.rs`); every text in it may be
 //! hostile: of any length, with any characters.
 
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use super::ids::RequestId;
 /// One access request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRequest {
-    /// Its name.
+    /// Its id in Teleport, a UUID.
     pub id: RequestId,
     /// The Teleport user who asks.
     pub user: String,
@@ -121,9 +121,9 @@ pub struct Threshold {
     /// A predicate on which reviews count; empty: all.
     #[serde(default)]
     pub filter: String,
-    /// Approvals that grant.
+    /// How many approvals approve the request.
     pub approve: u32,
-    /// Denials that refuse; 0: never.
+    /// How many denials deny the request; 0: no number does.
     pub deny: u32,
 }
 
@@ -134,10 +134,10 @@ pub struct Review {
     pub author: String,
     /// What the review asks for: [`RequestState::Approved`], [`RequestState::Denied`] or [`RequestState::Unknown`].
     pub proposed: RequestState,
-    /// Why.
+    /// The reason that the reviewer gave; may be empty.
     #[serde(default)]
     pub reason: String,
-    /// When.
+    /// When Teleport received it, if Teleport says.
     #[serde(default)]
     pub created: Option<Timestamp>,
 }

@@ -62,7 +62,7 @@ mod tests {
     const DATE: &str = "Fri, 27 Nov 2026 09:12:00 GMT";
 
     #[test]
-    fn a_date_tells_both_ways_and_a_slow_answer_proves_nothing() {
+    fn a_date_shows_skew_either_way_and_a_slow_answer_shows_none() {
         let least = |sent, received| Offset::from_date(DATE, at(sent), at(received)).unwrap().least();
         assert_eq!(least(0, 0), seconds(0));
         assert_eq!(least(0, 1), seconds(0));

@@ -20,7 +20,7 @@ pub const NOTICE: &str = "notice";
 /// What the modal carries from the button press to its submission, as its `private_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModalState {
-    /// The request.
+    /// The id of the request that it decides.
     #[serde(rename = "r")]
     pub request: RequestId,
     /// The button that was pressed.
@@ -29,7 +29,7 @@ pub struct ModalState {
     /// Where the message is.
     #[serde(rename = "c")]
     pub channel: ChannelId,
-    /// Which it is.
+    /// The message's `ts`, its id within the conversation.
     #[serde(rename = "t")]
     pub ts: MessageTs,
     /// When the button was pressed.

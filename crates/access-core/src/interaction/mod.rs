@@ -48,7 +48,7 @@ pub enum Ignored {
 /// Who did something, and where that person can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// Who.
+    /// The id of the Slack user: `U…` or `W…`.
     pub user: SlackUserId,
     /// Takes answers for this person.
     pub response_url: Option<ResponseUrl>,
@@ -63,13 +63,13 @@ pub struct ButtonPress {
     pub origin: Origin,
     /// Who pressed it. Everything else about the person is read again.
     pub user: SlackUserId,
-    /// Which button.
+    /// The decision that the button stands for.
     pub decision: Decision,
     /// The request that the button names.
     pub request: RequestId,
     /// Where the message is.
     pub channel: ChannelId,
-    /// Which it is.
+    /// The message's `ts`, its id within the conversation.
     pub ts: MessageTs,
     /// When, in Slack's notation; with the rest it names this one press.
     pub action_ts: String,
@@ -86,7 +86,7 @@ pub struct ButtonPress {
 pub struct Submission {
     /// Through which app and workspace it came.
     pub origin: Origin,
-    /// Who sent it.
+    /// The id of the Slack user who sent it: `U…` or `W…`.
     pub user: SlackUserId,
     /// What the modal was opened for.
     pub modal: ModalState,
@@ -114,7 +114,7 @@ pub struct Origin {
     /// Of a modal, the workspace whose installation opened it (`view.app_installed_team_id`). A user of a sister
     /// workspace who uses a shared channel sends it under another `team_id`.
     pub installed_team_id: Option<String>,
-    /// The Enterprise organization.
+    /// The id of the Enterprise organization, `E…`.
     pub enterprise_id: Option<String>,
 }
 
@@ -148,7 +148,7 @@ pub struct InvalidPayload {
 
 impl fmt::Display for InvalidPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slack's interaction cannot be understood: {} is missing or odd", self.part)
+        write!(f, "Slack's interaction cannot be understood: {} is missing or invalid", self.part)
     }
 }
 
@@ -159,22 +159,22 @@ impl std::error::Error for InvalidPayload {}
 pub enum InteractionKey {
     /// A button press.
     ButtonPress {
-        /// Who.
+        /// The id of the Slack user: `U…` or `W…`.
         user: SlackUserId,
-        /// Where.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// On which message.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
-        /// When.
+        /// The time of the press as Slack writes it: seconds, a dot, and six digits.
         action_ts: String,
-        /// On which button.
+        /// The decision that the button stands for.
         decision: Decision,
     },
     /// A modal, which can be sent once.
     Submission {
-        /// Who.
+        /// The id of the Slack user: `U…` or `W…`.
         user: SlackUserId,
-        /// Which modal.
+        /// The modal's id in Slack: `V…`.
         view_id: String,
     },
 }
@@ -354,7 +354,7 @@ fn without_user(part: &'static str) -> InvalidPayload {
 /// What this app is, as Slack answered it at the start (`auth.test`, `bots.info` or Socket Mode's hello).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppInstallation {
-    /// The app.
+    /// The id of the Slack app, `A…`.
     pub app_id: String,
     /// The workspace that installed it.
     pub team_id: String,

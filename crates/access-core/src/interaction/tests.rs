@@ -153,7 +153,7 @@ fn a_submission_is_read() {
 }
 
 #[test]
-fn only_what_is_needed_is_needed() {
+fn fields_that_are_not_needed_may_be_missing() {
     for key in [
         "team",
         "enterprise",
@@ -211,7 +211,7 @@ fn a_missing_part_is_named_and_the_person_can_be_answered() {
 }
 
 #[test]
-fn what_is_not_ours_is_acknowledged_and_left() {
+fn interactions_of_others_are_acknowledged_and_ignored() {
     let ignored = |payload: &Value| match socket(payload) {
         Ok(Interaction::Ignored(ignored)) => ignored,
         other => panic!("{other:?}"),
@@ -248,7 +248,7 @@ fn large_and_deep_payloads_are_refused() {
 }
 
 #[test]
-fn every_delivery_of_a_click_has_one_name_and_two_clicks_have_two() {
+fn deliveries_of_one_click_share_a_key_and_two_clicks_differ() {
     let first = socket(&button_press_payload()).unwrap().key();
     let mut again = button_press_payload();
     again["trigger_id"] = json!("another");
@@ -264,7 +264,7 @@ fn every_delivery_of_a_click_has_one_name_and_two_clicks_have_two() {
 }
 
 #[test]
-fn a_message_belongs_if_everything_about_it_is_ours() {
+fn a_message_is_accepted_if_everything_about_it_is_ours() {
     #[track_caller]
     fn assert_check_message(path: &str, value: Value, expected: Result<(), OriginMismatch>) {
         for mut payload in [button_press_payload(), submission_payload()] {
@@ -302,7 +302,7 @@ fn a_message_belongs_if_everything_about_it_is_ours() {
 }
 
 #[test]
-fn an_organisations_install_is_known_by_its_organisation() {
+fn an_organizations_installation_is_known_by_its_organization() {
     let our = AppInstallation { enterprise_id: Some("E0US".into()), is_org_install: true, ..installation() };
     let mut payload = button_press_payload();
     payload["team"] = json!(null);
@@ -388,14 +388,14 @@ const PATHS: &[&str] = &[
 
 proptest! {
     #[test]
-    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_parse_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         for read in [parse_form, parse_json] {
             let _ = read(&bytes).map(|read| check_message(&read, &installation(), &record()));
         }
     }
 
     #[test]
-    fn any_field_may_be_anything(path in proptest::sample::select(PATHS), invalid in any_json()) {
+    fn any_field_may_have_any_value(path in proptest::sample::select(PATHS), invalid in any_json()) {
         for mut payload in [button_press_payload(), submission_payload()] {
             if let Some(place) = payload.pointer_mut(path) {
                 *place = invalid.clone();

@@ -258,7 +258,7 @@ fn expiry_and_deletion_are_distinguished() {
 }
 
 #[test]
-fn what_happened_while_we_were_away_is_shown_once() {
+fn changes_during_downtime_are_shown_once() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.current.as_mut().unwrap().reviews = vec![review("bob"), review("carol")];
     fixture.set_state(RequestState::Approved);
@@ -276,7 +276,7 @@ fn what_happened_while_we_were_away_is_shown_once() {
 }
 
 #[test]
-fn a_request_that_is_reopened_for_ever_takes_and_replies_each_vote() {
+fn a_request_that_is_reopened_endlessly_takes_and_replies_each_vote() {
     let mut fixture = Fixture::new(&["team"]);
     fixture.rules.0[0].approvals = 1;
     fixture.assert_pass(&["post to team: Pending"]);
@@ -293,7 +293,7 @@ fn a_request_that_is_reopened_for_ever_takes_and_replies_each_vote() {
 }
 
 #[test]
-fn one_that_fails_waits_alone() {
+fn a_failing_message_delays_no_other() {
     let mut fixture = Fixture::new(&["team", "ops"]);
     let fails = |operation: &Operation| *operation == Operation::Post(RecipientKey::new("ops"));
     assert_eq!(fixture.run_pass(fails), ["post to team: Pending"]);
@@ -530,7 +530,7 @@ fn each_message_says_why_it_has_no_buttons() {
 }
 
 #[test]
-fn what_another_version_drew_is_drawn_anew_once() {
+fn a_message_of_another_version_is_redrawn_once() {
     let mut fixture = Fixture::new(&["team", "U0BOB"]);
     fixture.run_pass(|_| false);
     fixture.assert_pass(&[]);

@@ -30,11 +30,11 @@ const SLACKBOT: &str = "USLACKBOT";
 /// What `users.info` says of an account, asked for this decision. What cannot be read counts as set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlackProfile {
-    /// The account.
+    /// The account's id: `U…`, or `W…` in an Enterprise organization.
     pub id: SlackUserId,
-    /// Its home workspace.
+    /// The id of its home workspace, `T…`.
     pub team_id: Option<String>,
-    /// Its Enterprise organization.
+    /// The id of its Enterprise organization, `E…`.
     pub enterprise_id: Option<String>,
     /// Its id within that organization.
     pub enterprise_user_id: Option<SlackUserId>,
@@ -42,15 +42,15 @@ pub struct SlackProfile {
     pub email: Option<String>,
     /// Whether it was confirmed, if Slack says so.
     pub is_email_confirmed: Option<bool>,
-    /// Deactivated.
+    /// Whether the account is deactivated.
     pub deleted: bool,
-    /// A bot.
+    /// Whether the account is a bot's.
     pub is_bot: bool,
-    /// A workflow.
+    /// Whether the account is a workflow's.
     pub is_workflow_bot: bool,
     /// A connector to another system.
     pub is_connector_bot: bool,
-    /// A guest.
+    /// Whether the account is a guest's.
     pub is_restricted: bool,
     /// A guest in a single channel.
     pub is_ultra_restricted: bool,
@@ -70,7 +70,7 @@ impl SlackProfile {
 /// How the operator links Slack people to Teleport users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserMapping {
-    /// The explicit table.
+    /// The table `[review.users]`: Slack ids, and the Teleport user of each.
     pub explicit: BTreeMap<SlackUserId, String>,
     /// The Teleport user trait that holds Slack ids.
     pub id_trait: Option<String>,
@@ -95,9 +95,9 @@ impl UserMapping {
 /// A Teleport user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TeleportUser {
-    /// The name.
+    /// The user's name in Teleport, which is its id.
     pub name: String,
-    /// The traits.
+    /// The values of each trait, by the trait's name.
     pub traits: BTreeMap<String, Vec<String>>,
     /// When it ends; users of single sign-on do.
     pub expires: Option<Timestamp>,
@@ -129,15 +129,15 @@ pub enum MappingSource {
 pub struct Reviewer {
     /// The Teleport user's name.
     pub user: String,
-    /// The Slack account.
+    /// The id of the Slack account: `U…` or `W…`.
     pub slack_user: SlackUserId,
-    /// Its workspace.
+    /// The id of its workspace, `T…`, if Slack named one.
     pub team: Option<String>,
-    /// What linked them.
+    /// The kind of mapping that linked the account to the Teleport user.
     pub source: MappingSource,
     /// Every name that the account goes by, whether or not it may act under it: to recognize the requester.
     aliases: Vec<String>,
-    /// The account's ids.
+    /// All ids of the account: in an Enterprise organization it may have two.
     accounts: Vec<SlackUserId>,
 }
 
@@ -173,8 +173,8 @@ pub fn identify(
     users: Users<'_>,
     now: Timestamp,
 ) -> Result<Reviewer, Refusal> {
-    if let Some(distrust) = check_account(clicked, profile, our) {
-        return Err(Refusal::AccountIneligible(distrust));
+    if let Some(ineligible) = check_account(clicked, profile, our) {
+        return Err(Refusal::AccountIneligible(ineligible));
     }
     let (user, link) = mapped_user(profile, links, users)?;
     if user.is_empty() || user.chars().nth(MAX_USER).is_some() {
@@ -236,7 +236,7 @@ fn check_account(
         (profile.is_restricted, AccountIneligible::Guest),
         (profile.is_invited_user, AccountIneligible::NeverSignedIn),
     ];
-    reasons.into_iter().find_map(|(applies, distrust)| applies.then_some(distrust))
+    reasons.into_iter().find_map(|(applies, ineligible)| applies.then_some(ineligible))
 }
 
 /// The strongest link, unless a stronger or an equal one speaks against it.

@@ -41,7 +41,7 @@ const MAX_DECIDERS: usize = 20;
 /// What the configuration says (`review.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ModeSetting {
-    /// Whatever is possible, Teleport's judgement first.
+    /// Whatever is possible, Teleport's judgment first.
     #[default]
     Auto,
     /// Reviews only.
@@ -62,12 +62,12 @@ pub enum Mode {
 /// Whether this Teleport can take reviews that the daemon submits for users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CanSubmitForUsers {
-    /// It may; whose reviews it takes is its judgement.
+    /// It may; whose reviews it takes is its judgment.
     #[default]
     Yes,
     /// For no user at all, as its release, its edition or the daemon's own roles show. A review that was refused does
     /// not show it, whatever the words: it may be refused for this person only, and `auto` would then go around
-    /// Teleport's judgement.
+    /// Teleport's judgment.
     No,
 }
 
@@ -87,13 +87,13 @@ pub fn mode(setting: ModeSetting, submit: CanSubmitForUsers, rules: &Rules) -> O
 pub struct Facts<'a> {
     /// The mode in effect.
     pub mode: Option<Mode>,
-    /// The operator's rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: &'a Rules,
     /// The request as Teleport lists it now, read for this decision; `None` if it lists it no more.
     pub current: Option<&'a AccessRequest>,
     /// The request's record, read for this decision.
     pub record: &'a Record,
-    /// Who decides.
+    /// The Teleport user and the Slack account that decide.
     pub reviewer: &'a Reviewer,
     /// The person's user groups.
     pub groups: Groups<'a>,
@@ -103,9 +103,9 @@ pub struct Facts<'a> {
     pub reason: Reason<'a>,
     /// Where the message is.
     pub channel: &'a ChannelId,
-    /// Which it is.
+    /// The message's `ts`, its id within the conversation.
     pub ts: &'a MessageTs,
-    /// The time.
+    /// The wall clock's time of this decision.
     pub now: Timestamp,
 }
 
@@ -132,9 +132,9 @@ pub enum Reason<'a> {
 pub enum Verdict {
     /// Submit a review in the name of this Teleport user.
     SubmitReview {
-        /// The author.
+        /// The name of the Teleport user who becomes the review's author.
         author: String,
-        /// What it proposes.
+        /// Whether the review approves or denies.
         decision: Decision,
         /// Why; may be empty.
         reason: String,

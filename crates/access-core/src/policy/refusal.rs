@@ -11,16 +11,16 @@ use crate::interaction::shown_cluster::ShownCluster;
 pub enum Refusal {
     /// The request was approved or denied before.
     AlreadyDecided {
-        /// How.
+        /// Approved or denied.
         decision: Decision,
         /// The Teleport users who decided, if known.
         by: Vec<String>,
-        /// Why, if said.
+        /// The reason; empty if none was given.
         reason: String,
     },
     /// Enough votes are in, and the daemon is applying them in Teleport.
     BeingDecided {
-        /// How.
+        /// Approved or denied.
         decision: Decision,
     },
     /// No reviewer decided in time.
@@ -35,7 +35,7 @@ pub enum Refusal {
     Newer(Newer),
     /// The person has decided already.
     AlreadyVoted {
-        /// How.
+        /// Approved or denied.
         decision: Decision,
         /// Whether in Slack; else in Teleport.
         in_slack: bool,
@@ -44,7 +44,7 @@ pub enum Refusal {
     SelfReview,
     /// A rule names others for one of the roles.
     NotAnApprover {
-        /// The role.
+        /// The name of the role.
         role: String,
         /// The Teleport users and Slack user groups that the rule names.
         named: Vec<String>,
@@ -56,7 +56,7 @@ pub enum Refusal {
     },
     /// There are no rules, and the person is not among the request's suggested reviewers.
     NotSuggested {
-        /// The suggested reviewers.
+        /// The Teleport users that the request suggests.
         named: Vec<String>,
     },
     /// A rule says that this is decided in Teleport only.
@@ -65,7 +65,7 @@ pub enum Refusal {
     NotPossible,
     /// Teleport takes reviews for users from the daemon, but not for this one.
     NotOnBehalf {
-        /// The user.
+        /// The name of the Teleport user.
         user: String,
     },
     /// A reason is required and none was given.
@@ -79,17 +79,17 @@ pub enum Refusal {
     },
     /// The Teleport user's time is over.
     TeleportUserExpired {
-        /// The user.
+        /// The name of the Teleport user.
         user: String,
     },
     /// Teleport knows no such user; of single sign-on, often one whose last login expired.
     TeleportUserUnknown {
-        /// The user.
+        /// The name of the Teleport user.
         user: String,
     },
     /// The link names a Teleport user who is called so but for the capitals.
     UserCaseMismatch {
-        /// The Teleport user.
+        /// The name of the Teleport user.
         user: String,
         /// What the link says: the table's name or the e-mail address.
         mapped: String,
@@ -147,7 +147,7 @@ pub enum Refusal {
     OtherCluster {
         /// The cluster that the message names.
         cluster: String,
-        /// Our own.
+        /// The name of the cluster that this daemon works for.
         own: String,
     },
     /// The modal was open for too long.

@@ -14,11 +14,11 @@ pub struct Rules(pub Vec<Rule>);
 pub struct Rule {
     /// The roles it is for.
     pub roles: Vec<RolePattern>,
-    /// Who may decide.
+    /// Those who may decide: Teleport users and Slack user groups.
     pub approvers: Vec<Approver>,
-    /// Approvals needed.
+    /// How many approvals it takes; at least 1.
     pub approvals: u32,
-    /// Denials needed.
+    /// How many denials it takes; at least 1.
     pub denials: u32,
     /// Whether a reason is asked for.
     pub reason: ReasonPolicy,
@@ -184,19 +184,19 @@ const MAX_NAMED: usize = 20;
 pub enum RuleRefusal {
     /// No rule matches this role; empty if none is asked for.
     NoMatchingRule {
-        /// The role.
+        /// The name of the role.
         role: String,
     },
     /// A rule for this role names others.
     NotAnApprover {
-        /// The role.
+        /// The name of the role.
         role: String,
-        /// The others.
+        /// The approvers that it names instead: Teleport users and Slack user groups.
         named: Vec<String>,
     },
     /// There are no rules and others are suggested.
     NotSuggested {
-        /// The others.
+        /// The approvers that it names instead: Teleport users and Slack user groups.
         named: Vec<String>,
     },
     /// The rule names the person in other capitals.
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_other_capitals_is_not_named_and_told_so() {
+    fn a_name_in_other_capitals_is_no_approver_and_the_refusal_says_so() {
         let rules = Rules(vec![rule(&["dba"], &["@S0DBA", "Carol@Example.com"])]);
         let said =
             |role: &str| Err(RuleRefusal::case_mismatch(role, "Carol@Example.com", "carol@example.com"));

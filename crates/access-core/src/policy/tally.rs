@@ -27,11 +27,11 @@ const MAX_ANNOTATED_REASONS_LEN: usize = 10_000;
 pub struct Tally {
     /// Distinct people who approved and may.
     pub approvals: usize,
-    /// Approvals that resolve.
+    /// How many approvals approve the request.
     pub approvals_needed: usize,
     /// Distinct people who denied and may.
     pub denials: usize,
-    /// Denials that resolve.
+    /// How many denials deny the request.
     pub denials_needed: usize,
 }
 
@@ -53,7 +53,7 @@ impl Tally {
 /// What is to be set in Teleport when the votes suffice (`SetAccessRequestState`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// The new state.
+    /// The state to set: approved or denied.
     pub decision: Decision,
     /// The Teleport user whose vote decided.
     pub delegator: String,

@@ -96,8 +96,8 @@ impl Fixture {
 #[test]
 fn two_of_three_approve() {
     let mut scene = Fixture::new(Mode::Resolver);
-    let VoteResult::Counted(standing) = scene.vote("bob", Approve) else { panic!() };
-    assert_eq!((standing.approvals, standing.approvals_needed), (1, 2));
+    let VoteResult::Counted(tally) = scene.vote("bob", Approve) else { panic!() };
+    assert_eq!((tally.approvals, tally.approvals_needed), (1, 2));
     scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
     scene.now = 20;
     scene.reason = Reason::Given(" for the restore ");
@@ -128,7 +128,7 @@ fn one_denial_refuses() {
 }
 
 #[test]
-fn what_is_decided_or_gone_is_never_touched() {
+fn a_decided_or_deleted_request_is_never_changed() {
     let decided = |state, reason: &str| {
         let reviews =
             vec![Review { author: "dave".into(), proposed: state, reason: String::new(), created: None }];
@@ -175,7 +175,7 @@ fn requesters_cannot_decide_their_own_request() {
 }
 
 #[test]
-fn only_whom_the_rules_name_decides() {
+fn only_users_that_the_rules_name_decide() {
     let mut scene = Fixture::new(Mode::Resolver);
     let named = ["bob", "carol", "dave"].map(str::to_owned).to_vec();
     scene.assert_refused("eve", Refusal::NotAnApprover { role: "dba".into(), named });
@@ -199,11 +199,11 @@ fn a_group_member_votes_as_long_as_the_rule_names_the_group() {
     scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
     assert!(matches!(scene.verdict("erin", Approve), Verdict::Refused(_)));
     scene.groups = vec!["S0DBA".into()];
-    let VoteResult::Counted(standing) = scene.vote("erin", Approve) else { panic!() };
-    assert_eq!(standing.approvals, 1);
+    let VoteResult::Counted(tally) = scene.vote("erin", Approve) else { panic!() };
+    assert_eq!(tally.approvals, 1);
     scene.rules.0[0].approvers.pop();
-    let standing = super::tally_votes(&scene.rules, &sample(), &scene.record.votes);
-    assert_eq!(standing.approvals, 0, "the rule names the group no more");
+    let tally = super::tally_votes(&scene.rules, &sample(), &scene.record.votes);
+    assert_eq!(tally.approvals, 0, "the rule names the group no more");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn reviews_in_teleport_count_once_and_only_of_those_who_may() {
 }
 
 #[test]
-fn a_vote_that_comes_to_decide_can_be_given_again() {
+fn a_vote_that_would_decide_under_changed_rules_can_be_given_again() {
     let mut scene = Fixture::new(Mode::Resolver);
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     scene.assert_refused("bob", Refusal::AlreadyVoted { decision: Approve, in_slack: true });
@@ -299,7 +299,7 @@ fn votes_that_cannot_be_read_are_left_alone() {
 }
 
 #[test]
-fn auto_never_goes_around_teleports_judgement() {
+fn auto_never_goes_around_teleports_judgment() {
     let rules = Fixture::new(Mode::Resolver).rules;
     let none = Rules::default();
     use CanSubmitForUsers::{No, Yes};

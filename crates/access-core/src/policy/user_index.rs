@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whom_it_finds_are_all_who_matter(users in users(), links in mapping(), email in proptest::option::of(name())) {
+        fn the_index_finds_every_user_who_matters(users in users(), links in mapping(), email in proptest::option::of(name())) {
             let profile = SlackProfile {
                 enterprise_user_id: Some(SlackUserId::new("W0BOB")),
                 email,
@@ -195,7 +195,7 @@ mod tests {
         }
 
         #[test]
-        fn an_old_index_gives_nobody_away(before in users(), after in users(), links in mapping()) {
+        fn an_old_index_identifies_no_user_by_an_outdated_mapping(before in users(), after in users(), links in mapping()) {
             let profile = SlackProfile { email: Some("bob@x".to_owned()), ..bob() };
             let found = UserIndex::new(&before, &links).candidates(&profile, &links);
             let now = read(&found, &after);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn one_id_for_everybody_stays_small() {
+    fn one_id_for_all_users_stays_small() {
         let links = UserMapping { id_trait: Some("slack".to_owned()), ..UserMapping::default() };
         let user = |number: usize| TeleportUser {
             name: format!("user-{number}"),

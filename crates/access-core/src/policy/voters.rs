@@ -17,7 +17,7 @@ pub(crate) mod samples;
 /// An account that may act in Slack, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voter {
-    /// Who it is.
+    /// The Teleport user and the Slack account, as the mapping links them now.
     pub reviewer: Reviewer,
     /// Those of [`Rules::groups_to_check`] that it is a member of.
     pub groups: Vec<String>,

@@ -40,9 +40,9 @@ impl RepliesPosted {
 pub struct Delivery {
     /// The recipient; `None` for a message of the Go plugin, which does not record it.
     pub key: Option<RecipientKey>,
-    /// Where it is.
+    /// The conversation's id: `C…`, `G…` or `D…`.
     pub channel: ChannelId,
-    /// Which it is.
+    /// The message's `ts`, its id within the conversation.
     pub ts: MessageTs,
     /// What Slack confirmed that it shows; `None` if that is unknown.
     pub displayed: Option<DisplayedState>,

@@ -13,11 +13,11 @@ use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 pub enum Outcome {
     /// A message was posted.
     Posted {
-        /// The recipient.
+        /// The recipient, as the record names it.
         key: RecipientKey,
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What it shows; `None` if it was found rather than posted.
         displayed: Option<DisplayedState>,
@@ -60,25 +60,25 @@ pub enum Outcome {
     },
     /// A duplicate message was deleted.
     Deleted {
-        /// Where it was.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it was.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
     },
     /// A message cannot be updated any more.
     Unreachable {
-        /// Where it was.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it was.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
     },
     /// It is known which suggested reviewers could not be notified.
     Unnotified(UnnotifiedReviewers),
     /// A message was edited.
     Updated {
-        /// Where it is.
+        /// The conversation's id: `C…`, `G…` or `D…`.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// What it shows now.
         displayed: DisplayedState,
@@ -87,7 +87,7 @@ pub enum Outcome {
     Replied {
         /// Where the message is.
         channel: ChannelId,
-        /// Which it is.
+        /// The message's `ts`, its id within the conversation.
         ts: MessageTs,
         /// How many have been posted, this one included.
         replies: RepliesPosted,

@@ -428,13 +428,13 @@ proptest! {
 #[test]
 fn unnotified_reviewers_are_recorded_until_they_are_notified() {
     let id = RequestId::new("r1");
-    let mut untold = UnnotifiedReviewers::default();
-    ["bob", "c,d"].iter().for_each(|name| untold.push(name));
+    let mut unnotified = UnnotifiedReviewers::default();
+    ["bob", "c,d"].iter().for_each(|name| unnotified.push(name));
     let mut record = Record::default();
-    record.apply(&Outcome::Unnotified(untold.clone()));
+    record.apply(&Outcome::Unnotified(unnotified.clone()));
     let data = record.encode();
     assert_eq!(data["x_untold"], r#"{"n":["bob","c,d"],"m":0}"#);
-    assert_eq!(Record::decode(&id, &data).0.unnotified, untold);
+    assert_eq!(Record::decode(&id, &data).0.unnotified, unnotified);
     // Only the first five are kept by name, and how many there are besides.
     let mut many = UnnotifiedReviewers::default();
     (0..8).for_each(|n| many.push(&format!("u{n}")));

@@ -35,22 +35,22 @@ const VERSION_WITH_GAP: u32 = 3;
 /// One person's decision in Slack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
-    /// The Teleport user.
+    /// The name of the Teleport user.
     #[serde(rename = "u")]
     pub user: String,
-    /// The Slack person.
+    /// The id of the Slack account: `U…` or `W…`.
     #[serde(rename = "s")]
     pub slack_user: SlackUserId,
-    /// The Slack workspace.
+    /// The id of the Slack workspace, `T…`, if Slack named one.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
     /// Where the message is on which it was made.
     #[serde(rename = "c")]
     pub channel: ChannelId,
-    /// Which it is.
+    /// The message's `ts`, its id within the conversation.
     #[serde(rename = "m")]
     pub ts: MessageTs,
-    /// What was decided.
+    /// Whether it approves or denies.
     #[serde(rename = "d")]
     pub decision: Decision,
     /// Why; may be empty.
@@ -77,7 +77,7 @@ impl Vote {
         name(self) == name(other)
     }
 
-    fn is_storable(&self) -> bool {
+    fn fits_limits(&self) -> bool {
         let ids = [self.slack_user.as_str(), self.channel.as_str(), self.ts.as_str()];
         let others = self.team.iter().chain(&self.groups).map(String::as_str);
         let is_name = |name: &String| !name.is_empty() && name.chars().nth(MAX_USER).is_none();
@@ -202,7 +202,7 @@ impl Votes {
 
     /// Takes a vote of a person who has none. `false` if it cannot be kept.
     pub(crate) fn push(&mut self, vote: &Vote) -> bool {
-        let fits = self.open().len() < MAX_VOTES && vote.is_storable();
+        let fits = self.open().len() < MAX_VOTES && vote.fits_limits();
         if !fits || self.find(&vote.user, &vote.slack_user).is_some() {
             return false;
         }
@@ -251,7 +251,7 @@ impl Votes {
         for vote in self.list.iter_mut().skip(self.past.votes) {
             let mut noted = vote.clone();
             note(&mut noted);
-            if noted.is_storable() {
+            if noted.fits_limits() {
                 *vote = noted;
             }
         }
@@ -292,7 +292,7 @@ impl Votes {
             && votes.list.len() <= MAX_VOTES
             && past_votes <= votes.list.len()
             && votes.decided_by.is_none_or(|index| (past_votes..votes.list.len()).contains(&index))
-            && votes.list.iter().all(Vote::is_storable)
+            && votes.list.iter().all(Vote::fits_limits)
             && votes.seen.iter().all(|seen| is_id_charset(&seen.revision))
             && votes.open().iter().all(&mut is_new);
         is_whole.then_some(votes)

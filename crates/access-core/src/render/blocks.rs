@@ -1,6 +1,6 @@
 //! Block Kit as data. What can be built is within Slack's limits, so what exists can be sent.
 //!
-//! The wording is in [`super::request_message`] and its neighbours; text and its escaping in [`super::mrkdwn`]; what can be
+//! The wording is in [`super::request_message`] and its neighbors; text and its escaping in [`super::mrkdwn`]; what can be
 //! pressed or filled in, in [`super::elements`].
 
 use std::fmt::Write;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn serializes_as_slack_expects() {
+    fn a_message_serializes_as_slack_expects() {
         let message = Message::new(
             text_of("fallback"),
             vec![Block::section(text_of("*hello*")), Block::context(vec![text_of("a"), text_of("b")])],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_empty_and_nothing_too_many() {
+    fn no_block_is_empty_and_no_list_is_too_long() {
         let none =
             Message::new(Mrkdwn::default(), vec![Block::section(Mrkdwn::default()), Block::context(vec![])]);
         insta::assert_snapshot!(serde_json::to_string(&none).unwrap(), @r#"{"text":"—","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"—","verbatim":true}},{"type":"context","elements":[{"type":"mrkdwn","text":"—","verbatim":true}]}]}"#);

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_and_signs_with_a_look_of_their_own_are_plain() {
+    fn styled_letters_and_signs_become_plain() {
         let plain = |text: &str| text.chars().map(unstyled).collect::<String>();
         assert_eq!(plain("𝗥𝗼𝗹𝗲(𝘀): 𝐙𝑎𝒵𝖟𝚣 𝟎𝟗𝟘𝟡𝟶𝟿 ℝℯℎ"), "Role(s): ZaZzz 090909 Reh");
         assert_eq!(plain("𝚨𝛀𝛁𝛂𝛚𝛛𝛡𝜜𝞹𝚤𝚥"), "ΑΩ∇αω∂ϖΑπij");

@@ -201,7 +201,7 @@ mod tests {
     use crate::render::blocks::Block;
 
     #[test]
-    fn buttons_serialise_as_slack_expects() {
+    fn buttons_serialize_as_slack_expects() {
         let id = RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807");
         let confirm = Confirm::new(Decision::Deny, Plain::of("Sure?"), Plain::of("It is gone then."));
         let buttons = vec![

@@ -69,10 +69,10 @@ pub fn accepted(accepted: Accepted) -> Message {
             text.trusted(possessive_capitalized(decision))
                 .trusted(" is recorded in Teleport; the request waits for more reviews.");
         }
-        Accepted::Counted(decision, standing) => {
+        Accepted::Counted(decision, tally) => {
             let (have, need) = match decision {
-                Decision::Approve => (standing.approvals, standing.approvals_needed),
-                Decision::Deny => (standing.denials, standing.denials_needed),
+                Decision::Approve => (tally.approvals, tally.approvals_needed),
+                Decision::Deny => (tally.denials, tally.denials_needed),
             };
             text.trusted(possessive_capitalized(decision))
                 .trusted(" counts: ")
@@ -217,7 +217,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::UsersUnreadable => text.trusted(
             "I may not read Teleport's users, so I cannot tell who you are there; an administrator must allow it.",
         ),
-        Refusal::AccountIneligible(distrust) => text.trusted(ineligible_text(*distrust)),
+        Refusal::AccountIneligible(ineligible) => text.trusted(ineligible_text(*ineligible)),
         Refusal::EmailUnconfirmed => {
             text.trusted("Your e-mail address is not confirmed in Slack; confirm it and try again.")
         }
@@ -300,8 +300,8 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
     }
 }
 
-fn ineligible_text(distrust: AccountIneligible) -> &'static str {
-    match distrust {
+fn ineligible_text(ineligible: AccountIneligible) -> &'static str {
+    match ineligible {
         AccountIneligible::IdMismatch => "Slack reports a different account; nothing was changed.",
         AccountIneligible::Deactivated => "Your Slack account is deactivated; it cannot decide on access.",
         AccountIneligible::Slackbot => "Slackbot cannot decide on access.",

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dialogue_as_slack_expects_it() {
+    fn the_modal_serializes_as_slack_expects() {
         let view = reason_modal(&sample(), &modal_state(Decision::Deny)).unwrap();
         insta::assert_snapshot!(serde_json::to_string(&view).unwrap(), @r#"{"type":"modal","callback_id":"reason","private_metadata":"{\"r\":\"8f77d2d1-2bbf-4031-a300-58926237a807\",\"d\":\"deny\",\"c\":\"C0TEAM\",\"t\":\"1795363190.000001\",\"o\":\"2027-01-15T08:00:00Z\",\"q\":true,\"k\":\"one.example.com\"}","title":{"type":"plain_text","text":"Deny the request","emoji":false},"submit":{"type":"plain_text","text":"Deny","emoji":false},"close":{"type":"plain_text","text":"Cancel","emoji":false},"blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*User*: alice@example.com\n*Role(s)*: dba\n*Reason*: nightly restore","verbatim":true}},{"type":"input","block_id":"reason","label":{"type":"plain_text","text":"Why do you deny it?","emoji":false},"hint":{"type":"plain_text","text":"Shown in this thread and, with the decision, kept in Teleport's audit log.","emoji":false},"optional":false,"element":{"type":"plain_text_input","action_id":"reason","multiline":true,"max_length":1000,"focus_on_load":true}}]}"#);
         let optional = ModalState { required: false, ..modal_state(Decision::Approve) };
@@ -89,19 +89,19 @@ mod tests {
     }
 
     #[test]
-    fn odd_ids_make_no_dialogue() {
-        let odd = ModalState { request: RequestId::new("<x>"), ..modal_state(Decision::Deny) };
-        assert_eq!(reason_modal(&sample(), &odd), None);
+    fn invalid_ids_make_no_modal() {
+        let invalid = ModalState { request: RequestId::new("<x>"), ..modal_state(Decision::Deny) };
+        assert_eq!(reason_modal(&sample(), &invalid), None);
     }
 
     #[test]
-    fn what_is_not_taken_is_said_in_the_dialogue() {
+    fn a_rejected_submission_is_explained_in_the_modal() {
         insta::assert_snapshot!(serde_json::to_string(&notice(&Refusal::UnknownOrigin)).unwrap(), @r#"{"response_action":"update","view":{"blocks":[{"text":{"text":"This click could not be taken; decide the request in Teleport.","type":"mrkdwn","verbatim":true},"type":"section"}],"callback_id":"notice","close":{"emoji":false,"text":"Close","type":"plain_text"},"title":{"emoji":false,"text":"Nothing was decided","type":"plain_text"},"type":"modal"}}"#);
         insta::assert_snapshot!(serde_json::to_string(&keep_open(&Refusal::TooBusy)).unwrap(), @r#"{"errors":{"reason":"Too many people decide at this moment, so nothing was decided; try again in a minute."},"response_action":"errors"}"#);
     }
 
     #[test]
-    fn the_correction_as_slack_expects_it() {
+    fn the_correction_serializes_as_slack_expects() {
         insta::assert_snapshot!(serde_json::to_string(&reason_missing()).unwrap(), @r#"{"errors":{"reason":"This role cannot be decided without a reason."},"response_action":"errors"}"#);
     }
 }

@@ -1,5 +1,5 @@
 //! Slack's markup as a value: [`Mrkdwn`] takes our own words as they are and everything foreign cleaned,
-//! escaped and cut, so that no foreign text can mention, link, emphasise, begin a line of its own or break a limit.
+//! escaped and cut, so that no foreign text can mention, link, emphasize, begin a line of its own or break a limit.
 //!
 //! What characters are allowed is decided in the private `clean` module, what would imitate us in `disarm`; what a message says, in [`super::request_message`] and
 //! [`super::thread_reply`].
@@ -35,9 +35,9 @@ pub struct Mrkdwn {
 /// How much of a list is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct ListLimits {
-    /// Between two items.
+    /// The text between two items.
     pub separator: &'static str,
-    /// Most items shown.
+    /// How many items are shown at most; the rest is counted.
     pub items: usize,
     /// Most UTF-16 units of one item.
     pub each: usize,

@@ -85,7 +85,7 @@ pub enum NoButtons<'a> {
     UnknownRecipient,
     /// No rule matches this role.
     NoMatchingRule {
-        /// The role.
+        /// The name of the role.
         role: &'a str,
     },
     /// It names no role, so no rule applies.

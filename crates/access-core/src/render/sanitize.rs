@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn piles_of_marks_are_capped() {
+    fn stacked_marks_are_capped() {
         let zalgo = format!("a{}b", "\u{0301}".repeat(10_000));
         let clean = sanitize(&zalgo, usize::MAX);
         assert_eq!(clean.chars().count(), 16 + 2);

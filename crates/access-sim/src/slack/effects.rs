@@ -35,7 +35,7 @@ pub struct Effects {
     /// Dates shown in the reader's zone.
     pub dates: Vec<Date>,
     /// Angle brackets that mean nothing to Slack: text that should have been escaped.
-    pub unrecognised: Vec<String>,
+    pub unrecognized: Vec<String>,
 }
 
 /// A link.
@@ -93,7 +93,7 @@ impl Effects {
         let names = parse == Some("full") || formatting.link_names == Some(true);
         mrkdwn::read(text, Automatic { urls: parse != Some("none"), names }, &mut effects);
         blocks.iter().for_each(|block| collect(block, &mut effects));
-        attachments.iter().for_each(|attachment| visit_attachment(attachment, &mut effects));
+        attachments.iter().for_each(|attachment| walk_attachment(attachment, &mut effects));
         effects
     }
 }
@@ -102,12 +102,12 @@ impl Effects {
 fn collect(value: &Value, effects: &mut Effects) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, effects)),
-        Value::Object(fields) => visit_object(fields, effects),
+        Value::Object(fields) => walk_object(fields, effects),
         _ => {}
     }
 }
 
-fn visit_object(fields: &Map<String, Value>, effects: &mut Effects) {
+fn walk_object(fields: &Map<String, Value>, effects: &mut Effects) {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let kind = text("type").unwrap_or_default();
     match kind {
@@ -155,9 +155,9 @@ fn visit_object(fields: &Map<String, Value>, effects: &mut Effects) {
 }
 
 /// Attachments are an older format with looser rules; every text in them is taken for mrkdwn.
-fn visit_attachment(value: &Value, effects: &mut Effects) {
+fn walk_attachment(value: &Value, effects: &mut Effects) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| visit_attachment(item, effects)),
+        Value::Array(items) => items.iter().for_each(|item| walk_attachment(item, effects)),
         Value::Object(fields) => {
             for (name, inner) in fields {
                 match (name.as_str(), inner) {
@@ -168,7 +168,7 @@ fn visit_attachment(value: &Value, effects: &mut Effects) {
                     (_, Value::String(text)) => {
                         mrkdwn::read(text, Automatic { urls: true, names: true }, effects);
                     }
-                    (_, inner) => visit_attachment(inner, effects),
+                    (_, inner) => walk_attachment(inner, effects),
                 }
             }
         }

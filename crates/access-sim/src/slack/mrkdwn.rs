@@ -89,7 +89,7 @@ fn read_entity(entity: &str, effects: &mut Effects) {
     } else if looks_like_domain(target) {
         effects.links.push(Link::new(&format!("http://{target}"), label, LinkKind::Written));
     } else {
-        effects.unrecognised.push(entity.to_owned());
+        effects.unrecognized.push(entity.to_owned());
     }
 }
 
@@ -112,12 +112,12 @@ fn read_special(special: &str, label: Option<&str>, entity: &str, effects: &mut 
                     effects.links.push(Link::new(url, Some(fallback), LinkKind::Written));
                 }
             }
-            _ => effects.unrecognised.push(entity.to_owned()),
+            _ => effects.unrecognized.push(entity.to_owned()),
         }
     } else if matches!(special, "channel" | "here" | "everyone" | "group") {
         effects.broadcasts.push(special.to_owned());
     } else {
-        effects.unrecognised.push(entity.to_owned());
+        effects.unrecognized.push(entity.to_owned());
     }
 }
 

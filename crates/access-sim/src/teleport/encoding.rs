@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_goes_there_and_back() {
+    fn base64_round_trips() {
         for (data, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
             assert_eq!(base64(data.as_bytes()), text);
             assert_eq!(from_base64(text).unwrap(), data.as_bytes());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn der_lengths_go_there_and_back() {
+    fn der_lengths_round_trip() {
         for length in [0, 1, 127, 128, 255, 256, 70_000] {
             let content = vec![7; length];
             let element = der(OCTET_STRING, &content);

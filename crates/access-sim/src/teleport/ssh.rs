@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authorized_key_goes_there_and_back() {
+    fn an_authorized_key_round_trips() {
         let key = PublicKey::Rsa { exponent: vec![1, 0, 1], modulus: [vec![0], vec![0xc3; 256]].concat() };
         let line = format!("{} someone@example.com\n", key.to_line());
         assert_eq!(PublicKey::from_authorized_key(&line), Some(key.clone()));

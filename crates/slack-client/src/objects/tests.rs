@@ -83,7 +83,7 @@ fn absent_null_and_retyped_fields_are_not_in_the_way() {
 }
 
 #[test]
-fn unreadable_flags_speak_against_the_person() {
+fn unreadable_flags_count_against_the_user() {
     let answer = json!({"user": {"id": "U1", "deleted": "no", "is_bot": 1, "is_stranger": {},
         "is_email_confirmed": "yes"}});
     let expected = User {

@@ -18,6 +18,7 @@ use super::connect::IoStream;
 use super::dispatch::{AckDecision, AckPayload, Dispatcher};
 use super::error::ConnectionError;
 use super::frame::{self, DisconnectReason, Frame, Hello};
+use access_core::domain::log_once::LogOnce;
 
 /// Pings without an answer that end a connection.
 const MAX_UNANSWERED_PINGS: u32 = 2;
@@ -36,7 +37,7 @@ pub(super) struct Connection<S> {
     /// Since Slack's first ping: when something other than an answer to our pings came last.
     last_received: Option<Instant>,
     is_disconnect_announced: bool,
-    has_logged_invalid_frame: bool,
+    log_once: LogOnce,
     hello: Hello,
 }
 
@@ -68,7 +69,7 @@ impl<S: IoStream> Connection<S> {
             unanswered_pings: 0,
             last_received: None,
             is_disconnect_announced: false,
-            has_logged_invalid_frame: false,
+            log_once: LogOnce::default(),
             hello: Hello::default(),
         };
         let due = Instant::now() + timing.hello;
@@ -158,8 +159,7 @@ impl<S: IoStream> Connection<S> {
 
     /// A frame was ignored. Logged once per connection, as it may be every frame.
     fn log_invalid_frame(&mut self, what: &str) {
-        if !self.has_logged_invalid_frame {
-            self.has_logged_invalid_frame = true;
+        if self.log_once.once("frames", "invalid") {
             warn!("Ignored an invalid Socket Mode frame (further ones are not logged): {what}");
         }
     }

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_malformed_does_harm() {
+    fn malformed_parts_of_a_frame_are_named_or_kept() {
         let unusable = || Err("its envelope_id is not usable");
         assert_parsed(
             json!({"type": "interactive", "envelope_id": "e", "payload": null}),

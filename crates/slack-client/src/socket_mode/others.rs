@@ -12,6 +12,11 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
+use access_core::domain::log_once::LogOnce;
+
+/// What the warning is about, for [`LogOnce`].
+const OTHERS: &str = "others";
+
 /// What Slack counted, and what of it is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Excess {
@@ -29,8 +34,7 @@ pub(super) struct Others {
 impl Others {
     /// `again`: how much later a number must still be too high.
     pub(super) fn new(again: Duration) -> Self {
-        let count = Count { again, since: None, is_looking: false, is_logged: false };
-        Self { ours: Arc::default(), count: Mutex::new(count) }
+        Self { ours: Arc::default(), count: Mutex::new(Count::new(again)) }
     }
 
     /// Counts a connection of ours from before Slack can know of it until this is dropped.
@@ -82,11 +86,14 @@ struct Count {
     since: Option<Instant>,
     /// Whether a connection is being opened to see.
     is_looking: bool,
-    /// Whether the warning was logged.
-    is_logged: bool,
+    log_once: LogOnce,
 }
 
 impl Count {
+    fn new(again: Duration) -> Self {
+        Self { again, since: None, is_looking: false, log_once: LogOnce::default() }
+    }
+
     /// Whether to log it now.
     fn hello(&mut self, is_too_many: bool, now: Instant) -> bool {
         self.is_looking = false;
@@ -95,14 +102,12 @@ impl Count {
             return false;
         }
         let since = *self.since.get_or_insert(now);
-        let is_news = !self.is_logged && now >= since + self.again;
-        self.is_logged |= is_news;
-        is_news
+        now >= since + self.again && self.log_once.once(OTHERS, "excess")
     }
 
     /// When to look again.
     fn due(&self) -> Option<Instant> {
-        self.since.filter(|_| !self.is_logged).map(|since| since + self.again)
+        self.since.filter(|_| !self.log_once.has_logged(OTHERS)).map(|since| since + self.again)
     }
 
     /// Whether this caller is the one to look, at the time that [`Count::due`] gave.
@@ -120,7 +125,7 @@ mod tests {
     const AGAIN: Duration = Duration::from_secs(120);
 
     fn count() -> Count {
-        Count { again: AGAIN, since: None, is_looking: false, is_logged: false }
+        Count::new(AGAIN)
     }
 
     #[test]
@@ -137,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_all_looks_again() {
+    fn only_one_connection_checks_again() {
         let (mut count, start) = (count(), Instant::now());
         assert_eq!(count.due(), None);
         count.hello(true, start);
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_does_not_count_is_nothing() {
+    fn no_excess_is_seen_without_a_higher_count_by_slack() {
         let others = Others::new(Duration::ZERO);
         let ours = [others.ours(), others.ours()];
         assert_eq!(others.hello(None), None);

@@ -22,11 +22,15 @@ use super::error::{ConnectionError, RetryDelay};
 use super::others::{Excess, Others, Ours};
 use crate::Client;
 use access_core::domain::error_chain::seconds;
+use access_core::domain::log_once::LogOnce;
 use access_core::domain::secret::Secret;
 
 /// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one
 /// that is just being closed.
 type Draining<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>;
+
+/// What is logged about all connections together, for [`LogOnce`].
+const CONNECTIONS: &str = "connections";
 
 /// What all connections of one app have in common.
 pub(super) struct Supervisor<'a> {
@@ -36,7 +40,7 @@ pub(super) struct Supervisor<'a> {
     timing: Timing,
     connections: watch::Sender<usize>,
     dispatcher: &'a Dispatcher,
-    last_logged: Mutex<Option<String>>,
+    log_once: Mutex<LogOnce>,
     others: Others,
 }
 
@@ -56,7 +60,7 @@ impl<'a> Supervisor<'a> {
             timing,
             connections: links,
             dispatcher,
-            last_logged: Mutex::new(None),
+            log_once: Mutex::default(),
             others,
         }
     }
@@ -155,7 +159,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Logs what went wrong, unless the last entry said the same. It is an error if an operator has to act or nothing
+    /// Logs what went wrong, unless that is in the log since the last connection that lasted. It is an error if an operator has to act or nothing
     /// arrives any more.
     fn log(&self, error: &ConnectionError, pause: Duration) {
         let open = *self.connections.borrow();
@@ -163,13 +167,11 @@ impl<'a> Supervisor<'a> {
         let remedy = error.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
         let text = format!("{error}{remedy}");
         let entry = format!("{is_error} {text}");
-        let mut last = self.last_logged.lock();
         let retry_in_s = seconds(pause);
-        if last.as_ref() == Some(&entry) {
+        if !self.log_once.lock().once(CONNECTIONS, &entry) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
             return;
         }
-        *last = Some(entry);
         if is_error {
             error!(
                 connections = open,
@@ -183,7 +185,7 @@ impl<'a> Supervisor<'a> {
     fn log_connected(&self, number: u8) {
         let open = *self.connections.borrow();
         // After an error it has yet to show that it lasts.
-        if open == 1 && self.last_logged.lock().is_none() {
+        if open == 1 && !self.log_once.lock().has_logged(CONNECTIONS) {
             info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode");
         } else {
             debug!(connection = number, connections = open, "A Socket Mode connection is open");
@@ -193,9 +195,15 @@ impl<'a> Supervisor<'a> {
     /// Logs that the error is over once a connection has lasted. Does not end.
     async fn log_once_stable<T>(&self, number: u8) -> T {
         sleep(self.timing.stable_after).await;
-        if self.last_logged.lock().take().is_some() {
+        let cleared = self.log_once.lock().clear(CONNECTIONS);
+        if let Some(suppressed) = cleared {
             let open = *self.connections.borrow();
-            info!(connection = number, connections = open, "Clicks in Slack arrive over Socket Mode again");
+            info!(
+                connection = number,
+                connections = open,
+                suppressed,
+                "Clicks in Slack arrive over Socket Mode again"
+            );
         }
         pending().await
     }

@@ -110,7 +110,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn only_a_whole_success_is_a_success(body in bytes()) {
+    fn only_a_complete_success_counts(body in bytes()) {
         let fields = parse_body(&json_headers(), &body, &redactor());
         let posted = fields.and_then(|fields| objects::posted(&fields));
         if let Ok(posted) = posted {

@@ -13,12 +13,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::config::Credentials;
 use crate::observe::metrics::Metrics;
-use crate::teleport::Client;
-use crate::teleport::error::{ErrorKind, TeleportError};
-use crate::teleport::identity::{Identity, IdentityError, RENEW_REMEDY};
 use access_core::domain::error_chain::chain;
+use access_core::domain::log_once::LogOnce;
+use teleport_client::Client;
+use teleport_client::Credentials;
+use teleport_client::error::{ErrorKind, TeleportError};
+use teleport_client::identity::{Identity, IdentityError, RENEW_REMEDY};
 
 /// How long before a certificate's end it is warned of, longest first. None of these may be more than a quarter
 /// of the certificate's life, or tbot's, which last an hour, would be warned of from their beginning.
@@ -34,17 +35,14 @@ pub struct Reloader {
     current: Identity,
     /// The files as they were when they held what is in use; `None` makes the next look read them.
     loaded_stamps: Option<Vec<FileStamp>>,
-    unusable: Option<UnusableFiles>,
-    /// How many of the notices about the present certificate's end were given.
-    notices_sent: usize,
+    /// Files that cannot be used, or not yet.
+    unusable: Option<Vec<FileStamp>>,
+    /// About the files ([`FILES`]) and the certificate in use ([`EXPIRY`]).
+    log_once: LogOnce,
 }
 
-/// Files that cannot be used, or not yet.
-#[derive(Debug)]
-struct UnusableFiles {
-    stamps: Vec<FileStamp>,
-    logged: bool,
-}
+const FILES: &str = "files";
+const EXPIRY: &str = "expiry";
 
 /// What changes when a file is replaced; `None` if it cannot be looked at.
 type FileStamp = Option<(SystemTime, u64, u64)>;
@@ -53,7 +51,8 @@ impl Reloader {
     /// For a client that was made with the identity `current`, which came from the files of `source`.
     pub fn new(client: Client, source: Credentials, current: Identity, metrics: Metrics) -> Self {
         metrics.certificate_expires(current.not_after());
-        Self { client, metrics, source, current, loaded_stamps: None, unusable: None, notices_sent: 0 }
+        let log_once = LogOnce::default();
+        Self { client, metrics, source, current, loaded_stamps: None, unusable: None, log_once }
     }
 
     /// Looks at the files now and then every `interval`, until the stop.
@@ -88,8 +87,9 @@ impl Reloader {
 
     async fn try_adopt(&mut self, stamps: Vec<FileStamp>, found: Identity) {
         if found.is_same_as(&self.current) {
-            if self.unusable.take().is_some_and(|unusable| unusable.logged) {
-                info!("The certificate files hold the identity in use again");
+            self.unusable = None;
+            if let Some(suppressed) = self.log_once.clear(FILES) {
+                info!(suppressed, "The certificate files hold the identity in use again");
             }
             self.loaded_stamps = Some(stamps);
             return;
@@ -116,31 +116,26 @@ impl Reloader {
     /// still be writing them, one after the other.
     fn keep_current(&mut self, stamps: Vec<FileStamp>, cause: &str) {
         self.loaded_stamps = None;
-        match self.unusable.as_mut().filter(|unusable| unusable.stamps == stamps) {
-            None => {
-                debug!("The certificate files changed and cannot be used yet: {cause}");
-                self.unusable = Some(UnusableFiles { stamps, logged: false });
-            }
-            Some(unusable) if unusable.logged => {}
-            Some(unusable) => {
-                unusable.logged = true;
-                warn!(
-                    certificate_until = %self.current.not_after(),
-                    "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
-                     they are tried again every few seconds"
-                );
-            }
+        let has_settled = self.unusable.as_ref() == Some(&stamps);
+        if !has_settled {
+            debug!("The certificate files changed and cannot be used yet: {cause}");
+        } else if self.log_once.once(FILES, &format!("{stamps:?}")) {
+            warn!(
+                certificate_until = %self.current.not_after(),
+                "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
+                 they are tried again every few seconds"
+            );
         }
+        self.unusable = Some(stamps);
     }
 
     /// Says once for each notice that the present certificate ends, and once that it has ended.
     fn log_expiry(&mut self, now: Timestamp) {
         let (from, until) = (self.current.not_before(), self.current.not_after());
         let due = notices_due(from, until, now);
-        if due <= self.notices_sent {
+        if due == 0 || !self.log_once.once(EXPIRY, &due.to_string()) {
             return;
         }
-        self.notices_sent = due;
         let user = self.current.user();
         let left = until.duration_since(now);
         if left.is_positive() {

@@ -10,15 +10,19 @@ use tracing::{error, warn};
 
 use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
-use crate::config::Credentials;
 use crate::exit::ExitError;
-use crate::teleport::error::{ErrorKind as TeleportKind, TeleportError};
-use crate::teleport::identity::{Identity, IdentityError};
-use crate::teleport::{self, Pong};
 use access_core::domain::error_chain::chain;
 use access_core::domain::error_chain::seconds;
+use access_core::domain::log_once::LogOnce;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
+use teleport_client::Credentials;
+use teleport_client::Pong;
+use teleport_client::error::{ErrorKind as TeleportKind, TeleportError};
+use teleport_client::identity::{Identity, IdentityError};
+
+/// While the cause stays the same, so many tries make one line.
+const TRIES_PER_LINE: u64 = 10;
 
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
 /// clock to be set.
@@ -45,7 +49,7 @@ pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) ->
 
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
 pub(crate) async fn wait_for_teleport(
-    teleport: &teleport::Client,
+    teleport: &teleport_client::Client,
     backoff: Backoff,
 ) -> Result<Pong, ExitError> {
     let mut retry = StartupRetry::new(backoff);
@@ -154,12 +158,12 @@ pub(crate) async fn call_slack<T>(
 pub(crate) struct StartupRetry {
     backoff: Backoff,
     failures: u32,
-    last_logged: String,
+    log_once: LogOnce,
 }
 
 impl StartupRetry {
     fn new(backoff: Backoff) -> Self {
-        Self { backoff, failures: 0, last_logged: String::new() }
+        Self { backoff, failures: 0, log_once: LogOnce::default() }
     }
 
     /// How long to wait before the next try.
@@ -180,9 +184,8 @@ impl StartupRetry {
         }
         self.failures += 1;
         let delay = self.backoff.delay(self.failures, fastrand::u64(..));
-        if self.last_logged != words || self.failures.is_multiple_of(10) {
-            words.clone_into(&mut self.last_logged);
-            error!(retry_in_s = seconds(delay), "{words}");
+        if let Some(suppressed) = self.log_once.every(TRIES_PER_LINE, "start", words) {
+            error!(retry_in_s = seconds(delay), suppressed, "{words}");
         }
         Ok(delay)
     }

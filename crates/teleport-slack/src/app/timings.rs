@@ -1,4 +1,4 @@
-//! All waits of the daemon as one value. Replicas must have the same ones, so nobody can configure them: production has
+//! All waits of the daemon as one value. Replicas must have the same ones, so no key configures them: production has
 //! [`Timings::default`], and tests build shorter ones in their own process.
 
 use std::ops::Deref;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 
 use crate::controller::ControllerTimings;
-use crate::teleport::watcher::WatcherTimings;
+use teleport_client::watcher::WatcherTimings;
 
 /// The waits, unchecked.
 #[derive(Clone, Copy, Debug)]

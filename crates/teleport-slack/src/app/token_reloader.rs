@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::app::timings::Timings;
 use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
+use access_core::domain::log_once::LogOnce;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
@@ -110,10 +111,9 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
     };
-    let mut standing = slack.token_status();
+    let mut status = slack.token_status();
     loop {
-        let Ok(why) =
-            standing.wait_for(|standing| standing.rejection.is_some()).await.map(|s| s.rejection.clone())
+        let Ok(why) = status.wait_for(|status| status.rejection.is_some()).await.map(|s| s.rejection.clone())
         else {
             return pending().await;
         };
@@ -121,11 +121,11 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         metrics.bot_token_rejected(true);
         error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
         let mut failures = 0;
-        while standing.borrow_and_update().rejection.is_some() {
+        while status.borrow_and_update().rejection.is_some() {
             failures += 1;
             tokio::select! {
                 () = sleep(probe.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
-                _ = standing.changed() => {}
+                _ = status.changed() => {}
             }
         }
         metrics.bot_token_rejected(false);
@@ -166,12 +166,15 @@ async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
     }
 }
 
+/// What is logged about, for [`LogOnce`].
+const FILE: &str = "file";
+
 /// What was seen of a file.
 struct FileState {
     current: Secret,
     last: Option<Result<Secret, String>>,
     tried_at: Option<Instant>,
-    logged: bool,
+    log_once: LogOnce,
 }
 
 /// What to make of it.
@@ -186,12 +189,12 @@ enum FileChange {
 
 impl FileState {
     fn new(current: Secret) -> Self {
-        Self { current, last: None, tried_at: None, logged: false }
+        Self { current, last: None, tried_at: None, log_once: LogOnce::default() }
     }
 
     fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
         if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
-            let was_logged = self.logged;
+            let was_logged = self.log_once.has_logged(FILE);
             *self = Self::new(self.current.clone());
             return if was_logged { FileChange::Restored } else { FileChange::Unchanged };
         }
@@ -210,9 +213,9 @@ impl FileState {
         }
     }
 
-    /// Whether it is not in the log yet; it counts as logged from then on.
+    /// Whether what is wrong with the file as it is now is not in the log yet.
     fn should_log(&mut self) -> bool {
-        !std::mem::replace(&mut self.logged, true)
+        self.log_once.once(FILE, "unusable")
     }
 }
 
@@ -221,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_there_at_two_looks_counts() {
+    fn only_content_seen_at_two_checks_counts() {
         let (start, secret) = (Instant::now(), |text: &str| Secret::new(text));
         let empty = || Err("it is empty".to_owned());
         let mut looks = FileState::new(secret("old"));
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_once_and_when_it_is_over() {
+    fn an_unusable_file_is_logged_once_and_again_when_it_is_usable() {
         let (now, empty) = (Instant::now(), || Err("it is empty".to_owned()));
         let mut looks = FileState::new(Secret::new("old"));
         assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_token_tells_its_app() {
+    fn an_app_token_names_its_app() {
         assert_eq!(app_id_of(&Secret::new("xapp-1-A0123-77-abc")), Some("A0123"));
         assert_eq!(app_id_of(&Secret::new("xapp-1")), None);
     }

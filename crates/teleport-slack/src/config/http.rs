@@ -16,7 +16,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIF
 /// The callback listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Where it listens.
+    /// The address on which it listens.
     pub listen_addr: SocketAddr,
     /// At which address Slack reaches it, without a slash at the end.
     pub public_addr: Option<String>,

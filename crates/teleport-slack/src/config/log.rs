@@ -5,11 +5,11 @@ use std::path::PathBuf;
 /// How to log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Where lines go.
+    /// Standard output, standard error, or a file.
     pub output: LogOutput,
     /// Lines below this are left out.
     pub severity: Severity,
-    /// Their form.
+    /// Whether a line is text or a JSON object.
     pub format: LogFormat,
 }
 

@@ -30,8 +30,9 @@ use std::path::{Path, PathBuf};
 
 use access_core::domain::recipients::{Recipient, Rules};
 use access_core::domain::role_pattern::RolePattern;
+use teleport_client::{Credentials, TeleportAddr};
 
-pub use self::address::{ApiUrl, TeleportAddr};
+pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
@@ -39,8 +40,8 @@ pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
-use crate::files;
 use access_core::domain::secret::Secret;
+use client_base::files;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
@@ -54,7 +55,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// The cluster and the way in.
     pub teleport: TeleportConfig,
-    /// The workspace.
+    /// The table `[slack]`: the token and the recipients for all requests.
     pub slack: SlackConfig,
     /// The recipients of requests for a role, in the order of the file; `*` alone stands for the roles that nothing else
     /// lists.
@@ -63,7 +64,7 @@ pub struct Config {
     pub review: Option<ReviewConfig>,
     /// Where health and metrics are served; `None` if nowhere.
     pub diagnostics: Option<SocketAddr>,
-    /// Logging.
+    /// The table `[log]`: severity, output and format.
     pub log: LogConfig,
 }
 
@@ -77,26 +78,10 @@ impl Config {
 /// The cluster and the way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TeleportConfig {
-    /// The auth server.
+    /// The address of the auth server or the proxy, `host:port`.
     pub addr: TeleportAddr,
     /// Who the daemon is.
     pub credentials: Credentials,
-}
-
-/// Where the daemon's certificate is. The files are not looked at here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// One identity file with everything (`tctl auth sign --format=file`, or `tbot`).
-    Identity(PathBuf),
-    /// Three PEM files (`tctl auth sign --format=tls`).
-    Files {
-        /// The private key.
-        client_key: PathBuf,
-        /// The certificate.
-        client_crt: PathBuf,
-        /// The cluster's certificate authorities.
-        root_cas: PathBuf,
-    },
 }
 
 /// The workspace.
@@ -113,7 +98,7 @@ pub struct SlackConfig {
 /// A valid configuration, and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// The configuration.
+    /// What the file says, checked.
     pub config: Config,
     /// For the log, once it is open.
     pub warnings: Vec<Diagnostic>,
@@ -138,7 +123,7 @@ pub enum ConfigError {
         path.display()
     )]
     Forbidden {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -146,7 +131,7 @@ pub enum ConfigError {
     /// The file cannot be read for another reason.
     #[error("the configuration file {} cannot be read", path.display())]
     Unreadable {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -154,7 +139,7 @@ pub enum ConfigError {
     /// The file is longer than any configuration.
     #[error("the configuration file {} is larger than 1 MiB; is it the right file?", path.display())]
     TooLarge {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The file is not text.
@@ -163,15 +148,15 @@ pub enum ConfigError {
         path.display()
     )]
     NotText {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Where, from 1.
+        /// The line, from 1.
         line: usize,
     },
     /// The file was read and is wrong.
     #[error("the configuration is not valid:{}", Shown { path, findings })]
     Invalid {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong in it.
         findings: Diagnostics,

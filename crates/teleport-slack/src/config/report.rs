@@ -19,7 +19,7 @@ pub struct Diagnostic {
     pub line: Option<usize>,
     /// The key, with its table: `slack.token`. Empty for a mistake in the TOML itself.
     pub key: String,
-    /// What is wrong.
+    /// What is wrong, in words without the key and the place.
     pub cause: String,
     /// What to do about it.
     pub remedy: String,
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_come_by_line_and_a_flood_is_cut() {
+    fn diagnostics_come_by_line_and_many_are_cut() {
         let mut report = Report::default();
         report.error(None, "slack", "missing", "add it");
         for line in (1..=60).rev() {

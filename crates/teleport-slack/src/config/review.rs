@@ -23,7 +23,7 @@ use access_core::domain::secret::Secret;
 pub struct ReviewConfig {
     /// Which Teleport call carries a decision.
     pub mode: ReviewMode,
-    /// How interactions arrive.
+    /// Socket Mode or HTTP, with what each needs.
     pub transport: ReviewTransport,
     /// The explicit table: Slack user to Teleport user.
     pub users: BTreeMap<SlackUserId, String>,
@@ -56,14 +56,14 @@ pub enum ReviewMode {
 pub enum ReviewTransport {
     /// Over a WebSocket that the daemon opens.
     SocketMode {
-        /// The app-level token.
+        /// The app-level token, `xapp-…`.
         app_token: Secret,
     },
     /// Slack calls the daemon.
     Http {
         /// What the calls are signed with.
         signing_secret: Secret,
-        /// Where they arrive.
+        /// The listener to which Slack sends interactions.
         listener: HttpConfig,
     },
 }
@@ -143,7 +143,8 @@ pub(super) fn review(
     }
     let here = Some(enabled.line);
     if matches!(id_trait, Field::Absent) && !email_match && mapping.explicit.is_empty() {
-        let cause = "nobody could be recognised: no way from a Slack person to a Teleport user is configured";
+        let cause =
+            "no user could be recognized: no way from a Slack person to a Teleport user is configured";
         let remedy = "add slack_user_id_trait, [review.users], or allow_email_username_match = true";
         report.error(here, "review", cause, remedy);
     }

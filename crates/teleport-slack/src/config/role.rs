@@ -57,7 +57,7 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
             whole + &by_name(text)
         }
         InvalidPattern::NotAnExpression => {
-            format!("mend it, use * and ? such as \"prod-*\", or {}", by_name(text))
+            format!("fix it, use * and ? such as \"prod-*\", or {}", by_name(text))
         }
         InvalidPattern::LooseAlternatives => {
             let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).unwrap_or(text);

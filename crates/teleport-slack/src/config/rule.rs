@@ -107,7 +107,7 @@ fn approver_problem(text: &str, mapping: &MappingConfig) -> Option<(&'static str
         return Some(("this looks like several in one", format!("write {}", quote_list(&several))));
     }
     if text.contains(['*', '?']) || text.starts_with('^') && text.ends_with('$') {
-        return Some(("patterns are for roles; whoever decides is named exactly", NAMED.to_owned()));
+        return Some(("patterns are for roles; an approver is named exactly", NAMED.to_owned()));
     }
     user_name_problem(text).or_else(|| {
         let is_channel = text.starts_with('#') || is_slack_id(text, &['C', 'G', 'D']) && text.len() >= 9;

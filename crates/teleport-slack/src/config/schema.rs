@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_every_age_are_found() {
+    fn keys_of_every_release_are_found() {
         assert_eq!(TELEPORT.find("addr"), Some(KeyMatch::Current("addr")));
         assert_eq!(TELEPORT.find("auth_server"), Some(KeyMatch::Alias("addr")));
         assert_eq!(TELEPORT.find("auth-server"), Some(KeyMatch::Alias("addr")));

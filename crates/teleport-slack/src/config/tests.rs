@@ -195,7 +195,7 @@ severity = "info"
 }
 
 #[test]
-fn of_an_old_file_only_what_had_buttons_has_them() {
+fn an_old_file_has_buttons_only_where_it_had_them() {
     let slack = |more: &str| {
         with(&format!("{more}[http]\nlisten_addr = \":8081\""))
             .replace("recipients =", "secret = \"s\"\nrecipients =")
@@ -347,7 +347,7 @@ dba = []
 [log]
 severity = "LOUD"
 output = "stdrr"
-colour = true
+palette = true
 "#;
     insta::assert_snapshot!(mistakes(text), @r#"
     the configuration is not valid:
@@ -375,7 +375,7 @@ colour = true
           write "DEBUG" or "INFO" or "WARN" or "WARNING" or "ERROR" or "ERR"
       /etc/slack.toml:17: log.output: "stdrr" is neither stdout, stderr nor a path
           write "stdout", "stderr", or "./stdrr" for a file beside this one
-      /etc/slack.toml:18: log.colour: there is no such key
+      /etc/slack.toml:18: log.palette: there is no such key
           known here: output, severity, format
     "#);
 }
@@ -432,7 +432,7 @@ fn tables_of_the_wrong_shape_are_named_once() {
 }
 
 #[test]
-fn keys_under_the_wrong_header_or_twice_are_sent_home() {
+fn keys_under_the_wrong_header_or_twice_are_refused_with_their_place() {
     let text = format!(
         "token = \"xoxb-1\"\n{}",
         with("APIURL = \"https://a/\"\napi_url = \"https://b/\"\n[http]\nenabled = 1\n")
@@ -539,7 +539,7 @@ fn review_settings_that_contradict_are_refused() {
     ];
     insta::assert_snapshot!(cases.map(|text| mistakes(&text)).join("\n\n"), @r#"
     the configuration is not valid:
-      /etc/slack.toml:8: review: nobody could be recognised: no way from a Slack person to a Teleport user is configured
+      /etc/slack.toml:8: review: no user could be recognized: no way from a Slack person to a Teleport user is configured
           add slack_user_id_trait, [review.users], or allow_email_username_match = true
       /etc/slack.toml:8: review: there is no way for clicks to arrive
           add app_token (Socket Mode), or signing_secret and [http] (callbacks)
@@ -561,7 +561,7 @@ fn review_settings_that_contradict_are_refused() {
     the configuration is not valid:
       /etc/slack.toml:7: slack.secret: the same setting is in line 10 as `review.signing_secret`
           keep one of them
-      /etc/slack.toml:9: review: nobody could be recognised: no way from a Slack person to a Teleport user is configured
+      /etc/slack.toml:9: review: no user could be recognized: no way from a Slack person to a Teleport user is configured
           add slack_user_id_trait, [review.users], or allow_email_username_match = true
       /etc/slack.toml:12: http.https_key_file: the certificate to this key is missing
           add https_cert_file
@@ -593,7 +593,7 @@ fn review_settings_that_contradict_are_refused() {
 }
 
 #[test]
-fn oddities_are_warned_of() {
+fn dubious_settings_are_warned_of() {
     let text = r##"
 [teleport]
 addr = "a"
@@ -610,9 +610,9 @@ dba = ["DBA", "#dba", "dba"]
     8 slack.notify_only: this is the default now, and the key is gone; remove it
     10 role_to_recipients.dba: "DBA" is taken for a Slack id; if it is a channel's name, write "dba"
     10 role_to_recipients.dba: "dba" is in the list already; remove one of them
-    - role_to_recipients: of requests for roles that are not listed only suggested reviewers are told; add slack.recipients, or "*" under [role_to_recipients]
+    - role_to_recipients: of requests for roles that are not listed only suggested reviewers are notified; add slack.recipients, or "*" under [role_to_recipients]
     "#);
-    insta::assert_snapshot!(warnings(&with("").replace("recipients = [\"team\"]", "")), @r#"- slack.recipients: there are no recipients: only the reviewers that a request suggests are told of it; add slack.recipients, or "*" under [role_to_recipients]"#);
+    insta::assert_snapshot!(warnings(&with("").replace("recipients = [\"team\"]", "")), @r#"- slack.recipients: there are no recipients: only the reviewers that a request suggests are notified; add slack.recipients, or "*" under [role_to_recipients]"#);
 }
 
 #[test]
@@ -700,7 +700,7 @@ fn the_example_is_sound_and_explains_every_key() {
 }
 
 #[test]
-fn load_tells_the_ways_a_file_can_fail_apart() {
+fn load_distinguishes_how_a_file_can_fail() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str, bytes: &[u8]| {
         let path = dir.path().join(name);

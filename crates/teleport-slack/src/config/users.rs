@@ -12,7 +12,7 @@ use super::report::quote;
 /// The mappings that are configured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MappingConfig {
-    /// The explicit table.
+    /// The table `[review.users]`: Slack ids, and the Teleport user of each.
     pub(super) explicit: BTreeMap<SlackUserId, String>,
     /// The Teleport user trait that holds the Slack id.
     pub(super) id_trait: Option<String>,
@@ -42,7 +42,7 @@ impl MappingConfig {
             return None;
         }
         let cause =
-            "no way from a Slack person leads to this Teleport user, so nobody could decide as this one";
+            "no way from a Slack person leads to this Teleport user, so no user could decide as this one";
         let alike = self.explicit.values().find(|named| named.to_lowercase() == user.to_lowercase());
         let remedy = match alike {
             Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),

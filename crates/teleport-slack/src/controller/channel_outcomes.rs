@@ -1,4 +1,4 @@
-//! The last certain answer of each destination to posts, and the last log line and probe for its in-doubt messages.
+//! The last certain answer of each destination to posts, and the last probe for its in-doubt messages.
 //!
 //! `access_core::record::claim` draws the conclusions; `in_doubt` asks.
 
@@ -12,8 +12,6 @@ use tokio::time::Instant;
 
 use super::timings::ControllerTimings;
 
-/// The minimum time between two log lines about in-doubt messages of one destination.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// A destination unused for this long is forgotten. Then nothing is certain about it, which delays an in-doubt message but
 /// duplicates none.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
@@ -32,9 +30,6 @@ struct ChannelState {
     last_responses: LastResponses,
     last_used: Instant,
     probed_at: Option<Instant>,
-    logged_at: Option<Instant>,
-    /// How often a message there was found in doubt since the last log line.
-    unlogged: u32,
 }
 
 impl ChannelStates {
@@ -79,18 +74,6 @@ impl ChannelStates {
         may
     }
 
-    /// Whether to log an in-doubt message now: the number of in-doubt messages since the last log line.
-    pub(super) fn should_log(&mut self, destination: &str) -> Option<u32> {
-        let destination = self.entry(destination);
-        let now = Instant::now();
-        destination.unlogged = destination.unlogged.saturating_add(1);
-        if destination.logged_at.is_some_and(|logged| logged + LOG_INTERVAL > now) {
-            return None;
-        }
-        destination.logged_at = Some(now);
-        Some(std::mem::take(&mut destination.unlogged))
-    }
-
     fn entry(&mut self, destination: &str) -> &mut ChannelState {
         let now = Instant::now();
         if self.channels.len() >= MAX_CHANNELS && !self.channels.contains_key(destination) {
@@ -100,13 +83,7 @@ impl ChannelStates {
             }
         }
         let answers = LastResponses::default();
-        let new = ChannelState {
-            last_responses: answers,
-            last_used: now,
-            probed_at: None,
-            logged_at: None,
-            unlogged: 0,
-        };
+        let new = ChannelState { last_responses: answers, last_used: now, probed_at: None };
         let found = self.channels.entry(destination.to_owned()).or_insert(new);
         found.last_used = now;
         found
@@ -139,21 +116,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn probes_and_log_lines_of_a_destination_are_rate_limited() {
+    async fn probes_of_a_destination_are_rate_limited() {
         let mut states = ChannelStates::new(&ControllerTimings::default());
         assert_eq!(
             (states.may_probe("C1"), states.may_probe("C1"), states.may_probe("C2")),
             (true, false, true)
         );
-        assert_eq!(
-            [states.should_log("C1"), states.should_log("C1"), states.should_log("C2")],
-            [Some(1), None, Some(1)]
-        );
         tokio::time::advance(states.probe_interval).await;
         assert!(states.may_probe("C1"));
-        assert_eq!(states.should_log("C1"), None);
-        tokio::time::advance(LOG_INTERVAL).await;
-        assert_eq!(states.should_log("C1"), Some(3));
+        assert!(!states.may_probe("C1"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use access_core::record::{Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 
 use slack_client::directory::Directory;
-use slack_client::error::{Retry, SlackError};
+use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::history::{Author, MessageTag, OwnMessage, Window};
 use slack_client::{self, Metadata};
 
@@ -78,17 +78,15 @@ pub(super) async fn check_history(
             in_doubt.destination
         ))),
         Ok(Some(found)) => Ok(found),
-        Err(error) if matches!(error.code(), Some("thread_not_found" | "message_not_found")) => {
-            Ok(match &in_doubt.operation {
-                Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
-                    HistoryResult::ThreadDeleted(Outcome::Unreachable {
-                        channel: channel.clone(),
-                        ts: ts.clone(),
-                    })
-                }
-                Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy().to_string()),
-            })
-        }
+        Err(error) if error.is_missing(Affects::Message) => Ok(match &in_doubt.operation {
+            Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
+                HistoryResult::ThreadDeleted(Outcome::Unreachable {
+                    channel: channel.clone(),
+                    ts: ts.clone(),
+                })
+            }
+            Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy().to_string()),
+        }),
         Err(error) if denies_history(&error) => Ok(HistoryResult::NoAccess(error.with_remedy().to_string())),
         Err(error) => Err(error),
     }
@@ -98,9 +96,7 @@ pub(super) async fn check_history(
 fn denies_history(error: &SlackError) -> bool {
     match error.retry() {
         Retry::Never => error.code().is_some(),
-        Retry::NeedsOperator => {
-            matches!(error.code(), Some("missing_scope" | "no_permission" | "not_allowed_token_type"))
-        }
+        Retry::NeedsOperator => matches!(error.affects(), Affects::Scope | Affects::Method),
         Retry::Backoff | Retry::After(_) => false,
     }
 }
@@ -136,9 +132,9 @@ async fn find_in_history(
         Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {
             let own = slack.own_messages(author, EVENT_TYPE, window(channel, Some(ts))).await?;
             let replies = matching_replies(id, &own, &search.missing_replies);
-            let doubles = duplicates(&replies);
-            if !doubles.is_empty() {
-                return Ok(Some(HistoryResult::Duplicates(channel.clone(), doubles)));
+            let duplicated = duplicates(&replies);
+            if !duplicated.is_empty() {
+                return Ok(Some(HistoryResult::Duplicates(channel.clone(), duplicated)));
             }
             let replied =
                 |(_, replies)| Outcome::Replied { channel: channel.clone(), ts: ts.clone(), replies };
@@ -280,6 +276,30 @@ mod tests {
         ];
         check(&all, &["1.3"]);
         check(&all[..2], &[]);
+    }
+
+    #[test]
+    fn a_search_is_denied_by_what_does_not_refuse_every_call() {
+        use slack_client::method::Method::ConversationsHistory;
+        for (code, is_denied) in [
+            ("missing_scope", true),
+            ("no_permission", true),
+            ("not_in_channel", true),
+            ("channel_not_found", true),
+            ("brand_new", true),
+            ("invalid_auth", false),
+            ("access_denied", false),
+            ("ratelimited", false),
+            ("fatal_error", false),
+        ] {
+            assert_eq!(
+                denies_history(&SlackError::api_error(ConversationsHistory, code)),
+                is_denied,
+                "{code}"
+            );
+        }
+        // Something between here and Slack refused it.
+        assert!(!denies_history(&SlackError::status(ConversationsHistory, 403)));
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(super) struct Lag {
 
 impl Lag {
     /// Records whether a reconcile that ended at `now` left the request behind.
-    pub(super) fn record(&mut self, id: &RequestId, is_behind: bool, now: Instant) {
-        if !is_behind {
+    pub(super) fn record(&mut self, id: &RequestId, is_lagging: bool, now: Instant) {
+        if !is_lagging {
             if let Some(since) = self.since.remove(id) {
                 self.order.remove(&(since, id.clone()));
             }

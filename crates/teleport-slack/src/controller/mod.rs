@@ -57,19 +57,18 @@ use crate::controller::retry_state::{Observation, Observed, RetryState};
 use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
-use crate::teleport;
-use crate::teleport::listing::Completeness;
-use crate::teleport::visibility::Visibility;
-use crate::teleport::watcher::WatchUpdate;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
+use teleport_client::listing::Completeness;
+use teleport_client::visibility::Visibility;
+use teleport_client::watcher::WatchUpdate;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
@@ -84,9 +83,9 @@ const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
 /// What the controller needs.
 pub struct Context {
-    /// The Teleport client.
-    pub teleport: teleport::Client,
-    /// The Slack client.
+    /// Reads requests, records and users, and writes decisions.
+    pub teleport: teleport_client::Client,
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// This app as the author of messages.
     pub author: Author,
@@ -94,7 +93,7 @@ pub struct Context {
     pub directory: Directory,
     /// Which recipients to notify.
     pub rules: Rules,
-    /// The cluster's name.
+    /// The name of the Teleport cluster, as messages show it.
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
     pub is_enterprise: bool,
@@ -102,9 +101,9 @@ pub struct Context {
     pub web_proxy: Option<String>,
     /// Reviews in Slack, if they are on.
     pub review: Option<ReviewHandles>,
-    /// The metrics.
+    /// Counts what happens.
     pub metrics: Metrics,
-    /// The wall clock.
+    /// Gives the wall clock's time.
     pub clock: Clock,
     /// How long to wait.
     pub timings: ControllerTimings,
@@ -113,7 +112,7 @@ pub struct Context {
 /// What the controller needs for reviews in Slack.
 #[derive(Debug)]
 pub struct ReviewHandles {
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<policy::Rules>,
     /// Which call to Teleport applies a decision, as configured.
     pub setting: ModeSetting,
@@ -200,7 +199,7 @@ impl Controller {
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
-        let log_once = Arc::new(LogOnce::default());
+        let log_once = Arc::new(SharedLogOnce::default());
         let executor = Executor {
             teleport: teleport.clone(),
             holder: Holder::new(timings.claim),

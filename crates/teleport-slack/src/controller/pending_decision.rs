@@ -18,12 +18,12 @@ use tracing::{debug, error, info, warn};
 use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
 use super::timings::ControllerTimings;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
-use crate::teleport::decisions::DecideError;
 use access_core::domain::error_chain::seconds;
+use teleport_client::decisions::DecideError;
 
 /// The stage at which Teleport can fail beside reading and writing records.
 const DECIDING: &str = "deciding";
@@ -57,7 +57,7 @@ impl ReviewContext {
         id: &RequestId,
         listed: Option<&AccessRequest>,
         record: &Record,
-        (clock, log_once): (&Clock, &LogOnce),
+        (clock, log_once): (&Clock, &SharedLogOnce),
         retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
         // Votes decide only where the rules do; elsewhere Teleport decides, whatever is in the record.

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use slack_client::directory::Directory;
 
 /// The recipients of one request, and which of them have a message.
@@ -105,7 +105,7 @@ impl RequestRecipients {
         listed: Option<&AccessRequest>,
         lookup: &RecipientLookup,
         rules: &Rules,
-        log_once: &LogOnce,
+        log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) -> bool {
         let Some(listed) = listed else {
@@ -145,7 +145,7 @@ impl RequestRecipients {
         &self,
         missing: LookupError,
         lookup: &RecipientLookup,
-        log_once: &LogOnce,
+        log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) {
         if !self.undelivered.contains(&missing.recipient) {

@@ -3,7 +3,7 @@
 use access_core::domain::backoff::Backoff;
 
 use super::timings::ControllerTimings;
-use crate::teleport::error::{ErrorKind, TeleportError};
+use teleport_client::error::{ErrorKind, TeleportError};
 
 /// The stages at which Teleport can fail; a success of one does not clear the errors of the other.
 pub(super) const STAGE_READ: &str = "reading records";

@@ -29,10 +29,9 @@ use super::retry_state::{Observed, RetryState, later};
 use super::send_turns::Wait;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
-use crate::teleport;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 
@@ -45,7 +44,7 @@ const TURN_WAIT: Duration = Duration::from_secs(1);
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 /// What every reconcile needs.
 pub(super) struct Reconciler {
-    pub(super) teleport: teleport::Client,
+    pub(super) teleport: teleport_client::Client,
     pub(super) executor: Executor,
     pub(super) start_order: StartOrder,
     pub(super) directory: Directory,
@@ -54,7 +53,7 @@ pub(super) struct Reconciler {
     pub(super) cluster: String,
     pub(super) is_enterprise: bool,
     pub(super) web_proxy: Option<String>,
-    pub(super) log_once: Arc<LogOnce>,
+    pub(super) log_once: Arc<SharedLogOnce>,
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,

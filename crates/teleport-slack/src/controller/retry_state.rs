@@ -64,7 +64,7 @@ pub(super) enum Effect {
     NotApplied,
     /// It may have been applied, and cannot be applied after this time.
     Unknown {
-        /// The time.
+        /// From when on the post is there or never will be.
         final_at: Timestamp,
         /// Where it was sent.
         destination: String,

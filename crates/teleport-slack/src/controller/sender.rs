@@ -23,11 +23,11 @@ use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::timings::ControllerTimings;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, OperationResult};
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
-use slack_client::error::{Retry, SlackError};
+use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::history::Author;
 use slack_client::method::Method;
 use slack_client::{self, PostMessage};
@@ -46,7 +46,7 @@ pub(super) struct SlackSender {
     queues: Mutex<ChannelQueues>,
     breaker: Mutex<ChannelBreaker>,
     channels: Mutex<ChannelStates>,
-    log_once: LogOnce,
+    pub(super) log_once: SharedLogOnce,
     /// Requests whose turn it is.
     pub(super) next_in_queue: mpsc::Sender<RequestId>,
     /// Notified when a post ended.
@@ -86,7 +86,7 @@ impl SlackSender {
             queues: Mutex::default(),
             breaker: Mutex::new(ChannelBreaker::new(&timings)),
             channels: Mutex::new(ChannelStates::new(&timings)),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
             next_in_queue: turns,
             send_ended: Notify::new(),
             metrics,
@@ -151,12 +151,14 @@ impl SlackSender {
             Ok((outcome, delivery)) => {
                 self.metrics.operation_ended(delivery);
                 self.breaker().close(&log_scope(method, &destination));
-                if self.log_once.clear(&log_scope(method, &destination)) {
+                if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
                         Method::ChatUpdate => {
-                            info!(%destination, "Slack accepts edits to messages in this destination again")
+                            info!(%destination, suppressed, "Slack accepts edits to messages in this destination again")
                         }
-                        _ => info!(%destination, "Slack accepts messages for this destination again"),
+                        _ => {
+                            info!(%destination, suppressed, "Slack accepts messages for this destination again")
+                        }
                     }
                 }
                 Ok(vec![outcome])
@@ -165,7 +167,7 @@ impl SlackSender {
             Err(SendError::Slack(error)) => {
                 self.metrics.operation_ended(OperationResult::Failed(error.retry()));
                 self.record_refusal(&destination, &error);
-                if error.retry() == Retry::Never && !affects_channel(&error) {
+                if error.retry() == Retry::Never && error.affects() != Affects::Channel {
                     // The cause is the message, so the channel takes others.
                     self.breaker().close(&log_scope(method, &destination));
                 }
@@ -191,7 +193,7 @@ impl SlackSender {
         let metadata = Some(message_metadata(id, key));
         let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
         let posted = match self.slack.post_message(post(message)).await {
-            Err(error) if rejects_layout(&error) => {
+            Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
                 self.slack.post_message(post(short)).await?
             }
@@ -214,7 +216,7 @@ impl SlackSender {
         lease: &Lease,
     ) -> Result<(Outcome, OperationResult), SendError> {
         match self.slack.update_message(&channel, &ts, message).await {
-            Err(error) if rejects_layout(&error) => {
+            Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
                 self.slack.update_message(&channel, &ts, short).await?;
             }
@@ -327,7 +329,7 @@ impl SlackSender {
             Retry::NeedsOperator => self.timings.unauthorized.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
             Retry::Never if error.code().is_none() => self.timings.transient.delay(failures + 1, seed),
-            Retry::Never if affects_channel(error) => {
+            Retry::Never if error.affects() == Affects::Channel => {
                 let delay = |failures| self.timings.refused.delay(failures, seed);
                 self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
             }
@@ -405,36 +407,8 @@ fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
 /// Whether the message can never be updated: it was deleted, or it may not be edited and the request is over, so retries
 /// until the workspace's rules change make no sense.
 fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
-    match error.code() {
-        Some("message_not_found" | "thread_not_found") => true,
-        Some("edit_window_closed" | "cant_update_message") => is_last,
-        _ => false,
-    }
-}
-
-/// Whether the channel refuses every message.
-fn affects_channel(error: &SlackError) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            "not_in_channel"
-                | "channel_not_found"
-                | "is_archived"
-                | "is_inactive"
-                | "restricted_action"
-                | "restricted_action_read_only_channel"
-                | "channel_is_limited_access"
-                | "messages_tab_disabled"
-        )
-    )
-}
-
-/// Whether Slack refuses the layout, not the message.
-fn rejects_layout(error: &SlackError) -> bool {
-    matches!(
-        error.code(),
-        Some("invalid_blocks" | "invalid_blocks_format" | "msg_blocks_too_long" | "block_mismatch")
-    )
+    let is_refused = error.retry() == Retry::Never && error.affects() == Affects::Message;
+    is_refused && (is_last || error.is_missing(Affects::Message))
 }
 
 #[cfg(test)]

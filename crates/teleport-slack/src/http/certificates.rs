@@ -19,8 +19,9 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
-use crate::files;
 use access_core::domain::error_chain::chain;
+use access_core::domain::log_once::LogOnce;
+use client_base::{files, tls};
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -31,7 +32,7 @@ pub enum CertificateError {
     /// A file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -39,7 +40,7 @@ pub enum CertificateError {
     /// A file does not hold what it should.
     #[error("{} {what}", path.display())]
     Invalid {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong with it, as the end of a sentence.
         what: &'static str,
@@ -47,9 +48,9 @@ pub enum CertificateError {
     /// Key and certificate are readable, but do not go together, or are of a kind that is not supported.
     #[error("the key {} and the certificate {} cannot be used together", key.display(), cert.display())]
     Incompatible {
-        /// The key's file.
+        /// The path of the private key.
         key: PathBuf,
-        /// The certificate's file.
+        /// The path of the certificate.
         cert: PathBuf,
         /// The TLS library's reason.
         source: rustls::Error,
@@ -63,13 +64,23 @@ pub(super) struct Certificates {
     state: Mutex<State>,
 }
 
+/// What is logged about, for [`LogOnce`].
+const FILES: &str = "files";
+
 #[derive(Debug)]
 struct State {
     config: Arc<ServerConfig>,
     /// The files that the certificate in use came from.
     in_use: FileStamps,
-    /// The files that could not be used at the last look, and whether that was logged.
-    rejected: Option<(FileStamps, bool)>,
+    /// The files that could not be used at the last look.
+    rejected: Option<FileStamps>,
+    log_once: LogOnce,
+}
+
+impl State {
+    fn new(config: Arc<ServerConfig>, in_use: FileStamps) -> Self {
+        Self { config, in_use, rejected: None, log_once: LogOnce::default() }
+    }
 }
 
 impl Certificates {
@@ -77,7 +88,7 @@ impl Certificates {
         // Before reading: what is written in between is then found at the next look.
         let used = FileStamps::of(&files).await;
         let config = read(&files).await?;
-        Ok(Self { files, state: Mutex::new(State { config, in_use: used, rejected: None }) })
+        Ok(Self { files, state: Mutex::new(State::new(config, used)) })
     }
 
     /// For a new connection.
@@ -99,24 +110,27 @@ impl Certificates {
     pub(super) async fn reload_if_changed(&self) {
         let found = FileStamps::of(&self.files).await;
         if self.state().in_use == found {
-            self.state().rejected = None;
+            let mut state = self.state();
+            state.rejected = None;
+            state.log_once.clear(FILES);
             return;
         }
         match read(&self.files).await {
             Ok(config) => {
-                *self.state() = State { config, in_use: found, rejected: None };
+                *self.state() = State::new(config, found);
                 info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
             }
             Err(error) => {
-                let before = self.state().rejected.take().filter(|(broken, _)| *broken == found);
-                if let Some((_, false)) = before {
+                let mut state = self.state();
+                let has_settled = state.rejected.as_ref() == Some(&found);
+                if has_settled && state.log_once.once(FILES, &format!("{found:?}")) {
                     error!(
                         "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
                          remedy: put a key and its certificate there (https_key_file, https_cert_file)",
                         chain(&error)
                     );
                 }
-                self.state().rejected = Some((found, before.is_some()));
+                state.rejected = Some(found);
             }
         }
     }
@@ -165,8 +179,7 @@ async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
     })?;
     let unfit =
         |source| CertificateError::Incompatible { key: files.key.clone(), cert: files.cert.clone(), source };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(unfit)?
         .with_no_client_auth()

@@ -58,9 +58,9 @@ pub enum ListenError {
     /// The address is taken, or not this machine's.
     #[error("cannot listen for {purpose} on {address} ({key}){}", remedy(source))]
     Bind {
-        /// For what.
+        /// What the address is for, as a part of the error's sentence.
         purpose: &'static str,
-        /// Where.
+        /// The address that could not be bound.
         address: SocketAddr,
         /// The configuration's key for it.
         key: &'static str,

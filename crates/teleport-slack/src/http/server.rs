@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::observe::log_once::SharedLogOnce;
 use access_core::domain::error_chain::chain;
 
 /// How long a TLS handshake may take.
@@ -88,17 +89,16 @@ pub(super) async fn serve(
     stop: &CancellationToken,
 ) -> OpenConnections {
     let mut connections = JoinSet::new();
-    let mut full = LogInterval::default();
-    let mut starved = LogInterval::default();
+    let log_once = SharedLogOnce::default();
     let mut waiting = IdleConnections::default();
     loop {
         let oldest = waiting.oldest().map(|since| since + port.evict_after);
         let has_room =
             connections.len() < port.max_connections || oldest.is_some_and(|until| until <= Instant::now());
-        if !has_room && full.should_log() {
+        if !has_room && let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "full") {
             warn!(
                 connections = port.max_connections,
-                "The {} is full; {} until connections end", port.name, port.full_consequence
+                suppressed, "The {} is full; {} until connections end", port.name, port.full_consequence
             );
         }
         tokio::select! {
@@ -119,8 +119,8 @@ pub(super) async fn serve(
                     waiting.add(serving, begun);
                 }
                 Err(error) => {
-                    if starved.should_log() {
-                        error!("The {} gets no connections from the system: {error}", port.name);
+                    if let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "starved") {
+                        error!(suppressed, "The {} gets no connections from the system: {error}", port.name);
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -212,23 +212,5 @@ async fn serve_one(io: impl Read + Write + Unpin, router: Router, stop: Cancella
     };
     if let Err(error) = served {
         debug!("A request could not be served: {}", chain(&error));
-    }
-}
-
-/// Keeps a log from being flooded by those who can cause a line at will.
-#[derive(Default)]
-struct LogInterval {
-    logged_at: Option<Instant>,
-}
-
-impl LogInterval {
-    /// Whether it is time to log it (again).
-    fn should_log(&mut self) -> bool {
-        let now = Instant::now();
-        let is_news = self.logged_at.is_none_or(|logged| now.duration_since(logged) >= LOG_INTERVAL);
-        if is_news {
-            self.logged_at = Some(now);
-        }
-        is_news
     }
 }

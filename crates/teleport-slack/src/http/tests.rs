@@ -307,7 +307,7 @@ async fn a_slow_handler_is_not_cut_short() {
 }
 
 #[tokio::test]
-async fn told_to_stop_it_answers_what_it_has_begun() {
+async fn a_stopping_listener_answers_the_requests_it_has_begun() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (started, waiting) = (begun.clone(), go_on.clone());
     let mut running = Running::start(move |_, _| {

@@ -36,11 +36,10 @@ use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SubmitReview};
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::modify_record;
-use crate::teleport::refusal::Refusal as TeleportRefusal;
+use teleport_client::decisions::{DecideError, SubmitReview};
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::modify_record;
+use teleport_client::refusal::Refusal as TeleportRefusal;
 
 /// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
@@ -50,11 +49,11 @@ const MAX_READS: u32 = 5;
 /// Handles reviews in Slack.
 #[derive(Debug)]
 pub struct InteractionHandler {
-    /// The Teleport client.
-    pub teleport: teleport::Client,
-    /// The Slack client.
+    /// Reads requests, records and users, and writes decisions.
+    pub teleport: teleport_client::Client,
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
-    /// Replies to users.
+    /// Sends the ephemeral replies.
     pub responder: Responder,
     /// Reads the facts of a verdict.
     pub facts: FactsLoader,
@@ -62,7 +61,7 @@ pub struct InteractionHandler {
     pub installation: AppInstallation,
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
-    /// The review rules.
+    /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
     /// Which call to Teleport applies a decision.
     pub setting: ModeSetting,
@@ -70,7 +69,7 @@ pub struct InteractionHandler {
     pub review_support: Arc<ReviewSupport>,
     /// Requests whose record changed.
     pub enqueue: mpsc::Sender<RequestId>,
-    /// The metrics.
+    /// Counts what happens.
     pub metrics: Metrics,
 }
 

@@ -10,19 +10,19 @@ use access_core::render::request_message::shown_cluster;
 use tracing::warn;
 
 use super::command::DecisionCommand;
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 
 /// The daemon's cluster, and the other clusters that were logged.
 #[derive(Debug)]
 pub struct Clusters {
     own: ShownCluster,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 impl Clusters {
     /// `own` is the cluster's name as Teleport gives it.
     pub fn new(own: &str) -> Self {
-        Self { own: shown_cluster(own), log_once: LogOnce::default() }
+        Self { own: shown_cluster(own), log_once: SharedLogOnce::default() }
     }
 
     /// The daemon's cluster, for a modal that Slack may send to another cluster's daemon.

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 
 use super::respond::Responder;
 use crate::http::interactivity::{CallbackResponse, SignatureHeaders};
-use crate::observe::log_once::LogOnce;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use access_core::domain::secret::Secret;
 use slack_client::socket_mode::Envelope;
@@ -77,7 +77,7 @@ pub struct InteractionReceiver {
     stop: CancellationToken,
     replay_cache: Mutex<ReplayCache>,
     dedup: Mutex<DedupCache>,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
     metrics: Metrics,
 }
 
@@ -129,7 +129,7 @@ impl InteractionReceiver {
             stop,
             replay_cache: Mutex::new(ReplayCache::new(REPLAY_CACHE_CAPACITY)),
             dedup: Mutex::default(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
             metrics,
         }
     }

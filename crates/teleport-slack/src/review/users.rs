@@ -17,11 +17,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::observe::log_once::LogOnce;
-use crate::teleport;
-use crate::teleport::denied::AccessDenied;
-use crate::teleport::error::TeleportError;
-use crate::teleport::users;
+use crate::observe::log_once::SharedLogOnce;
+use teleport_client::denied::AccessDenied;
+use teleport_client::error::TeleportError;
+use teleport_client::users;
 
 /// The maximum age of an index that finds a user.
 const MAX_AGE_HIT: Duration = Duration::from_secs(60);
@@ -31,13 +30,13 @@ const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 /// Teleport's users.
 #[derive(Debug)]
 pub struct UserLookup {
-    teleport: teleport::Client,
+    teleport: teleport_client::Client,
     mapping: UserMapping,
-    /// The last listing.
+    /// The result of the last listing, if there was one.
     snapshot: watch::Sender<Option<UserSnapshot>>,
     /// A caller waits for a new listing.
     refresh_requested: Notify,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 /// The result of listing all users.
@@ -50,13 +49,13 @@ struct UserSnapshot {
 
 impl UserLookup {
     /// Reads nothing yet.
-    pub fn new(teleport: teleport::Client, links: UserMapping) -> Self {
+    pub fn new(teleport: teleport_client::Client, links: UserMapping) -> Self {
         Self {
             teleport,
             mapping: links,
             snapshot: watch::Sender::new(None),
             refresh_requested: Notify::new(),
-            log_once: LogOnce::default(),
+            log_once: SharedLogOnce::default(),
         }
     }
 

@@ -19,11 +19,11 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
-use crate::observe::log_once::LogOnce;
-use crate::teleport::denied::AccessDenied;
-use crate::teleport::error::{ErrorKind, TeleportError};
-use slack_client::error::{Retry, SlackError};
+use crate::observe::log_once::SharedLogOnce;
+use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::usergroups::{Membership, UserGroups, is_gone};
+use teleport_client::denied::AccessDenied;
+use teleport_client::error::{ErrorKind, TeleportError};
 
 /// How long reads for a verdict may take; after that nothing is decided.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const MAX_CONCURRENT_READS: usize = 8;
 /// Reads accounts, links and groups.
 #[derive(Debug)]
 pub struct VoterLoader {
-    /// The Slack client.
+    /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// The members of user groups.
     pub groups: UserGroups,
@@ -43,9 +43,9 @@ pub struct VoterLoader {
     pub installation: AppInstallation,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
-    /// Whose groups matter.
+    /// The rules, which name the user groups that matter.
     pub rules: Arc<Rules>,
-    log_once: LogOnce,
+    log_once: SharedLogOnce,
 }
 
 /// The voters read for one verdict, and since when.
@@ -94,7 +94,7 @@ impl VoterLoader {
         rules: Arc<Rules>,
     ) -> Self {
         let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, installation: our, users, rules, log_once: LogOnce::default() }
+        Self { slack, groups, installation: our, users, rules, log_once: SharedLogOnce::default() }
     }
 
     /// The reviewer of an account.
@@ -255,7 +255,7 @@ fn is_lasting(error: &SlackError) -> bool {
 
 /// The refusal to show if this scope is missing.
 fn scope_missing(error: &SlackError, scope: &'static str) -> Option<Refusal> {
-    (error.code() == Some("missing_scope")).then_some(Refusal::ScopeMissing { scope })
+    (error.affects() == Affects::Scope).then_some(Refusal::ScopeMissing { scope })
 }
 
 #[cfg(test)]

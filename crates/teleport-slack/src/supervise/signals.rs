@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_within_a_second_is_the_same_request() {
+    async fn signals_within_a_second_are_one_request() {
         let (mut signals, start) = (Signals::install().unwrap(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(signals.on_stop_signal("SIGTERM", at(0)), Some(SignalAction::Stop("SIGTERM")));

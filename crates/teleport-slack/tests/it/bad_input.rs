@@ -238,7 +238,7 @@ fn hostile_fixture() -> Fixture {
 fn assert_harmless(message: &MessageView) {
     let effects = message.effects();
     assert!(effects.mentions_no_user(), "{effects:?}");
-    assert_eq!((&effects.channels, &effects.links, &effects.unrecognised), (&vec![], &vec![], &vec![]));
+    assert_eq!((&effects.channels, &effects.links, &effects.unrecognized), (&vec![], &vec![], &vec![]));
     assert!(effects.dates.iter().all(|date| date.timestamp > 1_000_000_000), "{effects:?}");
     let whole = format!("{}{}", message.text, serde_json::to_string(&message.blocks).unwrap());
     let unfit = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);

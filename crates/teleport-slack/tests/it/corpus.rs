@@ -23,12 +23,12 @@ fn replay<K: Into<String>>(target: &str, check: fn(&[u8]) -> K, kinds: &[&str]) 
 }
 
 #[test]
-fn kept_callbacks_hold() {
+fn callbacks_of_the_fuzz_corpus_keep_their_properties() {
     replay("callback", properties::callback::check, &["click", "submission", "ignored", "malformed"]);
 }
 
 #[test]
-fn kept_frames_hold() {
+fn frames_of_the_fuzz_corpus_keep_their_properties() {
     replay(
         "frame",
         properties::frame::check,
@@ -48,7 +48,7 @@ fn kept_frames_hold() {
 }
 
 #[test]
-fn kept_identities_hold() {
+fn identities_of_the_fuzz_corpus_keep_their_properties() {
     replay(
         "identity",
         properties::identity::check,
@@ -70,7 +70,7 @@ fn kept_identities_hold() {
 }
 
 #[test]
-fn kept_records_hold() {
+fn records_of_the_fuzz_corpus_keep_their_properties() {
     replay(
         "record",
         properties::record::check,

@@ -57,11 +57,14 @@ pub(crate) fn production(krate: &str) -> Vec<Source> {
     sources
 }
 
+/// The names of all our crates.
+fn crates() -> Vec<String> {
+    let folders = std::fs::read_dir(repository_root().join("crates")).unwrap();
+    folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 pub(crate) fn all_production() -> Vec<Source> {
-    ["access-core", "access-sim", "slack-client", "teleport-proto", "teleport-slack"]
-        .into_iter()
-        .flat_map(production)
-        .collect()
+    crates().iter().flat_map(|krate| production(krate)).collect()
 }
 
 /// The paths, without `.rs`, of the modules that a file declares for tests only.
@@ -167,19 +170,91 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 
 #[test]
 fn only_one_folder_knows_each_sides_wire_format() {
-    let words = ["tonic", "prost", "teleport_proto"];
-    assert_none(&all_outside("teleport"), &words, "only src/teleport speaks gRPC");
-    let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
-    assert_none(&production("teleport-slack"), &words, "only slack-client speaks HTTP to Slack");
     assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
     assert_none(&production("teleport-slack"), &methods, "only slack-client knows Slack's methods");
-    let manifest = std::fs::read_to_string(repository_root().join("crates/slack-client/Cargo.toml")).unwrap();
-    for word in ["teleport", "axum", "prometheus", "toml"] {
-        assert!(!manifest.contains(&format!("\n{word}")), "slack-client depends on {word}");
+}
+
+/// What a crate's manifest names above its dependencies for tests.
+fn dependencies(krate: &str) -> BTreeSet<String> {
+    let manifest = repository_root().join(format!("crates/{krate}/Cargo.toml"));
+    let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn each_foreign_protocol_is_known_to_one_client() {
+    let users = |names: &[&str]| {
+        let all = crates().into_iter().filter(|krate| krate != "access-sim");
+        all.filter(|krate| names.iter().any(|name| dependencies(krate).contains(*name)))
+            .collect::<BTreeSet<_>>()
+    };
+    let grpc = ["tonic", "prost", "prost-types", "teleport-proto"];
+    assert_eq!(users(&grpc), ["teleport-client", "teleport-proto"].map(str::to_owned).into());
+    let http = ["hyper-rustls", "tokio-tungstenite"];
+    assert_eq!(users(&http), ["slack-client"].map(str::to_owned).into());
+    for (krate, ours) in [
+        ("client-base", [].as_slice()),
+        ("slack-client", &["access-core", "client-base"]),
+        ("teleport-client", &["access-core", "client-base", "teleport-proto"]),
+    ] {
+        let mut known = dependencies(krate);
+        known.retain(|name| crates().contains(name));
+        assert_eq!(known, ours.iter().map(|name| (*name).to_owned()).collect(), "{krate}");
+        for name in ["axum", "prometheus-client", "toml"] {
+            assert!(!dependencies(krate).contains(name), "{krate} depends on {name}");
+        }
     }
+}
+
+/// The file that gives each of Slack's error codes its meaning.
+const ERROR_CODES: &str = "crates/slack-client/src/error_codes.rs";
+
+/// Slack has a field of a channel object with the name of a code.
+const FIELDS_NAMED_LIKE_CODES: [(&str, &str); 1] = [("crates/slack-client/src/objects.rs", "is_archived")];
+
+/// The codes of the table: its texts without spaces.
+fn slack_error_codes() -> BTreeSet<String> {
+    let table = std::fs::read_to_string(repository_root().join(ERROR_CODES)).unwrap();
+    let table = Source { path: ERROR_CODES.into(), text: table }.code();
+    let is_code = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    table.split('"').skip(1).step_by(2).filter(is_code).map(str::to_owned).collect()
+}
+
+/// Each code that one of these files spells.
+fn stray_error_codes(sources: &[Source], codes: &BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources.iter().filter(|source| source.path != ERROR_CODES) {
+        let code = source.code();
+        let spelled = codes.iter().filter(|name| code.contains(&format!("\"{name}\"")));
+        let is_field =
+            |name: &&String| FIELDS_NAMED_LIKE_CODES.contains(&(source.path.as_str(), name.as_str()));
+        found.extend(spelled.filter(|name| !is_field(name)).map(|name| {
+            format!("{} spells {name:?}; ask SlackError, which asks error_codes.rs", source.path)
+        }));
+    }
+    found
+}
+
+#[test]
+fn only_one_table_spells_slacks_error_codes() {
+    let codes = slack_error_codes();
+    assert!(codes.len() > 100 && codes.contains("not_in_channel"), "{codes:?}");
+    let mut sources = all_production();
+    sources.retain(|source| !source.path.starts_with("crates/access-sim/"));
+    assert_eq!(stray_error_codes(&sources, &codes), [""; 0]);
+}
+
+#[test]
+fn one_stray_error_code_is_found() {
+    let text = "fn f(error: &SlackError) -> bool {\n    error.code() == Some(\"is_archived\")\n}\n";
+    let sources = ["crates/teleport-slack/src/causes.rs", FIELDS_NAMED_LIKE_CODES[0].0]
+        .map(|path| Source { path: path.into(), text: text.into() });
+    let found = stray_error_codes(&sources, &slack_error_codes());
+    let expected = "crates/teleport-slack/src/causes.rs spells \"is_archived\"; ask SlackError, which asks error_codes.rs";
+    assert_eq!(found, [expected]);
 }
 
 #[test]
@@ -299,8 +374,11 @@ fn paths_named_in<'a>(text: &'a str, ends: &[&str]) -> BTreeSet<&'a str> {
 #[test]
 fn the_documents_name_only_files_that_exist() {
     let root = repository_root();
-    let mut known: BTreeSet<_> =
-        ["crates", "docs", ".cargo"].into_iter().flat_map(files_below).map(|source| source.path).collect();
+    let mut known: BTreeSet<_> = ["crates", "docs", "changelog.d", ".cargo"]
+        .into_iter()
+        .flat_map(files_below)
+        .map(|source| source.path)
+        .collect();
     for entry in std::fs::read_dir(&root).unwrap() {
         let entry = entry.unwrap();
         let end = if entry.path().is_dir() { "/" } else { "" };
@@ -311,7 +389,7 @@ fn the_documents_name_only_files_that_exist() {
         Source { path: path.into(), text }
     });
     let mut named = 0;
-    for document in files_below("docs").into_iter().chain(top) {
+    for document in files_below("docs").into_iter().chain(files_below("changelog.d")).chain(top) {
         // The other documents name files of an operator's machine, too.
         let ends: &[_] = match document.path.as_str() {
             "ARCHITECTURE.md" | "CONTRIBUTING.md" => &[".rs", ".md", ".toml", "/"],

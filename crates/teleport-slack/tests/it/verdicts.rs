@@ -45,7 +45,7 @@ fn group(id: &str, users: &[&str]) -> UserGroup {
 
 impl TestBed {
     /// `id` is undecided, whatever votes there are.
-    fn assert_undecided(&self, daemon: &Daemon, id: &str) {
+    pub(crate) fn assert_undecided(&self, daemon: &Daemon, id: &str) {
         assert_eq!(self.teleport.request(id).unwrap().state, RequestState::Pending, "{}", daemon.log());
         assert!(self.decision_events(id).is_empty(), "{:?}\n{}", self.decision_events(id), daemon.log());
     }

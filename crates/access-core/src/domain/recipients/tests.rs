@@ -22,7 +22,7 @@ fn assert_recipients(request: &AccessRequest, rules: &Rules, expected: &[&str]) 
 }
 
 #[test]
-fn recognises_every_form() {
+fn every_form_of_recipient_is_recognized() {
     assert_eq!(parse("C0TEAM"), Recipient::ChannelId("C0TEAM".into()));
     assert_eq!(parse("G012AB"), Recipient::ChannelId("G012AB".into()));
     assert_eq!(parse("W012AB"), Recipient::User(SlackUserId::new("W012AB")));
@@ -34,7 +34,7 @@ fn recognises_every_form() {
 }
 
 #[test]
-fn what_is_no_recipient_is_refused_with_its_reason() {
+fn an_invalid_recipient_is_refused_with_its_reason() {
     use InvalidRecipient::*;
     let long = "x".repeat(81);
     let cases = [
@@ -69,7 +69,7 @@ fn what_is_no_recipient_is_refused_with_its_reason() {
 }
 
 #[test]
-fn everyones_come_first_then_the_roles_then_suggested_reviewers() {
+fn common_recipients_come_before_those_of_roles_and_suggested_reviewers() {
     let request = AccessRequest {
         roles: vec!["dba".into(), "admin".into()],
         suggested_reviewers: vec!["dave@example.com".into(), "octocat".into(), "bob@example.com".into()],
@@ -79,8 +79,8 @@ fn everyones_come_first_then_the_roles_then_suggested_reviewers() {
         rules(&["C0TEAM", "bob@example.com"], &[("dba", &["dba-approvers"]), ("*", &["C0TEAM", "ops"])]);
     let notified = ["C0TEAM", "bob@example.com", "#dba-approvers", "#ops", "dave@example.com", "@octocat"];
     assert_recipients(&request, &rules, &notified);
-    let odd: Vec<_> = ["", " ", "a\nb", &"x".repeat(300)].map(str::to_owned).into();
-    let audience = recipients(&AccessRequest { suggested_reviewers: odd, ..request }, &rules);
+    let invalid: Vec<_> = ["", " ", "a\nb", &"x".repeat(300)].map(str::to_owned).into();
+    let audience = recipients(&AccessRequest { suggested_reviewers: invalid, ..request }, &rules);
     assert_eq!((audience.unaddressable.names().len(), audience.recipients.len()), (4, 4));
 }
 

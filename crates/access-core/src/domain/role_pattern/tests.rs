@@ -10,7 +10,7 @@ fn pattern(text: &str) -> RolePattern {
 }
 
 #[test]
-fn names_stars_and_question_marks() {
+fn names_stars_and_question_marks_match() {
     for (text, role) in [
         ("dba", "dba"),
         ("*", "anything"),
@@ -50,7 +50,7 @@ fn names_stars_and_question_marks() {
 }
 
 #[test]
-fn from_the_one_sign_to_the_other_it_is_a_regular_expression() {
+fn a_pattern_from_caret_to_dollar_is_a_regular_expression() {
     for (text, role) in [
         ("^prod-.*$", "prod-db"),
         ("^prod-[a-z]+$", "prod-db"),
@@ -89,7 +89,7 @@ fn from_the_one_sign_to_the_other_it_is_a_regular_expression() {
 }
 
 #[test]
-fn what_is_no_pattern_is_refused_with_its_reason() {
+fn an_invalid_pattern_is_refused_with_its_reason() {
     use InvalidPattern::*;
     let long = "x".repeat(1_001);
     let huge = format!("^{}$", r"(\pL{1,50}){1,50}");

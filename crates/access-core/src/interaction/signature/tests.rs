@@ -38,7 +38,7 @@ fn the_example_of_slacks_documentation() {
 }
 
 #[test]
-fn five_minutes_either_way_and_not_a_moment_more() {
+fn a_signature_is_accepted_within_five_minutes_either_way() {
     assert_eq!(verify_at(at(300)), Ok(()));
     assert_eq!(verify_at(at(-300)), Ok(()));
     assert_eq!(verify_at(at(300) + SignedDuration::from_nanos(1)), Err(SignatureError::Stale));
@@ -48,7 +48,7 @@ fn five_minutes_either_way_and_not_a_moment_more() {
 }
 
 #[test]
-fn nothing_nearly_right_is_accepted() {
+fn nearly_valid_signatures_are_rejected() {
     assert_eq!(
         verify_signed(b"8f742231b10e8888abcd99yyyzzz85a6", "1531420618", SIGNATURE, BODY),
         Err(SignatureError::Forged)
@@ -150,7 +150,7 @@ fn a_signature_is_good_once() {
 }
 
 #[test]
-fn none_is_forgotten_while_there_is_room_and_then_the_one_that_ends_first() {
+fn a_full_replay_cache_forgets_the_signature_that_expires_first() {
     let mut seen = ReplayCache::new(3);
     for n in [2, 1, 3] {
         assert!(seen.insert(digest(n, b"a"), at(3)));
@@ -166,7 +166,7 @@ fn none_is_forgotten_while_there_is_room_and_then_the_one_that_ends_first() {
 }
 
 #[test]
-fn the_memory_is_bounded_in_number_and_time() {
+fn the_replay_cache_is_bounded_in_number_and_time() {
     let mut seen = ReplayCache::new(3);
     for n in 0..10 {
         assert!(seen.insert(digest(n, b"a"), at(10)));

@@ -97,10 +97,10 @@ fn accounts_that_are_not_to_be_trusted() {
         (|p| p.team_id = None, AccountIneligible::OtherWorkspace),
         (|p| p.id = SlackUserId::new("USLACKBOT"), AccountIneligible::Slackbot),
     ];
-    for (change, distrust) in cases {
+    for (change, ineligible) in cases {
         let mut profile = bob();
         change(&mut profile);
-        assert_identified(&profile, &all, &users(), Err(Refusal::AccountIneligible(distrust)));
+        assert_identified(&profile, &all, &users(), Err(Refusal::AccountIneligible(ineligible)));
     }
     let clicked = SlackUserId::new("U0EVE");
     let other = identify(&clicked, &bob(), &installation(), &all, Users::Listed(&users()), now());
@@ -306,7 +306,7 @@ fn capitals_count_unless_the_operator_says_that_they_do_not() {
 }
 
 #[test]
-fn a_user_must_exist_and_live() {
+fn a_user_must_exist_and_not_have_expired() {
     let table = mapping(&[("U0BOB", "gone")], false, false);
     assert_identified(&bob(), &table, &users(), Err(Refusal::TeleportUserUnknown { user: "gone".into() }));
     let ends = |second: i64| TeleportUser {
@@ -389,7 +389,7 @@ fn the_accounts_of_a_user_are_found_by_each_link() {
 }
 
 #[test]
-fn only_the_full_list_settles_an_ambiguous_name() {
+fn only_the_full_list_resolves_an_ambiguous_name() {
     let called = |names: &[&str]| names.iter().map(|name| user(name, &[])).collect::<Vec<_>>();
     let open = |links: &UserMapping, found: &[&str]| {
         Candidates::named(&bob(), links).is_incomplete(&called(found), links)
@@ -411,7 +411,7 @@ fn only_the_full_list_settles_an_ambiguous_name() {
 }
 
 #[test]
-fn an_index_is_relied_on_while_users_bear_it_out() {
+fn an_index_is_used_while_the_users_confirm_it() {
     let before = [user("bob", &["U0BOB"]), user("carol", &["U0CAROL"])];
     let confirmed = |links: &UserMapping, now: &[TeleportUser]| {
         UserIndex::new(&before, links).candidates(&bob(), links).are_confirmed_by(now, &bob(), links)

@@ -42,7 +42,7 @@ fn a_decision_that_no_vote_gives_is_not_evaluated_again() {
 }
 
 #[test]
-fn those_who_decided_are_named_once_and_not_without_end() {
+fn deciders_are_named_once_and_within_a_limit() {
     let proposed = RequestState::Approved;
     let request = AccessRequest {
         reviews: vec![review("bob", proposed), review("bob", proposed), review("eve", RequestState::Denied)],
@@ -87,7 +87,7 @@ fn a_vote_whose_answer_was_lost_is_known_again() {
 }
 
 #[test]
-fn beside_a_vote_stand_only_groups_of_the_person_and_names_that_matter() {
+fn a_vote_keeps_only_the_persons_groups_and_the_names_that_matter() {
     let mut scene = Fixture::new(Mode::Resolver);
     let group = |id: &str| Approver::Group(id.to_owned());
     scene.rules.0[0].approvers.extend([group("S0DBA"), group("S0OPS"), group("S0SRE")]);

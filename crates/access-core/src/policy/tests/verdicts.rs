@@ -138,7 +138,7 @@ fn the_decision_is_made_in_the_name_of_a_vote_that_counts() {
 }
 
 #[test]
-fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
+fn a_vote_is_given_again_only_by_the_same_person_for_the_same_decision() {
     let voted = |scene: &mut Fixture, again: &Vote| {
         add_vote(&mut scene.record, again, &sample(), &scene.rules.clone(), &all_voters())
     };
@@ -170,7 +170,7 @@ fn a_vote_is_given_again_only_by_the_same_person_for_the_same() {
 }
 
 #[test]
-fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
+fn a_vote_by_a_former_mapping_of_the_person_makes_room() {
     // Bob's user was linked to a wrong account, or the user that bob's account was linked to was renamed.
     let by_other_account = Vote { slack_user: account("eve"), ..vote("bob", Approve) };
     let by_old_name = Vote { slack_user: account("bob"), ..vote("robert", Approve) };
@@ -199,7 +199,7 @@ fn a_vote_by_a_link_that_is_not_the_persons_any_more_makes_room() {
 }
 
 #[test]
-fn reviewed_before_under_any_name_is_reviewed() {
+fn a_person_who_reviewed_under_any_name_has_reviewed() {
     let mut scene = Fixture::new(Mode::Reviewer);
     let reviews = vec![review("BOB@example.com", RequestState::Denied)];
     scene.request = Some(AccessRequest { reviews, ..sample() });
@@ -209,15 +209,15 @@ fn reviewed_before_under_any_name_is_reviewed() {
 }
 
 #[test]
-fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
+fn a_vote_keeps_one_group_for_each_rule_that_needs_it() {
     let mut scene = Fixture::new(Mode::Resolver);
     let groups: Vec<_> = (1..=9).map(|n| format!("S0G{n}")).collect();
     let named = |groups: &[String]| groups.iter().cloned().map(Approver::Group).collect::<Vec<_>>();
     scene.rules.0[0].approvers = named(&groups[..8]);
     scene.rules.0.push(Rule { approvers: named(&groups[8..]), ..scene.rules.0[0].clone() });
     scene.groups = groups;
-    let VoteResult::Counted(standing) = scene.vote("erin", Approve) else { panic!() };
-    assert_eq!(standing.approvals, 1);
+    let VoteResult::Counted(tally) = scene.vote("erin", Approve) else { panic!() };
+    assert_eq!(tally.approvals, 1);
     assert_eq!(scene.record.votes.list()[0].groups, ["S0G1", "S0G9"]);
     assert_eq!(approvals(&scene.rules, &sample(), &scene.record.votes), (1, 0));
     // The second of them decides too.
@@ -225,7 +225,7 @@ fn of_the_groups_a_vote_keeps_one_for_each_rule_that_needs_it() {
 }
 
 #[test]
-fn what_a_newer_teleport_says_is_not_decided_upon() {
+fn unknown_values_of_a_newer_teleport_are_not_decided() {
     use crate::policy::refusal::Newer;
     for mode in [Mode::Reviewer, Mode::Resolver] {
         let mut scene = Fixture::new(mode);
@@ -347,7 +347,7 @@ fn a_denial_that_cannot_be_checked_denies_nothing_and_blocks_approval() {
 }
 
 #[test]
-fn one_person_counts_once_however_the_links_lead() {
+fn one_person_counts_once_under_any_mapping() {
     let rules = Rules(vec![rule(&["dba"], &["bob", "carol", "dave", "dave@example.com"], 2)]);
     let mut now = all_voters();
     // Bob's account carries dave's address.
@@ -387,7 +387,7 @@ fn one_person_counts_once_however_the_links_lead() {
 }
 
 #[test]
-fn a_vote_that_decides_is_held_against_what_is() {
+fn a_deciding_vote_counts_earlier_votes_as_their_voters_are_now() {
     let mut scene = Fixture::new(Mode::Resolver);
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     let carol = Vote { at: at(20), ..vote("carol", Approve) };
@@ -408,8 +408,8 @@ fn a_vote_that_decides_is_held_against_what_is() {
     relinked.insert(account("bob"), Some(Voter { reviewer: reviewer("dave"), groups: vec![] }));
     for now in [other, relinked] {
         let (result, record) = cast_with(&scene, &now);
-        let VoteResult::Counted(standing) = result else { panic!("{result:?}") };
-        assert_eq!((standing.approvals, record.votes.list().len()), (1, 2));
+        let VoteResult::Counted(tally) = result else { panic!("{result:?}") };
+        assert_eq!((tally.approvals, record.votes.list().len()), (1, 2));
         assert!(record.votes.list()[0].ineligible && !record.votes.list()[1].ineligible);
         assert_eq!(approvals(&scene.rules, &sample(), &record.votes), (1, 0), "the message says so, too");
         // Dave is the second; bob is not named among those who decided.
@@ -428,8 +428,8 @@ fn a_vote_that_decides_is_held_against_what_is() {
     }
     // Back again, the same person can give the same once more, and it counts.
     scene.record.votes.annotate_open(|vote| vote.ineligible = true);
-    let VoteResult::Counted(standing) = scene.vote("bob", Approve) else { panic!() };
-    assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 1));
+    let VoteResult::Counted(tally) = scene.vote("bob", Approve) else { panic!() };
+    assert_eq!((tally.approvals, scene.record.votes.list().len()), (1, 1));
 }
 
 #[test]
@@ -515,7 +515,7 @@ fn an_invalid_mark_is_removed_and_blocks_no_vote() {
 }
 
 #[test]
-fn groups_are_asked_for_only_if_it_comes_to_them() {
+fn groups_are_fetched_only_if_they_can_matter() {
     let mut scene = Fixture::new(Mode::Resolver);
     scene.rules.0[0].approvers.push(Approver::Group("S0DBA".into()));
     scene.rules.0[0].approvers.push(Approver::User("alice@example.com".into()));
@@ -627,12 +627,12 @@ fn votes_from_before_an_unseen_decision_count_no_more() {
     }
     let carol = Vote { at: at(20), ..vote("carol", Approve) };
     let request = written("r3", 0);
-    let VoteResult::Counted(standing) =
+    let VoteResult::Counted(tally) =
         add_vote(&mut scene.record, &carol, &request, &scene.rules, &scene.voters)
     else {
         panic!("bob's vote decided")
     };
-    assert_eq!((standing.approvals, scene.record.votes.list().len()), (1, 2));
+    assert_eq!((tally.approvals, scene.record.votes.list().len()), (1, 2));
     // From here on it is as it is now.
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Decisive(_)));
 

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn whose_record_it_is_and_what_there_was_is_read_from_little() {
+fn the_request_and_its_state_are_known_from_an_incomplete_record() {
     let read = |pairs: &[(&str, &str)]| Record::decode(&id(), &map(pairs)).0.known;
     assert_eq!(read(&[("reviews_count", "1")]), None, "nothing says that there was a request");
     assert_eq!(read(&[("user", "alice")]).map(|known| known.user), Some("alice".into()));
@@ -41,15 +41,23 @@ fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
 
 #[test]
 fn only_a_message_of_ours_counts_as_posted_to_a_channel() {
-    let deliveries = vec![delivery(Some("#a"), "C1", None, 0), delivery(None, "C2", None, 0)];
+    let deliveries = vec![
+        delivery(Some("#a"), "C1", None, 0),
+        delivery(None, "C2", None, 0),
+        delivery(Some("C3"), "C3", None, 0),
+        delivery(Some("bob@example.com"), "C4", None, 0),
+        delivery(Some("C3"), "C5", None, 0),
+    ];
     let record = Record { deliveries, ..Record::default() };
-    assert!(record.has_posted_to("C1"));
+    assert!(record.has_posted_to("C1") && record.has_posted_to("C3"));
     assert!(!record.has_posted_to("C2"), "the Go plugin does not record its recipients");
-    assert!(!record.has_posted_to("C3"));
+    assert!(!record.has_posted_to("C4"), "Slack gave a channel's address for a direct message");
+    assert!(!record.has_posted_to("C5"), "Slack gave another channel's address");
+    assert!(!record.has_posted_to("C6"));
 }
 
 #[test]
-fn of_a_review_the_author_is_kept_within_bounds_and_the_reason_is_not() {
+fn a_recorded_review_keeps_its_author_within_bounds_and_no_reason() {
     let review = |author: &str, reason: &str| crate::domain::request::Review {
         author: author.into(),
         proposed: RequestState::Approved,
@@ -63,23 +71,23 @@ fn of_a_review_the_author_is_kept_within_bounds_and_the_reason_is_not() {
 }
 
 #[test]
-fn what_is_nothing_takes_no_room() {
+fn empty_values_take_no_room() {
     let deliveries = vec![delivery(None, "C1", None, 0)];
     let record = Record { deliveries, ..Record::default() };
     assert_eq!(record.encode()["x_delivery"], r#"[{"c":"C1","t":"1795363190.000001","r":0}]"#);
 }
 
 #[test]
-fn an_address_that_would_tear_the_other_plugins_list_is_not_kept() {
+fn an_address_that_would_split_the_go_plugins_list_is_not_kept() {
     let is_kept = |channel: &str, ts: &str| fits_go_format(&ChannelId::new(channel), &MessageTs::new(ts));
     assert!(is_kept("C1", "1.2"));
-    for odd in ["", "C/1", "C,1", "C 1", "C1\n"] {
-        assert!(!is_kept(odd, "1.2") && !is_kept("C1", odd), "{odd:?}");
+    for invalid in ["", "C/1", "C,1", "C 1", "C1\n"] {
+        assert!(!is_kept(invalid, "1.2") && !is_kept("C1", invalid), "{invalid:?}");
     }
 }
 
 #[test]
-fn each_torn_pair_is_named_as_invalid() {
+fn each_incomplete_pair_is_named_as_invalid() {
     for torn in ["C1", "C1/", "/1.2", "C1/1.2/3"] {
         let (record, invalid_keys) = Record::decode(&id(), &map(&[("messages", torn)]));
         assert_eq!((record.deliveries, invalid_keys), (vec![], vec!["messages"]), "{torn}");
@@ -87,7 +95,7 @@ fn each_torn_pair_is_named_as_invalid() {
 }
 
 #[test]
-fn a_message_is_written_down_once_and_for_one_recipient() {
+fn a_message_is_recorded_once_and_for_one_recipient() {
     let posted = |key: &str| Outcome::Posted {
         key: RecipientKey::new(key),
         channel: ChannelId::new("C1"),

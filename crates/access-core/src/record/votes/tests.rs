@@ -118,7 +118,7 @@ fn reasons_of_the_past_make_room_for_those_that_count() {
 }
 
 #[test]
-fn a_vote_that_makes_room_goes_to_the_past_and_no_other_does() {
+fn only_a_vote_that_makes_room_becomes_a_past_vote() {
     let people = ["alice", "bob", "carol", "dave", "erin"];
     let mut all = votes(&people[..2].iter().map(|user| vote(user, Approve)).collect::<Vec<_>>());
     all.reopen(0);
@@ -147,7 +147,7 @@ fn a_reason_is_kept_whole_or_its_cut_is_seen() {
 }
 
 #[test]
-fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
+fn groups_and_aliases_of_a_voter_are_kept_if_they_fit() {
     let mut one = votes(&[vote("bob", Approve)]);
     one.annotate_open(|vote| {
         vote.groups = vec!["S0DBA".into(); MAX_GROUPS];
@@ -163,16 +163,16 @@ fn what_was_noted_of_a_voter_is_kept_if_it_can_be() {
 }
 
 #[test]
-fn what_cannot_be_kept_whole_is_not_kept() {
+fn a_vote_that_cannot_be_kept_whole_is_not_kept() {
     let mut none = Votes::default();
-    for odd in [
+    for invalid in [
         Vote { user: "u".repeat(129), ..vote("bob", Approve) },
         Vote { user: String::new(), ..vote("bob", Approve) },
         Vote { team: Some("T 1".into()), ..vote("bob", Approve) },
         Vote { groups: vec!["S1".into(); 9], ..vote("bob", Approve) },
         Vote { channel: ChannelId::new("C".repeat(65)), ..vote("bob", Approve) },
     ] {
-        assert!(!none.push(&odd), "{odd:?}");
+        assert!(!none.push(&invalid), "{invalid:?}");
     }
     let mut many = Votes::default();
     for n in 0..=MAX_VOTES {

@@ -61,7 +61,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         Refusal::VotesUnusable,
     ];
     use AccountIneligible::*;
-    let distrust = [
+    let ineligible = [
         IdMismatch,
         Deactivated,
         Slackbot,
@@ -74,7 +74,7 @@ fn every_refusal(text: &str) -> Vec<Refusal> {
         OtherWorkspace,
         NeverSignedIn,
     ];
-    all.extend(distrust.map(Refusal::AccountIneligible));
+    all.extend(ineligible.map(Refusal::AccountIneligible));
     all
 }
 
@@ -196,12 +196,12 @@ proptest::proptest! {
 
 #[test]
 fn accepted_decisions_are_answered() {
-    let standing = Tally { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
+    let tally = Tally { approvals: 1, approvals_needed: 2, denials: 1, denials_needed: 3 };
     use Decision::{Approve, Deny};
     let all = [
         Accepted::Reviewed(Approve),
-        Accepted::Counted(Approve, standing),
-        Accepted::Counted(Deny, standing),
+        Accepted::Counted(Approve, tally),
+        Accepted::Counted(Deny, tally),
         Accepted::Resolved(Deny),
         Accepted::Pending(Approve),
         Accepted::NotApplied(Approve),

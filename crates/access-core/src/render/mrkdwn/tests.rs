@@ -17,7 +17,7 @@ fn only_three_characters_are_escaped() {
 }
 
 #[test]
-fn cut_counts_what_is_sent() {
+fn truncation_counts_the_escaped_text() {
     #[track_caller]
     fn assert_truncated(text: &str, max: usize, expected: &str) {
         assert_eq!(truncate_escaped(text, max), expected);

@@ -45,7 +45,7 @@ fn request(id: &str, user: &str, roles: &[&str], reason: &str) -> AccessRequest 
     }
 }
 
-/// The Go plugin's block in our notation: it does not escape, lets a reason emphasise, and does not say `verbatim`.
+/// The Go plugin's block in our notation: it does not escape, lets a reason emphasize, and does not say `verbatim`.
 fn in_our_notation(block: &Value) -> Value {
     let text_object = |object: &Value| {
         let text = object["text"].as_str().unwrap();

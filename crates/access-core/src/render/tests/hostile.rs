@@ -324,12 +324,12 @@ proptest! {
         if votes.push(&cast) {
             votes.mark_decided(&cast.user);
         }
-        let mut untold = UnnotifiedReviewers::default();
-        (0..9).for_each(|_| untold.push(&cluster));
+        let mut unnotified = UnnotifiedReviewers::default();
+        (0..9).for_each(|_| unnotified.push(&cluster));
         let tally = Some(Tally { approvals, approvals_needed, denials, denials_needed });
         let offers = [Controls::None, Controls::Link(NoButtons::NoMatchingRule { role: &role }), Controls::Buttons { confirm }];
         let rows = offers.map(|controls| {
-            let deciding = ReviewSection { controls, tally, votes: Some(&votes), unnotified: Some(&untold) };
+            let deciding = ReviewSection { controls, tally, votes: Some(&votes), unnotified: Some(&unnotified) };
             let message = request_message_with_review(&view, &deciding);
             validate(&message).blocks.iter().filter(|texts| texts.is_empty()).count()
         });
@@ -424,7 +424,7 @@ fn request_of(text: &str) -> AccessRequest {
 
 /// Text that fills every share completely: nothing of ours may be missing at the end of any block.
 #[test]
-fn our_own_words_always_fit() {
+fn our_own_sentences_always_fit() {
     for unit in ["x", "&", "🔥", "x\u{301}", "👨‍👩‍👧‍👦", "a\n", "<!channel>"] {
         let text = unit.repeat(100_000 / unit.len());
         let request = request_of(&text);
@@ -492,7 +492,7 @@ fn no_text_forges_a_status() {
 }
 
 #[test]
-fn no_grapheme_is_piled_high() {
+fn no_grapheme_has_many_marks() {
     for height in [50, 10_000] {
         let request = request_of(&format!("a{}", "\u{301}".repeat(height)));
         let view = MessageInput {

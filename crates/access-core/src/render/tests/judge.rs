@@ -183,7 +183,7 @@ fn validate_text(text: &str, max: usize) {
     assert!(signs.filter(|c| SIGNS.contains(c)).count() <= 1, "a second status in {text}");
 }
 
-/// Nothing but our labels is emphasised, and nothing else looks like one of them.
+/// Nothing but our labels is emphasized, and nothing else looks like one of them.
 fn validate_line(line: &Line, text: &str) {
     assert!(!line.is_quote, "a quote in {text}");
     for (n, stretch) in line.spans.iter().enumerate() {

@@ -36,7 +36,7 @@ fn escaped_text_does_nothing() {
 }
 
 #[test]
-fn links_keep_their_label_which_may_lie() {
+fn links_keep_a_label_that_may_be_false() {
     let effects = of_text("<https://evil.example/x|https://bank.example> <mailto:a@b.example|a>");
     assert_eq!(effects.links[0].url, "https://evil.example/x");
     assert_eq!(effects.links[0].label.as_deref(), Some("https://bank.example"));
@@ -78,13 +78,13 @@ fn dates_need_a_format_and_a_fallback() {
     assert_eq!(date.fallback.as_deref(), Some("22 Nov"));
     assert_eq!(urls(&effects), ["https://a.example"]);
     for broken in ["<!date^1795363190^{date}>", "<!date^soon^{date}|x>", "<!date^1|x>"] {
-        assert_eq!((of_text(broken).dates.len(), of_text(broken).unrecognised.len()), (0, 1), "{broken}");
+        assert_eq!((of_text(broken).dates.len(), of_text(broken).unrecognized.len()), (0, 1), "{broken}");
     }
 }
 
 #[test]
 fn stray_brackets_are_noted_or_literal() {
-    assert_eq!(of_text("because <prod> & more").unrecognised, ["prod"]);
+    assert_eq!(of_text("because <prod> & more").unrecognized, ["prod"]);
     assert_eq!(of_text("1 < 2 and <> and < \n>"), Effects::default());
     let effects = of_text("a < b <!here>");
     assert_eq!(effects.broadcasts, ["here"]);

@@ -264,7 +264,7 @@ async fn user_groups_list_their_members() {
 }
 
 #[tokio::test]
-async fn payloads_name_the_organisation_and_no_team_where_it_installed_the_app() {
+async fn payloads_name_the_organization_and_no_team_where_it_installed_the_app() {
     let team = json!({
         "id": "T0DEMO", "domain": "demo", "enterprise_id": "E0ORG", "enterprise_name": "Org"
     });

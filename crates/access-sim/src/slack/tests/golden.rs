@@ -64,7 +64,7 @@ async fn the_go_plugins_calls_are_taken() {
     assert_eq!(heads, 9, "two or three for each of four requests");
     // What this simulator is for: the recorded bot lets a request's author write links and hide words.
     let created = sim.messages("C0TEAM").remove(0);
-    assert_eq!(created.effects().unrecognised, ["prod"]);
+    assert_eq!(created.effects().unrecognized, ["prod"]);
     assert!(created.effects().links.iter().any(|link| link.url == "mailto:alice@example.com"));
 }
 

@@ -286,7 +286,7 @@ async fn a_modal_is_answered_in_the_acknowledgement() {
 }
 
 #[tokio::test]
-async fn an_eleventh_socket_is_turned_away() {
+async fn an_eleventh_socket_is_refused() {
     let (sim, client) = start(fast_timings()).await;
     let mut sockets = Vec::new();
     for _ in 0..10 {

@@ -102,7 +102,7 @@ async fn malformed_requests_are_refused_by_name() {
         ("POST", "auth.test", form_type, "channel=C&channel=D", "invalid_form_data"),
         ("POST", "chat.post", json_type, "{}", "unknown_method"),
         ("GET", "chat.post", None, "", "unknown_method"),
-        ("POST", "auth.test", json_type, r#"{"chanel":"C"}"#, "invalid_arg_name"),
+        ("POST", "auth.test", json_type, r#"{"channel_name":"C"}"#, "invalid_arg_name"),
         ("POST", "chat.postMessage", json_type, r#"{"channel":7,"text":"x"}"#, "invalid_arguments"),
         ("POST", "chat.postMessage", json_type, r#"{"text":"x"}"#, "invalid_arguments"),
         ("POST", "chat.postMessage", json_type, r#"{"channel":"C0TEAM","text":["x"]}"#, "invalid_arguments"),

@@ -100,16 +100,16 @@ async fn auth_test_and_bots_info_name_the_app() {
 }
 
 #[tokio::test]
-async fn a_team_of_an_organisation_says_so() {
+async fn a_team_of_an_organization_names_it() {
     let two_ids = SlackUser::member("U0WILMA", "wilma").known_to_enterprise_as("W0WILMA");
     let (_sim, client) = start(Workspace::demo().in_enterprise(false).add_user(two_ids)).await;
     let me = client.ok("auth.test", json!({})).await;
     assert_eq!((&me["team_id"], &me["enterprise_id"]), (&json!("T0DEMO"), &json!("E0ORG")));
     assert_eq!(me["is_enterprise_install"], false);
-    for (id, in_organisation) in [("U0WILMA", "W0WILMA"), ("U0BOB", "U0BOB")] {
+    for (id, in_organization) in [("U0WILMA", "W0WILMA"), ("U0BOB", "U0BOB")] {
         let user = client.ok("users.info", json!({ "user": id })).await["user"].clone();
         assert_eq!((&user["id"], &user["team_id"]), (&json!(id), &json!("T0DEMO")));
-        let expected = (&json!(in_organisation), &json!("E0ORG"));
+        let expected = (&json!(in_organization), &json!("E0ORG"));
         assert_eq!((&user["enterprise_user"]["id"], &user["enterprise_user"]["enterprise_id"]), expected);
     }
     let external = client.ok("users.info", json!({ "user": "U0EVE" })).await;
@@ -117,7 +117,7 @@ async fn a_team_of_an_organisation_says_so() {
 }
 
 #[tokio::test]
-async fn an_organisations_token_belongs_to_no_team() {
+async fn an_organizations_token_belongs_to_no_team() {
     let (_sim, client) = start(Workspace::demo().in_enterprise(true)).await;
     let me = client.ok("auth.test", json!({})).await;
     assert_eq!((&me["team_id"], &me["enterprise_id"]), (&json!("E0ORG"), &json!("E0ORG")));

@@ -143,7 +143,7 @@ async fn a_list_without_the_verbs_is_empty_and_never_refused() {
 }
 
 #[tokio::test]
-async fn an_approval_is_taken_back_without_a_word_and_loses_its_reason() {
+async fn an_approval_is_revoked_without_a_reason_and_loses_its_own() {
     for version in ServerVersion::ALL {
         let sim = start_version(version).await;
         let id = sim.request_access(ALICE, NewRequest::roles(&["dba"], "")).unwrap();

@@ -15,7 +15,7 @@ async fn ping(sim: &TeleportSim, config: rustls::ClientConfig) -> Result<(), Str
 }
 
 #[tokio::test]
-async fn every_kind_of_key_opens_the_door() {
+async fn every_kind_of_key_is_accepted() {
     let sim = golden().await;
     for (key, label) in [
         (KeyKind::EcPkcs8, "-----BEGIN PRIVATE KEY-----"),
@@ -30,7 +30,7 @@ async fn every_kind_of_key_opens_the_door() {
 }
 
 #[tokio::test]
-async fn expired_unripe_and_foreign_certificates_do_not() {
+async fn expired_future_and_foreign_certificates_are_refused() {
     let sim = golden().await;
     let now = Timestamp::now();
     let hour = SignedDuration::from_hours(1);

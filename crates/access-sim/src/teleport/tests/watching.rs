@@ -109,7 +109,7 @@ async fn a_filter_holds_back_puts_but_not_deletes() {
 }
 
 #[tokio::test]
-async fn a_slow_watcher_is_thrown_out() {
+async fn a_slow_watcher_is_disconnected() {
     let sim = golden().await;
     let mut plugin = client(&sim, PLUGIN).await;
     let mut slow = open(&mut plugin, everything()).await.unwrap();

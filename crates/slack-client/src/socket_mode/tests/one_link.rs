@@ -174,7 +174,7 @@ async fn an_answer_that_cannot_be_sent_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_too_much_at_work_slack_is_left_to_send_again() {
+async fn a_full_dispatcher_lets_slack_send_again() {
     let (go_on, given) = (Arc::new(Notify::new()), Handled::default());
     let (waiting, kept) = (go_on.clone(), given.clone());
     let intake = dispatcher(move |envelope| {
@@ -206,7 +206,7 @@ async fn with_too_much_at_work_slack_is_left_to_send_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_that_never_ends_is_given_up() {
+async fn work_that_never_ends_is_aborted() {
     let log = Captured::start();
     let intake = dispatcher(|_| pending());
     let mut one = RunningConnection::start(&intake).await;
@@ -238,7 +238,7 @@ async fn a_panic_closes_no_modal_and_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn malformed_frames_are_passed_over() {
+async fn malformed_frames_are_ignored() {
     let (intake, given) = recording_dispatcher();
     let log = Captured::start();
     let mut one = RunningConnection::start(&intake).await;
@@ -344,7 +344,7 @@ async fn the_end_is_announced_once_and_clicks_still_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_owed_is_sent_before_leaving() {
+async fn a_pending_answer_is_sent_before_closing() {
     let intake = dispatcher(|_| async {
         sleep(Duration::from_secs(1)).await;
         Some(json!("late but there"))

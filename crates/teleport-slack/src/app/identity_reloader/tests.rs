@@ -7,9 +7,9 @@ use access_sim::teleport::{Options, TeleportSim};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::TeleportAddr;
-use crate::teleport::observer::NoObserver;
 use access_sim::captured::Captured;
+use teleport_client::TeleportAddr;
+use teleport_client::observer::NoObserver;
 
 /// Two users of the golden cluster, so that the server's event log shows which identity made a call.
 const FIRST: &str = "access-plugin";
@@ -86,7 +86,7 @@ async fn renewed_files_are_used_and_unchanged_ones_are_not_read() {
 }
 
 #[tokio::test]
-async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
+async fn half_written_files_change_nothing_and_are_logged_once_if_they_stay() {
     let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     bed.check().await;
@@ -117,7 +117,7 @@ async fn half_written_files_change_nothing_and_are_told_of_once_if_they_stay() {
 }
 
 #[tokio::test]
-async fn files_that_return_to_what_is_in_use_end_the_trouble() {
+async fn files_that_return_to_what_is_in_use_end_the_error() {
     let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
     let mut bed = TestBed::new().await;
     fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
@@ -190,21 +190,14 @@ async fn an_expired_identity_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_looks_at_once_and_again_and_ends_when_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let authority = crate::teleport::scripted_server::TestCa::new("local-site");
-    let identity = authority.identity(FIRST);
-    let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
-    let client = Client::new(&addr, &identity, Arc::new(NoObserver));
-    let mut renewals = client.identity_renewals();
-    let file = dir.path().join("auth_id");
-    let source = Credentials::Identity(file.clone());
+async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
+    let TestBed { sim, dir, reloader, .. } = TestBed::new().await;
+    let mut renewals = reloader.client.identity_renewals();
     let stop = CancellationToken::new();
-    let looking =
-        Reloader::new(client, source, identity, Metrics::new()).run(Duration::from_secs(60), stop.clone());
+    let looking = reloader.run(Duration::from_secs(60), stop.clone());
     let test = async {
-        let pair = authority.client_pair(SECOND);
-        fs::write(&file, [pair.key, pair.crt, authority.pem.clone()].concat()).unwrap();
+        let second = sim.credentials(SECOND, CertOptions::default());
+        second.write_tls_files(dir.path(), "auth").unwrap();
         renewals.changed().await.unwrap();
         stop.cancel();
     };
@@ -234,7 +227,7 @@ fn notices_fit_the_life_of_the_certificate() {
 }
 
 #[test]
-fn time_left_is_told_in_one_unit() {
+fn remaining_time_is_shown_in_one_unit() {
     let seconds = SignedDuration::from_secs;
     for (left, words) in
         [(604_799, "6 days"), (172_799, "47 hours"), (7_199, "119 minutes"), (119, "119 seconds")]

@@ -29,7 +29,7 @@ fn with_line(written: &str) -> String {
 }
 
 #[test]
-fn each_row_of_the_table_is_so() {
+fn each_row_of_the_table_is_true() {
     let mut seen = 0;
     for (written, here) in rows() {
         let text = with_line(&written);

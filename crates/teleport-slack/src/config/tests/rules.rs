@@ -56,10 +56,10 @@ fn a_stricter_rule_beside_the_star_counts_or_is_refused_with_what_to_write() {
 }
 
 #[test]
-fn what_is_no_pattern_at_all_is_told_apart() {
+fn each_mistake_in_a_pattern_has_its_own_remedy() {
     let cases = [r#"["^prod-[$"]"#, r#"["^prod$-db$"]"#, r#"["prod-[a-z]+"]"#, r#"["a,b"]"#, r#"["^a|b$"]"#];
     insta::assert_snapshot!(cases.map(|roles| mistake(&stricter(roles))).join("\n"), @r#"
-    18: "^prod-[$": it is not a regular expression as Teleport's roles have them (RE2), or a huge one; mend it, use * and ? such as "prod-*", or write "^\\^prod-\\[\\$$" for the role of exactly this name
+    18: "^prod-[$": it is not a regular expression as Teleport's roles have them (RE2), or a huge one; fix it, use * and ? such as "prod-*", or write "^\\^prod-\\[\\$$" for the role of exactly this name
     18: "^prod$-db$": a ^ or a $ in the middle can never match; keep only the first ^ and the last $, or write "^\\^prod\\$-db\\$$" for the role of exactly this name
     18: "prod-[a-z]+": it is written like a part of a regular expression; write "^prod-[a-z]+$" if it is a regular expression, or write "^prod-\\[a-z\\]\\+$" for the role of exactly this name
     18: "a,b": these look like several roles in one text; write ["a", "b"]
@@ -99,8 +99,8 @@ fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
     ];
     insta::assert_snapshot!(cases.map(|approvers| mistake(&approved_by(approvers))).join("\n"), @r##"
     19: "@dba-team": this is a handle in Slack; write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user
-    19: "*": patterns are for roles; whoever decides is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
-    19: "^bob$": patterns are for roles; whoever decides is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "*": patterns are for roles; an approver is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
+    19: "^bob$": patterns are for roles; an approver is named exactly; write the name of a Teleport user, or the id of a Slack user group (S…)
     19: "U0BOB": this is a Slack account, and rules name Teleport users; write "bob"
     19: "U0DAVE": this is a Slack account, and rules name Teleport users; write the name of that person's Teleport user
     19: "<@U0BOB>": this is a Slack account, and rules name Teleport users; write "bob"
@@ -111,9 +111,9 @@ fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
     19: "#dba": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
     19: "C012AB3CD": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
     19: "bob,Carol@example.com": this looks like several in one; write ["bob", "Carol@example.com"]
-    19: "dave": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; add a line such as U012AB3CD = "dave" to [review.users]
-    19: "dave@example.com": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; add a line such as U012AB3CD = "dave@example.com" to [review.users], or allow_email_username_match = true to [review] if this is the address in Slack too
-    19: "carol@example.com": no way from a Slack person leads to this Teleport user, so nobody could decide as this one; write "Carol@example.com", as in [review.users]; capitals count
+    19: "dave": no way from a Slack person leads to this Teleport user, so no user could decide as this one; add a line such as U012AB3CD = "dave" to [review.users]
+    19: "dave@example.com": no way from a Slack person leads to this Teleport user, so no user could decide as this one; add a line such as U012AB3CD = "dave@example.com" to [review.users], or allow_email_username_match = true to [review] if this is the address in Slack too
+    19: "carol@example.com": no way from a Slack person leads to this Teleport user, so no user could decide as this one; write "Carol@example.com", as in [review.users]; capitals count
     "##);
     // What the remedy says to write is accepted, if it says it in full.
     for approvers in [
@@ -134,7 +134,7 @@ fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
 }
 
 #[test]
-fn whom_a_configured_link_may_lead_to_is_accepted() {
+fn an_approver_that_a_mapping_may_lead_to_is_accepted() {
     let dave = approved_by("\"dave@example.com\"");
     let with_key = |key: &str| dave.replace("mode = ", &format!("{key}\nmode = "));
     assert_eq!(config(&with_key("allow_email_username_match = true")).review.unwrap().rules.0.len(), 2);
@@ -147,8 +147,8 @@ fn whom_a_configured_link_may_lead_to_is_accepted() {
     config(&dave.replace("enabled = true", "enabled = false"));
     config(&format!("{dave}teleport_only = true\n"));
     // The table says that a Teleport user is called like a Slack account.
-    let odd = approved_by("\"U0X\"").replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0XYZ = \"U0X\"");
-    assert!(warnings(&odd).contains("has the form of a Slack id"), "{}", warnings(&odd));
+    let id_like = approved_by("\"U0X\"").replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0XYZ = \"U0X\"");
+    assert!(warnings(&id_like).contains("has the form of a Slack id"), "{}", warnings(&id_like));
 }
 
 #[test]

@@ -149,6 +149,8 @@ fn a_message_is_given_up_when_it_is_deleted_or_not_needed() {
         (coded("cant_update_message"), false, true),
         (coded("is_archived"), false, false),
         (coded("not_in_channel"), false, false),
+        (coded("update_failed"), false, false),
+        (coded("brand_new"), false, false),
         (SlackError::status(Method::ChatUpdate, 500), false, false),
     ] {
         assert_eq!(

@@ -18,7 +18,7 @@ fn ask(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_question_has_its_answer() {
+async fn each_path_has_its_answer() {
     let metrics = Metrics::new();
     let mut running = start(&metrics).await;
     let answer = running.exchange(ask("/healthz")).await;
@@ -45,7 +45,7 @@ async fn each_question_has_its_answer() {
 }
 
 #[tokio::test]
-async fn nothing_else_is_answered_and_nobody_can_hold_it_up() {
+async fn other_paths_are_refused_and_no_caller_blocks_the_listener() {
     let running = start(&Metrics::new()).await;
     let body = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n";
     for (request, status) in [
@@ -61,7 +61,7 @@ async fn nothing_else_is_answered_and_nobody_can_hold_it_up() {
 }
 
 #[tokio::test]
-async fn health_is_told_at_once_behind_any_number_of_slow_callers() {
+async fn health_is_answered_at_once_behind_any_number_of_slow_callers() {
     let running = start(&Metrics::new()).await;
     let mut slow = Vec::new();
     for _ in 0..120 {

@@ -96,7 +96,7 @@ async fn a_new_certificate_is_used_for_new_connections() {
 }
 
 #[tokio::test]
-async fn broken_files_keep_the_old_certificate_and_are_told_once() {
+async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
     let (dir, old, new) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
     let files = files(&dir);
     old.write(&files);

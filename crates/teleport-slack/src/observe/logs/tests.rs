@@ -78,7 +78,7 @@ fn json_is_one_object_per_line() {
 }
 
 #[test]
-fn libraries_are_heard_from_warnings_on() {
+fn libraries_log_warnings_and_errors_only() {
     let act = || {
         debug!("ours");
         info!("ours");
@@ -99,7 +99,7 @@ fn libraries_are_heard_from_warnings_on() {
 }
 
 #[test]
-fn colour_is_for_terminals_and_values_are_cut() {
+fn color_is_for_terminals_and_values_are_cut() {
     let out = logged(LogFormat::Text, true, Severity::Info, || warn!("careful"));
     assert_eq!(out, "2026-11-22T16:00:00Z \u{1b}[33mWARN \u{1b}[0m careful\n");
     let out = text(|| info!(long = "ü".repeat(1_000_000), "x"));

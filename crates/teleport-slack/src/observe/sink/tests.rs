@@ -70,7 +70,7 @@ fn a_closed_log_ends_nothing() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_ever() {
+fn the_end_does_not_wait_forever() {
     let (reader, writer) = pipe().unwrap();
     let (sink, mut guard) = start(Box::new(writer), dropped_notice).unwrap();
     guard.grace = Duration::from_millis(10);
