@@ -27,7 +27,7 @@ fn enterprise(version: ServerVersion) -> Options {
     Options { advanced_access_workflows: true, ..Options::new(version, Fixture::golden()) }
 }
 
-/// A newest Enterprise cluster whose plugin may submit reviews for everybody.
+/// A newest Enterprise cluster whose plugin may submit reviews for every user.
 async fn reviewer() -> (TeleportSim, Client) {
     let (sim, client) = sim_client(enterprise(ServerVersion::V18), PLUGIN).await;
     sim.edit_fixture(|fixture| fixture.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);
@@ -155,7 +155,7 @@ async fn each_refusal_of_a_review_is_distinguished() {
 }
 
 #[tokio::test]
-async fn a_review_of_nobody_is_not_sent() {
+async fn a_review_without_an_author_is_not_sent() {
     let (sim, client) = reviewer().await;
     let outcome = submit_as_reviewer(&client, &review_of("", &create_request(&sim))).await;
     assert_eq!(refusal(outcome), Refusal::AuthorUnknown);

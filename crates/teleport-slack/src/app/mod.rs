@@ -72,7 +72,7 @@ impl App {
         if let Some(review) = &config.review {
             review::check_tls(review, insecure_no_tls)?;
         }
-        let metrics = Metrics::new();
+        let metrics = Metrics::with_scope(config.review.as_ref().into());
         let mut tasks = Tasks::new(stop.clone());
         if let Some(address) = config.diagnostics {
             // From the beginning, to show what the start waits for.

@@ -17,8 +17,9 @@ use super::history_check::{self, HistoryResult};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
-use crate::observe::metrics::InDoubtResult;
+use crate::observe::metrics::{InDoubtResult, SlackOperation};
 use access_core::domain::error_chain::seconds;
+use slack_client::error::SlackError;
 use slack_client::method::Method;
 
 /// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
@@ -54,6 +55,8 @@ impl SlackSender {
                         return Err(Deferred::not_attempted(Duration::ZERO));
                     }
                     let deleted = self.delete(id, channel.clone(), ts).await;
+                    let result = deleted.as_ref().map(drop).map_err(SlackError::retry);
+                    self.metrics.operation_ended(SlackOperation::Delete, result);
                     deleted.map_err(|error| self.on_error(caller, destination, &error, failures))?;
                 }
                 // The next check finds the rest.

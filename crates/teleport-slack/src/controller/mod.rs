@@ -58,7 +58,7 @@ use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
@@ -424,7 +424,7 @@ impl Controller {
             Err(error) => {
                 let Some(id) = self.request_by_task.remove(&error.id()) else { return };
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
+                self.reconciler.metrics.reconcile_panicked();
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");

@@ -69,11 +69,13 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Option<Timestamp> {
+        let began = Instant::now();
         let result = self.run_passes(id, observed, retry_state).await;
         self.executor.sender.end_all(id);
+        let took = began.elapsed();
         match result {
             Ok(next) => {
-                self.metrics.reconcile_ended(ReconcileResult::Success);
+                self.metrics.reconcile_ended(ReconcileResult::Success, took);
                 retry_state.failed_reconciles = 0;
                 if next.is_none() {
                     retry_state.reset();
@@ -81,7 +83,7 @@ impl Reconciler {
                 next
             }
             Err(failure) => {
-                self.metrics.reconcile_ended(ReconcileResult::Error);
+                self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
                 Some(later(
                     self.clock.now(),
@@ -97,10 +99,12 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Result<Option<Timestamp>, ReconcileError> {
-        let listed = match observed {
-            Observed::Present(observation) => Some(&observation.request),
+        let observation = match observed {
+            Observed::Present(observation) => Some(observation),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
+        let listed = observation.map(|observation| &observation.request);
+        let observed_at = observation.map(|observation| observation.observed_at);
         let created = listed.and_then(|request| request.created);
         let mut ahead = listed.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
@@ -185,7 +189,14 @@ impl Reconciler {
             }
             self.executor.sender.wait_for_capacity().await;
             let posts = plan.posts().collect();
-            let intent = PlannedWrite { expected: &data, known, operations: plan.operations, posts, created };
+            let intent = PlannedWrite {
+                expected: &data,
+                known,
+                operations: plan.operations,
+                posts,
+                created,
+                observed_at,
+            };
             let lease = match self.executor.acquire(id, &intent, &record, retry_state).await? {
                 ClaimResult::Acquired(lease) => lease,
                 ClaimResult::HeldByOther(until) => return Ok(Some(until)),

@@ -24,7 +24,7 @@ use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{Metrics, OperationResult};
+use crate::observe::metrics::{Metrics, SlackOperation};
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 use slack_client::error::{Affects, Retry, SlackError};
@@ -134,22 +134,26 @@ impl SlackSender {
             self.metrics.operation_retried();
         }
         let kept = message_of(&step);
-        let outcome = match step {
+        let (operation, outcome) = match step {
             Step::VerifyPost(search) => return self.verify_post(caller, &search, failures, lease).await,
             Step::Post { key, post_to, message, fallback: short, displayed: shown } => {
-                self.post(id, &key, &post_to, [&message, &short], shown, lease).await
+                let posted = self.post(id, &key, &post_to, [&message, &short], shown, lease).await;
+                (SlackOperation::Post, posted)
             }
             Step::Update { channel, ts, message, fallback: short, displayed: shown, .. } => {
-                self.update(id, (channel, ts), [&message, &short], shown, lease).await
+                let updated = self.update(id, (channel, ts), [&message, &short], shown, lease).await;
+                (SlackOperation::Update, updated)
             }
             Step::Reply { channel, ts, message, replies } => {
-                self.reply(id, channel, ts, &message, replies).await
+                (SlackOperation::Reply, self.reply(id, channel, ts, &message, replies).await)
             }
-            Step::Delete { channel, ts } => self.delete(id, channel, ts).await.map_err(SendError::from),
+            Step::Delete { channel, ts } => {
+                (SlackOperation::Delete, self.delete(id, channel, ts).await.map_err(SendError::from))
+            }
         };
         match outcome {
-            Ok((outcome, delivery)) => {
-                self.metrics.operation_ended(delivery);
+            Ok(outcome) => {
+                self.metrics.operation_ended(operation, Ok(()));
                 self.breaker().close(&log_scope(method, &destination));
                 if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
@@ -165,7 +169,7 @@ impl SlackSender {
             }
             Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
             Err(SendError::Slack(error)) => {
-                self.metrics.operation_ended(OperationResult::Failed(error.retry()));
+                self.metrics.operation_ended(operation, Err(error.retry()));
                 self.record_refusal(&destination, &error);
                 if error.retry() == Retry::Never && error.affects() != Affects::Channel {
                     // The cause is the message, so the channel takes others.
@@ -189,7 +193,7 @@ impl SlackSender {
         [message, short]: [&Message; 2],
         shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         let metadata = Some(message_metadata(id, key));
         let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
         let posted = match self.slack.post_message(post(message)).await {
@@ -201,10 +205,7 @@ impl SlackSender {
         };
         info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
-        Ok((
-            Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) },
-            OperationResult::Posted,
-        ))
+        Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
     }
 
     async fn update(
@@ -214,7 +215,7 @@ impl SlackSender {
         [message, short]: [&Message; 2],
         shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         match self.slack.update_message(&channel, &ts, message).await {
             Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
@@ -223,7 +224,7 @@ impl SlackSender {
             updated => updated?,
         }
         info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
-        Ok((Outcome::Updated { channel, ts, displayed: shown }, OperationResult::Updated))
+        Ok(Outcome::Updated { channel, ts, displayed: shown })
     }
 
     async fn reply(
@@ -233,7 +234,7 @@ impl SlackSender {
         ts: MessageTs,
         message: &Message,
         replies: RepliesPosted,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         let metadata = Some(reply_metadata(id, replies));
         let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
         match self.slack.post_message(post).await {
@@ -244,7 +245,7 @@ impl SlackSender {
             posted => drop(posted?),
         }
         info!(request = %id, %channel, review = replies.count(), "Posted the review as a thread reply");
-        Ok((Outcome::Replied { channel, ts, replies }, OperationResult::Replied))
+        Ok(Outcome::Replied { channel, ts, replies })
     }
 
     pub(super) async fn delete(
@@ -252,11 +253,11 @@ impl SlackSender {
         id: &RequestId,
         channel: ChannelId,
         ts: MessageTs,
-    ) -> Result<(Outcome, OperationResult), SlackError> {
+    ) -> Result<Outcome, SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
         self.metrics.duplicate_deleted();
         warn!(request = %id, %channel, "Two instances notified the same recipient; deleted the duplicate");
-        Ok((Outcome::Deleted { channel, ts }, OperationResult::Deleted))
+        Ok(Outcome::Deleted { channel, ts })
     }
 
     /// Logs that Slack refuses the layout; the short message follows if the lease has time left.

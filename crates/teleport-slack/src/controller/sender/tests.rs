@@ -58,7 +58,7 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
         Some(SignedDuration::ZERO),
         Some(SignedDuration::try_from(sender.timings.claim.in_doubt_after_timeout).unwrap()),
     );
-    for (error, ripe_after) in [
+    for (error, final_after) in [
         (SlackError::timed_out(POST, true), late),
         (SlackError::status(POST, 502), late),
         (SlackError::status(POST, 500), now),
@@ -74,7 +74,7 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
         (SlackError::timed_out(Method::ConversationsHistory, true), None),
     ] {
         let before = Timestamp::now();
-        match (refused(&sender, &error, 0).effect, ripe_after) {
+        match (refused(&sender, &error, 0).effect, final_after) {
             (Effect::Unknown { final_at, destination, is_accepted }, Some(after)) => {
                 assert_eq!((destination.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
                 assert!(
