@@ -10,7 +10,7 @@ use crate::domain::request::{RequestKind, Review, sample};
 use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, Mode, ReasonPolicy, Rule, Rules, VoteResult, add_vote};
-use crate::record::claim::{Claim, InDoubtPost};
+use crate::record::claim::{Claim, ClaimTimings, InDoubtPost};
 use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted};
 use crate::render::Message;
 use crate::render::request_message::{MessageInput, request_message};
@@ -100,7 +100,7 @@ impl Fixture {
         let offset = SignedDuration::from_nanos(self.generation.cast_signed());
         let claim =
             Claim { holder: "us".into(), generation: self.generation, acquired_at: self.now + offset };
-        self.record.acquire(claim.clone(), plan.posts());
+        self.record.acquire(claim.clone(), plan.posts(), &ClaimTimings::default());
         let (mut lines, mut outcomes) = (Vec::new(), Vec::new());
         for (operation, steps) in plan.operations {
             let resolved =

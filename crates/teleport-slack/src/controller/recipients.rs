@@ -13,6 +13,7 @@ use access_core::plan::Unresolved;
 use access_core::record::{Operation, Outcome, Record};
 use tracing::warn;
 
+use super::lookup_order::LookupKey;
 use super::recipient_lookup::{LookupError, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::SharedLogOnce;
@@ -137,6 +138,13 @@ impl RequestRecipients {
                 if wanted.is_empty() {
                     return true;
                 }
+                let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
+                let join = |(recipient, is_configured): &(Recipient, bool)| {
+                    let requester = (!is_configured).then(|| listed.user.clone());
+                    let key = LookupKey { recipient: recipient.key(), requester };
+                    lookup.order.join(key, listed.created, &listed.id)
+                };
+                retry_state.lookup_waiters = waiting.map(join).collect();
                 lookup.start(listed, wanted).await
             }
         };
@@ -149,7 +157,7 @@ impl RequestRecipients {
                     }
                     retry_state.resolved.push((recipient, found));
                 }
-                Err(missing) => self.record_unresolved(missing, log_once, retry_state),
+                Err(missing) => self.record_unresolved(missing, lookup, log_once, retry_state),
             }
         }
         retry_state.pending_lookups = progress.pending;
@@ -160,6 +168,7 @@ impl RequestRecipients {
     fn record_unresolved(
         &self,
         missing: LookupError,
+        lookup: &RecipientLookup,
         log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) {
@@ -167,9 +176,10 @@ impl RequestRecipients {
             return;
         }
         let key = missing.recipient.key();
+        retry_state.lookup_waiters.retain(|waiter| *waiter.recipient() != key);
         let operation = Operation::Post(key.clone());
         let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-        let delay = missing.delay(failures);
+        let delay = missing.delay(failures, lookup.backoff);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
         let why = missing.kind.unresolved();
         if is_missing(why) {

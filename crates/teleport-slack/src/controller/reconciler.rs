@@ -27,6 +27,7 @@ use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
 use super::refetch::{Presence, refetch_at, refetch_if_stale};
 use super::retry_state::{Observation, Observed, RetryState, later};
 use super::start_order::StartOrder;
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
@@ -55,6 +56,7 @@ pub(super) struct Reconciler {
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    pub(super) timings: ControllerTimings,
 }
 
 /// When to reconcile a request again.
@@ -360,7 +362,7 @@ impl Reconciler {
 
     fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
         let ReconcileError { stage, source: error } = failure;
-        let (backoff, is_refusal) = retry_policy(error.kind());
+        let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);

@@ -26,6 +26,7 @@ impl Executor {
         plan: &mut Plan,
         retry_state: &mut RetryState,
     ) {
+        self.sender.line_up_lookups(id, created, &plan.operations, retry_state.ended_lookups());
         let until = Instant::now() + TURN_WAIT;
         let mut blocked = self.leave_out_blocked(id, created, plan, retry_state);
         while plan.operations.is_empty()
