@@ -11,7 +11,7 @@ use access_core::domain::ids::{ChannelId, RequestId};
 use access_core::domain::lifecycle::{Phase, is_stale};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Step;
-use access_core::record::claim::{Acquire, CLAIM_BUDGET, Claim, may_acquire};
+use access_core::record::claim::{Acquire, Claim, may_acquire};
 use access_core::record::{Operation, Outcome, Record};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
@@ -85,7 +85,8 @@ impl Executor {
     ) -> Result<ClaimResult, ReconcileError> {
         let now = self.clock.now();
         let watched = retry_state.observe_claim(record.claim.as_ref());
-        let acquire = may_acquire(record.claim.as_ref(), self.holder.name(), watched, now);
+        let acquire =
+            may_acquire(record.claim.as_ref(), self.holder.name(), watched, now, &self.holder.timings);
         if let Acquire::Wait(left) = acquire {
             return Ok(ClaimResult::HeldByOther(later(now, left)));
         }
@@ -104,7 +105,7 @@ impl Executor {
             unsaved.iter().for_each(|outcome| record.apply(outcome));
             // The lease starts at the write, not at the read before it.
             lease = self.holder.lease();
-            record.acquire(lease.claim.clone(), intent.posts.iter().cloned());
+            record.acquire(lease.claim.clone(), intent.posts.iter().cloned(), &self.holder.timings);
             Some(record.encode())
         })
         .await;
@@ -119,7 +120,7 @@ impl Executor {
                 if lease.may_start_call() {
                     self.log_once.clear(STAGE_WRITE);
                 } else if self.log_once.should_log(STAGE_WRITE, "slow") {
-                    warn!(request = %id, "Teleport took longer than {} s to write a record; nothing is sent to Slack until it is faster, because another daemon could be at work by then", CLAIM_BUDGET.as_secs());
+                    warn!(request = %id, "Teleport took longer than {} s to write a record; nothing is sent to Slack until it is faster, because another daemon could be at work by then", self.holder.timings.budget.as_secs());
                 }
                 Ok(ClaimResult::Acquired(lease))
             }

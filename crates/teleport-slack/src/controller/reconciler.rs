@@ -28,6 +28,7 @@ use super::refetch::{Presence, drop_unconfirmed, refetch_at, refetch_if_stale};
 use super::retry_state::{Observed, RetryState, later};
 use super::send_turns::Wait;
 use super::start_order::StartOrder;
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
@@ -56,6 +57,7 @@ pub(super) struct Reconciler {
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    pub(super) timings: ControllerTimings,
 }
 
 impl Reconciler {
@@ -310,7 +312,7 @@ impl Reconciler {
 
     fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
         let ReconcileError { stage, source: error } = failure;
-        let (backoff, is_refusal) = retry_policy(error.kind());
+        let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);

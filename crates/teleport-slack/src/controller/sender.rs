@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
-use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
@@ -24,6 +22,7 @@ use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, SlackOperation};
 use access_core::domain::error_chain::seconds;
@@ -36,16 +35,6 @@ use slack_client::{self, PostMessage};
 /// Calls to Slack in flight at once: well below Slack's limits for a second, and enough that one slow channel does not block
 /// the others.
 const MAX_CONCURRENT_CALLS: usize = 16;
-/// Transient errors: again soon, then a few times a minute.
-const TRANSIENT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
-/// The outcome of a post is not known. It may be there already, so the retry need not hurry.
-const AMBIGUOUS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
-/// Refused credentials: an operator must act, so retry now and then.
-const UNAUTHORIZED_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
-/// Refused until a user changes something in Slack (invites the bot, unarchives the channel). That user sees the effect
-/// soon, and there is no tight retry loop.
-const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 
 /// Sends messages to Slack.
 #[derive(Debug)]
@@ -63,6 +52,7 @@ pub(super) struct SlackSender {
     /// Notified when a post ended.
     pub(super) send_ended: Notify,
     pub(super) metrics: Metrics,
+    pub(super) timings: ControllerTimings,
 }
 
 /// Why a call was not made, or failed.
@@ -86,6 +76,7 @@ impl SlackSender {
         author: Author,
         turns: mpsc::Sender<RequestId>,
         metrics: Metrics,
+        timings: ControllerTimings,
     ) -> Self {
         Self {
             slack,
@@ -93,18 +84,19 @@ impl SlackSender {
             author,
             call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
             queues: Mutex::default(),
-            breaker: Mutex::default(),
-            channels: Mutex::default(),
+            breaker: Mutex::new(ChannelBreaker::new(&timings)),
+            channels: Mutex::new(ChannelStates::new(&timings)),
             log_once: SharedLogOnce::default(),
             next_in_queue: turns,
             send_ended: Notify::new(),
             metrics,
+            timings,
         }
     }
 
     /// Refusing channels may accept messages now.
     pub(super) fn reset_breaker(&self) {
-        *self.breaker() = ChannelBreaker::default();
+        *self.breaker() = ChannelBreaker::new(&self.timings);
     }
 
     /// Waits until a call could be made at once, so that the lease is not spent in a queue.
@@ -321,8 +313,8 @@ impl SlackSender {
         }
         let seed = fastrand::u64(..);
         let delay = match error.retry() {
-            Retry::Backoff if is_unclear => AMBIGUOUS_BACKOFF.delay(failures + 1, seed),
-            Retry::Backoff => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Backoff if is_unclear => self.timings.ambiguous.delay(failures + 1, seed),
+            Retry::Backoff => self.timings.transient.delay(failures + 1, seed),
             Retry::After(delay) => {
                 let now = Instant::now();
                 let is_post = error.method() == Method::ChatPostMessage;
@@ -334,14 +326,14 @@ impl SlackSender {
                 }
                 delay
             }
-            Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
+            Retry::NeedsOperator => self.timings.unauthorized.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
-            Retry::Never if error.code().is_none() => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Never if error.code().is_none() => self.timings.transient.delay(failures + 1, seed),
             Retry::Never if error.affects() == Affects::Channel => {
-                let delay = |failures| REFUSED_BACKOFF.delay(failures, seed);
+                let delay = |failures| self.timings.refused.delay(failures, seed);
                 self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
             }
-            Retry::Never => REFUSED_BACKOFF.delay(failures + 1, seed),
+            Retry::Never => self.timings.refused.delay(failures + 1, seed),
         };
         // One that may still arrive is not waited for.
         let is_over = !is_unclear || error.has_response();
@@ -364,7 +356,7 @@ impl SlackSender {
             let final_at = if error.has_response() {
                 now
             } else {
-                now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
+                now.saturating_add(self.timings.claim.in_doubt_after_timeout).unwrap_or(now)
             };
             Effect::Unknown {
                 final_at,

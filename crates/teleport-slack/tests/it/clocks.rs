@@ -19,7 +19,7 @@ use teleport_client::identity::Identity;
 use teleport_client::listing::Completeness;
 use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
-use teleport_slack::controller::{Context, Controller};
+use teleport_slack::controller::{Context, Controller, ControllerTimings};
 use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::supervise::clock::Clock;
 use tokio::sync::{mpsc, watch};
@@ -189,6 +189,7 @@ impl InProcessController {
             review: None,
             metrics: metrics.clone(),
             clock,
+            timings: ControllerTimings::default(),
         };
         let (sender, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);
