@@ -22,6 +22,7 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod lookup_order;
 mod work_queue;
 mod history_check;
 mod send_turns;
