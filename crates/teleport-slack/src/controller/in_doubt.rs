@@ -5,32 +5,27 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::channel_queue::QueuedOperation;
 use super::history_check::{self, HistoryResult};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
-use crate::observe::metrics::InDoubtResult;
+use crate::observe::metrics::SlackOperation;
+use crate::observe::metrics::events::HISTORY_SCOPES;
 use access_core::domain::error_chain::seconds;
+use slack_client::error::SlackError;
 use slack_client::method::Method;
-
-/// The bot cannot read the history, and Slack has not answered posts to that destination since.
-const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
 /// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 const IN_DOUBT: &str = "in doubt";
-
-/// The scopes that let the bot read the history.
-const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
 
 impl SlackSender {
     /// Looks for a post whose outcome was not recorded.
@@ -47,8 +42,7 @@ impl SlackSender {
             Outcome::Resolved { operation: operation.clone(), attempted_at: search.in_doubt.attempted_at };
         match history_check::check_history(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(HistoryResult::Found(mut outcomes)) => {
-                self.metrics.in_doubt_post_resolved(InDoubtResult::Found);
-                info!(request = %id, %destination, "Found an unconfirmed message in the channel history; not posting again");
+                self.metrics.in_doubt_post_found(id, destination);
                 outcomes.push(resolved);
                 Ok(outcomes)
             }
@@ -58,6 +52,8 @@ impl SlackSender {
                         return Err(Deferred::not_attempted(Duration::ZERO));
                     }
                     let deleted = self.delete(id, channel.clone(), ts).await;
+                    let result = deleted.as_ref().map(drop).map_err(SlackError::retry);
+                    self.metrics.operation_ended(SlackOperation::Delete, result);
                     deleted.map_err(|error| self.on_error(caller, destination, &error, failures))?;
                 }
                 // The next check finds the rest.
@@ -69,15 +65,13 @@ impl SlackSender {
                     debug!(request = %id, %destination, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
                 }
-                self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %destination, "Unconfirmed message not found in the channel history; posting again");
+                self.metrics.in_doubt_post_not_found(id, destination);
                 let now = Instant::now();
                 self.queues().requeue(destination, caller, now, true, now);
                 Ok(vec![resolved])
             }
             Ok(HistoryResult::ThreadDeleted(lost)) => {
-                self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %destination, "A user deleted the message, so it is not updated any more");
+                self.metrics.in_doubt_thread_deleted(id, destination);
                 Ok(vec![lost, resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) if !search.is_wanted => {
@@ -116,13 +110,12 @@ impl SlackSender {
             self.probe(destination).await;
         }
         if should_retry() {
-            self.metrics.possible_duplicate();
-            warn!(request = %id, %destination, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
+            self.metrics.possible_duplicate(id, destination, attempts, reason);
             let operation = in_doubt.operation.clone();
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
         let next_attempt = in_doubt.next_attempt_at().map(|at| until(at, now));
-        let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let delay = next_attempt.map_or(delay, |next| delay.min(next));
         let retry_in_s = seconds(delay);
         match self.log_once.at_most_each(LOG_INTERVAL, destination, IN_DOUBT) {
@@ -155,7 +148,7 @@ impl SlackSender {
         since: Timestamp,
         failures: u32,
     ) -> (Vec<Outcome>, Deferred) {
-        let delay = NO_ACCESS_BACKOFF.delay(failures + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         warn!(request = %id, destination, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
         let unclear = destination.map(|destination| Outcome::InDoubt {

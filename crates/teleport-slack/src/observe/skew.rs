@@ -1,6 +1,6 @@
 //! How far this machine's clock is from Slack's and Teleport's, and the sentence about it.
 //!
-//! `access_core::domain::skew` computes from an answer what the other side's clock shows; `metrics/clock.rs` logs it.
+//! `access_core::domain::skew` computes from an answer what the other side's clock shows; `metrics/events.rs` logs it.
 
 use access_core::domain::skew::TOLERANCE;
 use jiff::SignedDuration;
@@ -23,6 +23,14 @@ impl Side {
         match self {
             Self::Slack => "Slack",
             Self::Teleport => "Teleport",
+        }
+    }
+
+    /// Its name among the metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Slack => "slack",
+            Self::Teleport => "teleport",
         }
     }
 }
