@@ -86,7 +86,7 @@ async fn a_click_is_acknowledged_before_any_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_again_is_acknowledged_and_not_handed_on() {
+async fn a_repeated_envelope_is_acknowledged_and_not_handled() {
     let (intake, given) = recording_dispatcher();
     let mut one = RunningConnection::start(&intake).await;
     let mut two = RunningConnection::start(&intake).await;
@@ -261,7 +261,7 @@ async fn malformed_frames_are_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_text_of_a_sane_size_ends_the_connection() {
+async fn a_binary_or_oversized_message_ends_the_connection() {
     let (intake, _) = recording_dispatcher();
     let mut one = RunningConnection::start(&intake).await;
     one.slack.raw(Message::binary(b"{}".to_vec())).await;
