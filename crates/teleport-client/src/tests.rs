@@ -418,7 +418,7 @@ async fn records_are_ours_only() {
 }
 
 #[tokio::test]
-async fn a_record_is_decided_again_when_somebody_else_was_faster() {
+async fn an_edit_is_repeated_when_another_writer_was_faster() {
     let data = PluginData {
         slack: [("r1".to_owned(), fields(&[("count", "1")]))].into(),
         others: vec![fields(&[("count", "5"), ("theirs", "kept")])],

@@ -155,7 +155,7 @@ async fn each_refusal_of_a_review_is_distinguished() {
 }
 
 #[tokio::test]
-async fn a_review_of_nobody_is_not_sent() {
+async fn a_review_without_an_author_is_not_sent() {
     let (sim, client) = reviewer().await;
     let outcome = submit_as_reviewer(&client, &review_of("", &create_request(&sim))).await;
     assert_eq!(refusal(outcome), Refusal::AuthorUnknown);

@@ -111,7 +111,7 @@ fn calls_that_went_wrong_are_no_refusals() {
 }
 
 #[test]
-fn names_cannot_pretend_to_be_words() {
+fn names_cannot_imitate_words() {
     for name in
         ["has already been approved", "mfa", r#"\" on behalf of \"x"#, "long-term", "already reviewed"]
     {

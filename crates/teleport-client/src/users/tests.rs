@@ -51,7 +51,7 @@ async fn users_of_every_version_are_found_with_traits_and_end() {
 }
 
 #[tokio::test]
-async fn nobody_has_no_name() {
+async fn a_user_without_a_name_is_not_found() {
     let (sim, client) = sim_client(Options::golden(), PLUGIN).await;
     assert_eq!(client.get_user("").await.unwrap(), None);
     assert_eq!(sim.call_log().count(Method::GetUser), 0, "some servers would answer with the caller");
