@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::controller::{Context, Controller};
 use crate::exit::ExitError;
 use crate::http::diagnostics::Diagnostics;
+use crate::observe::file_watch;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
@@ -84,7 +85,7 @@ impl App {
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader =
             Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());
-        tasks.start("identity", reloader.run(identity_reloader::POLL_INTERVAL, stop.clone()));
+        tasks.start("identity", reloader.run(file_watch::INTERVAL, stop.clone()));
         let pong = startup::wait_for_teleport(&teleport).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
+use crate::observe::file_watch::{self, FileWatch};
 use certificates::{CertificateError, Certificates};
 use interactivity::{CallbackResponse, HandlerPool, SignatureHeaders};
 use server::ListenerLimits;
@@ -39,15 +40,12 @@ const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
 /// How long a listener that stops waits for requests in progress.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often the key and certificate are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
-
 /// A socket that listens for callbacks, and what it takes to serve it.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    certificates: Option<Certificates>,
+    certificates: Option<(Certificates, FileWatch)>,
     reload_every: Duration,
 }
 
@@ -94,7 +92,7 @@ impl Listener {
             None => None,
         };
         let (socket, address) = bind(address, "Slack's callbacks", "http.listen_addr").await?;
-        Ok(Self { socket, address, certificates, reload_every: RELOAD_EVERY })
+        Ok(Self { socket, address, certificates, reload_every: file_watch::INTERVAL })
     }
 
     /// Where it listens; with the real port if port 0 was asked for.
@@ -121,9 +119,10 @@ impl Listener {
         }
         let work = HandlerPool::default();
         let router = interactivity::router(handler, work.clone());
+        let (certificates, watch) = certificates.unzip();
         let renewal = async {
-            if let Some(certificates) = &certificates {
-                certificates.keep_current(reload_every).await;
+            if let (Some(certificates), Some(watch)) = (&certificates, watch) {
+                certificates.keep_current(watch, reload_every).await;
             }
         };
         let tls = || certificates.as_ref().map(Certificates::current);

@@ -274,7 +274,7 @@ async fn a_panic_is_answered_and_the_listener_goes_on() {
         check_status(&running.exchange(callback(body)).await, "500");
     }
     check_status(&running.exchange(callback("")).await, "200");
-    assert_eq!(log.count("panicked"), 2, "{}", log.text());
+    assert_eq!(log.count("Handling a callback panicked"), 2, "{}", log.text());
 }
 
 #[tokio::test]
