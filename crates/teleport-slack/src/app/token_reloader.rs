@@ -12,8 +12,9 @@ use tokio::sync::watch as latest;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use crate::app::timings::Timings;
 use crate::config::{TokenKind, reread};
-use crate::observe::file_watch::{self, FileChange, FileWatch};
+use crate::observe::file_watch::{FileChange, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
@@ -21,8 +22,6 @@ use slack_client::objects::AuthTest;
 
 /// How soon a new secret that was not accepted is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
-/// How soon it is asked whether Slack takes the refused token again.
-const PROBE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(60) };
 
 /// Whose token it was when the daemon started; a new one must be of the same bot.
 pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
@@ -33,15 +32,16 @@ pub(crate) async fn keep_bot_token_current(
     token: Secret,
     known: KnownBot,
     metrics: Metrics,
+    timings: Timings,
 ) {
-    let reporting = report_token_state(slack.clone(), token.clone(), metrics);
-    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), reporting);
+    let reporting = report_token_state(slack.clone(), token.clone(), metrics, timings.token_probe);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token, timings.file_poll), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
-pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>) {
+pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>, poll: Duration) {
     let first = secret.borrow().clone();
-    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first).await;
+    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first, poll).await;
 }
 
 /// Who uses a secret.
@@ -105,7 +105,7 @@ pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
 }
 
 /// Says once that Slack refuses the token, and that it takes it again.
-async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics) {
+async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics, probe: Backoff) {
     let remedy = match token.file() {
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
@@ -123,7 +123,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         while status.borrow_and_update().rejection.is_some() {
             failures += 1;
             tokio::select! {
-                () = sleep(PROBE_BACKOFF.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
+                () = sleep(probe.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
                 _ = status.changed() => {}
             }
         }
@@ -133,7 +133,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
 }
 
 /// Watches the file of a secret and never returns; without a file it only waits.
-async fn watch_file(user: SecretConsumer, secret: Secret) {
+async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
     let mut files = FileWatch::new(vec![file.clone()], RETRY_INTERVAL);
@@ -146,7 +146,7 @@ async fn watch_file(user: SecretConsumer, secret: Secret) {
         }
     };
     loop {
-        sleep(file_watch::INTERVAL).await;
+        sleep(poll).await;
         let is_new = match files.look().await {
             FileChange::Nothing => continue,
             FileChange::Restored => {

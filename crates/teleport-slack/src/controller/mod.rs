@@ -22,12 +22,14 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod lookup_order;
 mod work_queue;
 mod history_check;
 mod send_turns;
 mod lease;
 mod reconcile_error;
 mod reconciler;
+mod timings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -48,6 +50,7 @@ use tracing::{debug, error, info, warn};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
 use self::reconciler::Reconciler;
+pub use self::timings::ControllerTimings;
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
 use crate::controller::recipient_lookup::RecipientLookup;
@@ -56,7 +59,7 @@ use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
@@ -74,8 +77,6 @@ const LOOKUP_UPDATES_CAPACITY: usize = 256;
 const MAX_CONCURRENT_RECONCILES: usize = 64;
 /// Every request is reconciled again this often although nothing woke it.
 const RESYNC_PERIOD: Duration = Duration::from_secs(600);
-/// How long reconciles in progress may go on after the daemon is asked to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Requests whose turn it is, before the controller queues them; more come when their waits end.
 const NEXT_IN_QUEUE_CAPACITY: usize = 1_000;
 /// A reconcile that panicked is tried again after this long.
@@ -105,6 +106,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Gives the wall clock's time.
     pub clock: Clock,
+    /// How long to wait.
+    pub timings: ControllerTimings,
 }
 
 /// What the controller needs for reviews in Slack.
@@ -172,15 +175,21 @@ impl Controller {
             review,
             metrics,
             clock,
+            timings,
         } = context;
         let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
         let users = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx);
+        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, timings.lookup);
         // Without reviews in Slack these receivers never yield.
         let review = review.map(|r| {
             let can_submit = r.can_submit.clone();
-            let review_context =
-                ReviewContext { rules: r.rules, setting: r.setting, can_submit, resolver: r.resolver };
+            let review_context = ReviewContext {
+                rules: r.rules,
+                setting: r.setting,
+                can_submit,
+                resolver: r.resolver,
+                timings,
+            };
             (review_context, r.can_submit, r.enqueued)
         });
         let (review, can_submit, enqueued) = match review {
@@ -190,11 +199,11 @@ impl Controller {
         let (mut standing, admitted) = (slack.token_status(), teleport.readmissions());
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
-        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
+        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
         let log_once = Arc::new(SharedLogOnce::default());
         let executor = Executor {
             teleport: teleport.clone(),
-            holder: Holder::new(),
+            holder: Holder::new(timings.claim),
             sender,
             directory: directory.clone(),
             log_once: Arc::clone(&log_once),
@@ -215,6 +224,7 @@ impl Controller {
             review,
             metrics,
             clock,
+            timings,
         };
         Self {
             reconciler: Arc::new(reconciler),
@@ -239,7 +249,7 @@ impl Controller {
         }
     }
 
-    /// Runs until `stop`, then lets the reconciles in progress finish, for at most 15 s.
+    /// Runs until `stop`, then lets the reconciles in progress finish, for at most [`ControllerTimings::drain`].
     pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
         let mut resync = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -415,7 +425,7 @@ impl Controller {
             Err(error) => {
                 let Some(id) = self.request_by_task.remove(&error.id()) else { return };
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
+                self.reconciler.metrics.reconcile_panicked();
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");
@@ -463,7 +473,7 @@ impl Controller {
         }
         info!("Draining {left} reconciliations");
         let finish = async { while self.in_progress.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN_TIMEOUT, finish).await.is_err() {
+        if tokio::time::timeout(self.reconciler.timings.drain, finish).await.is_err() {
             warn!(
                 left = self.in_progress.len(),
                 "Stopped before all reconciliations finished; the next start resumes them"

@@ -8,6 +8,7 @@ use access_core::domain::request::AccessRequest;
 use access_core::record::{Operation, Outcome, Record};
 use tracing::warn;
 
+use super::lookup_order::LookupKey;
 use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::SharedLogOnce;
@@ -121,6 +122,13 @@ impl RequestRecipients {
                 if wanted.is_empty() {
                     return true;
                 }
+                let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
+                let join = |(recipient, is_configured): &(Recipient, bool)| {
+                    let requester = (!is_configured).then(|| listed.user.clone());
+                    let key = LookupKey { recipient: recipient.key(), requester };
+                    lookup.order.join(key, listed.created, &listed.id)
+                };
+                retry_state.lookup_waiters = waiting.map(join).collect();
                 lookup.start(listed, wanted).await
             }
         };
@@ -133,7 +141,7 @@ impl RequestRecipients {
                     }
                     retry_state.resolved.push((recipient, found));
                 }
-                Err(missing) => self.record_unresolved(missing, log_once, retry_state),
+                Err(missing) => self.record_unresolved(missing, lookup, log_once, retry_state),
             }
         }
         retry_state.pending_lookups = progress.pending;
@@ -144,6 +152,7 @@ impl RequestRecipients {
     fn record_unresolved(
         &self,
         missing: LookupError,
+        lookup: &RecipientLookup,
         log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) {
@@ -151,9 +160,10 @@ impl RequestRecipients {
             return;
         }
         let key = missing.recipient.key();
+        retry_state.lookup_waiters.retain(|waiter| *waiter.recipient() != key);
         let operation = Operation::Post(key.clone());
         let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-        let delay = missing.delay(failures);
+        let delay = missing.delay(failures, lookup.backoff);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
         if is_reviewer && matches!(missing.kind, LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated) {
             // One line names all of them (`record_unnotified_reviewers`).

@@ -14,6 +14,7 @@ use access_core::record::{Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::lookup_order::LookupWaiter;
 use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
 
 /// The longest wait of an operation.
@@ -133,6 +134,8 @@ pub(super) struct RetryState {
     pub(super) pending_lookups: Option<PendingLookups>,
     /// Their results so far.
     pub(super) resolved: Vec<ResolvedRecipient>,
+    /// The same look-ups, for the order among requests that wait for them.
+    pub(super) lookup_waiters: Vec<LookupWaiter>,
     /// Recipients who turned out to be the requester.
     pub(super) requester_keys: BTreeSet<RecipientKey>,
     /// Suggested reviewers that match no user.
@@ -146,6 +149,14 @@ pub(super) struct RetryState {
 }
 
 impl RetryState {
+    /// The look-ups of recipients that have ended.
+    pub(super) fn ended_lookups(&mut self) -> Vec<LookupWaiter> {
+        let Self { lookup_waiters, pending_lookups, resolved, .. } = self;
+        let is_known = |key: &RecipientKey| resolved.iter().any(|(recipient, _)| recipient.key() == *key);
+        let has_ended = |waiter: &mut LookupWaiter| pending_lookups.is_none() || is_known(waiter.recipient());
+        lookup_waiters.extract_if(.., has_ended).collect()
+    }
+
     /// Whether it can be forgotten without loss.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_lagging() && self.observed.is_none() && self.decision_retry.is_none()
@@ -272,6 +283,8 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use access_core::record::claim::ClaimTimings;
+
     use super::*;
     use access_core::domain::ids::{ChannelId, MessageTs};
 
@@ -303,7 +316,7 @@ mod tests {
         let since = |second| Timestamp::from_second(second).unwrap();
         let mut record = Record::default();
         let claim = Claim { acquired_at: since(7), ..claim("us", 7) };
-        record.acquire(claim, [(operation.clone(), "C0TEAM".to_owned())]);
+        record.acquire(claim, [(operation.clone(), "C0TEAM".to_owned())], &ClaimTimings::default());
         let mut retry_state = RetryState::default();
         for second in 0..1_000 {
             retry_state.drop_resolved(&record);

@@ -4,6 +4,7 @@
 //! user gets the reply. Whatever happens, the user gets one reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
@@ -87,9 +88,9 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most 15 s.
-    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
-        run_worker_pool(incoming, stop, Arc::new(self)).await;
+    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
+    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
+        run_worker_pool(incoming, stop, Arc::new(self), drain).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {

@@ -13,9 +13,6 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::debug;
 
-/// How often callers look. Files are a few kilobytes, and waiting for a new certificate or token is an outage.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(2);
-
 /// The largest file that is compared. Keys, certificates and tokens are much smaller, and the code that uses the contents says
 /// so of one that is too large.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -14,8 +14,6 @@ use tracing::warn;
 
 /// Items worked on at once.
 const MAX_CONCURRENT: usize = 64;
-/// How long the work may go on after the stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the replies to the users of aborted items may then take.
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -35,12 +33,13 @@ pub(crate) trait JobHandler<T>: Clone {
 }
 
 /// Works on each of `items` until the stop, and then on those that still come, because items from a socket are
-/// acknowledged by then. Ends when all senders are gone and all work is done, or 15 s after the stop. The users who still
+/// acknowledged by then. Ends when all senders are gone and all work is done, or `drain` after the stop. The users who still
 /// wait then get a reply within 3 s. The user of an item whose work panics gets one too.
 pub(crate) async fn run_worker_pool<T, H: JobHandler<T>>(
     mut items: mpsc::Receiver<T>,
     stop: CancellationToken,
     handler: H,
+    drain: Duration,
 ) {
     let mut work = WorkerPool { handler, tasks: JoinSet::new(), reply_to: HashMap::new() };
     loop {
@@ -64,7 +63,7 @@ pub(crate) async fn run_worker_pool<T, H: JobHandler<T>>(
             work.on_ended(ended);
         }
     };
-    if timeout(DRAIN_TIMEOUT, finish).await.is_err() {
+    if timeout(drain, finish).await.is_err() {
         warn!(
             "Stopped before all clicks were handled; the users get a reply that asks them to look and to click again"
         );
@@ -121,6 +120,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
     /// Does its work, and records the users who got the reply that theirs was not done.
     #[derive(Clone)]
@@ -179,7 +180,7 @@ mod tests {
         let (bring, items) = mpsc::channel(1);
         let (stop, done) = (CancellationToken::new(), Arc::default());
         stop.cancel();
-        let working = run_worker_pool(items, stop, counting(&done));
+        let working = run_worker_pool(items, stop, counting(&done), DRAIN_TIMEOUT);
         // A transport that stops too, and has more to hand on than there is room for.
         let bringing = async move {
             for number in 0..2 * MAX_CONCURRENT {
@@ -197,7 +198,7 @@ mod tests {
         for number in 0..=2 * MAX_CONCURRENT {
             bring.try_send(number).unwrap();
         }
-        let working = run_worker_pool(items, stop.clone(), counting(&done));
+        let working = run_worker_pool(items, stop.clone(), counting(&done), DRAIN_TIMEOUT);
         let watching = async {
             tokio::time::sleep(Duration::from_millis(1_500)).await;
             assert_eq!(done.load(Ordering::Relaxed), MAX_CONCURRENT);
@@ -221,7 +222,7 @@ mod tests {
         };
         stop.cancel();
         let handler = Test::new(hanging);
-        run_worker_pool(items, stop, handler.clone()).await;
+        run_worker_pool(items, stop, handler.clone(), DRAIN_TIMEOUT).await;
         assert_eq!(began.elapsed(), DRAIN_TIMEOUT);
         assert!(bring.try_send(0).is_err(), "and no sender can add more");
         let mut notified = handler.notified.lock().clone();
@@ -250,7 +251,7 @@ mod tests {
             drop(bring);
         };
         let handler = Test::new(panicking);
-        tokio::join!(run_worker_pool(items, stop.clone(), handler.clone()), bringing);
+        tokio::join!(run_worker_pool(items, stop.clone(), handler.clone(), DRAIN_TIMEOUT), bringing);
         assert_eq!(done.load(Ordering::Relaxed), 2);
         assert_eq!(*handler.notified.lock(), [0], "the user of that item");
     }

@@ -5,8 +5,11 @@ use std::ops::RangeInclusive;
 use access_core::domain::ids::SlackUserId;
 use jiff::SignedDuration;
 
+use super::super::lookup_order::{LookupKey, LookupOrder};
 use super::*;
+use access_core::domain::lifecycle::Phase;
 use access_core::domain::secret::Secret;
+use access_core::render::mrkdwn::Mrkdwn;
 use slack_client::ClientOptions;
 use slack_client::objects::AuthTest;
 
@@ -28,7 +31,14 @@ fn sender() -> SlackSender {
     };
     let (turns, _) = mpsc::channel(1);
     let slack = slack_client::Client::new(options).unwrap();
-    SlackSender::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
+    SlackSender::new(
+        slack.clone(),
+        Directory::new(slack),
+        Author::from(&auth),
+        turns,
+        Metrics::new(),
+        ControllerTimings::default(),
+    )
 }
 
 fn caller(id: &str) -> QueuedOperation {
@@ -47,7 +57,10 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
     let sender = sender();
     let coded = |method, code| SlackError::api_error(method, code);
     // Slack has answered, so it is there or never will be; or it may still be on its way.
-    let (now, late) = (Some(SignedDuration::ZERO), Some(IN_DOUBT_AFTER_TIMEOUT));
+    let (now, late) = (
+        Some(SignedDuration::ZERO),
+        Some(SignedDuration::try_from(sender.timings.claim.in_doubt_after_timeout).unwrap()),
+    );
     for (error, final_after) in [
         (SlackError::timed_out(POST, true), late),
         (SlackError::status(POST, 502), late),
@@ -118,10 +131,7 @@ fn a_channel_error_counts_for_all_messages_and_a_message_error_for_itself() {
         let wait = sender.breaker().required_wait("C0TEAM", &RequestId::new("other"), &other, now);
         assert_eq!(wait.is_some(), is_shut, "{code}: {wait:?}");
         // The first wait is longer than the probe interval, or the operation itself would run into it.
-        assert!(
-            refused(&sender, &coded(code), 0).delay > crate::controller::channel_breaker::PROBE_INTERVAL,
-            "{code}"
-        );
+        assert!(refused(&sender, &coded(code), 0).delay > sender.timings.refused_probe_interval, "{code}");
     }
 }
 
@@ -152,4 +162,44 @@ fn a_message_is_given_up_when_it_is_deleted_or_not_needed() {
             "{error}"
         );
     }
+}
+
+fn post_step(destination: &str) -> Step {
+    let message = || Message::plain(Mrkdwn::default());
+    Step::Post {
+        key: RecipientKey::new("bob@example.com"),
+        post_to: destination.into(),
+        message: message(),
+        fallback: message(),
+        displayed: DisplayedState { phase: Phase::Pending, digest: String::new() },
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_result_of_a_lookup_queues_all_requests_that_wait_for_it() {
+    let (sender, order) = (sender(), LookupOrder::default());
+    let key = RecipientKey::new("bob@example.com");
+    let made = |second: i64| (Timestamp::from_second(second).ok(), RequestId::new(format!("r{second}")));
+    let [first, second, third] = [1, 2, 3].map(|n| {
+        let (created, id) = made(n);
+        order.join(LookupKey { recipient: key.clone(), requester: None }, created, &id)
+    });
+    let operations = vec![(Operation::Post(key.clone()), vec![post_step("U0BOB")])];
+    let line_up = |n, waiter, operations: &[_]| {
+        let (created, id) = made(n);
+        sender.line_up_lookups(&id, created, operations, vec![waiter]);
+    };
+    let reserve = |n| {
+        let (created, id) = made(n);
+        let caller = QueuedOperation { created, id, operation: Operation::Post(key.clone()) };
+        sender.reserve(&caller, &post_step("U0BOB")).map(|wait| wait.is_queued)
+    };
+    line_up(3, third, &operations);
+    assert_eq!(reserve(3), Some(true), "two older requests wait for bob");
+    // The oldest one turns out to need no message to bob, and the next is first.
+    line_up(1, first, &[]);
+    line_up(2, second, &operations);
+    assert_eq!((reserve(3), reserve(2)), (Some(true), None));
+    sender.end_all(&made(2).1);
+    assert_eq!(reserve(3), None);
 }

@@ -53,8 +53,8 @@ async fn call(address: SocketAddr, trusted: &Pair) -> io::Result<String> {
 }
 
 async fn start(files: &TlsFiles) -> Running {
-    let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files)).await.unwrap();
-    listener.reload_every = Duration::from_millis(20);
+    let file_poll = Duration::from_millis(20);
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files), file_poll).await.unwrap();
     Running::serve(listener, ack)
 }
 
@@ -147,7 +147,7 @@ async fn what_cannot_be_used_is_refused_at_the_start() {
     let check = async |key: &str, cert: &str, expected: &str| {
         fs::write(&files.key, key).unwrap();
         fs::write(&files.cert, cert).unwrap();
-        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
         let shown = format!("{} {error:?}", chain(&error));
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -159,6 +159,6 @@ async fn what_cannot_be_used_is_refused_at_the_start() {
     check("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
     check(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();
-    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
     assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
 }
