@@ -39,7 +39,7 @@ impl Running {
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
     {
-        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap(), handler)
+        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None, PATIENCE).await.unwrap(), handler)
     }
 
     fn serve<H, F>(listener: Listener, handler: H) -> Self
@@ -274,7 +274,7 @@ async fn a_panic_is_answered_and_the_listener_goes_on() {
         check_status(&running.exchange(callback(body)).await, "500");
     }
     check_status(&running.exchange(callback("")).await, "200");
-    assert_eq!(log.count("panicked"), 2, "{}", log.text());
+    assert_eq!(log.count("Handling a callback panicked"), 2, "{}", log.text());
 }
 
 #[tokio::test]
@@ -406,7 +406,7 @@ async fn a_plain_listener_says_what_the_guide_shows() {
     let running = Running::start(ack).await;
     check_status(&running.exchange(callback("")).await, "200");
     assert_eq!(log.count(&format!("Starting insecure HTTP server on {}", running.address)), 1);
-    let error = Listener::bind(running.address, None).await.unwrap_err();
+    let error = Listener::bind(running.address, None, PATIENCE).await.unwrap_err();
     assert!(error.to_string().contains("http.listen_addr"), "{error}");
     assert!(chain(&error).contains("in use"), "{}", chain(&error));
 }
