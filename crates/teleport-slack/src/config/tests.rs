@@ -23,7 +23,12 @@ fn no_files(_: &Path) -> io::Result<TokenFile> {
 }
 
 fn token_files(path: &Path) -> io::Result<TokenFile> {
-    let file = |text: &str, mode| Ok(TokenFile { text: Secret::new(text), mode: Some(mode) });
+    let file = |text: &str, mode| {
+        Ok(TokenFile {
+            text: Secret::new(text),
+            permissions: Some(client_base::files::Permissions::of_mode(mode)),
+        })
+    };
     match path.to_str().unwrap_or_default() {
         "/run/token" => file(&format!("  xoxb-{SECRET}\n"), 0o600),
         "/run/open" => file("xoxb-1", 0o644),
