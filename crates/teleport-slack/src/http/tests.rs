@@ -156,7 +156,7 @@ async fn answers_are_what_the_handler_says() {
 }
 
 #[tokio::test]
-async fn what_is_no_callback_does_not_reach_the_handler() {
+async fn other_requests_do_not_reach_the_handler() {
     let running = Running::start(never).await;
     let time = "X-Slack-Request-Timestamp: 1\r\n";
     let signature = "X-Slack-Signature: v0=1\r\n";

@@ -216,7 +216,7 @@ async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
 fn notices_fit_the_life_of_the_certificate() {
     let from: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let hours = SignedDuration::from_hours;
-    let check = |life: SignedDuration, left: &[(SignedDuration, usize)]| {
+    let assert_notices = |life: SignedDuration, left: &[(SignedDuration, usize)]| {
         for (left, expected) in left {
             let until = from + life;
             assert_eq!(notices_due(from, until, until - *left), *expected, "{life} with {left} left");
@@ -225,10 +225,10 @@ fn notices_fit_the_life_of_the_certificate() {
     let minutes = SignedDuration::from_mins;
     let (week, day) = (hours(7 * 24), hours(24));
     let long = [(week + minutes(1), 0), (week, 1), (day, 2), (hours(1), 3), (minutes(0), 4), (-week, 4)];
-    check(hours(8_760), &long);
+    assert_notices(hours(8_760), &long);
     // A week's certificate is not warned of all its life, and tbot's not before it is overdue.
-    check(week, &[(week, 0), (day, 1), (hours(1), 2), (minutes(0), 3)]);
-    check(hours(1), &[(minutes(40), 0), (minutes(15), 1), (minutes(0), 2)]);
+    assert_notices(week, &[(week, 0), (day, 1), (hours(1), 2), (minutes(0), 3)]);
+    assert_notices(hours(1), &[(minutes(40), 0), (minutes(15), 1), (minutes(0), 2)]);
     // From the beginning of time to its end.
     assert_eq!(notices_due(Timestamp::MIN, Timestamp::MAX, from), 0);
     assert_eq!(notices_due(from, from, from), 2);

@@ -141,10 +141,10 @@ async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_at_the_start() {
+async fn unusable_tls_files_are_refused_at_the_start() {
     let (dir, one, other) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
     let files = files(&dir);
-    let check = async |key: &str, cert: &str, expected: &str| {
+    let assert_refused = async |key: &str, cert: &str, expected: &str| {
         fs::write(&files.key, key).unwrap();
         fs::write(&files.cert, cert).unwrap();
         let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
@@ -152,12 +152,12 @@ async fn what_cannot_be_used_is_refused_at_the_start() {
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
     };
-    check(&one.key, &other.cert, "cannot be used together").await;
-    check(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
-    check(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
-    check(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
-    check("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
-    check(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
+    assert_refused(&one.key, &other.cert, "cannot be used together").await;
+    assert_refused(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
+    assert_refused(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
+    assert_refused(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
+    assert_refused("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
+    assert_refused(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();
     let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
     assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
