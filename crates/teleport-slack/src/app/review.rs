@@ -73,7 +73,7 @@ pub(crate) async fn start(
         check_same_app(&installation, app_token)?;
     }
     let rules = Arc::new(config.rules.clone());
-    let setting = ModeSetting::from(config.mode);
+    let setting = config.mode;
     log_review_mode(config, &rules);
     let (interactions_tx, interactions_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
     let (handle, enqueued) = Handle::new();
@@ -136,7 +136,7 @@ pub(crate) async fn start(
                 "app-level token",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::App, token, timings.secret_poll),
+                    token_reloader::keep_secret_current(TokenKind::App, token, timings.file_poll),
                 ),
             );
             let handler = move |envelope| {
@@ -150,16 +150,15 @@ pub(crate) async fn start(
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
-            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
-            let mut bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
-            bound.reload_every = timings.callback_certificate_poll;
+            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref(), timings.file_poll).await;
+            let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
             tasks.start(
                 "signing secret",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.secret_poll),
+                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.file_poll),
                 ),
             );
             let handler = move |headers, body: bytes::Bytes| {
@@ -267,7 +266,7 @@ fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
         );
         return;
     }
-    match ModeSetting::from(config.mode) {
+    match config.mode {
         ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
         ModeSetting::Resolver if rules == 0 => warn!(
             "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"
