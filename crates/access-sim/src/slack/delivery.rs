@@ -12,10 +12,10 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use super::faults::{ActiveFault, Fault};
+use super::handles::ConnectionHandle;
 use super::methods::ScopeHeaders;
 use super::rate::retry_after_seconds;
 use super::reply::HttpReply;
-use super::server::ConnectionHandle;
 
 const JSON: &str = "application/json; charset=utf-8";
 const SCOPES: HeaderName = HeaderName::from_static("x-oauth-scopes");

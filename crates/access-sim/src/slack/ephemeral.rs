@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::message::Message;
-use super::snapshot::MessageView;
+use super::message_view::MessageView;
 use super::ts::Ts;
 
 /// Older ones are forgotten, as at a reload.

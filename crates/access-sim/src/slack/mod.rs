@@ -20,6 +20,7 @@ pub mod socket;
 pub mod views;
 mod ephemeral;
 mod message;
+mod message_view;
 mod state;
 mod mrkdwn;
 mod metadata;
@@ -29,6 +30,7 @@ mod methods;
 mod web;
 mod delivery;
 mod server;
+mod handles;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -3,7 +3,7 @@
 //!
 //! Where Slack's automatic linking is not documented to the last rule, this leans to "it would be linked".
 
-use super::effects::{Date, Effects, Link, LinkKind};
+use super::effects::found::{Date, Effects, Link, LinkKind};
 
 /// What Slack finds in the text by itself, without angle brackets.
 #[derive(Debug, Clone, Copy)]

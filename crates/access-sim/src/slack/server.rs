@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
+use super::handles::{ConnectionHandle, ServerTasks};
 use super::socket::upgrade;
 use super::web;
 
@@ -37,30 +38,6 @@ const MAX_CONNECTIONS: usize = 512;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Before trying again when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Lets a request's handler cut the connection it came on.
-#[derive(Clone, Default)]
-pub(super) struct ConnectionHandle(CancellationToken);
-
-impl ConnectionHandle {
-    /// Resets the connection. Never returns: the connection's task drops the caller with the connection.
-    pub(super) async fn reset(&self) -> ! {
-        self.cut();
-        std::future::pending().await
-    }
-
-    /// Has the connection end with a reset when its owner drops it.
-    pub(super) fn cut(&self) {
-        self.0.cancel();
-    }
-}
-
-/// Lets a request's handler go on with the connection after the request, as sockets do.
-#[derive(Clone)]
-pub(super) struct ServerTasks {
-    pub(super) stop: CancellationToken,
-    pub(super) tasks: TaskTracker,
-}
 
 /// Serves until `stop` is cancelled; the connections are further tasks of `tasks`.
 pub(super) async fn serve(

@@ -19,11 +19,11 @@ use super::arguments::{self, Arguments, Incoming};
 use super::call_log::ResponseTarget;
 use super::delivery::{self, Outcome};
 use super::faults::Fault;
+use super::handles::ConnectionHandle;
 use super::interactive::hooks::Origin;
 use super::methods;
 use super::methods::response::{RESPONSE_URL, respond as respond_to};
 use super::reply::{ApiError, HttpReply};
-use super::server::ConnectionHandle;
 use super::state::Moment;
 use crate::call_sequence::Side;
 

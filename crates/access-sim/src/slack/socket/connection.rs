@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_util::sync::CancellationToken;
 
 use super::super::Shared;
-use super::super::server::ConnectionHandle;
+use super::super::handles::ConnectionHandle;
 use super::{Command, DisconnectReason, RegisteredSocket, SocketGuard};
 
 /// Acknowledgements are small; a view is at most 250 kB.

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::super::Shared;
 use super::super::delivery::{self, plain};
 use super::super::faults::Fault;
-use super::super::server::{ConnectionHandle, ServerTasks};
+use super::super::handles::{ConnectionHandle, ServerTasks};
 use super::super::state::Moment;
 use super::connection;
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::ts::Ts;
-use super::ActionError;
+use super::error::ActionError;
 
 /// The question that a client asks before it sends a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
