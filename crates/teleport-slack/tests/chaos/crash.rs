@@ -49,12 +49,12 @@ fn killed_after_any_call_of_a_request_with_reviews() {
 
 #[test]
 fn killed_before_any_call_of_a_request_with_a_click() {
-    run_test(killed_at_every_call(Scenario::Click, HangAt::Before));
+    run_in_process(killed_at_every_call(Scenario::Click, HangAt::Before));
 }
 
 #[test]
 fn killed_after_any_call_of_a_request_with_a_click() {
-    run_test(killed_at_every_call(Scenario::Click, HangAt::After));
+    run_in_process(killed_at_every_call(Scenario::Click, HangAt::After));
 }
 
 async fn killed_at_every_call(scenario: Scenario, hang_at: HangAt) {

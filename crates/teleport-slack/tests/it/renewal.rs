@@ -13,7 +13,7 @@ const RENEWED: &str = "access-plugin-rw";
 
 #[test]
 fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let before = bed.create_request();
@@ -70,7 +70,7 @@ fn an_expired_certificate_is_logged_and_replacing_it_is_enough() {
 
 #[test]
 fn damaged_files_leave_the_certificate_in_use() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         std::fs::write(bed.dir.path().join("auth.crt"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();

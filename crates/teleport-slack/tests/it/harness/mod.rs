@@ -1,10 +1,11 @@
-//! The test bed: both simulators, the built daemon, short names for what users do, and waits for conditions.
+//! The test bed: both simulators, the daemon, short names for what users do, and waits for conditions.
 //!
 //! Every wait has a limit and reports its condition, Slack's messages and the daemon's log. At the end of a test the
 //! daemon must stop in order, and must not have panicked or logged its token.
 
 pub(crate) mod daemon;
 pub(crate) mod deciding;
+mod in_process;
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use daemon::Daemon;
+pub(crate) use in_process::run_in_process;
 
 /// No condition of a test takes longer, unless the test says so.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -137,10 +139,11 @@ impl TestBed {
         Daemon::start(&self.write_config(config), &self.slack.token())
     }
 
-    /// Starts the daemon with this configuration and expects it to end by itself. Returns its exit status and its
+    /// Starts the program with this configuration and expects it to end by itself. Returns its exit status and its
     /// output, in which this bed's directory is called `DIR`.
     pub(crate) async fn run_to_exit(&self, config: &str) -> (Option<i32>, String) {
-        let (status, log) = self.launch(config).wait_for_exit().await;
+        let daemon = Daemon::start_process(&self.write_config(config), &self.slack.token());
+        let (status, log) = daemon.wait_for_exit().await;
         (status.code(), log.replace(self.dir.path().to_str().unwrap(), "DIR"))
     }
 
