@@ -17,7 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::channel_queue::QueuedOperation;
 use super::lease::{Holder, Lease};
@@ -113,8 +113,7 @@ impl Executor {
             Ok(_) if is_changed => Ok(ClaimResult::RecordChanged),
             Ok(_) => {
                 if acquire == Acquire::Expired {
-                    self.metrics.claim_taken_over();
-                    info!(request = %id, "The claim of another instance (or of an earlier run) expired; taking over this request");
+                    self.metrics.claim_taken_over(id);
                 }
                 retry_state.unrecorded.clear();
                 retry_state.observe_claim(None);

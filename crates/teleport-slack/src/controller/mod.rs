@@ -22,6 +22,7 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod lookup_order;
 mod work_queue;
 mod history_check;
 mod send_turns;
@@ -44,7 +45,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
@@ -424,10 +425,9 @@ impl Controller {
             Err(error) => {
                 let Some(id) = self.request_by_task.remove(&error.id()) else { return };
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_panicked();
+                self.reconciler.metrics.reconcile_panicked(&id, PANIC_BACKOFF);
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
-                error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");
                 self.queue.done(id, Some(Instant::now() + PANIC_BACKOFF));
             }
         }

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use super::lookup_order::LookupOrder;
 use crate::review::users::UserLookup;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
@@ -54,6 +55,8 @@ pub(super) struct RecipientLookup {
     directory: Directory,
     /// Maps users, where reviews in Slack are on.
     users: Option<Arc<UserLookup>>,
+    /// Which requests wait for which look-up.
+    pub(super) order: LookupOrder,
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
     /// The directory does not answer.
@@ -106,7 +109,7 @@ impl RecipientLookup {
         news: mpsc::Sender<RequestId>,
         backoff: Backoff,
     ) -> Self {
-        Self { directory, users, updates: news, backoff }
+        Self { directory, users, order: LookupOrder::default(), updates: news, backoff }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are

@@ -8,6 +8,7 @@ use access_core::domain::request::AccessRequest;
 use access_core::record::{Operation, Outcome, Record};
 use tracing::warn;
 
+use super::lookup_order::LookupKey;
 use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::SharedLogOnce;
@@ -121,6 +122,13 @@ impl RequestRecipients {
                 if wanted.is_empty() {
                     return true;
                 }
+                let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
+                let join = |(recipient, is_configured): &(Recipient, bool)| {
+                    let requester = (!is_configured).then(|| listed.user.clone());
+                    let key = LookupKey { recipient: recipient.key(), requester };
+                    lookup.order.join(key, listed.created, &listed.id)
+                };
+                retry_state.lookup_waiters = waiting.map(join).collect();
                 lookup.start(listed, wanted).await
             }
         };
@@ -152,6 +160,7 @@ impl RequestRecipients {
             return;
         }
         let key = missing.recipient.key();
+        retry_state.lookup_waiters.retain(|waiter| *waiter.recipient() != key);
         let operation = Operation::Post(key.clone());
         let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
         let delay = missing.delay(failures, lookup.backoff);

@@ -162,6 +162,8 @@ impl Reconciler {
             if let Some(ahead) = &ahead {
                 ahead.wait_for_earlier().await;
             }
+            let ended = retry_state.ended_lookups();
+            self.executor.sender.line_up_lookups(id, created, &plan.operations, ended);
             self.defer_or_wait_for_turn(id, created, &mut plan, retry_state).await;
             ahead = None;
             if plan.waits_for_names && plan.operations.is_empty() && retry_state.has_retries() {

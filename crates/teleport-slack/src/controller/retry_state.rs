@@ -14,6 +14,7 @@ use access_core::record::{Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::lookup_order::LookupWaiter;
 use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
 
 /// The longest wait of an operation.
@@ -133,6 +134,8 @@ pub(super) struct RetryState {
     pub(super) pending_lookups: Option<PendingLookups>,
     /// Their results so far.
     pub(super) resolved: Vec<ResolvedRecipient>,
+    /// The same look-ups, for the order among requests that wait for them.
+    pub(super) lookup_waiters: Vec<LookupWaiter>,
     /// Recipients who turned out to be the requester.
     pub(super) requester_keys: BTreeSet<RecipientKey>,
     /// Suggested reviewers that match no user.
@@ -146,6 +149,14 @@ pub(super) struct RetryState {
 }
 
 impl RetryState {
+    /// The look-ups of recipients that have ended.
+    pub(super) fn ended_lookups(&mut self) -> Vec<LookupWaiter> {
+        let Self { lookup_waiters, pending_lookups, resolved, .. } = self;
+        let is_known = |key: &RecipientKey| resolved.iter().any(|(recipient, _)| recipient.key() == *key);
+        let has_ended = |waiter: &mut LookupWaiter| pending_lookups.is_none() || is_known(waiter.recipient());
+        lookup_waiters.extract_if(.., has_ended).collect()
+    }
+
     /// Whether it can be forgotten without loss.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_lagging() && self.observed.is_none() && self.decision_retry.is_none()
