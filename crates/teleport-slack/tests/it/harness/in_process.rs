@@ -2,7 +2,7 @@
 //! and what takes production 13 s takes it 4.
 //!
 //! Its calls, records and messages are those of the program, and so is its log. It has no signals, no exit status of its
-//! own and no standard output: stories about those, and those that freeze a daemon, start the program.
+//! own and no standard output: tests of those, and those that freeze a daemon, start the program.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};

@@ -275,36 +275,55 @@ impl TestBed {
         limit: Duration,
         daemon: &Daemon,
         what: &str,
-        mut condition: impl FnMut() -> Option<T>,
+        condition: impl FnMut() -> Option<T>,
     ) -> T {
-        let (mut teleport, mut slack, mut log) =
-            (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
+        let found = self.holds_within(limit, Some(daemon), condition).await;
+        found.unwrap_or_else(|| {
+            panic!(
+                "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+                self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
+                daemon.log()
+            )
+        })
+    }
+
+    /// The same, and `None` if it does not hold within the limit; with or without a daemon whose log is looked at.
+    pub(crate) async fn holds_within<T>(
+        &self,
+        limit: Duration,
+        daemon: Option<&Daemon>,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let (mut teleport, mut slack) = (self.teleport.changes(), self.slack.changes());
+        let mut log = daemon.map(Daemon::log_changes);
         let deadline = Instant::now() + limit;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
-            log.mark_unchanged();
+            log.iter_mut().for_each(watch::Receiver::mark_unchanged);
             if let Some(value) = condition() {
-                return value;
+                return Some(value);
             }
+            let logged = async {
+                if let Some(log) = &mut log
+                    && log.changed().await.is_ok()
+                {
+                    return;
+                }
+                // Without a daemon, or once it ended, only the simulators can change.
+                std::future::pending().await
+            };
             let change = async {
                 tokio::select! {
                     _ = tick.tick() => {}
                     _ = teleport.changed() => {}
                     _ = slack.changed() => {}
-                    changed = log.changed() => if changed.is_err() {
-                        // The daemon ended: only the simulators can change now.
-                        std::future::pending::<()>().await;
-                    },
+                    () = logged => {}
                 }
             };
             if tokio::time::timeout_at(deadline, change).await.is_err() || Instant::now() >= deadline {
-                panic!(
-                    "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
-                    self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
-                    daemon.log()
-                );
+                return None;
             }
         }
     }
