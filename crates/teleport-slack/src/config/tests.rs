@@ -23,7 +23,12 @@ fn no_files(_: &Path) -> io::Result<TokenFile> {
 }
 
 fn token_files(path: &Path) -> io::Result<TokenFile> {
-    let file = |text: &str, mode| Ok(TokenFile { text: Secret::new(text), mode: Some(mode) });
+    let file = |text: &str, mode| {
+        Ok(TokenFile {
+            text: Secret::new(text),
+            permissions: Some(client_base::files::Permissions::of_mode(mode)),
+        })
+    };
     match path.to_str().unwrap_or_default() {
         "/run/token" => file(&format!("  xoxb-{SECRET}\n"), 0o600),
         "/run/open" => file("xoxb-1", 0o644),
@@ -471,7 +476,7 @@ fn credentials_are_one_kind_and_complete() {
 
 #[test]
 fn each_wrong_token_gets_its_own_answer() {
-    let check = |token: &str| {
+    let mistake_of = |token: &str| {
         let text = format!("[teleport]\naddr = \"a\"\nidentity = \"i\"\n[slack]\ntoken = \"{token}\"");
         let shown = mistakes(&text);
         shown.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" | ")
@@ -492,7 +497,7 @@ fn each_wrong_token_gets_its_own_answer() {
         "/run/user",
         "/run/two",
     ];
-    let shown = tokens.map(|token| format!("{token:?}: {}", check(token))).join("\n");
+    let shown = tokens.map(|token| format!("{token:?}: {}", mistake_of(token))).join("\n");
     insta::assert_snapshot!(shown, @r#"
     "xoxp-1": /etc/slack.toml:5: slack.token: this is a user token (xoxp-…) | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "xapp-1": /etc/slack.toml:5: slack.token: this is an app-level token (xapp-…); that one belongs to review.app_token | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings

@@ -49,7 +49,7 @@ use tracing::{debug, info, warn};
 
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
-use self::reconciler::Reconciler;
+use self::reconciler::{Action, Reconciler};
 pub use self::timings::ControllerTimings;
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
@@ -158,7 +158,7 @@ pub struct Controller {
 }
 
 /// The result of a reconcile.
-type Reconciled = (RequestId, RetryState, Option<Timestamp>);
+type Reconciled = (RequestId, RetryState, Action);
 
 impl Controller {
     /// A controller that has observed nothing yet. `ready` turns true when all requests of the first list are queued.
@@ -201,15 +201,13 @@ impl Controller {
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
         let log_once = Arc::new(SharedLogOnce::default());
-        let executor = Executor {
-            teleport: teleport.clone(),
-            holder: Holder::new(timings.claim),
+        let executor = Executor::new(
+            teleport.clone(),
             sender,
-            directory: directory.clone(),
-            log_once: Arc::clone(&log_once),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
-        };
+            Holder::new(timings.claim),
+            Arc::clone(&log_once),
+            clock.clone(),
+        );
         let reconciler = Reconciler {
             teleport,
             executor,
@@ -395,8 +393,8 @@ impl Controller {
             let reconciler = Arc::clone(&self.reconciler);
             let key = id.clone();
             let task = self.in_progress.spawn(async move {
-                let next = reconciler.reconcile(&id, &seen, &mut retry_state).await;
-                (id, retry_state, next)
+                let action = reconciler.reconcile(&id, &seen, &mut retry_state).await;
+                (id, retry_state, action)
             });
             self.request_by_task.insert(task.id(), key);
         }
@@ -404,7 +402,7 @@ impl Controller {
 
     fn on_reconciled(&mut self, ended: Result<(Id, Reconciled), tokio::task::JoinError>) {
         match ended {
-            Ok((task, (id, mut retry_state, next))) => {
+            Ok((task, (id, mut retry_state, action))) => {
                 self.request_by_task.remove(&task);
                 if self.retry_when_done.remove(&id) {
                     retry_state.retry_now();
@@ -416,11 +414,18 @@ impl Controller {
                 if self.current.contains_key(&id) || !retry_state.is_empty() {
                     self.retry_states.insert(id.clone(), retry_state);
                 }
-                if next.is_none() {
-                    // Finished: either it is still listed, or its messages display the end.
-                    self.removed.remove(&id);
-                }
-                self.queue.done(id, next.map(|at| to_instant(at, self.reconciler.clock.now())));
+                let next = match action {
+                    Action::RequeueAt(at) => Some(to_instant(at, self.reconciler.clock.now())),
+                    Action::AwaitChange => None,
+                    Action::Done => {
+                        // What was reported meanwhile is for the next reconcile.
+                        if !self.queue.is_queued(&id) {
+                            self.removed.remove(&id);
+                        }
+                        None
+                    }
+                };
+                self.queue.done(id, next);
             }
             Err(error) => {
                 let Some(id) = self.request_by_task.remove(&error.id()) else { return };
@@ -456,7 +461,7 @@ impl Controller {
 
     /// Refused operations may succeed now, so nothing waits any longer.
     fn retry_all_now(&mut self) {
-        self.reconciler.executor.sender.reset_breaker();
+        self.reconciler.executor.reset_breaker();
         for retry_state in self.retry_states.values_mut() {
             self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
             retry_state.retry_now();

@@ -12,6 +12,7 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{RequestId, SlackUserId};
 use access_core::domain::recipients::{Recipient, Requester, ResolvedTo, SlackUser};
 use access_core::domain::request::AccessRequest;
+use access_core::plan::Unresolved;
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
@@ -228,6 +229,17 @@ impl RecipientLookup {
             last = found.or(last);
         }
         Ok(last)
+    }
+}
+
+impl LookupErrorKind {
+    /// The same without the details, which the log has.
+    pub(super) fn unresolved(&self) -> Unresolved {
+        match self {
+            Self::NoSuchUser => Unresolved::NoSuchUser,
+            Self::Deactivated => Unresolved::Deactivated,
+            Self::Slack(_) | Self::Teleport(_) => Unresolved::LookupFailed,
+        }
     }
 }
 
