@@ -75,7 +75,7 @@ pub(crate) async fn start(
         check_same_app(&installation, app_token)?;
     }
     let rules = Arc::new(config.rules.clone());
-    let setting = ModeSetting::from(config.mode);
+    let setting = config.mode;
     log_review_mode(config, &rules);
     let (interactions_tx, interactions_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
     let (enqueue_tx, enqueued) = mpsc::channel(ENQUEUE_CAPACITY);
@@ -268,7 +268,7 @@ fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
         );
         return;
     }
-    match ModeSetting::from(config.mode) {
+    match config.mode {
         ModeSetting::Reviewer => info!("Deciding in Slack: Teleport judges each review (mode reviewer)"),
         ModeSetting::Resolver if rules == 0 => warn!(
             "Deciding in Slack: without any [[review.rule]] only a request's suggested reviewers may decide; add rules that name approvers"

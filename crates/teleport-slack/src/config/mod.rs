@@ -36,7 +36,7 @@ pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
-pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
+pub use self::review::{ReviewConfig, ReviewTransport};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use access_core::domain::recipients::Recipient;
-use access_core::policy::{self, Approver, ReasonPolicy, Rule};
+use access_core::policy::{self, Approver, ModeSetting, ReasonPolicy, Rule};
 use proptest::prelude::*;
 
 use super::*;
@@ -187,7 +187,7 @@ severity = "info"
     assert_eq!(config.slack.recipients, [Recipient::ChannelName("channel-name".into())]);
     let review = config.review.expect("its buttons worked");
     assert!(review.is_legacy && review.rules.0.is_empty() && review.users.is_empty());
-    assert_eq!((review.mode, review.allow_email_username_match), (ReviewMode::Resolver, true));
+    assert_eq!((review.mode, review.allow_email_username_match), (ModeSetting::Resolver, true));
     let ReviewTransport::Http { signing_secret, listener } = review.transport else {
         panic!("callbacks were the only way")
     };
@@ -285,7 +285,7 @@ listen_addr = "127.0.0.1:9091"
     let patterns = |names: &[&str]| names.iter().map(|name| RolePattern::parse(name).unwrap()).collect();
     let people = |names: &[&str]| names.iter().map(|name| Approver::User((*name).to_owned())).collect();
     let expected = ReviewConfig {
-        mode: ReviewMode::Resolver,
+        mode: ModeSetting::Resolver,
         transport: ReviewTransport::Http {
             signing_secret: Secret::new("8f742231b10e8888abcd99yyyzzz85a5"),
             listener: HttpConfig {

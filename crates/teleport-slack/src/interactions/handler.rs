@@ -107,12 +107,13 @@ impl InteractionHandler {
             return;
         }
         let (outcome, teleport_user) = self.decide(&command).await;
-        let (result, counted) = match &outcome {
-            Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
-            Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
-            Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
+        let result = match &outcome {
+            Outcome::Accepted(accepted) => InteractionResult::Accepted(accepted),
+            Outcome::Refused(refusal) => InteractionResult::Refused(refusal),
+            Outcome::ReasonRequested => InteractionResult::ReasonRequested,
         };
-        self.metrics.interaction_ended(counted);
+        self.metrics.interaction_ended(result);
+        let (result, reason) = result.labels();
         info!(
             slack_user = %command.user,
             teleport_user = teleport_user.as_deref().unwrap_or(""),
@@ -120,6 +121,7 @@ impl InteractionHandler {
             decision = command.decision.action_id(),
             channel = %command.channel,
             result,
+            reason,
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Handled an interaction"
         );
