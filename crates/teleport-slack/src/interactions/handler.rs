@@ -31,6 +31,7 @@ use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_r
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
+use crate::controller;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
@@ -67,8 +68,8 @@ pub struct InteractionHandler {
     pub setting: ModeSetting,
     /// Whether this Teleport takes reviews at all; the messages follow it.
     pub review_support: Arc<ReviewSupport>,
-    /// Requests whose record changed.
-    pub enqueue: mpsc::Sender<RequestId>,
+    /// Reconciles requests whose record changed.
+    pub controller: controller::Handle,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -349,16 +350,15 @@ impl InteractionHandler {
                             return refusal.into();
                         }
                         // Perhaps it is recorded: the messages follow the record.
-                        let _ = self.enqueue.try_send(command.request.clone());
+                        self.controller.enqueue(command.request.clone());
                         return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
                     }
                 }
                 _ => break written,
             }
         };
-        // The message counts votes, and a reconcile applies a deciding vote if we cannot. A full channel means that the
-        // request is reconciled soon anyway.
-        let _ = self.enqueue.try_send(command.request.clone());
+        // The message counts votes, and a reconcile applies a deciding vote if we cannot.
+        self.controller.enqueue(command.request.clone());
         if let Err(error) = written {
             warn!(request = %command.request, "Cannot record a vote: {}", access_core::domain::error_chain::chain(&error));
             return match error.kind() {
