@@ -34,7 +34,8 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
+use crate::supervise::job_queue::{JobHandler, run_jobs};
+use crate::supervise::shutdown;
 use crate::teleport;
 use crate::teleport::decisions::{DecideError, SubmitReview};
 use crate::teleport::error::ErrorKind;
@@ -90,7 +91,7 @@ impl From<Refusal> for Outcome {
 impl InteractionHandler {
     /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most 15 s.
     pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
-        run_worker_pool(incoming, stop, Arc::new(self)).await;
+        run_jobs(incoming, stop, Arc::new(self), shutdown::WORK).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {
