@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
 pub use super::error_codes::Affects;
@@ -307,14 +308,8 @@ pub enum SetupError {
         reason: &'static str,
     },
     /// There is nothing to check Slack's certificate against.
-    #[error(
-        "this machine has no trusted certificates to check Slack's with; install the ca-certificates package, or \
-         set SSL_CERT_FILE to a PEM file of them"
-    )]
-    NoTrustedRoots {
-        /// What went wrong while looking, if anything did.
-        source: Option<rustls_native_certs::Error>,
-    },
+    #[error(transparent)]
+    NoTrustedRoots(#[from] NoTrustedRoots),
     /// The TLS library refused its settings.
     #[error("TLS could not be set up")]
     Tls {

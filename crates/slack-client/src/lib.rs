@@ -44,7 +44,7 @@ use error::{Affects, ErrorKind, SetupError, SlackError};
 use method::Method;
 use objects::{AuthTest, Conversation, Posted, User};
 use observer::{NoObserver, Observer};
-use rate_limit::RateLimits;
+use rate_limit::LimitedTransport;
 use redact::Redactor;
 use token::Tokens;
 use transport::{BodyParser, Transport};
@@ -124,13 +124,11 @@ pub struct Client {
 }
 
 struct Shared {
-    transport: Transport,
+    transport: LimitedTransport,
     /// Ends with a slash.
     base: String,
     token: Tokens,
-    rate_limits: RateLimits,
-    /// What the client was made with, to try another token.
-    options: ClientOptions,
+    observer: Arc<dyn Observer>,
 }
 
 impl Client {
@@ -141,16 +139,19 @@ impl Client {
     /// An unusable address or token, or a machine without trusted certificates.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
-        let roots =
-            if base.starts_with("https:") { transport::machine_roots()? } else { RootCertStore::empty() };
+        let roots = if base.starts_with("https:") {
+            client_base::tls::machine_roots()?
+        } else {
+            RootCertStore::empty()
+        };
         Self::with_roots(options, base, roots)
     }
 
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
         let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let rate_limits = RateLimits::default();
-        Ok(Self { shared: Arc::new(Shared { transport, base, token, rate_limits, options }) })
+        let transport = LimitedTransport::new(transport);
+        Ok(Self { shared: Arc::new(Shared { transport, base, token, observer: options.observer }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -166,11 +167,16 @@ impl Client {
     /// # Errors
     /// As [`Client::auth_test`]; one that cannot be sent is refused.
     pub async fn try_token(&self, token: &Secret) -> Result<AuthTest, SlackError> {
-        let options = ClientOptions { token: token.clone(), ..self.shared.options.clone() };
-        match Self::new(options) {
-            Ok(client) => client.auth_test().await,
-            Err(_) => Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken)),
-        }
+        let Ok(tokens) = Tokens::new(token) else {
+            return Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken));
+        };
+        let shared = Shared {
+            transport: self.shared.transport.clone(),
+            base: self.shared.base.clone(),
+            token: tokens,
+            observer: self.shared.observer.clone(),
+        };
+        Self { shared: Arc::new(shared) }.auth_test().await
     }
 
     /// Whether Slack takes the token. Receivers are notified when it changes, and when there is reason to try again
@@ -322,17 +328,14 @@ impl Client {
         read: BodyParser,
         scrub: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
-        self.shared.rate_limits.check(method)?;
         let (sent, began) = (Timestamp::now(), Instant::now());
-        let outcome = self.shared.transport.call(request, method.timeout(), read, scrub).await;
-        if let Ok((headers, _)) = &outcome {
-            self.record_clock(headers, sent);
+        let outcome = self.shared.transport.call(method, request, read, scrub).await;
+        match &outcome {
+            Ok((headers, _)) => self.record_clock(headers, sent),
+            Err(error) if !error.was_sent() => return outcome,
+            Err(_) => {}
         }
-        let outcome = outcome.map_err(|failure| SlackError::new(method, failure));
-        if let Err(error) = &outcome {
-            self.shared.rate_limits.record(error);
-        }
-        self.shared.options.observer.call_ended(method, outcome.as_ref().map(drop), began.elapsed());
+        self.shared.observer.call_ended(method, outcome.as_ref().map(drop), began.elapsed());
         outcome
     }
 
@@ -340,7 +343,7 @@ impl Client {
     fn record_clock(&self, headers: &HeaderMap, sent: Timestamp) {
         let date = headers.get(DATE).and_then(|date| date.to_str().ok());
         if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
-            self.shared.options.observer.clock_observed(offset);
+            self.shared.observer.clock_observed(offset);
         }
     }
 

@@ -1,19 +1,25 @@
 //! Keeps calls within Slack's limits.
 //!
-//! [`RateLimits`] holds each `Retry-After`: every call of a client passes it, and none starts before the wait ends.
+//! [`LimitedTransport`] holds each `Retry-After`: a client has no other way to Slack, so no call starts before the wait ends.
 //! [`LookupQueue`] bounds the look-ups that run at once. How fast a channel takes messages, the controller decides.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderMap, Request, Uri};
 use parking_lot::{Mutex, MutexGuard};
+use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::Client;
 use super::error::{Retry, SlackError};
 use super::method::Method;
+use super::redact::Redactor;
+use super::transport::{BodyParser, Transport};
+use super::wire::Fields;
 
 /// Look-ups in progress at once, for all callers: one request may name a hundred people, and there may be many
 /// requests.
@@ -46,55 +52,105 @@ impl Priority {
     }
 }
 
-/// The methods that Slack asked not to call, each with its end and the error that said so. Clones share them.
+/// What a `Retry-After` holds for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Limited {
+    Method(Method),
+    /// Each response URL has a limit of its own.
+    ResponseUrl(Uri),
+}
+
+impl Limited {
+    fn of(method: Method, uri: &Uri) -> Self {
+        match method {
+            Method::Respond => Self::ResponseUrl(uri.clone()),
+            method => Self::Method(method),
+        }
+    }
+}
+
+/// Each wait that Slack asked for, with its end and the error that said so. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct RateLimits(Arc<Mutex<HashMap<Method, (Instant, SlackError)>>>);
+pub(super) struct RateLimits(Arc<Mutex<HashMap<Limited, (Instant, SlackError)>>>);
 
 impl RateLimits {
     /// Fails as the limited call did, with the rest of the wait, while the method's `Retry-After` lasts.
-    pub(super) fn check(&self, method: Method) -> Result<(), SlackError> {
-        match self.remaining(method) {
+    fn check_method(&self, method: Method) -> Result<(), SlackError> {
+        self.check(&Limited::Method(method))
+    }
+
+    fn check(&self, limited: &Limited) -> Result<(), SlackError> {
+        match self.remaining(limited) {
             Some((left, error)) => Err(error.with_remaining(left)),
             None => Ok(()),
         }
     }
 
-    fn remaining(&self, method: Method) -> Option<(Duration, SlackError)> {
-        let (until, error) = self.blocked().get(&method)?.clone();
+    fn remaining(&self, limited: &Limited) -> Option<(Duration, SlackError)> {
+        let (until, error) = self.blocked().get(limited)?.clone();
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some((left, error))
     }
 
-    /// Keeps the wait that the result of a call asks for, if it asks for one.
-    pub(super) fn record(&self, error: &SlackError) {
-        // Each response URL has a limit of its own.
-        if error.method() == Method::Respond {
-            return;
-        }
+    /// Keeps the wait that the result of a call asks for, if it asks for one, and forgets those that ended.
+    fn record(&self, limited: Limited, error: &SlackError) {
         if let Retry::After(wait) = error.retry() {
-            let until = Instant::now() + wait;
+            let now = Instant::now();
+            let until = now + wait;
             let mut blocked = self.blocked();
+            blocked.retain(|_, (until, _)| *until > now);
             // Of calls that ran at the same time, the longest wait counts.
-            if blocked.get(&error.method()).is_none_or(|(known, _)| *known < until) {
-                blocked.insert(error.method(), (until, error.clone()));
+            if blocked.get(&limited).is_none_or(|(known, _)| *known < until) {
+                blocked.insert(limited, (until, error.clone()));
             }
         }
     }
 
-    fn blocked(&self) -> MutexGuard<'_, HashMap<Method, (Instant, SlackError)>> {
+    fn blocked(&self) -> MutexGuard<'_, HashMap<Limited, (Instant, SlackError)>> {
         self.0.lock()
+    }
+}
+
+/// The only way to Slack for a client: a transport that sends nothing while Slack's wait lasts. Clones share the waits.
+#[derive(Clone)]
+pub(super) struct LimitedTransport {
+    transport: Transport,
+    limits: RateLimits,
+}
+
+impl LimitedTransport {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, limits: RateLimits::default() }
+    }
+
+    /// Makes the call, or fails at once while the `Retry-After` of an earlier one lasts ([`SlackError::was_sent`]).
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        request: Request<Bytes>,
+        read: BodyParser,
+        scrub: &Redactor,
+    ) -> Result<(HeaderMap, Fields), SlackError> {
+        let limited = Limited::of(method, request.uri());
+        self.limits.check(&limited)?;
+        let outcome = self.transport.call(request, method.timeout(), read, scrub).await;
+        outcome.map_err(|failure| {
+            let error = SlackError::new(method, failure);
+            self.limits.record(limited, &error);
+            error
+        })
+    }
+
+    /// How servers are checked, for connections that are no calls.
+    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+        self.transport.tls()
     }
 }
 
 impl Client {
     /// How long the method's `Retry-After` lasts; `None` if it can be called.
     pub fn blocked_for(&self, method: Method) -> Option<Duration> {
-        self.rate_limits().remaining(method).map(|(left, _)| left)
-    }
-
-    /// What all calls of this client pass.
-    pub(super) fn rate_limits(&self) -> &RateLimits {
-        &self.shared.rate_limits
+        self.shared.transport.limits.remaining(&Limited::Method(method)).map(|(left, _)| left)
     }
 }
 
@@ -200,7 +256,7 @@ impl Shared {
 impl LookupQueue {
     /// A queue for look-ups of this client.
     pub(super) fn new(client: &Client) -> Self {
-        Self::with_limits(client.rate_limits().clone())
+        Self::with_limits(client.shared.transport.limits.clone())
     }
 
     fn with_limits(rate_limits: RateLimits) -> Self {
@@ -238,9 +294,9 @@ impl LookupQueue {
         call: impl Future<Output = Result<T, SlackError>>,
     ) -> Result<T, SlackError> {
         // Also before the permit, so that a call that would fail takes no permit.
-        self.rate_limits.check(method)?;
+        self.rate_limits.check_method(method)?;
         let _permit = self.acquire(priority).await;
-        self.rate_limits.check(method)?;
+        self.rate_limits.check_method(method)?;
         call.await
     }
 }
@@ -264,7 +320,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_blocks_its_method_until_it_ends() {
         let queue = queue();
-        queue.rate_limits.record(&limited(5));
+        queue.rate_limits.record(Limited::Method(Method::UsersInfo), &limited(5));
         tokio::time::advance(Duration::from_secs(2)).await;
         let not_made = async { panic!("the call was made") };
         let error = queue.call::<()>(Method::UsersInfo, Priority::Operator, not_made).await.unwrap_err();
@@ -277,15 +333,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_wait_counts_and_a_response_url_blocks_no_other() {
+    async fn the_longest_wait_counts() {
         let limits = RateLimits::default();
-        limits.record(&limited(5));
-        limits.record(&limited(1));
-        let left = limits.check(Method::UsersInfo).unwrap_err().retry();
+        for seconds in [5, 1] {
+            limits.record(Limited::Method(Method::UsersInfo), &limited(seconds));
+        }
+        let left = limits.check_method(Method::UsersInfo).unwrap_err().retry();
         assert_eq!(left, Retry::After(Duration::from_secs(5)));
-        let wait = Duration::from_secs(5);
-        limits.record(&SlackError::new(Method::Respond, ErrorKind::RateLimited { retry_after: wait }));
-        assert!(limits.check(Method::Respond).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_response_url_waits_for_itself_and_is_forgotten_afterwards() {
+        let limits = RateLimits::default();
+        let url = |n: u32| {
+            let url = format!("https://hooks.slack.com/actions/T1/{n}/s").parse().unwrap();
+            Limited::of(Method::Respond, &url)
+        };
+        limits.record(url(1), &limited(5));
+        assert_eq!(limits.check(&url(1)).unwrap_err().retry(), Retry::After(Duration::from_secs(5)));
+        assert!(limits.check(&url(2)).is_ok());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(limits.check(&url(1)).is_ok());
+        limits.record(url(2), &limited(5));
+        assert_eq!(limits.blocked().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use client_base::tls;
 use http::Request;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, SizeHint};
@@ -19,7 +20,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_native_certs::CertificateResult;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
@@ -58,11 +58,7 @@ impl Transport {
         connect_timeout: Duration,
         call_timeout: Duration,
     ) -> Result<Self, SetupError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls = tls::client_config(roots)?.with_no_client_auth();
         let shared_tls = Arc::new(tls.clone());
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -146,21 +142,6 @@ fn body_error(error: Box<dyn Error + Send + Sync>) -> ErrorKind {
     ErrorKind::ConnectionLost { begun: true, source: error.into() }
 }
 
-/// Certificates to check Slack's with: the machine's own, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
-pub(super) fn machine_roots() -> Result<RootCertStore, SetupError> {
-    usable_roots(rustls_native_certs::load_native_certs())
-}
-
-/// Single unreadable certificates are skipped, as other programs do: most stores hold some.
-fn usable_roots(found: CertificateResult) -> Result<RootCertStore, SetupError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err(SetupError::NoTrustedRoots { source: found.errors.into_iter().next() });
-    }
-    Ok(roots)
-}
-
 /// A request body that notes when it is first asked for: from then on the request may have reached Slack.
 struct TrackedBody {
     bytes: Full<Bytes>,
@@ -185,28 +166,5 @@ impl Body for TrackedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.bytes.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use rustls_native_certs::load_certs_from_paths;
-
-    use super::*;
-
-    fn trust_error(file: &Path) -> Option<String> {
-        let error = usable_roots(load_certs_from_paths(Some(file), None)).unwrap_err();
-        assert!(error.to_string().contains("SSL_CERT_FILE"), "{error}");
-        error.source().map(ToString::to_string)
-    }
-
-    #[test]
-    fn a_machine_without_certificates_gets_a_remedy() {
-        let empty = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(trust_error(empty.path()), None);
-        let reason = trust_error(&empty.path().with_extension("gone")).unwrap();
-        assert!(reason.contains(".gone"), "{reason}");
     }
 }

@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use jiff::Timestamp;
-use teleport_slack::config::Credentials;
-use teleport_slack::teleport::identity::{Identity, IdentityError};
+use teleport_client::Credentials;
+use teleport_client::identity::{Identity, IdentityError};
 
 /// Longer than any word of an error, shorter than a line of any key.
 const WINDOW: usize = 24;

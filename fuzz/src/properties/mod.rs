@@ -5,5 +5,5 @@ pub(crate) mod frame;
 pub(crate) mod identity;
 pub(crate) mod record;
 
-#[path = "../../../crates/access-core/src/render/tests/judge.rs"]
-mod judge;
+#[path = "../../../crates/access-core/src/render/tests/oracle.rs"]
+mod oracle;

@@ -18,7 +18,7 @@ use access_core::render::request_message::{
 use access_core::render::thread_reply::{review_reply, vote_reply};
 use jiff::Timestamp;
 
-use super::judge::{validate, validate_view};
+use super::oracle::{validate, validate_view};
 
 type Data = BTreeMap<String, String>;
 

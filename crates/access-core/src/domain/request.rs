@@ -1,6 +1,6 @@
 //! An access request as Teleport reports it, in this project's own types.
 //!
-//! Built at the edge from the wire (`teleport-slack/src/teleport/convert.rs`); every text in it may be
+//! Built at the edge from the wire (`teleport-client/src/convert.rs`); every text in it may be
 //! hostile: of any length, with any characters.
 
 use jiff::Timestamp;

@@ -38,6 +38,14 @@ const STALE_CLAIM_AGE: SignedDuration = SignedDuration::from_secs(120);
 const MAX_DESTINATION_LEN: usize = 320;
 /// Attempts at one post where the history cannot be read, before Slack shows that it answers there.
 const MAX_UNVERIFIED_ATTEMPTS: u32 = 2;
+/// The pauses before further attempts at a post that Slack accepted without its address. Only another post shows whether
+/// Slack gives addresses again, and each may be one more copy: so there are few, and each pause is much longer.
+const ACCEPTED_PAUSES: [SignedDuration; 4] = [
+    SignedDuration::from_secs(30),
+    SignedDuration::from_mins(4),
+    SignedDuration::from_mins(32),
+    SignedDuration::from_hours(4),
+];
 
 /// The right to work on one request for a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,12 +113,21 @@ impl InDoubtPost {
 
     /// Whether to post once more where the history cannot be read: once in any case, and then only after Slack has given
     /// a complete answer in that channel. If Slack accepts messages without saying where they are, a refusal proves
-    /// nothing.
-    pub fn should_retry(&self, answers: LastResponses) -> bool {
+    /// nothing; then a few more attempts follow after long pauses.
+    pub fn should_retry(&self, answers: LastResponses, now: Timestamp) -> bool {
         let since = |at: Option<Timestamp>| at.is_some_and(|at| at > self.attempted_at);
         self.attempts < MAX_UNVERIFIED_ATTEMPTS
             || since(answers.posted_at)
             || (since(answers.refused_at) && !self.is_accepted)
+            || self.next_attempt_at().is_some_and(|at| at <= now)
+    }
+
+    /// When to post once more although Slack gave no complete answer in that channel; `None` if never. It follows from
+    /// the record alone, so neither a restart nor another daemon adds an attempt.
+    pub fn next_attempt_at(&self) -> Option<Timestamp> {
+        let made = usize::try_from(self.attempts.checked_sub(MAX_UNVERIFIED_ATTEMPTS)?).ok()?;
+        let pause = ACCEPTED_PAUSES.get(made).filter(|_| self.is_accepted)?;
+        self.attempted_at.checked_add(*pause).ok()
     }
 
     /// The last attempt was not made. Returns whether there is another that is in doubt.

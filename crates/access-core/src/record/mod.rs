@@ -2,7 +2,7 @@
 //! it knows, and able to continue what the Go plugin left.
 //!
 //! Reading never fails: an invalid value costs its own key only. Where the record is read and written with
-//! compare-and-swap: `teleport-slack/src/teleport/record.rs`.
+//! compare-and-swap: `teleport-client/src/plugin_data.rs`.
 
 use std::collections::BTreeMap;
 
@@ -286,9 +286,11 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
-    /// Whether a channel has a message that we posted for any recipient.
+    /// Whether a channel has a message that was posted to it by its name or its id. One that Slack placed there for a
+    /// recipient elsewhere is none.
     pub(crate) fn has_posted_to(&self, channel: &str) -> bool {
-        self.deliveries.iter().any(|d| d.key.is_some() && d.channel.as_str() == channel)
+        let is_for_it = |key: &RecipientKey| key.is_channel_name() || key.as_str() == channel;
+        self.deliveries.iter().any(|d| d.channel.as_str() == channel && d.key.as_ref().is_some_and(is_for_it))
     }
 
     /// Sets the claim and notes the posts that are about to be made.

@@ -31,7 +31,7 @@ pub enum Fault {
     Delay(Duration),
     /// Never an answer, and the connection stays open.
     Hang,
-    /// The connection is reset. Unless the rule names a channel, this happens before the body is read.
+    /// The connection is reset. Unless the rule names a channel or a user, this happens before the body is read.
     Reset,
     /// HTTP 200 with `Content-Type: application/json` and a page of HTML.
     NotJson,
@@ -69,6 +69,7 @@ impl Fault {
 pub struct FaultRule {
     method: String,
     channel: Option<String>,
+    user: Option<String>,
     remaining: Option<u32>,
     after_work: bool,
     fault: Fault,
@@ -78,12 +79,18 @@ impl FaultRule {
     /// Hits `method`, or every method if that is `*`. `response_url` stands for POSTs to such addresses, `link` for
     /// the opening of sockets.
     pub fn new(method: &str, fault: Fault) -> Self {
-        FaultRule { method: method.to_owned(), channel: None, remaining: None, after_work: false, fault }
+        let (channel, user) = (None, None);
+        FaultRule { method: method.to_owned(), channel, user, remaining: None, after_work: false, fault }
     }
 
     /// Only calls with this channel: the argument as given, or the channel it stands for.
     pub fn in_channel(self, channel: &str) -> Self {
         FaultRule { channel: Some(channel.to_owned()), ..self }
+    }
+
+    /// Only calls with this `user` argument.
+    pub fn about_user(self, user: &str) -> Self {
+        FaultRule { user: Some(user.to_owned()), ..self }
     }
 
     /// Only the next `calls` matching calls.
@@ -96,10 +103,11 @@ impl FaultRule {
         FaultRule { after_work: true, ..self }
     }
 
-    fn matches(&self, method: &str, channels: &[&str]) -> bool {
+    fn matches(&self, method: &str, channels: &[&str], user: Option<&str>) -> bool {
         (self.method == "*" || self.method == method)
             && self.remaining != Some(0)
             && self.channel.as_deref().is_none_or(|channel| channels.contains(&channel))
+            && (self.user.is_none() || self.user.as_deref() == user)
     }
 }
 
@@ -169,13 +177,13 @@ impl Faults {
             rule.fault == Fault::Reset
                 && !rule.after_work
                 && rule.channel.is_none()
-                && rule.matches(method, &[])
+                && rule.matches(method, &[], None)
         })
     }
 
     /// The fault that hits a call.
-    pub(super) fn take(&self, method: &str, channels: &[&str]) -> Option<ActiveFault> {
-        self.take_where(|rule| rule.matches(method, channels))
+    pub(super) fn take(&self, method: &str, channels: &[&str], user: Option<&str>) -> Option<ActiveFault> {
+        self.take_where(|rule| rule.matches(method, channels, user))
     }
 
     fn take_where(&self, hit: impl Fn(&FaultRule) -> bool) -> Option<ActiveFault> {

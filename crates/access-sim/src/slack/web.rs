@@ -95,6 +95,7 @@ async fn handle(shared: Arc<Shared>, line: ConnectionHandle, target: Target, req
             None => (None, None),
         },
     };
+    let user = arguments.get("user").and_then(Value::as_str).map(str::to_owned);
     let size = body.len() + parts.uri.query().map_or(0, str::len);
     let seq = shared.calls.begin(&method, arguments, encoding, size, now);
     shared.calls.amend(seq, |call| {
@@ -112,7 +113,7 @@ async fn handle(shared: Arc<Shared>, line: ConnectionHandle, target: Target, req
 
     let stands_for = channel.as_deref().and_then(|channel| shared.resolve_channel(channel));
     let channels: Vec<&str> = channel.iter().chain(&stands_for).map(String::as_str).collect();
-    let strike = shared.faults.take(&method, &channels);
+    let strike = shared.faults.take(&method, &channels, user.as_deref());
     if let Some(strike) = &strike {
         shared.calls.amend(seq, |call| strike.record(call));
         shared.changed();

@@ -1,7 +1,8 @@
 //! The one way in which the simulated server says no: a gRPC status code and Teleport's sentence.
 
 use serde::{Serialize, Serializer};
-use tonic::{Code, Status};
+pub use tonic::Code;
+use tonic::Status;
 
 /// A refused call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]

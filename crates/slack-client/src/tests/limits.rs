@@ -2,7 +2,14 @@
 
 use parking_lot::Mutex;
 
+use std::collections::BTreeSet;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::*;
+use crate::history::{Author, Window};
+use crate::usergroups::UserGroups;
 
 /// Keeps how calls ended.
 #[derive(Debug, Default)]
@@ -37,6 +44,102 @@ async fn no_call_is_sent_while_its_methods_wait_lasts() {
     tokio::time::sleep(client.blocked_for(Method::UsersInfo).unwrap()).await;
     client.user_info(&bob).await.unwrap();
     assert_eq!(server.received().len(), 3);
+}
+
+/// Every way in which a caller can make a call of this method.
+fn calls<'a>(
+    client: &'a Client,
+    server: &Server,
+    method: Method,
+) -> Vec<BoxFuture<'a, Result<(), SlackError>>> {
+    let (channel, ts, bob) = (ChannelId::new("C1"), MessageTs::new("1.5"), SlackUserId::new("U1"));
+    let (message, token) = (text_message(), Secret::new("xapp-1-A1-1-secret"));
+    let directory = Directory::new(client.clone());
+    let auth = AuthTest {
+        team_id: "T1".into(),
+        team: String::new(),
+        url: String::new(),
+        user_id: bob.clone(),
+        bot_id: None,
+        app_id: None,
+        enterprise_id: None,
+        is_enterprise_install: false,
+        scopes: None,
+    };
+    let author = Author::from(&auth);
+    let response_url = Secret::new(format!("http://{}/response/1", server.address));
+    let search = move |thread: Option<MessageTs>| async move {
+        let now = Timestamp::now();
+        let window =
+            Window { channel: &ChannelId::new("C1"), thread: thread.as_ref(), from: now, until: now };
+        client.own_messages(&author, "t", window).await.map(drop)
+    };
+    match method {
+        Method::AuthTest => vec![
+            async { client.auth_test().await.map(drop) }.boxed(),
+            async { client.try_token(&Secret::new("xoxb-2")).await.map(drop) }.boxed(),
+        ],
+        Method::ChatPostMessage => vec![
+            async move { client.post_message(post(&message)).await.map(drop) }.boxed(),
+            async { client.probe_post("C1").await.map_or(Ok(()), Err) }.boxed(),
+        ],
+        Method::ChatUpdate => {
+            vec![async move { client.update_message(&channel, &ts, &message).await }.boxed()]
+        }
+        Method::ChatDelete => vec![async move { client.delete_message(&channel, &ts).await }.boxed()],
+        Method::ConversationsHistory => vec![search(None).boxed()],
+        Method::ConversationsReplies => vec![search(Some(ts)).boxed()],
+        Method::ConversationsOpen => {
+            vec![async move { client.open_direct_message(&bob).await.map(drop) }.boxed()]
+        }
+        Method::ConversationsList => vec![
+            async { client.channels_by_name(&BTreeSet::from(["team".to_owned()])).await.map(drop) }.boxed(),
+            async move { directory.channel_by_name("team").await.map(drop) }.boxed(),
+        ],
+        Method::UsersLookupByEmail => vec![
+            async { client.lookup_by_email("a@example.com").await.map(drop) }.boxed(),
+            async move { directory.by_email("a@example.com", Priority::Operator).await.map(drop) }.boxed(),
+        ],
+        Method::UsersInfo => vec![
+            async { client.user_info(&SlackUserId::new("U1")).await.map(drop) }.boxed(),
+            async move { directory.by_id(&bob, Priority::Operator).await.map(drop) }.boxed(),
+        ],
+        Method::ConversationsInfo => vec![
+            async { client.conversation_info(&ChannelId::new("C1")).await.map(drop) }.boxed(),
+            async move { directory.conversation(&channel).await.map(drop) }.boxed(),
+        ],
+        Method::ViewsOpen => vec![async { client.views_open("1.2.3", &json!({})).await }.boxed()],
+        Method::ChatPostEphemeral => {
+            vec![async move { client.post_ephemeral(&channel, &bob, &message).await }.boxed()]
+        }
+        Method::Respond => vec![async move { client.respond(&response_url, &message).await }.boxed()],
+        Method::UsergroupsUsersList => vec![
+            async { client.usergroup_members("S1").await.map(drop) }.boxed(),
+            async { UserGroups::new(client.clone()).members("S1").await.map(drop) }.boxed(),
+        ],
+        Method::BotsInfo => vec![async { client.bot_app("B1").await.map(drop) }.boxed()],
+        Method::AppsConnectionsOpen => {
+            vec![async move { client.apps_connections_open(&token).await.map(drop) }.boxed()]
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_method_is_called_in_any_way_while_its_wait_lasts() {
+    let limited = Reply::http("429 Too Many Requests", "retry-after: 600\r\n", "");
+    let server = Server::start(vec![limited; Method::ALL.len()]).await;
+    let client = client(&server);
+    for (before, method) in Method::ALL.into_iter().enumerate() {
+        let first = calls(&client, &server, method).swap_remove(0).await.unwrap_err();
+        assert!(first.was_sent(), "{method} waits for itself only: {first}");
+        assert_eq!(server.received().len(), before + 1, "{method}");
+        for (n, call) in calls(&client.clone(), &server, method).into_iter().enumerate() {
+            let error = call.await.unwrap_err();
+            assert!(!error.was_sent(), "{method}, way {n}: {error}");
+            assert!(matches!(error.retry(), Retry::After(_)), "{method}, way {n}: {error}");
+        }
+        assert_eq!(server.received().len(), before + 1, "{method}");
+    }
 }
 
 #[tokio::test]

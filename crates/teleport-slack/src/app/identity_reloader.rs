@@ -13,13 +13,13 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::config::Credentials;
 use crate::observe::metrics::Metrics;
-use crate::teleport::Client;
-use crate::teleport::error::{ErrorKind, TeleportError};
-use crate::teleport::identity::{Identity, IdentityError, RENEW_REMEDY};
 use access_core::domain::error_chain::chain;
 use access_core::domain::log_once::LogOnce;
+use teleport_client::Client;
+use teleport_client::Credentials;
+use teleport_client::error::{ErrorKind, TeleportError};
+use teleport_client::identity::{Identity, IdentityError, RENEW_REMEDY};
 
 /// How often the daemon looks at the files: the certificate has minutes at least, and a look costs nothing.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(10);

@@ -24,11 +24,10 @@ use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::Tasks;
-use crate::teleport;
-use crate::teleport::watcher::{Watcher, WatcherTimings};
 use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::{self, ClientOptions};
+use teleport_client::watcher::{Watcher, WatcherTimings};
 
 /// Updates that wait for the controller; the watcher coalesces what does not fit.
 const UPDATES_CAPACITY: usize = 256;
@@ -80,7 +79,8 @@ impl App {
         }
         let identity = startup::wait_for_identity(&config.teleport.credentials).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport = teleport::Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
+        let teleport =
+            teleport_client::Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader =
             Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());

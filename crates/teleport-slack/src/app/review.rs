@@ -29,7 +29,6 @@ use crate::review::review_support::ReviewSupport;
 use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
 use crate::supervise::tasks::Tasks;
-use crate::teleport;
 use access_core::domain::secret::Secret;
 use slack_client::objects::AuthTest;
 use slack_client::socket_mode::SocketMode;
@@ -63,7 +62,7 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
 pub(crate) async fn start(
     config: &ReviewConfig,
     (slack, auth): (&slack_client::Client, &AuthTest),
-    (teleport, cluster): (&teleport::Client, &str),
+    (teleport, cluster): (&teleport_client::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,

@@ -10,16 +10,16 @@ use tracing::{error, warn};
 
 use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
-use crate::config::Credentials;
 use crate::exit::ExitError;
-use crate::teleport::error::{ErrorKind as TeleportKind, TeleportError};
-use crate::teleport::identity::{Identity, IdentityError};
-use crate::teleport::{self, Pong};
 use access_core::domain::error_chain::chain;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::log_once::LogOnce;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
+use teleport_client::Credentials;
+use teleport_client::Pong;
+use teleport_client::error::{ErrorKind as TeleportKind, TeleportError};
+use teleport_client::identity::{Identity, IdentityError};
 
 /// What is waited for at start is tried again soon, then each half minute.
 const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
@@ -51,7 +51,7 @@ pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, 
 }
 
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
-pub(crate) async fn wait_for_teleport(teleport: &teleport::Client) -> Result<Pong, ExitError> {
+pub(crate) async fn wait_for_teleport(teleport: &teleport_client::Client) -> Result<Pong, ExitError> {
     let mut retry = StartupRetry::default();
     let mut renewed = teleport.identity_renewals();
     loop {

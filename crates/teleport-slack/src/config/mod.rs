@@ -30,8 +30,9 @@ use std::path::{Path, PathBuf};
 
 use access_core::domain::recipients::{Recipient, Rules};
 use access_core::domain::role_pattern::RolePattern;
+use teleport_client::{Credentials, TeleportAddr};
 
-pub use self::address::{ApiUrl, TeleportAddr};
+pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
@@ -39,8 +40,8 @@ pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
-use crate::files;
 use access_core::domain::secret::Secret;
+use client_base::files;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
@@ -81,22 +82,6 @@ pub struct TeleportConfig {
     pub addr: TeleportAddr,
     /// Who the daemon is.
     pub credentials: Credentials,
-}
-
-/// Where the daemon's certificate is. The files are not looked at here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// One identity file with everything (`tctl auth sign --format=file`, or `tbot`).
-    Identity(PathBuf),
-    /// Three PEM files (`tctl auth sign --format=tls`).
-    Files {
-        /// The file of the private key, in PEM.
-        client_key: PathBuf,
-        /// The file of the certificate, in PEM.
-        client_crt: PathBuf,
-        /// The cluster's certificate authorities.
-        root_cas: PathBuf,
-    },
 }
 
 /// The workspace.

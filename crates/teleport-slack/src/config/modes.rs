@@ -5,7 +5,7 @@ use std::path::Path;
 use super::raw::Entry;
 use super::report::{Report, quote};
 use super::source::{Source, path_of};
-use crate::files::{others_can_read, others_can_write};
+use client_base::files::{others_can_read, others_can_write};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

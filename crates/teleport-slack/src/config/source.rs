@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::address::parse_listen;
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote};
-use crate::files;
 use access_core::domain::secret::Secret;
+use client_base::files;
 
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 const MAX_TOKEN_FILE: u64 = 16 * 1024;

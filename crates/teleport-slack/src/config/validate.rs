@@ -5,8 +5,9 @@
 
 use access_core::domain::recipients::Recipient;
 use access_core::domain::role_pattern::RolePattern;
+use teleport_client::{Credentials, TeleportAddr};
 
-use super::address::{ApiUrl, TeleportAddr};
+use super::address::ApiUrl;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::raw::{Document, Entry, Field, TableReader};
@@ -17,7 +18,7 @@ use super::role::{PatternPosition, role_pattern};
 use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
-use super::{Config, Credentials, SlackConfig, TeleportConfig};
+use super::{Config, SlackConfig, TeleportConfig};
 
 /// The configuration and its warnings, or every mistake.
 pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {

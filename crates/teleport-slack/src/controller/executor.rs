@@ -26,10 +26,9 @@ use super::sender::SlackSender;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
-use crate::teleport;
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::{Fields, modify_record};
 use slack_client::directory::Directory;
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::{Fields, modify_record};
 
 /// The operations to apply, and the record that they were planned on.
 pub(super) struct PlannedWrite<'a> {
@@ -63,7 +62,7 @@ const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
 /// Takes claims, applies operations under them and records the outcomes.
 pub(super) struct Executor {
-    pub(super) teleport: teleport::Client,
+    pub(super) teleport: teleport_client::Client,
     pub(super) holder: Holder,
     pub(super) sender: SlackSender,
     pub(super) directory: Directory,

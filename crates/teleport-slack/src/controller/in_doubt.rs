@@ -64,8 +64,7 @@ impl SlackSender {
                 Err(Deferred::not_attempted(Duration::ZERO))
             }
             Ok(HistoryResult::NotFound) => {
-                let left = search.in_doubt.final_at.duration_since(Timestamp::now());
-                let left = Duration::try_from(left).unwrap_or_default();
+                let left = until(search.in_doubt.final_at, Timestamp::now());
                 if !left.is_zero() {
                     debug!(request = %id, %destination, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
@@ -108,8 +107,10 @@ impl SlackSender {
     ) -> Result<Vec<Outcome>, Deferred> {
         let (id, in_doubt) = (&caller.id, &search.in_doubt);
         let (destination, attempts) = (&in_doubt.destination, in_doubt.attempts);
-        let should_retry = || in_doubt.should_retry(self.channels().last_responses(destination));
-        // Without other posts to this destination, only a probe can show that Slack answers again.
+        let now = Timestamp::now();
+        let should_retry = || in_doubt.should_retry(self.channels().last_responses(destination), now);
+        // Without other posts to this destination, only a probe can show that Slack answers again. Where Slack accepts
+        // posts without their addresses, its refusal shows nothing.
         let is_open = self.slack.blocked_for(Method::ChatPostMessage).is_none() && lease.may_start_call();
         if !should_retry() && !in_doubt.is_accepted && is_open && self.channels().may_probe(destination) {
             self.probe(destination).await;
@@ -120,12 +121,21 @@ impl SlackSender {
             let operation = in_doubt.operation.clone();
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
+        let next_attempt = in_doubt.next_attempt_at().map(|at| until(at, now));
         let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
+        let delay = next_attempt.map_or(delay, |next| delay.min(next));
         let retry_in_s = seconds(delay);
         match self.log_once.at_most_each(LOG_INTERVAL, destination, IN_DOUBT) {
             Some(suppressed) => {
                 let times = suppressed + 1;
-                warn!(request = %id, %destination, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again when Slack answers there; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
+                let when = match next_attempt {
+                    _ if !in_doubt.is_accepted => "when Slack answers there".to_owned(),
+                    Some(next) => {
+                        format!("in {} s, or when Slack answers there with an address", next.as_secs())
+                    }
+                    None => "when Slack answers there with an address".to_owned(),
+                };
+                warn!(request = %id, %destination, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again {when}; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
             }
             None => {
                 debug!(request = %id, %destination, attempts, retry_in_s, "A message is still in doubt: {reason}");
@@ -165,4 +175,9 @@ impl SlackSender {
         debug!(%destination, "Asked Slack whether it answers: {error}");
         self.record_refusal(destination, &error);
     }
+}
+
+/// How long it is from `now` until `at`; nothing if that has passed.
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    at.duration_since(now).try_into().unwrap_or_default()
 }

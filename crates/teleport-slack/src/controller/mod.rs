@@ -64,13 +64,12 @@ use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
 use crate::supervise::shutdown;
 use crate::supervise::worker_pool::MAX_RECONCILES;
-use crate::teleport;
-use crate::teleport::listing::Completeness;
-use crate::teleport::visibility::Visibility;
-use crate::teleport::watcher::WatchUpdate;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
+use teleport_client::listing::Completeness;
+use teleport_client::visibility::Visibility;
+use teleport_client::watcher::WatchUpdate;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
@@ -84,7 +83,7 @@ const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 /// What the controller needs.
 pub struct Context {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// This app as the author of messages.

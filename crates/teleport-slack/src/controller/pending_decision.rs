@@ -22,8 +22,8 @@ use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
-use crate::teleport::decisions::DecideError;
 use access_core::domain::error_chain::seconds;
+use teleport_client::decisions::DecideError;
 
 /// Something that the verdict depends on cannot be read, or the votes do not suffice after all.
 const UNDECIDED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(300) };

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::review::users::UserLookup;
-use crate::teleport::error::TeleportError;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::User;
+use teleport_client::error::TeleportError;
 
 /// A user who is not in Slack today may be tomorrow.
 const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 
-use crate::teleport::error::{ErrorKind, TeleportError};
+use teleport_client::error::{ErrorKind, TeleportError};
 
 /// Teleport does not answer. The watcher retries at once when its connection is back.
 const TELEPORT_UNAVAILABLE_BACKOFF: Backoff =

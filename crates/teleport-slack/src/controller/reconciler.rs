@@ -31,7 +31,6 @@ use super::start_order::StartOrder;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
-use crate::teleport;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 
@@ -44,7 +43,7 @@ const TURN_WAIT: Duration = Duration::from_secs(1);
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 /// What every reconcile needs.
 pub(super) struct Reconciler {
-    pub(super) teleport: teleport::Client,
+    pub(super) teleport: teleport_client::Client,
     pub(super) executor: Executor,
     pub(super) start_order: StartOrder,
     pub(super) directory: Directory,

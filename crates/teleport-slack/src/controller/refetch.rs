@@ -2,7 +2,7 @@
 //!
 //! Lists lag, other daemons see events earlier, clocks differ, and without rights Teleport lists nothing. So a request is
 //! fetched by its id before a message loses its buttons. A request that is not found counts as deleted only if the rights prove
-//! it (`teleport::rights`).
+//! it (`teleport_client::rights`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,7 @@ use super::reconcile_error::ReconcileError;
 use super::retry_state::{Observation, Observed, later};
 use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::clock::Clock;
-use crate::teleport;
-use crate::teleport::error::TeleportError;
+use teleport_client::error::TeleportError;
 
 /// Whether the request exists in Teleport.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Presence {
 
 /// Fetches the request by its id if the last observation may be out of date or may prove nothing.
 pub(super) async fn refetch_if_stale(
-    teleport: &teleport::Client,
+    teleport: &teleport_client::Client,
     (clock, log_once): (&Clock, &SharedLogOnce),
     id: &RequestId,
     seen: &Observed,

@@ -19,9 +19,9 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
-use crate::files;
 use access_core::domain::error_chain::chain;
 use access_core::domain::log_once::LogOnce;
+use client_base::{files, tls};
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -179,8 +179,7 @@ async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
     })?;
     let unfit =
         |source| CertificateError::Incompatible { key: files.key.clone(), cert: files.cert.clone(), source };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(unfit)?
         .with_no_client_auth()

@@ -20,8 +20,7 @@ use super::other_cluster::Clusters;
 use crate::review::resolver::Resolver;
 use crate::review::voters::READ_TIMEOUT;
 use crate::review::voters::teleport_refusal;
-use crate::teleport;
-use crate::teleport::error::TeleportError;
+use teleport_client::error::TeleportError;
 
 /// How often to check again for what is not there yet, with a pause in between: a decision that Teleport did not confirm, or
 /// a message that was just posted.
@@ -44,7 +43,7 @@ pub(crate) struct DecisionFacts {
 #[derive(Debug)]
 pub struct FactsLoader {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Where this app is installed.
     pub installation: AppInstallation,
     /// Recognizes messages of other clusters.

@@ -36,11 +36,10 @@ use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::job_queue::{JobHandler, run_jobs};
 use crate::supervise::shutdown;
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SubmitReview};
-use crate::teleport::error::ErrorKind;
-use crate::teleport::plugin_data::modify_record;
-use crate::teleport::refusal::Refusal as TeleportRefusal;
+use teleport_client::decisions::{DecideError, SubmitReview};
+use teleport_client::error::ErrorKind;
+use teleport_client::plugin_data::modify_record;
+use teleport_client::refusal::Refusal as TeleportRefusal;
 
 /// How often to write a vote that may or may not have been recorded.
 const MAX_WRITES: u32 = 2;
@@ -51,7 +50,7 @@ const MAX_READS: u32 = 5;
 #[derive(Debug)]
 pub struct InteractionHandler {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Makes the calls of Slack's Web API.
     pub slack: slack_client::Client,
     /// Sends the ephemeral replies.

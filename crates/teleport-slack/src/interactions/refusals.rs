@@ -6,9 +6,8 @@ use access_core::domain::request::{AccessRequest, RequestState};
 use access_core::policy::refusal::{Newer, Refusal};
 
 use crate::review::voters::teleport_refusal;
-use crate::teleport;
-use crate::teleport::decisions::DecideError;
-use crate::teleport::refusal::Refusal as TeleportRefusal;
+use teleport_client::decisions::DecideError;
+use teleport_client::refusal::Refusal as TeleportRefusal;
 
 /// The refusal for a decision that Teleport did not take, where no more specific one fits.
 pub(super) fn refusal_if_not_applied(error: &DecideError) -> Refusal {
@@ -38,7 +37,7 @@ pub(super) fn already_resolved(request: AccessRequest) -> Refusal {
 }
 
 /// Reads the request again for the refusal, because it is not pending any more.
-pub(super) async fn refusal_if_resolved(teleport: &teleport::Client, id: &RequestId) -> Refusal {
+pub(super) async fn refusal_if_resolved(teleport: &teleport_client::Client, id: &RequestId) -> Refusal {
     match teleport.get_request(id).await {
         Ok(Some(request)) => already_resolved(request),
         Ok(None) => Refusal::Deleted,

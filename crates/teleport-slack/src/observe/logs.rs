@@ -21,13 +21,14 @@ use super::line::{self, Fields, Style};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput, Severity};
 use crate::exit::{Exit, ExitError};
-use crate::files;
+use client_base::files;
 
 #[cfg(test)]
 mod tests;
 
 /// The crates whose lines follow the configured severity.
-const OWN_CRATES: [&str; 4] = ["teleport_slack", "slack_client", "access_core", "access_sim"];
+const OWN_CRATES: [&str; 6] =
+    ["teleport_slack", "slack_client", "teleport_client", "client_base", "access_core", "access_sim"];
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

@@ -22,13 +22,13 @@ use tokio::time::Instant;
 
 use super::health::{Health, Stage, StreamState};
 use super::skew::Side;
-use crate::teleport::error::{Call, CallResult, TeleportError};
-use crate::teleport::observer::{List, Observer as TeleportObserver};
-use crate::teleport::visibility::{Visibility, describe_visibility};
 use labels::{failure_label, slack_results};
 use slack_client::error::SlackError;
 use slack_client::method::Method;
 use slack_client::observer::Observer as SlackObserver;
+use teleport_client::error::{Call, CallResult, TeleportError};
+use teleport_client::observer::{List, Observer as TeleportObserver};
+use teleport_client::visibility::{Visibility, describe_visibility};
 
 mod clock;
 mod labels;

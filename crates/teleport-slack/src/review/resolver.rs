@@ -16,10 +16,9 @@ use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use super::voters::{VoterLoader, VoterSnapshot};
-use crate::teleport;
-use crate::teleport::decisions::{DecideError, SetState};
-use crate::teleport::error::TeleportError;
-use crate::teleport::plugin_data::{Modified, modify_record};
+use teleport_client::decisions::{DecideError, SetState};
+use teleport_client::error::TeleportError;
+use teleport_client::plugin_data::{Modified, modify_record};
 
 /// How often the votes are evaluated while other users vote and review, before a later reconcile takes over.
 const MAX_ATTEMPTS: u32 = 8;
@@ -54,7 +53,7 @@ pub(crate) enum ResolveError {
 #[derive(Debug)]
 pub struct Resolver {
     /// Reads requests, records and users, and writes decisions.
-    pub teleport: teleport::Client,
+    pub teleport: teleport_client::Client,
     /// Reads the current identities of voters.
     pub voters: VoterLoader,
     /// The rules of the configuration: `[[review.rule]]`.

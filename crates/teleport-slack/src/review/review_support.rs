@@ -1,6 +1,6 @@
 //! Checks whether this Teleport takes reviews for users at all: at the start, every ten minutes, and after a refused review.
 //!
-//! The check involves no users (`teleport::review_support`). Messages and interactions follow it. In mode `auto` the rules
+//! The check involves no users (`teleport_client::review_support`). Messages and interactions follow it. In mode `auto` the rules
 //! decide only while it says "impossible".
 
 use std::time::Duration;
@@ -11,13 +11,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::teleport;
-use crate::teleport::denied::MFA_REMEDY;
-use crate::teleport::error::Call;
-use crate::teleport::review_support::ReviewSupportStatus;
-use crate::teleport::second_factor::SecondFactor;
-use crate::teleport::signer::Signer;
 use access_core::domain::error_chain::chain;
+use teleport_client::denied::MFA_REMEDY;
+use teleport_client::error::Call;
+use teleport_client::review_support::ReviewSupportStatus;
+use teleport_client::second_factor::SecondFactor;
+use teleport_client::signer::Signer;
 
 /// How often to check again: a server may be upgraded, a role changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -29,7 +28,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The last result, and how to check again.
 #[derive(Debug)]
 pub struct ReviewSupport {
-    teleport: teleport::Client,
+    teleport: teleport_client::Client,
     setting: ModeSetting,
     /// How many `[[review.rule]]`s there are to go by instead.
     rule_count: usize,
@@ -38,7 +37,7 @@ pub struct ReviewSupport {
 
 impl ReviewSupport {
     /// Nothing is ruled out before the first check.
-    pub fn new(teleport: teleport::Client, setting: ModeSetting, rules: usize) -> Self {
+    pub fn new(teleport: teleport_client::Client, setting: ModeSetting, rules: usize) -> Self {
         Self { teleport, setting, rule_count: rules, status: watch::Sender::new(CanSubmitForUsers::Yes) }
     }
 

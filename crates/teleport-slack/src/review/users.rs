@@ -18,10 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::observe::log_once::SharedLogOnce;
-use crate::teleport;
-use crate::teleport::denied::AccessDenied;
-use crate::teleport::error::TeleportError;
-use crate::teleport::users;
+use teleport_client::denied::AccessDenied;
+use teleport_client::error::TeleportError;
+use teleport_client::users;
 
 /// The maximum age of an index that finds a user.
 const MAX_AGE_HIT: Duration = Duration::from_secs(60);
@@ -31,7 +30,7 @@ const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 /// Teleport's users.
 #[derive(Debug)]
 pub struct UserLookup {
-    teleport: teleport::Client,
+    teleport: teleport_client::Client,
     mapping: UserMapping,
     /// The result of the last listing, if there was one.
     snapshot: watch::Sender<Option<UserSnapshot>>,
@@ -50,7 +49,7 @@ struct UserSnapshot {
 
 impl UserLookup {
     /// Reads nothing yet.
-    pub fn new(teleport: teleport::Client, links: UserMapping) -> Self {
+    pub fn new(teleport: teleport_client::Client, links: UserMapping) -> Self {
         Self {
             teleport,
             mapping: links,

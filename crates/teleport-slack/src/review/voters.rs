@@ -20,10 +20,10 @@ use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
 use crate::observe::log_once::SharedLogOnce;
-use crate::teleport::denied::AccessDenied;
-use crate::teleport::error::{ErrorKind, TeleportError};
 use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::usergroups::{Membership, UserGroups, is_gone};
+use teleport_client::denied::AccessDenied;
+use teleport_client::error::{ErrorKind, TeleportError};
 
 /// How long reads for a verdict may take; after that nothing is decided.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,10 +6,9 @@ use access_sim::slack::faults::FaultRule;
 use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::faults::{Repeat, WatchEnd};
 use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use jiff::Timestamp;
-use tonic::Code;
 
 use crate::harness::deciding::Transport;
 use crate::replica::Replica;

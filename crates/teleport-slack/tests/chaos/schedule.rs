@@ -6,9 +6,8 @@ use std::time::Duration;
 use access_sim::slack::faults::Fault as SlackFault;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::Fault as TeleportFault;
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use fastrand::Rng;
-use tonic::Code;
 
 use crate::settings::Settings;
 

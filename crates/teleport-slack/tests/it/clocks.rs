@@ -14,14 +14,14 @@ use jiff::{SignedDuration, Timestamp};
 use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::{Client as SlackClient, ClientOptions};
+use teleport_client::Client;
+use teleport_client::identity::Identity;
+use teleport_client::listing::Completeness;
+use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
 use teleport_slack::controller::{Context, Controller};
 use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::supervise::clock::Clock;
-use teleport_slack::teleport::Client;
-use teleport_slack::teleport::identity::Identity;
-use teleport_slack::teleport::listing::Completeness;
-use teleport_slack::teleport::watcher::WatchUpdate;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 

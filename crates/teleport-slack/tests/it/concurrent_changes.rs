@@ -8,9 +8,8 @@ use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::fixture::Rule;
 use access_sim::teleport::presets::{PLUGIN_USER, TCTL};
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
-use tonic::Code;
 
 use crate::deciding::v18_options;
 use crate::harness::deciding::*;

@@ -38,7 +38,7 @@ fn constants(text: &str) -> BTreeSet<String> {
 #[test]
 fn plugin_data_page_lists_exactly_the_keys_of_the_code() {
     let ours = constants(&source("access-core", "record/"));
-    let revision = constants(&source("teleport-slack", "teleport/plugin_data.rs"));
+    let revision = constants(&source("teleport-client", "plugin_data.rs"));
     let mut expected: BTreeSet<_> =
         ours.into_iter().chain(revision).filter(|key| key.starts_with("x_")).collect();
     assert_eq!(expected.len(), 9, "keys moved to another file: {expected:?}");

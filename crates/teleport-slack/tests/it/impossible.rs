@@ -8,11 +8,10 @@ use access_sim::teleport::certs::{CertOptions, Signer};
 use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::fixture::{Fixture, SecondFactor};
 use access_sim::teleport::presets::{PLUGIN_USER, plugin_rules};
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::RequestState;
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::SignedDuration;
-use tonic::Code;
 
 use crate::harness::deciding::*;
 use crate::harness::*;

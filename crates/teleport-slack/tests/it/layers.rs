@@ -21,16 +21,30 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["controller", "http"],
             &["review"],
             &["observe"],
-            &["teleport"],
             &["exit"],
             &["causes"],
             &["config", "supervise"],
             &["secret_shape"],
-            &["files"],
         ],
     ),
     // One layer: its files import each other, and none in a circle.
     ("slack-client", &[]),
+    (
+        "teleport-client",
+        &[
+            &["watcher"],
+            &["listing"],
+            &["decisions", "plugin_data", "requests", "review_support", "rights", "second_factor", "users"],
+            &["events"],
+            &["client"],
+            &["observer"],
+            &["error", "refusal"],
+            &["connect", "denied", "identity", "visibility"],
+            &["call", "broken", "address", "credentials", "pem", "signer"],
+            &["convert", "kind", "text"],
+        ],
+    ),
+    ("client-base", &[&["files", "tls"]]),
 ];
 
 /// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`.

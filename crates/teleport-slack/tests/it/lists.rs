@@ -7,11 +7,10 @@ use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
 use access_sim::teleport::fixture::{Fixture, Rule};
 use access_sim::teleport::presets::{TCTL, plugin_rules};
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
 use futures_util::future;
-use tonic::Code;
 
 use crate::harness::*;
 

@@ -36,6 +36,7 @@ mod diagnostics;
 mod deciding;
 mod in_doubt;
 mod order;
+mod earlier_voters;
 mod recipients;
 mod attacks;
 mod concurrency;

@@ -10,12 +10,11 @@ use access_sim::slack::workspace::SlackUser;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat};
 use access_sim::teleport::fixture::{Fixture, Rule, User};
-use access_sim::teleport::refusal::RpcError;
+use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, Raw, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tonic::Code;
 
 use crate::concurrency::two_approvals;
 use crate::deciding::v18_options;

@@ -57,11 +57,14 @@ pub(crate) fn production(krate: &str) -> Vec<Source> {
     sources
 }
 
+/// The names of all our crates.
+fn crates() -> Vec<String> {
+    let folders = std::fs::read_dir(repository_root().join("crates")).unwrap();
+    folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 pub(crate) fn all_production() -> Vec<Source> {
-    ["access-core", "access-sim", "slack-client", "teleport-proto", "teleport-slack"]
-        .into_iter()
-        .flat_map(production)
-        .collect()
+    crates().iter().flat_map(|krate| production(krate)).collect()
 }
 
 /// The paths, without `.rs`, of the modules that a file declares for tests only.
@@ -167,18 +170,42 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 
 #[test]
 fn only_one_folder_knows_each_sides_wire_format() {
-    let words = ["tonic", "prost", "teleport_proto"];
-    assert_none(&all_outside("teleport"), &words, "only src/teleport speaks gRPC");
-    let words = ["hyper_rustls", "hyper_util::client", "form_urlencoded"];
-    assert_none(&production("teleport-slack"), &words, "only slack-client speaks HTTP to Slack");
     assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
     let methods =
         ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
     assert_none(&production("teleport-slack"), &methods, "only slack-client knows Slack's methods");
-    let manifest = std::fs::read_to_string(repository_root().join("crates/slack-client/Cargo.toml")).unwrap();
-    for word in ["teleport", "axum", "prometheus", "toml"] {
-        assert!(!manifest.contains(&format!("\n{word}")), "slack-client depends on {word}");
+}
+
+/// What a crate's manifest names above its dependencies for tests.
+fn dependencies(krate: &str) -> BTreeSet<String> {
+    let manifest = repository_root().join(format!("crates/{krate}/Cargo.toml"));
+    let manifest: toml::Table = std::fs::read_to_string(manifest).unwrap().parse().unwrap();
+    manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn each_foreign_protocol_is_known_to_one_client() {
+    let users = |names: &[&str]| {
+        let all = crates().into_iter().filter(|krate| krate != "access-sim");
+        all.filter(|krate| names.iter().any(|name| dependencies(krate).contains(*name)))
+            .collect::<BTreeSet<_>>()
+    };
+    let grpc = ["tonic", "prost", "prost-types", "teleport-proto"];
+    assert_eq!(users(&grpc), ["teleport-client", "teleport-proto"].map(str::to_owned).into());
+    let http = ["hyper-rustls", "tokio-tungstenite"];
+    assert_eq!(users(&http), ["slack-client"].map(str::to_owned).into());
+    for (krate, ours) in [
+        ("client-base", [].as_slice()),
+        ("slack-client", &["access-core", "client-base"]),
+        ("teleport-client", &["access-core", "client-base", "teleport-proto"]),
+    ] {
+        let mut known = dependencies(krate);
+        known.retain(|name| crates().contains(name));
+        assert_eq!(known, ours.iter().map(|name| (*name).to_owned()).collect(), "{krate}");
+        for name in ["axum", "prometheus-client", "toml"] {
+            assert!(!dependencies(krate).contains(name), "{krate} depends on {name}");
+        }
     }
 }
 
@@ -238,6 +265,43 @@ fn the_simulators_do_not_know_the_daemon() {
         for word in words.iter().filter(|_| is_ours) {
             assert!(!source.text.contains(word), "{} names {word}: it would share its mistakes", source.path);
         }
+    }
+}
+
+/// Where tasks and threads are started, and who ends them.
+const SPAWNERS: [(&str, &str); 13] = [
+    ("slack-client/src/socket_mode/dispatch.rs", "the tracker of Socket Mode"),
+    ("teleport-slack/src/supervise/tasks.rs", "the set of long-lived tasks"),
+    ("teleport-slack/src/supervise/worker_pool.rs", "the pool itself"),
+    ("teleport-slack/src/http/interactivity.rs", "a pool"),
+    ("teleport-slack/src/http/server.rs", "a pool"),
+    ("teleport-slack/src/controller/mod.rs", "a map by request, drained at the stop"),
+    ("teleport-slack/src/controller/recipient_lookup.rs", "a set that is dropped with its request"),
+    ("teleport-slack/src/observe/sink.rs", "the log's thread, awaited by its guard"),
+    // Reads of files that may hang; nothing depends on their end.
+    ("teleport-slack/src/app/identity_reloader.rs", "a read, awaited"),
+    ("teleport-slack/src/app/startup.rs", "a read, awaited"),
+    ("teleport-slack/src/app/token_reloader.rs", "a read, awaited"),
+    ("teleport-slack/src/http/certificates.rs", "a read, awaited"),
+    ("teleport-slack/src/cli/start.rs", "reads of the configuration and the log's file"),
+];
+
+#[test]
+fn every_task_has_an_owner() {
+    let mut found = BTreeSet::new();
+    // The simulators have a tracker of their own.
+    for source in all_production().iter().filter(|source| !source.path.contains("/access-sim/")) {
+        let code = source.code();
+        if ["spawn(", "spawn_blocking(", "spawn_local("].iter().any(|word| code.contains(word)) {
+            let known = SPAWNERS.iter().find(|(path, _)| source.path == format!("crates/{path}"));
+            let Some((path, _)) = known else {
+                panic!("{} starts a task: let supervise/ or a client's tracker own it", source.path)
+            };
+            found.insert(path);
+        }
+    }
+    for (path, owner) in &SPAWNERS {
+        assert!(found.contains(path), "{path} starts no task any more ({owner})");
     }
 }
 
@@ -318,6 +382,8 @@ fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
     ] {
         assert_eq!(value(key), expected, "{key}");
     }
+    let patience: u64 = value("TimeoutStopSec").parse().unwrap();
+    assert!(teleport_slack::supervise::shutdown::TOTAL.as_secs() < patience, "a stop would be cut short");
     // What is handed to that user, against what the daemon reads.
     let handed: Vec<_> = readme
         .lines()

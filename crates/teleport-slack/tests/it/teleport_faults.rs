@@ -8,8 +8,7 @@ use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::faults::{Fault, Repeat, WatchEnd};
 use access_sim::teleport::presets::{TCTL, plugin_rules};
-use access_sim::teleport::refusal::RpcError;
-use tonic::Code;
+use access_sim::teleport::refusal::{Code, RpcError};
 
 use crate::harness::*;
 

@@ -29,11 +29,11 @@ async fn assert_rejected(bed: &TestBed, config: &str, status: i32, words: &[&str
 async fn assert_waits(bed: &TestBed, words: &[&str], fix: impl FnOnce()) {
     let asked = bed.slack.calls().len();
     let daemon = bed.launch(&bed.config(TEAM));
-    let is_told = |log: &str| {
+    let is_logged = |log: &str| {
         let log = log.replace(bed.dir.path().to_str().unwrap(), "DIR");
         log.lines().any(|line| line.contains(" ERROR ") && words.iter().all(|words| line.contains(words)))
     };
-    bed.until(&daemon, &format!("{words:?}"), || is_told(&daemon.log()).then_some(())).await;
+    bed.until(&daemon, &format!("{words:?}"), || is_logged(&daemon.log()).then_some(())).await;
     assert_eq!(bed.slack.calls().len(), asked, "Slack was asked before the identity was found good");
     assert_eq!(daemon.exit_status(), None);
     fix();

@@ -45,7 +45,7 @@ fn group(id: &str, users: &[&str]) -> UserGroup {
 
 impl TestBed {
     /// `id` is undecided, whatever votes there are.
-    fn assert_undecided(&self, daemon: &Daemon, id: &str) {
+    pub(crate) fn assert_undecided(&self, daemon: &Daemon, id: &str) {
         assert_eq!(self.teleport.request(id).unwrap().state, RequestState::Pending, "{}", daemon.log());
         assert!(self.decision_events(id).is_empty(), "{:?}\n{}", self.decision_events(id), daemon.log());
     }
@@ -300,7 +300,7 @@ fn an_approval_reverted_while_no_daemon_watched_spends_the_votes() {
 
 #[test]
 fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
-    for is_lost in [false, true] {
+    for is_unavailable in [false, true] {
         run_test(async move {
             let bed = TestBed::with_options(
                 Options { version: ServerVersion::V15, ..Options::golden() },
@@ -313,14 +313,14 @@ fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
             let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
             // Neither the answer nor the event arrives.
             bed.teleport.faults().drop_events(Repeat::UntilCleared);
-            let fault = if is_lost { Fault::unavailable() } else { Fault::LoseResponse };
+            let fault = if is_unavailable { Fault::unavailable() } else { Fault::LoseResponse };
             bed.teleport.faults().inject(Method::SetAccessRequestState, fault, Repeat::UntilCleared);
             let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
             assert!(reply.starts_with("Your approval is recorded, but"), "{reply}");
             daemon.kill().await;
             bed.teleport.faults().clear();
             bed.edit_votes(&id, |votes| votes["l"][0]["t"] = "2020-01-01T00:00:00Z".into());
-            if is_lost {
+            if is_unavailable {
                 let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
                 bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
                 assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));

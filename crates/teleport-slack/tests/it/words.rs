@@ -1,51 +1,72 @@
 //! One word for one thing (`docs/glossary.md`): names and words that others replaced do not come back.
 //!
-//! Names are searched in production code, as whole identifiers. Words are searched in comments and Markdown. Neither is
-//! searched in string literals, which may hold what others store or read.
+//! Names are searched in Rust code, as whole identifiers. Words are searched in comments, Markdown and the names of
+//! functions, so also of tests. Neither is searched in string literals, which may hold what others store or read.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::rules::{all_production, repository_root};
+use crate::rules::repository_root;
 
 /// Identifiers that went, each with the one that took its place.
 const NAMES: &[(&str, &str)] = &[
+    ("AFTER_PANIC", "PANIC_BACKOFF"),
+    ("ARRIVAL", "IN_DOUBT_AFTER_CLAIM"),
     ("AtWork", "WorkerPool"),
     ("Bed", "TestBed"),
     ("CallEnd", "CallResult"),
     ("CannotAct", "ActionError"),
     ("CardView", "MessageInput"),
+    ("Carried", "Resolved"),
     ("ConnectProblem", "ConnectErrorKind"),
     ("Dialogue", "ModalState"),
     ("Diary", "EventLog"),
     ("Distrust", "AccountIneligible"),
     ("Door", "Circuit"),
     ("Doors", "ChannelBreaker"),
+    ("Doubled", "Duplicates"),
     ("Doubt", "InDoubtPost"),
     ("DoubtJson", "InDoubtPostJson"),
     ("Errand", "Operation"),
     ("Fate", "Effect"),
     ("ForUsers", "ReviewSupportStatus"),
+    ("Foreign", "OriginMismatch"),
     ("Hardship", "FaultBudget"),
+    ("Intake", "Receiver"),
     ("Keeper", "Supervisor"),
     ("LAPSE", "CLAIM_TIMEOUT"),
+    ("LONG_AGO", "STALE_CLAIM_AGE"),
+    ("Lapsed", "Expired"),
+    ("LinkedTwice", "AmbiguousUser"),
     ("ListRoom", "ListLimits"),
     ("Located", "ResolvedRecipient"),
     ("MAX_AT_WORK", "MAX_CONCURRENT"),
+    ("MAX_DIALOGUE_AGE", "MAX_MODAL_AGE"),
     ("MAX_DOUBTS", "MAX_IN_DOUBT"),
+    ("MAX_ROUNDS", "MAX_PASSES"),
     ("MAX_VISITS", "MAX_CONCURRENT_RECONCILES"),
     ("NotAllowed", "RuleRefusal"),
     ("NotCarriedOut", "NotApplied"),
+    ("NotCovered", "NoMatchingRule"),
+    ("NotNamed", "NotAnApprover"),
+    ("NotOurs", "UnknownOrigin"),
     ("NotTaken", "NotPermittedForUser"),
     ("NotYet", "Deferred"),
     ("Occasion", "InteractionKey"),
+    ("OldRelease", "ServerTooOld"),
     ("OldSlackKeys", "LegacySlackKeys"),
     ("OtherDialogue", "OtherModal"),
     ("OurApp", "AppInstallation"),
     ("Outbox", "SlackSender"),
+    ("Overtaken", "AlreadyResolved"),
+    ("OwnRequest", "SelfReview"),
     ("PersonKind", "SlackUserKind"),
+    ("Restless", "Flapping"),
     ("ReviewLook", "ReviewDisplay"),
+    ("SWEEP", "RESYNC_PERIOD"),
     ("Scrub", "Redactor"),
+    ("Seal", "SignatureDigest"),
+    ("Sealed", "RawEnvelope"),
     ("SeenSignatures", "ReplayCache"),
     ("Setback", "SendError"),
     ("Sighting", "Observation"),
@@ -56,46 +77,106 @@ const NAMES: &[(&str, &str)] = &[
     ("SubmitForUser", "CanSubmitForUsers"),
     ("Submitting", "ReviewSupport"),
     ("Surroundings", "Context"),
+    ("TELEPORT_AWAY", "TELEPORT_BACKOFF"),
+    ("Taken", "ClaimResult"),
     ("Tale", "Scenario"),
     ("TaskDied", "TaskError"),
+    ("ToBeResolved", "Pending"),
+    ("Told", "RepliesPosted"),
+    ("TooSlow", "Timeout"),
+    ("Trouble", "Error"),
     ("Turnstile", "RateLimits"),
     ("Unauthorised", "Unauthorized"),
-    ("UnderWay", "InProgress"),
+    ("Unclear", "InDoubt"),
+    ("Unconnected", "Connect"),
     ("Undecided", "DecisionRetry"),
+    ("UnderWay", "InProgress"),
     ("Unfinished", "ResolveError"),
+    ("UnfitToken", "InvalidToken"),
+    ("Unsendable", "Serialize"),
+    ("Unsure", "PartialFailure"),
     ("Untold", "UnnotifiedReviewers"),
+    ("Vanished", "Removed"),
     ("VoterReader", "VoterLoader"),
     ("WholeState", "UiState"),
+    ("Withdraw", "Delete"),
+    ("Withdrawn", "Deleted"),
+    ("are_borne_out", "are_confirmed_by"),
+    ("as_word", "as_token"),
     ("behaviour", "behavior"),
+    ("came_through", "check_origin"),
     ("card", "message"),
     ("cards", "messages"),
     ("carry_out", "execute"),
     ("colour", "color"),
+    ("complain", "LogOnce"),
     ("complaints", "objections"),
+    ("dead_line", "connection_lost"),
     ("dialogue", "modal"),
+    ("distrust", "ineligible"),
+    ("doubles", "duplicates"),
     ("doubts", "in_doubt"),
     ("errand", "operation"),
     ("errands", "operations"),
     ("finish_decision", "apply_pending_decision"),
+    ("flights", "in_flight"),
+    ("forget_settled", "drop_resolved"),
+    ("give_up", "release"),
+    ("greet", "await_hello"),
+    ("grumble", "log_invalid_frame"),
+    ("has_lapsed", "has_expired"),
+    ("hold_back", "defer_rate_limited"),
+    ("is_adopted", "is_from_go_plugin"),
+    ("is_behind", "is_lagging"),
+    ("is_dubious_id", "looks_like_channel_name"),
     ("is_lost", "is_unreachable"),
     ("is_worth_telling", "should_post"),
+    ("keep_looking", "check_periodically"),
+    ("line_mut", "connection_mut"),
+    ("listed_now", "refetch_if_stale"),
     ("needs_visit", "needs_reconcile"),
     ("next_visit", "next_reconcile"),
     ("nobody", "no_user"),
     ("oddities", "recipient_warnings"),
+    ("old_file", "legacy_0x"),
+    ("one_way", "check_transport"),
     ("organisation", "organization"),
     ("outbox", "sender"),
+    ("overtaken", "already_resolved"),
+    ("owned_up", "dropped_notice"),
+    ("postpone", "defer"),
+    ("reason_dialogue", "reason_modal"),
+    ("refuses_blocks", "affects"),
     ("rubbish", "invalid_keys"),
+    ("run_errand", "execute_operation"),
+    ("settled_by", "decided_by"),
+    ("short_card", "fallback_message"),
+    ("shown_everywhere", "displayed_everywhere"),
+    ("shuts", "affects"),
     ("somebody", "user"),
+    ("start_due", "start_ready"),
     ("surroundings", "context"),
+    ("take_off", "track"),
+    ("tell", "log, notify"),
+    ("tell_lost", "log_unreachable"),
     ("tell_oddities", "log_recipient_warnings"),
     ("tell_who_decides", "log_review_mode"),
+    ("thinning", "reduce_hint"),
+    ("told", "notified, logged"),
+    ("told_oddities", "warned"),
     ("troubles", "errors"),
+    ("turn_away", "reject_overload"),
     ("turnstile", "rate_limits"),
+    ("untold", "unnotified"),
+    ("vanished", "removed"),
     ("visit", "reconcile"),
     ("visits", "in_progress"),
     ("votes_told", "vote_replies"),
+    ("warn_of_silence", "warn_no_recipients"),
+    ("weigh", "evaluate"),
+    ("whereto", "destination"),
     ("whoever", "user"),
+    ("work_on", "run"),
 ];
 
 /// Words and phrases that went, their forms separated by `|`, each with what to say.
@@ -129,6 +210,7 @@ const WORDS: &[(&str, &str)] = &[
     ("kept true|stays true|untrue", "up to date; out of date"),
     ("taken back|takes back|one too many", "deleted; deletes; duplicate"),
     ("passed over|turned away", "ignored, skipped; rejected"),
+    ("story|stories|tale|tales|diary", "scenario; event log"),
     ("turnstile", "rate limit"),
     ("outbox", "sender"),
     ("sanitise|sanitises|sanitised|sanitising", "sanitize"),
@@ -211,6 +293,15 @@ fn rust_tokens(text: &str, wanted: Part) -> Vec<Token> {
         at += length;
     }
     found
+}
+
+/// The words in the names of the functions that a Rust text declares. An empty one ends each name.
+fn function_words(code: &[Token]) -> Vec<Token> {
+    let declared = code.windows(2).filter(|pair| pair[0].1 == "fn").map(|pair| &pair[1]);
+    let words = |(line, name): &Token| {
+        name.split('_').chain([""]).map(|word| (*line, word.to_owned())).collect::<Vec<_>>()
+    };
+    declared.flat_map(words).collect()
 }
 
 /// The words of a Markdown text without those in back-ticks.
@@ -310,13 +401,15 @@ fn no_home_made_words() {
                 .map(|(line, word, instead)| (path.to_owned(), line, word.to_owned(), instead.to_owned())),
         );
     };
-    for source in all_production() {
-        add(&source.path, named(&rust_tokens(&source.text, Part::Code), NAMES));
-    }
     let files = files();
     assert!(files.len() > 400, "only {} files were found", files.len());
     for (path, text) in files {
         add(&path, places(&prose(&path, &text), WORDS));
+        if path.ends_with(".rs") {
+            let code = rust_tokens(&text, Part::Code);
+            add(&path, named(&code, NAMES));
+            add(&path, places(&function_words(&code), WORDS));
+        }
     }
     assert_none(found);
 }
@@ -327,6 +420,15 @@ fn one_old_name_in_code_is_found_with_its_line() {
     let text = "/// An Errand.\nfn f() {\n    let text = \"Errand\";\n    let e: Errand<'_> = '\"';\n    Errands::new(r#\"Errand\"#)\n}\n";
     let code = rust_tokens(text, Part::Code);
     assert_eq!(named(&code, &names), [(4, "Errand", "Operation")]);
+}
+
+#[test]
+fn one_old_word_in_a_functions_name_is_found_with_its_line() {
+    let words = [("nobody", "no user"), ("under way", "in progress")];
+    let text =
+        "fn nobody_decides() {\n    let nobody = under;\n}\nfn what_is_under() {}\nfn way_x_under_way() {}\n";
+    let found = places(&function_words(&rust_tokens(text, Part::Code)), &words);
+    assert_eq!(found, [(1, "nobody", "no user"), (5, "under way", "in progress")]);
 }
 
 #[test]

@@ -85,9 +85,10 @@ fn an_in_doubt_post_is_repeated_once_and_again_only_after_an_answer() {
             (attempt, at(10).unwrap(), since)
         );
         assert!(record.is_in_doubt(&post_operation()));
-        assert_eq!(post.should_retry(nothing), attempt < 2);
-        assert_eq!(post.should_retry(posted(taken)), attempt < 2, "that was before");
-        assert!(post.should_retry(posted(taken + 1)) && post.should_retry(refused(taken + 1)));
+        let should_retry = |answers| post.should_retry(answers, Timestamp::MAX);
+        assert_eq!(should_retry(nothing), attempt < 2);
+        assert_eq!(should_retry(posted(taken)), attempt < 2, "that was before");
+        assert!(should_retry(posted(taken + 1)) && should_retry(refused(taken + 1)));
         record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
         assert!(!record.is_in_doubt(&post_operation()) && record.is_to_retry(&post_operation()));
         // What is counted outlives the daemon.
@@ -148,9 +149,48 @@ fn a_refusal_after_an_accepted_post_proves_nothing() {
         is_first: false,
     });
     record = Record::decode(&crate::domain::ids::RequestId::new("r1"), &record.encode()).0;
-    let later = Timestamp::from_second(21).ok();
-    assert!(!record.in_doubt[0].should_retry(LastResponses { refused_at: later, posted_at: None }));
-    assert!(record.in_doubt[0].should_retry(LastResponses { refused_at: None, posted_at: later }));
+    let later = Timestamp::from_second(21).unwrap();
+    let should_retry = |refused_at, posted_at| {
+        record.in_doubt[0].should_retry(LastResponses { refused_at, posted_at }, later)
+    };
+    assert!(!should_retry(Some(later), None) && should_retry(None, Some(later)));
+}
+
+#[test]
+fn a_post_that_slack_accepts_without_an_address_is_repeated_four_times_at_most_after_growing_pauses() {
+    let mut record = Record::default();
+    let mut taken = 10;
+    let mut pauses = Vec::new();
+    for attempt in 1.. {
+        record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())]);
+        let since = claim("us", taken).acquired_at;
+        let mut outcome = in_doubt_outcome(since, since);
+        if let Outcome::InDoubt { is_accepted, .. } = &mut outcome {
+            *is_accepted = true;
+        }
+        record.apply(&outcome);
+        record.release(&claim("us", taken));
+        // The daemon restarts, or another one continues.
+        record = Record::decode(&crate::domain::ids::RequestId::new("r1"), &record.encode()).0;
+        let post = &record.in_doubt[0];
+        let should_retry =
+            |second| post.should_retry(LastResponses::default(), Timestamp::from_second(second).unwrap());
+        assert_eq!(post.attempts, attempt);
+        if attempt > 1 {
+            let Some(at) = post.next_attempt_at().map(Timestamp::as_second) else {
+                assert!(!post.should_retry(LastResponses::default(), Timestamp::MAX));
+                break;
+            };
+            pauses.push(at - taken);
+            assert!(!should_retry(at - 1) && should_retry(at));
+            taken = at;
+        } else {
+            assert_eq!((should_retry(taken), post.next_attempt_at()), (true, None));
+            taken += 1;
+        }
+        record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
+    }
+    assert_eq!(pauses, [30, 240, 1_920, 14_400]);
 }
 
 #[test]

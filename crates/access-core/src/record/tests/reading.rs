@@ -41,11 +41,19 @@ fn a_request_that_waits_again_is_not_decided_by_what_its_messages_still_show() {
 
 #[test]
 fn only_a_message_of_ours_counts_as_posted_to_a_channel() {
-    let deliveries = vec![delivery(Some("#a"), "C1", None, 0), delivery(None, "C2", None, 0)];
+    let deliveries = vec![
+        delivery(Some("#a"), "C1", None, 0),
+        delivery(None, "C2", None, 0),
+        delivery(Some("C3"), "C3", None, 0),
+        delivery(Some("bob@example.com"), "C4", None, 0),
+        delivery(Some("C3"), "C5", None, 0),
+    ];
     let record = Record { deliveries, ..Record::default() };
-    assert!(record.has_posted_to("C1"));
+    assert!(record.has_posted_to("C1") && record.has_posted_to("C3"));
     assert!(!record.has_posted_to("C2"), "the Go plugin does not record its recipients");
-    assert!(!record.has_posted_to("C3"));
+    assert!(!record.has_posted_to("C4"), "Slack gave a channel's address for a direct message");
+    assert!(!record.has_posted_to("C5"), "Slack gave another channel's address");
+    assert!(!record.has_posted_to("C6"));
 }
 
 #[test]

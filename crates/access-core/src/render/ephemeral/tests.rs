@@ -1,6 +1,6 @@
 use super::*;
 use crate::render::tests::hostile::{assert_nothing_styled, hostile};
-use crate::render::tests::judge::validate;
+use crate::render::tests::oracle::validate;
 
 fn every_refusal(text: &str) -> Vec<Refusal> {
     let name = || text.to_owned();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::judge::validate;
+use super::oracle::validate;
 use crate::domain::ids::RequestId;
 use crate::domain::lifecycle::Phase;
 use crate::domain::request::{AccessRequest, RequestKind, RequestState, Review};

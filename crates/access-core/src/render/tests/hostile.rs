@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::judge::drawn::{Span, render_lines};
-use super::judge::{Validated, validate, validate_view};
+use super::oracle::drawn::{Span, render_lines};
+use super::oracle::{Validated, validate, validate_view};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs, RequestId};
 use crate::domain::lifecycle::Phase;
@@ -219,10 +219,10 @@ fn assert_lines(text: &str, allowed: &[&str]) {
 
 /// Where even the beginning of a line is foreign.
 #[track_caller]
-pub(crate) fn assert_nothing_styled(judged: &Validated) {
-    let lines = judged.all().flat_map(|text| render_lines(text));
+pub(crate) fn assert_nothing_styled(validated: &Validated) {
+    let lines = validated.all().flat_map(|text| render_lines(text));
     let styled = lines.flat_map(|line| line.spans).find(|s| !matches!(s, Span::Plain(_) | Span::Entity(_)));
-    assert_eq!(styled, None, "{}", judged.text);
+    assert_eq!(styled, None, "{}", validated.text);
 }
 
 #[track_caller]
@@ -230,8 +230,8 @@ fn assert_request_message(view: &MessageInput<'_>) -> Validated {
     let (message, again) = (request_message(view), request_message(view));
     assert_eq!(message, again);
     assert_eq!(message.digest(), again.digest());
-    let judged = validate(&message);
-    let blocks = &judged.blocks;
+    let validated = validate(&message);
+    let blocks = &validated.blocks;
     assert!((3..=5).contains(&blocks.len()));
     let headline = blocks[0][0].as_str();
     let asks = view.phase.is_open() && !matches!(view.request.kind, RequestKind::Unknown(_));
@@ -271,24 +271,24 @@ fn assert_request_message(view: &MessageInput<'_>) -> Validated {
     );
     let may_explain = matches!(view.phase, Phase::Approved | Phase::Denied | Phase::Promoted);
     assert!(may_explain || *status_line == format!("*Status:* {word}"), "{status_line}");
-    assert!(notes(&judged).iter().all(|note| !note.contains('\n')));
-    assert!(judged.text.starts_with(if view.phase == Phase::Deleted { "⌛ DELETED" } else { word }));
-    assert!(!judged.text.contains('\n'));
-    assert!(judged.text.encode_utf16().count() <= 800, "{}", judged.text);
-    if let Some(facts) = details(&judged) {
+    assert!(notes(&validated).iter().all(|note| !note.contains('\n')));
+    assert!(validated.text.starts_with(if view.phase == Phase::Deleted { "⌛ DELETED" } else { word }));
+    assert!(!validated.text.contains('\n'));
+    assert!(validated.text.encode_utf16().count() <= 800, "{}", validated.text);
+    if let Some(facts) = details(&validated) {
         let labels = ["*Resources*: ", "*Access until*: ", "*Starts*: ", "*Request expires*: ", "*Kind*: "];
         assert_lines(facts, &labels);
     }
-    judged
+    validated
 }
 
 /// The paragraph after the status, and the small print between them. Only paragraphs end with a line break.
-fn details(judged: &Validated) -> Option<&str> {
-    judged.blocks[3..].iter().flatten().map(String::as_str).find(|text| text.ends_with('\n'))
+fn details(validated: &Validated) -> Option<&str> {
+    validated.blocks[3..].iter().flatten().map(String::as_str).find(|text| text.ends_with('\n'))
 }
 
-fn notes(judged: &Validated) -> Vec<&str> {
-    judged.blocks[3..].iter().flatten().map(String::as_str).filter(|text| !text.ends_with('\n')).collect()
+fn notes(validated: &Validated) -> Vec<&str> {
+    validated.blocks[3..].iter().flatten().map(String::as_str).filter(|text| !text.ends_with('\n')).collect()
 }
 
 proptest! {
@@ -361,9 +361,9 @@ proptest! {
     #[test]
     fn any_vote_reply_is_within_the_rules(user in hostile(), reason in hostile()) {
         let vote = Vote { user, reason, ..vote("bob", Decision::Deny) };
-        let judged = validate(&vote_reply(&vote));
-        assert_nothing_styled(&judged);
-        let lines: Vec<_> = judged.text.split('\n').collect();
+        let validated = validate(&vote_reply(&vote));
+        assert_nothing_styled(&validated);
+        let lines: Vec<_> = validated.text.split('\n').collect();
         assert_eq!(lines.len(), if vote.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request in Slack at ") && lines[1] == "Resolution: ❌ DENIED.");
     }
@@ -371,9 +371,9 @@ proptest! {
     #[test]
     fn any_reply_is_within_the_rules(review in review()) {
         let message = review_reply(&review);
-        let judged = validate(&message);
-        assert_nothing_styled(&judged);
-        let lines: Vec<_> = judged.text.split('\n').collect();
+        let validated = validate(&message);
+        assert_nothing_styled(&validated);
+        let lines: Vec<_> = validated.text.split('\n').collect();
         assert_eq!(lines.len(), if review.reason.trim().is_empty() { 2 } else { 3 });
         assert!(lines[0].contains(" reviewed the request") && !lines[0].starts_with("&gt;"));
         assert!(lines[1].starts_with("Resolution: "));
@@ -437,8 +437,8 @@ fn our_own_sentences_always_fit() {
                     cluster: &text,
                     edition: edition(web_proxy),
                 };
-                let judged = assert_request_message(&view);
-                let lines = &judged.blocks[1][0];
+                let validated = assert_request_message(&view);
+                let lines = &validated.blocks[1][0];
                 let decides = web_proxy.is_some() || status == Phase::Pending;
                 let ending = match web_proxy {
                     Some(_) => format!("{}>\n", "a".repeat(64)),
@@ -447,7 +447,7 @@ fn our_own_sentences_always_fit() {
                 assert_eq!(lines.ends_with(&ending), decides, "{lines}");
                 assert!(lines.contains("+9") && lines.contains(" more\n*Reason*: "), "{lines}");
 
-                let notes = notes(&judged).join("|");
+                let notes = notes(&validated).join("|");
                 match status {
                     Phase::Pending => {
                         assert_eq!(notes, "300 of 4294967295 approvals, 300 of 4294967295 denials")
@@ -458,14 +458,14 @@ fn our_own_sentences_always_fit() {
                     Phase::Expired => assert_eq!(notes, ""),
                     Phase::Unknown => assert!(notes.ends_with("what became of it."), "{notes}"),
                 }
-                let status_line = &judged.blocks[2][0];
+                let status_line = &validated.blocks[2][0];
                 let has_reason = matches!(status, Phase::Approved | Phase::Denied | Phase::Promoted);
                 assert_eq!(status_line.ends_with("…)"), has_reason, "{status_line}");
 
-                let facts = details(&judged).unwrap();
+                let facts = details(&validated).unwrap();
                 assert!(facts.contains("+2") && facts.contains(" more\n"), "{facts}");
                 assert_eq!(facts.ends_with("web UI)\n"), status == Phase::Pending, "{facts}");
-                assert!(judged.text.ends_with("…."), "{}", judged.text);
+                assert!(validated.text.ends_with("…."), "{}", validated.text);
 
                 let short = validate(&fallback_message(&view));
                 assert_eq!(short.text.ends_with(&ending), decides, "{}", short.text);
@@ -479,15 +479,15 @@ fn no_text_forges_a_status() {
     let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
     let request = request_of(forged);
     for status in STATUSES {
-        let judged = assert_request_message(&MessageInput {
+        let validated = assert_request_message(&MessageInput {
             request: &request,
             phase: status,
             cluster: forged,
             edition: Edition::Community,
         });
-        let lines = judged.all().flat_map(|text| text.split('\n'));
+        let lines = validated.all().flat_map(|text| text.split('\n'));
         let statuses: Vec<_> = lines.filter(|line| line.starts_with("*Status:*")).collect();
-        assert_eq!(statuses, [judged.blocks[2][0].as_str()]);
+        assert_eq!(statuses, [validated.blocks[2][0].as_str()]);
     }
 }
 

@@ -2,4 +2,4 @@
 
 mod golden;
 pub(crate) mod hostile;
-pub(in crate::render) mod judge;
+pub(in crate::render) mod oracle;

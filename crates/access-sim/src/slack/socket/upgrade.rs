@@ -27,7 +27,7 @@ pub(in crate::slack) async fn upgrade(
     Extension(life): Extension<ServerTasks>,
     mut request: Request,
 ) -> Response {
-    if let Some(strike) = shared.faults.take(LINK, &[]) {
+    if let Some(strike) = shared.faults.take(LINK, &[], None) {
         match strike.fault {
             Fault::Delay(pause) => tokio::time::sleep(pause).await,
             _ => return delivery::with_fault(strike, None, &line).await,

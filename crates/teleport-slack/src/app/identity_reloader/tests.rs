@@ -7,9 +7,9 @@ use access_sim::teleport::{Options, TeleportSim};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::TeleportAddr;
-use crate::teleport::observer::NoObserver;
 use access_sim::captured::Captured;
+use teleport_client::TeleportAddr;
+use teleport_client::observer::NoObserver;
 
 /// Two users of the golden cluster, so that the server's event log shows which identity made a call.
 const FIRST: &str = "access-plugin";
@@ -191,20 +191,13 @@ async fn an_expired_identity_is_replaced() {
 
 #[tokio::test(start_paused = true)]
 async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
-    let dir = tempfile::tempdir().unwrap();
-    let authority = crate::teleport::scripted_server::TestCa::new("local-site");
-    let identity = authority.identity(FIRST);
-    let addr = TeleportAddr::parse("127.0.0.1:1").unwrap();
-    let client = Client::new(&addr, &identity, Arc::new(NoObserver));
-    let mut renewals = client.identity_renewals();
-    let file = dir.path().join("auth_id");
-    let source = Credentials::Identity(file.clone());
+    let TestBed { sim, dir, reloader, .. } = TestBed::new().await;
+    let mut renewals = reloader.client.identity_renewals();
     let stop = CancellationToken::new();
-    let looking =
-        Reloader::new(client, source, identity, Metrics::new()).run(Duration::from_secs(60), stop.clone());
+    let looking = reloader.run(Duration::from_secs(60), stop.clone());
     let test = async {
-        let pair = authority.client_pair(SECOND);
-        fs::write(&file, [pair.key, pair.crt, authority.pem.clone()].concat()).unwrap();
+        let second = sim.credentials(SECOND, CertOptions::default());
+        second.write_tls_files(dir.path(), "auth").unwrap();
         renewals.changed().await.unwrap();
         stop.cancel();
     };

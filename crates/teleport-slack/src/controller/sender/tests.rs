@@ -48,7 +48,7 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
     let coded = |method, code| SlackError::api_error(method, code);
     // Slack has answered, so it is there or never will be; or it may still be on its way.
     let (now, late) = (Some(SignedDuration::ZERO), Some(IN_DOUBT_AFTER_TIMEOUT));
-    for (error, ripe_after) in [
+    for (error, final_after) in [
         (SlackError::timed_out(POST, true), late),
         (SlackError::status(POST, 502), late),
         (SlackError::status(POST, 500), now),
@@ -64,7 +64,7 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
         (SlackError::timed_out(Method::ConversationsHistory, true), None),
     ] {
         let before = Timestamp::now();
-        match (refused(&sender, &error, 0).effect, ripe_after) {
+        match (refused(&sender, &error, 0).effect, final_after) {
             (Effect::Unknown { final_at, destination, is_accepted }, Some(after)) => {
                 assert_eq!((destination.as_str(), is_accepted), ("C0TEAM", error.is_accepted()));
                 assert!(

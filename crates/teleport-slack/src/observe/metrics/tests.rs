@@ -165,7 +165,7 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
+async fn ages_are_those_of_the_moment_and_a_loss_counts_once_it_is_over() {
     let metrics = Metrics::new();
     let seconds = |name: &str| value(&metrics, &format!("teleport_slack_{name}_seconds"));
     let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
@@ -203,7 +203,7 @@ async fn ages_are_those_of_the_moment_and_a_loss_counts_when_it_is_mended() {
 }
 
 #[test]
-fn open_connections_of_socket_mode_are_told_where_there_are_to_be_some() {
+fn open_connections_are_shown_only_with_socket_mode() {
     let metrics = Metrics::new();
     let open = || value(&metrics, "teleport_slack_socket_mode_connections");
     assert_eq!(open(), None);

@@ -1,0 +1,74 @@
+//! The text of a failed call: the server's own words; for a broken connection ours, in place of the libraries'.
+
+use std::error::Error;
+use std::io;
+
+use tonic::Status;
+
+use super::text::quote;
+
+/// The words of a status, shortened. tonic keeps the reason of a broken connection in the status's chain of sources,
+/// often several layers down.
+pub(super) fn status_message(status: &Status) -> String {
+    let Some(outermost) = status.source() else { return quote(status.message()) };
+    let (mut innermost, mut cut): (&(dyn Error + 'static), _) = (outermost, None);
+    let mut next = Some(outermost);
+    while let Some(error) = next {
+        cut = error.downcast_ref::<io::Error>().and_then(|error| describe_disconnect(error.kind())).or(cut);
+        innermost = error;
+        next = error.source();
+    }
+    // What the libraries say of a cut is about themselves.
+    if let Some(cut) = cut {
+        return cut.to_owned();
+    }
+    let message = quote(&without_urls(status.message()));
+    let cause = quote(&without_urls(&innermost.to_string()));
+    if cause == message { message } else { format!("{message}: {cause}") }
+}
+
+/// What became of a connection that broke, for kinds that speak for themselves.
+fn describe_disconnect(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::UnexpectedEof => Some(
+            "the connection was cut from outside, by the server's end or by something between; if that happens again and \
+             again, look for an idle time-out of a proxy or a load balancer on the way and set it above 15 s",
+        ),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            Some("the connection was reset, by the server's machine or by something between")
+        }
+        io::ErrorKind::TimedOut => {
+            Some("the connection fell silent; look at the network and the firewalls on the way")
+        }
+        _ => None,
+    }
+}
+
+/// Libraries point to their documentation, which is not the operator's.
+fn without_urls(text: &str) -> String {
+    let is_address = |word: &&str| word.contains("://");
+    let words: Vec<_> = text.split(' ').filter(|word| !is_address(word)).collect();
+    words.join(" ").trim_end_matches([':', ' ']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Call, TeleportError};
+
+    #[test]
+    fn a_cut_connection_has_our_own_words() {
+        let text_of = |error: io::Error| {
+            TeleportError::from_status(Call::WatchEvents, &Status::from_error(Box::new(error))).to_string()
+        };
+        let library =
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest";
+        let text = text_of(io::Error::new(io::ErrorKind::UnexpectedEof, library));
+        assert!(text.contains("cut from outside") && text.contains("idle time-out"), "{text}");
+        assert!(!text.contains("close_notify") && !text.contains("://"), "{text}");
+        let text = text_of(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(text.ends_with("the connection was reset, by the server's machine or by something between"));
+        let text = text_of(io::Error::other("unusual: see https://docs.rs/h2"));
+        assert!(text.contains("unusual: see") && !text.contains("docs.rs"), "{text}");
+    }
+}

@@ -1,0 +1,264 @@
+//! The client of one auth server: its connection, which all clones share, and the calls that every other file needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{RwLock, RwLockWriteGuard};
+use rustls::ClientConfig;
+use teleport_proto::auth::PingRequest;
+use teleport_proto::auth::auth_service_client::AuthServiceClient;
+use tokio::sync::watch as latest;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use super::address::TeleportAddr;
+use super::call::Call;
+use super::connect;
+use super::denied::AccessDenied;
+use super::error::{CallResult, MAX_MESSAGE_BYTES, TeleportError};
+use super::identity::Identity;
+use super::observer::Observer;
+use super::signer::Signer;
+
+/// How long one small call may take. Longer than a connection attempt, which may happen inside it and
+/// whose own error says more.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the server may take to show that it is there.
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a whole listing may take, all its pages together.
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The first release whose API is complete enough: major, minor.
+const MIN_SERVER_VERSION: (u32, u32) = (6, 1);
+
+/// A client of one auth server. Clones share the connection, which is made on the first call and made
+/// again when it is lost.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    addr: TeleportAddr,
+    connection: RwLock<Connection>,
+    /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
+    pub(super) list_method: AtomicU8,
+    /// Whether the server has only the newer of its services for users.
+    pub(super) uses_users_service: AtomicBool,
+    /// How often the identity was renewed.
+    identity_renewals: latest::Sender<u64>,
+    /// The server rejects our identity on every call.
+    is_access_denied: AtomicBool,
+    /// How often it let us in again.
+    readmissions: latest::Sender<u64>,
+    observer: Arc<dyn Observer>,
+}
+
+/// The connection, and what the next one needs.
+#[derive(Debug)]
+struct Connection {
+    tls: Arc<ClientConfig>,
+    /// The roles on our certificate.
+    roles: Arc<[String]>,
+    /// Who had it signed.
+    signer: Signer,
+    channel: Channel,
+}
+
+impl Connection {
+    fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
+        let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
+        Self { channel: connect::open(addr, Arc::clone(&tls)), tls, roles, signer }
+    }
+}
+
+impl Client {
+    /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
+    /// connects on the first call. Reports each call, and what the watcher sees, to `observer`.
+    pub fn new(addr: &TeleportAddr, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
+        let shared = Shared {
+            addr: addr.clone(),
+            connection: RwLock::new(Connection::open(addr, identity)),
+            list_method: AtomicU8::new(0),
+            uses_users_service: AtomicBool::new(false),
+            identity_renewals: latest::Sender::new(0),
+            is_access_denied: AtomicBool::new(false),
+            readmissions: latest::Sender::new(0),
+            observer,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
+    /// connection that they began on; a [`super::watcher::Watcher`] moves to the new one.
+    pub fn use_identity(&self, identity: &Identity) {
+        *self.connection_mut() = Connection::open(&self.shared.addr, identity);
+        self.shared.identity_renewals.send_modify(|count| *count += 1);
+    }
+
+    /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
+    pub fn reconnect(&self) {
+        let mut connection = self.connection_mut();
+        connection.channel = connect::open(&self.shared.addr, Arc::clone(&connection.tls));
+    }
+
+    /// Asks the server whether it lets this identity in, on a connection of its own.
+    pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
+        Self::new(&self.shared.addr, identity, Arc::clone(&self.shared.observer)).ping().await.map(drop)
+    }
+
+    pub(super) fn observer(&self) -> &Arc<dyn Observer> {
+        &self.shared.observer
+    }
+
+    /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
+    pub fn identity_renewals(&self) -> latest::Receiver<u64> {
+        self.shared.identity_renewals.subscribe()
+    }
+
+    /// Changes when the server lets the plugin in again after a lock, for instance; what it refused may be tried again.
+    pub fn readmissions(&self) -> latest::Receiver<u64> {
+        self.shared.readmissions.subscribe()
+    }
+
+    /// What the answer to a call says about whether we are let in at all.
+    fn record_admission(&self, refusal: Option<&Status>) {
+        let is_shut_out = &self.shared.is_access_denied;
+        match refusal.map(|status| AccessDenied::classify(status.code(), status.message())) {
+            None if is_shut_out.swap(false, Ordering::Relaxed) => {
+                self.shared.readmissions.send_modify(|count| *count += 1);
+            }
+            Some(Some(AccessDenied::Locked | AccessDenied::UserDeleted | AccessDenied::NoCertificate)) => {
+                is_shut_out.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the server who it is. Needs no permission.
+    pub async fn ping(&self) -> Result<Pong, TeleportError> {
+        let mut rpc = self.rpc();
+        let pong = self.run_call(Call::Ping, CALL_TIMEOUT, rpc.ping(PingRequest {})).await?;
+        Ok(Pong {
+            cluster_name: pong.cluster_name,
+            server_version: pong.server_version,
+            enterprise: pong.server_features.is_some_and(|features| features.advanced_access_workflows),
+            web_proxy: Some(pong.proxy_public_addr).filter(|addr| !addr.is_empty()),
+        })
+    }
+
+    /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
+    /// started; other errors of the connection do not count here. At most 8 s.
+    pub(super) async fn check_release(&self) -> Result<(), TeleportError> {
+        let mut rpc = self.rpc();
+        match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
+            Ok(Ok(pong)) => check_version(&pong.server_version),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
+    /// answer will do: this checks the connection, not the health of the server. At most 8 s.
+    pub(super) async fn check_liveness(&self) -> Result<(), TeleportError> {
+        let mut rpc = self.rpc();
+        let error = match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
+            Ok(Err(status)) if !CallResult::from_status(&status).has_response() => {
+                TeleportError::from_status(Call::Ping, &status)
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        self.reconnect();
+        Err(error)
+    }
+
+    /// Runs one call to its end, at most for `limit`.
+    pub(super) async fn run_call<T>(
+        &self,
+        call: Call,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, TeleportError> {
+        let answer = self.run_call_raw(call, limit, answer).await?;
+        answer.map_err(|status| TeleportError::from_status(call, &status))
+    }
+
+    /// The same for a caller that reads the server's refusals.
+    pub(super) async fn run_call_raw<T>(
+        &self,
+        call: Call,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<T, Status>, TeleportError> {
+        let began = Instant::now();
+        let answer = tokio::time::timeout(limit, answer).await;
+        let result = answer.as_ref().map_or(CallResult::TIMEOUT, CallResult::from_result);
+        self.observer().call_ended(call, result, began.elapsed());
+        if let Ok(answer) = &answer {
+            self.record_admission(answer.as_ref().err());
+        }
+        match answer {
+            Ok(answer) => Ok(answer.map(Response::into_inner)),
+            Err(_) => Err(TeleportError::Deadline { call, limit }),
+        }
+    }
+
+    pub(super) fn rpc(&self) -> AuthServiceClient<Channel> {
+        AuthServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(super) fn roles(&self) -> Arc<[String]> {
+        Arc::clone(&self.shared.connection.read().roles)
+    }
+
+    pub(super) fn signer(&self) -> Signer {
+        self.shared.connection.read().signer.clone()
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        self.shared.connection.read().channel.clone()
+    }
+
+    fn connection_mut(&self) -> RwLockWriteGuard<'_, Connection> {
+        self.shared.connection.write()
+    }
+}
+
+/// What the server said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// The server's release, such as `6.2.1` or `18.0.0-dev`.
+    pub server_version: String,
+    /// The server has access reviews and thresholds (Teleport Enterprise).
+    pub enterprise: bool,
+    /// The proxy's public address, `host:port`, if the server knows one.
+    pub web_proxy: Option<String>,
+}
+
+impl Pong {
+    /// Whether the server is recent enough (6.1 or later). Pre-releases count as their release.
+    pub fn check_version(&self) -> Result<(), TeleportError> {
+        check_version(&self.server_version)
+    }
+}
+
+fn check_version(server: &str) -> Result<(), TeleportError> {
+    match parse_version(server) {
+        Some(found) if found >= MIN_SERVER_VERSION => Ok(()),
+        _ => Err(TeleportError::server_version(server, MIN_SERVER_VERSION)),
+    }
+}
+
+/// Major and minor of a Teleport version.
+pub(super) fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.trim().trim_start_matches('v').split(['.', '-', '+']);
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    Some((major, minor))
+}

@@ -1,0 +1,429 @@
+//! Keeps watching: connects, watches, lists and reports the changes; reports any end and begins again.
+//!
+//! It needs no memory of what it reported before: after each opening it reports a list of all requests (`listing.rs`), and
+//! the receiver compares. The stream goes on whatever a list does. The watcher never waits for a slow receiver while a
+//! stream is open, because the server keeps only 64 events for us: it keeps what the receiver has not taken, the newest
+//! per request. When the identity is renewed, it opens the next watch on the new connection before it leaves the present
+//! one. A silent stream proves nothing, and HTTP/2 may ping only once a minute, so the watcher makes small calls meanwhile.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+use access_core::domain::ids::RequestId;
+use access_core::domain::log_once::LogOnce;
+use access_core::domain::request::AccessRequest;
+use futures_util::future::OptionFuture;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch as latest;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::error::{ErrorKind, TeleportError};
+use super::events::{Event, EventStream};
+use super::listing::{Completeness, ListStep, list_steps};
+use super::observer::Observer;
+use super::plugin_data::Fields;
+
+/// The most requests with changes that the receiver has not taken. Beyond it a full list is cheaper.
+const MAX_PENDING: usize = 10_000;
+
+/// A change that a watch reported so long before a list began may be newer than the list, and wins against it: lists were
+/// seen to be up to a second old (15.3.1).
+const LIST_STALENESS: Duration = Duration::from_secs(2);
+
+/// What is logged about, for [`LogOnce`].
+const WATCH: &str = "watch";
+
+/// What a watcher reports.
+#[derive(Debug)]
+pub enum WatchUpdate {
+    /// A list of all access requests.
+    Snapshot {
+        /// Those that are listed.
+        requests: Vec<AccessRequest>,
+        /// Whether a request that was reported before and is not in here is gone.
+        completeness: Completeness,
+        /// The list leaves these out: the watcher reported their changes while the list was made, or just before.
+        already_reported: HashSet<RequestId>,
+    },
+    /// All records, those of requests that are gone included.
+    Records(Vec<(RequestId, Fields)>),
+    /// A request was made or changed.
+    Changed(Box<AccessRequest>),
+    /// A request was deleted or expired.
+    Removed {
+        /// Which.
+        id: RequestId,
+        /// How it changed just before, where that was not reported on its own.
+        last_change: Option<Box<AccessRequest>>,
+    },
+    /// The connection is lost or could not be made; the next update is a snapshot or another loss.
+    Disconnected {
+        /// Why.
+        error: TeleportError,
+    },
+}
+
+/// How long to wait before trying again.
+#[derive(Clone, Copy, Debug)]
+pub struct WatcherTimings {
+    /// Between losses; its jitter keeps daemons that lost the server together from returning together.
+    pub backoff: Backoff,
+    /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
+    /// balancer's patience with quiet connections, longer than a server that accepts and drops.
+    pub stable_after: Duration,
+    /// A stream that was silent for so long is probed. With the 8 s that the server has to answer, the watcher notices
+    /// a dead connection within 23 s.
+    pub probe_after: Duration,
+}
+
+impl Default for WatcherTimings {
+    fn default() -> Self {
+        Self {
+            // No recipient learns of a new request meanwhile, so the wait stays short, however often it happens.
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
+            stable_after: Duration::from_secs(10),
+            probe_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Watches the access requests of a cluster.
+#[derive(Debug)]
+pub struct Watcher {
+    client: Client,
+    timings: WatcherTimings,
+}
+
+impl Watcher {
+    /// A watcher that has not begun.
+    pub fn new(client: Client, delays: WatcherTimings) -> Self {
+        Self { client, timings: delays }
+    }
+
+    /// Watches until it is cancelled or the receiver is gone.
+    pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
+        let Self { client, timings: delays } = self;
+        let open = || {
+            let client = client.clone();
+            async move {
+                let opened = client.watch().await;
+                if let Err(TeleportError::Deadline { .. }) = opened {
+                    // A dead connection would be tried again and again.
+                    client.reconnect();
+                }
+                // The server may not be the one of the start; an older one may also refuse the watch in its own way.
+                if opened.as_ref().map_or_else(|error| error.kind() != ErrorKind::Retry, |_| true) {
+                    client.check_release().await?;
+                }
+                let watch = opened?;
+                client.observer().watch_opened();
+                let events = events(watch, Arc::clone(client.observer()));
+                Ok((events, list_steps(client)))
+            }
+        };
+        tracing::info!("Starting a request watcher...");
+        let probe = || {
+            let client = client.clone();
+            async move { client.check_liveness().await }
+        };
+        let lost = || client.observer().watch_lost();
+        let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
+        cancel.run_until_cancelled(watching).await;
+    }
+}
+
+fn events(
+    watch: EventStream,
+    observer: Arc<dyn Observer>,
+) -> impl Stream<Item = Result<Event, TeleportError>> {
+    let next = |mut watch: EventStream| async move { Ok(watch.next().await?.map(|event| (event, watch))) };
+    stream::try_unfold(watch, next).inspect_ok(move |_| observer.watch_event())
+}
+
+/// One watch after the other; ends when the receiver is gone. `open` returns an open stream of events, and the lists
+/// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
+/// `probe` fails if the connection is dead; `lost` is called at each loss.
+async fn watch_forever<Opening, Probing, Events, Parts>(
+    open: impl Fn() -> Opening,
+    probe: impl Fn() -> Probing,
+    lost: impl Fn(),
+    mut renewed: latest::Receiver<u64>,
+    delays: WatcherTimings,
+    sink: &Sender<WatchUpdate>,
+) where
+    Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
+    Probing: Future<Output = Result<(), TeleportError>>,
+    Events: Stream<Item = Result<Event, TeleportError>>,
+    Parts: Stream<Item = ListStep>,
+{
+    let mut losses: u32 = 0;
+    // Each kind of error is logged loudly once in an outage, which is over when there was a list.
+    let mut log_once = LogOnce::default();
+    let mut opened = None;
+    loop {
+        let watch = match opened.take() {
+            Some(watch) => Ok(watch),
+            None => {
+                renewed.mark_unchanged();
+                // A server may take long until it is ready to watch; a dead connection is not waited for as long.
+                tokio::select! {
+                    opened = open() => opened,
+                    error = connection_lost(&probe, delays.probe_after) => Err(error),
+                }
+            }
+        };
+        let error = match watch {
+            Ok((events, parts)) => {
+                tracing::info!("Watcher connected");
+                let began = Instant::now();
+                let parts = parts.inspect(|part| {
+                    if let ListStep::Requests(..) = part {
+                        log_once.clear(WATCH);
+                    }
+                });
+                let silence = || connection_lost(&probe, delays.probe_after);
+                let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
+                if began.elapsed() >= delays.stable_after {
+                    losses = 0;
+                }
+                match ended {
+                    Ended::Unheard => return,
+                    Ended::Replaced(watch) => {
+                        opened = Some(watch);
+                        continue;
+                    }
+                    Ended::Lost(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        lost();
+        losses = losses.saturating_add(1);
+        let wait = delays.backoff.delay(losses, fastrand::u64(..));
+        log_watch_failure(&error, wait, log_once.once(WATCH, &format!("{:?}", error.kind())));
+        if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
+            return;
+        }
+        // A renewed identity may be just what was missing.
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = identity_renewed(&mut renewed) => {}
+        }
+    }
+}
+
+/// Checks now and then whether the connection lives; ends when it does not.
+async fn connection_lost<Probing>(probe: impl Fn() -> Probing, every: Duration) -> TeleportError
+where
+    Probing: Future<Output = Result<(), TeleportError>>,
+{
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = probe().await {
+            return error;
+        }
+    }
+}
+
+async fn identity_renewed(renewed: &mut latest::Receiver<u64>) {
+    if renewed.changed().await.is_err() {
+        // No client is left that could renew anything.
+        std::future::pending().await
+    }
+}
+
+/// Logs why the watch is lost: loudly if this kind of error is new.
+fn log_watch_failure(error: &TeleportError, wait: Duration, is_news: bool) {
+    let seconds = wait.as_secs_f64();
+    if !is_news {
+        tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
+    } else if error.kind() == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. })
+    {
+        tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    } else {
+        tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");
+    }
+}
+
+/// How a watch ended.
+enum Ended<Watch> {
+    /// The receiver is gone.
+    Unheard,
+    /// The identity was renewed, and this watch is open in its place.
+    Replaced(Watch),
+    Lost(TeleportError),
+}
+
+/// One watch, to its end.
+///
+/// It reports events from the first moment, whatever becomes of the lists. An event that came while a list was in flight
+/// may be in it already, or be newer, so the list leaves its request out. What it has not reported when the watch is
+/// replaced is in the next watch's list. `silence` begins again with each event.
+async fn watch_once<Opening, Watch, Silence>(
+    events: impl Stream<Item = Result<Event, TeleportError>>,
+    parts: impl Stream<Item = ListStep>,
+    open: impl Fn() -> Opening,
+    silence: impl Fn() -> Silence,
+    renewed: &mut latest::Receiver<u64>,
+    sink: &Sender<WatchUpdate>,
+) -> Ended<Watch>
+where
+    Opening: Future<Output = Result<Watch, TeleportError>>,
+    Silence: Future<Output = TeleportError>,
+{
+    let mut events = pin!(events);
+    let mut parts = pin!(parts.fuse());
+    let mut lists = PendingLists::default();
+    let mut waiting = Coalescer::default();
+    let mut next = pin!(OptionFuture::from(None));
+    let mut silent = pin!(silence());
+    loop {
+        let has_updates = lists.has_pending() || !waiting.is_empty();
+        let lost = tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    silent.set(silence());
+                    lists.record_change(event.id());
+                    waiting.add(event);
+                    if waiting.len() <= MAX_PENDING {
+                        continue;
+                    }
+                    TeleportError::WatchOverflow { limit: MAX_PENDING }
+                }
+                Some(Err(error)) => error,
+                None => TeleportError::WatchEnded,
+            },
+            Some(part) = parts.next() => {
+                lists.add(part);
+                continue;
+            }
+            room = sink.reserve(), if has_updates => {
+                let Ok(room) = room else { return Ended::Unheard };
+                if let Some(update) = lists.pop().or_else(|| waiting.pop()) {
+                    room.send(update);
+                }
+                continue;
+            }
+            error = &mut silent => error,
+            () = sink.closed(), if !has_updates => return Ended::Unheard,
+            () = identity_renewed(renewed) => {
+                next.set(Some(open()).into());
+                continue;
+            }
+            Some(opened) = &mut next => return match opened {
+                Ok(watch) => Ended::Replaced(watch),
+                Err(error) => Ended::Lost(error),
+            },
+        };
+        // The server may end the old connection while the new one is being made.
+        return match next.await {
+            Some(Ok(watch)) => Ended::Replaced(watch),
+            Some(Err(error)) => Ended::Lost(error),
+            None => Ended::Lost(lost),
+        };
+    }
+}
+
+/// Lists that were not reported yet, the newest of each kind; and which requests changed since the present one began.
+#[derive(Default)]
+struct PendingLists {
+    snapshot: Option<WatchUpdate>,
+    records: Option<WatchUpdate>,
+    changed: HashMap<RequestId, Instant>,
+    is_listing: bool,
+}
+
+impl PendingLists {
+    fn record_change(&mut self, id: &RequestId) {
+        if !self.is_listing && self.changed.len() >= MAX_PENDING {
+            self.drop_stale();
+        }
+        self.changed.insert(id.clone(), Instant::now());
+    }
+
+    /// Forgets old changes; not while a list is in flight, when all that changed is remembered.
+    fn drop_stale(&mut self) {
+        self.changed.retain(|_, at| at.elapsed() < LIST_STALENESS);
+    }
+
+    fn add(&mut self, part: ListStep) {
+        match part {
+            ListStep::Started => {
+                self.is_listing = true;
+                self.drop_stale();
+            }
+            ListStep::Requests(mut requests, completeness) => {
+                self.is_listing = false;
+                let already_reported: HashSet<_> = self.changed.keys().cloned().collect();
+                requests.retain(|request| !already_reported.contains(&request.id));
+                self.snapshot = Some(WatchUpdate::Snapshot { requests, completeness, already_reported });
+            }
+            ListStep::Records(records) => self.records = Some(WatchUpdate::Records(records)),
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.snapshot.is_some() || self.records.is_some()
+    }
+
+    fn pop(&mut self) -> Option<WatchUpdate> {
+        self.snapshot.take().or_else(|| self.records.take())
+    }
+}
+
+/// Changes that were not reported yet: the newest per request (a deletion with the change before it), in the order in which
+/// the requests first changed.
+#[derive(Default)]
+struct Coalescer {
+    order: VecDeque<RequestId>,
+    newest: HashMap<RequestId, WatchUpdate>,
+}
+
+impl Coalescer {
+    fn add(&mut self, event: Event) {
+        let id = event.id();
+        let before = self.newest.remove(id);
+        if before.is_none() {
+            self.order.push_back(id.clone());
+        }
+        let (id, update) = match event {
+            Event::Put(request) => (request.id.clone(), WatchUpdate::Changed(request)),
+            Event::Delete(id) => {
+                let last = match before {
+                    Some(WatchUpdate::Changed(request)) => Some(request),
+                    Some(WatchUpdate::Removed { last_change: last, .. }) => last,
+                    Some(
+                        WatchUpdate::Snapshot { .. }
+                        | WatchUpdate::Records(_)
+                        | WatchUpdate::Disconnected { .. },
+                    )
+                    | None => None,
+                };
+                (id.clone(), WatchUpdate::Removed { id, last_change: last })
+            }
+        };
+        self.newest.insert(id, update);
+    }
+
+    fn pop(&mut self) -> Option<WatchUpdate> {
+        let id = self.order.pop_front()?;
+        self.newest.remove(&id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;
