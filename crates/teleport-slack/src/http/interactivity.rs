@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::observe::log_once::SharedLogOnce;
-use crate::supervise::worker_pool::{Unfinished, WorkerPool};
+use crate::supervise::worker_pool::{WorkError, WorkerPool};
 
 /// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the path that
 /// `docs/slack-app.md` names.
@@ -87,8 +87,8 @@ impl Handlers {
         }
         match timeout(RESPONSE_TIMEOUT, self.pool.spawn(handling)).await {
             Ok(Ok(Ok(answer))) => answer.into_response(),
-            Ok(Ok(Err(Unfinished::Aborted))) => CallbackResponse::Unavailable.into_response(),
-            Ok(Ok(Err(Unfinished::Panicked)) | Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Ok(Ok(Err(WorkError::Aborted))) => CallbackResponse::Unavailable.into_response(),
+            Ok(Ok(Err(WorkError::Panicked)) | Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Err(_) => {
                 warn!(
                     "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"

@@ -38,7 +38,7 @@ pub(crate) const DIAGNOSTICS_CONNECTIONS: Work =
 
 /// Why work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfinished {
+pub(crate) enum WorkError {
     /// It panicked, which is in the log.
     Panicked,
     /// The pool was aborted.
@@ -90,7 +90,7 @@ impl WorkerPool {
     }
 
     /// Starts work. Whoever asks first whether the pool is full keeps its limit. The work goes on if the handle is dropped.
-    pub(crate) fn spawn<W>(&self, work: W) -> JoinHandle<Result<W::Output, Unfinished>>
+    pub(crate) fn spawn<W>(&self, work: W) -> JoinHandle<Result<W::Output, WorkError>>
     where
         W: Future<Output: Send> + Send + 'static,
     {
@@ -111,14 +111,14 @@ impl WorkerPool {
         });
     }
 
-    async fn run<W: Future>(self, work: W) -> Result<W::Output, Unfinished> {
+    async fn run<W: Future>(self, work: W) -> Result<W::Output, WorkError> {
         let work = AssertUnwindSafe(self.aborted.run_until_cancelled(work));
         match work.catch_unwind().await {
             Ok(Some(result)) => Ok(result),
-            Ok(None) => Err(Unfinished::Aborted),
+            Ok(None) => Err(WorkError::Aborted),
             Err(_) => {
                 error!("{} panicked; this is a bug in teleport-slack; please report it", self.work.name);
-                Err(Unfinished::Panicked)
+                Err(WorkError::Panicked)
             }
         }
     }
@@ -186,7 +186,7 @@ mod tests {
             replied_tx.send_replace(true);
         });
         let result: Result<(), _> = pool.spawn(async { panic!("on purpose") }).await.unwrap();
-        assert_eq!(result, Err(Unfinished::Panicked));
+        assert_eq!(result, Err(WorkError::Panicked));
         pool.drain().await;
         assert!(*replied.borrow_and_update());
         assert_eq!(log.count("The test panicked; this is a bug"), 2, "{}", log.text());
@@ -201,9 +201,9 @@ mod tests {
         assert!(aborted.await.unwrap_err().is_cancelled());
         pool.has_room().await;
         pool.abort();
-        assert_eq!(hanging.await.unwrap(), Err(Unfinished::Aborted));
+        assert_eq!(hanging.await.unwrap(), Err(WorkError::Aborted));
         let result: Result<(), _> = pool.spawn(async { panic!("it began") }).await.unwrap();
-        assert_eq!(result, Err(Unfinished::Aborted));
+        assert_eq!(result, Err(WorkError::Aborted));
         pool.drain().await;
     }
 }
